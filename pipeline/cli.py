@@ -1,0 +1,50 @@
+"""How a command ends: one line for an error that a user can cause, and the exit code that says which kind it was."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import NoReturn
+
+
+class PipelineError(Exception):
+    """The run failed. The message is one line: what, where, what to do."""
+
+    exit_code = 1
+
+
+class InputError(PipelineError):
+    """Configuration or input is wrong, or something could not be judged; trying again cannot help."""
+
+    exit_code = 2
+
+
+class UnavailableError(PipelineError):
+    """A tracker or an engine was required and does not answer."""
+
+    exit_code = 3
+
+
+def run(main: Callable[[], int | None]) -> NoReturn:
+    """Call `main` and end the process with its exit code: 0 done, 1 failed, 2 bad input, 3 unavailable, 130/143 interrupted."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        code = main() or 0
+    except PipelineError as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        code = 128 + signal.SIGINT
+    except BrokenPipeError:
+        # The reader of our output has gone; Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 128 + signal.SIGPIPE
+    sys.exit(code)
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + signal.SIGTERM)
