@@ -29,7 +29,10 @@ class UnavailableError(PipelineError):
 
 
 def run(main: Callable[[], int | None]) -> NoReturn:
-    """Call `main` and end the process with its exit code: 0 done, 1 failed, 2 bad input, 3 unavailable, 130/143 interrupted."""
+    """Call `main` and end the process with its exit code.
+
+    0 done; 1 the run failed; 2 bad input; 3 something required is unavailable; 130 and 143 interrupted.
+    """
     signal.signal(signal.SIGTERM, _terminate)
     try:
         code = main() or 0

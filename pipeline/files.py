@@ -18,7 +18,7 @@ from pipeline.cli import InputError, PipelineError
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path` to write to; it takes the place of `path` when the block ends without an error.
+    """Yield a temporary path beside `path` to write to; it takes the place of `path` when the block ends well.
 
     Until then the previous file stays as it is; after an error nothing of the new one is left.
 
@@ -61,7 +61,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write `value` as indented JSON with its keys in the order given; NaN and infinities are refused with ValueError."""
+    """Write `value` as indented JSON, keys in the order given; ValueError for NaN and infinities."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
 
 

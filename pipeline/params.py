@@ -30,7 +30,7 @@ MAX_BYTES = 1_000_000
 
 
 class Block(BaseModel):
-    """A mapping of params.yaml: every key known and given, every value of its exact type, nothing changeable afterwards."""
+    """A mapping of params.yaml: every key known and given, every value of its exact type, nothing changeable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
@@ -102,7 +102,7 @@ Source = Annotated[
 
 
 class File(Block):
-    """One IDX file: its name, how many items it holds, and the sum that identifies it, of the plain file or of its .gz."""
+    """One IDX file: its name, how many items it holds, and the sum that identifies it or its .gz."""
 
     name: Name
     count: Positive
@@ -300,16 +300,29 @@ def load(path: Path) -> Params:
 
 
 def read(path: Path) -> Any:
-    """Return the file's content as DVC reads it: YAML 1.2, where `1e-8` is a number; a duplicate key is an error."""
+    """Return the content of the file at `path`, as `parse` gives it.
+
+    Raises:
+        InputError: The file cannot be read, or `parse` refuses it.
+    """
     try:
-        text = path.read_bytes()
-        if len(text) > MAX_BYTES:
-            raise InputError(f"{path}: expected at most {MAX_BYTES} bytes, found {len(text)}")
-        return YAML(typ="safe", pure=True).load(text.decode())
+        return parse(path.read_bytes(), str(path))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def parse(text: bytes, where: str) -> Any:
+    """Return `text` as DVC reads it: YAML 1.2, where `1e-8` is a number; a duplicate key is an error.
+
+    Raises:
+        InputError: It is too long or not YAML; `where` begins the line.
+    """
+    if len(text) > MAX_BYTES:
+        raise InputError(f"{where}: expected at most {MAX_BYTES} bytes, found {len(text)}")
+    try:
+        return YAML(typ="safe", pure=True).load(text.decode())
     except (YAMLError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not YAML as DVC reads it ({_one_line(error)})") from None
+        raise InputError(f"{where}: not YAML as DVC reads it ({_one_line(error)})") from None
 
 
 def validate(block: type[B], value: Any, where: str) -> B:

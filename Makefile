@@ -1,0 +1,65 @@
+# Every target makes what it needs, in .venv; nothing else on the machine is touched.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+
+# DVC runs a stage with whatever `python` it finds first.
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export DVC_NO_ANALYTICS = 1
+export MLFLOW_DISABLE_TELEMETRY = true
+
+.PHONY: help repro test test-slow lint check-lock gate ui lock clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
+
+repro: .venv/complete .dvc/scm ## run the whole pipeline, or what has changed of it
+	dvc repro
+
+test: .venv/complete ## run the tests that take minutes at most
+	python -m pytest
+
+test-slow: .venv/complete ## run the tests that take long, or need a browser or a server
+	python -m pytest -m slow
+
+lint: .venv/complete ## check style and types
+	ruff check .
+	ruff format --check .
+	mypy
+
+check-lock: .venv/complete .dvc/scm ## check that dvc.lock fits code and params; needs no data
+	@out=$$(dvc repro --dry --allow-missing 2>&1) && ! printf '%s\n' "$$out" | grep 'Running stage' || { \
+		printf '%s\n' "$$out" | grep ERROR; \
+		echo 'error: dvc.lock does not fit the code: run `make repro` and commit dvc.lock and reports/' >&2; exit 1; }
+	@echo 'dvc.lock fits code and params'
+
+gate: .venv/complete ## judge the committed metrics; BASELINE=origin/main also limits what may be lost
+	python -m pipeline.gate $(if $(BASELINE),--baseline $(BASELINE))
+
+ui: .venv/complete ## show the runs in a browser, on this machine only
+	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui --host 127.0.0.1 --workers 1 \
+		--backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"
+
+lock: ## choose newer versions of all packages (needs uv)
+	uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-emit-find-links \
+		--python-version 3.11 --extra dev --custom-compile-command 'make lock' --output-file requirements.lock pyproject.toml
+
+clean: ## remove what can be made again; asks before it removes results
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache dvc_plots
+	find pipeline tests -name __pycache__ -type d -exec rm -rf {} +
+	@printf 'Also remove the DVC cache, mlflow.db, mlruns/ and work/, that is all trained models and runs? [y/N] '; \
+		read -r answer || answer=n; case "$$answer" in \
+		[yY]*) rm -rf .dvc/cache .dvc/tmp mlflow.db* mlruns work ;; *) echo kept ;; esac
+
+.venv/complete: requirements.lock
+	@$(PYTHON) -c 'import sys; v = sys.version_info; ok = (3, 11) <= v < (3, 14); \
+		ok or print("error: Python 3.11 to 3.13 is needed and $(PYTHON) is %d.%d;" % v[:2], \
+		"name another one: make PYTHON=python3.13", file=sys.stderr); sys.exit(0 if ok else 2)'
+	$(PYTHON) -m venv --clear .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@touch $@
+
+# Without git (an unpacked archive), DVC has to be told so; its diffs and experiments then do not work.
+.dvc/scm: .venv/complete
+	@git rev-parse --git-dir >/dev/null 2>&1 || { \
+		echo 'notice: no git here: the pipeline runs; diffs and experiments need a clone'; dvc config --local core.no_scm true; }
+	@touch $@

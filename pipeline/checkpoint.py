@@ -1,0 +1,124 @@
+"""Resuming a training: what determines its result, and its state after each whole epoch."""
+
+from __future__ import annotations
+
+import ast
+import fcntl
+import hashlib
+import importlib.metadata
+import io
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline import files
+from pipeline.cli import PipelineError
+
+# Builds of one library, of which one is installed.
+_TENSORFLOW = ("tensorflow-cpu", "tensorflow")
+_CODE = ("backend", "checkpoint", "dataset", "model_file", "networks", "optimizers", "train")
+_KEPT = 2
+
+
+@dataclass(frozen=True)
+class State:
+    """A training after `len(rows)` epochs: one row of the history per epoch, and the value of every variable."""
+
+    rows: tuple[dict[str, float], ...]
+    variables: tuple[NDArray[Any], ...]
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the installed distributions that compute a result, by name."""
+    names = {distribution.name for distribution in importlib.metadata.distributions()}
+    tensorflow = next(name for name in _TENSORFLOW if {name, name.replace("-", "_")} & names)
+    return {name: importlib.metadata.version(name) for name in ("keras", "numpy", tensorflow)}
+
+
+def recipe(**ingredients: Any) -> str:
+    """Return a hash of all that determines a result: `ingredients` (JSON values), code, and library versions.
+
+    Code counts without comments and docstrings, so that explaining it better loses no work.
+    """
+    folder = Path(__file__).parent
+    code = {name: _meaning((folder / f"{name}.py").read_text()) for name in _CODE}
+    text = json.dumps({"code": code, "versions": versions(), **ingredients}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _meaning(source: str) -> str:
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            node.body = body[1:] if body else []
+    return ast.dump(tree)
+
+
+class Checkpoints:
+    """The states of one recipe in a directory of their own, each file named by its epoch and the sum of its content."""
+
+    def __init__(self, work: Path, recipe: str) -> None:
+        self.directory = work / recipe[:32]
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold the recipe for this process; the kernel lets go of it when the process ends, however it ends.
+
+        Raises:
+            PipelineError: Another process trains the same recipe; the message names it.
+        """
+        self.directory.mkdir(parents=True, exist_ok=True)
+        with (self.directory / "lock").open("a+") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                lock.seek(0)
+                holder = lock.read().strip() or "unknown"
+                text = f"process {holder} is training this already; wait for it, or stop it with `kill {holder}`"
+                raise PipelineError(f"{self.directory}: {text}") from None
+            lock.truncate(0)
+            lock.write(str(os.getpid()))
+            lock.flush()
+            yield
+
+    def save(self, state: State) -> None:
+        """Keep `state` and the one before it."""
+        content = io.BytesIO()
+        rows = np.array(json.dumps(state.rows))
+        np.savez(content, rows, *state.variables)
+        sum_ = hashlib.sha256(content.getbuffer()).hexdigest()
+        files.write_bytes(self.directory / f"epoch-{len(state.rows):05}-{sum_}.npz", content.getvalue())
+        for outdated in self._files()[_KEPT:]:
+            outdated.unlink()
+
+    def load(self) -> State | None:
+        """Return the latest state whose content has the sum in its name; say which files are not used and why."""
+        for path in self._files():
+            content = path.read_bytes()
+            if hashlib.sha256(content).hexdigest() == path.stem.rpartition("-")[2]:
+                return _state(content)
+            print(f"notice: {path}: damaged; not used", file=sys.stderr)
+        return None
+
+    def discard(self) -> None:
+        """Remove all states: the result is safe elsewhere."""
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _files(self) -> Sequence[Path]:
+        return sorted(self.directory.glob("epoch-*.npz"), reverse=True)
+
+
+def _state(content: bytes) -> State:
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        rows, *variables = (arrays[name] for name in arrays.files)
+    return State(tuple(json.loads(str(rows))), tuple(variables))

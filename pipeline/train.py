@@ -1,0 +1,196 @@
+"""Stage train: one model of params.yaml, from its first weights to its last epoch."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from pipeline import backend, checkpoint, cli, dataset, files, model_file, networks, optimizers, params, tracking
+from pipeline.backend import keras, tf
+from pipeline.checkpoint import Checkpoints, State
+from pipeline.cli import PipelineError
+from pipeline.dataset import Dataset, Split
+from pipeline.params import Model, Training
+
+HISTORY = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy"]
+# The stream of random numbers for the order; those of the networks are others.
+_ORDER = 2
+# No gradient is kept while scoring, so larger batches cost nothing; the scores do not depend on it.
+_SCORING_BATCH = 1000
+
+
+def train(
+    network: keras.Sequential,
+    data: Dataset,
+    model: Model,
+    training: Training,
+    *,
+    state: State | None = None,
+    on_epoch: Callable[[State], None] = lambda _: None,
+) -> State:
+    """Train `network` up to `model.epochs` epochs and return its final state.
+
+    Order and dropout are functions of (seed, epoch): a training that goes on from `state` ends in the same bits as
+    one that was never interrupted. `on_epoch` is called with the state after each epoch.
+
+    Raises:
+        PipelineError: Loss or weights became NaN or infinite.
+    """
+    _compile(network, model)
+    state = _restore(network, state)
+    train_batches = Batches(data.train, training.batch_size)
+    monitored = Batches(data.monitored, _SCORING_BATCH).in_order(np.arange(len(data.monitored)))
+    for epoch in range(len(state.rows) + 1, model.epochs + 1):
+        networks.seed_dropout(network, training.seed, epoch)
+        order = epoch_order(training.seed, epoch, len(data.train))
+        started = time.perf_counter()
+        with _Progress(epoch, len(order), training.batch_size) as progress:
+            fitted = network.fit(
+                train_batches.in_order(order), validation_data=monitored, shuffle=False, callbacks=[progress], verbose=0
+            )
+        row = {name: float(fitted.history[name][0]) for name in HISTORY[1:]}
+        seconds = time.perf_counter() - started
+        state = State((*state.rows, {"epoch": epoch, **row, "seconds": seconds}), _variables(network))
+        _check_finite(state)
+        on_epoch(state)
+    return state
+
+
+def epoch_order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
+    """Return the order (count,) in which `epoch` (from 1) visits the images: a function of (seed, epoch) alone."""
+    return np.random.default_rng([seed, _ORDER, epoch]).permutation(count)
+
+
+class Batches:
+    """A split as batches of (images, labels): the pixels stay uint8 and are copied once, when they are batched."""
+
+    def __init__(self, split: Split, size: int) -> None:
+        self._images = tf.constant(split.images)
+        self._labels = tf.constant(split.labels)
+        self._size = size
+
+    def in_order(self, order: NDArray[np.int64]) -> tf.data.Dataset:
+        """Return the batches that visit the images in `order`; the last one may be smaller."""
+        indices = tf.data.Dataset.from_tensor_slices(order).batch(self._size)
+        return indices.map(self._gather).prefetch(2)
+
+    def _gather(self, indices: Any) -> tuple[Any, Any]:
+        return tf.gather(self._images, indices), tf.gather(self._labels, indices)
+
+
+class _Progress(keras.callbacks.Callback):
+    """A bar over the batches of one epoch, on a terminal only."""
+
+    def __init__(self, epoch: int, count: int, size: int) -> None:
+        super().__init__()
+        self._bar = tqdm(desc=f"epoch {epoch}", total=-(-count // size), unit="batch", leave=False, disable=None)
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
+        self._bar.update(batch + 1 - self._bar.n)
+
+    def __enter__(self) -> _Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+
+def _compile(network: keras.Sequential, model: Model) -> None:
+    accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
+    network.compile(optimizers.build(model.optimizer), networks.loss(model.loss), metrics=[accuracy], jit_compile=False)
+    network.optimizer.build(network.trainable_variables)
+
+
+def _changing(network: keras.Sequential) -> list[Any]:
+    return [*network.trainable_variables, *network.optimizer.variables]
+
+
+def _variables(network: keras.Sequential) -> tuple[NDArray[Any], ...]:
+    return tuple(np.asarray(variable) for variable in _changing(network))
+
+
+def _restore(network: keras.Sequential, state: State | None) -> State:
+    if state is None:
+        return State((), _variables(network))
+    for variable, value in zip(_changing(network), state.variables, strict=True):
+        variable.assign(value)
+    return state
+
+
+def _check_finite(state: State) -> None:
+    row = state.rows[-1]
+    broken = [name for name in HISTORY[1:] if not np.isfinite(row[name])]
+    if not all(np.isfinite(value).all() for value in state.variables):
+        broken.append("weights")
+    if broken:
+        what = ", ".join(broken)
+        raise PipelineError(f"diverged in epoch {row['epoch']:.0f}: {what} not finite; try a smaller learning rate")
+
+
+def main() -> int:
+    """Train one model and write its file, its history and its seconds per epoch."""
+    arguments = _arguments()
+    values = params.load(arguments.params)
+    name, model = arguments.model, values.model(arguments.model)
+    data, data_md5 = dataset.load(arguments.data), files.md5(arguments.data)
+    backend.start(values.train.threads)
+    recipe = checkpoint.recipe(name=name, data=data_md5, model=model.model_dump(), train=values.train.model_dump())
+    checkpoints = Checkpoints(arguments.work, recipe)
+    facts = tracking.Facts(name, recipe, data_md5, values)
+    with checkpoints.alone(), tracking.training_run(facts, data) as run:
+
+        def on_epoch(state: State) -> None:
+            checkpoints.save(state)
+            _print_epoch(name, model.epochs, state.rows[-1])
+            run.log_epochs(state.rows)
+
+        network = networks.build(model.network, seed=values.train.seed, precision=values.train.precision)
+        state = train(network, data, model, values.train, state=_saved(checkpoints), on_epoch=on_epoch)
+        _write(arguments, network, state, recipe)
+        run.log_model(arguments.output, state.rows)
+        checkpoints.discard()
+    return 0
+
+
+def _saved(checkpoints: Checkpoints) -> State | None:
+    state = checkpoints.load()
+    if state is not None:
+        print(f"goes on after epoch {len(state.rows)}, from {checkpoints.directory}", flush=True)
+    return state
+
+
+def _print_epoch(name: str, epochs: int, row: dict[str, float]) -> None:
+    numbers = "  ".join(f"{key} {row[key]:.4f}" for key in HISTORY[1:])
+    print(f"{name}  epoch {row['epoch']:2.0f}/{epochs}  {numbers}  {row['seconds']:.1f} s", flush=True)
+
+
+def _write(arguments: argparse.Namespace, network: keras.Sequential, state: State, recipe: str) -> None:
+    table = pd.DataFrame(state.rows).astype({"epoch": int})
+    files.write_csv(arguments.history, table[HISTORY])
+    files.write_csv(arguments.timing, table[["epoch", "seconds"]].round({"seconds": 3}))
+    model_file.save(arguments.output, network, {"recipe": recipe, **checkpoint.versions()})
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m pipeline.train", description=__doc__)
+    parser.add_argument("model", help="name of a model in params.yaml")
+    parser.add_argument("--data", type=Path, required=True, help="npz made by preprocess")
+    parser.add_argument("--output", type=Path, required=True, help="model file to write")
+    parser.add_argument("--history", type=Path, required=True, help="CSV to write: scores per epoch")
+    parser.add_argument("--timing", type=Path, required=True, help="CSV to write: seconds per epoch")
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    parser.add_argument("--work", type=Path, default=Path(os.environ.get("DVC_ROOT", ".")) / "work", help="checkpoints")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,138 @@
+"""Checkpoints: two kept, damage noticed, one trainer at a time; recipes that change with what matters."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline import checkpoint
+from pipeline.checkpoint import Checkpoints, State
+from pipeline.cli import PipelineError
+
+HOLD = """
+import sys, pathlib
+from pipeline.checkpoint import Checkpoints
+with Checkpoints(pathlib.Path(sys.argv[1]), "r" * 64).alone():
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def state(epochs: int) -> State:
+    """Return a small state after some epochs."""
+    rows = tuple({"epoch": epoch, "loss": epoch / 3, "seconds": 0.1} for epoch in range(1, epochs + 1))
+    return State(rows, (np.full((2, 3), epochs, np.float32), np.array(epochs, np.int64)))
+
+
+def filled(tmp_path: Path, epochs: int) -> Checkpoints:
+    """Return checkpoints that were saved after each of some epochs."""
+    checkpoints = Checkpoints(tmp_path, "r" * 64)
+    for epoch in range(1, epochs + 1):
+        checkpoints.save(state(epoch))
+    return checkpoints
+
+
+def test_a_state_comes_back_as_it_was(tmp_path: Path) -> None:
+    """Rows and variables are restored exactly, types included."""
+    loaded = filled(tmp_path, 3).load()
+
+    assert loaded is not None
+    assert loaded.rows == state(3).rows
+    for found, expected in zip(loaded.variables, state(3).variables, strict=True):
+        assert found.dtype == expected.dtype
+        assert np.array_equal(found, expected)
+
+
+def test_two_states_are_kept_and_discarding_removes_them(tmp_path: Path) -> None:
+    """Only the last two epochs lie on disk; nothing does once they are discarded."""
+    checkpoints = filled(tmp_path, 5)
+
+    assert [path.name[:11] for path in sorted(checkpoints.directory.iterdir())] == ["epoch-00004", "epoch-00005"]
+
+    checkpoints.discard()
+    assert checkpoints.load() is None
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "empty"])
+def test_a_damaged_state_is_refused_and_the_one_before_used(
+    tmp_path: Path, damage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A state whose content does not have the sum in its name is named and never used."""
+    checkpoints = filled(tmp_path, 2)
+    last = max(checkpoints.directory.iterdir())
+    content = last.read_bytes()
+    middle = len(content) // 2
+    flipped = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+    last.write_bytes({"flip": flipped, "cut": content[:-7], "empty": b""}[damage])
+
+    loaded = checkpoints.load()
+
+    assert loaded is not None
+    assert len(loaded.rows) == 1
+    assert str(last) in capsys.readouterr().err
+
+
+def test_another_recipe_has_no_part_in_it(tmp_path: Path) -> None:
+    """States of one recipe are not found under another."""
+    filled(tmp_path, 2)
+
+    assert Checkpoints(tmp_path, "s" * 64).load() is None
+
+
+def test_a_second_trainer_of_the_recipe_is_refused(tmp_path: Path) -> None:
+    """While one process holds a recipe, another is told its number; afterwards the way is free."""
+    command = [sys.executable, "-c", HOLD, tmp_path]
+    checkpoints = Checkpoints(tmp_path, "r" * 64)
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        with pytest.raises(PipelineError, match=f"process {process.pid} "), checkpoints.alone():
+            pass
+        process.kill()
+    with checkpoints.alone():
+        pass
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a copy of the package's code that the recipe is taken from."""
+    folder = Path(checkpoint.__file__).parent
+    copy = Path(shutil.copytree(folder, tmp_path / "pipeline", ignore=shutil.ignore_patterns("__pycache__")))
+    monkeypatch.setattr(checkpoint, "__file__", str(copy / "checkpoint.py"))
+    return copy
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "same"),
+    [
+        ('"""The two networks', '"""Two networks', True),
+        ("import numpy as np", "import numpy as np  # arrays", True),
+        ("Rescaling(1 / 255)", "Rescaling(1 / 256)", False),
+    ],
+    ids=["docstring", "comment", "meaning"],
+)
+def test_the_recipe_covers_code_but_not_its_explanation(package: Path, old: str, new: str, same: bool) -> None:
+    """A change of what the code does is another recipe; a comment or docstring is not."""
+    before = checkpoint.recipe(data="d")
+    file = package / "networks.py"
+    assert old in file.read_text()
+    file.write_text(file.read_text().replace(old, new))
+
+    assert (checkpoint.recipe(data="d") == before) is same
+
+
+def test_the_recipe_covers_ingredients_and_versions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other data or another library version is another recipe; the same again is the same."""
+    first = checkpoint.recipe(data="d", model={"epochs": 1})
+
+    assert checkpoint.recipe(model={"epochs": 1}, data="d") == first
+    assert checkpoint.recipe(data="e", model={"epochs": 1}) != first
+    assert checkpoint.recipe(data="d", model={"epochs": 2}) != first
+    monkeypatch.setattr(checkpoint, "versions", lambda: {"keras": "0"})
+    assert checkpoint.recipe(data="d", model={"epochs": 1}) != first

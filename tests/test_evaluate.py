@@ -1,0 +1,51 @@
+"""Evaluation in inference mode, and what it tells MLflow."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pipeline import evaluate, networks
+from pipeline.cli import PipelineError
+from pipeline.dataset import Dataset, Split
+from pipeline.params import Params
+
+
+def test_every_image_of_every_split_is_scored_without_dropout(values: Params, digits: Dataset) -> None:
+    """Accuracy and loss of each split are those of the network's plain answers to all of its images."""
+    data = Dataset(digits.train, Split(digits.test.images[:97], digits.test.labels[:97]), digits.test)
+    network = networks.build(values.models["cnn"].network, seed=0, precision="float32")
+
+    scores, probabilities = evaluate.evaluate(network, data, clip=1e-7)
+
+    assert {name: score.count for name, score in scores.items()} == {"train": 1400, "validation": 97, "test": 397}
+    for name, split in data.splits().items():
+        answers = np.asarray(network(split.images, training=False), np.float64)
+        truth = answers[np.arange(len(split)), split.labels]
+        assert scores[name].accuracy == pytest.approx(np.mean(answers.argmax(axis=1) == split.labels))
+        assert scores[name].loss == pytest.approx(-np.log(np.clip(truth, 1e-7, 1 - 1e-7)).mean(), rel=1e-5)
+    np.testing.assert_allclose(probabilities, network(data.test.images), atol=1e-6)
+
+
+def test_the_gaps_are_train_minus_test_accuracy_and_test_minus_train_loss(values: Params, digits: Dataset) -> None:
+    """Both gaps are positive for a model that does worse on new images."""
+    network = networks.build(values.models["mlp_rmsprop"].network, seed=0, precision="float32")
+    scores, _ = evaluate.evaluate(network, digits, clip=1e-7)
+
+    flat = evaluate.final_metrics(scores)
+
+    assert flat["generalization_gap"] == scores["train"].accuracy - scores["test"].accuracy
+    assert flat["loss_gap"] == scores["test"].loss - scores["train"].loss
+    assert flat["test_errors"] == scores["test"].errors
+    assert "validation_accuracy" not in flat
+
+
+def test_a_network_with_broken_weights_is_refused(values: Params, digits: Dataset) -> None:
+    """NaN in a weight gives an error with the split's name instead of scores."""
+    network = networks.build(values.models["mlp_rmsprop"].network, seed=0, precision="float32")
+    weights = network.get_weights()
+    weights[-1][0] = np.nan
+    network.set_weights(weights)
+
+    with pytest.raises(PipelineError, match="train images"):
+        evaluate.evaluate(network, digits, clip=1e-7)
