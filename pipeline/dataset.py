@@ -64,13 +64,13 @@ def load(path: Path) -> Dataset:
         InputError: The file is missing, damaged, or not such a dataset.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             present = {key.rpartition("_")[0] for key in arrays.files}
             splits = {name: Split(arrays[f"{name}_images"], arrays[f"{name}_labels"]) for name in present}
         dataset = Dataset(splits["train"], splits.get("validation"), splits["test"])
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; `dvc repro preprocess` makes it") from None
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+    except (OSError, ValueError, TypeError, KeyError, EOFError, BadZipFile) as error:
         raise InputError(
             f"{path}: not a preprocessed data set ({error}); `dvc repro -f preprocess` makes it again"
         ) from None
@@ -81,7 +81,7 @@ def load(path: Path) -> Dataset:
 
 def _check(path: Path, name: str, split: Split) -> None:
     images, labels = split.images, split.labels
-    fits = images.shape == (len(labels), SIDE, SIDE) and labels.ndim == 1 and len(labels) > 0
+    fits = labels.ndim == 1 and len(labels) > 0 and images.shape == (len(labels), SIDE, SIDE)
     if not (fits and images.dtype == labels.dtype == np.uint8 and labels.max() < CLASSES):
         found = f"{images.dtype}{images.shape} with {labels.dtype}{labels.shape}"
         raise InputError(

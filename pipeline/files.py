@@ -72,10 +72,9 @@ def read_json(path: Path) -> dict[str, Any]:
         InputError: There is no such file, or it holds something else.
     """
     try:
-        value = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; `dvc repro` makes it") from None
-    except ValueError as error:
+        with _reading(path):
+            value = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not JSON ({error})") from None
     if not isinstance(value, dict):
         raise InputError(f"{path}: expected a JSON object, found {type(value).__name__}")
@@ -94,9 +93,8 @@ def read_csv(path: Path) -> pd.DataFrame:
         InputError: There is no such file, or it is not a table.
     """
     try:
-        return pd.read_csv(path, float_precision="round_trip")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; `dvc repro` makes it") from None
+        with _reading(path):
+            return pd.read_csv(path)
     except ValueError as error:
         raise InputError(f"{path}: not a CSV table ({str(error).strip()})") from None
 
@@ -112,8 +110,15 @@ def md5(path: Path) -> str:
 
 
 def _digest(path: Path, algorithm: str) -> str:
+    with _reading(path), path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
+        yield
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; `dvc repro` makes it") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None

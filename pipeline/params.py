@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import re
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -41,7 +43,9 @@ class Block(BaseModel):
             if key not in cls.model_fields:
                 near = difflib.get_close_matches(str(key), cls.model_fields, n=1)
                 hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(cls.model_fields)}"
-                raise PydanticCustomError("unknown_key", "unknown key {key}; {hint}", {"key": repr(key), "hint": hint})
+                raise PydanticCustomError(
+                    "unknown_key", "unknown key {key}; {hint}", {"key": _shown(key), "hint": hint}
+                )
         return value
 
 
@@ -49,13 +53,13 @@ def _held_out(value: Any) -> Any:
     number = isinstance(value, int) and not isinstance(value, bool) and value > 0
     if value != "test" and not number:
         text = "expected 'test' or a number of images above 0, found {value}"
-        raise PydanticCustomError("validation", text, {"value": repr(value)})
+        raise PydanticCustomError("validation", text, {"value": _shown(value)})
     return value
 
 
 def _plain_path(value: str) -> str:
     if not value or "\0" in value:
-        raise PydanticCustomError("path", "expected a path, found {value}", {"value": repr(value)})
+        raise PydanticCustomError("path", "expected a path, found {value}", {"value": _shown(value)})
     return value
 
 
@@ -162,8 +166,8 @@ class Data(Block):
     @model_validator(mode="after")
     def _leaves_training_data(self) -> Self:
         if self.train_count <= 0:
-            text = "validation: {held_out} of {count} images held out leaves no training data"
-            values = {"held_out": self.validation, "count": self.files.train_images.count}
+            text = "{held_out} of {count} images held out leaves no training data"
+            values = {"held_out": self.validation, "count": self.files.train_images.count, "below": "validation"}
             raise PydanticCustomError("no_training_data", text, values)
         return self
 
@@ -339,24 +343,27 @@ def validate(block: type[B], value: Any, where: str) -> B:
 
 
 def _describe(fault: ErrorDetails, value: Any) -> str:
-    path = ".".join(_keys(fault["loc"], value, fault["type"] == "missing"))
+    keys = _keys(fault["loc"], value, fault["type"] == "missing")
+    path = ".".join([*keys, *filter(None, [fault.get("ctx", {}).get("below")])])
     found = fault.get("input")
     text = fault["msg"].removeprefix("Input should be ")
     match fault["type"]:
         case "missing":
             text = "missing"
         case "tuple_type":
-            text = f"expected a list, found {found!r:.80}"
+            text = f"expected a list, found {_shown(found)}"
         case "string_pattern_mismatch":
-            text = f"expected a text matching {fault['ctx']['pattern']}, found {found!r:.80}"
+            text = f"expected a text matching {fault['ctx']['pattern']}, found {_shown(found)}"
         case "union_tag_invalid":
             text = f"expected {fault['ctx']['expected_tags']} for name, found {fault['ctx']['tag']!r:.80}"
         case "union_tag_not_found":
             text = "missing name"
-        case "model_type" | "model_attributes_type" | "mapping_type":
-            text = f"expected a mapping, found {found!r:.80}"
+        case "too_short":
+            text = f"expected one item or more, found {_shown(found)}"
+        case "model_type" | "model_attributes_type" | "mapping_type" | "dict_type":
+            text = f"expected a mapping, found {_shown(found)}"
         case _ if fault["msg"].startswith("Input should be"):
-            text = f"expected {text}, found {found!r:.80}"
+            text = f"expected {text}, found {_shown(found)}"
     return f"{path}: {text}" if path else text
 
 
@@ -366,12 +373,19 @@ def _keys(location: tuple[int | str, ...], value: Any, missing: bool) -> list[st
     for position, key in enumerate(location):
         absent = missing and position == len(location) - 1
         if isinstance(value, Mapping) and (key in value or absent):
-            keys.append(str(key))
+            keys.append(str(key) if re.fullmatch(NAME_PATTERN, str(key)) else _shown(key))
             value = value.get(key)
         elif isinstance(value, list) and isinstance(key, int):
             keys[-1] += f"[{key}]"
             value = value[key]
     return keys
+
+
+def _shown(value: Any) -> str:
+    """Return a short text for `value`; `repr` would write out in full what aliases in YAML repeat a billion times."""
+    brief = reprlib.Repr()
+    brief.maxlevel, brief.maxstring, brief.maxother = 3, 80, 80
+    return brief.repr(value)[:80]
 
 
 def _one_line(error: Exception) -> str:

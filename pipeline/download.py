@@ -1,0 +1,118 @@
+"""Downloads over https: bounded in time and size, followed to nothing but https."""
+
+from __future__ import annotations
+
+import threading
+import time
+import urllib.request
+from collections.abc import Callable
+from concurrent.futures import Future
+from http.client import HTTPException, HTTPMessage, HTTPResponse, IncompleteRead
+from typing import IO, TypeVar
+from urllib.error import HTTPError, URLError
+
+from tqdm import tqdm
+
+from pipeline.cli import PipelineError
+
+T = TypeVar("T")
+
+# Seconds
+ANSWER = 10.0  # until a server answers, and between two pieces of a file
+PAUSE = 1.0  # before the one retry
+
+BUSY = (429, 500, 502, 503, 504)
+
+
+def get(url: str, limit: int, deadline: float, *, again: bool = True) -> bytes:
+    """Return the content at `url`: at most `limit` bytes, before `deadline` on the monotonic clock (seconds).
+
+    What may pass (a connection reset, a short body, a busy server) is tried once more.
+
+    Raises:
+        PipelineError: It cannot be had; the message is the reason.
+    """
+    try:
+        return _download(url, limit, deadline)
+    except (OSError, HTTPException) as error:
+        if isinstance(error, HTTPError):
+            error.close()
+        if again and _may_pass(error):
+            time.sleep(PAUSE)
+            return get(url, limit, deadline, again=False)
+        raise PipelineError(_reason(error)) from None
+
+
+class HttpsOnly(urllib.request.HTTPRedirectHandler):
+    """Follows a redirect to https and to nothing else."""
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
+    ) -> urllib.request.Request | None:
+        """Return the request to follow with.
+
+        Raises:
+            PipelineError: The new address is not https.
+        """
+        if not newurl.lower().startswith("https://"):
+            fp.close()
+            raise PipelineError(f"redirects to {newurl:.200}, which is not https")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def open_url(url: str) -> HTTPResponse:
+    """Return the answer to a GET of `url`, its body unread."""
+    response: HTTPResponse = urllib.request.build_opener(HttpsOnly).open(url, timeout=ANSWER)
+    return response
+
+
+def _download(url: str, limit: int, deadline: float) -> bytes:
+    content = bytearray()
+    with (
+        _within(ANSWER, lambda: open_url(url)) as response,
+        tqdm(total=response.length, desc=url.rpartition("/")[2], unit="B", unit_scale=True, disable=None) as bar,
+    ):
+        length = response.length
+        while piece := response.read1(2**16):
+            content += piece
+            bar.update(len(piece))
+            if len(content) > limit:
+                raise PipelineError(f"larger than the expected {limit} bytes")
+            if time.monotonic() > deadline:
+                raise PipelineError("given up, as it took too long")
+    if length is not None and len(content) < length:
+        raise ConnectionResetError(f"ended after {len(content)} of {length} bytes")
+    return bytes(content)
+
+
+def _within(seconds: float, call: Callable[[], T]) -> T:
+    """Return what `call` returns, or raise TimeoutError after that many seconds.
+
+    A socket's own time-out holds for each address of a host, and for no name lookup: a dead host with ten addresses
+    would take ten times as long.
+    """
+    future: Future[T] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(call())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    return future.result(seconds)
+
+
+def _may_pass(error: Exception) -> bool:
+    if isinstance(error, HTTPError):
+        return error.code in BUSY
+    return isinstance(_cause(error), ConnectionResetError | IncompleteRead)
+
+
+def _cause(error: Exception) -> Exception:
+    return error.reason if isinstance(error, URLError) and isinstance(error.reason, Exception) else error
+
+
+def _reason(error: Exception) -> str:
+    cause = _cause(error)
+    return f"no answer within {ANSWER:g} s" if isinstance(cause, TimeoutError) else str(cause) or type(cause).__name__

@@ -1,0 +1,82 @@
+"""The IDX format of MNIST, described at http://yann.lecun.com/exdb/mnist: bytes <-> uint8 arrays.
+
+A file is a big-endian magic number (0x00000801: labels, one dimension; 0x00000803: images, three), the size of each
+dimension as 32-bit big-endian numbers, then one byte per element, the last dimension running fastest.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline import files
+from pipeline.cli import InputError
+
+# Two zero bytes, then 0x08 for unsigned bytes; the fourth byte is the number of dimensions.
+MAGIC = 0x0800
+
+
+def size(shape: tuple[int, ...]) -> int:
+    """Return the bytes that a file with an array of `shape` takes."""
+    return 4 + 4 * len(shape) + math.prod(shape)
+
+
+def encode(array: NDArray[np.uint8]) -> bytes:
+    """Return `array`, uint8 of 1 to 255 dimensions and not empty, as the content of an IDX file.
+
+    Raises:
+        ValueError: `array` is of another type or has no elements.
+    """
+    if array.dtype != np.uint8 or array.ndim == 0 or array.size == 0:
+        raise ValueError(f"expected uint8 with at least one element, found {array.dtype}{array.shape}")
+    header = struct.pack(f">{1 + array.ndim}I", MAGIC | array.ndim, *array.shape)
+    return header + array.tobytes()
+
+
+def decode(content: bytes, *, dimensions: int, where: str) -> NDArray[np.uint8]:
+    """Return the array with that many dimensions in the `content` of an IDX file, as a read-only view.
+
+    Raises:
+        InputError: `content` is anything but one whole array; the message names `where` and the field.
+    """
+    header = struct.Struct(f">{1 + dimensions}I")
+    if len(content) < header.size:
+        raise InputError(f"{where}: header: expected {header.size} bytes, found {len(content)}")
+    magic, *shape = header.unpack_from(content)
+    if magic != MAGIC | dimensions:
+        raise InputError(f"{where}: magic: expected {MAGIC | dimensions:#010x}, found {magic:#010x}")
+    if 0 in shape:
+        raise InputError(f"{where}: dimensions: expected each above 0, found {_times(shape)}")
+    expected, found = math.prod(shape), len(content) - header.size
+    if expected != found:
+        fault = "truncated" if found < expected else "trailing bytes"
+        raise InputError(f"{where}: data: {fault}: {_times(shape)} is {expected} bytes, found {found}")
+    return np.frombuffer(content, np.uint8, offset=header.size).reshape(shape)
+
+
+def read(path: Path, *, dimensions: int) -> NDArray[np.uint8]:
+    """Return the array with that many dimensions in the IDX file at `path`, read-only.
+
+    Raises:
+        InputError: The file cannot be read, or is not one whole array of that many dimensions.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; `dvc repro fetch` makes it") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    return decode(content, dimensions=dimensions, where=str(path))
+
+
+def write(path: Path, array: NDArray[np.uint8]) -> None:
+    """Write `array` (see `encode`) to `path`, whole or not at all."""
+    files.write_bytes(path, encode(array))
+
+
+def _times(shape: list[int]) -> str:
+    return " x ".join(map(str, shape))

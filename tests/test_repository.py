@@ -1,0 +1,198 @@
+"""Truths that hold across files: imports, dvc.yaml, the lock file, the README."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import pipeline
+from pipeline import params
+
+ROOT = Path(__file__).parents[1]
+MODULES = sorted(path.stem for path in (ROOT / "pipeline").glob("*.py") if path.stem != "__init__")
+STAGES = {"fetch", "preprocess", "train", "evaluate", "report"}
+# How a stage is started and tracked changes none of its outputs, so an edit there must not run anything again.
+NO_DEPS = {"cli", "tracking"}
+LIGHT = [
+    "checkpoint",
+    "dataset",
+    "fetch",
+    "files",
+    "gate",
+    "overfitting",
+    "params",
+    "preprocess",
+    "report",
+    "statistics",
+]
+
+
+@cache
+def tree(module: str) -> ast.Module:
+    """Return the parsed source of a module of the package, without what only type checkers read."""
+
+    class RunTime(ast.NodeTransformer):
+        def visit_If(self, node: ast.If) -> ast.AST | None:
+            return None if ast.unparse(node.test) == "TYPE_CHECKING" else self.generic_visit(node)
+
+    parsed = ast.parse((ROOT / "pipeline" / f"{module}.py").read_text())
+    return RunTime().visit(parsed)
+
+
+def imports(module: str) -> set[str]:
+    """Return the dotted names that a module imports, anywhere in it."""
+    found: set[str] = set()
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
+    return found
+
+
+def siblings(module: str) -> set[str]:
+    """Return the modules of the package that a module imports itself."""
+    return {name.split(".")[1] for name in imports(module) if name.startswith("pipeline.")} & set(MODULES)
+
+
+def reached(module: str) -> set[str]:
+    """Return the modules whose code a stage runs, itself included; what lies behind tracking is not followed."""
+    seen: set[str] = set()
+    waiting = {module}
+    while waiting:
+        current = waiting.pop()
+        seen.add(current)
+        waiting |= set() if current in NO_DEPS else siblings(current) - seen
+    return seen
+
+
+@pytest.fixture(scope="module")
+def stages() -> dict[str, Any]:
+    """Return the stages of dvc.yaml, a foreach stage as its body."""
+    loaded = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    return {name: stage.get("do", stage) for name, stage in loaded.items()}
+
+
+@pytest.mark.parametrize(
+    ("packages", "door"),
+    [
+        ({"mlflow"}, "tracking"),
+        ({"matplotlib"}, "plots"),
+        ({"tensorflow", "keras"}, "backend"),
+        ({"ruamel", "yaml"}, "params"),
+    ],
+)
+def test_each_package_of_weight_has_one_door(packages: set[str], door: str) -> None:
+    """MLflow, matplotlib, TensorFlow with Keras, and YAML are each imported by one module."""
+    importers = {module for module in MODULES if packages & {name.split(".")[0] for name in imports(module)}}
+
+    assert importers == {door}
+
+
+def test_stages_do_not_import_stages() -> None:
+    """What two stages need lies in a module that is no stage."""
+    assert {stage: siblings(stage) & STAGES for stage in STAGES} == {stage: set() for stage in STAGES}
+
+
+@pytest.mark.parametrize("module", LIGHT)
+def test_light_modules_load_no_heavy_package(module: str) -> None:
+    """What computes no network starts without TensorFlow and MLflow."""
+    check = f"import sys, pipeline.{module}; print(*({{'tensorflow', 'keras', 'mlflow'}} & set(sys.modules)))"
+    loaded = subprocess.run([sys.executable, "-c", check], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+    assert loaded.strip() == ""
+
+
+@pytest.mark.parametrize("stage", sorted(STAGES))
+def test_a_stage_depends_on_all_code_it_runs(stages: dict[str, Any], stage: str) -> None:
+    """DVC follows no imports: the deps of a stage name every module that can change its outputs, and no other."""
+    named = {Path(dep).stem for dep in stages[stage]["deps"] if dep.startswith("pipeline/") and dep.endswith(".py")}
+
+    assert named == reached(stage) - NO_DEPS
+
+
+@pytest.mark.parametrize("stage", sorted(STAGES))
+def test_the_paths_in_a_command_are_those_that_dvc_knows(stages: dict[str, Any], stage: str) -> None:
+    """Every path that a stage is handed is a dep or an out of it, or the folder that these lie in."""
+    body = stages[stage]
+    listed = [*body["deps"], *body.get("outs", []), *body.get("plots", [])]
+    known = {entry if isinstance(entry, str) else next(iter(entry)) for entry in listed}
+    handed = re.findall(r"--(?!params)[a-z]+ (\S+)", body["cmd"])
+
+    assert handed
+    assert {path for path in handed if path not in known and not any(k.startswith(f"{path}/") for k in known)} == set()
+
+
+def test_no_stage_depends_on_the_gate(stages: dict[str, Any]) -> None:
+    """A change of the gate's bounds runs nothing again."""
+    assert not [
+        name for name, stage in stages.items() if any(key.startswith("gate") for key in stage.get("params", []))
+    ]
+
+
+def test_the_map_of_the_package_names_every_module() -> None:
+    """The package's docstring is complete, and names nothing that is not there."""
+    assert pipeline.__doc__ is not None
+    entries = re.findall(r"^ {4}([a-z_]+)  ", pipeline.__doc__, flags=re.MULTILINE)
+
+    assert sorted(entries) == MODULES
+
+
+def test_arrays_are_read_without_pickle() -> None:
+    """Every np.load says allow_pickle=False."""
+    calls = [
+        ast.unparse(node)
+        for module in MODULES
+        for node in ast.walk(tree(module))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in {"np.load", "numpy.load"}
+    ]
+
+    assert calls
+    assert all("allow_pickle=False" in call for call in calls)
+
+
+def test_models_are_loaded_safely() -> None:
+    """The one place that loads a Keras file does so with safe_mode on and without compiling."""
+    sources = {module: (ROOT / "pipeline" / f"{module}.py").read_text() for module in MODULES}
+
+    assert {module for module, source in sources.items() if "load_model(" in source} == {"model_file"}
+    assert "load_model(path, compile=False, safe_mode=True)" in sources["model_file"]
+
+
+def test_the_lock_file_pins_every_direct_dependency_and_no_address() -> None:
+    """Each package of pyproject.toml stands in requirements.lock with hashes, and no index address does."""
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    direct = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    lock = (ROOT / "requirements.lock").read_text()
+    pinned = dict(re.findall(r"^([a-z0-9.-]+)==(\S+)", lock, flags=re.MULTILINE))
+
+    names = {re.split(r"[<>=; ]", requirement)[0].replace(".", "-") for requirement in direct}
+    assert names <= pinned.keys()
+    assert "://" not in lock
+    assert len(re.findall(r"^[a-z0-9.-]+==", lock, flags=re.MULTILINE)) <= lock.count("--hash=sha256:")
+
+
+def test_what_the_readme_tells_to_run_exists() -> None:
+    """Every make target and every module that the README names is there."""
+    readme = (ROOT / "README.md").read_text()
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+
+    assert {"repro", "test"} <= set(re.findall(r"make ([a-z][a-z-]*)", readme)) <= targets
+    assert set(re.findall(r"python -m pipeline\.([a-z_]+)", readme)) <= set(MODULES)
+
+
+def test_the_readme_names_every_section_of_params() -> None:
+    """A reader learns of every section of params.yaml."""
+    readme = (ROOT / "README.md").read_text()
+
+    assert [name for name in params.Params.model_fields if f"`{name}`" not in readme] == []
