@@ -8,6 +8,7 @@ Stages, one pure function and a main() each; dvc.yaml hands them their paths:
     report      comparison, overfitting analysis, figures -> report.md, report.html, tables
 
 Commands:
+    sync        MLflow brought up to the files in the workspace
     gate        committed metrics against the bounds in params.yaml -> exit code
 
 Data:
@@ -18,6 +19,7 @@ Data:
     wheel       arrays out of a pinned wheel
     verify      checks of bytes from outside
     files       files that appear whole or not at all; sums
+    lock        inputs against the sums in dvc.lock
 
 Training:
     networks    MLP and CNN from params, and their loss
@@ -26,6 +28,10 @@ Training:
     model_file  byte-stable `.keras` files
     backend     the only importer of Keras and TensorFlow
     tracking    the only importer of mlflow
+    sender      work beside the caller, tried again
+    store       where MLflow's store is, and its making
+    facts       what MLflow is told of a training that starts
+    evidence    what MLflow shows of an evaluated model
 
 Results:
     metrics     scores of a classifier

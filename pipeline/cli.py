@@ -36,6 +36,7 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     signal.signal(signal.SIGTERM, _terminate)
     try:
         code = main() or 0
+        sys.stdout.flush()
     except PipelineError as error:
         print(f"error: {error}", file=sys.stderr)
         code = error.exit_code

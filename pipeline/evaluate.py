@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import backend, cli, dataset, files, metrics, model_file, params, plots, tracking
+from pipeline import backend, cli, dataset, files, lock, metrics, model_file, params, tracking
 from pipeline.backend import keras
 from pipeline.cli import PipelineError
 from pipeline.dataset import Dataset
+from pipeline.evidence import Evidence
 from pipeline.metrics import Score
 
+# The data set whose test images the original report's scores are for.
+REPORT_DATA = "mnist"
 # Only memory and time depend on it.
 _BATCH = 1000
 
@@ -37,21 +40,12 @@ def evaluate(network: keras.Sequential, data: Dataset, clip: float | None) -> tu
     return scores, probabilities
 
 
-def final_metrics(scores: dict[str, Score]) -> dict[str, float]:
-    """Return the scores as flat metrics, such as `test_accuracy`, with the gaps between training and test images."""
-    names = ("accuracy", "loss", "negative_log_likelihood", "errors", "calibration_error", "brier")
-    flat = {f"{split}_{name}": float(getattr(score, name)) for split, score in scores.items() for name in names}
-    return flat | {
-        "generalization_gap": flat["train_accuracy"] - flat["test_accuracy"],
-        "loss_gap": flat["test_loss"] - flat["train_loss"],
-    }
-
-
 def main() -> int:
     """Score one model, write its metrics and test probabilities, and add them to its MLflow run."""
     arguments = _arguments()
     values = params.load(arguments.params)
     name, model = arguments.name, values.model(arguments.name)
+    lock.verify(arguments.data, arguments.model, arguments.history)
     data = dataset.load(arguments.data)
     backend.start(values.train.threads)
     network, made_with = model_file.load(arguments.model), model_file.made_with(arguments.model)
@@ -68,22 +62,15 @@ def main() -> int:
     files.write_json(arguments.output, report)
     for split, score in scores.items():
         print(f"{name}  {split}: accuracy {score.accuracy:.4f} ({score.errors} errors of {score.count})", flush=True)
-    _log(arguments, values.data.dataset, scores)
+    _log(arguments, values.data.dataset)
     return 0
 
 
-def _log(arguments: argparse.Namespace, data_name: str, scores: dict[str, Score]) -> None:
-    history, reported = files.read_csv(arguments.history), files.read_csv(arguments.reported)
-    reported = reported[reported.model == arguments.name]
-    figures = {
-        "curves.png": plots.curves(
-            history, None if reported.empty or data_name != "mnist" else reported, arguments.name
-        ),
-        "confusion.png": plots.confusion(np.array(scores["test"].confusion), arguments.name),
-    }
+def _log(arguments: argparse.Namespace, data_name: str) -> None:
+    reported = arguments.reported if data_name == REPORT_DATA else None
+    evidence = Evidence(arguments.name, arguments.output, arguments.history, reported)
     sums = {"model.md5": files.md5(arguments.model), "data.md5": files.md5(arguments.data)}
-    tables = [arguments.history, arguments.output]
-    tracking.log_evaluation(arguments.name, sums, final_metrics(scores), figures, tables)
+    tracking.log_evaluation(evidence, sums, required=arguments.require_tracking)
 
 
 def _arguments() -> argparse.Namespace:
@@ -96,6 +83,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--output", type=Path, required=True, help="JSON to write: scores per split")
     parser.add_argument("--predictions", type=Path, required=True, help="npz to write: test probabilities")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    tracking.add_option(parser)
     return parser.parse_args()
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -34,10 +36,34 @@ def whole(path: Path) -> Iterator[Path]:
         yield temporary
         _settle(temporary, path)
     except OSError as error:
-        raise PipelineError(f"{path}: cannot be written ({error.strerror or error})") from error
+        raise PipelineError(f"{path}: cannot be written ({_why(error, temporary)})") from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def _why(error: OSError, temporary: Path | None) -> str:
+    reason = error.strerror or str(error)
+    if temporary is None or error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return reason
+    written, free = temporary.stat().st_size, shutil.disk_usage(temporary.parent).free
+    healing = "make room and run again; `dvc checkout` and `git checkout` bring the last good files back"
+    return f"{reason} after {written} bytes, {free} bytes free; {healing}"
+
+
+def check_writable(path: Path) -> None:
+    """Refuse a path at which no file can be written, before the work that would fill it; nothing is changed.
+
+    Raises:
+        PipelineError: It is a directory, or its directory cannot be made or written to.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path.parent).close()
+    except OSError as error:
+        raise PipelineError(f"{path}: cannot be written ({error.strerror})") from error
+    if path.is_dir():
+        raise PipelineError(f"{path}: cannot be written (Is a directory)")
 
 
 def _settle(temporary: Path, path: Path) -> None:

@@ -99,15 +99,21 @@ class Folders:
         Raises:
             InputError: A file is missing or damaged, or belongs to a diverged training, other params or other data.
         """
-        return Result(
+        timing = _per_epoch(self.timing / f"{name}.csv", ("epoch", "seconds"), name, model)
+        predictions = self.predictions / f"{name}.npz"
+        result = Result(
             name,
             model,
             _metrics(self.metrics / f"{name}.json", name, model, dataset),
             _per_epoch(self.history / f"{name}.csv", HISTORY, name, model),
-            _per_epoch(self.timing / f"{name}.csv", ("epoch", "seconds"), name, model)["seconds"].to_numpy(np.float64),
-            _probabilities(self.predictions / f"{name}.npz", name, dataset),
+            timing["seconds"].to_numpy(np.float64),
+            _probabilities(predictions, name, dataset),
             dataset.test.labels,
         )
+        found, told = int(np.sum(result.answers != result.labels)), result.metrics.splits["test"].errors
+        if found != told:
+            raise _stale(predictions, f"it has {found} errors, the metrics say {told}", f"evaluate@{name}")
+        return result
 
 
 def read_summary(path: Path, data: Data, npz: Path) -> Summary:
@@ -175,10 +181,11 @@ def _faults(table: pd.DataFrame, columns: tuple[str, ...], epochs: int) -> Itera
     found = table["epoch"].tolist()
     if found != list(range(1, epochs + 1)):
         yield f"expected epochs 1 to {epochs}, one row each, found {len(found)} rows with epochs {found!s:.60}"
-    for column in columns:
-        finite = np.isfinite(pd.to_numeric(table[column], errors="coerce").to_numpy(np.float64))
-        for position in np.flatnonzero(~finite):
-            yield f"{column} of epoch {position + 1} is {table[column].iloc[position]}, not a finite number"
+    for column in columns[1:]:
+        values = pd.to_numeric(table[column], errors="coerce").to_numpy(np.float64)
+        highest = 1.0 if column.endswith("accuracy") else np.finfo(np.float64).max
+        for position in np.flatnonzero(~((values >= 0) & (values <= highest))):
+            yield f"{column} of epoch {position + 1} is {table[column].iloc[position]}, not a possible value"
 
 
 def _probabilities(path: Path, name: str, dataset: Dataset) -> NDArray[np.float32]:

@@ -7,26 +7,28 @@ by these sums the evaluation finds it again.
 
 from __future__ import annotations
 
-import fcntl
+import argparse
 import os
-import subprocess
+import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pipeline import files
+from pipeline import files, store
+from pipeline.cli import UnavailableError
 from pipeline.dataset import Dataset
-from pipeline.params import Params
+from pipeline.evidence import Evidence
+from pipeline.facts import Facts
+from pipeline.sender import Sender
 
 # Set before mlflow is imported: it reads them once.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_DISABLE_AGENT_HINT", "1")
 os.environ.setdefault("MLFLOW_UV_AUTO_DETECT", "false")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
 os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
@@ -34,49 +36,39 @@ os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
 import mlflow
 from mlflow.entities import Metric
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 EXPERIMENT = "mnist"
+# The tag that tells the runs of the files in the workspace from those of earlier ones.
+STATE = "dvc.state"
+NOTE = "mlflow.note.content"
+# Seconds without an answer after which MLflow is left alone.
+PATIENCE = 15.0
+HURRY = 4.0
 _PER_EPOCH = ("loss", "accuracy", "val_loss", "val_accuracy")
 
 
-def root() -> Path:
-    """Return the root of the repository, also from the temporary directories in which queued experiments run."""
-    return Path(os.environ.get("DVC_ROOT") or Path(__file__).parents[1]).resolve()
+def add_option(parser: argparse.ArgumentParser) -> None:
+    """Give a stage the option that makes MLflow a condition of its success."""
+    parser.add_argument(
+        "--require-tracking",
+        action="store_true",
+        default=bool(os.environ.get("REQUIRE_TRACKING")),
+        help="exit with 3 if MLflow does not take all of the run; under dvc, set REQUIRE_TRACKING=1",
+    )
 
 
 def connect() -> str:
     """Point mlflow at the store, make store and experiment where they are missing, and return the experiment's id.
 
-    Several processes may do this at once: a local store appears under its name only when it is complete.
+    Raises:
+        UnavailableError: There is a local store that cannot be used.
     """
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root()}/mlflow.db"
-    local = Path(uri.removeprefix("sqlite:///")).resolve() if uri.startswith("sqlite:///") else None
-    mlflow.set_tracking_uri(f"sqlite:///{local}" if local else uri)
-    if local is None:
+    address = store.uri()
+    path = store.local(address)
+    mlflow.set_tracking_uri(f"{store.SQLITE}{path}" if path else address)
+    if path is None:
         return _experiment(None)
-    with _lock(local.with_name(local.name + ".lock")):
-        _ensure_store(local)
-        return _experiment((local.parent / "mlruns").as_uri())
-
-
-@contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def _ensure_store(path: Path) -> None:
-    if path.exists():
-        return
-    unfinished = path.with_name(path.name + ".new")
-    for suffix in ("", "-journal", "-wal", "-shm"):
-        Path(f"{unfinished}{suffix}").unlink(missing_ok=True)
-    mlflow.MlflowClient(tracking_uri=f"sqlite:///{unfinished}").search_experiments(max_results=1)
-    unfinished.replace(path)
+    with store.prepared(path, lambda at: mlflow.MlflowClient(tracking_uri=at).search_experiments(max_results=1)):
+        return _experiment((path.parent / "mlruns").as_uri())
 
 
 def _experiment(artifact_location: str | None) -> str:
@@ -92,180 +84,212 @@ def _experiment(artifact_location: str | None) -> str:
     return str(found.experiment_id)
 
 
-@dataclass(frozen=True)
-class Facts:
-    """What is known about a training before it starts: the model's name, its recipe, the data's md5 and all params."""
-
-    model: str
-    recipe: str
-    data_md5: str
-    params: Params
-
-    def flat(self) -> dict[str, Any]:
-        """Return the params that make this model, under the same keys for every model."""
-        shared = {
-            "train": self.params.train.model_dump(),
-            "data": self.params.data.model_dump(exclude={"files", "sources"}),
-        }
-        return _flat(self.params.model(self.model).model_dump()) | _flat(shared)
-
-    def tags(self) -> dict[str, str]:
-        """Return the tags that a run carries from its start."""
-        environment = {"dvc.stage": os.environ.get("DVC_STAGE"), "dvc.exp_name": os.environ.get("DVC_EXP_NAME")}
-        return {
-            "model": self.model,
-            "recipe": self.recipe,
-            "data.md5": self.data_md5,
-            "seed": str(self.params.train.seed),
-            "git.dirty": _git_dirty(),
-            **{key: value for key, value in environment.items() if value},
-        }
-
-    def description(self) -> str:
-        """Return what MLflow shows beside the run, as Markdown."""
-        model, training = self.params.model(self.model), self.params.train
-        return (
-            f"**{self.model}**: {model.network.name} trained with {model.optimizer.name} for {model.epochs} epochs "
-            f"on {self.params.data.dataset}; batches of {training.batch_size}, seed {training.seed}.\n\n"
-            "`loss` and `accuracy` are running means over an epoch, with dropout on; "
-            "`train_*` and `test_*` are measured after the last one, with dropout off."
-        )
-
-
-def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, item in value.items():
-        flat |= _flat(item, f"{prefix}{key}.") if isinstance(item, Mapping) else {prefix + key: item}
-    return flat
-
-
-def _git_dirty() -> str:
-    command = ["git", "status", "--porcelain", "--untracked-files=no", "--", "pipeline", "params.yaml", "dvc.yaml"]
-    try:
-        changes = subprocess.run(command, cwd=root(), capture_output=True, check=True).stdout
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return str(bool(changes)).lower()
-
-
 class TrainingRun:
-    """A run that keeps in order what it could not send, and sends it with the next epoch: training never waits long."""
+    """A run whose parts are sent in order beside the training, which never waits for MLflow."""
 
     def __init__(self, facts: Facts, data: Dataset) -> None:
         self._facts = facts
-        self._sent_epochs = 0
-        self._unsent: list[Callable[[], None]] = []
-        self._error = ""
-        self._send(self._start)
-        self._send(lambda: mlflow.log_params(facts.flat()))
-        self._send(lambda: _log_inputs(facts, data))
+        self._epochs = 0
+        self._sender = Sender()
+        self._sender.put("its start", self._start)
+        self._sender.put("its params", lambda: mlflow.log_params(facts.flat()))
+        self._sender.put("its data", lambda: _log_inputs(facts, data))
+
+    def lacking(self) -> str:
+        """Wait a while for what was put so far and return what MLflow lacks and why, as text; empty if nothing."""
+        return _lacking(self._sender.wait(PATIENCE), self._sender.error)
 
     def log_epochs(self, rows: Sequence[Mapping[str, float]]) -> None:
-        """Log the epochs in `rows` that this run does not have: Keras' names, step = epoch, and the seconds it took."""
-        metrics = []
-        for row in rows[self._sent_epochs :]:
-            values = {key: row[key] for key in _PER_EPOCH} | {"epoch_seconds": row["seconds"]}
-            metrics += _metrics(values, step=int(row["epoch"]))
-        self._sent_epochs = len(rows)
-        # One timestamp, taken now: sending the same point twice stores it once.
-        self._send(lambda: mlflow.MlflowClient().log_batch(self._id(), metrics=metrics))
+        """Log the epochs in `rows` that were not yet: Keras' names, step = epoch, and the seconds each took."""
+        metrics = [point for row in rows[self._epochs :] for point in _epoch_points(row)]
+        self._epochs = len(rows)
+        if metrics:
+            # The timestamps are those of now: sent twice, the same point is stored once.
+            self._sender.put("epochs", lambda: mlflow.MlflowClient().log_batch(_active(), metrics=metrics))
 
-    def log_model(self, path: Path, rows: Sequence[Mapping[str, float]]) -> None:
-        """Log the model file at `path`, and its md5: the result is safe."""
-        self.log_epochs(rows)
-        self._send(lambda: _log_model(self._facts.model, path))
+    def log_model(self, path: Path) -> None:
+        """Log the model file at `path` and its md5: from here on the result is safe."""
         md5 = files.md5(path)
-        self._send(lambda: mlflow.MlflowClient().set_tag(self._id(), "model.md5", md5))
+        self._sender.put("its model", lambda: _log_model(self._facts.name, path))
+        self._sender.put("its sums", lambda: mlflow.MlflowClient().set_tag(_active(), "model.md5", md5))
 
-    def end(self, status: str) -> None:
-        """End the run as FINISHED, FAILED or KILLED; say so if MLflow lacks a part of it."""
-        self._send(lambda: mlflow.end_run(status))
-        if self._unsent:
-            print(f"warning: MLflow did not take all of this run: {self._error}", file=sys.stderr)
+    def end(self, status: str, patience: float) -> str:
+        """End the run as FINISHED, FAILED or KILLED, and return what MLflow lacks of it."""
+        self._sender.put("its end", lambda: self._end(status))
+        return _lacking(self._sender.close(patience), self._sender.error)
 
     def _start(self) -> None:
         experiment = connect()
-        client = mlflow.MlflowClient()
         # Whoever holds the recipe's lock is its only trainer: a run that still counts as running was killed.
-        for left in client.search_runs([experiment], f"tags.recipe = '{self._facts.recipe}' and status = 'RUNNING'"):
-            client.set_terminated(left.info.run_id, "KILLED")
+        for left in _running(experiment, self._facts.recipe):
+            mlflow.MlflowClient().set_terminated(left.info.run_id, "KILLED")
         mlflow.start_run(
             experiment_id=experiment,
-            run_name=self._facts.model,
+            run_name=self._facts.name,
             tags=self._facts.tags(),
             description=self._facts.description(),
         )
 
-    def _id(self) -> str:
-        return str(mlflow.active_run().info.run_id)
+    def _end(self, status: str) -> None:
+        if status == "FINISHED" and "DVC_EXP_NAME" not in os.environ:
+            mark_current(self._facts.name, _active())
+        mlflow.end_run(status)
 
-    def _send(self, action: Callable[[], None]) -> None:
-        self._unsent.append(action)
-        while self._unsent:
-            try:
-                self._unsent[0]()
-            except Exception as error:
-                self._error = " ".join(str(error).split())[:200]
-                return
-            del self._unsent[0]
+
+def mark_current(model: str, run_id: str) -> None:
+    """Tag the run as the current one of `model`, and the one that was it as superseded."""
+    client = mlflow.MlflowClient()
+    experiment = client.get_run(run_id).info.experiment_id
+    for run in client.search_runs([experiment], f"tags.model = '{model}' and tags.`{STATE}` = 'current'"):
+        client.set_tag(run.info.run_id, STATE, "superseded")
+    client.set_tag(run_id, STATE, "current")
+
+
+def _active() -> str:
+    return str(mlflow.active_run().info.run_id)
+
+
+def _lacking(parts: Sequence[str], error: Exception | None) -> str:
+    if not parts:
+        return ""
+    reason = re.sub(r"//[^/@\s]+@", "//***@", " ".join(str(error).split()) or "no answer yet")[:200]
+    login = re.search(r"\b40[13]\b|UNAUTHENTICATED|PERMISSION_DENIED", reason)
+    hint = "; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD" if login else ""
+    return f"MLflow lacks {', '.join(dict.fromkeys(parts))} ({reason}{hint})"
 
 
 @contextmanager
-def training_run(facts: Facts, data: Dataset) -> Iterator[TrainingRun]:
-    """Yield the run of a training; it ends as FINISHED, as FAILED after an error, or as KILLED when interrupted."""
+def training_run(facts: Facts, data: Dataset, *, required: bool = False) -> Iterator[TrainingRun]:
+    """Yield the run of a training; it ends as FINISHED, as FAILED after an error, or as KILLED when interrupted.
+
+    What MLflow did not take is said in a warning.
+
+    Raises:
+        UnavailableError: MLflow is `required` and did not take the start, or the whole, of the run.
+    """
     run = TrainingRun(facts, data)
+    if required and (lacking := run.lacking()):
+        raise UnavailableError(f"{lacking}; nothing was trained")
     try:
         yield run
     except (KeyboardInterrupt, SystemExit):
-        run.end("KILLED")
+        run.end("KILLED", HURRY)
         raise
     except BaseException:
-        run.end("FAILED")
+        run.end("FAILED", PATIENCE)
         raise
-    run.end("FINISHED")
+    if lacking := run.end("FINISHED", PATIENCE):
+        if required:
+            raise UnavailableError(f"{lacking}; run again: the training is kept and not repeated")
+        _warn(lacking)
 
 
-def log_evaluation(
-    model: str,
-    sums: Mapping[str, str],
-    metrics: Mapping[str, float],
-    figures: Mapping[str, Figure],
-    tables: Sequence[Path],
-) -> None:
-    """Add final `metrics`, `figures` by file name, and `tables` to the run of `model` whose tags hold `sums`.
+def log_evaluation(evidence: Evidence, sums: Mapping[str, str], *, required: bool = False) -> None:
+    """Add scores, figures and tables to the latest finished run of the model whose tags hold `sums`.
 
-    Without such a run, or without a store that answers, a warning says so: the files on disk are complete.
+    Without such a run, or without a store that answers, a warning says so.
+
+    Raises:
+        UnavailableError: MLflow is `required` and did not take them.
     """
+
+    def send() -> None:
+        if (run := find_run({"model": evidence.model, **sums})) is None:
+            _warn(f"MLflow has no run of {evidence.model} with this model and data")
+        else:
+            add_evidence(run, evidence)
+
+    sender = Sender()
+    sender.put("the scores", send)
+    if lacking := _lacking(sender.close(PATIENCE), sender.error):
+        if required:
+            raise UnavailableError(f"{evidence.model}: {lacking}")
+        _warn(f"{evidence.model}: {lacking}")
+
+
+def complete(facts: Facts, data: Dataset, rows: Sequence[Mapping[str, float]], model: Path) -> Any:
+    """Return a finished run that holds all of a training whose files are safe.
+
+    That is the run of the recipe that still counts as running, since an outage hid its end, with what it lacks; without
+    one, a new run tagged as restored. No trainer of the recipe may be at work.
+    """
+    experiment, client = connect(), mlflow.MlflowClient()
+    cut_short = client.search_runs(
+        [experiment], f"tags.recipe = '{facts.recipe}' and status = 'RUNNING'", max_results=1
+    )
+    if cut_short:
+        run_id = cut_short[0].info.run_id
+    else:
+        tags = facts.tags() | {"restored": "true", NOTE: facts.description()}
+        run_id = client.create_run(experiment, tags=tags, run_name=facts.name).info.run_id
+    with mlflow.start_run(run_id=run_id) as run:
+        mlflow.log_params(facts.flat())
+        if not run.inputs.dataset_inputs:
+            _log_inputs(facts, data)
+        client.log_batch(run_id, metrics=_lacking_points(run_id, rows))
+        if not run.outputs.model_outputs:
+            _log_model(facts.name, model)
+        client.set_tag(run_id, "model.md5", files.md5(model))
+    return client.get_run(run_id)
+
+
+def _running(experiment: str, recipe: str) -> list[Any]:
+    return list(mlflow.MlflowClient().search_runs([experiment], f"tags.recipe = '{recipe}' and status = 'RUNNING'"))
+
+
+def _lacking_points(run_id: str, rows: Sequence[Mapping[str, float]]) -> list[Metric]:
+    names = (*_PER_EPOCH, "epoch_seconds")
+    history = mlflow.MlflowClient().get_metric_history
+    present = {(name, point.step) for name in names for point in history(run_id, name)}
+    return [point for row in rows for point in _epoch_points(row) if (point.key, point.step) not in present]
+
+
+def _epoch_points(row: Mapping[str, float]) -> list[Metric]:
+    values = {key: row[key] for key in _PER_EPOCH} | {"epoch_seconds": row["seconds"]}
+    return _metrics(values, step=int(row["epoch"]))
+
+
+@contextmanager
+def reachable() -> Iterator[None]:
+    """Turn an error of MLflow or of the way to it into UnavailableError: for commands that are about MLflow alone."""
     try:
-        experiment = connect()
-        query = " and ".join(f"tags.`{key}` = '{value}'" for key, value in {"model": model, **sums}.items())
-        latest = ["attributes.start_time DESC"]
-        runs = mlflow.MlflowClient().search_runs([experiment], query, order_by=latest, max_results=1)
-        if not runs:
-            print(
-                f"warning: MLflow has no run of {model} with {dict(sums)}; its scores are on disk only", file=sys.stderr
-            )
-            return
-        _add_to(runs[0], metrics, figures, tables)
-    except Exception as error:
-        reason = " ".join(str(error).split())[:200]
-        print(f"warning: MLflow did not take the scores of {model}: {reason}", file=sys.stderr)
+        yield
+    except (mlflow.MlflowException, OSError) as error:
+        raise UnavailableError(_lacking(["this"], error)) from None
 
 
-def _add_to(run: Any, metrics: Mapping[str, float], figures: Mapping[str, Figure], tables: Sequence[Path]) -> None:
+def find_run(tags: Mapping[str, str]) -> Any:
+    """Return the latest finished run of the experiment with these tags, or None."""
+    experiment = connect()
+    query = " and ".join(["status = 'FINISHED'", *(f"tags.`{key}` = '{value}'" for key, value in tags.items())])
+    latest = ["attributes.start_time DESC"]
+    return next(iter(mlflow.MlflowClient().search_runs([experiment], query, order_by=latest, max_results=1)), None)
+
+
+def _warn(what: str) -> None:
+    print(f"warning: {what}; the files on disk are complete", file=sys.stderr)
+
+
+def add_evidence(run: Any, evidence: Evidence) -> bool:
+    """Add to `run` what it lacks of the scores, figures and tables, and return whether it lacked any."""
     client, run_id = mlflow.MlflowClient(), run.info.run_id
+    metrics = evidence.final_metrics()
     fresh = {key: value for key, value in metrics.items() if run.data.metrics.get(key) != value}
     logged = [output.model_id for output in run.outputs.model_outputs]
     client.log_batch(run_id, metrics=_metrics(fresh, step=0, model_id=logged[0] if logged else None))
-    for name, figure in figures.items():
+    present = {artifact.path for artifact in client.list_artifacts(run_id)}
+    if {"figures", "tables"} <= present:
+        return bool(fresh)
+    for name, figure in evidence.figures().items():
         client.log_figure(run_id, figure, f"figures/{name}")
-    for table in tables:
+    for table in evidence.tables():
         client.log_artifact(run_id, table, "tables")
+    return True
 
 
 def _log_inputs(facts: Facts, data: Dataset) -> None:
     for split_name, split in data.splits().items():
-        name = f"{facts.params.data.dataset}-{split_name}"
+        name = f"{facts.data['dataset']}-{split_name}"
         source = mlflow.data.from_numpy(split.images, targets=split.labels, name=name, digest=facts.data_md5)
         mlflow.log_input(source, context=split_name)
 

@@ -14,11 +14,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from pipeline import backend, checkpoint, cli, dataset, files, model_file, networks, optimizers, params, tracking
+from pipeline import backend, checkpoint, cli, dataset, files, lock, model_file, networks, optimizers, params, tracking
 from pipeline.backend import keras, tf
 from pipeline.checkpoint import Checkpoints, State
 from pipeline.cli import PipelineError
 from pipeline.dataset import Dataset, Split
+from pipeline.facts import Facts
 from pipeline.params import Model, Training
 
 HISTORY = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy"]
@@ -141,22 +142,28 @@ def main() -> int:
     arguments = _arguments()
     values = params.load(arguments.params)
     name, model = arguments.model, values.model(arguments.model)
+    for output in (arguments.output, arguments.history, arguments.timing):
+        files.check_writable(output)
+    lock.verify(arguments.data)
     data, data_md5 = dataset.load(arguments.data), files.md5(arguments.data)
     backend.start(values.train.threads)
     recipe = checkpoint.recipe(name=name, data=data_md5, model=model.model_dump(), train=values.train.model_dump())
     checkpoints = Checkpoints(arguments.work, recipe)
-    facts = tracking.Facts(name, recipe, data_md5, values)
-    with checkpoints.alone(), tracking.training_run(facts, data) as run:
+    described = values.data.model_dump(include={"dataset", "validation", "split_seed"})
+    facts = Facts(name, recipe, data_md5, model, values.train, described)
+    with checkpoints.alone():
+        with tracking.training_run(facts, data, required=arguments.require_tracking) as run:
 
-        def on_epoch(state: State) -> None:
-            checkpoints.save(state)
-            _print_epoch(name, model.epochs, state.rows[-1])
+            def on_epoch(state: State) -> None:
+                checkpoints.save(state)
+                run.log_epochs(state.rows)
+                _print_epoch(name, model.epochs, state.rows[-1])
+
+            network = networks.build(model.network, seed=values.train.seed, precision=values.train.precision)
+            state = train(network, data, model, values.train, state=_saved(checkpoints), on_epoch=on_epoch)
+            _write(arguments, network, state, recipe)
             run.log_epochs(state.rows)
-
-        network = networks.build(model.network, seed=values.train.seed, precision=values.train.precision)
-        state = train(network, data, model, values.train, state=_saved(checkpoints), on_epoch=on_epoch)
-        _write(arguments, network, state, recipe)
-        run.log_model(arguments.output, state.rows)
+            run.log_model(arguments.output)
         checkpoints.discard()
     return 0
 
@@ -189,6 +196,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--timing", type=Path, required=True, help="CSV to write: seconds per epoch")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     parser.add_argument("--work", type=Path, default=Path(os.environ.get("DVC_ROOT", ".")) / "work", help="checkpoints")
+    tracking.add_option(parser)
     return parser.parse_args()
 
 

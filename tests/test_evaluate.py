@@ -27,19 +27,6 @@ def test_every_image_of_every_split_is_scored_without_dropout(values: Params, di
     np.testing.assert_allclose(probabilities, network(data.test.images), atol=1e-6)
 
 
-def test_the_gaps_are_train_minus_test_accuracy_and_test_minus_train_loss(values: Params, digits: Dataset) -> None:
-    """Both gaps are positive for a model that does worse on new images."""
-    network = networks.build(values.models["mlp_rmsprop"].network, seed=0, precision="float32")
-    scores, _ = evaluate.evaluate(network, digits, clip=1e-7)
-
-    flat = evaluate.final_metrics(scores)
-
-    assert flat["generalization_gap"] == scores["train"].accuracy - scores["test"].accuracy
-    assert flat["loss_gap"] == scores["test"].loss - scores["train"].loss
-    assert flat["test_errors"] == scores["test"].errors
-    assert "validation_accuracy" not in flat
-
-
 def test_a_network_with_broken_weights_is_refused(values: Params, digits: Dataset) -> None:
     """NaN in a weight gives an error with the split's name instead of scores."""
     network = networks.build(values.models["mlp_rmsprop"].network, seed=0, precision="float32")

@@ -12,10 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline import files, model_file, networks, plots, tracking
+from pipeline import files, model_file, networks, sender, tracking
+from pipeline.cli import UnavailableError
 from pipeline.dataset import Dataset
+from pipeline.evidence import SCORES, Evidence
+from pipeline.facts import Facts
 from pipeline.params import Params
-from pipeline.tracking import Facts
 
 ROWS = [
     {
@@ -32,9 +34,22 @@ MD5 = "d" * 32
 
 
 @pytest.fixture
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracking, "PATIENCE", 1.0)
+    monkeypatch.setattr(sender, "RETRY", 0.1)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+
+
+@pytest.fixture
 def facts(values: Params) -> Facts:
     """Return what is known before a training starts."""
-    return Facts("mlp_rmsprop", "r" * 64, MD5, values)
+    return described(values, "mlp_rmsprop")
+
+
+def described(values: Params, name: str) -> Facts:
+    """Return the facts about a model of the project."""
+    data = {"dataset": "mnist", "validation": "test", "split_seed": 0}
+    return Facts(name, "r" * 64, MD5, values.models[name], values.train, data)
 
 
 @pytest.fixture
@@ -50,14 +65,16 @@ def track(facts: Facts, data: Dataset, model: Path) -> None:
     with tracking.training_run(facts, data) as run:
         for epoch in range(1, len(ROWS) + 1):
             run.log_epochs(ROWS[:epoch])
-        run.log_model(model, ROWS)
+        run.log_model(model)
 
 
 def evaluate(model: Path, accuracy: float = 0.9) -> None:
     """Log an evaluation of the model."""
-    figures = {"curves.png": plots.curves(pd.DataFrame(ROWS), None, "m")}
-    sums = {"model.md5": files.md5(model), "data.md5": MD5}
-    tracking.log_evaluation("mlp_rmsprop", sums, {"test_accuracy": accuracy}, figures, [])
+    score = dict.fromkeys(SCORES, 0.5) | {"accuracy": accuracy, "confusion": np.eye(10, dtype=int).tolist()}
+    files.write_json(model.with_suffix(".json"), {"splits": {"train": score, "test": score}})
+    files.write_csv(model.with_suffix(".csv"), pd.DataFrame(ROWS))
+    evidence = Evidence("mlp_rmsprop", model.with_suffix(".json"), model.with_suffix(".csv"), None)
+    tracking.log_evaluation(evidence, {"model.md5": files.md5(model), "data.md5": MD5})
 
 
 def runs(status: str | None = None) -> list[Any]:
@@ -102,7 +119,7 @@ def test_the_logged_model_answers_as_the_file(facts: Facts, digits: Dataset, mod
 
 def test_models_that_differ_in_their_optimizer_have_comparable_params(values: Params) -> None:
     """The same keys for every model, with other values only where the params differ: the compare view lines up."""
-    first, second = (Facts(name, "r", "d", values).flat() for name in ("mlp_rmsprop", "mlp_adadelta"))
+    first, second = (described(values, name).flat() for name in ("mlp_rmsprop", "mlp_adadelta"))
 
     different = {key for key in first.keys() | second.keys() if first.get(key) != second.get(key)}
 
@@ -121,7 +138,7 @@ def test_an_evaluation_joins_the_run_of_its_model(facts: Facts, digits: Dataset,
     assert run.data.metrics["test_accuracy"] == 0.9
     assert run.info.end_time == ended
     artifacts = mlflow.MlflowClient().list_artifacts(run.info.run_id, "figures")
-    assert [artifact.path for artifact in artifacts] == ["figures/curves.png"]
+    assert [artifact.path for artifact in artifacts] == ["figures/confusion.png", "figures/curves.png"]
     logged = mlflow.get_logged_model(run.outputs.model_outputs[0].model_id)
     assert {metric.key: metric.value for metric in logged.metrics}["test_accuracy"] == 0.9
 
@@ -185,34 +202,60 @@ def test_a_run_left_running_is_marked_killed(facts: Facts, digits: Dataset, mode
     assert len(runs("FINISHED")) == 1
 
 
+@pytest.mark.usefixtures("_impatient")
 def test_a_training_does_not_depend_on_the_store(
     facts: Facts, digits: Dataset, model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Where no server answers, the training ends well and one line says what MLflow lacks."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
 
     track(facts, digits, model)
 
-    assert "warning: MLflow did not take all of this run" in capsys.readouterr().err
+    assert (
+        "warning: MLflow lacks its start, its params, its data, epochs, its model, its sums, its end ("
+        in capsys.readouterr().err
+    )
 
 
+@pytest.mark.usefixtures("_impatient")
 def test_what_was_not_sent_is_sent_with_a_later_epoch(
     facts: Facts, digits: Dataset, model: Path, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A store that answers only after some epochs holds every epoch once in the end."""
-    away = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
     with monkeypatch.context() as outage:
-        for key, value in away.items():
-            outage.setenv(key, value)
+        outage.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
         run = tracking.TrainingRun(facts, digits)
         run.log_epochs(ROWS[:2])
+        assert "MLflow lacks its start" in run.lacking()
     run.log_epochs(ROWS)
-    run.log_model(model, ROWS)
-    run.end("FINISHED")
+    run.log_model(model)
+    assert run.end("FINISHED", patience=30) == ""
 
     history = mlflow.MlflowClient(f"sqlite:///{store}").get_metric_history(runs()[0].info.run_id, "loss")
     assert [point.step for point in history] == [1, 2, 3, 4]
+
+
+@pytest.mark.usefixtures("_impatient")
+def test_where_tracking_is_required_nothing_starts_without_it(
+    facts: Facts, digits: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the condition, a server that does not answer ends the training before it begins, with exit code 3."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://user:secret@127.0.0.1:9")
+
+    with pytest.raises(UnavailableError) as caught, tracking.training_run(facts, digits, required=True):
+        pytest.fail("the training began")
+
+    assert caught.value.exit_code == 3
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("store")
+def test_one_run_of_a_model_is_current(facts: Facts, digits: Dataset, model: Path) -> None:
+    """A repeated training makes the new run the current one, and the old one superseded."""
+    track(facts, digits, model)
+    track(facts, digits, model)
+
+    assert [run.data.tags[tracking.STATE] for run in runs("FINISHED")] == ["current", "superseded"]
 
 
 START = """

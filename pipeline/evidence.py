@@ -1,0 +1,55 @@
+"""What MLflow shows of a model once it is evaluated, made from the files that DVC keeps: so it can be made again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline import files, plots
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SCORES = ("accuracy", "loss", "negative_log_likelihood", "errors", "calibration_error", "brier")
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Where a model's scores and history lie, and the original report's histories, None if they are of other data."""
+
+    model: str
+    metrics: Path
+    history: Path
+    reported: Path | None
+
+    def final_metrics(self) -> dict[str, float]:
+        """Return the scores as flat metrics, such as `test_accuracy`, with the gaps from training to test images."""
+        return flat(files.read_json(self.metrics)["splits"])
+
+    def figures(self) -> dict[str, Figure]:
+        """Return the model's curves and its confusion matrix on the test images, by file name."""
+        matrix = files.read_json(self.metrics)["splits"]["test"]["confusion"]
+        curves = plots.curves(files.read_csv(self.history), self._reported(), self.model)
+        return {"curves.png": curves, "confusion.png": plots.confusion(matrix, self.model)}
+
+    def tables(self) -> list[Path]:
+        """Return the files to keep beside the figures."""
+        return [self.history, self.metrics]
+
+    def _reported(self) -> Any:
+        if self.reported is None:
+            return None
+        table = files.read_csv(self.reported)
+        rows = table[table["model"] == self.model]
+        return None if rows.empty else rows
+
+
+def flat(splits: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+    """Return each split's scores as `SPLIT_SCORE`, and the gaps: accuracy is train - test, loss test - train."""
+    scores = {f"{split}_{name}": float(score[name]) for split, score in splits.items() for name in SCORES}
+    return scores | {
+        "generalization_gap": scores["train_accuracy"] - scores["test_accuracy"],
+        "loss_gap": scores["test_loss"] - scores["train_loss"],
+    }

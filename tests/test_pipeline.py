@@ -1,0 +1,166 @@
+"""A real `dvc repro` of the whole project on a small set of real digits, in a repository of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pytest
+import yaml
+
+from pipeline import idx
+from pipeline.dataset import Dataset
+
+ROOT = Path(__file__).parents[1]
+MODELS = ("mlp_rmsprop", "mlp_adadelta", "cnn")
+PROJECT = ("pipeline", "params.yaml", "dvc.yaml", ".dvcignore", ".gitignore", "data/report_history.csv")
+
+
+def run(repository: Path, *command: str) -> str:
+    """Run `command` in the repository as make does, and return what it printed."""
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "GIT_CONFIG_GLOBAL": "/dev/null",
+        "DVC_NO_ANALYTICS": "1",
+    }
+    environment.pop("MLFLOW_TRACKING_URI", None)
+    done = subprocess.run(
+        command,
+        cwd=repository,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def write_small_params(repository: Path, digits: Dataset) -> None:
+    """Write the digits as IDX files into a local directory, and params that fetch them and train for three epochs."""
+    values = yaml.safe_load((repository / "params.yaml").read_text())
+    values["data"] |= {"dataset": "digits", "sources": [{"directory": "data/local"}]}
+    arrays = {
+        "train_images": digits.train.images,
+        "train_labels": digits.train.labels,
+        "test_images": digits.test.images,
+        "test_labels": digits.test.labels,
+    }
+    for key, array in arrays.items():
+        file = values["data"]["files"][key]
+        path = repository / "data" / "local" / file["name"]
+        idx.write(path, array)
+        file |= {"count": len(array), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    for model in values["models"].values():
+        model["epochs"] = 3
+    (repository / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory, digits: Dataset) -> Path:
+    """Return a repository with this project's files as they are now, small params, and one finished `dvc repro`."""
+    folder = tmp_path_factory.mktemp("a clone")
+    for name in PROJECT:
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(ROOT / name, target)
+    run(folder, "git", "init", "--quiet")
+    run(folder, "dvc", "init", "--quiet")
+    write_small_params(folder, digits)
+    run(folder, "dvc", "repro")
+    return folder
+
+
+def lock_sums(repository: Path) -> dict[str, str]:
+    """Return the md5 of every dep and out in dvc.lock by stage and path."""
+    lock = yaml.safe_load((repository / "dvc.lock").read_text())["stages"]
+    return {
+        f"{stage}: {entry['path']}": entry["md5"]
+        for stage, body in lock.items()
+        for entry in [*body["deps"], *body["outs"]]
+    }
+
+
+def runs(repository: Path) -> list[Any]:
+    """Return the runs in the repository's tracking store."""
+    client = mlflow.MlflowClient(f"sqlite:///{repository}/mlflow.db")
+    experiment = client.get_experiment_by_name("mnist")
+    assert experiment is not None
+    return list(client.search_runs([experiment.experiment_id]))
+
+
+def test_every_output_is_there(repository: Path) -> None:
+    """The run leaves models, histories, scores, predictions, tables, figures and both report pages."""
+    expected = [f"models/{model}.keras" for model in MODELS]
+    expected += [f"reports/{kind}/{model}.csv" for kind in ("history", "timing") for model in MODELS]
+    expected += [f"reports/metrics/{model}.json" for model in MODELS]
+    expected += [f"reports/predictions/{model}.npz" for model in MODELS]
+    expected += [f"reports/{name}" for name in ("report.md", "report.html", "comparison.csv", "overfitting.csv")]
+
+    assert [path for path in expected if not (repository / path).stat().st_size] == []
+    assert list((repository / "reports" / "figures").glob("*.png"))
+
+
+def test_the_models_learn(repository: Path) -> None:
+    """Three epochs on 1,400 digits suffice for far more than one in ten right."""
+    for model in MODELS:
+        with np.load(repository / "reports" / "predictions" / f"{model}.npz", allow_pickle=False) as stored:
+            assert np.mean(stored["probabilities"].argmax(axis=1) == stored["labels"]) > 0.7
+
+
+def test_mlflow_holds_three_comparable_runs(repository: Path) -> None:
+    """Each model has one finished run with its epochs, its final scores, its figures and its model."""
+    found = {run.info.run_name: run for run in runs(repository)}
+    client = mlflow.MlflowClient(f"sqlite:///{repository}/mlflow.db")
+
+    assert sorted(found) == sorted(MODELS)
+    assert len({tuple(sorted(run.data.metrics)) for run in found.values()}) == 1
+    for model, one in found.items():
+        assert one.info.status == "FINISHED"
+        assert len(client.get_metric_history(one.info.run_id, "val_loss")) == 3
+        assert one.data.tags["dvc.stage"] == f"train@{model}"
+        assert {"test_accuracy", "train_accuracy", "generalization_gap"} <= one.data.metrics.keys()
+        assert {artifact.path for artifact in client.list_artifacts(one.info.run_id)} == {"figures", "tables"}
+        assert len(one.outputs.model_outputs) == 1
+
+
+def test_dvcs_own_views_work(repository: Path) -> None:
+    """Dag, metrics and plots show the three models."""
+    dag = run(repository, "dvc", "dag")
+    metrics = run(repository, "dvc", "metrics", "show")
+    run(repository, "dvc", "plots", "show", "--out", "plots")
+
+    for model in MODELS:
+        assert f"evaluate@{model}" in dag
+    assert "test_accuracy" in metrics
+    assert "mlp_adadelta" in (repository / "plots" / "index.html").read_text()
+
+
+def test_a_second_repro_runs_nothing(repository: Path) -> None:
+    """Without a change no stage runs, and dvc.lock fits code and params."""
+    assert "Running stage" not in run(repository, "dvc", "repro")
+    assert "Running stage" not in run(repository, "dvc", "repro", "--dry", "--allow-missing")
+
+
+def test_forced_again_only_seconds_differ(repository: Path) -> None:
+    """Running everything again changes no sum in dvc.lock but those of files that hold seconds."""
+    before = lock_sums(repository)
+
+    run(repository, "dvc", "repro", "--force")
+
+    after = lock_sums(repository)
+    changed = {key.split(": ")[1] for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
+    timing = {f"reports/timing/{model}.csv" for model in MODELS} | {"reports/timing"}
+    assert changed <= timing | {"reports/report.md", "reports/report.html", "reports/comparison.csv"}
+    assert timing <= changed

@@ -1,0 +1,603 @@
+"""The report: what its pages, tables and figures say follows from the data, and from nothing else."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import io
+import json
+import math
+import re
+from collections.abc import Mapping
+from html.parser import HTMLParser
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from pipeline import dataset as datasets
+from pipeline import files, metrics, params, plots, preprocess, report, results
+from pipeline.dataset import Dataset, Split
+from pipeline.params import Model, Params
+from pipeline.report import Report
+from pipeline.results import Metrics, Result, SplitSummary, Summary
+
+ROOT = Path(__file__).parents[1]
+REPORTED = results.read_reported(ROOT / "data" / "report_history.csv")
+ERRORS = {"mlp_rmsprop": 160, "mlp_adadelta": 172, "cnn": 95, "extra": 140}
+VOID = {"img", "link", "meta"}
+
+
+class Page(HTMLParser):
+    """An HTML page, taken apart: its addresses, alternative texts, tables, words and headings."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.addresses: list[tuple[str, str]] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(html)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note the element."""
+        self.tags.append((tag, dict(attrs)))
+        self.addresses += [(tag, value or "") for name, value in attrs if name in ("src", "href", "srcset", "data")]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        """Check that elements end in the order in which they began."""
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        """Note the words that are to be read."""
+        if "style" not in self.open:
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        """All words, one blank between each."""
+        return " ".join("".join(self.words).split())
+
+
+def tables(markdown: str) -> dict[str, list[list[str]]]:
+    """Return the tables of a Markdown page by caption, a list of cells per row, head first."""
+    found = {}
+    for caption, body in re.findall(r"^\*\*(.+)\*\*\n\n((?:\|.*\n)+)", markdown, re.MULTILINE):
+        rows = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in body.splitlines()]
+        found[caption] = [rows[0], *rows[2:]]
+    return found
+
+
+def section(markdown: str, title: str) -> str:
+    """Return the part of a Markdown page below a heading."""
+    return markdown.split(f"## {title}\n")[1].split("\n## ")[0]
+
+
+def answers(labels: np.ndarray, errors: int, seed: int) -> np.ndarray:
+    """Return answers with so many errors, the first five images among them."""
+    rng = np.random.default_rng(seed)
+    wrong = np.r_[np.arange(5), 5 + rng.permutation(len(labels) - 5)][:errors]
+    found = labels.astype(int)
+    found[wrong] = (found[wrong] + rng.integers(1, 10, errors)) % 10
+    return found
+
+
+def probabilities(chosen: np.ndarray, seed: int) -> np.ndarray:
+    """Return distributions whose highest probability is that of the chosen class."""
+    top = np.random.default_rng(seed).uniform(0.6, 1, len(chosen))
+    table = np.repeat(((1 - top) / 9)[:, None], 10, axis=1)
+    table[np.arange(len(chosen)), chosen] = top
+    return table.astype(np.float32)
+
+
+class Experiment:
+    """A made-up experiment in memory, whose models have the report's histories unless other ones are given."""
+
+    def __init__(
+        self,
+        values: Params,
+        models: Mapping[str, Model],
+        *,
+        dataset: str = "mnist",
+        validation: int | None = None,
+        histories: Mapping[str, pd.DataFrame] | None = None,
+        errors: Mapping[str, int] | None = None,
+    ) -> None:
+        rng = np.random.default_rng(7)
+        sizes = {"train": 100, **({"validation": validation} if validation else {}), "test": 10_000}
+        splits = {
+            name: Split(
+                rng.integers(0, 256, (count, 28, 28), dtype=np.uint8), rng.integers(0, 10, count, dtype=np.uint8)
+            )
+            for name, count in sizes.items()
+        }
+        self.data = Dataset(splits["train"], splits.get("validation"), splits["test"])
+        block = values.data.model_copy(update={"dataset": dataset, "validation": validation or "test"})
+        self.values = values.model_copy(update={"models": dict(models), "data": block})
+        described = {
+            name: SplitSummary(len(split), np.bincount(split.labels, minlength=10).tolist(), 0.13, 0.31)
+            for name, split in splits.items()
+        }
+        self.summary = Summary(dataset, validation or "test", 0, "", described)
+        self.results = [
+            self._result(name, model, histories or {}, ERRORS | (errors or {})) for name, model in models.items()
+        ]
+
+    def _result(
+        self, name: str, model: Model, histories: Mapping[str, pd.DataFrame], errors: Mapping[str, int]
+    ) -> Result:
+        labels = self.data.test.labels
+        tests = probabilities(answers(labels, errors[name], len(name)), len(name))
+        scores = {"test": metrics.score(tests, labels, model.loss.clip)}
+        for split in ("train", "validation"):
+            images = self.data.splits().get(split)
+            if images is not None:
+                table = probabilities(images.labels.astype(int), 3)
+                scores[split] = metrics.score(table, images.labels, model.loss.clip)
+        history = histories.get(name, REPORTED.get(name, REPORTED["mlp_rmsprop"]))
+        seconds = np.linspace(2, 3, model.epochs)
+        measured = Metrics(name, 1234, model.epochs, {"recipe": name, "keras": "3.15.1"}, scores)
+        return Result(name, model, measured, history[list(results.HISTORY)], seconds, tests, labels)
+
+    def report(self) -> Report:
+        """Return the report on the experiment."""
+        return report.report(self.values, self.data, self.summary, self.results, REPORTED)
+
+
+@pytest.fixture(scope="module")
+def three(values: Params) -> Experiment:
+    """Return the project's three models with the report's own histories."""
+    return Experiment(values, values.models)
+
+
+@pytest.fixture(scope="module")
+def whole(three: Experiment) -> Report:
+    """Return the report on the three models, figures and all."""
+    return three.report()
+
+
+@pytest.fixture
+def no_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the drawing, for tests of words."""
+    for name in ("comparison", "confusion", "curves", "digit_grid", "gallery", "reliability", "png"):
+        monkeypatch.setattr(plots, name, lambda *_: b"")
+
+
+def wilson(errors: int) -> str:
+    """Return Wilson's 95% interval of 10,000 images by its formula, in the page's words."""
+    n, z = 10_000, 1.959963984540054
+    p = 1 - errors / n
+    centre, spread = p + z**2 / (2 * n), z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    low, high = ((centre + side * spread) / (1 + z**2 / n) for side in (-1, 1))
+    return f"{low:.2%} to {high:.2%}"
+
+
+def test_comparison_follows_from_the_predictions(three: Experiment, whole: Report) -> None:
+    """Errors, accuracy and its interval are those of the stored predictions, in the order of params.yaml."""
+    head, *rows = tables(whole.markdown)["The models after their last epoch"]
+    cells = {row[0]: row[1:] for row in rows}
+
+    assert head[1:] == [f"`{name}`" for name in three.values.models]
+    errors = [int(np.sum(result.probabilities.argmax(1) != three.data.test.labels)) for result in three.results]
+    assert errors == [160, 172, 95]
+    assert cells["Test errors"] == [str(count) for count in errors]
+    assert cells["Test accuracy"] == [f"{1 - count / 10_000:.2%}" for count in errors]
+    assert cells["95% interval"] == [wilson(count) for count in errors]
+    assert cells["Generalization gap, points"] == ["+1.60", "+1.72", "+0.95"]
+    assert cells["Epochs until 98%"] == ["6", "8", "2"]
+    assert cells["Seconds per epoch"] == ["2.5"] * 3
+
+
+def test_pairs_follow_from_the_predictions(three: Experiment, whole: Report) -> None:
+    """Each pair's p value is the binomial sum over the images that one of the two alone gets right."""
+    right = {one.name: one.probabilities.argmax(1) == three.data.test.labels for one in three.results}
+
+    rows = tables(whole.markdown)["Exact McNemar test on the test images"][1:]
+
+    assert len(rows) == 3
+    for (first, second), row in zip(combinations(right, 2), rows, strict=True):
+        counts = int(np.sum(right[first] & ~right[second])), int(np.sum(right[second] & ~right[first]))
+        n = sum(counts)
+        p = min(1.0, 2 * sum(math.comb(n, k) for k in range(min(counts) + 1)) / 2**n)
+        assert row[0] == f"`{first}` and `{second}`"
+        assert row[1:3] == [str(count) for count in counts]
+        assert float(row[3]) == pytest.approx(p, rel=0.01)
+        assert float(row[4]) <= min(1.0, 3 * p) * 1.01
+    assert "these fitted models, trained once each" in section(whole.markdown, "The models in pairs")
+
+
+def test_words_on_pairs_follow_the_adjusted_p(three: Experiment, whole: Report) -> None:
+    """Below 0.05 the model with fewer errors is said to make fewer; from there on the two are not told apart."""
+    errors = {f"`{one.name}`": one.metrics.splits["test"].errors for one in three.results}
+    said = section(whole.markdown, "The models in pairs")
+    short = section(whole.markdown, "In short")
+    told, untold = short.split("these models are told apart: ")[1].split(". Not told apart: ")
+
+    rows = tables(whole.markdown)["Exact McNemar test on the test images"][1:]
+
+    assert {float(row[4]) < 0.05 for row in rows} == {True, False}
+    for row in rows:
+        better, worse = sorted(row[0].split(" and "), key=lambda name: errors[name])
+        alone, most = int(row[1]) + int(row[2]), max(int(row[1]), int(row[2]))
+        if float(row[4]) < 0.05:
+            assert f"- {better} makes fewer errors than {worse}: of the {alone} images" in said
+            assert f"it gets {most}." in said
+            assert row[0] in told
+        else:
+            assert f"- {row[0]} are not told apart: of the {alone} images" in said
+            assert row[0] in untold
+
+
+def test_the_reports_own_figures_stand_beside_ours(whole: Report) -> None:
+    """For each model the report's last epoch, the errors that follow, and the differences are given."""
+    rows = tables(whole.markdown)["The test images after the last epoch, here and in the report"][1:]
+
+    assert rows[0][:4] == ["`mlp_rmsprop`", "20", "98.40%", "160"]
+    assert rows[1] == ["the report's", "20", "98.34%", "166", "0.1104", "6", "13.1"]
+    assert rows[2][2:4] == ["+0.06", "\N{MINUS SIGN}6"]
+    assert [row[3] for row in rows[1::3]] == ["166", "169", "98"]
+    beside = section(whole.markdown, "Beside the original report")
+    assert f"98.40% is within the report's 95% interval, {wilson(166)}" in beside
+    assert "coarse check" in beside
+    assert "new images, not new seeds" in " ".join(beside.split())
+
+
+@pytest.mark.usefixtures("no_drawing")
+@pytest.mark.parametrize(("errors", "word"), [(100, "above"), (160, "within"), (300, "below")])
+def test_position_in_the_reports_interval_flips(values: Params, errors: int, word: str) -> None:
+    """More or fewer errors move a model out of the report's interval, in the table and in the words."""
+    made = Experiment(values, {"mlp_rmsprop": values.models["mlp_rmsprop"]}, errors={"mlp_rmsprop": errors}).report()
+
+    assert f"is {word} the report's 95% interval" in section(made.markdown, "Beside the original report")
+    assert f"`mlp_rmsprop` is {word} it" in section(made.markdown, "In short")
+    assert made.comparison["report_within"].tolist() == [word == "within"]
+
+
+@pytest.mark.usefixtures("no_drawing")
+def test_flipped_histories_flip_the_verdicts(values: Params) -> None:
+    """With the histories of the two MLPs exchanged, their verdicts are exchanged wherever they stand."""
+    names = ("mlp_rmsprop", "mlp_adadelta")
+    models = {name: values.models[name] for name in names}
+    flipped = {names[0]: REPORTED[names[1]], names[1]: REPORTED[names[0]]}
+
+    for histories, verdicts in (
+        (None, ("grows overconfident", "slight")),
+        (flipped, ("slight", "grows overconfident")),
+    ):
+        made = Experiment(values, models, histories=histories).report()
+
+        assert made.overfitting["verdict"].tolist() == list(verdicts)
+        rows = tables(made.markdown)["The histories, here and in the report, by the rule"][1:]
+        assert [row[-1] for row in rows[::2]] == [f"*{verdict}*" for verdict in verdicts]
+        assert [row[-1] for row in rows[1::2]] == ["*grows overconfident*", "*slight*"]
+        short = f"`{names[0]}` *{verdicts[0]}*; `{names[1]}` *{verdicts[1]}*."
+        assert short in section(made.markdown, "In short")
+        told = [verdict.replace("slight", "shows a slight rise") for verdict in verdicts]
+        for name, words in zip(names, told, strict=True):
+            assert f"- `{name}` {words}:" in section(made.markdown, "Overfitting")
+        same = "the same verdict" if histories is None else "another verdict"
+        assert section(made.markdown, "Overfitting").count(f"history gets {same}") == 2
+        differences = f"*{verdicts[0]}* for the first and *{verdicts[1]}* for the second"
+        assert differences in section(made.markdown, "What the differences can show")
+
+
+@pytest.mark.usefixtures("no_drawing")
+def test_lost_accuracy_is_called_overfitting(values: Params) -> None:
+    """The same rise of the loss is called overfitting where the accuracy falls with it."""
+    history = REPORTED["mlp_rmsprop"].copy()
+    history.loc[15:, "val_accuracy"] -= 0.01
+
+    made = Experiment(
+        values, {"mlp_rmsprop": values.models["mlp_rmsprop"]}, histories={"mlp_rmsprop": history}
+    ).report()
+
+    assert "- `mlp_rmsprop` overfits:" in section(made.markdown, "Overfitting")
+    assert "Its `val_accuracy` is not kept" in section(made.markdown, "Overfitting")
+
+
+@pytest.mark.usefixtures("no_drawing")
+def test_the_reports_histories_give_its_known_figures(three: Experiment) -> None:
+    """On the report's own histories the rises are 1.52, 1.11 and 1.01, and the lowest losses in epochs 7, 14 and 10."""
+    table = three.report().overfitting
+
+    assert [round(rise, 2) for rise in table["rise"]] == [1.52, 1.11, 1.01]
+    assert table["min_val_loss_epoch"].tolist() == [7, 14, 10]
+    assert table["verdict"].tolist() == ["grows overconfident", "slight", "no sign"]
+    assert table["rise"].tolist() == table["report_rise"].tolist()
+
+
+@pytest.mark.usefixtures("no_drawing")
+def test_differences_are_those_of_the_params(values: Params) -> None:
+    """What is said of two models follows from their blocks: one difference, several, dropout or none."""
+    mlp, other, cnn = (values.models[name] for name in ("mlp_rmsprop", "mlp_adadelta", "cnn"))
+    content: Any = mlp.model_dump()
+    dry = params.validate(Model, {**content, "network": {**content["network"], "dropout": 0.5}}, "test")
+
+    def said(second: Model) -> str:
+        made = Experiment(values, {"mlp_rmsprop": mlp, "extra": second}, histories={"extra": _long(second.epochs)})
+        return section(made.report().markdown, "What the differences can show")
+
+    optimizer = said(other)
+    assert "differ in the optimizer alone (rmsprop and adadelta)" in optimizer
+    assert "Both have dropout 0.2, so it cannot show what dropout does." in optimizer
+    dropout = said(dry)
+    assert "differ in `network.dropout` alone (0.2 and 0.5)" in dropout
+    assert "cannot show what dropout does" not in dropout
+    several = said(cnn)
+    assert (
+        "the network (mlp and cnn), the optimizer (rmsprop and adadelta) and the number of epochs (20 and 12)"
+        in several
+    )
+    assert "cannot be put down to any one of these" in several
+    assert "have the same settings and the same seed" in said(mlp)
+
+
+def _long(epochs: int) -> pd.DataFrame:
+    return REPORTED["mlp_rmsprop"].iloc[:epochs]
+
+
+@pytest.mark.usefixtures("no_drawing")
+def test_protocol_is_told_from_the_data(values: Params, three: Experiment) -> None:
+    """The report's protocol and the held-out one are told apart in every place that speaks of val_."""
+    watched = three.report().markdown
+    held_out = Experiment(values, values.models, validation=500).report()
+
+    assert "the test images are scored after every epoch" in section(watched, "What was run")
+    assert "`val_` stands for the test images" in section(watched, "Overfitting")
+    assert "held out" not in watched
+    run = section(held_out.markdown, "What was run")
+    assert "500 held-out images" in run
+    assert "The test images stay untouched until the finished models are evaluated." in run
+    assert "the test images are scored after every epoch" not in held_out.markdown
+    assert "`val_` stands for the held-out images" in section(held_out.markdown, "Overfitting")
+    assert "here 500 are held out" in section(held_out.markdown, "Beside the original report")
+    assert held_out.metrics["cnn"]["validation_accuracy"] == 1.0
+
+
+@pytest.mark.usefixtures("no_drawing")
+def test_other_data_has_nothing_beside_it(values: Params) -> None:
+    """On another data set nothing is compared with the report, and the page says so."""
+    made = Experiment(values, values.models, dataset="fashion_mnist").report()
+
+    beside = section(made.markdown, "Beside the original report")
+    assert "There is nothing to compare with" in beside
+    assert "`fashion_mnist`" in beside
+    assert not [name for name in (*made.comparison, *made.overfitting) if name.startswith("report_")]
+    assert "98.34%" not in made.markdown
+    assert "the report's" not in made.markdown
+    assert "LeCun" not in made.markdown
+
+
+@pytest.mark.usefixtures("no_drawing")
+def test_a_model_that_the_report_has_not(values: Params) -> None:
+    """A model of another name has no figures beside it; its columns of the report are empty."""
+    models = {"cnn": values.models["cnn"], "extra": values.models["mlp_rmsprop"]}
+
+    both = Experiment(values, models).report()
+    alone = Experiment(values, {"extra": values.models["mlp_rmsprop"]}).report()
+
+    assert "The report has no `extra`." in section(both.markdown, "Beside the original report")
+    row = both.comparison.to_csv(index=False).splitlines()[-1]
+    assert row.startswith("extra,1234,20,")
+    assert row.endswith(",,,,,,,,,,,,")
+    assert "has no model called `extra`" in section(alone.markdown, "Beside the original report")
+
+
+@pytest.mark.usefixtures("no_drawing")
+def test_one_model_has_no_pairs(values: Params) -> None:
+    """With one model the page is whole, without pairs and without differences."""
+    made = Experiment(values, {"cnn": values.models["cnn"]}).report()
+
+    assert "There is one model, and so no pair to compare." in made.markdown
+    assert "What the differences can show" not in made.markdown
+    assert "`cnn` makes 95 errors on the 10,000 test images" in section(made.markdown, "In short")
+    assert "The model gets 95 of the 10,000 test images wrong. The first 60" in made.markdown
+    Page(made.html)
+
+
+def test_a_fourth_model_is_everywhere(values: Params, whole: Report) -> None:
+    """One more block in params.yaml is in every table, list and figure; without it there is no trace."""
+    made = Experiment(values, {**values.models, "extra": values.models["mlp_rmsprop"]}).report()
+
+    assert set(made.figures) - set(whole.figures) == {"curves-extra.png", "confusion-extra.png"}
+    assert made.figures["comparison.png"] != whole.figures["comparison.png"]
+    assert made.figures["missed.png"] != whole.figures["missed.png"]
+    for title in ("In short", "What was run", "Comparison", "The models in pairs", "Overfitting", "Curves"):
+        assert "`extra`" in section(made.markdown, title)
+    assert len(tables(made.markdown)["Exact McNemar test on the test images"]) == 1 + 6
+    assert list(made.metrics) == made.comparison["model"].tolist() == made.overfitting["model"].tolist()
+    assert list(made.metrics)[-1] == "extra"
+    assert "extra" not in whole.markdown + whole.html + json.dumps(whole.metrics) + whole.comparison.to_csv()
+
+
+@pytest.mark.usefixtures("no_drawing")
+def test_images_that_every_model_gets_wrong(values: Params, three: Experiment, whole: Report) -> None:
+    """The number is that of the images without one right answer; where there is none, there is no figure."""
+    labels = three.data.test.labels
+    given = [one.probabilities.argmax(1) for one in three.results]
+    missed = sum(label not in of_image for label, of_image in zip(labels, zip(*given, strict=True), strict=True))
+    last = section(whole.markdown, "Images that every model gets wrong")
+    perfect = Experiment(values, {"cnn": values.models["cnn"]}, errors={"cnn": 0}).report()
+
+    assert missed >= 5
+    assert f"All 3 models get {missed} of the 10,000 test images wrong." in last
+    assert "figures/missed.png" in last
+    assert "gets none of the 10,000 test images wrong" in perfect.markdown
+    assert "missed.png" not in perfect.figures
+    assert "- `cnn`: 0 errors.\n" in perfect.markdown
+
+
+def test_figures_are_drawn_from_the_data(values: Params, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Curves get the model's history and the report's, if it has one; the gallery gets the first 60 images missed."""
+    drawn: dict[str, list[tuple[Any, ...]]] = {}
+    for name in ("comparison", "confusion", "curves", "digit_grid", "gallery", "reliability", "png"):
+        monkeypatch.setattr(plots, name, lambda *given, name=name: drawn.setdefault(name, []).append(given) or b"")
+    made = Experiment(
+        values, {"cnn": values.models["cnn"], "extra": values.models["cnn"]}, histories={"extra": _long(12)}
+    )
+    made.results[1] = dataclasses.replace(made.results[0], name="extra", history=made.results[1].history)
+
+    made.report()
+
+    (_, with_report, cnn), (history, without, extra) = drawn["curves"]
+    assert (cnn, extra) == ("cnn", "extra")
+    pd.testing.assert_frame_equal(with_report, REPORTED["cnn"])
+    assert without is None
+    pd.testing.assert_frame_equal(history, made.results[1].history)
+    assert drawn["confusion"][0] == (made.results[0].metrics.splits["test"].confusion, "cnn")
+    ((images, labels, given),) = drawn["gallery"]
+    missed = np.flatnonzero(made.results[0].probabilities.argmax(1) != made.data.test.labels)[:60]
+    np.testing.assert_array_equal(images, made.data.test.images[missed])
+    np.testing.assert_array_equal(labels, made.data.test.labels[missed])
+    np.testing.assert_array_equal(given["extra"], made.results[0].probabilities.argmax(1)[missed])
+
+
+def test_html_needs_nothing_else(whole: Report) -> None:
+    """The page has no script and no address but its own parts, pictures inside it, and links to public addresses."""
+    page = Page(whole.html)
+
+    for tag, address in page.addresses:
+        inside = address.startswith(("#", "data:"))
+        assert inside or (tag == "a" and address.startswith("https://github.com/psato/")), address
+    assert "script" not in {tag for tag, _ in page.tags}
+    assert not re.search(r"@import|url\(", whole.html)
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    assert {address[1:] for _, address in page.addresses if address.startswith("#")} <= set(ids)
+
+
+def test_html_holds_every_figure_with_an_alternative_text(three: Experiment, whole: Report) -> None:
+    """The pictures of the page are the report's figures and the digits, each a PNG, each with words for it."""
+    pictures = [attributes for tag, attributes in Page(whole.html).tags if tag == "img"]
+
+    decoded = [base64.b64decode(str(one["src"]).removeprefix("data:image/png;base64,")) for one in pictures]
+    digits = plots.png(plots.digit_grid(three.data.train.images, 9, 9))
+    assert set(decoded) == {digits, *whole.figures.values()}
+    for png in decoded:
+        with Image.open(io.BytesIO(png)) as picture:
+            picture.load()
+    assert all(len(str(one["alt"])) > 20 for one in pictures)
+
+
+def test_html_has_landmarks_and_described_tables(whole: Report) -> None:
+    """The page states its language, has one main, a navigation, named sections, and header cells in every row."""
+    page = Page(whole.html)
+    tags = [tag for tag, _ in page.tags]
+
+    assert ("html", {"lang": "en"}) in page.tags
+    assert [tags.count(name) for name in ("main", "nav", "header", "h1")] == [1, 1, 1, 1]
+    sections = [attributes["aria-labelledby"] for tag, attributes in page.tags if tag == "section"]
+    assert sections == [attributes["id"] for tag, attributes in page.tags if tag == "h2"]
+    assert tags.count("caption") == tags.count("table") == len(tables(whole.markdown))
+    rows = sum(len(table) - 1 for table in tables(whole.markdown).values())
+    assert [attributes for tag, attributes in page.tags if tag == "th"].count({"scope": "row"}) == rows
+    assert "prefers-color-scheme: dark" in whole.html
+
+
+def test_both_pages_say_the_same(whole: Report) -> None:
+    """Every sentence and every cell of the Markdown page is on the HTML page."""
+    text = Page(whole.html).text.replace(" ", "")
+
+    for line in whole.markdown.splitlines():
+        if line.startswith(("!", "<img", "|---")):
+            continue
+        plain = re.sub(r"\[([^]]+)\]\([^)]+\)", r"\1", line.lstrip("#- ").strip("*"))
+        for part in plain.split(" | "):
+            assert re.sub(r"[`*| ]", "", part) in text, part
+
+
+def test_markdown_links_to_files_that_are_written(whole: Report, tmp_path: Path) -> None:
+    """Each relative link of the Markdown page leads to a file of the report, or to the digits of preprocess."""
+    whole.write(tmp_path)
+
+    links = re.findall(r"\]\(([^)]+)\)|src=\"([^\"]+)\"", whole.markdown)
+    local = {a or b for a, b in links if not (a or b).startswith("https://")}
+    assert local - {"digits.png"} == {
+        *("comparison.csv", "overfitting.csv", "metrics.json"),
+        *(f"figures/{name}" for name in whole.figures),
+    }
+    assert all((tmp_path / link).is_file() for link in local - {"digits.png"})
+
+
+def test_writing_leaves_nothing_of_removed_models(whole: Report, tmp_path: Path) -> None:
+    """Figures of an earlier report vanish; files that are no figures, and other stages' files, stay."""
+    stale = tmp_path / "figures" / "curves-removed.png"
+    kept = [tmp_path / "digits.png", tmp_path / "figures" / "note.txt"]
+    for path in (stale, *kept):
+        files.write_bytes(path, b"x")
+
+    whole.write(tmp_path)
+
+    assert not stale.exists()
+    assert all(path.exists() for path in kept)
+    assert {path.name for path in (tmp_path / "figures").glob("*.png")} == set(whole.figures)
+
+
+def test_equal_inputs_give_equal_bytes(values: Params, whole: Report, tmp_path: Path) -> None:
+    """A second report on the same experiment is the same in every byte."""
+    whole.write(tmp_path / "first")
+    Experiment(values, values.models).report().write(tmp_path / "second")
+
+    paths = sorted(path.relative_to(tmp_path / "first") for path in (tmp_path / "first").rglob("*") if path.is_file())
+    assert len(paths) == 5 + len(whole.figures)
+    for path in paths:
+        assert (tmp_path / "first" / path).read_bytes() == (tmp_path / "second" / path).read_bytes(), path
+
+
+@pytest.mark.usefixtures("no_drawing")
+def test_versions_are_told_once_or_by_model(values: Params) -> None:
+    """Libraries are named once; if one model was made with others, each is named with its models."""
+    made = Experiment(values, values.models)
+    assert section(made.report().markdown, "What was run").count("keras 3.15.1") == 1
+
+    old = made.results[0]
+    older = Metrics("mlp_rmsprop", 1234, 20, {"keras": "3.14.0"}, old.metrics.splits)
+    made.results[0] = Result(old.name, old.model, older, old.history, old.seconds, old.probabilities, old.labels)
+
+    run = section(made.report().markdown, "What was run")
+    assert "`mlp_rmsprop` with keras 3.14.0; `mlp_adadelta` and `cnn` with keras 3.15.1." in run
+
+
+@pytest.mark.usefixtures("no_drawing")
+def test_command_reads_files_and_takes_the_models_from_params(
+    values: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command reports on the models of params.yaml and on no other that has files, and says where."""
+    made = Experiment(values, {"cnn": values.models["cnn"], "extra": values.models["mlp_rmsprop"]})
+    _write_inputs(made, tmp_path)
+    text = (ROOT / "params.yaml").read_text()
+    small = re.sub(r"\n  mlp_rmsprop:\n    network.*?(?=\n  cnn:\n    network)", "", text, flags=re.DOTALL)
+    (tmp_path / "params.yaml").write_text(small)
+    options = {name: tmp_path / name for name in ("history", "timing", "metrics", "predictions")}
+    options |= {"data": tmp_path / "mnist.npz", "summary": tmp_path / "data.json", "output": tmp_path / "out"}
+    options |= {"reported": ROOT / "data" / "report_history.csv", "params": tmp_path / "params.yaml"}
+    monkeypatch.setattr("sys.argv", ["report", *(f"--{name}={path}" for name, path in options.items())])
+
+    assert report.main() == 0
+
+    assert list(json.loads((tmp_path / "out" / "metrics.json").read_text())) == ["cnn"]
+    assert "extra" not in (tmp_path / "out" / "report.md").read_text()
+    assert "report.html: cnn" in capsys.readouterr().out
+
+
+def _write_inputs(made: Experiment, directory: Path) -> None:
+    datasets.save(directory / "mnist.npz", made.data)
+    described = preprocess.summarise(made.values.data, made.data, files.sha256(directory / "mnist.npz"))
+    files.write_json(directory / "data.json", described)
+    for one in made.results:
+        files.write_csv(directory / "history" / f"{one.name}.csv", one.history)
+        timing = pd.DataFrame({"epoch": one.history["epoch"], "seconds": one.seconds})
+        files.write_csv(directory / "timing" / f"{one.name}.csv", timing)
+        measured = vars(one.metrics) | {"splits": {k: v.as_dict() for k, v in one.metrics.splits.items()}}
+        files.write_json(directory / "metrics" / f"{one.name}.json", measured)
+        path = directory / "predictions" / f"{one.name}.npz"
+        path.parent.mkdir(exist_ok=True)
+        np.savez(path, probabilities=one.probabilities, labels=one.labels)
