@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export DVC_NO_ANALYTICS = 1
 export MLFLOW_DISABLE_TELEMETRY = true
 
-.PHONY: help repro test test-slow lint check-lock gate ui lock clean
+.PHONY: help repro test test-slow lint check-lock gate sync ui faults lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -21,10 +21,14 @@ test: .venv/complete ## run the tests that take minutes at most
 test-slow: .venv/complete ## run the tests that take long, or need a browser or a server
 	python -m pytest -m slow
 
-lint: .venv/complete ## check style and types
+lint: .venv/complete ## check style, types, and what is known of insecure code and packages
 	ruff check .
 	ruff format --check .
 	mypy
+	bandit --quiet --recursive --severity-level medium pipeline
+	@pip-audit --strict --disable-pip --require-hashes --requirement requirements.lock >.venv/audit 2>&1 || { \
+		grep -q 'known vulnerabilit' .venv/audit && { cat .venv/audit; exit 1; }; \
+		echo "notice: pip-audit judged nothing here: $$(tail -n 1 .venv/audit)"; }
 
 check-lock: .venv/complete .dvc/scm ## check that dvc.lock fits code and params; needs no data
 	@out=$$(dvc repro --dry --allow-missing 2>&1) && ! printf '%s\n' "$$out" | grep 'Running stage' || { \
@@ -35,9 +39,16 @@ check-lock: .venv/complete .dvc/scm ## check that dvc.lock fits code and params;
 gate: .venv/complete ## judge the committed metrics; BASELINE=origin/main also limits what may be lost
 	python -m pipeline.gate $(if $(BASELINE),--baseline $(BASELINE))
 
-ui: .venv/complete ## show the runs in a browser, on this machine only
-	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui --host 127.0.0.1 --workers 1 \
-		--backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"
+sync: .venv/complete ## give MLflow what it lacks of the trained models
+	python -m pipeline.sync
+
+ui: sync ## show the runs in a browser, on this machine only
+	@case "$${MLFLOW_TRACKING_URI:=sqlite:///mlflow.db}" in http*) ;; *) \
+		MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
+		exec mlflow ui --host 127.0.0.1 --workers 1 --backend-store-uri "$$MLFLOW_TRACKING_URI" ;; esac
+
+faults: .venv/complete ## write the list of the faults that the tests cover
+	python tests/list_faults.py
 
 lock: ## choose newer versions of all packages (needs uv)
 	uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-emit-find-links \

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline import cli, files, page, pairs, params, plots, results, tables
+from pipeline import cli, files, lock, page, pairs, params, plots, results, tables
 from pipeline import dataset as datasets
 from pipeline.dataset import Dataset
 from pipeline.params import Params
@@ -116,6 +116,7 @@ def main() -> int:
     """Write the report on all models of params.yaml."""
     arguments = _arguments()
     values = params.load(arguments.params)
+    lock.verify(arguments.data, arguments.summary)
     data = datasets.load(arguments.data)
     summary = results.read_summary(arguments.summary, values.data, arguments.data)
     reported = results.read_reported(arguments.reported)

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
-from pipeline import files
+from pipeline import files, lock
 from pipeline.cli import InputError
 from pipeline.dataset import Dataset
 from pipeline.metrics import Score, reliability
@@ -99,14 +99,15 @@ class Folders:
         Raises:
             InputError: A file is missing or damaged, or belongs to a diverged training, other params or other data.
         """
-        timing = _per_epoch(self.timing / f"{name}.csv", ("epoch", "seconds"), name, model)
-        predictions = self.predictions / f"{name}.npz"
+        history, timing = self.history / f"{name}.csv", self.timing / f"{name}.csv"
+        metrics, predictions = self.metrics / f"{name}.json", self.predictions / f"{name}.npz"
+        lock.verify(history, timing, metrics, predictions)
         result = Result(
             name,
             model,
-            _metrics(self.metrics / f"{name}.json", name, model, dataset),
-            _per_epoch(self.history / f"{name}.csv", HISTORY, name, model),
-            timing["seconds"].to_numpy(np.float64),
+            _metrics(metrics, name, model, dataset),
+            _per_epoch(history, HISTORY, name, model),
+            _per_epoch(timing, ("epoch", "seconds"), name, model)["seconds"].to_numpy(np.float64),
             _probabilities(predictions, name, dataset),
             dataset.test.labels,
         )
