@@ -113,7 +113,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     [
         ('"""The two networks', '"""Two networks', True),
         ("import numpy as np", "import numpy as np  # arrays", True),
-        ("Rescaling(1 / 255)", "Rescaling(1 / 256)", False),
+        ("Rescaling(1 / 255,", "Rescaling(1 / 256,", False),
     ],
     ids=["docstring", "comment", "meaning"],
 )
