@@ -79,6 +79,8 @@ def repository(tmp_path_factory: pytest.TempPathFactory, digits: Dataset) -> Pat
     run(folder, "dvc", "init", "--quiet")
     write_small_params(folder, digits)
     run(folder, "dvc", "repro")
+    run(folder, "git", "add", "--all")
+    run(folder, "git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "--quiet", "--message", "result")
     return folder
 
 
@@ -153,6 +155,20 @@ def test_a_second_repro_runs_nothing(repository: Path) -> None:
     assert "Running stage" not in run(repository, "dvc", "repro", "--dry", "--allow-missing")
 
 
+def test_a_clone_without_data_knows_whether_the_lock_fits(repository: Path, tmp_path: Path) -> None:
+    """In a clone, `make check-lock` passes without any data, and fails once a stage's code is another."""
+    clone = tmp_path / "clone"
+    run(repository, "git", "clone", "--quiet", ".", str(clone))
+    check = ("dvc", "repro", "--dry", "--allow-missing")
+
+    assert "Running stage" not in run(clone, *check)
+
+    with (clone / "pipeline" / "metrics.py").open("a") as file:
+        file.write("# changed\n")
+    with pytest.raises(AssertionError, match="evaluate@|Running stage"):
+        assert "Running stage" not in run(clone, *check)
+
+
 def test_forced_again_only_seconds_differ(repository: Path) -> None:
     """Running everything again changes no sum in dvc.lock but those of files that hold seconds."""
     before = lock_sums(repository)
@@ -169,8 +185,6 @@ def test_forced_again_only_seconds_differ(repository: Path) -> None:
 @pytest.mark.slow
 def test_an_experiment_changes_nothing_but_its_own(repository: Path) -> None:
     """`dvc exp run -S` trains with another seed, DVC shows it beside the committed result, MLflow has its name."""
-    run(repository, "git", "add", "--all")
-    run(repository, "git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "--quiet", "--message", "result")
     before = lock_sums(repository)
 
     run(repository, "dvc", "exp", "run", "--name", "seed1", "--set-param", "train.seed=1")
