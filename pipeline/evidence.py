@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import files, plots
+from pipeline import files
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SCORES = ("accuracy", "loss", "negative_log_likelihood", "errors", "calibration_error", "brier")
+_CURVES, _CONFUSION = "figures/curves.png", "figures/confusion.png"
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,18 @@ class Evidence:
         """Return the scores as flat metrics, such as `test_accuracy`, with the gaps from training to test images."""
         return flat(files.read_json(self.metrics)["splits"])
 
+    def names(self) -> set[str]:
+        """Return the names in MLflow of the figures and tables."""
+        return {_CURVES, _CONFUSION, *(f"tables/{table.name}" for table in self.tables())}
+
     def figures(self) -> dict[str, Figure]:
-        """Return the model's curves and its confusion matrix on the test images, by file name."""
+        """Return the model's curves and its confusion matrix on the test images, by name in MLflow."""
+        # Imported late: a run that has its figures needs no matplotlib.
+        from pipeline import plots
+
         matrix = files.read_json(self.metrics)["splits"]["test"]["confusion"]
         curves = plots.curves(files.read_csv(self.history), self._reported(), self.model)
-        return {"curves.png": curves, "confusion.png": plots.confusion(matrix, self.model)}
+        return {_CURVES: curves, _CONFUSION: plots.confusion(matrix, self.model)}
 
     def tables(self) -> list[Path]:
         """Return the files to keep beside the figures."""

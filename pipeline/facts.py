@@ -6,10 +6,15 @@ import os
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from pipeline import store
 from pipeline.params import Model, Training
+
+# The tag of the runs that `dvc exp` made.
+DVC_EXPERIMENT = "dvc.exp_name"
+# The tag that MLflow shows beside a run, as Markdown.
+_NOTE = "mlflow.note.content"
 
 
 @dataclass(frozen=True)
@@ -17,6 +22,7 @@ class Facts:
     """What is known about a training before it starts: who, by what recipe, on what data.
 
     `data` is the part of params.yaml that says what the model is trained on: dataset, validation, split_seed.
+    `restored_from` is the stage of dvc.lock that tells of a training at some other time.
     """
 
     name: str
@@ -25,6 +31,7 @@ class Facts:
     model: Model
     train: Training
     data: Mapping[str, Any]
+    restored_from: str | None = None
 
     def flat(self) -> dict[str, Any]:
         """Return the params that make this model, under keys that do not have its name in them."""
@@ -32,18 +39,19 @@ class Facts:
 
     def tags(self) -> dict[str, str]:
         """Return the tags that a run carries from its start."""
-        environment = {"dvc.stage": os.environ.get("DVC_STAGE"), "dvc.exp_name": os.environ.get("DVC_EXP_NAME")}
-        return {
+        tags = {
             "model": self.name,
             "recipe": self.recipe,
             "data.md5": self.data_md5,
             "seed": str(self.train.seed),
-            "git.dirty": _git_dirty(),
-            **{key: value for key, value in environment.items() if value},
+            _NOTE: self._description(),
         }
+        if self.restored_from:
+            return tags | {"restored": "true", "dvc.stage": self.restored_from}
+        environment = {"dvc.stage": os.environ.get("DVC_STAGE"), DVC_EXPERIMENT: os.environ.get("DVC_EXP_NAME")}
+        return tags | {"git.dirty": _git_dirty()} | {key: value for key, value in environment.items() if value}
 
-    def description(self) -> str:
-        """Return what MLflow shows beside the run, as Markdown."""
+    def _description(self) -> str:
         return (
             f"**{self.name}**: {self.model.network.name} trained with {self.model.optimizer.name} for "
             f"{self.model.epochs} epochs on {self.data['dataset']}; batches of {self.train.batch_size}, "
@@ -61,9 +69,11 @@ def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _git_dirty() -> str:
-    command = ["git", "status", "--porcelain", "--untracked-files=no", "--", "pipeline", "params.yaml", "dvc.yaml"]
+    """Return whether the code that runs differs from what git has: "true", "false", or "unknown"."""
+    command = ["git", "--no-optional-locks", "status", "--porcelain", "--untracked-files=no", "--"]
+    command += ["pipeline", "params.yaml", "dvc.yaml"]
     try:
-        changes = subprocess.run(command, cwd=store.root(), capture_output=True, check=True).stdout
-    except (OSError, subprocess.CalledProcessError):
+        done = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, check=True, timeout=10)
+    except (OSError, subprocess.SubprocessError):
         return "unknown"
-    return str(bool(changes)).lower()
+    return str(bool(done.stdout)).lower()

@@ -10,10 +10,15 @@ RETRY = 5.0  # seconds from a failure to the next try, if nothing else is given 
 
 
 class Sender:
-    """A thread with a queue of named actions; the first must succeed before the next is tried."""
+    """A thread with a queue of named actions; the first must succeed before the next is tried.
 
-    def __init__(self) -> None:
-        self.error: Exception | None = None
+    An action can have had its effect and fail all the same, so each has to be one that can be repeated. After an error
+    that is `hopeless`, nothing more is tried.
+    """
+
+    def __init__(self, hopeless: Callable[[Exception], bool] = lambda _: False) -> None:
+        self.error: Exception | None = None  # why the action that is tried has not succeeded yet
+        self._hopeless = hopeless
         self._waiting: deque[tuple[str, Callable[[], None]]] = deque()
         self._changed = threading.Condition()
         self._given_up = False
@@ -26,40 +31,46 @@ class Sender:
             self._changed.notify_all()
 
     def wait(self, patience: float) -> list[str]:
-        """Wait until all is done, or nothing was for `patience` seconds, and return the names of what is not done."""
+        """Wait until all is done, for `patience` seconds at most, and return the names of what is not done."""
         with self._changed:
-            while self._waiting and self._advances(len(self._waiting), patience):
-                pass
+            self._changed.wait_for(lambda: self._given_up or not self._waiting, patience)
             return [name for name, _ in self._waiting]
 
     def close(self, patience: float) -> list[str]:
         """Wait as `wait` does, and begin nothing more after that."""
         left = self.wait(patience)
+        self._give_up()
+        return left
+
+    def _give_up(self) -> None:
         with self._changed:
             self._given_up = True
             self._changed.notify_all()
-        return left
-
-    def _advances(self, left: int, patience: float) -> bool:
-        return self._changed.wait_for(lambda: len(self._waiting) < left, patience)
 
     def _work(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._waiting or self._given_up)
-                if self._given_up:
-                    return
-                _, action = self._waiting[0]
+        while action := self._next():
             try:
                 action()
             except Exception as error:
                 self._pause_after(error)
             else:
-                with self._changed:
-                    self._waiting.popleft()
-                    self._changed.notify_all()
+                self._done()
+
+    def _next(self) -> Callable[[], None] | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._given_up or self._waiting)
+            return None if self._given_up else self._waiting[0][1]
+
+    def _done(self) -> None:
+        with self._changed:
+            self.error = None
+            self._waiting.popleft()
+            self._changed.notify_all()
 
     def _pause_after(self, error: Exception) -> None:
         with self._changed:
             self.error = error
-            self._changed.wait(RETRY)
+            if self._hopeless(error):
+                self._give_up()
+            else:
+                self._changed.wait(RETRY)

@@ -8,7 +8,8 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 
 from pipeline import cli, dataset, files, lock, params, tracking
 from pipeline.checkpoint import Checkpoints
+from pipeline.cli import InputError, PipelineError, UnavailableError
 from pipeline.evidence import Evidence
 from pipeline.facts import Facts
 from pipeline.params import Model, Training
@@ -30,6 +32,7 @@ class Outcome:
     """A trained and evaluated model in the workspace: the params that dvc.lock records for it, and its files."""
 
     name: str
+    stage: str
     model: Model
     train: Training
     data_facts: Mapping[str, Any]
@@ -44,30 +47,57 @@ class Outcome:
 
     def sums(self) -> dict[str, str]:
         """Return the tags by which the model's run is known."""
-        return {"model": self.name, "model.md5": files.md5(self.file), "data.md5": files.md5(self.data)}
+        recorded = lock.recorded()
+        sums = {"model.md5": recorded[self.file.as_posix()], "data.md5": recorded[self.data.as_posix()]}
+        return {"model": self.name, **sums}
+
+    def facts(self) -> Facts:
+        """Return what was known before the training."""
+        recipe = files.read_json(self.evidence.metrics)["made_with"]["recipe"]
+        md5 = self.sums()["data.md5"]
+        return Facts(self.name, recipe, md5, self.model, self.train, self.data_facts, restored_from=self.stage)
+
+    def rows(self) -> list[dict[str, float]]:
+        """Return the history with the seconds of each epoch."""
+        history, timing = files.read_csv(self.evidence.history), files.read_csv(self.timing)
+        rows: list[dict[str, float]] = history.merge(timing, on="epoch").to_dict("records")
+        return rows
 
 
-def outcomes(stages: Mapping[str, Any], names: Mapping[str, Any]) -> Iterator[Outcome]:
-    """Yield each of the models `names` that `stages`, those of dvc.lock, has trained and evaluated."""
-    for name in names:
-        trained, evaluated = stages.get(f"train@{name}"), stages.get(f"evaluate@{name}")
-        if not trained or not evaluated:
-            continue
-        recorded = trained["params"]["params.yaml"]
-        preprocessed = stages["preprocess"]["params"]["params.yaml"]
+def outcome(stages: Mapping[str, Any], name: str) -> Outcome | None:
+    """Return what `stages`, those of dvc.lock, have of the model `name`; None if it is not evaluated as it is now.
+
+    Raises:
+        InputError: dvc.lock lacks what DVC writes there.
+    """
+    stage = f"train@{name}"
+    trained, evaluated = stages.get(stage), stages.get(f"evaluate@{name}")
+    try:
+        if not trained or not evaluated or not (_is_fresh(trained) and _is_fresh(evaluated)):
+            return None
+        recorded, preprocessed = (body["params"]["params.yaml"] for body in (trained, stages["preprocess"]))
         data_facts = {key: preprocessed[f"data.{key}"] for key in DATA_FACTS}
         of_train, of_evaluate = _paths(trained["cmd"]), _paths(evaluated["cmd"])
         reported = of_evaluate["reported"] if data_facts["dataset"] == REPORT_DATA else None
-        yield Outcome(
+        return Outcome(
             name,
-            params.validate(Model, recorded[f"models.{name}"], f"dvc.lock: models.{name}"),
-            params.validate(Training, recorded["train"], "dvc.lock: train"),
+            stage,
+            params.validate(Model, recorded[f"models.{name}"], f"{lock.LOCK}: models.{name}"),
+            params.validate(Training, recorded["train"], f"{lock.LOCK}: train"),
             data_facts,
             of_train["data"],
             of_train["output"],
             of_train["timing"],
             Evidence(name, of_evaluate["output"], of_train["history"], reported),
         )
+    except KeyError as error:
+        raise InputError(f"{lock.LOCK}: {name}: lacks {error}; `dvc repro` writes it anew") from None
+
+
+def _is_fresh(stage: Mapping[str, Any]) -> bool:
+    """Return whether what the stage was run on is what the stages before it made last."""
+    made = lock.recorded()
+    return all(made.get(dep["path"], dep.get("md5")) == dep.get("md5") for dep in stage["deps"])
 
 
 def _paths(command: str) -> dict[str, Path]:
@@ -75,8 +105,8 @@ def _paths(command: str) -> dict[str, Path]:
     return {word[2:]: Path(value) for word, value in pairwise(words) if word.startswith("--")}
 
 
-def sync(outcome: Outcome, work: Path) -> bool:
-    """Give MLflow what it lacks of `outcome`, mark its run as the current one, and return whether it lacked anything.
+def sync(outcome: Outcome, work: Path) -> tuple[Any, bool]:
+    """Give MLflow what it lacks of `outcome`, make its run the current one; return the run and whether it lacked any.
 
     `work` is where checkpoints lie: while a training of the same recipe is at work there, nothing is touched.
 
@@ -85,28 +115,36 @@ def sync(outcome: Outcome, work: Path) -> bool:
         PipelineError: A training of the recipe is at work.
     """
     outcome.verify()
-    run = tracking.find_run(outcome.sums())
-    lacked = run is None
-    if run is None:
-        run = _complete(outcome, work)
-    lacked |= tracking.add_evidence(run, outcome.evidence)
-    tracking.mark_current(outcome.name, run.info.run_id)
-    return lacked
-
-
-def _complete(outcome: Outcome, work: Path) -> Any:
-    # Imported late, since it brings TensorFlow: where nothing is missing, there is no need to wait for it.
-    from pipeline import model_file
-
-    recipe = model_file.made_with(outcome.file)["recipe"]
-    facts = Facts(outcome.name, recipe, files.md5(outcome.data), outcome.model, outcome.train, outcome.data_facts)
-    history = files.read_csv(outcome.evidence.history)
-    rows = history.merge(files.read_csv(outcome.timing), on="epoch").to_dict("records")
-    checkpoints = Checkpoints(work, recipe)
+    facts = outcome.facts()
+    checkpoints = Checkpoints(work, facts.recipe)
     with checkpoints.alone():
-        run = tracking.complete(facts, dataset.load(outcome.data), rows, outcome.file)
+        found = tracking.find_run(outcome.sums())
+        run = found or tracking.complete(facts, dataset.load(outcome.data), outcome.rows(), outcome.file)
+        tracking.end_left(facts.recipe)
         checkpoints.discard()
-    return run
+    added = tracking.add_evidence(run, outcome.evidence)
+    tracking.mark_current(run)
+    return run, found is None or added
+
+
+def _sync_all(outcomes: list[Outcome], work: Path) -> int:
+    """Sync each of `outcomes`, say what came of it, and return the exit code: one that is refused stops no other."""
+    runs, code = [], 0
+    for one in outcomes:
+        try:
+            with tracking.reachable():
+                run, added = sync(one, work)
+        except UnavailableError:
+            raise
+        except PipelineError as error:
+            print(f"error: {one.name}: {error}", file=sys.stderr)
+            code = max(code, error.exit_code)
+        else:
+            runs.append(run)
+            print(f"{one.name}: {'added to MLflow' if added else 'complete in MLflow'}", flush=True)
+    if runs:
+        print(f"current runs: {tracking.page_of(runs)}")
+    return code
 
 
 def main() -> int:
@@ -115,14 +153,12 @@ def main() -> int:
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     parser.add_argument("--work", type=Path, default=Path(os.environ.get("DVC_ROOT", ".")) / "work", help="checkpoints")
     arguments = parser.parse_args()
-    stages = params.read(lock.LOCK)["stages"] if lock.LOCK.exists() else {}
-    found = list(outcomes(stages, params.load(arguments.params).models))
-    if not found:
-        print("nothing is trained yet; `make repro` does it")
-    with tracking.reachable():
-        for outcome in found:
-            print(f"{outcome.name}: {'added to MLflow' if sync(outcome, arguments.work) else 'complete in MLflow'}")
-    return 0
+    stages = (params.read(lock.LOCK) or {}).get("stages", {}) if lock.LOCK.exists() else {}
+    outcomes = {name: outcome(stages, name) for name in params.load(arguments.params).models}
+    for name, found in outcomes.items():
+        if found is None:
+            print(f"{name}: not trained and evaluated as it is now; `make repro` does it")
+    return _sync_all([found for found in outcomes.values() if found], arguments.work)
 
 
 if __name__ == "__main__":

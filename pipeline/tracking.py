@@ -2,7 +2,7 @@
 
 The store is `MLFLOW_TRACKING_URI`, or else `mlflow.db` at the root of the repository. A training is one run of the
 experiment `mnist`. It carries the recipe's hash from the start and the md5 sums of data and model once they are safe;
-by these sums the evaluation finds it again.
+by these sums the evaluation finds it again. Everything here can be repeated: what is there already is not sent twice.
 """
 
 from __future__ import annotations
@@ -11,39 +11,52 @@ import argparse
 import os
 import re
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from pipeline import files, store
 from pipeline.cli import UnavailableError
 from pipeline.dataset import Dataset
 from pipeline.evidence import Evidence
-from pipeline.facts import Facts
+from pipeline.facts import DVC_EXPERIMENT, Facts
 from pipeline.sender import Sender
 
-# Set before mlflow is imported: it reads them once.
+# Set before mlflow is imported: it reads some of them once.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_DISABLE_AGENT_HINT", "1")
 os.environ.setdefault("MLFLOW_UV_AUTO_DETECT", "false")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+# What fails is tried again here. MLflow's own second try of a request that had its effect would have it twice.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
-os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+# The address that it prints at the end of a run has the password in it.
+os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
 os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
+# Its own logging beside the program loses without a word what it could not send.
+os.environ["MLFLOW_ENABLE_ASYNC_LOGGING"] = "false"
 
 import mlflow
-from mlflow.entities import Metric
+from mlflow.entities import Dataset as DatasetEntity
+from mlflow.entities import DatasetInput, InputTag, LoggedModelOutput, Metric, Param
+from mlflow.tracking.context import registry
 
 EXPERIMENT = "mnist"
 # The tag that tells the runs of the files in the workspace from those of earlier ones.
 STATE = "dvc.state"
-NOTE = "mlflow.note.content"
-# Seconds without an answer after which MLflow is left alone.
+# Seconds to wait for MLflow: at the start where it is required, at the end of a run, and when interrupted.
 PATIENCE = 15.0
+LAST_CALL = 20.0
 HURRY = 4.0
 _PER_EPOCH = ("loss", "accuracy", "val_loss", "val_accuracy")
+_START = "its start"
+_BATCH = 1000  # metrics that MLflow takes at once
+_LONG = 240  # characters of a reason
+_LOGIN = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
 
 
 def add_option(parser: argparse.ArgumentParser) -> None:
@@ -64,11 +77,18 @@ def connect() -> str:
     """
     address = store.uri()
     path = store.local(address)
-    mlflow.set_tracking_uri(f"{store.SQLITE}{path}" if path else address)
+    mlflow.set_tracking_uri(address)
     if path is None:
         return _experiment(None)
-    with store.prepared(path, lambda at: mlflow.MlflowClient(tracking_uri=at).search_experiments(max_results=1)):
+    with store.prepared(path, _schema(), lambda at: mlflow.MlflowClient(at).search_experiments(max_results=1)):
         return _experiment((path.parent / "mlruns").as_uri())
+
+
+def _schema() -> str:
+    """Return the version of the tables that this MLflow works with."""
+    from alembic.script import ScriptDirectory
+
+    return str(ScriptDirectory(Path(mlflow.__file__).parent / "store" / "db_migrations").get_current_head())
 
 
 def _experiment(artifact_location: str | None) -> str:
@@ -89,73 +109,67 @@ class TrainingRun:
 
     def __init__(self, facts: Facts, data: Dataset) -> None:
         self._facts = facts
+        self._tags: dict[str, str] = {}
+        self._started = _now()
+        self._id = ""
         self._epochs = 0
-        self._sender = Sender()
-        self._sender.put("its start", self._start)
-        self._sender.put("its params", lambda: mlflow.log_params(facts.flat()))
-        self._sender.put("its data", lambda: _log_inputs(facts, data))
+        self._unsent: list[Metric] = []
+        self._sender = Sender(hopeless=_refused)
+        self._sender.put(_START, self._start)
+        self._sender.put("its params", lambda: _log_params(self._id, facts))
+        self._sender.put("its data", lambda: _log_inputs(self._id, facts, data))
+
+    def log_epochs(self, rows: Sequence[Mapping[str, float]]) -> None:
+        """Log the epochs in `rows` that were not yet: Keras' names, step = epoch, and the seconds each took."""
+        # The timestamps are those of now: sent twice, the same point is stored once.
+        self._unsent += [point for row in rows[self._epochs :] for point in _epoch_points(row)]
+        self._epochs = len(rows)
+        self._sender.put("epochs", self._send_points)
+
+    def log_model(self, path: Path) -> None:
+        """Log the model file at `path` and its md5: from here on the result is safe."""
+        md5 = files.md5(path)
+        self._sender.put("its model", lambda: _log_model(self._id, self._facts.name, path))
+        self._sender.put("its sums", lambda: mlflow.MlflowClient().set_tag(self._id, "model.md5", md5))
 
     def lacking(self) -> str:
         """Wait a while for what was put so far and return what MLflow lacks and why, as text; empty if nothing."""
         return _lacking(self._sender.wait(PATIENCE), self._sender.error)
 
-    def log_epochs(self, rows: Sequence[Mapping[str, float]]) -> None:
-        """Log the epochs in `rows` that were not yet: Keras' names, step = epoch, and the seconds each took."""
-        metrics = [point for row in rows[self._epochs :] for point in _epoch_points(row)]
-        self._epochs = len(rows)
-        if metrics:
-            # The timestamps are those of now: sent twice, the same point is stored once.
-            self._sender.put("epochs", lambda: mlflow.MlflowClient().log_batch(_active(), metrics=metrics))
-
-    def log_model(self, path: Path) -> None:
-        """Log the model file at `path` and its md5: from here on the result is safe."""
-        md5 = files.md5(path)
-        self._sender.put("its model", lambda: _log_model(self._facts.name, path))
-        self._sender.put("its sums", lambda: mlflow.MlflowClient().set_tag(_active(), "model.md5", md5))
-
     def end(self, status: str, patience: float) -> str:
         """End the run as FINISHED, FAILED or KILLED, and return what MLflow lacks of it."""
         self._sender.put("its end", lambda: self._end(status))
+        return self.leave(patience)
+
+    def leave(self, patience: float) -> str:
+        """Wait a while, send nothing more after that, and return what MLflow lacks."""
         return _lacking(self._sender.close(patience), self._sender.error)
 
     def _start(self) -> None:
-        experiment = connect()
-        # Whoever holds the recipe's lock is its only trainer: a run that still counts as running was killed.
+        # What holds now, not when MLflow answers.
+        self._tags = self._tags or registry.resolve_tags(self._facts.tags())
+        experiment, client = connect(), mlflow.MlflowClient()
+        # Whoever holds the recipe's lock is its only trainer: a run that still counts as running was killed, unless it
+        # is this one, of whose making no answer came.
         for left in _running(experiment, self._facts.recipe):
-            mlflow.MlflowClient().set_terminated(left.info.run_id, "KILLED")
-        mlflow.start_run(
-            experiment_id=experiment,
-            run_name=self._facts.name,
-            tags=self._facts.tags(),
-            description=self._facts.description(),
-        )
+            if left.info.start_time == self._started:
+                self._id = left.info.run_id
+            else:
+                client.set_terminated(left.info.run_id, "KILLED")
+        if not self._id:
+            created = client.create_run(experiment, self._started, self._tags, run_name=self._facts.name)
+            self._id = created.info.run_id
+
+    def _send_points(self) -> None:
+        points = list(self._unsent)
+        _log_points(self._id, points)
+        del self._unsent[: len(points)]
 
     def _end(self, status: str) -> None:
-        if status == "FINISHED" and "DVC_EXP_NAME" not in os.environ:
-            mark_current(self._facts.name, _active())
-        mlflow.end_run(status)
-
-
-def mark_current(model: str, run_id: str) -> None:
-    """Tag the run as the current one of `model`, and the one that was it as superseded."""
-    client = mlflow.MlflowClient()
-    experiment = client.get_run(run_id).info.experiment_id
-    for run in client.search_runs([experiment], f"tags.model = '{model}' and tags.`{STATE}` = 'current'"):
-        client.set_tag(run.info.run_id, STATE, "superseded")
-    client.set_tag(run_id, STATE, "current")
-
-
-def _active() -> str:
-    return str(mlflow.active_run().info.run_id)
-
-
-def _lacking(parts: Sequence[str], error: Exception | None) -> str:
-    if not parts:
-        return ""
-    reason = re.sub(r"//[^/@\s]+@", "//***@", " ".join(str(error).split()) or "no answer yet")[:200]
-    login = re.search(r"\b40[13]\b|UNAUTHENTICATED|PERMISSION_DENIED", reason)
-    hint = "; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD" if login else ""
-    return f"MLflow lacks {', '.join(dict.fromkeys(parts))} ({reason}{hint})"
+        client = mlflow.MlflowClient()
+        if status == "FINISHED" and DVC_EXPERIMENT not in self._tags:
+            mark_current(client.get_run(self._id))
+        client.set_terminated(self._id, status)
 
 
 @contextmanager
@@ -169,6 +183,7 @@ def training_run(facts: Facts, data: Dataset, *, required: bool = False) -> Iter
     """
     run = TrainingRun(facts, data)
     if required and (lacking := run.lacking()):
+        run.leave(0)
         raise UnavailableError(f"{lacking}; nothing was trained")
     try:
         yield run
@@ -178,10 +193,10 @@ def training_run(facts: Facts, data: Dataset, *, required: bool = False) -> Iter
     except BaseException:
         run.end("FAILED", PATIENCE)
         raise
-    if lacking := run.end("FINISHED", PATIENCE):
+    if lacking := run.end("FINISHED", LAST_CALL):
         if required:
             raise UnavailableError(f"{lacking}; run again: the training is kept and not repeated")
-        _warn(lacking)
+        _warn(facts.name, lacking)
 
 
 def log_evaluation(evidence: Evidence, sums: Mapping[str, str], *, required: bool = False) -> None:
@@ -192,49 +207,177 @@ def log_evaluation(evidence: Evidence, sums: Mapping[str, str], *, required: boo
     Raises:
         UnavailableError: MLflow is `required` and did not take them.
     """
+    missing: list[str] = []
 
     def send() -> None:
-        if (run := find_run({"model": evidence.model, **sums})) is None:
-            _warn(f"MLflow has no run of {evidence.model} with this model and data")
-        else:
+        if run := find_run({"model": evidence.model, **sums}):
             add_evidence(run, evidence)
+        else:
+            missing.append("MLflow lacks the run of this model and data")
 
-    sender = Sender()
+    sender = Sender(hopeless=_refused)
     sender.put("the scores", send)
-    if lacking := _lacking(sender.close(PATIENCE), sender.error):
-        if required:
-            raise UnavailableError(f"{evidence.model}: {lacking}")
-        _warn(f"{evidence.model}: {lacking}")
+    lacking = _lacking(sender.close(LAST_CALL), sender.error) or "".join(missing)
+    if lacking and required:
+        raise UnavailableError(f"{evidence.model}: {lacking}")
+    if lacking:
+        _warn(evidence.model, lacking)
+
+
+def _warn(model: str, lacking: str) -> None:
+    print(f"warning: {model}: {lacking}; the files are complete, and `make sync` adds this later", file=sys.stderr)
+
+
+def _lacking(parts: Sequence[str], error: Exception | None) -> str:
+    if not parts:
+        return ""
+    what = "the run" if _START in parts else ", ".join(dict.fromkeys(parts))
+    return f"MLflow lacks {what} ({_reason(error)})"
+
+
+def _reason(error: Exception | None) -> str:
+    """Return one line that says what is wrong with MLflow, without anybody's password."""
+    if error is None:
+        return "no answer yet"
+    text = store.without_credentials(" ".join(str(error).split()))
+    if isinstance(error, UnavailableError):
+        return text
+    # MLflow names the address first and the cause last.
+    short = text if len(text) < _LONG else f"{text[: _LONG // 2]} ... {text[-_LONG // 2 :]}"
+    return f"{short}; {_LOGIN}" if _refused(error) else short
+
+
+def _refused(error: Exception) -> bool:
+    return bool(re.search(r"error code 40[13]\b|\b40[13] Client Error|UNAUTHENTICATED|PERMISSION_DENIED", str(error)))
+
+
+@contextmanager
+def reachable() -> Iterator[None]:
+    """Turn an error of MLflow or of the way to it into UnavailableError: for commands that are about MLflow alone."""
+    try:
+        yield
+    except (mlflow.MlflowException, OSError) as error:
+        raise UnavailableError(f"{store.without_credentials(store.uri())}: {_reason(error)}") from None
+
+
+def find_run(tags: Mapping[str, str]) -> Any:
+    """Return the latest finished run of the experiment with these tags, or None.
+
+    Where `dvc exp` made some of them, one from where this process runs goes first: its experiment, or the workspace.
+    """
+    experiment = connect()
+    query = " and ".join(["status = 'FINISHED'", *(f"tags.`{key}` = '{value}'" for key, value in tags.items())])
+    found = mlflow.MlflowClient().search_runs([experiment], query, order_by=["attributes.start_time DESC"])
+    here = os.environ.get("DVC_EXP_NAME")
+    return min(found, key=lambda run: run.data.tags.get(DVC_EXPERIMENT) != here, default=None)
 
 
 def complete(facts: Facts, data: Dataset, rows: Sequence[Mapping[str, float]], model: Path) -> Any:
     """Return a finished run that holds all of a training whose files are safe.
 
     That is the run of the recipe that still counts as running, since an outage hid its end, with what it lacks; without
-    one, a new run tagged as restored. No trainer of the recipe may be at work.
+    one, a new run. No trainer of the recipe may be at work.
     """
     experiment, client = connect(), mlflow.MlflowClient()
-    cut_short = client.search_runs(
-        [experiment], f"tags.recipe = '{facts.recipe}' and status = 'RUNNING'", max_results=1
-    )
-    if cut_short:
-        run_id = cut_short[0].info.run_id
-    else:
-        tags = facts.tags() | {"restored": "true", NOTE: facts.description()}
-        run_id = client.create_run(experiment, tags=tags, run_name=facts.name).info.run_id
-    with mlflow.start_run(run_id=run_id) as run:
-        mlflow.log_params(facts.flat())
-        if not run.inputs.dataset_inputs:
-            _log_inputs(facts, data)
-        client.log_batch(run_id, metrics=_lacking_points(run_id, rows))
-        if not run.outputs.model_outputs:
-            _log_model(facts.name, model)
-        client.set_tag(run_id, "model.md5", files.md5(model))
-    return client.get_run(run_id)
+    duration = round(1000 * sum(row["seconds"] for row in rows))
+    if not (cut_short := _running(experiment, facts.recipe)):
+        cut_short = [client.create_run(experiment, _now() - duration, facts.tags(), run_name=facts.name)]
+    run = cut_short[0].info
+    _log_params(run.run_id, facts)
+    _log_inputs(run.run_id, facts, data)
+    _log_points(run.run_id, _lacking_points(run.run_id, rows))
+    _log_model(run.run_id, facts.name, model)
+    client.set_tag(run.run_id, "model.md5", files.md5(model))
+    client.set_terminated(run.run_id, "FINISHED", run.start_time + duration)
+    return client.get_run(run.run_id)
+
+
+def end_left(recipe: str) -> None:
+    """Mark the runs of the recipe that still count as running as killed. No trainer of it may be at work."""
+    for left in _running(connect(), recipe):
+        mlflow.MlflowClient().set_terminated(left.info.run_id, "KILLED")
+
+
+def mark_current(run: Any) -> None:
+    """Tag `run` as the current one of its model, and the one that was it as superseded; no run of `dvc exp` is either.
+
+    What has its tag already is not written.
+    """
+    client = mlflow.MlflowClient()
+    query = f"tags.model = '{run.data.tags['model']}' and tags.`{STATE}` = 'current'"
+    for other in client.search_runs([run.info.experiment_id], query):
+        if other.info.run_id != run.info.run_id:
+            client.set_tag(other.info.run_id, STATE, "superseded")
+    if run.data.tags.get(STATE) != "current" and DVC_EXPERIMENT not in run.data.tags:
+        client.set_tag(run.info.run_id, STATE, "current")
+
+
+def add_evidence(run: Any, evidence: Evidence) -> bool:
+    """Add to `run` what it lacks of the scores, figures and tables, and return whether it lacked any."""
+    client, run_id = mlflow.MlflowClient(), run.info.run_id
+    present = {file.path for folder in ("figures", "tables") for file in client.list_artifacts(run_id, folder)}
+    metrics = evidence.final_metrics()
+    fresh = {key: value for key, value in metrics.items() if run.data.metrics.get(key) != value}
+    if not fresh and evidence.names() <= present:
+        return False
+    for name, figure in evidence.figures().items():
+        client.log_figure(run_id, figure, name)
+    for table in evidence.tables():
+        client.log_artifact(run_id, table, "tables")
+    # Last, since scores that are there say that the figures are those of these scores.
+    logged = [output.model_id for output in run.outputs.model_outputs]
+    _log_points(run_id, _metrics(fresh, step=0, model_id=logged[0] if logged else None))
+    return True
+
+
+def page_of(runs: Sequence[Any]) -> str:
+    """Return the address at which a browser shows these current runs of one experiment, and no others.
+
+    The tag shows them, as it will later ones; where `dvc exp` made one of them, or a model has gone, their ids do.
+    """
+    experiment, ids = runs[0].info.experiment_id, {run.info.run_id for run in runs}
+    query = f"tags.`{STATE}` = 'current'"
+    if {run.info.run_id for run in mlflow.MlflowClient().search_runs([experiment], query)} != ids:
+        chosen = ", ".join(f"'{run_id}'" for run_id in sorted(ids))
+        query = f"attributes.run_id IN ({chosen})"
+    view = f"workflowType=machine_learning&searchFilter={quote(query, safe='')}"
+    return f"{store.page()}/#/experiments/{experiment}/runs?{view}"
+
+
+def _now() -> int:
+    return int(time.time() * 1000)
 
 
 def _running(experiment: str, recipe: str) -> list[Any]:
+    """Return the runs of the recipe that count as running, the latest first."""
     return list(mlflow.MlflowClient().search_runs([experiment], f"tags.recipe = '{recipe}' and status = 'RUNNING'"))
+
+
+def _log_params(run_id: str, facts: Facts) -> None:
+    client = mlflow.MlflowClient()
+    # A param that is there is left alone: MLflow refuses to change one.
+    present = client.get_run(run_id).data.params
+    params = [Param(key, str(value)) for key, value in facts.flat().items() if key not in present]
+    client.log_batch(run_id, params=params)
+
+
+def _log_inputs(run_id: str, facts: Facts, data: Dataset) -> None:
+    inputs = []
+    for split_name, split in data.splits().items():
+        name = f"{facts.data['dataset']}-{split_name}"
+        source = mlflow.data.from_numpy(split.images, targets=split.labels, name=name, digest=facts.data_md5)
+        context = InputTag("mlflow.data.context", split_name)
+        inputs.append(DatasetInput(DatasetEntity.from_dictionary(source.to_dict()), [context]))
+    mlflow.MlflowClient().log_inputs(run_id, inputs)
+
+
+def _epoch_points(row: Mapping[str, float]) -> list[Metric]:
+    values = {key: row[key] for key in _PER_EPOCH} | {"epoch_seconds": row["seconds"]}
+    return _metrics(values, step=int(row["epoch"]))
+
+
+def _metrics(values: Mapping[str, float], step: int, model_id: str | None = None) -> list[Metric]:
+    return [Metric(key, float(value), _now(), step, model_id=model_id) for key, value in values.items()]
 
 
 def _lacking_points(run_id: str, rows: Sequence[Mapping[str, float]]) -> list[Metric]:
@@ -244,62 +387,34 @@ def _lacking_points(run_id: str, rows: Sequence[Mapping[str, float]]) -> list[Me
     return [point for row in rows for point in _epoch_points(row) if (point.key, point.step) not in present]
 
 
-def _epoch_points(row: Mapping[str, float]) -> list[Metric]:
-    values = {key: row[key] for key in _PER_EPOCH} | {"epoch_seconds": row["seconds"]}
-    return _metrics(values, step=int(row["epoch"]))
+def _log_points(run_id: str, points: Sequence[Metric]) -> None:
+    for first in range(0, len(points), _BATCH):
+        mlflow.MlflowClient().log_batch(run_id, metrics=points[first : first + _BATCH])
 
 
-@contextmanager
-def reachable() -> Iterator[None]:
-    """Turn an error of MLflow or of the way to it into UnavailableError: for commands that are about MLflow alone."""
-    try:
-        yield
-    except (mlflow.MlflowException, OSError) as error:
-        raise UnavailableError(_lacking(["this"], error)) from None
+def _log_model(run_id: str, name: str, path: Path) -> None:
+    """Give the run its model: known to it only when it is complete, so that a try that fails leaves no second one."""
+    client = mlflow.MlflowClient()
+    run = client.get_run(run_id)
+    if run.outputs.model_outputs:
+        return
+    begun = client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run_id}'")
+    logged = begun[0] if begun else _create_model(run, name)
+    with tempfile.TemporaryDirectory() as folder:
+        _save_model(path, Path(folder) / "model", logged)
+        client.log_model_artifacts(logged.model_id, f"{folder}/model")
+    client.finalize_logged_model(logged.model_id, "READY")
+    client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
 
 
-def find_run(tags: Mapping[str, str]) -> Any:
-    """Return the latest finished run of the experiment with these tags, or None."""
-    experiment = connect()
-    query = " and ".join(["status = 'FINISHED'", *(f"tags.`{key}` = '{value}'" for key, value in tags.items())])
-    latest = ["attributes.start_time DESC"]
-    return next(iter(mlflow.MlflowClient().search_runs([experiment], query, order_by=latest, max_results=1)), None)
+def _create_model(run: Any, name: str) -> Any:
+    maker = {key: value for key, value in run.data.tags.items() if key.startswith(("mlflow.user", "mlflow.source."))}
+    return mlflow.MlflowClient().create_logged_model(
+        run.info.experiment_id, name, run.info.run_id, maker, run.data.params, model_type="classifier"
+    )
 
 
-def _warn(what: str) -> None:
-    print(f"warning: {what}; the files on disk are complete", file=sys.stderr)
-
-
-def add_evidence(run: Any, evidence: Evidence) -> bool:
-    """Add to `run` what it lacks of the scores, figures and tables, and return whether it lacked any."""
-    client, run_id = mlflow.MlflowClient(), run.info.run_id
-    metrics = evidence.final_metrics()
-    fresh = {key: value for key, value in metrics.items() if run.data.metrics.get(key) != value}
-    logged = [output.model_id for output in run.outputs.model_outputs]
-    client.log_batch(run_id, metrics=_metrics(fresh, step=0, model_id=logged[0] if logged else None))
-    present = {artifact.path for artifact in client.list_artifacts(run_id)}
-    if {"figures", "tables"} <= present:
-        return bool(fresh)
-    for name, figure in evidence.figures().items():
-        client.log_figure(run_id, figure, f"figures/{name}")
-    for table in evidence.tables():
-        client.log_artifact(run_id, table, "tables")
-    return True
-
-
-def _log_inputs(facts: Facts, data: Dataset) -> None:
-    for split_name, split in data.splits().items():
-        name = f"{facts.data['dataset']}-{split_name}"
-        source = mlflow.data.from_numpy(split.images, targets=split.labels, name=name, digest=facts.data_md5)
-        mlflow.log_input(source, context=split_name)
-
-
-def _metrics(values: Mapping[str, float], step: int, model_id: str | None = None) -> list[Metric]:
-    now = int(time.time() * 1000)
-    return [Metric(key, float(value), now, step, model_id=model_id) for key, value in values.items()]
-
-
-def _log_model(name: str, path: Path) -> None:
+def _save_model(path: Path, folder: Path, logged: Any) -> None:
     import mlflow.keras
     import numpy as np
 
@@ -308,10 +423,13 @@ def _log_model(name: str, path: Path) -> None:
     network = model_file.load(path)
     packages = {"mlflow": mlflow.__version__, **checkpoint.versions()}
     images = np.zeros((2, *network.input_shape[1:]), network.input_dtype)
-    mlflow.keras.log_model(
+    answers = np.zeros((2, *network.output_shape[1:]), np.float32)
+    mlflow.keras.save_model(
         network,
-        name=name,
-        signature=mlflow.models.infer_signature(images, network.predict(images, verbose=0)),
+        str(folder),
+        mlflow_model=mlflow.models.Model(
+            logged.artifact_location, logged.source_run_id, model_uuid=logged.model_id, model_id=logged.model_id
+        ),
+        signature=mlflow.models.infer_signature(images, answers),
         pip_requirements=[f"{package}=={version}" for package, version in packages.items()],
-        model_type="classifier",
     )

@@ -59,6 +59,7 @@ def test_two_states_are_kept_and_discarding_removes_them(tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.fault("checkpoint torn by a crash, or altered")
 @pytest.mark.parametrize("damage", ["flip", "cut", "empty"])
 def test_a_damaged_state_is_refused_and_the_one_before_used(
     tmp_path: Path, damage: str, capsys: pytest.CaptureFixture[str]
@@ -78,6 +79,7 @@ def test_a_damaged_state_is_refused_and_the_one_before_used(
     assert str(last) in capsys.readouterr().err
 
 
+@pytest.mark.fault("checkpoint of another recipe")
 def test_another_recipe_has_no_part_in_it(tmp_path: Path) -> None:
     """States of one recipe are not found under another."""
     filled(tmp_path, 2)
@@ -85,6 +87,7 @@ def test_another_recipe_has_no_part_in_it(tmp_path: Path) -> None:
     assert Checkpoints(tmp_path, "s" * 64).load() is None
 
 
+@pytest.mark.fault("second trainer of the same recipe")
 def test_a_second_trainer_of_the_recipe_is_refused(tmp_path: Path) -> None:
     """While one process holds a recipe, another is told its number; afterwards the way is free."""
     command = [sys.executable, "-c", HOLD, tmp_path]

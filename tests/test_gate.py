@@ -119,6 +119,7 @@ def test_columns_are_aligned(run: Run) -> None:
         assert all(line[start - 1] == " " and line[start] != " " for line in lines)
 
 
+@pytest.mark.fault("gate: model worse than its bound")
 def test_a_degraded_model_fails(run: Run) -> None:
     """One value below its floor is 1, and only its check has failed."""
     write(FLOOR, changed("cnn", test_accuracy=0.9799))
@@ -146,6 +147,7 @@ def test_a_value_equal_to_its_floor_passes(run: Run, value: float, code: int) ->
     assert run()[0] == code
 
 
+@pytest.mark.fault("gate: NaN, or no number")
 @pytest.mark.parametrize(
     "value", [float("nan"), float("inf"), float("-inf"), "0.99", True, None, [0.99], {"value": 0.99}, 10**400]
 )
@@ -160,6 +162,7 @@ def test_what_is_no_number_cannot_be_judged(run: Run, value: Any) -> None:
     assert output.endswith("gate: 4 pass, 2 CANNOT JUDGE\n")
 
 
+@pytest.mark.fault("gate: metric missing")
 @pytest.mark.parametrize(
     ("metrics", "reason"),
     [
@@ -189,6 +192,7 @@ def test_a_failure_outweighs_what_cannot_be_judged(run: Run) -> None:
     assert output.endswith("gate: 1 pass, 1 FAIL, 1 CANNOT JUDGE\n")
 
 
+@pytest.mark.fault("gate: metrics damaged")
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", "\xff"])
 def test_metrics_that_are_no_json_object_cannot_be_judged(run: Run, text: str) -> None:
     """A damaged metrics file is 2 and named."""
@@ -199,6 +203,7 @@ def test_metrics_that_are_no_json_object_cannot_be_judged(run: Run, text: str) -
     assert (code, "reports/metrics.json" in message, "\n" in message) == (2, True, False)
 
 
+@pytest.mark.fault("gate: no metrics")
 def test_absent_metrics_cannot_be_judged(run: Run) -> None:
     """Without a metrics file there is nothing to pass."""
     write(FLOOR)
@@ -207,6 +212,7 @@ def test_absent_metrics_cannot_be_judged(run: Run) -> None:
     assert run() == (2, "reports/metrics.json: no such file; `dvc repro` makes it")
 
 
+@pytest.mark.fault("gate: model without a bound")
 @pytest.mark.parametrize("section", [{}, {"default": {}}, {"models": {"cnn": {"test_accuracy": {"min": 0.98}}}}])
 def test_a_model_without_a_bound_cannot_be_judged(run: Run, section: Any) -> None:
     """A model for which there is no bound is 2, so that none passes unseen."""
@@ -241,6 +247,7 @@ def test_a_models_bounds_replace_the_defaults_one_by_one(run: Run) -> None:
     ]
 
 
+@pytest.mark.fault("gate: bounds that break a rule")
 @pytest.mark.parametrize(
     ("section", "messages"),
     [
@@ -362,6 +369,7 @@ def test_a_removed_model_is_not_judged(run: Run) -> None:
     assert run("--baseline", "HEAD")[0] == 0
 
 
+@pytest.mark.fault("gate: baseline without a metric")
 @pytest.mark.usefixtures("repository")
 @pytest.mark.parametrize(
     "metrics",
@@ -386,6 +394,7 @@ def test_a_gap_in_the_revisions_metrics_cannot_be_judged(run: Run, metrics: Mapp
     assert row[5].startswith("CANNOT JUDGE: main: ")
 
 
+@pytest.mark.fault("gate: baseline without metrics")
 @pytest.mark.usefixtures("repository")
 def test_a_revision_without_metrics_cannot_be_judged(run: Run) -> None:
     """Where the revision's params list models and it has no metrics, no drop can be judged."""
@@ -398,6 +407,7 @@ def test_a_revision_without_metrics_cannot_be_judged(run: Run) -> None:
     assert output.endswith("gate: 3 pass, 3 CANNOT JUDGE\n")
 
 
+@pytest.mark.fault("gate: baseline damaged")
 @pytest.mark.usefixtures("repository")
 @pytest.mark.parametrize(
     ("name", "content"), [("reports/metrics.json", "{"), ("reports/metrics.json", "[]"), ("params.yaml", "models: [a]")]
@@ -447,6 +457,7 @@ def test_at_the_projects_beginning_every_model_is_new(run: Run, content: str | N
     assert output.endswith("gate: 3 pass\n")
 
 
+@pytest.mark.fault("gate: unknown baseline")
 @pytest.mark.usefixtures("repository")
 @pytest.mark.parametrize("revision", ["nowhere", "HEAD~9", "HEAD:params.yaml", "0" * 40])
 def test_an_unknown_revision_cannot_be_judged(run: Run, revision: str) -> None:
@@ -456,6 +467,7 @@ def test_an_unknown_revision_cannot_be_judged(run: Run, revision: str) -> None:
     assert (code, message) == (2, f"--baseline: git knows no revision {revision!r} in {Path.cwd()}; fetch it first")
 
 
+@pytest.mark.fault("gate: baseline that is an option of git")
 @pytest.mark.usefixtures("repository")
 @pytest.mark.parametrize("revision", ["-n", "--all", "--output=x", "", "a\nb", "a\0b"])
 def test_what_is_no_revision_does_not_reach_git(run: Run, revision: str) -> None:

@@ -70,6 +70,7 @@ def _with(content: bytes, position: int, value: int) -> bytes:
     return content[:position] + bytes([value]) + content[position + 1 :]
 
 
+@pytest.mark.fault("IDX file: wrong magic, count or dimensions, truncated, trailing bytes")
 @pytest.mark.parametrize(
     ("content", "dimensions", "field"),
     [
@@ -105,6 +106,7 @@ def test_anything_but_one_whole_array_is_refused(tmp_path: Path, content: bytes,
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.fault("IDX file missing")
 def test_a_missing_file_is_bad_input(tmp_path: Path) -> None:
     """A missing file, and a directory in its place, are named."""
     for path in (tmp_path / "none", tmp_path):

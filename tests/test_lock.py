@@ -29,6 +29,7 @@ def test_the_recorded_file_is_admitted() -> None:
     lock.verify(Path("models/cnn.keras"), Path("other.txt"))
 
 
+@pytest.mark.fault("input that is not the one of dvc.lock")
 @pytest.mark.usefixtures("workspace")
 def test_another_file_is_refused_with_the_way_to_heal_it() -> None:
     """An altered file is named with both sums and a command that removes it and its cached object."""
@@ -45,6 +46,7 @@ def test_another_file_is_refused_with_the_way_to_heal_it() -> None:
     assert "\n" not in message
 
 
+@pytest.mark.fault("input missing")
 @pytest.mark.usefixtures("workspace")
 def test_a_missing_file_is_named() -> None:
     """A file that is not there is an input error."""

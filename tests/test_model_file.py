@@ -56,6 +56,7 @@ def test_a_saved_network_answers_as_before(values: Params, digits: Dataset, tmp_
         assert "date_saved" not in json.loads(archive.read("metadata.json"))
 
 
+@pytest.mark.fault("model file missing or damaged")
 @pytest.mark.parametrize("content", [None, b"", b"PK junk"])
 def test_what_is_no_model_is_refused(tmp_path: Path, content: bytes | None) -> None:
     """A missing or broken file is named in one line."""
@@ -67,6 +68,7 @@ def test_what_is_no_model_is_refused(tmp_path: Path, content: bytes | None) -> N
         model_file.load(path)
 
 
+@pytest.mark.fault("model file from elsewhere")
 def test_a_keras_file_from_elsewhere_is_refused(values: Params, tmp_path: Path) -> None:
     """A `.keras` file that this project did not write is not loaded."""
     networks.build(values.models["mlp_rmsprop"].network, seed=0, precision="float32").save(tmp_path / "m.keras")

@@ -69,6 +69,7 @@ def test_a_held_out_number_is_taken_from_the_training_images(tmp_path: Path) -> 
     ]
 
 
+@pytest.mark.fault("params: unknown or missing key, wrong type or range, name that leads out of its folder")
 @pytest.mark.parametrize(
     ("old", "new", "fault"),
     [
@@ -207,6 +208,7 @@ def test_each_fault_is_one_line(tmp_path: Path, old: str, new: str, fault: str) 
     assert found[0].startswith(fault), found
 
 
+@pytest.mark.fault("params: several faults at once")
 def test_every_fault_has_its_line(tmp_path: Path) -> None:
     """Several faults are told at once."""
     text = edited("epochs: 12", "epochs: 0").replace("dropout: 0.5", "dropout: 2").replace("  batch_size: 128\n", "")
@@ -218,6 +220,7 @@ def test_every_fault_has_its_line(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.fault("params: empty, no mapping, tabs, NUL, 10 MB")
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
@@ -251,6 +254,7 @@ def test_what_is_not_such_a_file_is_one_line(tmp_path: Path, text: str | bytes, 
     assert found[0].startswith(fault), found
 
 
+@pytest.mark.fault("params: duplicate key")
 @pytest.mark.parametrize(
     ("old", "new", "key"),
     [
@@ -268,6 +272,7 @@ def test_a_duplicate_key_is_refused(tmp_path: Path, old: str, new: str, key: str
     assert f'found duplicate key "{key}"' in found[0]
 
 
+@pytest.mark.fault("params: no such file")
 def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
     """An absent file and a directory are input errors with the system's reason."""
     with pytest.raises(InputError, match=r"absent.yaml: cannot be read \(No such file or directory\)"):
@@ -276,6 +281,7 @@ def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
         params.load(tmp_path)
 
 
+@pytest.mark.fault("params: aliases of aliases")
 def test_aliases_do_not_blow_up_the_message(tmp_path: Path) -> None:
     """Ten nested aliases to ten each stand for 10^10 items; the line stays short and comes at once."""
     names = "abcdefghij"
@@ -326,6 +332,7 @@ def test_the_projects_file_is_read_as_dvc_reads_it() -> None:
     assert repr(ours) == repr(dvcs)
 
 
+@pytest.mark.fault("params: values that YAML 1.1 and 1.2 read differently")
 @pytest.mark.parametrize(
     ("text", "value"),
     [
@@ -378,6 +385,7 @@ def test_what_dvc_writes_is_read_back(tmp_path: Path) -> None:
     assert (cnn.optimizer.epsilon, cnn.epochs) == (1e-8, 3)
 
 
+@pytest.mark.fault("params: faults met by a program")
 def test_a_command_ends_with_2_and_the_lines(tmp_path: Path) -> None:
     """A real command prints a line per fault and nothing else, and returns 2."""
     path = tmp_path / "params.yaml"

@@ -170,6 +170,7 @@ def _change(array: np.ndarray, **values: Any) -> np.ndarray:
     return changed
 
 
+@pytest.mark.fault("IDX files that do not fit each other, constant images, labels above 9")
 @pytest.mark.parametrize(
     ("key", "change", "field"),
     [
@@ -199,6 +200,7 @@ def test_files_that_do_not_fit_are_refused(
     assert str(caught.value).startswith(f"{folder / NAMES[key]}: {field}")
 
 
+@pytest.mark.fault("IDX file truncated or missing")
 def test_damaged_and_missing_files_are_refused(tmp_path: Path, arrays: dict[str, np.ndarray]) -> None:
     """A truncated file and a missing one are named."""
     path = _write(tmp_path, arrays) / NAMES["test_images"]
@@ -211,6 +213,7 @@ def test_damaged_and_missing_files_are_refused(tmp_path: Path, arrays: dict[str,
         preprocess.preprocess(_data(), tmp_path)
 
 
+@pytest.mark.fault("IDX file edited after it was fetched")
 def test_files_changed_after_they_were_fetched_are_refused(tmp_path: Path, arrays: dict[str, np.ndarray]) -> None:
     """Where params.yaml states a file's sum, a single other pixel is noticed."""
     folder = _write(tmp_path, arrays)

@@ -15,6 +15,7 @@ import yaml
 
 import pipeline
 from pipeline import params
+from tests import list_faults
 
 ROOT = Path(__file__).parents[1]
 MODULES = sorted(path.stem for path in (ROOT / "pipeline").glob("*.py") if path.stem != "__init__")
@@ -146,6 +147,7 @@ def test_the_map_of_the_package_names_every_module() -> None:
     assert sorted(entries) == MODULES
 
 
+@pytest.mark.fault("npz with pickled objects")
 def test_arrays_are_read_without_pickle() -> None:
     """Every np.load says allow_pickle=False."""
     calls = [
@@ -159,6 +161,7 @@ def test_arrays_are_read_without_pickle() -> None:
     assert all("allow_pickle=False" in call for call in calls)
 
 
+@pytest.mark.fault("model file that runs code")
 def test_models_are_loaded_safely() -> None:
     """The one place that loads a Keras file does so with safe_mode on and without compiling."""
     sources = {module: (ROOT / "pipeline" / f"{module}.py").read_text() for module in MODULES}
@@ -196,3 +199,9 @@ def test_the_readme_names_every_section_of_params() -> None:
     readme = (ROOT / "README.md").read_text()
 
     assert [name for name in params.Params.model_fields if f"`{name}`" not in readme] == []
+
+
+def test_the_list_of_faults_is_that_of_the_tests() -> None:
+    """FAULTS.md is what `make faults` writes, and each test in it says what it requires."""
+    assert list_faults.PAGE.read_text(encoding="utf-8") == list_faults.page()
+    assert [one.test for one in list_faults.shown() if not one.claim] == []

@@ -87,6 +87,7 @@ def test_versions_leave_the_recipe_out(folders: Folders, data: Dataset, model: M
     assert folders.read(NAME, model, data).metrics.versions == {"keras": "3"}
 
 
+@pytest.mark.fault("result missing")
 @pytest.mark.parametrize("kind", ["history", "timing", "metrics", "predictions"])
 def test_missing_file_is_named_with_the_command(folders: Folders, data: Dataset, model: Model, kind: str) -> None:
     """A missing file is an InputError with its path and a dvc command."""
@@ -97,6 +98,7 @@ def test_missing_file_is_named_with_the_command(folders: Folders, data: Dataset,
         folders.read(NAME, model, data)
 
 
+@pytest.mark.fault("history of another training")
 @pytest.mark.parametrize("kind", ["history", "timing"])
 @pytest.mark.parametrize(
     ("change", "fault"),
@@ -133,6 +135,7 @@ def test_accuracy_above_one_is_refused(folders: Folders, data: Dataset, model: M
         folders.read(NAME, model, data)
 
 
+@pytest.mark.fault("metrics of another model or other data")
 @pytest.mark.parametrize(
     ("change", "fault"),
     [
@@ -157,6 +160,7 @@ def test_metrics_that_do_not_belong_are_refused(
         folders.read(NAME, model, data)
 
 
+@pytest.mark.fault("metrics damaged")
 def test_metrics_that_are_no_json_are_refused(folders: Folders, data: Dataset, model: Model) -> None:
     """A damaged metrics file is refused in one line."""
     (folders.metrics / f"{NAME}.json").write_text("{")
@@ -166,6 +170,7 @@ def test_metrics_that_are_no_json_are_refused(folders: Folders, data: Dataset, m
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.fault("predictions of another model or other data")
 @pytest.mark.parametrize(
     ("change", "fault"),
     [
@@ -194,6 +199,7 @@ def test_predictions_that_do_not_belong_are_refused(
         folders.read(NAME, model, data)
 
 
+@pytest.mark.fault("summary of other data")
 @pytest.mark.parametrize(
     ("change", "fault"),
     [

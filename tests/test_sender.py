@@ -81,10 +81,50 @@ def test_what_cannot_be_done_is_named_in_time() -> None:
     assert len(tries) == count
 
 
-def test_patience_is_counted_from_the_last_success() -> None:
-    """A long queue that moves on is waited for, however long it takes in all."""
+def test_patience_is_for_all_that_is_left() -> None:
+    """A queue that moves on slowly is not waited for any longer."""
     queue = Sender()
-    for _ in range(10):
+    for _ in range(20):
         queue.put("slow", lambda: time.sleep(0.1))
+    started = time.monotonic()
 
-    assert queue.close(0.5) == []
+    left = queue.close(0.5)
+
+    assert time.monotonic() - started < 1
+    assert 10 <= len(left) < 20
+
+
+def test_after_a_hopeless_error_nothing_is_tried_or_waited_for() -> None:
+    """Such an error is the last: what is left is named at once, also what is put later."""
+    tries: list[str] = []
+
+    def refuse() -> None:
+        tries.append("refused")
+        raise PermissionError("no")
+
+    queue = Sender(hopeless=lambda error: isinstance(error, PermissionError))
+    queue.put("first", refuse)
+    assert queue.wait(5) == ["first"]
+    queue.put("second", lambda: tries.append("second"))
+    started = time.monotonic()
+
+    assert queue.close(5) == ["first", "second"]
+    assert time.monotonic() - started < 0.5
+    assert tries == ["refused"]
+    assert str(queue.error) == "no"
+
+
+def test_an_error_that_was_overcome_is_no_reason() -> None:
+    """Once an action succeeds, its earlier error is forgotten."""
+    tries: list[str] = []
+
+    def fail_once() -> None:
+        tries.append("try")
+        if len(tries) == 1:
+            raise ConnectionError
+
+    queue = Sender()
+    queue.put("fails once", fail_once)
+
+    assert queue.wait(5) == []
+    assert queue.error is None

@@ -54,6 +54,7 @@ def test_batches_follow_the_order_and_lose_no_image(digits: Dataset) -> None:
     assert batches[0][0].dtype == np.uint8
 
 
+@pytest.mark.fault("training interrupted")
 @pytest.mark.parametrize("name", ["mlp_rmsprop", "mlp_adadelta", "cnn"])
 def test_going_on_ends_in_the_bits_of_an_uninterrupted_training(values: Params, digits: Dataset, name: str) -> None:
     """Dropout, order and optimizer go on from a state as if nothing had happened."""
@@ -103,6 +104,7 @@ def test_a_held_out_split_is_watched_instead_of_the_test_images(values: Params, 
     )
 
 
+@pytest.mark.fault("training diverges: NaN")
 def test_a_training_that_diverges_is_stopped(values: Params, digits: Dataset) -> None:
     """NaN in loss or weights ends the training with the epoch's number instead of a model."""
     model = short(values, "mlp_adadelta")

@@ -1,0 +1,778 @@
+"""MLflow filled again from the files: what was lost or cut short is there once, and nothing else changes."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import resource
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import mlflow
+import numpy as np
+import pytest
+import yaml
+
+from pipeline import cli, dataset, files, idx, params, store, sync, tracking
+from pipeline.checkpoint import Checkpoints
+from pipeline.dataset import Dataset
+from pipeline.facts import Facts
+
+ROOT = Path(__file__).parents[1]
+MODEL = "mlp_rmsprop"
+# Another model of which a workspace may have the files: those of the first under other names.
+TWIN = "mlp_twin"
+PROJECT = ("pipeline", "params.yaml", "dvc.yaml", ".dvcignore", ".gitignore", "data/report_history.csv")
+
+
+def run(repository: Path, *command: str) -> str:
+    """Run `command` in the repository as make does, and return what it printed."""
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "GIT_CONFIG_GLOBAL": "/dev/null",
+        "DVC_NO_ANALYTICS": "1",
+    }
+    environment.pop("MLFLOW_TRACKING_URI", None)
+    done = subprocess.run(
+        command,
+        cwd=repository,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def write_small_params(repository: Path, digits: Dataset) -> None:
+    """Write the digits as IDX files into a local directory, and params with one small network and two epochs."""
+    values = yaml.safe_load((repository / "params.yaml").read_text())
+    values["data"] |= {"dataset": "digits", "sources": [{"directory": "data/local"}]}
+    arrays = {
+        "train_images": digits.train.images,
+        "train_labels": digits.train.labels,
+        "test_images": digits.test.images,
+        "test_labels": digits.test.labels,
+    }
+    for key, array in arrays.items():
+        file = values["data"]["files"][key]
+        path = repository / "data" / "local" / file["name"]
+        idx.write(path, array)
+        file |= {"count": len(array), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    values["models"] = {MODEL: values["models"][MODEL] | {"epochs": 2}}
+    values["models"][MODEL]["network"]["units"] = [16]
+    values["gate"]["models"] = {}
+    (repository / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory, digits: Dataset) -> Path:
+    """Return a repository with this project's files and small params, of which DVC has evaluated the model."""
+    folder = tmp_path_factory.mktemp("repository") / "a clone"
+    for name in PROJECT:
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(ROOT / name, target)
+    run(folder, "git", "init", "--quiet")
+    run(folder, "dvc", "init", "--quiet")
+    write_small_params(folder, digits)
+    run(folder, "dvc", "repro", "evaluate")
+    return folder
+
+
+@pytest.fixture
+def workspace(repository: Path, tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a copy of the repository's files, as current directory, with an empty store of its own."""
+    folder = tmp_path / "workspace"
+    shutil.copytree(repository, folder, ignore=shutil.ignore_patterns(".dvc", ".git", "mlflow.db*", "mlruns", "work"))
+    monkeypatch.chdir(folder)
+    assert store.exists()
+    return folder
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    code: int
+    output: str
+    errors: str
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
+    """Return a function that calls `python -m pipeline.sync` without the cost of a process."""
+
+    def call(*arguments: str) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["sync", *arguments])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.run(sync.main)
+        captured = capsys.readouterr()
+        return Ended(int(ended.value.code or 0), captured.out, captured.err)
+
+    return call
+
+
+def runs(uri: str | None = None) -> list[Any]:
+    """Return the runs of the experiment, the latest first."""
+    client = mlflow.MlflowClient(uri or store.uri())
+    experiment = client.get_experiment_by_name("mnist")
+    return list(client.search_runs([experiment.experiment_id])) if experiment else []
+
+
+def content(run: Any, uri: str | None = None) -> dict[str, Any]:
+    """Return all that a run tells of its training: params, points, data, artifacts by sum, the model's answers."""
+    uri = uri or store.uri()
+    client = mlflow.MlflowClient(uri)
+    mlflow.set_tracking_uri(uri)
+    points = {
+        name: sorted((p.step, p.value) for p in client.get_metric_history(run.info.run_id, name))
+        for name in run.data.metrics
+    }
+    artifacts = {}
+    for folder in client.list_artifacts(run.info.run_id):
+        for file in client.list_artifacts(run.info.run_id, folder.path):
+            artifacts[file.path] = files.md5(Path(client.download_artifacts(run.info.run_id, file.path)))
+    (output,) = run.outputs.model_outputs
+    model = mlflow.pyfunc.load_model(f"models:/{output.model_id}")
+    images = np.random.default_rng(0).integers(0, 256, (4, 28, 28), dtype=np.uint8)
+    (logged,) = client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run.info.run_id}'")
+    return {
+        "name": run.info.run_name,
+        "status": run.info.status,
+        "params": run.data.params,
+        "points": points,
+        "data": sorted((one.dataset.name, one.dataset.digest) for one in run.inputs.dataset_inputs),
+        "tags": {name: run.data.tags[name] for name in ("model", "recipe", "seed", "data.md5", "model.md5")},
+        "artifacts": artifacts,
+        "model": (logged.name, str(logged.status), logged.params, model.predict(images).tolist()),
+        "model's scores": sorted((metric.key, metric.value) for metric in logged.metrics),
+    }
+
+
+@pytest.fixture(scope="module")
+def reference(repository: Path) -> dict[str, Any]:
+    """Return what the run holds that DVC's stages made."""
+    uri = f"sqlite:///{repository}/mlflow.db"
+    (first,) = runs(uri)
+    return content(first, uri)
+
+
+def assert_equal(restored: dict[str, Any], first: dict[str, Any]) -> None:
+    """Check that two runs tell the same, but for what a timing file cuts off: it has three digits of a second."""
+    for told in (restored, first):
+        told["points"]["epoch_seconds"] = [(step, round(value, 3)) for step, value in told["points"]["epoch_seconds"]]
+    assert restored == first
+
+
+def everything(store: Path) -> tuple[list[str], dict[str, str]]:
+    """Return the whole content of a store: each row of each table, and each artifact."""
+    with closing(sqlite3.connect(store)) as database:
+        rows = sorted(database.iterdump())
+    folder = store.parent / "mlruns"
+    return rows, {str(path): files.md5(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.mark.fault("mlflow.db deleted after `dvc repro`")
+def test_a_lost_store_is_filled_again(repository: Path, reference: dict[str, Any], tmp_path: Path) -> None:
+    """DVC runs nothing; sync makes each run again, equal in all but the tag that says so, in a process of its own."""
+    clone = tmp_path / "clone"
+    shutil.copytree(repository, clone, symlinks=True)
+    (clone / "mlflow.db").unlink()
+    shutil.rmtree(clone / "mlruns")
+
+    repeated = run(clone, "dvc", "repro", "evaluate")
+    printed = run(clone, sys.executable, "-m", "pipeline.sync")
+
+    assert "Running stage" not in repeated
+    assert f"{MODEL}: added to MLflow" in printed.splitlines()
+    uri = f"sqlite:///{clone}/mlflow.db"
+    (restored,) = runs(uri)
+    assert restored.data.tags["restored"] == "true"
+    assert restored.data.tags["dvc.state"] == "current"
+    assert restored.data.tags["dvc.stage"] == f"train@{MODEL}"
+    assert_equal(content(restored, uri), reference)
+    assert list((clone / "work").iterdir()) == []
+
+
+START = """
+import sys
+from pipeline import sync
+sys.argv = ["sync"]
+code = sync.main()
+assert not {"tensorflow", "keras", "matplotlib"} & set(sys.modules)
+sys.exit(code)
+"""
+
+
+@pytest.mark.usefixtures("workspace")
+def test_where_nothing_is_missing_sync_is_quick_and_changes_nothing(store: Path, call: Callable[..., Ended]) -> None:
+    """A second sync writes no byte of the store; it loads no TensorFlow, and three seconds of computing suffice."""
+    assert call().code == 0
+    before = everything(store)
+
+    command = [sys.executable, "-c", START]
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    second = subprocess.run(
+        command, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
+    )
+    now = resource.getrusage(resource.RUSAGE_CHILDREN)
+
+    assert second.returncode == 0, second.stderr
+    assert second.stderr == ""
+    assert second.stdout.startswith(f"{MODEL}: complete in MLflow\n")
+    assert everything(store) == before
+    assert now.ru_utime + now.ru_stime - used.ru_utime - used.ru_stime < 3.5
+
+
+def outcome(name: str = MODEL) -> sync.Outcome:
+    """Return what the current directory has of a model."""
+    found = sync.outcome(params.read(Path("dvc.lock"))["stages"], name)
+    assert found is not None
+    return found
+
+
+def begun_facts() -> Facts:
+    """Return what the training of the model told MLflow at its start."""
+    return dataclasses.replace(outcome().facts(), restored_from=None)
+
+
+def begin(epochs: int) -> tracking.TrainingRun:
+    """Begin a run as the training of the model did, and log some epochs."""
+    made = outcome()
+    begun = tracking.TrainingRun(begun_facts(), dataset.load(made.data))
+    if epochs:
+        begun.log_epochs(made.rows()[:epochs])
+    return begun
+
+
+def cut_before_params() -> None:
+    """Leave a run as its making does."""
+    experiment = tracking.connect()
+    mlflow.MlflowClient().create_run(experiment, tags=begun_facts().tags(), run_name=MODEL)
+
+
+def cut_before_the_first_epoch() -> None:
+    """Leave a run with its params and data."""
+    assert begin(0).leave(120) == ""
+
+
+def cut_in_mid_training() -> None:
+    """Leave a run with one epoch of two."""
+    assert begin(1).leave(120) == ""
+
+
+def cut_within_an_epoch() -> None:
+    """Leave a run with one epoch and a part of the second."""
+    cut_in_mid_training()
+    mlflow.MlflowClient().log_metric(runs()[0].info.run_id, "loss", outcome().rows()[1]["loss"], step=2)
+
+
+def cut_before_the_model() -> None:
+    """Leave a run with all epochs."""
+    assert begin(2).leave(120) == ""
+
+
+def cut_within_the_model() -> None:
+    """Leave a run with a model that lacks most of its files."""
+    cut_before_the_model()
+    (run,) = runs()
+    client, experiment, params = mlflow.MlflowClient(), run.info.experiment_id, run.data.params
+    begun = client.create_logged_model(experiment, MODEL, run.info.run_id, {}, params, "classifier")
+    client.log_model_artifact(begun.model_id, str(Path("params.yaml").resolve()))
+
+
+def cut_before_the_end() -> None:
+    """Leave a run that only counts as running."""
+    begun = begin(2)
+    begun.log_model(outcome().file)
+    assert begun.leave(120) == ""
+
+
+def cut_before_the_sums() -> None:
+    """Leave a run with its model, but without the tag by which it is known."""
+    cut_before_the_end()
+    mlflow.MlflowClient().delete_tag(runs()[0].info.run_id, "model.md5")
+
+
+CUTS = [
+    cut_before_params,
+    cut_before_the_first_epoch,
+    cut_in_mid_training,
+    cut_within_an_epoch,
+    cut_before_the_model,
+    cut_within_the_model,
+    cut_before_the_sums,
+    cut_before_the_end,
+]
+
+
+@pytest.mark.fault("an outage cuts a run short")
+@pytest.mark.parametrize("cut", CUTS)
+@pytest.mark.usefixtures("workspace")
+def test_a_run_that_was_cut_short_is_completed(
+    reference: dict[str, Any], call: Callable[..., Ended], cut: Callable[[], None]
+) -> None:
+    """Whatever it lacks is added to the run itself, once; it lasted as long as its epochs, and is the current one."""
+    cut()
+    (left,) = runs()
+    assert left.info.status == "RUNNING"
+
+    ended = call()
+
+    assert ended.code == 0, ended.errors
+    (completed,) = runs()
+    assert completed.info.run_id == left.info.run_id
+    assert completed.data.tags["dvc.state"] == "current"
+    assert "restored" not in completed.data.tags
+    seconds = sum(row["seconds"] for row in outcome().rows())
+    assert completed.info.end_time - left.info.start_time == pytest.approx(1000 * seconds, abs=2)
+    assert_equal(content(completed), reference)
+
+
+def rewrite_lock(change: Callable[[dict[str, Any]], object]) -> None:
+    """Change the stages of dvc.lock."""
+    lock = params.read(Path("dvc.lock"))
+    change(lock["stages"])
+    Path("dvc.lock").write_text(json.dumps(lock))
+
+
+def add_twin() -> None:
+    """Make it so that DVC has a second model: the first one's files under other names, of another recipe."""
+    for path in Path().glob(f"*/**/{MODEL}.*"):
+        if path.parts[0] in ("models", "reports"):
+            shutil.copy(path, path.with_name(path.name.replace(MODEL, TWIN)))
+    metrics = Path(f"reports/metrics/{TWIN}.json")
+    told = files.read_json(metrics)
+    files.write_json(metrics, told | {"made_with": told["made_with"] | {"recipe": "2" * 64}})
+
+    def add(stages: dict[str, Any]) -> None:
+        for stage in ("train", "evaluate"):
+            text = json.dumps(stages[f"{stage}@{MODEL}"]).replace(MODEL, TWIN)
+            stages[f"{stage}@{TWIN}"] = json.loads(text)
+        (entry,) = [out for out in stages[f"evaluate@{TWIN}"]["outs"] if out["path"] == str(metrics)]
+        entry["md5"] = files.md5(metrics)
+
+    rewrite_lock(add)
+    write_params(lambda values: values["models"].update({TWIN: values["models"][MODEL]}))
+
+
+def write_params(change: Callable[[dict[str, Any]], object]) -> None:
+    """Change params.yaml."""
+    values = params.read(Path("params.yaml"))
+    change(values)
+    Path("params.yaml").write_text(yaml.safe_dump(values))
+
+
+FILES = [
+    f"models/{MODEL}.keras",
+    f"reports/history/{MODEL}.csv",
+    f"reports/timing/{MODEL}.csv",
+    f"reports/metrics/{MODEL}.json",
+]
+
+
+@pytest.mark.fault("a result was edited, or is missing, when MLflow is filled again")
+@pytest.mark.parametrize("state", ["edited", "missing"])
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.usefixtures("workspace")
+def test_a_file_that_dvc_did_not_make_is_refused(call: Callable[..., Ended], name: str, state: str) -> None:
+    """Exit code 2, one line with its name, and no run; another model is added all the same."""
+    add_twin()
+    path = Path(name)
+    if state == "edited":
+        path.write_bytes(path.read_bytes() + b"\n")
+    else:
+        path.unlink()
+
+    ended = call()
+
+    assert ended.code == 2
+    assert ended.errors.startswith(f"error: {MODEL}: {name}: ")
+    assert ended.errors.count("\n") == 1
+    assert [run.info.run_name for run in runs()] == [TWIN]
+
+
+@pytest.mark.fault("the data set was edited when MLflow is filled again")
+@pytest.mark.usefixtures("workspace")
+def test_data_that_dvc_did_not_make_is_refused(call: Callable[..., Ended]) -> None:
+    """Exit code 2, the name of the file, and no run."""
+    data = Path("data/processed/mnist.npz")
+    data.write_bytes(data.read_bytes() + b"\n")
+
+    ended = call()
+
+    assert ended.code == 2
+    assert f"{data}: " in ended.errors
+    assert runs() == []
+
+
+@pytest.mark.fault("params.yaml edited after the training")
+@pytest.mark.usefixtures("workspace")
+def test_params_are_those_of_the_training(call: Callable[..., Ended], reference: dict[str, Any]) -> None:
+    """The run has the params that dvc.lock records, whatever params.yaml says by now."""
+    write_params(lambda values: values["models"][MODEL].update(epochs=7))
+    write_params(lambda values: values["train"].update(seed=8))
+
+    assert call().code == 0
+
+    (restored,) = runs()
+    assert restored.data.params == reference["params"]
+
+
+@pytest.mark.usefixtures("workspace")
+def test_a_model_that_has_left_params_yaml_is_left_alone(call: Callable[..., Ended]) -> None:
+    """Its files and its part of dvc.lock remain, and no run is made of them."""
+    add_twin()
+    write_params(lambda values: values["models"].pop(TWIN))
+
+    assert call().code == 0
+
+    assert [run.info.run_name for run in runs()] == [MODEL]
+
+
+@pytest.mark.usefixtures("workspace")
+def test_a_training_of_another_recipe_is_not_touched(call: Callable[..., Ended]) -> None:
+    """A run that counts as running stays as it is if its recipe is another one."""
+    experiment = tracking.connect()
+    facts = dataclasses.replace(begun_facts(), recipe="3" * 64)
+    mlflow.MlflowClient().create_run(experiment, tags=facts.tags(), run_name=MODEL)
+    (other,) = runs()
+
+    assert call().code == 0
+
+    assert len(runs()) == 2
+    assert other.to_dictionary() in [run.to_dictionary() for run in runs()]
+
+
+@pytest.mark.fault("MLflow is filled again while a training of the recipe is at work")
+def test_a_training_at_work_is_not_touched(workspace: Path, call: Callable[..., Ended]) -> None:
+    """It is refused by the number of its process, and its run stays as it is."""
+    cut_in_mid_training()
+    with Checkpoints(workspace / "work", begun_facts().recipe).alone():
+        ended = call()
+
+    assert ended.code == 1
+    assert f"process {os.getpid()} is training this already" in ended.errors
+    (left,) = runs()
+    assert left.info.status == "RUNNING"
+
+
+@pytest.mark.fault("an attempt that was killed is left as running beside the finished run")
+@pytest.mark.usefixtures("workspace")
+def test_what_is_left_running_beside_a_finished_run_was_killed(call: Callable[..., Ended]) -> None:
+    """Where a finished run has the result, one of the same recipe that still counts as running is marked as killed."""
+    assert call().code == 0
+    (finished,) = runs()
+    cut_in_mid_training()
+
+    assert call().code == 0
+
+    assert {run.info.run_id: run.info.status for run in runs()}[finished.info.run_id] == "FINISHED"
+    assert sorted(run.info.status for run in runs()) == ["FINISHED", "KILLED"]
+
+
+@pytest.mark.fault("the store lost a figure, a table or scores of a finished run")
+def test_what_a_finished_run_lacks_is_added(workspace: Path, store: Path, call: Callable[..., Ended]) -> None:
+    """A figure or table that is not there is made again; changed scores are added with the figures that show them."""
+    assert call().code == 0
+    (run,) = runs()
+    whole = content(run)
+    for name in ("figures/confusion.png", f"tables/{MODEL}.csv"):
+        next((store.parent / "mlruns").rglob(name)).unlink()
+        ended = call()
+        assert f"{MODEL}: added to MLflow" in ended.output
+        assert content(runs()[0]) == whole
+
+    metrics = workspace / f"reports/metrics/{MODEL}.json"
+    told = files.read_json(metrics)
+    told["splits"]["test"]["brier"] = 0.125
+    files.write_json(metrics, told)
+
+    def evaluated_again(stages: dict[str, Any]) -> None:
+        (entry,) = [out for out in stages[f"evaluate@{MODEL}"]["outs"] if out["path"].startswith("reports/metrics/")]
+        entry["md5"] = files.md5(metrics)
+
+    rewrite_lock(evaluated_again)
+    assert "added to MLflow" in call().output
+    (run,) = runs()
+    assert run.data.metrics["test_brier"] == 0.125
+    assert content(run)["artifacts"][f"tables/{MODEL}.json"] == files.md5(metrics)
+    assert "complete in MLflow" in call().output
+
+
+def finish_another(**tags: str) -> str:
+    """Finish another training of the model, with other sums, and return its id."""
+    facts = dataclasses.replace(begun_facts(), recipe="4" * 64)
+    made = outcome()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tracking, "LAST_CALL", 120.0)
+        for name, value in tags.items():
+            patch.setenv(name, value)
+        with tracking.training_run(facts, dataset.load(made.data)) as run:
+            run.log_model(made.file)
+    (finished,) = [run for run in runs() if run.data.tags["recipe"] == facts.recipe]
+    mlflow.MlflowClient().set_tag(finished.info.run_id, "model.md5", "5" * 32)
+    return str(finished.info.run_id)
+
+
+def states() -> dict[str, str | None]:
+    """Return the runs' tags that tell the current from the superseded, by id."""
+    return {run.info.run_id: run.data.tags.get("dvc.state") for run in runs()}
+
+
+@pytest.mark.usefixtures("workspace")
+def test_the_current_run_is_that_of_the_files(call: Callable[..., Ended]) -> None:
+    """A new training supersedes a run; where the files are the old ones again, so is the current run."""
+    assert call().code == 0
+    (old,) = states()
+    new = finish_another()
+    assert states() == {old: "superseded", new: "current"}
+
+    ended = call()
+
+    assert f"{MODEL}: complete in MLflow" in ended.output
+    assert states() == {old: "current", new: "superseded"}
+
+
+@pytest.mark.usefixtures("workspace")
+def test_runs_of_dvc_exp_are_neither_current_nor_superseded(call: Callable[..., Ended]) -> None:
+    """An experiment's run supersedes nothing and is not superseded, whatever the workspace does."""
+    assert call().code == 0
+    (own,) = states()
+    experiment = finish_another(DVC_EXP_NAME="brave-owl")
+
+    assert call().code == 0
+
+    assert states() == {own: "current", experiment: None}
+    assert experiment not in call().output
+
+
+@pytest.mark.usefixtures("workspace")
+def test_an_experiment_that_was_applied_is_not_doubled(call: Callable[..., Ended]) -> None:
+    """Where the files are those of an experiment's run, that one is shown, and the workspace's old one superseded."""
+    assert call().code == 0
+    (applied,) = states()
+    mlflow.MlflowClient().set_tag(applied, "dvc.exp_name", "brave-owl")
+    mlflow.MlflowClient().delete_tag(applied, "dvc.state")
+    old = finish_another()
+
+    ended = call()
+
+    assert states() == {applied: None, old: "superseded"}
+    assert applied in ended.output
+    assert old not in ended.output
+
+
+@pytest.mark.usefixtures("workspace")
+def test_an_experiment_with_the_same_result_takes_nothing_from_the_workspace(call: Callable[..., Ended]) -> None:
+    """Of two runs with the files' sums, the workspace's own is the current one, also if the experiment's is newer."""
+    assert call().code == 0
+    (own,) = states()
+    experiment = finish_another(DVC_EXP_NAME="brave-owl")
+    mlflow.MlflowClient().set_tag(experiment, "model.md5", outcome().sums()["model.md5"])
+
+    assert call().code == 0
+
+    assert states() == {own: "current", experiment: None}
+
+
+def shown(output: str) -> list[str]:
+    """Return the ids of the runs that the printed address shows."""
+    address = urlsplit(output.splitlines()[-1].removeprefix("current runs: "))
+    assert f"{address.scheme}://{address.netloc}{address.path}" == "http://127.0.0.1:5000/"
+    path, query = address.fragment.split("?")
+    _, _, experiment, page = path.split("/")
+    assert page == "runs"
+    return [
+        run.info.run_id for run in mlflow.MlflowClient().search_runs([experiment], parse_qs(query)["searchFilter"][0])
+    ]
+
+
+@pytest.mark.usefixtures("workspace")
+def test_the_address_shows_the_current_runs_alone(call: Callable[..., Ended]) -> None:
+    """It has the run of each model whose files are here: by the tag, or by ids where the tag would show others."""
+    finish_another(DVC_EXP_NAME="brave-owl")
+    add_twin()
+    by_tag = call().output
+    write_params(lambda values: values["models"].pop(TWIN))
+    by_id = call().output
+
+    current = {run.info.run_name: run.info.run_id for run in runs() if run.data.tags.get("dvc.state") == "current"}
+    assert sorted(shown(by_tag)) == sorted(current.values())
+    assert "dvc.state" in by_tag
+    assert shown(by_id) == [current[MODEL]]
+
+
+@pytest.mark.usefixtures("workspace")
+def test_where_nothing_is_trained_that_is_said(call: Callable[..., Ended], store: Path) -> None:
+    """Without dvc.lock, sync ends well, names the command that trains, and writes nothing."""
+    before = everything(store)
+    Path("dvc.lock").unlink()
+
+    ended = call()
+
+    assert (ended.code, ended.errors) == (0, "")
+    assert ended.output == f"{MODEL}: not trained and evaluated as it is now; `make repro` does it\n"
+    assert everything(store) == before
+
+
+@pytest.mark.fault("`dvc repro` ended between training and evaluation")
+@pytest.mark.usefixtures("workspace")
+def test_scores_of_an_older_model_are_not_given_to_a_newer_one(call: Callable[..., Ended]) -> None:
+    """A model that was trained again and not yet evaluated is left for `make repro`."""
+    model = Path(f"models/{MODEL}.keras")
+    model.write_bytes(model.read_bytes() + b"\n")
+
+    def trained_again(stages: dict[str, Any]) -> None:
+        (entry,) = [out for out in stages[f"train@{MODEL}"]["outs"] if out["path"] == str(model)]
+        entry["md5"] = files.md5(model)
+
+    rewrite_lock(trained_again)
+    ended = call()
+
+    assert ended.code == 0
+    assert "`make repro` does it" in ended.output
+    assert runs() == []
+
+
+@pytest.mark.fault("dvc.lock was edited by hand")
+@pytest.mark.usefixtures("workspace")
+def test_a_lock_that_dvc_did_not_write_is_refused(call: Callable[..., Ended]) -> None:
+    """Exit code 2 and one line that names the file and what it lacks."""
+    rewrite_lock(lambda stages: stages["preprocess"].pop("params"))
+
+    ended = call()
+
+    assert ended.code == 2
+    assert ended.errors == f"error: dvc.lock: {MODEL}: lacks 'params'; `dvc repro` writes it anew\n"
+
+
+@pytest.mark.fault("tracking server away when MLflow is to be filled again")
+@pytest.mark.usefixtures("workspace")
+def test_a_store_that_cannot_be_reached_is_told(call: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exit code 3, one line with the address, and no password."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://somebody:hunter2@127.0.0.1:9")
+
+    ended = call()
+
+    assert ended.code == 3
+    assert ended.errors.startswith("error: http://***@127.0.0.1:9: ")
+    assert "Connection refused" in ended.errors
+    assert ended.errors.count("\n") == 1
+    assert "hunter2" not in ended.errors
+
+
+@pytest.mark.fault("mlflow.db broken when MLflow is to be filled again")
+@pytest.mark.usefixtures("workspace")
+def test_a_store_that_is_broken_is_told(call: Callable[..., Ended], store: Path) -> None:
+    """Exit code 3, one line with the command to run; what is there is left."""
+    store.write_text("broken")
+
+    ended = call()
+
+    assert ended.code == 3
+    assert f"`mv {store}" in ended.errors
+    assert ended.errors.count("\n") == 1
+    assert store.read_text() == "broken"
+
+
+@pytest.mark.slow
+@pytest.mark.fault("`dvc repro` twice by force, other params, and back through the run cache")
+def test_one_run_of_each_result_is_current_through_real_repros(repository: Path, tmp_path: Path) -> None:
+    """Forced again: the newer run. With another seed: that one. With the old params, from DVC's cache: the old one."""
+    clone = tmp_path / "clone"
+    shutil.copytree(repository, clone, symlinks=True)
+    # Its artifacts are addressed in the repository that it was copied from.
+    for path in (clone / "mlflow.db", clone / "mlflow.db.lock"):
+        path.unlink()
+    shutil.rmtree(clone / "mlruns")
+    uri = f"sqlite:///{clone}/mlflow.db"
+
+    def current() -> tuple[str, int]:
+        (found,) = [run.info.run_id for run in runs(uri) if run.data.tags.get("dvc.state") == "current"]
+        return found, len(runs(uri))
+
+    run(clone, "dvc", "repro", "--force", "evaluate")
+    first, count = current()
+    assert count == 1
+    run(clone, "dvc", "repro", "--force", "evaluate")
+    second, count = current()
+    assert (second != first, count) == (True, 2)
+    old_params = (clone / "params.yaml").read_text()
+    (clone / "params.yaml").write_text(old_params.replace("\n  seed: 0\n", "\n  seed: 1\n"))
+    run(clone, "dvc", "repro", "evaluate")
+    third, count = current()
+    assert (third not in (first, second), count) == (True, 3)
+
+    (clone / "params.yaml").write_text(old_params)
+    assert "is cached" in run(clone, "dvc", "repro", "evaluate")
+    printed = run(clone, sys.executable, "-m", "pipeline.sync")
+
+    assert f"{MODEL}: complete in MLflow" in printed
+    assert current() == (second, 3)
+    assert sorted(run.data.tags["dvc.state"] for run in runs(uri)) == ["current", "superseded", "superseded"]
+
+
+CHROMIUM = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
+CHROMIUM += " --disable-component-update --disable-sync --virtual-time-budget=15000 --dump-dom"
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("workspace")
+def test_a_browser_shows_the_current_runs_alone(
+    store: Path, tmp_path: Path, call: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page at the printed address lists the current run and not the superseded one."""
+    client = mlflow.MlflowClient(f"sqlite:///{store}")
+    finish_another()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    monkeypatch.setattr("pipeline.store.UI", f"http://127.0.0.1:{port}")
+    address = call().output.splitlines()[-1].removeprefix("current runs: ")
+    for run in runs():
+        client.set_tag(run.info.run_id, "mlflow.runName", f"it-is-{run.data.tags['dvc.state']}")
+    command = [sys.executable, "-m", "mlflow", "ui", "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", f"sqlite:///{store}"]
+    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    with (tmp_path / "log").open("w") as log:
+        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+    try:
+        while not listens(port):
+            assert server.poll() is None
+            time.sleep(0.2)
+        browser = shutil.which("chromium") or shutil.which("chromium-browser") or "google-chrome"
+        options = [*CHROMIUM.split(), f"--user-data-dir={tmp_path / 'profile'}"]
+        page = subprocess.run([browser, *options, address], capture_output=True, text=True, check=True, timeout=120)
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(60)
+
+    assert "it-is-current" in page.stdout
+    assert "it-is-superseded" not in page.stdout
+
+
+def listens(port: int) -> bool:
+    """Tell whether somebody listens at a port of this machine."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
