@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -84,6 +85,7 @@ def connect() -> str:
         return _experiment((path.parent / "mlruns").as_uri())
 
 
+@cache
 def _schema() -> str:
     """Return the version of the tables that this MLflow works with."""
     from alembic.script import ScriptDirectory
@@ -225,7 +227,7 @@ def log_evaluation(evidence: Evidence, sums: Mapping[str, str], *, required: boo
 
 
 def _warn(model: str, lacking: str) -> None:
-    print(f"warning: {model}: {lacking}; the files are complete, and `make sync` adds this later", file=sys.stderr)
+    print(f"warning: {model}: {lacking}; `make sync` adds this later, and the files are complete", file=sys.stderr)
 
 
 def _lacking(parts: Sequence[str], error: Exception | None) -> str:
