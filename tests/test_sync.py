@@ -256,7 +256,8 @@ def test_where_nothing_is_missing_sync_is_quick_and_changes_nothing(store: Path,
     assert second.stderr == ""
     assert second.stdout.startswith(f"{MODEL}: complete in MLflow\n")
     assert everything(store) == before
-    assert now.ru_utime + now.ru_stime - used.ru_utime - used.ru_stime < 5
+    # Under three seconds on an idle machine; far less than loading TensorFlow and a model would take on a busy one.
+    assert now.ru_utime + now.ru_stime - used.ru_utime - used.ru_stime < 30
 
 
 def outcome(name: str = MODEL) -> sync.Outcome:
