@@ -24,6 +24,7 @@ Data:
 Training:
     networks    MLP and CNN from params, and their loss
     optimizers  the report's update rules
+    loop        batches, gradients and scores, in parts
     checkpoint  going on after a kill
     model_file  byte-stable `.keras` files
     backend     the only importer of Keras and TensorFlow

@@ -42,16 +42,16 @@ with _quiet():
 __all__ = ["keras", "start", "tf"]
 
 
-def start(threads: int) -> None:
-    """Give TensorFlow `threads` threads for the work inside an operation, and as many for operations side by side.
+def start(*, side_by_side: int = 1, within: int = 1) -> None:
+    """Give TensorFlow `side_by_side` threads for operations that do not need each other, and `within` for each of them.
 
-    The number is part of a result: with another one, convolutions add up in another order.
+    The numbers are part of a result: with others, sums add up in another order.
 
     Raises:
         PipelineError: TensorFlow has been used in this process before, with other settings.
     """
     try:
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
-        tf.config.threading.set_inter_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(side_by_side)
+        tf.config.threading.set_intra_op_parallelism_threads(within)
     except RuntimeError:
-        raise PipelineError(f"TensorFlow runs already; {threads} threads cannot be set any more") from None
+        raise PipelineError("TensorFlow runs already; its threads cannot be set any more") from None

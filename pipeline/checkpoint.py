@@ -25,7 +25,7 @@ from pipeline.cli import PipelineError
 
 # Builds of one library, of which one is installed.
 _TENSORFLOW = ("tensorflow-cpu", "tensorflow")
-_CODE = ("backend", "checkpoint", "dataset", "model_file", "networks", "optimizers", "train")
+_CODE = ("backend", "checkpoint", "dataset", "loop", "model_file", "networks", "optimizers", "train")
 _KEPT = 2
 
 
@@ -65,10 +65,13 @@ def _meaning(source: str) -> str:
 
 
 class Checkpoints:
-    """The states of one recipe in a directory of their own, each file named by its epoch and the sum of its content."""
+    """The states of one recipe in a directory of their own, each file named by its epoch and the sum of its content.
 
-    def __init__(self, work: Path, recipe: str) -> None:
-        self.directory = work / recipe[:32]
+    `name` is the model's: it tells the directories of one model from those of the others.
+    """
+
+    def __init__(self, work: Path, name: str, recipe: str) -> None:
+        self.directory = work / f"{name}@{recipe[:32]}"
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -102,17 +105,24 @@ class Checkpoints:
             outdated.unlink()
 
     def load(self) -> State | None:
-        """Return the latest state whose content has the sum in its name; say which files are not used and why."""
+        """Return the latest state whose content has the sum in its name; say what is there and not used."""
         for path in self._files():
             content = path.read_bytes()
             if hashlib.sha256(content).hexdigest() == path.stem.rpartition("-")[2]:
                 return _state(content)
             print(f"notice: {path}: damaged; not used", file=sys.stderr)
+        for other in self._others():
+            print(f"notice: {other}: data, params, code or versions were others; not used", file=sys.stderr)
         return None
 
     def discard(self) -> None:
         """Remove all states: the result is safe elsewhere."""
         shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _others(self) -> Sequence[Path]:
+        name = self.directory.name.partition("@")[0]
+        found = {path.parent for path in self.directory.parent.glob(f"{name}@*/epoch-*.npz")}
+        return sorted(found - {self.directory})
 
     def _files(self) -> Sequence[Path]:
         return sorted(self.directory.glob("epoch-*.npz"), reverse=True)

@@ -47,7 +47,7 @@ def main() -> int:
     name, model = arguments.name, values.model(arguments.name)
     lock.verify(arguments.data, arguments.model, arguments.history)
     data = dataset.load(arguments.data)
-    backend.start(values.train.threads)
+    backend.start(within=values.train.threads)
     network, made_with = model_file.load(arguments.model), model_file.made_with(arguments.model)
     scores, probabilities = evaluate(network, data, model.loss.clip)
     with files.whole(arguments.predictions) as temporary, temporary.open("wb") as file:

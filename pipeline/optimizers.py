@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.backend import keras
+from pipeline.backend import keras, tf
 from pipeline.params import AdadeltaParams, RmspropParams
 
 
@@ -27,15 +27,34 @@ class RMSprop(keras.optimizers.RMSprop):
         self.assign_sub(variable, rate * gradient / (keras.ops.sqrt(mean_square) + self.epsilon))
 
 
-def build(params: RmspropParams | AdadeltaParams) -> keras.optimizers.Optimizer:
-    """Return the optimizer that `params` describe, with nothing left to a default that changes a step.
+@keras.saving.register_keras_serializable(package="pipeline")
+class Adadelta(keras.optimizers.Adadelta):
+    """Adadelta in one pass over the weights: TensorFlow's kernel of the rule, where Keras chains a dozen operations.
 
-    Adadelta is Keras' own, which computes the report's rule (Zeiler 2012, arXiv:1212.5701):
     r <- rho r + (1 - rho) g^2;  v = sqrt(s + epsilon) / sqrt(r + epsilon) g;  w <- w - learning_rate v;
-    s <- rho s + (1 - rho) v^2.
+    s <- rho s + (1 - rho) v^2
+
+    Source: Zeiler, ADADELTA: An Adaptive Learning Rate Method, 2012, arXiv:1212.5701.
     """
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """Apply one step to `variable`, a tensor of any shape; `gradient` has the same shape."""
+        index = self._get_variable_index(variable)
+        tf.raw_ops.ResourceApplyAdadelta(
+            var=variable.handle,
+            accum=self._accumulated_grads[index].value.handle,
+            accum_update=self._accumulated_delta_vars[index].value.handle,
+            lr=tf.cast(learning_rate, variable.dtype),
+            rho=tf.constant(self.rho, variable.dtype),
+            epsilon=tf.constant(self.epsilon, variable.dtype),
+            grad=gradient,
+        )
+
+
+def build(params: RmspropParams | AdadeltaParams) -> keras.optimizers.Optimizer:
+    """Return the optimizer that `params` describe, with nothing left to a default that changes a step."""
     arguments = {"learning_rate": params.learning_rate, "rho": params.rho, "epsilon": params.epsilon}
     if params.name == "adadelta":
-        return keras.optimizers.Adadelta(**arguments)
+        return Adadelta(**arguments)
     rule = keras.optimizers.RMSprop if params.epsilon_in_root else RMSprop
     return rule(**arguments, momentum=0.0, centered=False)

@@ -116,7 +116,7 @@ def sync(outcome: Outcome, work: Path) -> tuple[Any, bool]:
     """
     outcome.verify()
     facts = outcome.facts()
-    checkpoints = Checkpoints(work, facts.recipe)
+    checkpoints = Checkpoints(work, facts.name, facts.recipe)
     with checkpoints.alone():
         found = tracking.find_run(outcome.sums())
         run = found or tracking.complete(facts, dataset.load(outcome.data), outcome.rows(), outcome.file)

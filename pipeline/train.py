@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +15,17 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from pipeline import backend, checkpoint, cli, dataset, files, lock, model_file, networks, optimizers, params, tracking
-from pipeline.backend import keras, tf
+from pipeline.backend import keras
 from pipeline.checkpoint import Checkpoints, State
 from pipeline.cli import PipelineError
-from pipeline.dataset import Dataset, Split
+from pipeline.dataset import Dataset
 from pipeline.facts import Facts
+from pipeline.loop import Loop
 from pipeline.params import Model, Training
 
 HISTORY = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy"]
 # The stream of random numbers for the order; those of the networks are others.
 _ORDER = 2
-# No gradient is kept while scoring, so larger batches cost nothing; the scores do not depend on it.
-_SCORING_BATCH = 1000
 
 
 def train(
@@ -46,21 +45,20 @@ def train(
     Raises:
         PipelineError: Loss or weights became NaN or infinite.
     """
-    _compile(network, model)
-    state = _restore(network, state)
-    train_batches = Batches(data.train, training.batch_size)
-    monitored = Batches(data.monitored, _SCORING_BATCH).in_order(np.arange(len(data.monitored)))
+    optimizer, loss = optimizers.build(model.optimizer), networks.loss(model.loss)
+    optimizer.build(network.trainable_variables)
+    changing = [*network.trainable_variables, *optimizer.variables]
+    state = _restore(changing, state)
+    loop = Loop(network, optimizer, loss, batch_size=training.batch_size, threads=training.threads)
     for epoch in range(len(state.rows) + 1, model.epochs + 1):
         networks.seed_dropout(network, training.seed, epoch)
         order = epoch_order(training.seed, epoch, len(data.train))
         started = time.perf_counter()
-        with _Progress(epoch, len(order), training.batch_size) as progress:
-            fitted = network.fit(
-                train_batches.in_order(order), validation_data=monitored, shuffle=False, callbacks=[progress], verbose=0
-            )
-        row = {name: float(fitted.history[name][0]) for name in HISTORY[1:]}
+        with tqdm(desc=f"epoch {epoch}", total=len(order), unit="image", leave=False, disable=None) as bar:
+            scores = [*loop.fit(data.train, order, bar.update), *loop.score(data.monitored)]
         seconds = time.perf_counter() - started
-        state = State((*state.rows, {"epoch": epoch, **row, "seconds": seconds}), _variables(network))
+        row = {"epoch": epoch, **dict(zip(HISTORY[1:], scores, strict=True)), "seconds": seconds}
+        state = State((*state.rows, row), _values(changing))
         _check_finite(state)
         on_epoch(state)
     return state
@@ -71,60 +69,16 @@ def epoch_order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
     return np.random.default_rng([seed, _ORDER, epoch]).permutation(count)
 
 
-class Batches:
-    """A split as batches of (images, labels): the pixels stay uint8 and are copied once, when they are batched."""
-
-    def __init__(self, split: Split, size: int) -> None:
-        self._images = tf.constant(split.images)
-        self._labels = tf.constant(split.labels)
-        self._size = size
-
-    def in_order(self, order: NDArray[np.int64]) -> tf.data.Dataset:
-        """Return the batches that visit the images in `order`; the last one may be smaller."""
-        indices = tf.data.Dataset.from_tensor_slices(order).batch(self._size)
-        return indices.map(self._gather).prefetch(2)
-
-    def _gather(self, indices: Any) -> tuple[Any, Any]:
-        return tf.gather(self._images, indices), tf.gather(self._labels, indices)
-
-
-class _Progress(keras.callbacks.Callback):
-    """A bar over the batches of one epoch, on a terminal only."""
-
-    def __init__(self, epoch: int, count: int, size: int) -> None:
-        super().__init__()
-        self._bar = tqdm(desc=f"epoch {epoch}", total=-(-count // size), unit="batch", leave=False, disable=None)
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
-        self._bar.update(batch + 1 - self._bar.n)
-
-    def __enter__(self) -> _Progress:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.close()
-
-
-def _compile(network: keras.Sequential, model: Model) -> None:
-    accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
-    network.compile(optimizers.build(model.optimizer), networks.loss(model.loss), metrics=[accuracy], jit_compile=False)
-    network.optimizer.build(network.trainable_variables)
-
-
-def _changing(network: keras.Sequential) -> list[Any]:
-    return [*network.trainable_variables, *network.optimizer.variables]
-
-
-def _variables(network: keras.Sequential) -> tuple[NDArray[Any], ...]:
-    return tuple(np.asarray(variable) for variable in _changing(network))
-
-
-def _restore(network: keras.Sequential, state: State | None) -> State:
+def _restore(changing: Sequence[Any], state: State | None) -> State:
     if state is None:
-        return State((), _variables(network))
-    for variable, value in zip(_changing(network), state.variables, strict=True):
+        return State((), _values(changing))
+    for variable, value in zip(changing, state.variables, strict=True):
         variable.assign(value)
     return state
+
+
+def _values(changing: Sequence[Any]) -> tuple[NDArray[Any], ...]:
+    return tuple(np.asarray(variable) for variable in changing)
 
 
 def _check_finite(state: State) -> None:
@@ -146,9 +100,9 @@ def main() -> int:
         files.check_writable(output)
     lock.verify(arguments.data)
     data, data_md5 = dataset.load(arguments.data), files.md5(arguments.data)
-    backend.start(values.train.threads)
+    backend.start(side_by_side=values.train.threads)
     recipe = checkpoint.recipe(name=name, data=data_md5, model=model.model_dump(), train=values.train.model_dump())
-    checkpoints = Checkpoints(arguments.work, recipe)
+    checkpoints = Checkpoints(arguments.work, name, recipe)
     described = values.data.model_dump(include={"dataset", "validation", "split_seed"})
     facts = Facts(name, recipe, data_md5, model, values.train, described)
     with checkpoints.alone():

@@ -17,7 +17,7 @@ from pipeline.cli import PipelineError
 HOLD = """
 import sys, pathlib
 from pipeline.checkpoint import Checkpoints
-with Checkpoints(pathlib.Path(sys.argv[1]), "r" * 64).alone():
+with Checkpoints(pathlib.Path(sys.argv[1]), "cnn", "r" * 64).alone():
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -31,7 +31,7 @@ def state(epochs: int) -> State:
 
 def filled(tmp_path: Path, epochs: int) -> Checkpoints:
     """Return checkpoints that were saved after each of some epochs."""
-    checkpoints = Checkpoints(tmp_path, "r" * 64)
+    checkpoints = Checkpoints(tmp_path, "cnn", "r" * 64)
     for epoch in range(1, epochs + 1):
         checkpoints.save(state(epoch))
     return checkpoints
@@ -80,18 +80,21 @@ def test_a_damaged_state_is_refused_and_the_one_before_used(
 
 
 @pytest.mark.fault("checkpoint of another recipe")
-def test_another_recipe_has_no_part_in_it(tmp_path: Path) -> None:
-    """States of one recipe are not found under another."""
-    filled(tmp_path, 2)
+def test_another_recipe_has_no_part_in_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """States of a model's other recipe are named and not used; those of another model are nobody's business."""
+    others = filled(tmp_path, 2).directory
 
-    assert Checkpoints(tmp_path, "s" * 64).load() is None
+    assert Checkpoints(tmp_path, "cnn", "s" * 64).load() is None
+    assert capsys.readouterr().err == f"notice: {others}: data, params, code or versions were others; not used\n"
+    assert Checkpoints(tmp_path, "cnn-2", "r" * 64).load() is None
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.fault("second trainer of the same recipe")
 def test_a_second_trainer_of_the_recipe_is_refused(tmp_path: Path) -> None:
     """While one process holds a recipe, another is told its number; afterwards the way is free."""
     command = [sys.executable, "-c", HOLD, tmp_path]
-    checkpoints = Checkpoints(tmp_path, "r" * 64)
+    checkpoints = Checkpoints(tmp_path, "cnn", "r" * 64)
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "held\n"

@@ -339,7 +339,7 @@ def test_a_damaged_checkpoint_costs_one_epoch(
 @pytest.mark.fault("checkpoint of another recipe")
 @pytest.mark.slow
 def test_a_checkpoint_of_another_seed_is_not_used(killed: Callable[[str], Workspace], tmp_path: Path) -> None:
-    """With another seed the training starts from its first epoch, and the other recipe's checkpoints stay."""
+    """With another seed the training says so, starts from its first epoch, and leaves the other's checkpoints."""
     workspace = killed(CHEAP).copy(tmp_path / "workspace")
     others = workspace.kept()
     workspace.change_params(lambda values: values["train"].update(seed=1))
@@ -349,6 +349,9 @@ def test_a_checkpoint_of_another_seed_is_not_used(killed: Callable[[str], Worksp
         program.kill()
 
     assert "goes on" not in program.out
+    assert (
+        f"notice: {others[0].parent.relative_to(workspace.folder)}: data, params, code or versions were" in program.err
+    )
     assert " epoch  1/" in program.out
     assert set(others) < set(workspace.kept())
 
@@ -363,7 +366,7 @@ def test_a_second_trainer_is_refused(workspace: Workspace, trained: Callable[[st
         first.signal(signal.SIGCONT)
         first.end(0)
 
-    assert re.fullmatch(rf"error: work/\w+: process {first.pid} is training this already; .+\n", second.err)
+    assert re.fullmatch(rf"error: work/\w+@\w+: process {first.pid} is training this already; .+\n", second.err)
     assert workspace.result() == trained(CHEAP).result()
     assert [run.info.status for run in workspace.runs()] == ["FINISHED"]
 

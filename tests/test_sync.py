@@ -484,7 +484,7 @@ def test_a_training_of_another_recipe_is_not_touched(call: Callable[..., Ended])
 def test_a_training_at_work_is_not_touched(workspace: Path, call: Callable[..., Ended]) -> None:
     """It is refused by the number of its process, and its run stays as it is."""
     cut_in_mid_training()
-    with Checkpoints(workspace / "work", begun_facts().recipe).alone():
+    with Checkpoints(workspace / "work", MODEL, begun_facts().recipe).alone():
         ended = call()
 
     assert ended.code == 1

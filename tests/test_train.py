@@ -10,7 +10,7 @@ from pipeline.checkpoint import State
 from pipeline.cli import PipelineError
 from pipeline.dataset import Dataset, Split
 from pipeline.params import Model, Params
-from pipeline.train import Batches, epoch_order
+from pipeline.train import epoch_order
 
 
 def short(values: Params, name: str, epochs: int = 3) -> Model:
@@ -40,18 +40,6 @@ def test_every_epoch_has_an_order_of_its_own() -> None:
     assert all(np.array_equal(np.sort(order), np.arange(1000)) for order in orders)
     assert len({order.tobytes() for order in orders}) == 6
     assert np.array_equal(orders[0], epoch_order(0, 1, 1000))
-
-
-def test_batches_follow_the_order_and_lose_no_image(digits: Dataset) -> None:
-    """Batches hold the uint8 images in the order asked for; the rest comes as a smaller last batch."""
-    order = epoch_order(0, 1, len(digits.test))
-
-    batches = list(Batches(digits.test, 128).in_order(order).as_numpy_iterator())
-
-    assert [len(labels) for _, labels in batches] == [128, 128, 128, 13]
-    assert np.array_equal(np.concatenate([images for images, _ in batches]), digits.test.images[order])
-    assert np.array_equal(np.concatenate([labels for _, labels in batches]), digits.test.labels[order])
-    assert batches[0][0].dtype == np.uint8
 
 
 @pytest.mark.fault("training interrupted")
