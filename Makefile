@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export DVC_NO_ANALYTICS = 1
 export MLFLOW_DISABLE_TELEMETRY = true
 
-.PHONY: help repro test test-slow lint check-lock gate sync ui faults lock clean
+.PHONY: help repro test test-slow lint check-lock gate sync ui bench faults lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -47,6 +47,9 @@ ui: sync ## show the runs in a browser, on this machine only
 		MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
 		exec mlflow ui --host 127.0.0.1 --workers 1 --backend-store-uri "$$MLFLOW_TRACKING_URI" ;; esac
 
+bench: .venv/complete .venv/torch/complete repro ## measure this project beside plain Keras and PyTorch (an hour)
+	python -m benchmarks.run
+
 faults: .venv/complete ## write the list of the faults that the tests cover
 	python tests/list_faults.py
 
@@ -67,6 +70,12 @@ clean: ## remove what can be made again; asks before it removes results
 		"name another one: make PYTHON=python3.13", file=sys.stderr); sys.exit(0 if ok else 2)'
 	$(PYTHON) -m venv --clear .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@touch $@
+
+# In an environment of its own: the project does without PyTorch.
+.venv/torch/complete: .venv/complete
+	$(PYTHON) -m venv .venv/torch
+	.venv/torch/bin/python -m pip install --quiet --disable-pip-version-check numpy==2.4.6 torch==2.13.0
 	@touch $@
 
 # Without git (an unpacked archive), DVC has to be told so; its diffs and experiments then do not work.

@@ -1,0 +1,117 @@
+"""Programs run and measured: seconds, peak memory, what they print; and the machine they ran on."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+_PACKAGES = ("keras", "tensorflow-cpu", "mlflow", "dvc")
+_VECTORS = {"avx2", "avx512f", "avx512_bf16", "amx_bf16"}
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Repeated measurements in short: their median, smallest and largest, and how many there were."""
+
+    median: float
+    smallest: float
+    largest: float
+    count: int
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> dict[str, float]:
+        """Return the spread of `values` as JSON."""
+        return asdict(cls(statistics.median(values), min(values), max(values), len(values)))
+
+
+@dataclass(frozen=True)
+class Run:
+    """A program that ended well: seconds from start to end, the most memory (MiB) it held, and its standard output."""
+
+    seconds: float
+    peak: float
+    output: str
+
+
+def run(*command: str, folder: Path = ROOT, **environment: str) -> Run:
+    """Run one program to its end.
+
+    Raises:
+        RuntimeError: It failed; the message is what it wrote to stderr.
+    """
+    return side_by_side([command], folder, **environment)[0]
+
+
+def side_by_side(commands: Sequence[Sequence[str]], folder: Path = ROOT, **environment: str) -> list[Run]:
+    """Run programs at once, and return them in the order of their commands.
+
+    Raises:
+        RuntimeError: One of them failed; the message is what it wrote to stderr.
+    """
+    foreign = ("MLFLOW_", "DVC_", "OMP_", "TF_", "PYTHON")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
+    kept |= {"PATH": f"{Path(sys.executable).parent}:{kept['PATH']}", "DVC_NO_ANALYTICS": "1", **environment}
+    started = time.perf_counter()
+    with ExitStack() as stack:
+        processes = [
+            stack.enter_context(
+                subprocess.Popen(
+                    command, cwd=folder, env=kept, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+                )
+            )
+            for command in commands
+        ]
+        return [_ended(process, started) for process in processes]
+
+
+def _ended(process: subprocess.Popen[str], started: float) -> Run:
+    streams = (process.stdout, process.stderr)
+    # Short outputs: neither pipe fills while the other one is read.
+    output, errors = (stream.read() if stream else "" for stream in streams)
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - started
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"{process.args}: exit {process.returncode}: {errors[-2000:]}")
+    return Run(seconds, usage.ru_maxrss / 1024, output)
+
+
+def machine(python: str) -> dict[str, Any]:
+    """Return what the numbers depend on: processor, memory, versions; `python` is the one that has PyTorch."""
+    cpu = _cpu()
+    torch = run(python, "-c", "import torch; print(torch.__version__)").output.strip()
+    return {
+        "processor": f"{cpu['model name']} (family {cpu['cpu family']}, model {cpu['model']})",
+        "vectors": vectors(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
+        "python": platform.python_version(),
+        "versions": {name: metadata.version(name) for name in _PACKAGES} | {"torch": torch},
+    }
+
+
+def vectors() -> list[str]:
+    """Return the vector instructions of this processor that TensorFlow would use."""
+    return sorted(_VECTORS & set(_cpu()["flags"].split()))
+
+
+def _cpu() -> dict[str, str]:
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").partition("\n\n")[0].splitlines()
+    pairs = (line.partition(":") for line in lines)
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def commit() -> str:
+    """Return the revision that is measured, with a plus sign if files differ from it."""
+    return run("git", "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*").output.strip()

@@ -1,0 +1,69 @@
+"""What MLflow takes of the processor for one training: to load it, to start a run, per epoch, and for the model."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+EPOCHS = 20
+MODEL = "mlp_adadelta"
+
+
+class Clock:
+    """Seconds of all processor cores since it was last asked, by this process and what it started."""
+
+    def __init__(self) -> None:
+        self._last = 0.0
+
+    def lap(self) -> float:
+        """Return the seconds since the last lap."""
+        times = os.times()
+        now = times.user + times.system + times.children_user + times.children_system
+        self._last, since = now, now - self._last
+        return since
+
+
+def main() -> None:
+    """Log a training of a network that is not trained, and print the seconds as JSON."""
+    from pipeline import backend, dataset, model_file, networks, params
+    from pipeline.facts import Facts
+
+    values = params.load(ROOT / "params.yaml")
+    model = values.model(MODEL)
+    data = dataset.load(ROOT / "data/processed/mnist.npz")
+    row = {"loss": 0.1, "accuracy": 0.9, "val_loss": 0.1, "val_accuracy": 0.9, "seconds": 1.0}
+    costs, clock = {}, Clock()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.keras"
+        backend.start(side_by_side=values.train.threads)
+        network = networks.build(model.network, seed=0, precision="float32")
+        model_file.save(path, network, {"recipe": "benchmark"})
+        os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
+        clock.lap()
+        from pipeline import tracking
+
+        costs["import"] = clock.lap()
+        tracking.connect()
+        costs["store"] = clock.lap()
+        facts = Facts(MODEL, "benchmark", "0" * 32, model, values.train, {"dataset": "mnist"})
+        with tracking.training_run(facts, data) as run:
+            run.lacking()
+            costs["start"] = clock.lap()
+            rows = []
+            for epoch in range(1, EPOCHS + 1):
+                rows.append({"epoch": float(epoch), **row})
+                run.log_epochs(rows)
+                run.lacking()
+            costs["epoch"] = clock.lap() / EPOCHS
+            run.log_model(path)
+            run.lacking()
+            costs["model"] = clock.lap()
+        costs["end"] = clock.lap()
+    print(json.dumps(costs))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,179 @@
+"""RESULTS.md from results.json: tables, and each target with what was reached."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+Results = Mapping[str, Any]
+HEAD = """# Benchmarks
+
+Written by `make bench`. Contenders take turns in one run; a cell is the median with the smallest and largest in
+brackets; a ratio is taken between two measurements of the same round, since the speed of a shared machine wanders.
+`plain` is `model.fit` on float arrays and nothing else (`plain.py`), `pytorch` the same networks in PyTorch
+(`pytorch.py`), `project` this project's training (`pipeline/loop.py`)."""
+TITLES = {
+    "training": "Training",
+    "study": "Many trainings",
+    "whole": "The whole pipeline",
+    "small": "Small costs",
+}
+# Seconds of start and end of a plain script's process beside its epochs do not count for it here.
+_EPOCHS = {"mlp_rmsprop": 20, "mlp_adadelta": 20, "cnn": 12}
+_FAST_STAGES = ("fetch", "preprocess", "report")
+
+
+def render(results: Results) -> str:
+    """Return the page as Markdown."""
+    parts = [HEAD, "## Targets\n\n" + _table(["what", "target", "measured", "reached"], list(_targets(results)))]
+    for name, title in TITLES.items():
+        if name in results:
+            tables = {"training": _training, "study": _study, "whole": _whole, "small": _small}
+            parts += [f"## {title}\n\n{_machine(results[name])}", *tables[name](results[name])]
+    return "\n\n".join(parts) + "\n"
+
+
+def _targets(results: Results) -> Iterator[list[str]]:
+    for model, row in _rows(results, "training"):
+        yield _judged(f"{model}: training in float32, times as fast as plain", row["ratio"]["project"], at_least=1.25)
+        yield [
+            "",
+            "the same scores in every round",
+            f"{row['distinct']['project']} different",
+            _yes(row["distinct"]["project"] == 1),
+        ]
+    if "whole" in results and "training" in results:
+        yield _judged("`dvc repro`, times as long as the plain scripts' epochs", _whole_ratio(results), at_most=1.05)
+    for model, row in _rows(results, "study"):
+        for way, ratio in row["ratio"].items():
+            if way.startswith("two"):
+                bound = 2.5 if "bfloat16" in way else 1.4
+                yield _judged(f"{model}: many trainings, {way}, times as fast as plain", ratio, at_least=bound)
+    if "small" in results:
+        seconds = results["small"]["seconds"]
+        yield _judged("`dvc repro` with nothing to do, seconds", seconds["nothing to do"], at_most=1.5)
+        for stage in _FAST_STAGES:
+            yield _judged(f"import of {stage}, seconds", seconds[stage], at_most=1.0)
+    if "small" in results and "training" in results:
+        for model, row in _rows(results, "training"):
+            yield _judged(f"{model}: MLflow, share of a run", _mlflow_share(results, model, row), at_most=0.02)
+    if "whole" in results:
+        trainings = {name: peak for name, peak in results["whole"]["peak_mib"].items() if name.startswith("train@")}
+        name = max(trainings, key=trainings.__getitem__)
+        yield _judged(f"peak memory of training ({name}), MiB", {"median": trainings[name]}, at_most=1536)
+
+
+def _rows(results: Results, name: str) -> Iterator[tuple[str, Results]]:
+    for model, row in results.get(name, {}).items():
+        if model not in ("commit", "machine"):
+            yield model, row
+
+
+def _judged(what: str, spread: Results, at_least: float = 0.0, at_most: float = float("inf")) -> list[str]:
+    target = f"at least {at_least}" if at_least else f"at most {at_most}"
+    return [what, target, _cell(spread), _yes(at_least <= spread["median"] <= at_most)]
+
+
+def _yes(reached: bool) -> str:
+    return "yes" if reached else "**no**"
+
+
+def _whole_ratio(results: Results) -> Results:
+    """Return how many times as long the pipeline takes as the plain epochs, both of full length, from their parts."""
+    plain, project = (
+        sum(_EPOCHS[model] * _full(row, name) for model, row in _rows(results, "training"))
+        for name in ("plain", "project")
+    )
+    around = results["whole"]["around"]
+    return {"median": (around["median"] + project) / plain}
+
+
+def _full(row: Results, name: str) -> float:
+    """Return the seconds of one contender's epoch over all images."""
+    return float(row["epoch"][name]["median"] * 60_000 / row["images"])
+
+
+def _mlflow_share(results: Results, model: str, row: Results) -> Results:
+    costs = {key: spread["median"] for key, spread in results["small"]["mlflow"].items()}
+    seconds = (
+        sum(cost for key, cost in costs.items() if key not in ("epoch", "store")) + _EPOCHS[model] * costs["epoch"]
+    )
+    return {"median": seconds / (_EPOCHS[model] * _full(row, "project"))}
+
+
+def _training(section: Results) -> Iterator[str]:
+    rows = [
+        [
+            model,
+            str(row["images"]),
+            name,
+            _cell(row["epoch"][name]),
+            _cell(row["ratio"][name]),
+            _cell(row["process"][name]),
+        ]
+        for model, row in _rows({"training": section}, "training")
+        for name in row["epoch"]
+    ]
+    yield _table(
+        [
+            "model",
+            "images",
+            "contender",
+            "seconds, last epoch",
+            "times plain's speed",
+            "seconds, two epochs with start",
+        ],
+        rows,
+    )
+
+
+def _study(section: Results) -> Iterator[str]:
+    yield "Seconds are those of an epoch per training: where two run side by side, half of what each takes."
+    rows = [
+        [model, str(row["images"]), way, _cell(seconds), _cell(row["ratio"][way])]
+        for model, row in _rows({"study": section}, "study")
+        for way, seconds in row["epoch"].items()
+    ]
+    yield _table(["model", "images", "way", "seconds per epoch", "times plain's speed"], rows)
+
+
+def _whole(section: Results) -> Iterator[str]:
+    yield (
+        f"`dvc repro` of a fresh clone, every model trained for one epoch: {_cell(section['seconds'])} seconds, "
+        f"{_cell(section['around'])} of them around the epochs: the fetch, starts of programs, tracking, evaluation, "
+        "report."
+    )
+    yield _table(["stage", "peak memory, MiB"], [[name, str(peak)] for name, peak in section["peak_mib"].items()])
+
+
+def _small(section: Results) -> Iterator[str]:
+    names = {"nothing to do": "`dvc repro` with nothing to do"}
+    rows = [[names.get(name, f"import of {name}"), _cell(spread)] for name, spread in section["seconds"].items()]
+    yield _table(["what", "seconds"], rows)
+    yield "MLflow's seconds of all cores, for one run; they pass beside the training:"
+    yield _table(["part", "seconds"], [[name, _cell(spread)] for name, spread in section["mlflow"].items()])
+
+
+def _machine(section: Results) -> str:
+    machine = section["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    return (
+        f"Commit {section['commit']}; {machine['cores']} cores of {machine['processor']}, "
+        f"{', '.join(machine['vectors'])}; {machine['memory_gib']} GiB; Python {machine['python']}, {versions}."
+    )
+
+
+def _cell(spread: Results) -> str:
+    text = _number(spread["median"])
+    return (
+        text if "smallest" not in spread else f"{text} ({_number(spread['smallest'])} to {_number(spread['largest'])})"
+    )
+
+
+def _number(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

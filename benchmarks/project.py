@@ -1,0 +1,33 @@
+"""The project's own training on the terms of the benchmark: without MLflow, without checkpoints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks import contender
+
+PARAMS = Path(__file__).parents[1] / "params.yaml"
+
+
+def main() -> None:
+    """Train one network and print its seconds per epoch."""
+    task = contender.task()
+    from pipeline import backend, networks, params, train
+    from pipeline.dataset import Dataset, Split
+
+    backend.start(side_by_side=task.threads)
+    values = params.load(PARAMS)
+    model = values.model(task.model).model_copy(update={"epochs": task.epochs})
+    training = values.train.model_copy(
+        update={"batch_size": task.batch_size, "precision": task.precision, "threads": task.threads}
+    )
+    images, labels, test_images, test_labels = task.arrays()
+    data = Dataset(Split(images, labels), None, Split(test_images, test_labels))
+
+    network = networks.build(model.network, seed=training.seed, precision=training.precision)
+    rows = train.train(network, data, model, training).rows
+    contender.answer([row["seconds"] for row in rows], rows[-1]["val_accuracy"])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""The same networks, optimizers and batches in PyTorch, written as its own examples are."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+
+from benchmarks import contender
+
+
+def build(nn: Any, name: str) -> Any:
+    """Return the network of that name; it ends in logits, as PyTorch's loss wants them."""
+    if name == "cnn":
+        convolutions = [nn.Conv2d(1, 32, 3), nn.ReLU(), nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2)]
+        dense = [nn.Linear(9216, 128), nn.ReLU(), nn.Dropout(0.5), nn.Linear(128, 10)]
+        return nn.Sequential(nn.Unflatten(1, (1, 28)), *convolutions, nn.Dropout(0.25), nn.Flatten(), *dense)
+    first = [nn.Linear(784, 512), nn.ReLU(), nn.Dropout(0.2)]
+    second = [nn.Linear(512, 512), nn.ReLU(), nn.Dropout(0.2)]
+    return nn.Sequential(nn.Flatten(), *first, *second, nn.Linear(512, 10))
+
+
+def main() -> None:
+    """Train one network and print its seconds per epoch."""
+    task = contender.task()
+    import torch
+
+    torch.set_num_threads(task.threads)
+    torch.manual_seed(0)
+    network = build(torch.nn, task.model)
+    weights = network.parameters()
+    if task.model == "mlp_rmsprop":
+        optimizer = torch.optim.RMSprop(weights, lr=0.001, alpha=0.9, eps=1e-8)
+    else:
+        optimizer = torch.optim.Adadelta(weights, lr=1.0, rho=0.95, eps=1e-8)
+    images, labels, test_images, test_labels = task.arrays()
+    x, x_test = (torch.from_numpy(values.astype(np.float32) / 255) for values in (images, test_images))
+    y, y_test = (torch.from_numpy(values.astype(np.int64)) for values in (labels, test_labels))
+
+    def epoch() -> float:
+        network.train()
+        for indices in torch.randperm(len(y)).split(task.batch_size):
+            optimizer.zero_grad()
+            torch.nn.functional.cross_entropy(network(x[indices]), y[indices]).backward()
+            optimizer.step()
+        network.eval()
+        with torch.inference_mode():
+            right = [
+                network(part).argmax(1) == truth
+                for part, truth in zip(x_test.split(1000), y_test.split(1000), strict=True)
+            ]
+        return float(torch.cat(right).float().mean())
+
+    ends, accuracy = [time.perf_counter()], 0.0
+    for _ in range(task.epochs):
+        accuracy = epoch()
+        ends.append(time.perf_counter())
+    contender.answer(np.diff(ends), accuracy)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,181 @@
+"""All benchmarks, or some: contenders take turns, several rounds, and results.json and RESULTS.md are written anew."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+from tqdm import tqdm
+
+from benchmarks import measure, page
+from benchmarks.measure import ROOT, Spread
+
+PYTHON = sys.executable
+# In an environment of its own: PyTorch is no dependency of the project.
+TORCH = str(ROOT / ".venv" / "torch" / "bin" / "python")
+RESULTS = Path(__file__).parent / "results.json"
+PAGE = Path(__file__).parent / "RESULTS.md"
+MODELS = ("mlp_rmsprop", "mlp_adadelta", "cnn")
+# Whole epochs would take hours: fewer steps show as much.
+IMAGES = {"mlp_rmsprop": 32_000, "mlp_adadelta": 32_000, "cnn": 6_400}
+STAGES = ("fetch", "preprocess", "train", "evaluate", "report")
+NATIVE_BFLOAT16 = {"avx512_bf16", "amx_bf16"}
+
+Row = dict[str, Any]
+
+
+def contender(name: str, model: str, images: int, epochs: int = 2, **options: object) -> list[str]:
+    """Return the command of one contender's training."""
+    python = TORCH if name == "pytorch" else PYTHON
+    words = [python, "-m", f"benchmarks.{name}", model, "--data", "data/processed/mnist.npz"]
+    words += ["--images", str(images), "--epochs", str(epochs)]
+    return words + [word for key, value in options.items() for word in (f"--{key}", str(value))]
+
+
+def last_epoch(output: str) -> float:
+    """Return the seconds of the last epoch that a contender reports; its first holds what is done once."""
+    return float(json.loads(output)["seconds"][-1])
+
+
+def turns(rounds: int, takers: Sequence[str]) -> Iterator[str]:
+    """Yield who is next: everybody once a round, each round another one first."""
+    for number in tqdm(range(rounds), desc="rounds", leave=False, disable=None):
+        yield from takers[number % len(takers) :]
+        yield from takers[: number % len(takers)]
+
+
+def ratios(values: Mapping[str, Sequence[float]], over: str) -> dict[str, Any]:
+    """Return for each taker how many times what it takes `over` takes, from the two measured in the same round."""
+    return {
+        name: Spread.of([base / value for base, value in zip(values[over], taken, strict=True)])
+        for name, taken in values.items()
+    }
+
+
+def training(rounds: int) -> Row:
+    """Measure seconds per epoch and per process of every model, for the project, plain Keras and PyTorch."""
+    names = ("plain", "project", "pytorch")
+    table: Row = {}
+    for model in MODELS:
+        runs: dict[str, list[measure.Run]] = {name: [] for name in names}
+        for name in turns(rounds, names):
+            runs[name].append(measure.run(*contender(name, model, IMAGES[model])))
+        epochs = {name: [last_epoch(run.output) for run in taken] for name, taken in runs.items()}
+        table[model] = {
+            "images": IMAGES[model],
+            "epoch": {name: Spread.of(taken) for name, taken in epochs.items()},
+            "process": {name: Spread.of([run.seconds for run in taken]) for name, taken in runs.items()},
+            "ratio": ratios(epochs, over="plain"),
+            "distinct": {
+                name: len({json.loads(run.output)["accuracy"] for run in taken}) for name, taken in runs.items()
+            },
+        }
+    return table
+
+
+def study(rounds: int) -> Row:
+    """Measure trainings per hour: one process of two threads, two of one thread, in both precisions."""
+    table: Row = {}
+    precisions = ["float32"]
+    if NATIVE_BFLOAT16 & set(measure.vectors()):
+        precisions.append("mixed_bfloat16")
+    for model in ("mlp_adadelta", "cnn"):
+        ways: dict[str, Callable[[], float]] = {"plain": lambda: alone("plain", 2, "float32")}
+        for precision in precisions:
+            ways[f"one of two threads, {precision}"] = lambda precision=precision: alone("project", 2, precision)
+            ways[f"two of one thread, {precision}"] = lambda precision=precision: together(precision)
+
+        def alone(name: str, threads: int, precision: str, model: str = model) -> float:
+            words = contender(name, model, IMAGES[model], threads=threads, precision=precision)
+            return last_epoch(measure.run(*words).output)
+
+        def together(precision: str, model: str = model) -> float:
+            words = contender("project", model, IMAGES[model], threads=1, precision=precision)
+            runs = measure.side_by_side([words, words])
+            return statistics.mean(last_epoch(run.output) for run in runs) / 2
+
+        taken: dict[str, list[float]] = {way: [] for way in ways}
+        for way in turns(rounds, list(ways)):
+            taken[way].append(ways[way]())
+        table[model] = {"images": IMAGES[model], "ratio": ratios(taken, over="plain")}
+        table[model]["epoch"] = {way: Spread.of(seconds) for way, seconds in taken.items()}
+    return table
+
+
+@contextmanager
+def clone(epochs: int) -> Iterator[Path]:
+    """Yield a clone of the repository with fewer epochs, in which nothing has run."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "clone"
+        measure.run("git", "clone", "--quiet", str(ROOT), str(copy))
+        values = yaml.safe_load((copy / "params.yaml").read_text(encoding="utf-8"))
+        for model in values["models"].values():
+            model["epochs"] = epochs
+        (copy / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+        yield copy
+
+
+def whole(rounds: int) -> Row:
+    """Measure `dvc repro` from nothing, what of it the epochs themselves take, and each stage's peak memory."""
+    seconds, around = [], []
+    peaks: dict[str, float] = {}
+    for number in tqdm(range(rounds), desc="rounds", leave=False, disable=None):
+        with clone(epochs=1) as copy:
+            seconds.append(measure.run("dvc", "repro", folder=copy).seconds)
+            around.append(seconds[-1] - sum(trained(copy)))
+            if number == 0:
+                stages = yaml.safe_load((copy / "dvc.lock").read_text(encoding="utf-8"))["stages"]
+                words = ("dvc", "repro", "--force", "--single-item")
+                peaks = {name: round(measure.run(*words, name, folder=copy).peak) for name in stages}
+    return {"seconds": Spread.of(seconds), "around": Spread.of(around), "peak_mib": peaks}
+
+
+def trained(folder: Path) -> list[float]:
+    """Return the seconds of every epoch that the timing files in `folder` hold."""
+    lines = [path.read_text(encoding="utf-8").splitlines()[1:] for path in (folder / "reports/timing").glob("*.csv")]
+    return [float(line.split(",")[1]) for rows in lines for line in rows]
+
+
+def small(rounds: int) -> Row:
+    """Measure a `dvc repro` that has nothing to do, the import of every stage, and what MLflow costs."""
+    words = {stage: (PYTHON, "-c", f"import pipeline.{stage}") for stage in STAGES}
+    words |= {"nothing to do": ("dvc", "repro"), "mlflow": (PYTHON, "-m", "benchmarks.mlflow_cost")}
+    runs: dict[str, list[measure.Run]] = {name: [] for name in words}
+    for name in turns(rounds, list(words)):
+        runs[name].append(measure.run(*words[name]))
+    costs = [json.loads(run.output) for run in runs.pop("mlflow")]
+    table = {name: Spread.of([run.seconds for run in taken]) for name, taken in runs.items()}
+    return {"seconds": table, "mlflow": {key: Spread.of([cost[key] for cost in costs]) for key in costs[0]}}
+
+
+BENCHMARKS: dict[str, Callable[[int], Row]] = {"training": training, "study": study, "whole": whole, "small": small}
+
+
+def main() -> None:
+    """Run benchmarks and write what they measured; those that are not named keep their numbers."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
+    parser.add_argument("names", nargs="*", choices=BENCHMARKS, help="which; all by default")
+    parser.add_argument("--rounds", type=int, default=5)
+    arguments = parser.parse_args()
+    if not shutil.which(TORCH):
+        sys.exit(f"error: {TORCH}: not there; `make bench` makes it")
+    results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    for name in arguments.names or BENCHMARKS:
+        print(name, flush=True)
+        stated = {"commit": measure.commit(), "machine": measure.machine(TORCH)}
+        results[name] = stated | BENCHMARKS[name](arguments.rounds)
+        RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        PAGE.write_text(page.render(results), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

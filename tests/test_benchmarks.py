@@ -1,0 +1,113 @@
+"""The benchmarks: fair contenders, ratios within rounds, and a page that says what was measured."""
+
+from __future__ import annotations
+
+import json
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import measure, page, plain, run
+from benchmarks.measure import Spread
+from pipeline import dataset, networks
+from pipeline.backend import keras
+from pipeline.dataset import Dataset
+from pipeline.params import Params
+
+MODELS = ("mlp_rmsprop", "mlp_adadelta", "cnn")
+
+
+@pytest.fixture
+def results() -> dict[str, Any]:
+    """Return what the committed page was written from."""
+    return json.loads(run.RESULTS.read_text(encoding="utf-8"))
+
+
+def verdicts(results: dict[str, Any]) -> dict[str, str]:
+    """Return the last column of the table of targets by its first."""
+    table = page.render(results).split("## Targets\n\n")[1].split("\n\n")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
+    return {row[0]: row[-1] for row in rows}
+
+
+def test_the_page_is_that_of_the_numbers(results: dict[str, Any]) -> None:
+    """RESULTS.md holds what results.json gives, and nothing else."""
+    assert run.PAGE.read_text(encoding="utf-8") == page.render(results)
+
+
+def test_every_benchmark_was_run_on_a_known_machine(results: dict[str, Any]) -> None:
+    """No section is missing, and each states commit, processor and versions."""
+    assert results.keys() == run.BENCHMARKS.keys()
+    for section in results.values():
+        assert section["commit"]
+        assert section["machine"]["processor"]
+        assert "keras" in section["machine"]["versions"]
+
+
+@pytest.mark.parametrize(("median", "verdict"), [(1.24, "**no**"), (1.25, "yes"), (2.0, "yes")])
+def test_a_target_is_reached_or_not_by_its_number(results: dict[str, Any], median: float, verdict: str) -> None:
+    """The verdict follows the measured ratio, whatever was reached on the day."""
+    changed = deepcopy(results)
+    changed["training"]["cnn"]["ratio"]["project"]["median"] = median
+
+    assert verdicts(changed)["cnn: training in float32, times as fast as plain"] == verdict
+
+
+def test_ratios_are_taken_within_a_round() -> None:
+    """A machine that slows down for a round changes no ratio."""
+    taken = {"plain": [4.0, 8.0, 4.0], "project": [2.0, 4.0, 2.0]}
+
+    assert run.ratios(taken, over="plain")["project"] == Spread.of([2.0, 2.0, 2.0])
+
+
+def test_everybody_has_a_turn_in_every_round() -> None:
+    """Within each round all contenders run once, and each is first in turn."""
+    order = list(run.turns(3, "abc"))
+
+    assert ["".join(order[first : first + 3]) for first in (0, 3, 6)] == ["abc", "bca", "cab"]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_plain_network_is_the_projects(values: Params, name: str) -> None:
+    """The yardstick has the same weights in the same shapes, the same dropout, and the same optimizer's settings."""
+    model = values.model(name)
+    ours, theirs = networks.build(model.network, seed=0, precision="float32"), plain.build(keras, name)
+
+    def dropouts(network: Any) -> list[float]:
+        return [layer.rate for layer in network.layers if isinstance(layer, keras.layers.Dropout)]
+
+    assert [weight.shape for weight in theirs.weights] == [weight.shape for weight in ours.weights]
+    assert dropouts(theirs) == dropouts(ours)
+    assert theirs.optimizer.name == model.optimizer.name
+    assert float(theirs.optimizer.learning_rate) == pytest.approx(model.optimizer.learning_rate)
+    assert (theirs.optimizer.rho, theirs.optimizer.epsilon) == (model.optimizer.rho, model.optimizer.epsilon)
+
+
+def test_a_program_that_fails_is_no_measurement() -> None:
+    """Its exit code and words come back as an error instead of seconds."""
+    with pytest.raises(RuntimeError, match=r"exit 3: .*no such thing"):
+        measure.run("sh", "-c", "echo no such thing >&2; exit 3")
+
+
+def test_peak_memory_is_that_of_the_program() -> None:
+    """A program that fills 200 MiB is seen to hold them, and one that does not is not."""
+    full, empty = (measure.run(run.PYTHON, "-c", f"b'x' * {size} * 2**20") for size in (200, 1))
+
+    assert 190 < full.peak - empty.peak < 210
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["plain", "project"])
+def test_contenders_train(name: str, digits: Dataset, tmp_path: Path) -> None:
+    """Each contender trains on what it is given, tells an epoch's seconds, and has learned."""
+    dataset.save(tmp_path / "digits.npz", digits)
+    words = run.contender(name, "mlp_adadelta", images=1400, epochs=4)
+    words[words.index("--data") + 1] = str(tmp_path / "digits.npz")
+
+    answer = json.loads(measure.run(*words).output)
+
+    assert len(answer["seconds"]) == 4
+    assert all(seconds > 0 for seconds in answer["seconds"])
+    assert answer["accuracy"] > 0.7
