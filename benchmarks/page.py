@@ -12,6 +12,15 @@ Written by `make bench`. Contenders take turns in one run; a cell is the median 
 brackets; a ratio is taken between two measurements of the same round, since the speed of a shared machine wanders.
 `plain` is `model.fit` on float arrays and nothing else (`plain.py`), `pytorch` the same networks in PyTorch
 (`pytorch.py`), `project` this project's training (`pipeline/loop.py`)."""
+TRIED = """## Tried and left
+
+- `model.fit` with many steps per execution: its iterator's work between two steps stays.
+- XLA for the whole step of an MLP: no faster than the loop in parts, and it compiles for seconds. XLA for the pooling
+  and its gradient alone: faster by itself, not inside the step.
+- XLA, or a convolution with roles exchanged, for the gradient of the second convolution's kernel: a gain on processors
+  without AVX-512 only, for code that nobody would expect.
+- Not reached: stages that draw load matplotlib, and pandas beside it, for about a second. MLflow's share of a short
+  training is its own loading and the writing of the model; both pass while the training goes on."""
 TITLES = {
     "training": "Training",
     "study": "Many trainings",
@@ -30,7 +39,7 @@ def render(results: Results) -> str:
         if name in results:
             tables = {"training": _training, "study": _study, "whole": _whole, "small": _small}
             parts += [f"## {title}\n\n{_machine(results[name])}", *tables[name](results[name])]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join([*parts, TRIED]) + "\n"
 
 
 def _targets(results: Results) -> Iterator[list[str]]:
