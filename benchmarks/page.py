@@ -17,8 +17,8 @@ TRIED = """## Tried and left
 - `model.fit` with many steps per execution: its iterator's work between two steps stays.
 - XLA for the whole step of an MLP: no faster than the loop in parts, and it compiles for seconds. XLA for the pooling
   and its gradient alone: faster by itself, not inside the step.
-- XLA, or a convolution with roles exchanged, for the gradient of the second convolution's kernel: a gain on processors
-  without AVX-512 only, for code that nobody would expect.
+- XLA, or a convolution with roles exchanged, for the gradient of the second convolution's kernel: faster by itself with
+  one thread on a processor with AVX2, and not tried inside the step, for code that nobody would expect.
 - Not reached: stages that draw load matplotlib, and pandas beside it, for about a second. MLflow's share of a short
   training is its own loading and the writing of the model; both pass while the training goes on."""
 TITLES = {
@@ -27,8 +27,6 @@ TITLES = {
     "whole": "The whole pipeline",
     "small": "Small costs",
 }
-# Seconds of start and end of a plain script's process beside its epochs do not count for it here.
-_EPOCHS = {"mlp_rmsprop": 20, "mlp_adadelta": 20, "cnn": 12}
 _FAST_STAGES = ("fetch", "preprocess", "report")
 
 
@@ -65,7 +63,7 @@ def _targets(results: Results) -> Iterator[list[str]]:
             yield _judged(f"import of {stage}, seconds", seconds[stage], at_most=1.0)
     if "small" in results and "training" in results:
         for model, row in _rows(results, "training"):
-            yield _judged(f"{model}: MLflow, share of a run", _mlflow_share(results, model, row), at_most=0.02)
+            yield _judged(f"{model}: MLflow, share of a run", _mlflow_share(results, row), at_most=0.02)
     if "whole" in results:
         trainings = {name: peak for name, peak in results["whole"]["peak_mib"].items() if name.startswith("train@")}
         name = max(trainings, key=trainings.__getitem__)
@@ -90,7 +88,7 @@ def _yes(reached: bool) -> str:
 def _whole_ratio(results: Results) -> Results:
     """Return how many times as long the pipeline takes as the plain epochs, both of full length, from their parts."""
     plain, project = (
-        sum(_EPOCHS[model] * _full(row, name) for model, row in _rows(results, "training"))
+        sum(row["epochs"] * _full(row, name) for model, row in _rows(results, "training"))
         for name in ("plain", "project")
     )
     around = results["whole"]["around"]
@@ -102,12 +100,10 @@ def _full(row: Results, name: str) -> float:
     return float(row["epoch"][name]["median"] * 60_000 / row["images"])
 
 
-def _mlflow_share(results: Results, model: str, row: Results) -> Results:
+def _mlflow_share(results: Results, row: Results) -> Results:
     costs = {key: spread["median"] for key, spread in results["small"]["mlflow"].items()}
-    seconds = (
-        sum(cost for key, cost in costs.items() if key not in ("epoch", "store")) + _EPOCHS[model] * costs["epoch"]
-    )
-    return {"median": seconds / (_EPOCHS[model] * _full(row, "project"))}
+    seconds = sum(cost for key, cost in costs.items() if key not in ("epoch", "store")) + row["epochs"] * costs["epoch"]
+    return {"median": seconds / (row["epochs"] * _full(row, "project"))}
 
 
 def _training(section: Results) -> Iterator[str]:

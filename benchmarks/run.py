@@ -65,6 +65,7 @@ def training(rounds: int) -> Row:
     """Measure seconds per epoch and per process of every model, for the project, plain Keras and PyTorch."""
     names = ("plain", "project", "pytorch")
     table: Row = {}
+    models = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["models"]
     for model in MODELS:
         runs: dict[str, list[measure.Run]] = {name: [] for name in names}
         for name in turns(rounds, names):
@@ -72,6 +73,7 @@ def training(rounds: int) -> Row:
         epochs = {name: [last_epoch(run.output) for run in taken] for name, taken in runs.items()}
         table[model] = {
             "images": IMAGES[model],
+            "epochs": models[model]["epochs"],
             "epoch": {name: Spread.of(taken) for name, taken in epochs.items()},
             "process": {name: Spread.of([run.seconds for run in taken]) for name, taken in runs.items()},
             "ratio": ratios(epochs, over="plain"),
