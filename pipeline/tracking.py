@@ -143,6 +143,13 @@ class TrainingRun:
         self._sender.put("its end", lambda: self._end(status))
         return self.leave(patience)
 
+    def interrupt(self, patience: float) -> None:
+        """End the run as KILLED within `patience`, whatever is being sent: a model may take longer than that."""
+        if self.end("KILLED", patience / 2) and self._id:
+            beside = Sender(hopeless=_refused)
+            beside.put("its end", lambda: self._end("KILLED"))
+            beside.close(patience / 2)
+
     def leave(self, patience: float) -> str:
         """Wait a while, send nothing more after that, and return what MLflow lacks."""
         return _lacking(self._sender.close(patience), self._sender.error)
@@ -190,7 +197,7 @@ def training_run(facts: Facts, data: Dataset, *, required: bool = False) -> Iter
     try:
         yield run
     except (KeyboardInterrupt, SystemExit):
-        run.end("KILLED", HURRY)
+        run.interrupt(HURRY)
         raise
     except BaseException:
         run.end("FAILED", PATIENCE)

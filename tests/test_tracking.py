@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -297,6 +298,34 @@ def test_an_interruption_does_not_wait_for_the_store(
 
     assert ended.value.code == 143
     assert time.monotonic() - started < 2
+
+
+@pytest.mark.fault("SIGTERM while the model is logged")
+@pytest.mark.usefixtures("store")
+def test_an_interruption_does_not_wait_for_the_model(
+    facts: Facts, digits: Dataset, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run is marked killed within seconds, with its epochs, though its model is still being written."""
+    begun, released = threading.Event(), threading.Event()
+    monkeypatch.setattr(tracking, "_save_model", lambda *_: begun.set() or released.wait(60))
+
+    def training() -> None:
+        with tracking.training_run(facts, digits) as run:
+            run.log_epochs(ROWS)
+            run.log_model(model)
+            assert begun.wait(60)
+            raise SystemExit(143)
+
+    started = time.monotonic()
+    with pytest.raises(SystemExit):
+        training()
+    needed = time.monotonic() - started
+    (left,) = runs()
+    released.set()
+
+    assert left.info.status == "KILLED"
+    assert left.data.metrics["loss"] == ROWS[-1]["loss"]
+    assert needed < 10
 
 
 @pytest.mark.fault("an outage of hundreds of epochs")
