@@ -29,6 +29,7 @@ Training:
     model_file  byte-stable `.keras` files
     backend     the only importer of Keras and TensorFlow
     tracking    the only importer of mlflow
+    recipe      the hash of all that determines a result
     sender      work beside the caller, tried again
     store       where MLflow's store is, and its making
     facts       what MLflow is told of a training that starts

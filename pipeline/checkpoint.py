@@ -1,11 +1,9 @@
-"""Resuming a training: what determines its result, and its state after each whole epoch."""
+"""Resuming a training: its state after each whole epoch, kept under the hash of all that determines its result."""
 
 from __future__ import annotations
 
-import ast
 import fcntl
 import hashlib
-import importlib.metadata
 import io
 import json
 import os
@@ -23,9 +21,6 @@ from numpy.typing import NDArray
 from pipeline import files
 from pipeline.cli import PipelineError
 
-# Builds of one library, of which one is installed.
-_TENSORFLOW = ("tensorflow-cpu", "tensorflow")
-_CODE = ("backend", "checkpoint", "dataset", "loop", "model_file", "networks", "optimizers", "train")
 _KEPT = 2
 
 
@@ -35,33 +30,6 @@ class State:
 
     rows: tuple[dict[str, float], ...]
     variables: tuple[NDArray[Any], ...]
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of the installed distributions that compute a result, by name."""
-    names = {distribution.name for distribution in importlib.metadata.distributions()}
-    tensorflow = next(name for name in _TENSORFLOW if {name, name.replace("-", "_")} & names)
-    return {name: importlib.metadata.version(name) for name in ("keras", "numpy", tensorflow)}
-
-
-def recipe(**ingredients: Any) -> str:
-    """Return a hash of all that determines a result: `ingredients` (JSON values), code, and library versions.
-
-    Code counts without comments and docstrings, so that explaining it better loses no work.
-    """
-    folder = Path(__file__).parent
-    code = {name: _meaning((folder / f"{name}.py").read_text()) for name in _CODE}
-    text = json.dumps({"code": code, "versions": versions(), **ingredients}, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _meaning(source: str) -> str:
-    tree = ast.parse(source)
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
-            node.body = body[1:] if body else []
-    return ast.dump(tree)
 
 
 class Checkpoints:

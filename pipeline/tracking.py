@@ -427,10 +427,10 @@ def _save_model(path: Path, folder: Path, logged: Any) -> None:
     import mlflow.keras
     import numpy as np
 
-    from pipeline import checkpoint, model_file
+    from pipeline import model_file, recipe
 
     network = model_file.load(path)
-    packages = {"mlflow": mlflow.__version__, **checkpoint.versions()}
+    packages = {"mlflow": mlflow.__version__, **recipe.versions()}
     images = np.zeros((2, *network.input_shape[1:]), network.input_dtype)
     answers = np.zeros((2, *network.output_shape[1:]), np.float32)
     mlflow.keras.save_model(

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from pipeline import backend, checkpoint, cli, dataset, files, lock, model_file, networks, optimizers, params, tracking
+from pipeline import backend, cli, dataset, files, lock, model_file, networks, optimizers, params, recipe, tracking
 from pipeline.backend import keras
 from pipeline.checkpoint import Checkpoints, State
 from pipeline.cli import PipelineError
@@ -101,10 +101,12 @@ def main() -> int:
     lock.verify(arguments.data)
     data, data_md5 = dataset.load(arguments.data), files.md5(arguments.data)
     backend.start(side_by_side=values.train.threads)
-    recipe = checkpoint.recipe(name=name, data=data_md5, model=model.model_dump(), train=values.train.model_dump())
-    checkpoints = Checkpoints(arguments.work, name, recipe)
+    # The form of a checkpoint counts too, or a later one might not be read.
+    code = (*recipe.TRAINING, "checkpoint")
+    identity = recipe.of(code, name=name, data=data_md5, model=model.model_dump(), train=values.train.model_dump())
+    checkpoints = Checkpoints(arguments.work, name, identity)
     described = values.data.model_dump(include={"dataset", "validation", "split_seed"})
-    facts = Facts(name, recipe, data_md5, model, values.train, described)
+    facts = Facts(name, identity, data_md5, model, values.train, described)
     with checkpoints.alone():
         with tracking.training_run(facts, data, required=arguments.require_tracking) as run:
 
@@ -115,7 +117,7 @@ def main() -> int:
 
             network = networks.build(model.network, seed=values.train.seed, precision=values.train.precision)
             state = train(network, data, model, values.train, state=_saved(checkpoints), on_epoch=on_epoch)
-            _write(arguments, network, state, recipe)
+            _write(arguments, network, state, identity)
             run.log_epochs(state.rows)
             run.log_model(arguments.output)
         checkpoints.discard()
@@ -134,11 +136,11 @@ def _print_epoch(name: str, epochs: int, row: dict[str, float]) -> None:
     print(f"{name}  epoch {row['epoch']:2.0f}/{epochs}  {numbers}  {row['seconds']:.1f} s", flush=True)
 
 
-def _write(arguments: argparse.Namespace, network: keras.Sequential, state: State, recipe: str) -> None:
+def _write(arguments: argparse.Namespace, network: keras.Sequential, state: State, identity: str) -> None:
     table = pd.DataFrame(state.rows).astype({"epoch": int})
     files.write_csv(arguments.history, table[HISTORY])
     files.write_csv(arguments.timing, table[["epoch", "seconds"]].round({"seconds": 3}))
-    model_file.save(arguments.output, network, {"recipe": recipe, **checkpoint.versions()})
+    model_file.save(arguments.output, network, {"recipe": identity, **recipe.versions()})
 
 
 def _arguments() -> argparse.Namespace:

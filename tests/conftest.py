@@ -18,9 +18,9 @@ ROOT = Path(__file__).parents[1]
 
 def pytest_report_header() -> str:
     """Name the versions that a numerical result depends on."""
-    from pipeline import checkpoint
+    from pipeline import recipe
 
-    return ", ".join(f"{name} {version}" for name, version in checkpoint.versions().items())
+    return ", ".join(f"{name} {version}" for name, version in recipe.versions().items())
 
 
 @pytest.fixture(scope="session")
