@@ -11,11 +11,12 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from pipeline.cli import InputError, PipelineError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @contextmanager
@@ -118,6 +119,9 @@ def read_csv(path: Path) -> pd.DataFrame:
     Raises:
         InputError: There is no such file, or it is not a table.
     """
+    # Imported late: it takes half a second, and most stages read no table.
+    import pandas as pd
+
     try:
         with _reading(path):
             return pd.read_csv(path)
