@@ -37,7 +37,8 @@ Training:
 
 Results:
     metrics     scores of a classifier
-    statistics  intervals and paired tests
+    statistics  one sample, one table: intervals, tests, adjustment for their number
+    comparison  two groups of seeds: differences, ratios, 2x2 designs, verdicts
     overfitting  histories -> onset, rise, verdict
     results     what the report reads
     tables      its tables
