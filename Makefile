@@ -7,13 +7,16 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export DVC_NO_ANALYTICS = 1
 export MLFLOW_DISABLE_TELEMETRY = true
 
-.PHONY: help repro test test-slow lint check-lock gate sync ui bench faults lock clean
+.PHONY: help repro study test test-slow lint check-lock gate sync ui demo bench faults lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
 
 repro: .venv/complete .dvc/scm ## run the whole pipeline, or what has changed of it
 	dvc repro
+
+study: .venv/complete .dvc/scm ## run what the study lacks, on this machine or DASK_SCHEDULER_ADDRESS, and its report
+	dvc repro study/dvc.yaml
 
 test: .venv/complete ## run the tests that take minutes at most
 	python -m pytest
@@ -46,6 +49,9 @@ ui: sync ## show the runs in a browser, on this machine only
 	@case "$${MLFLOW_TRACKING_URI:=sqlite:///mlflow.db}" in http*) ;; *) \
 		MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
 		exec mlflow ui --host 127.0.0.1 --workers 1 --backend-store-uri "$$MLFLOW_TRACKING_URI" ;; esac
+
+demo: .venv/complete ## draw a digit in a browser and see each model's answer; PORT=8000
+	python -m pipeline.demo $(if $(PORT),--port $(PORT))
 
 bench: .venv/complete .venv/torch/complete repro ## measure this project beside plain Keras and PyTorch (an hour)
 	python -m benchmarks.run

@@ -12,6 +12,8 @@ Commands:
     gate        committed metrics against the bounds in params.yaml -> exit code
 
 Data:
+    predict     pictures -> digits, by one trained model
+    demo        a page to draw on, and each trained model's answer
     params      params.yaml -> frozen, validated objects; the only reader of that file
     idx         IDX bytes <-> arrays
     dataset     the npz with its splits
@@ -37,6 +39,12 @@ Training:
 
 Results:
     metrics     scores of a classifier
+Answers:
+    pictures    PNG and JPEG files -> brightness
+    digits      brightness -> 28x28 pixels as in MNIST
+    answers     trained networks found, loaded, asked
+    demo_server  the demo's HTTP, for this machine alone
+
     statistics  one sample, one table: intervals, tests, adjustment for their number
     comparison  two groups of seeds: differences, ratios, 2x2 designs, verdicts
     overfitting  histories -> onset, rise, verdict

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shutil
 import sys
 import tempfile
 import time
@@ -21,7 +22,7 @@ from typing import Any
 from urllib.parse import quote
 
 from pipeline import files, store
-from pipeline.cli import UnavailableError
+from pipeline.cli import InputError, UnavailableError
 from pipeline.dataset import Dataset
 from pipeline.evidence import Evidence
 from pipeline.facts import DVC_EXPERIMENT, Facts
@@ -35,6 +36,7 @@ os.environ.setdefault("MLFLOW_UV_AUTO_DETECT", "false")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 # The address that it prints at the end of a run has the password in it.
 os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
 os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
@@ -53,6 +55,8 @@ STATE = "dvc.state"
 PATIENCE = 15.0
 LAST_CALL = 20.0
 HURRY = 4.0
+# Where MLflow has a Keras model's file.
+LOGGED_FILE = "data/model.keras"
 _PER_EPOCH = ("loss", "accuracy", "val_loss", "val_accuracy")
 _START = "its start"
 _BATCH = 1000  # metrics that MLflow takes at once
@@ -270,6 +274,28 @@ def reachable() -> Iterator[None]:
 
 
 def find_run(tags: Mapping[str, str]) -> Any:
+def logged_file(address: str, folder: Path) -> Path:
+    """Return the `.keras` file of the model at `address` (models:/...), downloaded into `folder`.
+
+    Raises:
+        InputError: It is no such address, there is no such model, or it is none of Keras.
+        UnavailableError: MLflow does not answer.
+    """
+    if not re.fullmatch(r"models:/[^/@\s]+([/@][^/@\s]+)?", address):
+        raise InputError(f"{address!r}: expected models:/NAME@ALIAS, models:/NAME/VERSION or models:/ID")
+    with reachable():
+        connect()
+        try:
+            downloaded = mlflow.artifacts.download_artifacts(address, dst_path=str(folder))
+        except mlflow.MlflowException as error:
+            if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                raise
+            raise InputError(f"{address}: {_reason(error)}; `make ui` shows which there are") from None
+    if not (path := Path(downloaded) / LOGGED_FILE).is_file():
+        raise InputError(f"{address}: not a model of this project: it has no {LOGGED_FILE}")
+    return path
+
+
     """Return the latest finished run of the experiment with these tags, or None.
 
     Where `dvc exp` made some of them, one from where this process runs goes first: its experiment, or the workspace.
@@ -442,3 +468,5 @@ def _save_model(path: Path, folder: Path, logged: Any) -> None:
         signature=mlflow.models.infer_signature(images, answers),
         pip_requirements=[f"{package}=={version}" for package, version in packages.items()],
     )
+    # The very bytes that model.md5 names: Keras writes no file twice alike.
+    shutil.copyfile(path, folder / LOGGED_FILE)

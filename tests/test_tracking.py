@@ -115,6 +115,7 @@ def test_the_logged_model_answers_as_the_file(facts: Facts, digits: Dataset, mod
     assert np.array_equal(answers, model_file.load(model).predict(images, verbose=0))
     assert info.signature.inputs.inputs[0].shape == (-1, 28, 28)
     folder = Path(mlflow.artifacts.download_artifacts(uri))
+    assert (folder / tracking.LOGGED_FILE).read_bytes() == model.read_bytes()
     assert all("==" in line for line in (folder / "requirements.txt").read_text().split())
     assert not [path for path in folder.rglob("*") if "pickle" in path.name or path.suffix == ".pkl"]
 
@@ -375,3 +376,36 @@ def test_one_run_of_a_model_is_current(facts: Facts, digits: Dataset, model: Pat
     track(facts, digits, model)
 
     assert [run.data.tags[tracking.STATE] for run in runs("FINISHED")] == ["current", "superseded"]
+
+
+def add_finished(recipe: str) -> None:
+    """Have a finished run of the recipe made in an experiment of its own."""
+    rows = [{"epoch": 1, "val_loss": 0.2}, {"epoch": 2, "val_loss": 0.1}]
+    tags = {"recipe": recipe, "variant": "v"}
+    tracking.add_finished("mnist-study", "v-0", tags, {"model.epochs": 2}, rows, {"test_accuracy": 0.9})
+
+
+@pytest.mark.usefixtures("store")
+def test_a_recipe_has_one_finished_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Added twice it is there once, also if the first making was cut short; another recipe has a run of its own."""
+    with monkeypatch.context() as outage:
+        outage.setattr(tracking, "_log_points", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            add_finished("r")
+
+    for recipe in ("r", "r", "s"):
+        add_finished(recipe)
+
+    client = mlflow.MlflowClient()
+    found = client.search_runs([tracking.connect("mnist-study")])
+    assert sorted((run.data.tags["recipe"], run.info.status) for run in found) == [
+        ("r", "FINISHED"),
+        ("r", "KILLED"),
+        ("s", "FINISHED"),
+    ]
+    (whole,) = [run for run in found if run.data.tags["recipe"] == "s"]
+    assert whole.data.params == {"model.epochs": "2"}
+    history = client.get_metric_history(whole.info.run_id, "val_loss")
+    assert [(point.step, point.value) for point in history] == [(1, 0.2), (2, 0.1)]
+    assert whole.data.metrics["test_accuracy"] == 0.9
+    assert client.search_runs([tracking.connect()]) == []

@@ -1,0 +1,75 @@
+"""Which digit is on a picture: PNG and JPEG files, asked of one trained model."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from pipeline import answers, cli, digits, params, pictures
+from pipeline.answers import Answer
+from pipeline.cli import InputError
+from pipeline.dataset import CLASSES
+
+
+def predict(paths: Sequence[Path], model: str, values: params.Params) -> dict[Path, Answer]:
+    """Return the answer of a model (a name in params.yaml, or a models:/ address) to each file that shows a digit.
+
+    The others are told in one line each on stderr.
+
+    Raises:
+        InputError: There is no such model, it is not trained, or it is not what was trained.
+        UnavailableError: The model is in MLflow, which does not answer.
+    """
+    logged = model.startswith(answers.LOGGED)
+    file = None if logged else answers.file_of(values, model)
+    images = {}
+    for path in dict.fromkeys(paths):
+        try:
+            images[path] = digits.read(path)
+        except InputError as error:
+            print(f"error: {error}", file=sys.stderr)
+    if not images:
+        return {}
+    threads = values.train.threads
+    network = answers.load(file, threads) if file else answers.load_logged(model, threads)
+    return dict(zip(images, answers.ask(network, np.stack(list(images.values()))), strict=True))
+
+
+def table(found: Mapping[Path, Answer]) -> str:
+    """Return a line per file: its digit, the probability of each, its name."""
+    head = ["digit", *(f"{digit:>5}" for digit in range(CLASSES)), "file"]
+    rows = [
+        [f"{answer.digit:>5}", *(f"{value:.3f}" for value in answer.probabilities), pictures.shown(path)]
+        for path, answer in found.items()
+    ]
+    return "\n".join("  ".join(cells) for cells in [head, *rows])
+
+
+def lines(found: Mapping[Path, Answer]) -> str:
+    """Return a JSON object per file, one to a line."""
+    return "\n".join(json.dumps({"file": str(path)} | answer.as_dict()) for path, answer in found.items())
+
+
+def main() -> int:
+    """Say which digit is on each picture: dark on light or light on dark, of any size, alone on its background."""
+    parser = argparse.ArgumentParser(prog="python -m pipeline.predict", description=main.__doc__)
+    parser.add_argument("images", metavar="IMAGE", nargs="+", type=Path, help="PNG or JPEG file; transparent is white")
+    parser.add_argument(
+        "--model", default="cnn", help="a model of params.yaml, or one in MLflow such as models:/mnist@champion"
+    )
+    parser.add_argument("--json", action="store_true", help="print a JSON object per file, one to a line")
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    arguments = parser.parse_args()
+    found = predict(arguments.images, arguments.model, params.load(arguments.params))
+    if found:
+        print((lines if arguments.json else table)(found))
+    return 0 if found.keys() == set(arguments.images) else InputError.exit_code
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,104 @@
+"""A headless Chromium for tests of pages, driven by chromedriver over WebDriver's plain HTTP (W3C)."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+import pytest
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+FLAGS = ["headless=new", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking"]
+FLAGS += ["disable-component-update", "disable-sync", "disable-dev-shm-usage"]
+needs_browser = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver on PATH")
+
+
+class Browser:
+    """One window."""
+
+    def __init__(self, driver: str, folder: Path) -> None:
+        arguments = [*(f"--{flag}" for flag in FLAGS), f"--user-data-dir={folder}"]
+        options = {"binary": CHROMIUM, "args": arguments}
+        wanted = {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
+        self._address = f"{driver}/session"
+        session = self._call("POST", "", {"capabilities": {"alwaysMatch": wanted}})
+        self._address += f"/{session['sessionId']}"
+
+    def _call(self, method: str, path: str, content: dict[str, Any] | None = None) -> Any:
+        body = None if content is None else json.dumps(content).encode()
+        headers = {"Content-Type": "application/json"}
+        with urlopen(Request(self._address + path, body, headers, method=method), timeout=60) as answer:  # noqa: S310
+            return json.load(answer)["value"]
+
+    def view(self, width: int, height: int, scheme: str = "light") -> None:
+        """Show pages `width` x `height` CSS pixels large, in a light or a dark scheme."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self._devtools("Emulation.setDeviceMetricsOverride", size)
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        self._devtools("Emulation.setEmulatedMedia", {"features": features})
+
+    def _devtools(self, command: str, params: dict[str, Any]) -> None:
+        self._call("POST", "/goog/cdp/execute", {"cmd": command, "params": params})
+
+    def open(self, url: str) -> None:
+        """Load a page."""
+        self._call("POST", "/url", {"url": url})
+
+    def run(self, script: str) -> Any:
+        """Return what the body of a function in JavaScript returns."""
+        return self._call("POST", "/execute/sync", {"script": script, "args": []})
+
+    def wait(self, condition: str, seconds: float = 20) -> Any:
+        """Return the value of an expression in JavaScript once it is true."""
+        script = f"""
+            const [done] = arguments, until = Date.now() + {1000 * seconds};
+            const look = () => {{ const value = {condition};
+                value || Date.now() > until ? done(value) : setTimeout(look, 50); }};
+            look();"""
+        value = self._call("POST", "/execute/async", {"script": script, "args": []})
+        assert value, f"not within {seconds} s: {condition}"
+        return value
+
+    def drag(self, points: Sequence[tuple[float, float]], kind: str = "mouse") -> None:
+        """Press at the first of these points of the window, move to the others, let go; `kind`: mouse, touch, pen."""
+        moves = [{"type": "pointerMove", "duration": 20, "x": round(x), "y": round(y)} for x, y in points]
+        press, release = {"type": "pointerDown", "button": 0}, {"type": "pointerUp", "button": 0}
+        actions = [moves[0], press, *moves[1:], release]
+        pointer = {"type": "pointer", "id": kind, "parameters": {"pointerType": kind}, "actions": actions}
+        self._call("POST", "/actions", {"actions": [pointer]})
+
+    def complaints(self) -> list[str]:
+        """Return what the console says since the last call: errors, what a policy refused, what was not found."""
+        return [entry["message"] for entry in self._call("POST", "/se/log", {"type": "browser"})]
+
+    def screenshot(self, path: Path) -> None:
+        """Write what the window shows to `path` as PNG."""
+        path.write_bytes(base64.b64decode(self._call("GET", "/screenshot")))
+
+    def close(self) -> None:
+        """End the browser."""
+        self._call("DELETE", "")
+
+
+@contextmanager
+def opened(folder: Path) -> Iterator[Browser]:
+    """Yield a browser whose profile is in `folder`."""
+    with subprocess.Popen([str(DRIVER), "--port=0"], stdout=subprocess.PIPE, text=True) as driver:
+        try:
+            assert driver.stdout is not None
+            port = next(found[1] for line in driver.stdout if (found := re.search(r"on port (\d+)\.", line)))
+            browser = Browser(f"http://127.0.0.1:{port}", folder)
+            try:
+                yield browser
+            finally:
+                browser.close()
+        finally:
+            driver.terminate()

@@ -1,0 +1,248 @@
+"""The program that says which digit is on a picture, run as people run it, with a small model of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image, ImageDraw, ImageFont
+
+from pipeline import answers, backend, digits, files, model_file, networks, params, predict, tracking
+from pipeline.backend import keras
+from pipeline.cli import InputError, PipelineError, UnavailableError
+from pipeline.dataset import Dataset, Split
+from pipeline.facts import Facts
+from pipeline.params import Params
+
+ROOT = Path(__file__).parents[1]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
+Run = Callable[..., int]
+
+
+@pytest.fixture
+def run(trained: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Return the program as a function of its arguments, in the folder of the trained model."""
+    monkeypatch.chdir(trained)
+    # In this process, TensorFlow's threads cannot be set any more.
+    monkeypatch.setattr(backend, "start", lambda **_: None)
+
+    def run(*arguments: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["predict", *arguments])
+        return predict.main()
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with params of one small model called cnn, its file, and a picture each of 3 and 7."""
+    folder = tmp_path_factory.mktemp("trained")
+    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    content["models"] = {
+        name: content["models"]["mlp_rmsprop"] | {"network": {"name": "mlp", "units": [4], "dropout": 0.2}}
+        for name in ("cnn", "other")
+    }
+    (folder / "params.yaml").write_text(yaml.safe_dump(content))
+    network = networks.build(params.load(folder / "params.yaml").models["cnn"].network, seed=1, precision="float32")
+    model_file.save(folder / "models" / "cnn.keras", network, {"recipe": "r"})
+    for name, text in (("three.png", "3"), ("seven.jpg", "7")):
+        picture = Image.new("L", (200, 300), 255)
+        ImageDraw.Draw(picture).text((100, 150), text, 0, ImageFont.load_default(160), anchor="mm")
+        picture.save(folder / name)
+    (folder / "text.png").write_text("3\n")
+    return folder
+
+
+def expected(folder: Path, name: str) -> list[float]:
+    """Return the small model's probabilities for the digit in a picture."""
+    return model_file.load(folder / "models" / "cnn.keras")(digits.read(folder / name)[None]).numpy()[0].tolist()
+
+
+@pytest.mark.fault("picture damaged, blank, too large, or no picture")
+def test_each_picture_has_its_line_for_machines(trained: Path) -> None:
+    """With --json, a line per good file is an object: file as given, digit, ten probabilities; a bad one gives 2."""
+    line = [sys.executable, "-m", "pipeline.predict", "three.png", "text.png", "./seven.jpg", "three.png", "--json"]
+
+    done = subprocess.run(line, cwd=trained, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=120)
+
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert (done.returncode, done.stderr) == (2, "error: text.png: neither a PNG nor a JPEG file\n")
+    assert [answer["file"] for answer in found] == ["three.png", "seven.jpg"]
+    for answer in found:
+        assert answer["probabilities"] == pytest.approx(expected(trained, answer["file"]), abs=1e-5)
+        assert answer["digit"] == np.argmax(answer["probabilities"])
+
+
+def test_each_picture_has_its_row_for_people(trained: Path, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """The table has the digit, the probability of each and the file's name; with good files alone the code is 0."""
+    code = run("three.png", "seven.jpg")
+
+    head, *rows = (line.split() for line in capsys.readouterr().out.splitlines())
+    assert code == 0
+    assert head == ["digit", *"0123456789", "file"]
+    for row, name in zip(rows, ("three.png", "seven.jpg"), strict=True):
+        probabilities = expected(trained, name)
+        assert row == [str(np.argmax(probabilities)), *(f"{value:.3f}" for value in probabilities), name]
+
+
+@pytest.mark.fault("picture damaged, blank, too large, or no picture")
+def test_each_bad_picture_is_a_line(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each bad file is one line on stderr and the exit code is 2; with no other, no model is loaded."""
+    monkeypatch.setattr(answers, "load", lambda *_: pytest.fail("a model was loaded"))
+
+    code = run("missing.png", "text.png", "line\nbreak.png", "models")
+
+    out, err = capsys.readouterr()
+    assert (code, out) == (2, "")
+    assert [line.split(": ")[:2] for line in err.splitlines()] == [
+        ["error", "missing.png"],
+        ["error", "text.png"],
+        ["error", "'line\\nbreak.png'"],
+        ["error", "models"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (
+            "other",
+            "models/other.keras: not trained yet; `make repro` trains all models, in 10 to 20 minutes on two cores",
+        ),
+        ("svm", "models: no model 'svm'; known: cnn, other"),
+        ("../models/cnn", "models: no model '../models/cnn'; known: cnn, other"),
+        ("cnn\n", r"models: no model 'cnn\n'; known: cnn, other"),
+    ],
+)
+def test_a_model_that_is_not_there_is_told(run: Run, model: str, message: str) -> None:
+    """An unknown name gets those that are known, an untrained one what trains it; no name becomes a path unseen."""
+    with pytest.raises(InputError) as error:
+        run("three.png", "--model", model)
+
+    assert str(error.value) == message
+
+
+@pytest.mark.fault("input edited or swapped after the stage that made it")
+def test_a_model_that_dvc_did_not_record_is_refused(
+    trained: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model file with another sum than dvc.lock's is not loaded; the line says what heals it."""
+    shutil.copytree(trained, tmp_path / "altered")
+    outs = [{"path": "models/cnn.keras", "md5": "0" * 32}]
+    (tmp_path / "altered" / "dvc.lock").write_text(yaml.safe_dump({"stages": {"train@cnn": {"outs": outs}}}))
+    monkeypatch.chdir(tmp_path / "altered")
+
+    with pytest.raises(InputError, match=r"models/cnn.keras: has md5 .*dvc repro"):
+        run("three.png")
+
+
+def networks_of(values: Params, **changes: Any) -> Any:
+    """Return a small network, or one that is none of this project's."""
+    if changes:
+        return keras.Sequential([keras.Input(**changes), keras.layers.Flatten(), keras.layers.Dense(10)])
+    return networks.build(values.models["mlp_rmsprop"].network, seed=0, precision="float32")
+
+
+@pytest.mark.fault("model file of something else")
+@pytest.mark.usefixtures("run")
+def test_a_network_for_other_images_is_refused(values: Params, tmp_path: Path) -> None:
+    """Images of another size or type are not given to a network that would take them for something else."""
+    for number, form in enumerate(({"shape": (8, 8), "dtype": "uint8"}, {"shape": (28, 28), "dtype": "float32"})):
+        path = tmp_path / f"{number}.keras"
+        model_file.save(path, networks_of(values, **form), {})
+
+        with pytest.raises(InputError, match="expected a network from and to"):
+            answers.load(path, 1)
+
+
+@pytest.mark.fault("model with NaN in its weights")
+def test_answers_that_are_no_probabilities_are_refused(values: Params) -> None:
+    """NaN in a weight gives an error instead of a digit."""
+    network = networks_of(values)
+    network.set_weights([np.full_like(weights, np.nan) for weights in network.get_weights()])
+
+    with pytest.raises(PipelineError, match="train the model again"):
+        answers.ask(network, np.zeros((1, 28, 28), np.uint8))
+
+
+@pytest.fixture
+def champion(trained: Path, store: Path, values: Params) -> None:
+    """Make the small model the champion of a store, logged as a training logs it."""
+    import mlflow
+
+    split = Split(np.zeros((2, 28, 28), np.uint8), np.zeros(2, np.uint8))
+    facts = Facts("cnn", "r" * 64, "d" * 32, values.models["cnn"], values.train, {"dataset": "mnist"})
+    with tracking.training_run(facts, Dataset(split, None, split), required=True) as run:
+        run.log_model(trained / "models" / "cnn.keras")
+    client = mlflow.MlflowClient(f"sqlite:///{store}")
+    (logged,) = client.search_logged_models([tracking.connect()])
+    client.create_registered_model("mnist")
+    version = client.create_model_version("mnist", logged.artifact_location, model_id=logged.model_id)
+    client.set_registered_model_alias("mnist", "champion", version.version)
+
+
+@pytest.mark.usefixtures("champion")
+def test_the_champion_in_mlflow_answers(trained: Path, run: Run, capfd: pytest.CaptureFixture[str]) -> None:
+    """A models:/ address finds the model that has the alias, which answers as the file that was logged, and quietly."""
+    before = files.md5(trained / "models" / "cnn.keras")
+
+    code = run("three.png", "--json", "--model", "models:/mnist@champion")
+
+    out, err = capfd.readouterr()
+    assert (code, err) == (0, "")
+    assert json.loads(out)["probabilities"] == pytest.approx(expected(trained, "three.png"), abs=1e-5)
+    assert files.md5(trained / "models" / "cnn.keras") == before
+
+
+@pytest.mark.fault("MLflow has no such model, or does not answer")
+def test_a_model_that_mlflow_does_not_give_is_told_in_a_line(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model or alias that is not there, or is none of Keras, is an InputError; a store that is away, unavailable."""
+    import mlflow
+
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "model.pkl").write_bytes(b"never read")
+    client = mlflow.MlflowClient(f"sqlite:///{store}")
+    client.create_registered_model("other")
+    client.create_model_version("other", str(tmp_path / "other"))
+    for address in (
+        "models:/mnist@champion",
+        "models:/other@champion",
+        "models:/",
+        "models:/mnist/1/data",
+        "models:/mnist@a@b",
+        "models:/other/2",
+        "models:/other/1",
+    ):
+        with pytest.raises(InputError, match=address) as error:
+            tracking.logged_file(address, tmp_path / "to")
+        assert "\n" not in str(error.value)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://user:secret@127.0.0.1:9")
+    with pytest.raises(UnavailableError) as away:
+        tracking.logged_file("models:/mnist@champion", tmp_path / "to")
+    assert "secret" not in str(away.value)
+
+
+@pytest.mark.fault("model file that runs code")
+@pytest.mark.usefixtures("run")
+def test_a_logged_model_with_code_in_it_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A champion whose layers carry code of their own is refused in one line."""
+    layers = [keras.Input((28, 28), dtype="uint8"), keras.layers.Lambda(lambda images: images), keras.layers.Flatten()]
+    keras.Sequential(layers).save(tmp_path / "model.keras")
+    monkeypatch.setattr(tracking, "logged_file", lambda *_: tmp_path / "model.keras")
+
+    with pytest.raises(InputError, match="models:/x: not a model of this project") as error:
+        answers.load_logged("models:/x", 1)
+    assert "\n" not in str(error.value)
