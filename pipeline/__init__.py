@@ -1,5 +1,7 @@
 """The map of the package: stages that dvc.yaml chains, commands that people call, and what both stand on.
 
+The study over many seeds, in study/, has a map of its own.
+
 Stages, one pure function and a main() each; dvc.yaml hands them their paths:
     fetch       the four IDX files of the data set, from the first source that has them
     preprocess  IDX files -> one npz with the splits, counts, a figure of digits
@@ -10,10 +12,10 @@ Stages, one pure function and a main() each; dvc.yaml hands them their paths:
 Commands:
     sync        MLflow brought up to the files in the workspace
     gate        committed metrics against the bounds in params.yaml -> exit code
-
-Data:
     predict     pictures -> digits, by one trained model
     demo        a page to draw on, and each trained model's answer
+
+Data:
     params      params.yaml -> frozen, validated objects; the only reader of that file
     idx         IDX bytes <-> arrays
     dataset     the npz with its splits
@@ -27,24 +29,24 @@ Training:
     networks    MLP and CNN from params, and their loss
     optimizers  the report's update rules
     loop        batches, gradients and scores, in parts
+    recipe      the hash of all that determines a result
     checkpoint  going on after a kill
     model_file  byte-stable `.keras` files
     backend     the only importer of Keras and TensorFlow
     tracking    the only importer of mlflow
-    recipe      the hash of all that determines a result
     sender      work beside the caller, tried again
     store       where MLflow's store is, and its making
     facts       what MLflow is told of a training that starts
     evidence    what MLflow shows of an evaluated model
 
-Results:
-    metrics     scores of a classifier
 Answers:
     pictures    PNG and JPEG files -> brightness
     digits      brightness -> 28x28 pixels as in MNIST
     answers     trained networks found, loaded, asked
     demo_server  the demo's HTTP, for this machine alone
 
+Results:
+    metrics     scores of a classifier
     statistics  one sample, one table: intervals, tests, adjustment for their number
     comparison  two groups of seeds: differences, ratios, 2x2 designs, verdicts
     overfitting  histories -> onset, rise, verdict

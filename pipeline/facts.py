@@ -35,7 +35,7 @@ class Facts:
 
     def flat(self) -> dict[str, Any]:
         """Return the params that make this model, under keys that do not have its name in them."""
-        return _flat(self.model.model_dump()) | _flat({"train": self.train.model_dump(), "data": self.data})
+        return flatten(self.model.model_dump()) | flatten({"train": self.train.model_dump(), "data": self.data})
 
     def tags(self) -> dict[str, str]:
         """Return the tags that a run carries from its start."""
@@ -61,10 +61,11 @@ class Facts:
         )
 
 
-def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested mappings as one, keys joined by dots: `optimizer.epsilon`."""
     flat: dict[str, Any] = {}
     for key, item in value.items():
-        flat |= _flat(item, f"{prefix}{key}.") if isinstance(item, Mapping) else {prefix + key: item}
+        flat |= flatten(item, f"{prefix}{key}.") if isinstance(item, Mapping) else {prefix + key: item}
     return flat
 
 

@@ -19,9 +19,9 @@ TEMPLATES = Path(__file__).parent / "templates"
 MINUS = "\N{MINUS SIGN}"
 
 
-def markdown(content: Mapping[str, Any]) -> str:
-    """Return the page as Markdown, with relative links to its figures; `content` is what content.j2 names."""
-    text = _environment(autoescape=False).get_template("report.md.j2").render(content)
+def markdown(content: Mapping[str, Any], template: str = "report.md.j2") -> str:
+    """Return a page as Markdown, with relative links to its figures; `content` is what its template names."""
+    text = _environment(autoescape=False).get_template(template).render(content)
     lines = [line.strip() for line in text.splitlines()]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip() + "\n"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,10 +24,12 @@ if TYPE_CHECKING:
 
 Images = NDArray[np.uint8]
 Labels = NDArray[np.integer[Any]]
+Floats = NDArray[np.float64]
 
 # Okabe and Ito's colours, which the colour-blind tell apart, less the yellow, which is too faint on white.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 LINES = ("-", "--", ":", "-.")
+MARKERS = ("o", "s", "D", "^")
 TRAIN, MONITORED, REPORTED = "#D55E00", "#0072B2", "#222222"
 FAINT = "#707070"
 STYLE = {
@@ -150,6 +152,114 @@ def reliability(binned: Mapping[str, pd.DataFrame]) -> Figure:
         lower.bar(edges, bins["count"], 1 / len(bins), align="edge", color=_colour(position), alpha=0.75)
         lower.set(xlabel="confidence", ylabel="images", yscale="log", ylim=(0.7, None), xlim=(-0.02, 1.02))
         lower.yaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count:,.0f}"))
+    return figure
+
+
+@_styled()
+def bands(panels: Mapping[str, Mapping[str, pd.DataFrame]], measure: str) -> Figure:
+    """Return a panel per entry of `panels`, one or more, with a line and its band over the epochs for each label.
+
+    Each table has the columns epoch, middle, low and high. All panels share one scale: `measure` is "accuracy", from
+    the lowest line after the first epoch upwards, or "loss", which is logarithmic. A label has one colour throughout.
+    """
+    columns = min(len(panels), 5)
+    rows = math.ceil(len(panels) / columns)
+    width, height, size = (9, 3.2, 10) if columns < 4 else (11, 2.1, 9)
+    figure = Figure(figsize=(width, 0.9 + height * rows))
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    labels = list(dict.fromkeys(label for lines in panels.values() for label in lines))
+    for axes, (title, lines) in zip(grid, panels.items(), strict=False):
+        for label, table in lines.items():
+            position = labels.index(label)
+            look: dict[str, Any] = {"color": _colour(position), "ls": LINES[position % len(LINES)]}
+            axes.fill_between(table["epoch"], table["low"], table["high"], color=look["color"], alpha=0.2, lw=0)
+            axes.plot(table["epoch"], table["middle"], label=label, **look)
+        axes.set_title(title, fontsize=size)
+    for axes in grid[len(panels) :]:
+        axes.set_visible(False)
+    _scale_of_bands(grid[0], panels, measure)
+    for axes in grid[max(len(panels) - columns, 0) : len(panels)]:
+        axes.set_xlabel("epoch")
+        axes.tick_params(labelbottom=True)
+    _legend_above(figure, list(grid[: len(panels)]))
+    return figure
+
+
+def _scale_of_bands(axes: Axes, panels: Mapping[str, Mapping[str, pd.DataFrame]], measure: str) -> None:
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+    if measure == "accuracy":
+        later = [
+            table["middle"].iloc[1:].min() for lines in panels.values() for table in lines.values() if len(table) > 1
+        ]
+        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+        axes.set_ylim(min(later, default=None), None)
+    else:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda loss, _: f"{loss:g}"))
+
+
+def _legend_above(figure: Figure, grid: Sequence[Axes]) -> None:
+    handles: dict[str, Any] = {}
+    for axes in grid:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            handles.setdefault(label, handle)
+    figure.legend(handles.values(), handles.keys(), loc="outside upper left", ncols=4)
+
+
+@_styled()
+def effects(rows: pd.DataFrame, smallest: float, verdicts: Sequence[str]) -> Figure:
+    """Return a line per row: an effect with its interval, the verdict in words and colour; nothing drawn where NaN.
+
+    `rows`, one or more, have the columns label, estimate, low, high (of accuracies, drawn in percentage points) and
+    verdict: one of `verdicts`, which each have a colour, unless nothing is drawn. Effects below `smallest` are shaded;
+    the axis is linear there and logarithmic beyond, so that large and small effects are both to be seen.
+    """
+    figure = Figure(figsize=(9, 1.3 + 0.36 * len(rows)))
+    axes = figure.subplots()
+    axes.axvspan(-100 * smallest, 100 * smallest, color="#e8e8e8", lw=0)
+    axes.axvline(0, color=FAINT, lw=1)
+    for place, row in enumerate(rows.itertuples()):
+        drawn = not math.isnan(row.estimate)
+        colour = _colour(verdicts.index(row.verdict)) if drawn else FAINT
+        if drawn:
+            axes.plot((100 * row.low, 100 * row.high), (place, place), "-", color=colour)
+            axes.plot(100 * row.estimate, place, MARKERS[verdicts.index(row.verdict) % len(MARKERS)], color=colour)
+        words: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "va": "center", "fontsize": 9}
+        axes.text(1.02, place, row.verdict, color=colour, **words)
+    axes.set_yticks(range(len(rows)), rows["label"], fontsize=9)
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    _scale_of_effects(axes, rows, 100 * smallest)
+    return figure
+
+
+def _scale_of_effects(axes: Axes, rows: pd.DataFrame, smallest: float) -> None:
+    reach = max(3 * smallest, 200 * float(rows[["low", "high"]].abs().max(axis=None, skipna=True) or 0))
+    axes.set_xscale("symlog", linthresh=smallest, linscale=1)
+    decades = [smallest * 10**power for power in range(int(math.log10(reach / smallest)) + 1)]
+    ticks = [-tick for tick in reversed(decades)] + [0.0] + decades
+    axes.set_xticks(ticks, [f"{tick:+g}".replace("-", "\N{MINUS SIGN}") if tick else "0" for tick in ticks])
+    axes.minorticks_off()
+    axes.set_xlim(-reach, reach)
+    axes.set_xlabel("percentage points")
+    axes.grid(axis="y", visible=False)
+
+
+@_styled()
+def changes(groups: Mapping[str, tuple[Floats, Floats]], ends: tuple[str, str], ylabel: str) -> Figure:
+    """Return how each group goes from one end to the other: thin lines for its seeds, a thick one for their mean.
+
+    A group is two arrays (seeds,) of accuracies, the same seeds at the same places.
+    """
+    figure = Figure(figsize=(5.6, 4.2))
+    axes = figure.subplots()
+    for position, (name, (before, after)) in enumerate(groups.items()):
+        look: dict[str, Any] = {"color": _colour(position), "ls": LINES[position % len(LINES)]}
+        axes.plot((0, 1), np.stack((before, after)), lw=0.8, alpha=0.45, **look)
+        axes.plot((0, 1), (before.mean(), after.mean()), lw=2.6, marker="o", label=name, **look)
+    axes.set(xlim=(-0.3, 1.3), ylabel=ylabel)
+    axes.set_xticks((0, 1), ends)
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+    _legend_above(figure, [axes])
     return figure
 
 

@@ -74,8 +74,8 @@ def add_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def connect() -> str:
-    """Point mlflow at the store, make store and experiment where they are missing, and return the experiment's id.
+def connect(experiment: str = EXPERIMENT) -> str:
+    """Point mlflow at the store, make store and `experiment` where they are missing, and return the experiment's id.
 
     Raises:
         UnavailableError: There is a local store that cannot be used.
@@ -84,9 +84,9 @@ def connect() -> str:
     path = store.local(address)
     mlflow.set_tracking_uri(address)
     if path is None:
-        return _experiment(None)
+        return _experiment(experiment, None)
     with store.prepared(path, _schema(), lambda at: mlflow.MlflowClient(at).search_experiments(max_results=1)):
-        return _experiment((path.parent / "mlruns").as_uri())
+        return _experiment(experiment, (path.parent / "mlruns").as_uri())
 
 
 @cache
@@ -97,16 +97,16 @@ def _schema() -> str:
     return str(ScriptDirectory(Path(mlflow.__file__).parent / "store" / "db_migrations").get_current_head())
 
 
-def _experiment(artifact_location: str | None) -> str:
+def _experiment(name: str, artifact_location: str | None) -> str:
     client = mlflow.MlflowClient()
-    if (found := client.get_experiment_by_name(EXPERIMENT)) is None:
+    if (found := client.get_experiment_by_name(name)) is None:
         try:
-            client.create_experiment(EXPERIMENT, artifact_location=artifact_location)
+            client.create_experiment(name, artifact_location=artifact_location)
         except mlflow.MlflowException:
             # On a server, another client may have been first.
-            if client.get_experiment_by_name(EXPERIMENT) is None:
+            if client.get_experiment_by_name(name) is None:
                 raise
-        found = client.get_experiment_by_name(EXPERIMENT)
+        found = client.get_experiment_by_name(name)
     return str(found.experiment_id)
 
 
@@ -120,7 +120,7 @@ class TrainingRun:
         self._id = ""
         self._epochs = 0
         self._unsent: list[Metric] = []
-        self._sender = Sender(hopeless=_refused)
+        self._sender = Sender(hopeless=refused)
         self._sender.put(_START, self._start)
         self._sender.put("its params", lambda: _log_params(self._id, facts))
         self._sender.put("its data", lambda: _log_inputs(self._id, facts, data))
@@ -150,7 +150,7 @@ class TrainingRun:
     def interrupt(self, patience: float) -> None:
         """End the run as KILLED within `patience`, whatever is being sent: a model may take longer than that."""
         if self.end("KILLED", patience / 2) and self._id:
-            beside = Sender(hopeless=_refused)
+            beside = Sender(hopeless=refused)
             beside.put("its end", lambda: self._end("KILLED"))
             beside.close(patience / 2)
 
@@ -228,7 +228,7 @@ def log_evaluation(evidence: Evidence, sums: Mapping[str, str], *, required: boo
         else:
             missing.append("MLflow lacks the run of this model and data")
 
-    sender = Sender(hopeless=_refused)
+    sender = Sender(hopeless=refused)
     sender.put("the scores", send)
     lacking = _lacking(sender.close(LAST_CALL), sender.error) or "".join(missing)
     if lacking and required:
@@ -257,10 +257,11 @@ def _reason(error: Exception | None) -> str:
         return text
     # MLflow names the address first and the cause last.
     short = text if len(text) < _LONG else f"{text[: _LONG // 2]} ... {text[-_LONG // 2 :]}"
-    return f"{short}; {_LOGIN}" if _refused(error) else short
+    return f"{short}; {_LOGIN}" if refused(error) else short
 
 
-def _refused(error: Exception) -> bool:
+def refused(error: Exception) -> bool:
+    """Return whether `error` is MLflow's refusal of who asks: asking again cannot help."""
     return bool(re.search(r"error code 40[13]\b|\b40[13] Client Error|UNAUTHENTICATED|PERMISSION_DENIED", str(error)))
 
 
@@ -273,7 +274,6 @@ def reachable() -> Iterator[None]:
         raise UnavailableError(f"{store.without_credentials(store.uri())}: {_reason(error)}") from None
 
 
-def find_run(tags: Mapping[str, str]) -> Any:
 def logged_file(address: str, folder: Path) -> Path:
     """Return the `.keras` file of the model at `address` (models:/...), downloaded into `folder`.
 
@@ -296,6 +296,7 @@ def logged_file(address: str, folder: Path) -> Path:
     return path
 
 
+def find_run(tags: Mapping[str, str]) -> Any:
     """Return the latest finished run of the experiment with these tags, or None.
 
     Where `dvc exp` made some of them, one from where this process runs goes first: its experiment, or the workspace.
@@ -331,6 +332,34 @@ def end_left(recipe: str) -> None:
     """Mark the runs of the recipe that still count as running as killed. No trainer of it may be at work."""
     for left in _running(connect(), recipe):
         mlflow.MlflowClient().set_terminated(left.info.run_id, "KILLED")
+
+
+def add_finished(
+    experiment: str,
+    name: str,
+    tags: Mapping[str, str],
+    params: Mapping[str, Any],
+    rows: Sequence[Mapping[str, float]],
+    final: Mapping[str, float],
+) -> None:
+    """Make a finished run of `experiment` with a row of metrics per epoch and final ones, unless its recipe has one.
+
+    A run of the recipe that is not finished, since its making was cut short, is marked as killed.
+    """
+    found, client = connect(experiment), mlflow.MlflowClient()
+    if client.search_runs([found], f"tags.recipe = '{tags['recipe']}' and status = 'FINISHED'", max_results=1):
+        return
+    for left in _running(found, tags["recipe"]):
+        client.set_terminated(left.info.run_id, "KILLED")
+    run = client.create_run(found, tags=dict(tags), run_name=name)
+    points = [point for row in rows for point in _metrics(_without_epoch(row), step=int(row["epoch"]))]
+    client.log_batch(run.info.run_id, params=[Param(key, str(value)) for key, value in params.items()])
+    _log_points(run.info.run_id, [*points, *_metrics(final, step=0)])
+    client.set_terminated(run.info.run_id, "FINISHED")
+
+
+def _without_epoch(row: Mapping[str, float]) -> dict[str, float]:
+    return {key: value for key, value in row.items() if key != "epoch"}
 
 
 def mark_current(run: Any) -> None:

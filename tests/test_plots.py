@@ -55,6 +55,35 @@ def answers(count: int, models: int) -> dict[str, np.ndarray]:
     return {name: rng.integers(0, 10, count) for name in NAMES[:models]}
 
 
+def band(seed: int, epochs: int = 6) -> pd.DataFrame:
+    """Return a made-up curve with a band around it."""
+    middle = history(seed, epochs)["val_loss"]
+    return pd.DataFrame(
+        {"epoch": np.arange(1, epochs + 1), "middle": middle, "low": middle * 0.9, "high": middle * 1.1}
+    )
+
+
+def panels(count: int, lines: int, epochs: int = 6) -> dict[str, dict[str, pd.DataFrame]]:
+    """Return so many panels with so many made-up curves each."""
+    return {f"panel {i}": {name: band(i + j, epochs) for j, name in enumerate(NAMES[:lines])} for i in range(count)}
+
+
+VERDICTS = ("better", "worse", "no relevant difference", "cannot tell")
+FAMILY = pd.DataFrame(
+    [
+        ("first less second", 0.0112, 0.01, 0.0124, "better"),
+        ("a rather long name less another rather long one", -0.0002, -0.0005, 0.0001, "no relevant difference"),
+        ("third less first", np.nan, np.nan, np.nan, "cannot tell with 2 and 10 seeds"),
+        ("fourth less first", -0.12, -0.13, -0.11, "worse"),
+        ("fifth less first", 0.0003, -0.001, 0.0016, "cannot tell"),
+    ],
+    columns=["label", "estimate", "low", "high", "verdict"],
+)
+ENDS = {
+    "first": (np.array([0.983, 0.982, 0.984]), np.array([0.982, 0.983, 0.984])),
+    "second": (np.array([0.991, 0.990]), np.array([0.976, 0.977])),
+}
+
 FIGURES: dict[str, Callable[[Dataset], Figure]] = {
     "digit_grid": lambda data: plots.digit_grid(data.train.images, 9, 9),
     "curves": lambda _: plots.curves(history(0, 20), None, "first"),
@@ -62,6 +91,10 @@ FIGURES: dict[str, Callable[[Dataset], Figure]] = {
     "comparison": lambda _: plots.comparison({name: history(i, 20) for i, name in enumerate(NAMES)}),
     "confusion": lambda _: plots.confusion(confusions(0), "first"),
     "reliability": lambda _: plots.reliability({name: bins(i) for i, name in enumerate(NAMES[:3])}),
+    "bands": lambda _: plots.bands(panels(3, 3, 20), "accuracy"),
+    "many bands": lambda _: plots.bands(panels(7, 2, 20), "loss"),
+    "effects": lambda _: plots.effects(FAMILY, 0.001, VERDICTS),
+    "changes": lambda _: plots.changes(ENDS, ("before", "after"), "accuracy"),
     "gallery": lambda data: plots.gallery(data.test.images[:60], data.test.labels[:60], answers(60, 3)),
 }
 
@@ -233,3 +266,103 @@ def test_gallery_is_legible(prefix: str, digits: Dataset) -> None:
     assert legend.x0 >= 0
     assert legend.x1 <= figure.bbox.x1
     assert legend.y0 >= figure.axes[0].get_window_extent().y1
+
+
+@pytest.mark.parametrize("count", [1, 3, 7])
+def test_bands_draw_every_curve_with_its_range(count: int) -> None:
+    """Each panel has its title, and each label's line and band in the label's colour; unused panels are hidden."""
+    given = panels(count, 3)
+
+    figure = plots.bands(given, "loss")
+
+    shown = [axes for axes in figure.axes if axes.get_visible()]
+    assert [axes.get_title(loc="left") for axes in shown] == list(given)
+    for axes, lines in zip(shown, given.values(), strict=True):
+        for position, (line, area, (label, table)) in enumerate(
+            zip(axes.get_lines(), axes.collections, lines.items(), strict=True)
+        ):
+            np.testing.assert_array_equal(line.get_xydata(), table[["epoch", "middle"]])
+            assert line.get_label() == label
+            assert to_hex(line.get_color()) == plots.PALETTE[position].lower()
+            edges = area.get_paths()[0].vertices
+            assert (edges[:, 1].min(), edges[:, 1].max()) == pytest.approx((table["low"].min(), table["high"].max()))
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == list(NAMES[:3])
+
+
+def test_a_label_has_one_colour_in_all_panels() -> None:
+    """A curve that is missing in one panel does not shift the colours of the others."""
+    figure = plots.bands({"one": {"a": band(0), "b": band(1)}, "two": {"b": band(2)}}, "loss")
+
+    one, two = ({line.get_label(): to_hex(line.get_color()) for line in axes.get_lines()} for axes in figure.axes)
+    assert one["b"] == two["b"] != one["a"]
+
+
+def test_bands_of_accuracies_leave_out_the_first_epoch_below() -> None:
+    """The axis begins at the lowest accuracy after the first epoch, so that what comes later can be told apart."""
+    table = band(0).assign(middle=[0.2, 0.95, 0.97, 0.98, 0.985, 0.987])
+
+    axes = plots.bands({"one": {"a": table}}, "accuracy").axes[0]
+
+    assert axes.get_ylim()[0] == pytest.approx(0.95)
+    assert axes.get_yscale() == "linear"
+    assert plots.bands({"one": {"a": table}}, "loss").axes[0].get_yscale() == "log"
+
+
+def test_one_epoch_is_drawn() -> None:
+    """A curve of a single epoch has a figure too."""
+    assert plots.png(plots.bands({"one": {"a": band(0, 1)}}, "accuracy"))
+
+
+def test_effects_draw_estimate_interval_and_verdict() -> None:
+    """Each row has its point and interval in points, in the colour of its verdict; nothing is drawn without numbers."""
+    axes = plots.effects(FAMILY, 0.001, VERDICTS).axes[0]
+
+    drawn = FAMILY.dropna()
+    intervals, points = axes.get_lines()[1::2], axes.get_lines()[2::2]
+    for (place, row), interval, point in zip(drawn.iterrows(), intervals, points, strict=True):
+        np.testing.assert_allclose(interval.get_xydata(), [[100 * row["low"], place], [100 * row["high"], place]])
+        np.testing.assert_allclose(point.get_xydata(), [[100 * row["estimate"], place]])
+        assert to_hex(point.get_color()) == plots.PALETTE[VERDICTS.index(row["verdict"])].lower()
+    assert len({point.get_marker() for point in points}) == len(set(drawn["verdict"]))
+    assert [text.get_text() for text in axes.texts] == FAMILY["verdict"].tolist()
+    assert [label.get_text() for label in axes.get_yticklabels()] == FAMILY["label"].tolist()
+
+
+def test_effects_shade_what_is_smaller_than_matters() -> None:
+    """The shaded range ends at the smallest effect on both sides, and every interval lies within the axis."""
+    axes = plots.effects(FAMILY, 0.001, VERDICTS).axes[0]
+
+    shade = axes.patches[0]
+    assert (shade.get_x(), shade.get_x() + shade.get_width()) == pytest.approx((-0.1, 0.1))
+    low, high = axes.get_xlim()
+    assert low < 100 * FAMILY["low"].min()
+    assert high > 100 * FAMILY["high"].max()
+
+
+def test_effects_are_legible() -> None:
+    """No two words of the figure touch, and all lie within the picture."""
+    figure = plots.effects(FAMILY, 0.001, VERDICTS)
+    figure.draw_without_rendering()
+
+    axes = figure.axes[0]
+    words = [*axes.texts, *axes.get_yticklabels(), *axes.get_xticklabels()]
+    boxes = [word.get_window_extent() for word in words]
+    assert not [(a, b) for a, one in enumerate(boxes) for b, other in enumerate(boxes[:a]) if one.overlaps(other)]
+    assert min(box.x0 for box in boxes) >= 0
+    assert max(box.x1 for box in boxes) <= figure.bbox.x1
+
+
+def test_changes_draw_every_seed_and_the_mean() -> None:
+    """Each group has a thin line per seed and a thick one between the means, all in one colour."""
+    axes = plots.changes(ENDS, ("before", "after"), "accuracy").axes[0]
+
+    lines = axes.get_lines()
+    assert len(lines) == 3 + 1 + 2 + 1
+    for position, (name, (before, after)) in enumerate(ENDS.items()):
+        own = [line for line in lines if to_hex(line.get_color()) == plots.PALETTE[position].lower()]
+        *seeds, mean = own
+        assert [line.get_ydata().tolist() for line in seeds] == np.stack((before, after), axis=1).tolist()
+        assert mean.get_ydata() == pytest.approx([before.mean(), after.mean()])
+        assert mean.get_label() == name
+        assert mean.get_linewidth() > max(line.get_linewidth() for line in seeds)
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["before", "after"]

@@ -1,0 +1,87 @@
+"""The study's figures: which variants and which of their curves are in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from pipeline import plots
+from pipeline.comparison import LEAST_SEEDS, Verdict
+from pipeline.study.claims import ADADELTA, CNN, CNN_PERMUTED, MLP_PERMUTED
+from pipeline.study.convergence import MODELS
+from pipeline.study.factorial import CELLS
+from pipeline.study.family import Pair
+from pipeline.study.measures import Evidence, Group
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Panels = Mapping[str, Mapping[str, pd.DataFrame]]
+
+ACCURACIES = {
+    "training accuracy, dropout on": "accuracy",
+    "training accuracy, dropout off": "train_accuracy",
+    "validation accuracy": "val_accuracy",
+}
+LOSSES = {"training loss, dropout off": "train_loss", "validation loss": "val_loss"}
+
+
+def draw(evidence: Evidence, pairs: Sequence[Pair]) -> dict[str, Figure]:
+    """Return the figures by file name; one that would be empty is left out."""
+    groups = {name: group for name, group in evidence.groups.items() if group.entries}
+    found = {
+        "convergence.png": _bands(_by_column(groups, MODELS, ACCURACIES), "accuracy"),
+        "dropout.png": _bands(_by_column(groups, CELLS.values(), LOSSES), "loss"),
+        "variants.png": _bands(
+            {name: {label: _band(group, column) for label, column in LOSSES.items()} for name, group in groups.items()},
+            "loss",
+        ),
+        "effects.png": _effects(pairs, evidence.study.statistics.smallest_effect),
+        "permuted.png": _permuted(evidence),
+    }
+    return {name: figure for name, figure in found.items() if figure is not None}
+
+
+def _by_column(groups: Mapping[str, Group], names: Iterable[str], columns: Mapping[str, str]) -> Panels:
+    chosen = [groups[name] for name in names if name in groups]
+    panels = {title: {group.name: _band(group, column) for group in chosen} for title, column in columns.items()}
+    return panels if chosen else {}
+
+
+def _band(group: Group, column: str) -> pd.DataFrame:
+    """Return mean, lowest and highest of the seeds after each epoch."""
+    curves = group.curves(column)
+    epochs = np.arange(1, curves.shape[1] + 1)
+    return pd.DataFrame(
+        {"epoch": epochs, "middle": curves.mean(axis=0), "low": curves.min(axis=0), "high": curves.max(axis=0)}
+    )
+
+
+def _bands(panels: Panels, measure: str) -> Figure | None:
+    return plots.bands(panels, measure) if panels else None
+
+
+def _effects(pairs: Sequence[Pair], smallest: float) -> Figure | None:
+    if not any(pair.judgement for pair in pairs):
+        return None
+    rows = []
+    for pair in pairs:
+        one = pair.judgement
+        numbers = (one.comparison.estimate, one.low, one.high) if one else (np.nan, np.nan, np.nan)
+        rows.append((f"{pair.first} less {pair.second}", *numbers, pair.verdict))
+    return plots.effects(
+        pd.DataFrame(rows, columns=["label", "estimate", "low", "high", "verdict"]), smallest, list(Verdict)
+    )
+
+
+def _permuted(evidence: Evidence) -> Figure | None:
+    ends = {}
+    for original, permuted in ((ADADELTA, MLP_PERMUTED), (CNN, CNN_PERMUTED)):
+        seeds = evidence.common((original, permuted))
+        if len(seeds) >= LEAST_SEEDS:
+            before, after = (evidence.groups[name].values("test_accuracy", seeds) for name in (original, permuted))
+            ends[original] = before, after
+    return plots.changes(ends, ("original pixels", "permuted pixels"), "test accuracy") if ends else None

@@ -1,0 +1,193 @@
+"""study/params.yaml as validated objects, and what follows from it: replicates, and the trainings that yield them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import groupby, pairwise
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import numpy as np
+from pydantic import BeforeValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from pipeline import params, recipe
+from pipeline.params import Block, Model, Name, Positive, Seed, Training
+
+# The modules that a replicate's scores depend on.
+CODE = (*recipe.TRAINING, "metrics", "study/replicate")
+
+
+class Split(Block):
+    """What of the data is held out, and how the pixels are permuted where they are."""
+
+    validation: Positive
+    split_seed: Seed
+    permutation_seed: Seed
+
+
+class Shared(Block):
+    """What all trainings share."""
+
+    batch_size: Positive
+    threads: Annotated[int, Field(gt=0, le=256)]
+
+
+class Variant(Model):
+    """A model of the study, trained with the seeds 0 .. seeds - 1."""
+
+    precision: Literal["float32", "mixed_bfloat16"]
+    pixels: Literal["original", "permuted"]
+    seeds: Positive
+
+
+Pair = Annotated[tuple[Name, Name], BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)]
+Pairs = Annotated[tuple[Pair, ...], BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)]
+
+
+class Statistics(Block):
+    """What is compared, and when a difference counts."""
+
+    smallest_effect: Annotated[float, Field(gt=0, lt=1)]
+    level: Annotated[float, Field(gt=0, lt=0.5)]
+    comparisons: Annotated[Pairs, Field(min_length=1)]
+
+
+class Study(Block):
+    """The whole of study/params.yaml."""
+
+    data: Split
+    train: Shared
+    variants: Annotated[Mapping[Name, Variant], Field(min_length=1)]
+    statistics: Statistics
+
+    @model_validator(mode="after")
+    def _variants_differ(self) -> Self:
+        known: dict[str, str] = {}
+        for name, variant in self.variants.items():
+            other = known.setdefault(variant.model_dump_json(exclude={"seeds"}), name)
+            if other != name:
+                text = "variants.{name}: is the same as {other}"
+                raise PydanticCustomError("same", text, {"name": name, "other": other})
+        return self
+
+    @model_validator(mode="after")
+    def _comparisons_are_of_variants(self) -> Self:
+        seen: set[frozenset[str]] = set()
+        for pair in self.statistics.comparisons:
+            unknown = [name for name in pair if name not in self.variants]
+            if unknown or frozenset(pair) in seen or pair[0] == pair[1]:
+                fault = f"no variant {unknown[0]}" if unknown else "expected two variants, compared once"
+                text = "statistics.comparisons: {first}, {second}: {fault}"
+                values = {"first": pair[0], "second": pair[1], "fault": fault}
+                raise PydanticCustomError("comparison", text, values)
+            seen.add(frozenset(pair))
+        return self
+
+
+@dataclass(frozen=True)
+class Replicate:
+    """One variant with one seed, and the ingredients of its recipe."""
+
+    variant: str
+    seed: int
+    ingredients: Mapping[str, Any]
+
+    @property
+    def recipe(self) -> str:
+        """The hash of all that determines its result."""
+        return recipe.digest(self.ingredients)
+
+    @property
+    def epochs(self) -> int:
+        """After how many epochs it is scored."""
+        return int(self.ingredients["model"]["epochs"])
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """One training that yields the replicates in it: they differ in their epochs alone."""
+
+    replicates: tuple[Replicate, ...]
+
+    @property
+    def name(self) -> str:
+        """Its name for people: the longest variant and the seed."""
+        longest = max(self.replicates, key=lambda replicate: replicate.epochs)
+        return f"{longest.variant}-{longest.seed}"
+
+    @property
+    def cost(self) -> float:
+        """Its share of all work, in multiply-adds per image and epoch."""
+        longest = max(self.replicates, key=lambda replicate: replicate.epochs)
+        return longest.epochs * multiply_adds(longest.ingredients["model"]["network"])
+
+
+def load(path: Path) -> Study:
+    """Return the validated content of the study's params file at `path`.
+
+    Raises:
+        InputError: The file is missing, is not YAML or breaks a rule: one line per fault.
+    """
+    return params.validate(Study, params.read(path), str(path))
+
+
+def replicates(study: Study, data: str) -> list[Replicate]:
+    """Return all replicates, seed by seed, within a seed in the order of the variants; `data` is the npz's SHA-256."""
+    count = max(variant.seeds for variant in study.variants.values())
+    common = {"data": data, **identity()}
+    return [
+        Replicate(name, seed, _ingredients(study, variant, seed) | common)
+        for seed in range(count)
+        for name, variant in study.variants.items()
+        if seed < variant.seeds
+    ]
+
+
+def identity() -> dict[str, Any]:
+    """Return what of a recipe is the same for all replicates made here: code and library versions."""
+    return {"code": recipe.code_hash(CODE), "versions": recipe.versions()}
+
+
+def _ingredients(study: Study, variant: Variant, seed: int) -> dict[str, Any]:
+    training = Training(seed=seed, precision=variant.precision, **study.train.model_dump())
+    return {
+        "model": variant.model_dump(mode="json", include=set(Model.model_fields)),
+        "train": training.model_dump(mode="json"),
+        "permutation_seed": study.data.permutation_seed if variant.pixels == "permuted" else None,
+    }
+
+
+def trajectories(wanted: list[Replicate]) -> Iterator[Trajectory]:
+    """Yield the trainings that give the `wanted` replicates, each where its first one stands."""
+
+    def shared(position: int) -> str:
+        ingredients = dict(wanted[position].ingredients)
+        model = {key: value for key, value in ingredients.pop("model").items() if key != "epochs"}
+        return repr((model, ingredients))
+
+    grouped = groupby(sorted(range(len(wanted)), key=shared), key=shared)
+    for positions in sorted(tuple(group) for _, group in grouped):
+        yield Trajectory(tuple(wanted[position] for position in positions))
+
+
+def same_network(first: Variant, second: Variant) -> bool:
+    """Return whether two variants share initial weights and order by seed: their networks differ in dropout at most."""
+
+    def weights(variant: Variant) -> dict[str, Any]:
+        return {key: value for key, value in variant.network.model_dump().items() if "dropout" not in key}
+
+    return weights(first) == weights(second)
+
+
+def multiply_adds(network: Mapping[str, Any]) -> float:
+    """Return how many multiplications a network, as params describe it, does for one image."""
+    side, depth, total = 28, 1, 0
+    for filters in network.get("filters", ()):
+        side -= network["kernel"] - 1
+        total += side**2 * network["kernel"] ** 2 * depth * filters
+        depth = filters
+    inputs = (side // network.get("pool", 1)) ** 2 * depth
+    layers = [inputs, *np.atleast_1d(network["units"]).tolist(), 10]
+    return float(total + sum(a * b for a, b in pairwise(layers)))

@@ -1,0 +1,159 @@
+"""One training of the study in a process of its own: a trajectory on standard input, the replicates in it to a file."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import platform
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pipeline import backend, checkpoint, cli, dataset, files, metrics, networks, params, train
+from pipeline.cli import InputError
+from pipeline.dataset import Dataset, Split
+from pipeline.params import Model, Training
+from pipeline.study import plan
+from pipeline.study.plan import Replicate, Trajectory
+
+SCORES = ("count", "errors", "accuracy", "loss", "negative_log_likelihood", "calibration_error", "brier")
+# So many of the first training images are scored after every epoch, in inference mode.
+SAMPLE = 5000
+# Only memory and time depend on it.
+_BATCH = 1000
+
+
+@dataclass(frozen=True)
+class Result:
+    """A replicate's scores and files: the history, and the test images that it gets wrong, as CSV."""
+
+    variant: str
+    seed: int
+    record: Mapping[str, Any]
+    history: str
+    errors: str
+
+
+def run(trajectory: Trajectory, data: Dataset) -> list[Result]:
+    """Train once and return the replicates of `trajectory`, each scored after its number of epochs.
+
+    Raises:
+        PipelineError: Loss or weights became NaN or infinite.
+    """
+    longest = max(trajectory.replicates, key=lambda replicate: replicate.epochs)
+    model = params.validate(Model, longest.ingredients["model"], "model")
+    training = params.validate(Training, longest.ingredients["train"], "train")
+    seed = longest.ingredients["permutation_seed"]
+    data = data if seed is None else permuted(data, seed)
+    sample = Split(data.train.images[:SAMPLE], data.train.labels[:SAMPLE])
+    network = networks.build(model.network, seed=training.seed, precision=training.precision)
+    rows: list[dict[str, float]] = []
+    results: list[Result] = []
+
+    def on_epoch(state: checkpoint.State) -> None:
+        score, _ = _score(network, sample, model)
+        rows.append(state.rows[-1] | {"train_loss": score.loss, "train_accuracy": score.accuracy})
+        due = [replicate for replicate in trajectory.replicates if replicate.epochs == len(rows)]
+        results.extend(_result(replicate, network, data, model, rows) for replicate in due)
+
+    train.train(network, data, model, training, on_epoch=on_epoch)
+    return results
+
+
+def permuted(data: Dataset, seed: int) -> Dataset:
+    """Return `data` with the pixels of all images in one other order, a function of `seed`."""
+    order = np.random.default_rng(seed).permutation(dataset.SIDE**2)
+
+    def of(split: Split) -> Split:
+        return Split(split.images.reshape(len(split), -1)[:, order].reshape(split.images.shape), split.labels)
+
+    splits = {name: of(split) for name, split in data.splits().items()}
+    return dataclasses.replace(data, **splits)
+
+
+def _result(replicate: Replicate, network: Any, data: Dataset, model: Model, rows: list[dict[str, float]]) -> Result:
+    splits = {}
+    answers: NDArray[np.int64] = np.empty(0, np.int64)
+    for name, split in data.splits().items():
+        score, answers = _score(network, split, model)
+        splits[name] = {key: getattr(score, key) for key in SCORES}
+    wrong = np.flatnonzero(answers != data.test.labels)
+    errors = pd.DataFrame({"image": wrong, "label": data.test.labels[wrong], "answer": answers[wrong]})
+    record = {"parameters": network.count_params(), "processor": processor(), "splits": splits}
+    return Result(
+        replicate.variant,
+        replicate.seed,
+        {"recipe": replicate.recipe, "ingredients": replicate.ingredients, **record},
+        _csv(pd.DataFrame(rows).drop(columns="seconds").astype({"epoch": int})),
+        _csv(errors),
+    )
+
+
+def _score(network: Any, split: Split, model: Model) -> tuple[metrics.Score, NDArray[np.int64]]:
+    probabilities = network.predict(split.images, batch_size=_BATCH, verbose=0)
+    return metrics.score(probabilities, split.labels, model.loss.clip), probabilities.argmax(axis=1)
+
+
+def _csv(table: pd.DataFrame) -> str:
+    return str(table.to_csv(index=False, lineterminator="\n"))
+
+
+def processor() -> str:
+    """Return the model of the processor, on which the last bits of a result depend."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").partition("\n\n")[0].splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    facts = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    return (
+        f"{facts.get('model name', platform.machine())}, family {facts.get('cpu family')}, model {facts.get('model')}"
+    )
+
+
+def check_identity(replicate: Replicate) -> None:
+    """Refuse a replicate whose recipe names other code or library versions than those that are here.
+
+    Raises:
+        InputError: They differ; the message names what does.
+    """
+    for key, found in plan.identity().items():
+        if (expected := replicate.ingredients[key]) != found:
+            text = f"{platform.node()}: has {key} {found}, not {expected}; install the same package on every worker"
+            raise InputError(text)
+
+
+def _end_with_parent() -> None:
+    # Whoever started this holds the other end of the pipe, and lets go of it however it ends.
+    sys.stdin.read()
+    os._exit(1)
+
+
+def main() -> int:
+    """Do the training that standard input states in one line of JSON, and write its results as JSON."""
+    parser = argparse.ArgumentParser(prog="python -m pipeline.study.replicate", description=main.__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="npz made by prepare")
+    parser.add_argument("--output", type=Path, required=True, help="JSON to write: the results")
+    arguments = parser.parse_args()
+    trajectory = Trajectory(tuple(Replicate(**one) for one in json.loads(sys.stdin.readline())))
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    first = trajectory.replicates[0]
+    check_identity(first)
+    if (found := files.sha256(arguments.data)) != first.ingredients["data"]:
+        raise InputError(f"{arguments.data}: has sha256 {found}, not {first.ingredients['data']}; run again")
+    backend.start(side_by_side=first.ingredients["train"]["threads"])
+    results = run(trajectory, dataset.load(arguments.data))
+    files.write_json(arguments.output, {"results": [dataclasses.asdict(result) for result in results]})
+    return 0
+
+
+if __name__ == "__main__":
+    cli.run(main)

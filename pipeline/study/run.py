@@ -1,0 +1,135 @@
+"""Stage run: the replicates that the ledger lacks, on Dask. What has ended is kept, whatever happens then."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from dask.system import CPU_COUNT
+from distributed import Client
+from tqdm import tqdm
+
+from pipeline import cli, files, tracking
+from pipeline.cli import InputError, PipelineError
+from pipeline.facts import flatten
+from pipeline.sender import Sender
+from pipeline.study import engine, ledger, plan
+from pipeline.study.ledger import Entry, State
+from pipeline.study.plan import Replicate
+
+EXPERIMENT = "mnist-study"
+SPLITS = ("train", "validation", "test")
+# The scores of a replicate that MLflow shows.
+FINAL = ("accuracy", "loss", "calibration_error", "errors")
+
+
+def run(client: Client, wanted: Sequence[Replicate], data: Path, folder: Path) -> Iterator[Entry | str]:
+    """Do the trainings that give the `wanted` replicates; yield each entry once it is in the ledger, or why it is not.
+
+    Raises:
+        UnavailableError: The scheduler was lost.
+    """
+    trajectories = list(plan.trajectories(list(wanted)))
+    total = sum(trajectory.cost for trajectory in trajectories)
+    shape = "{l_bar}{bar}| {elapsed}, {remaining} left{postfix}"
+    with tqdm(total=total, desc="study", bar_format=shape, disable=None) as bar:
+        for outcome in engine.outcomes(client, trajectories, data, wanted[0].ingredients["data"]):
+            bar.update(outcome.trajectory.cost)
+            bar.set_postfix_str(outcome.trajectory.name)
+            if outcome.error:
+                yield f"{outcome.trajectory.name}: {outcome.error}"
+            yield from _keep(folder, outcome)
+
+
+def _keep(folder: Path, outcome: engine.Outcome) -> Iterator[Entry]:
+    for result in outcome.results:
+        ledger.write(folder, **result)
+        if entry := ledger.read(folder, result["variant"], result["seed"]):
+            yield entry
+
+
+class Tracker:
+    """MLflow told of replicates beside the work: the experiment `mnist-study`, one finished run per recipe."""
+
+    def __init__(self) -> None:
+        self._sender = Sender(hopeless=tracking.refused)
+
+    def add(self, entry: Entry) -> None:
+        """Have the run of `entry` made, unless there is one."""
+        made, scores = entry.record["ingredients"], entry.record["splits"]
+        params = {"variant": entry.variant, **flatten(made["model"]), **flatten({"train": made["train"]})}
+        params["pixels"] = "original" if made["permutation_seed"] is None else "permuted"
+        tags = {"recipe": entry.record["recipe"], "variant": entry.variant, "seed": str(entry.seed)}
+        rows = entry.history.rename(columns={"train_loss": "sample_loss", "train_accuracy": "sample_accuracy"})
+        final = {f"{split}_{name}": float(scores[split][name]) for split in SPLITS for name in FINAL}
+        name = f"{entry.variant}-{entry.seed}"
+        # Bound now, done later.
+        arguments = (EXPERIMENT, name, tags, params, rows.to_dict("records"), final)
+        self._sender.put(name, lambda: tracking.add_finished(*arguments))
+
+    def close(self) -> None:
+        """Wait until all is told; what could not be is said, and is told by the next call."""
+        left = self._sender.close(tracking.LAST_CALL)
+        if left:
+            text = f"MLflow lacks {len(left)} replicates ({self._sender.error or 'no answer yet'})"
+            print(f"warning: {text}; `make study` adds them, and the ledger is complete", file=sys.stderr)
+
+
+def main() -> int:
+    """Run what the ledger lacks, and say what there is then."""
+    arguments = _arguments()
+    study = plan.load(arguments.study)
+    sha256 = files.read_json(arguments.summary)["sha256"]
+    if (found := files.sha256(arguments.data)) != sha256:
+        heal = "`dvc repro --force prepare` in study/ makes both again"
+        raise InputError(f"{arguments.data}: has sha256 {found}, not the {sha256} of {arguments.summary}; {heal}")
+    there = list(ledger.entries(arguments.runs, plan.replicates(study, sha256)))
+    wanted = [replicate for replicate, _, state in there if state is not State.CURRENT]
+    print(f"{len(there)} replicates planned, {len(there) - len(wanted)} of them in {arguments.runs}", flush=True)
+    tracker = Tracker()
+    for _, entry, state in there:
+        if entry and state is State.CURRENT:
+            tracker.add(entry)
+    failed = _work(arguments, wanted, tracker) if wanted else 0
+    tracker.close()
+    if failed:
+        raise PipelineError(f"{failed} trainings failed; the others are in {arguments.runs}")
+    return 0
+
+
+def _work(arguments: argparse.Namespace, wanted: list[Replicate], tracker: Tracker) -> int:
+    """Run the `wanted` replicates and return how many trainings failed."""
+    failed = 0
+    with engine.connected(arguments.scheduler, arguments.workers) as client:
+        if address := engine.dashboard(client):
+            print(f"dashboard: {address}", flush=True)
+        for entry in run(client, wanted, arguments.data, arguments.runs):
+            if isinstance(entry, str):
+                failed += 1
+                tqdm.write(f"error: {entry}", file=sys.stderr)
+            else:
+                tracker.add(entry)
+                accuracy = entry.score("test", "accuracy")
+                tqdm.write(f"{entry.variant}  seed {entry.seed}: test accuracy {accuracy:.4f}")
+                sys.stdout.flush()
+    return failed
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m pipeline.study.run", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="npz made by prepare")
+    parser.add_argument("--summary", type=Path, required=True, help="JSON made by prepare")
+    parser.add_argument("--runs", type=Path, required=True, help="folder of the ledger")
+    parser.add_argument("--study", type=Path, default=Path("study/params.yaml"))
+    parser.add_argument(
+        "--scheduler", default=os.environ.get(engine.ADDRESS), help=f"address of your Dask; or set {engine.ADDRESS}"
+    )
+    parser.add_argument("--workers", type=int, default=CPU_COUNT, help="processes of a local cluster; all cores")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    cli.run(main)
