@@ -37,7 +37,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Run:
-    """A program that ended well: seconds from start to end, the most memory (MiB) it held, and its standard output.
+    """A program that ended well: seconds from start to end, the most memory (MiB) it held, its output and errors.
 
     The system counts a program from its start as a copy of this one: memory below what this process holds is not seen.
     """
@@ -45,6 +45,7 @@ class Run:
     seconds: float
     peak: float
     output: str
+    errors: str
 
 
 def run(*command: str, folder: Path = ROOT, **environment: str) -> Run:
@@ -87,7 +88,7 @@ def _ended(process: subprocess.Popen[str], started: float) -> Run:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise RuntimeError(f"{process.args}: exit {process.returncode}: {errors[-2000:]}")
-    return Run(seconds, usage.ru_maxrss / 1024, output)
+    return Run(seconds, usage.ru_maxrss / 1024, output, errors)
 
 
 def machine(python: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 Results = Mapping[str, Any]
@@ -19,14 +19,20 @@ TRIED = """## Tried and left
   and its gradient alone: faster by itself, not inside the step.
 - XLA, or a convolution with roles exchanged, for the gradient of the second convolution's kernel: faster by itself with
   one thread on a processor with AVX2, and not tried inside the step, for code that nobody would expect.
-- Not reached: stages that draw load matplotlib, and pandas beside it, for about a second. MLflow's share of a short
-  training is its own loading and the writing of the model; both pass while the training goes on."""
+- MLflow's share of a short training is its own loading and the writing of the model; both pass while the training goes
+  on. What a stage without TensorFlow takes to start is its packages, listed below."""
 TITLES = {
     "training": "Training",
     "study": "Many trainings",
-    "whole": "The whole pipeline",
+    "whole": "What the pipeline adds to its epochs",
+    "full": "The whole pipeline",
+    "growth": "How the study grows",
     "small": "Small costs",
 }
+PLANNED = 10_000
+IMAGES = 60_000
+# The way of many trainings that the study goes.
+_ALONE = "two of one thread, float32"
 _FAST_STAGES = ("fetch", "preprocess", "report")
 
 
@@ -35,8 +41,10 @@ def render(results: Results) -> str:
     parts = [HEAD, "## Targets\n\n" + _table(["what", "target", "measured", "reached"], list(_targets(results)))]
     for name, title in TITLES.items():
         if name in results:
-            tables = {"training": _training, "study": _study, "whole": _whole, "small": _small}
-            parts += [f"## {title}\n\n{_machine(results[name])}", *tables[name](results[name])]
+            parts += [
+                f"## {title}\n\n{_machine(results[name])}",
+                *_TABLES[name](results[name] | _derived(results, name)),
+            ]
     return "\n\n".join([*parts, TRIED]) + "\n"
 
 
@@ -49,8 +57,9 @@ def _targets(results: Results) -> Iterator[list[str]]:
             f"{row['distinct']['project']} different",
             _yes(row["distinct"]["project"] == 1),
         ]
-    if "whole" in results and "training" in results:
-        yield _judged("`dvc repro`, times as long as the plain scripts' epochs", _whole_ratio(results), at_most=1.05)
+    if "full" in results:
+        shares = results["full"]["share"]
+        yield _judged("`dvc repro` from nothing, times as long as the plain scripts", shares, at_most=1.05)
     for model, row in _rows(results, "study"):
         for way, ratio in row["ratio"].items():
             if way.startswith("two"):
@@ -85,25 +94,15 @@ def _yes(reached: bool) -> str:
     return "yes" if reached else "**no**"
 
 
-def _whole_ratio(results: Results) -> Results:
-    """Return how many times as long the pipeline takes as the plain epochs, both of full length, from their parts."""
-    plain, project = (
-        sum(row["epochs"] * _full(row, name) for model, row in _rows(results, "training"))
-        for name in ("plain", "project")
-    )
-    around = results["whole"]["around"]
-    return {"median": (around["median"] + project) / plain}
-
-
-def _full(row: Results, name: str) -> float:
+def _epoch(row: Results, name: str) -> float:
     """Return the seconds of one contender's epoch over all images."""
-    return float(row["epoch"][name]["median"] * 60_000 / row["images"])
+    return float(row["epoch"][name]["median"] * IMAGES / row["images"])
 
 
 def _mlflow_share(results: Results, row: Results) -> Results:
     costs = {key: spread["median"] for key, spread in results["small"]["mlflow"].items()}
     seconds = sum(cost for key, cost in costs.items() if key not in ("epoch", "store")) + row["epochs"] * costs["epoch"]
-    return {"median": seconds / (row["epochs"] * _full(row, "project"))}
+    return {"median": seconds / (row["epochs"] * _epoch(row, "project"))}
 
 
 def _training(section: Results) -> Iterator[str]:
@@ -151,12 +150,71 @@ def _whole(section: Results) -> Iterator[str]:
     yield _table(["stage", "peak memory, MiB"], [[name, str(peak)] for name, peak in section["peak_mib"].items()])
 
 
+def _full(section: Results) -> Iterator[str]:
+    yield (
+        "`dvc repro` of a fresh clone with all epochs, and the three plain scripts one after another. Of a plain "
+        "script some epochs are run; the last of them stands for the others."
+    )
+    rows = [[name, _cell(seconds)] for name, seconds in section["seconds"].items()]
+    yield _table(["what", "seconds"], rows)
+
+
 def _small(section: Results) -> Iterator[str]:
     names = {"nothing to do": "`dvc repro` with nothing to do"}
     rows = [[names.get(name, f"import of {name}"), _cell(spread)] for name, spread in section["seconds"].items()]
     yield _table(["what", "seconds"], rows)
+    yield "The packages that take most of a start without TensorFlow, each without those that it imports:"
+    yield _table(
+        ["stage", "seconds"],
+        [
+            [stage, ", ".join(f"{name} {seconds:.2f}" for name, seconds in packages.items())]
+            for stage, packages in section["packages"].items()
+        ],
+    )
     yield "MLflow's seconds of all cores, for one run; they pass beside the training:"
     yield _table(["part", "seconds"], [[name, _cell(spread)] for name, spread in section["mlflow"].items()])
+
+
+def _growth(section: Results) -> Iterator[str]:
+    yield "Tiny trainings, each a process of its own: nearly all of it is the start of TensorFlow."
+    rows = [
+        [str(case["replicates"]), str(case["workers"]), _cell(case["seconds"]), _cell(_per_replicate(case))]
+        for case in section["cases"]
+    ]
+    yield _table(["replicates", "workers", "seconds", "core-seconds per replicate"], rows)
+    yield "Plans with a task that does nothing, to see what the plan itself costs:"
+    plans = [
+        [
+            str(one["planned"]),
+            _number(one["seconds"]),
+            f"{1000 * one['seconds'] / one['planned']:.1f}",
+            str(one["peak_mib"]),
+        ]
+        for one in section["plans"]
+    ]
+    yield _table(["planned", "seconds", "milliseconds each", "peak memory, MiB"], plans)
+    hours = ", ".join(f"{_number(value)} core-hours for `{model}`" for model, value in section["hours"].items())
+    yield f"{PLANNED:,} trainings of one kind, extrapolated from *Many trainings* above: {hours}."
+
+
+def _derived(results: Results, name: str) -> Results:
+    """Return what a section shows of another one: the core-hours of many whole trainings, one thread each."""
+    if name != "growth" or not {"study", "training"} <= results.keys():
+        return {"hours": {}}
+    cores = results["study"]["machine"]["cores"]
+    epochs = {model: row["epochs"] for model, row in _rows(results, "training")}
+    images = {model: row["images"] for model, row in _rows(results, "study")}
+    seconds = {model: row["epoch"][_ALONE]["median"] * cores for model, row in _rows(results, "study")}
+    return {
+        "hours": {
+            model: PLANNED * epochs[model] * value * IMAGES / images[model] / 3600 for model, value in seconds.items()
+        }
+    }
+
+
+def _per_replicate(case: Results) -> Results:
+    share = case["workers"] / case["replicates"]
+    return {key: value if key == "count" else value * share for key, value in case["seconds"].items()}
 
 
 def _machine(section: Results) -> str:
@@ -182,3 +240,13 @@ def _number(value: float) -> str:
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+_TABLES: Mapping[str, Callable[[Results], Iterator[str]]] = {
+    "training": _training,
+    "study": _study,
+    "whole": _whole,
+    "full": _full,
+    "growth": _growth,
+    "small": _small,
+}

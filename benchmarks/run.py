@@ -8,6 +8,7 @@ import shutil
 import statistics
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,10 @@ MODELS = ("mlp_rmsprop", "mlp_adadelta", "cnn")
 # Whole epochs would take hours: fewer steps show as much.
 IMAGES = {"mlp_rmsprop": 32_000, "mlp_adadelta": 32_000, "cnn": 6_400}
 STAGES = ("fetch", "preprocess", "train", "evaluate", "report")
+# Those that compute no network.
+LIGHT = ("fetch", "preprocess", "report")
+# Epochs of a plain script that are run to know what all of them take: they are alike.
+SHOWN = 3
 NATIVE_BFLOAT16 = {"avx512_bf16", "amx_bf16"}
 
 Row = dict[str, Any]
@@ -44,6 +49,12 @@ def contender(name: str, model: str, images: int, epochs: int = 2, **options: ob
 def last_epoch(output: str) -> float:
     """Return the seconds of the last epoch that a contender reports; its first holds what is done once."""
     return float(json.loads(output)["seconds"][-1])
+
+
+def epochs_of(model: str) -> int:
+    """Return how many epochs a model of the project is trained for."""
+    models = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["models"]
+    return int(models[model]["epochs"])
 
 
 def turns(rounds: int, takers: Sequence[str]) -> Iterator[str]:
@@ -65,7 +76,6 @@ def training(rounds: int) -> Row:
     """Measure seconds per epoch and per process of every model, for the project, plain Keras and PyTorch."""
     names = ("plain", "project", "pytorch")
     table: Row = {}
-    models = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["models"]
     for model in MODELS:
         runs: dict[str, list[measure.Run]] = {name: [] for name in names}
         for name in turns(rounds, names):
@@ -73,7 +83,7 @@ def training(rounds: int) -> Row:
         epochs = {name: [last_epoch(run.output) for run in taken] for name, taken in runs.items()}
         table[model] = {
             "images": IMAGES[model],
-            "epochs": models[model]["epochs"],
+            "epochs": epochs_of(model),
             "epoch": {name: Spread.of(taken) for name, taken in epochs.items()},
             "process": {name: Spread.of([run.seconds for run in taken]) for name, taken in runs.items()},
             "ratio": ratios(epochs, over="plain"),
@@ -114,16 +124,40 @@ def study(rounds: int) -> Row:
 
 
 @contextmanager
-def clone(epochs: int) -> Iterator[Path]:
-    """Yield a clone of the repository with fewer epochs, in which nothing has run."""
+def clone() -> Iterator[Path]:
+    """Yield a clone of the repository in which nothing has run."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "clone"
         measure.run("git", "clone", "--quiet", str(ROOT), str(copy))
-        values = yaml.safe_load((copy / "params.yaml").read_text(encoding="utf-8"))
-        for model in values["models"].values():
-            model["epochs"] = epochs
-        (copy / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
         yield copy
+
+
+def shorten(folder: Path, epochs: int) -> None:
+    """Have every model in a clone trained for so many epochs."""
+    values = yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8"))
+    for model in values["models"].values():
+        model["epochs"] = epochs
+    (folder / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+
+
+def full(rounds: int) -> Row:
+    """Measure `dvc repro` from nothing with all its epochs, and the plain scripts one after another."""
+    taken: dict[str, list[float]] = {"plain scripts": [], "dvc repro": []}
+    for name in turns(rounds, list(taken)):
+        if name == "dvc repro":
+            with clone() as copy:
+                taken[name].append(measure.run("dvc", "repro", "--no-run-cache", folder=copy).seconds)
+        else:
+            taken[name].append(sum(script(model) for model in MODELS))
+    table = {name: Spread.of(seconds) for name, seconds in taken.items()}
+    share = [ours / theirs for ours, theirs in zip(taken["dvc repro"], taken["plain scripts"], strict=True)]
+    return {"seconds": table, "share": Spread.of(share)}
+
+
+def script(model: str) -> float:
+    """Return the seconds of a plain script from start to end; some epochs are run, and the last stands for the rest."""
+    done = measure.run(*contender("plain", model, images=0, epochs=SHOWN))
+    return done.seconds + (epochs_of(model) - SHOWN) * last_epoch(done.output)
 
 
 def whole(rounds: int) -> Row:
@@ -131,7 +165,8 @@ def whole(rounds: int) -> Row:
     seconds, around = [], []
     peaks: dict[str, float] = {}
     for number in tqdm(range(rounds), desc="rounds", leave=False, disable=None):
-        with clone(epochs=1) as copy:
+        with clone() as copy:
+            shorten(copy, epochs=1)
             seconds.append(measure.run("dvc", "repro", folder=copy).seconds)
             around.append(seconds[-1] - sum(trained(copy)))
             if number == 0:
@@ -156,10 +191,55 @@ def small(rounds: int) -> Row:
         runs[name].append(measure.run(*words[name]))
     costs = [json.loads(run.output) for run in runs.pop("mlflow")]
     table = {name: Spread.of([run.seconds for run in taken]) for name, taken in runs.items()}
-    return {"seconds": table, "mlflow": {key: Spread.of([cost[key] for cost in costs]) for key in costs[0]}}
+    mlflow = {key: Spread.of([cost[key] for cost in costs]) for key in costs[0]}
+    return {"seconds": table, "packages": {stage: packages(stage) for stage in LIGHT}, "mlflow": mlflow}
 
 
-BENCHMARKS: dict[str, Callable[[int], Row]] = {"training": training, "study": study, "whole": whole, "small": small}
+def packages(stage: str) -> Row:
+    """Return the seconds that each package takes of a stage's import, itself alone, for those that take most."""
+    words = (PYTHON, "-X", "importtime", "-c", f"import pipeline.{stage}")
+    lines = (line.split("|") for line in measure.run(*words).errors.splitlines() if line.count("|") == 2)
+    seconds: Counter[str] = Counter()
+    for own, _, name in lines:
+        if (microseconds := own.rpartition(":")[2].strip()).isdigit():
+            seconds[name.strip().partition(".")[0]] += int(microseconds) / 1e6
+    return dict(seconds.most_common(5))
+
+
+def growth(rounds: int) -> Row:
+    """Measure the study's seconds as replicates and workers grow, and its memory for a plan that is long."""
+    trained = [(8, 2), (32, 2), (8, 1)]
+    cases = {f"{count} replicates, {workers} workers": (count, workers) for count, workers in trained}
+    taken: dict[str, list[float]] = {name: [] for name in cases}
+    for name in turns(rounds, list(cases)):
+        taken[name].append(json.loads(grown(*cases[name]).output)["seconds"])
+    plans = {count: grown(count, 2, "--stub") for count in (100, 10_000)}
+    return {
+        "cases": [
+            {"replicates": count, "workers": workers, "seconds": Spread.of(taken[name])}
+            for name, (count, workers) in cases.items()
+        ],
+        "plans": [
+            {"planned": count, "seconds": json.loads(run.output)["seconds"], "peak_mib": round(run.peak)}
+            for count, run in plans.items()
+        ],
+    }
+
+
+def grown(replicates: int, workers: int, *options: str) -> measure.Run:
+    """Run so many tiny replicates of a study on so many workers."""
+    words = ("--replicates", str(replicates), "--workers", str(workers), *options)
+    return measure.run(PYTHON, "-m", "benchmarks.growth", *words)
+
+
+BENCHMARKS: dict[str, Callable[[int], Row]] = {
+    "training": training,
+    "study": study,
+    "whole": whole,
+    "full": full,
+    "growth": growth,
+    "small": small,
+}
 
 
 def main() -> None:

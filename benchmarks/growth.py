@@ -1,0 +1,70 @@
+"""How the study grows: tiny trainings on a local cluster, or none at all in their place, and the seconds it takes."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from pipeline import dataset, files, params
+from pipeline.dataset import Dataset, Split
+from pipeline.study import engine, ledger, plan
+
+ROOT = Path(__file__).parents[1]
+# What a tiny training is trained on.
+IMAGES = 1000
+
+
+def study(seeds: int) -> plan.Study:
+    """Return a study with one tiny variant."""
+    model = params.load(ROOT / "params.yaml").model("mlp_adadelta")
+    small = model.model_dump() | {"network": {"name": "mlp", "units": (16,), "dropout": 0.2}, "epochs": 1}
+    variant = small | {"precision": "float32", "pixels": "original", "seeds": seeds}
+    other = variant | {"epochs": 2, "seeds": 1}
+    statistics = {"smallest_effect": 0.001, "level": 0.05, "comparisons": (("tiny", "other"),)}
+    values = {
+        "data": {"validation": IMAGES, "split_seed": 0, "permutation_seed": 0},
+        "train": {"batch_size": 128, "threads": 1},
+        "variants": {"tiny": variant, "other": other},
+        "statistics": statistics,
+    }
+    return params.validate(plan.Study, values, "growth")
+
+
+def nothing(replicates: list[dict[str, Any]], _: str) -> dict[str, Any]:
+    """Stand in for a training."""
+    return {"results": [], "seeds": [replicate["seed"] for replicate in replicates]}
+
+
+def main() -> None:
+    """Run so many replicates, and print the seconds from the first one handed out to the last one in the ledger."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--replicates", type=int, required=True)
+    parser.add_argument("--workers", type=int, required=True)
+    parser.add_argument("--stub", action="store_true", help="hand out a task that does nothing")
+    arguments = parser.parse_args()
+    whole = dataset.load(ROOT / "data/processed/mnist.npz")
+    few = Split(whole.train.images[:IMAGES], whole.train.labels[:IMAGES])
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder) / "mnist.npz"
+        dataset.save(data, Dataset(few, few, few))
+        planned = plan.replicates(study(arguments.replicates), files.sha256(data))
+        trajectories = plan.trajectories([one for one in planned if one.variant == "tiny"])
+        work = nothing if arguments.stub else None
+        done = 0
+        with engine.connected(None, arguments.workers) as client:
+            started = time.perf_counter()
+            for outcome in engine.outcomes(client, trajectories, data, files.sha256(data), work):
+                if outcome.error:
+                    raise RuntimeError(outcome.error)
+                for result in outcome.results:
+                    ledger.write(Path(folder) / "runs", **result)
+                done += 1
+            print(json.dumps({"seconds": time.perf_counter() - started, "done": done}))
+
+
+if __name__ == "__main__":
+    main()
