@@ -19,7 +19,7 @@ study: .venv/complete .dvc/scm ## run what the study lacks, on this machine or D
 	dvc repro study/dvc.yaml
 
 test: .venv/complete ## run the tests that take minutes at most
-	python -m pytest
+	python -m pytest --numprocesses auto --dist loadfile
 
 test-slow: .venv/complete ## run the tests that take long, or need a browser or a server
 	python -m pytest -m slow
