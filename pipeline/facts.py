@@ -13,8 +13,8 @@ from pipeline.params import Model, Training
 
 # The tag of the runs that `dvc exp` made.
 DVC_EXPERIMENT = "dvc.exp_name"
-# The tag that MLflow shows beside a run, as Markdown.
-_NOTE = "mlflow.note.content"
+# The tag that MLflow shows beside a run or an experiment, as Markdown.
+NOTE = "mlflow.note.content"
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Facts:
             "recipe": self.recipe,
             "data.md5": self.data_md5,
             "seed": str(self.train.seed),
-            _NOTE: self._description(),
+            NOTE: self._description(),
         }
         if self.restored_from:
             return tags | {"restored": "true", "dvc.stage": self.restored_from}

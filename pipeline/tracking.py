@@ -25,7 +25,7 @@ from pipeline import files, store
 from pipeline.cli import InputError, UnavailableError
 from pipeline.dataset import Dataset
 from pipeline.evidence import Evidence
-from pipeline.facts import DVC_EXPERIMENT, Facts
+from pipeline.facts import DVC_EXPERIMENT, NOTE, Facts
 from pipeline.sender import Sender
 
 # Set before mlflow is imported: it reads some of them once.
@@ -48,7 +48,19 @@ from mlflow.entities import Dataset as DatasetEntity
 from mlflow.entities import DatasetInput, InputTag, LoggedModelOutput, Metric, Param
 from mlflow.tracking.context import registry
 
-EXPERIMENT = "mnist"
+EXPERIMENT, STUDY = "mnist", "mnist-study"
+# What MLflow shows above an experiment's runs, as Markdown.
+ABOUT = {
+    EXPERIMENT: (
+        "Two MLPs and a CNN on MNIST, trained by `dvc repro`: a run is one training. The models in the workspace are "
+        "those with the tag `dvc.state = current`. Select some and press *Compare*: their params and metrics have the "
+        "same names."
+    ),
+    STUDY: (
+        "Many seeds of the models and of variants of them, trained by `make study`: a run is one variant with one "
+        "seed. Group the runs by the param `variant`. `study/reports/claims.md` says what comes of them."
+    ),
+}
 # The tag that tells the runs of the files in the workspace from those of earlier ones.
 STATE = "dvc.state"
 # Seconds to wait for MLflow: at the start where it is required, at the end of a run, and when interrupted.
@@ -101,7 +113,7 @@ def _experiment(name: str, artifact_location: str | None) -> str:
     client = mlflow.MlflowClient()
     if (found := client.get_experiment_by_name(name)) is None:
         try:
-            client.create_experiment(name, artifact_location=artifact_location)
+            client.create_experiment(name, artifact_location=artifact_location, tags={NOTE: ABOUT[name]})
         except mlflow.MlflowException:
             # On a server, another client may have been first.
             if client.get_experiment_by_name(name) is None:
@@ -245,10 +257,10 @@ def _lacking(parts: Sequence[str], error: Exception | None) -> str:
     if not parts:
         return ""
     what = "the run" if _START in parts else ", ".join(dict.fromkeys(parts))
-    return f"MLflow lacks {what} ({_reason(error)})"
+    return f"MLflow lacks {what} ({reason(error)})"
 
 
-def _reason(error: Exception | None) -> str:
+def reason(error: Exception | None) -> str:
     """Return one line that says what is wrong with MLflow, without anybody's password."""
     if error is None:
         return "no answer yet"
@@ -271,7 +283,7 @@ def reachable() -> Iterator[None]:
     try:
         yield
     except (mlflow.MlflowException, OSError) as error:
-        raise UnavailableError(f"{store.without_credentials(store.uri())}: {_reason(error)}") from None
+        raise UnavailableError(f"{store.without_credentials(store.uri())}: {reason(error)}") from None
 
 
 def logged_file(address: str, folder: Path) -> Path:
@@ -290,7 +302,7 @@ def logged_file(address: str, folder: Path) -> Path:
         except mlflow.MlflowException as error:
             if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                 raise
-            raise InputError(f"{address}: {_reason(error)}; `make ui` shows which there are") from None
+            raise InputError(f"{address}: {reason(error)}; `make ui` shows which there are") from None
     if not (path := Path(downloaded) / LOGGED_FILE).is_file():
         raise InputError(f"{address}: not a model of this project: it has no {LOGGED_FILE}")
     return path

@@ -382,7 +382,17 @@ def add_finished(recipe: str) -> None:
     """Have a finished run of the recipe made in an experiment of its own."""
     rows = [{"epoch": 1, "val_loss": 0.2}, {"epoch": 2, "val_loss": 0.1}]
     tags = {"recipe": recipe, "variant": "v"}
-    tracking.add_finished("mnist-study", "v-0", tags, {"model.epochs": 2}, rows, {"test_accuracy": 0.9})
+    tracking.add_finished(tracking.STUDY, "v-0", tags, {"model.epochs": 2}, rows, {"test_accuracy": 0.9})
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize("name", [tracking.EXPERIMENT, tracking.STUDY])
+def test_an_experiment_says_what_its_runs_are(name: str) -> None:
+    """MLflow shows a description above the runs of each experiment."""
+    experiment = mlflow.MlflowClient().get_experiment(tracking.connect(name))
+
+    assert experiment.name == name
+    assert experiment.tags["mlflow.note.content"] == tracking.ABOUT[name]
 
 
 @pytest.mark.usefixtures("store")
@@ -397,7 +407,7 @@ def test_a_recipe_has_one_finished_run(monkeypatch: pytest.MonkeyPatch) -> None:
         add_finished(recipe)
 
     client = mlflow.MlflowClient()
-    found = client.search_runs([tracking.connect("mnist-study")])
+    found = client.search_runs([tracking.connect(tracking.STUDY)])
     assert sorted((run.data.tags["recipe"], run.info.status) for run in found) == [
         ("r", "FINISHED"),
         ("r", "KILLED"),

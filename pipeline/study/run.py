@@ -20,7 +20,6 @@ from pipeline.study import engine, ledger, plan
 from pipeline.study.ledger import Entry, State
 from pipeline.study.plan import Replicate
 
-EXPERIMENT = "mnist-study"
 SPLITS = ("train", "validation", "test")
 # The scores of a replicate that MLflow shows.
 FINAL = ("accuracy", "loss", "calibration_error", "errors")
@@ -67,15 +66,15 @@ class Tracker:
         final = {f"{split}_{name}": float(scores[split][name]) for split in SPLITS for name in FINAL}
         name = f"{entry.variant}-{entry.seed}"
         # Bound now, done later.
-        arguments = (EXPERIMENT, name, tags, params, rows.to_dict("records"), final)
+        arguments = (tracking.STUDY, name, tags, params, rows.to_dict("records"), final)
         self._sender.put(name, lambda: tracking.add_finished(*arguments))
 
     def close(self) -> None:
         """Wait until all is told; what could not be is said, and is told by the next call."""
         left = self._sender.close(tracking.LAST_CALL)
         if left:
-            text = f"MLflow lacks {len(left)} replicates ({self._sender.error or 'no answer yet'})"
-            print(f"warning: {text}; `make study` adds them, and the ledger is complete", file=sys.stderr)
+            text = f"MLflow lacks {len(left)} replicates ({tracking.reason(self._sender.error)})"
+            print(f"warning: {text}; `make study` adds them, and the ledger has them", file=sys.stderr)
 
 
 def main() -> int:
