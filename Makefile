@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export DVC_NO_ANALYTICS = 1
 export MLFLOW_DISABLE_TELEMETRY = true
 
-.PHONY: help repro study test test-slow lint check-lock gate sync ui demo bench faults lock clean
+.PHONY: help repro study test test-slow lint check-lock gate promote sync ui demo bench faults lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -41,6 +41,9 @@ check-lock: .venv/complete .dvc/scm ## check that dvc.lock fits code and params;
 
 gate: .venv/complete ## judge the committed metrics; BASELINE=origin/main also limits what may be lost
 	python -m pipeline.gate $(if $(BASELINE),--baseline $(BASELINE))
+
+promote: .venv/complete ## make a model the champion in MLflow; MODEL=cnn; REPLACE=1 where it cannot be compared
+	python -m pipeline.promote $(MODEL) $(if $(REPLACE),--replace)
 
 sync: .venv/complete ## give MLflow what it lacks of the trained models
 	python -m pipeline.sync

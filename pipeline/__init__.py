@@ -12,6 +12,7 @@ Stages, one pure function and a main() each; dvc.yaml hands them their paths:
 Commands:
     sync        MLflow brought up to the files in the workspace
     gate        committed metrics against the bounds in params.yaml -> exit code
+    promote     a trained model -> the champion in MLflow's registry, by gate and comparison
     predict     pictures -> digits, by one trained model
     demo        a page to draw on, and each trained model's answer
 
@@ -38,6 +39,8 @@ Training:
     store       where MLflow's store is, and its making
     facts       what MLflow is told of a training that starts
     evidence    what MLflow shows of an evaluated model
+    promotion   what MLflow and a committed file tell of the champion
+    challenge   a candidate and the champion, asked the same images
 
 Answers:
     pictures    PNG and JPEG files -> brightness
@@ -49,6 +52,7 @@ Results:
     metrics     scores of a classifier
     statistics  one sample, one table: intervals, tests, adjustment for their number
     comparison  two groups of seeds: differences, ratios, 2x2 designs, verdicts
+    noninferiority  two networks on the same images: what one may lose at most
     overfitting  histories -> onset, rise, verdict
     results     what the report reads
     tables      its tables

@@ -15,7 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from pipeline import cli, dataset, files, lock, params, tracking
+from pipeline import cli, dataset, files, lock, params, promotion, tracking
 from pipeline.checkpoint import Checkpoints
 from pipeline.cli import InputError, PipelineError, UnavailableError
 from pipeline.evidence import Evidence
@@ -62,6 +62,11 @@ class Outcome:
         history, timing = files.read_csv(self.evidence.history), files.read_csv(self.timing)
         rows: list[dict[str, float]] = history.merge(timing, on="epoch").to_dict("records")
         return rows
+
+
+def stages() -> dict[str, Any]:
+    """Return the stages of dvc.lock by name; without that file, nothing."""
+    return (params.read(lock.LOCK) or {}).get("stages", {}) if lock.LOCK.exists() else {}
 
 
 def outcome(stages: Mapping[str, Any], name: str) -> Outcome | None:
@@ -142,9 +147,23 @@ def _sync_all(outcomes: list[Outcome], work: Path) -> int:
         else:
             runs.append(run)
             print(f"{one.name}: {'added to MLflow' if added else 'complete in MLflow'}", flush=True)
+    code = max(code, _restore_champion())
     if runs:
         print(f"current runs: {tracking.page_of(runs)}")
     return code
+
+
+def _restore_champion() -> int:
+    """Give MLflow the champion of the file that tells of one, say what came of it, and return the exit code."""
+    try:
+        with tracking.reachable():
+            done = promotion.restore()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    if done:
+        print(done)
+    return 0
 
 
 def main() -> int:
@@ -153,8 +172,8 @@ def main() -> int:
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     parser.add_argument("--work", type=Path, default=Path(os.environ.get("DVC_ROOT", ".")) / "work", help="checkpoints")
     arguments = parser.parse_args()
-    stages = (params.read(lock.LOCK) or {}).get("stages", {}) if lock.LOCK.exists() else {}
-    outcomes = {name: outcome(stages, name) for name in params.load(arguments.params).models}
+    recorded = stages()
+    outcomes = {name: outcome(recorded, name) for name in params.load(arguments.params).models}
     for name, found in outcomes.items():
         if found is None:
             print(f"{name}: not trained and evaluated as it is now; `make repro` does it")

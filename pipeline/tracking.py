@@ -69,6 +69,8 @@ LAST_CALL = 20.0
 HURRY = 4.0
 # Where MLflow has a Keras model's file.
 LOGGED_FILE = "data/model.keras"
+# The registered model, and the alias of the version that is in force.
+REGISTERED, CHAMPION = "mnist", "champion"
 _PER_EPOCH = ("loss", "accuracy", "val_loss", "val_accuracy")
 _START = "its start"
 _BATCH = 1000  # metrics that MLflow takes at once
@@ -306,6 +308,45 @@ def logged_file(address: str, folder: Path) -> Path:
     if not (path := Path(downloaded) / LOGGED_FILE).is_file():
         raise InputError(f"{address}: not a model of this project: it has no {LOGGED_FILE}")
     return path
+
+
+def champion() -> Any:
+    """Return the version of the registered model that has the alias, None if none has."""
+    connect()
+    found = _registered()
+    version = found[0].aliases.get(CHAMPION) if found else None
+    return mlflow.MlflowClient().get_model_version(REGISTERED, version) if version else None
+
+
+def crown(run: Any, tags: Mapping[str, str], description: str) -> Any:
+    """Give the alias to the version of the run's model, which is made if it lacks, and return that version.
+
+    Cut short anywhere and done again, it leaves one version: that of the run.
+    """
+    client = mlflow.MlflowClient()
+    if not _registered():
+        try:
+            client.create_registered_model(REGISTERED)
+        except mlflow.MlflowException:
+            # On a server, another client may have been first.
+            if not _registered():
+                raise
+    run_id, model_id = run.info.run_id, run.outputs.model_outputs[0].model_id
+    versions = client.search_model_versions(f"name = '{REGISTERED}' and run_id = '{run_id}'")
+    version = versions[0] if versions else None
+    if version is None:
+        source = f"models:/{model_id}"
+        version = client.create_model_version(REGISTERED, source, run_id, dict(tags), None, description, 0, model_id)
+    for key in [key for key, value in tags.items() if version.tags.get(key) != value]:
+        client.set_model_version_tag(REGISTERED, version.version, key, tags[key])
+    if version.description != description:
+        client.update_model_version(REGISTERED, version.version, description)
+    client.set_registered_model_alias(REGISTERED, CHAMPION, version.version)
+    return version
+
+
+def _registered() -> list[Any]:
+    return list(mlflow.MlflowClient().search_registered_models(f"name = '{REGISTERED}'"))
 
 
 def find_run(tags: Mapping[str, str]) -> Any:

@@ -39,6 +39,7 @@ LIGHT = [
     "fetch",
     "files",
     "gate",
+    "noninferiority",
     "overfitting",
     "params",
     "predict",

@@ -1,0 +1,803 @@
+"""The champion: who becomes it, what is said of it, what refuses it, and what brings it back."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import errno
+import json
+import os
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pytest
+import requests
+import yaml
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image
+
+from pipeline import (
+    backend,
+    dataset,
+    files,
+    metrics,
+    model_file,
+    noninferiority,
+    params,
+    predict,
+    promote,
+    promotion,
+    store,
+    sync,
+    tracking,
+)
+from pipeline.backend import keras
+from pipeline.cli import PipelineError
+from pipeline.dataset import Dataset, Split
+from pipeline.evidence import Evidence
+
+ROOT = Path(__file__).parents[1]
+DATA = "data/processed/mnist.npz"
+# How many images each linear network is fitted to: two good ones that differ little, and a poor one.
+FITTED = {"good": 1400, "near": 1300, "poor": 60}
+GATE = {"default": {"test_accuracy": {"min": 0.3, "max_drop": 0.05}}}
+
+
+def fit(split: Split) -> NDArray[np.float64]:
+    """Return the weights (785, 10) of a ridge regression on the digits; the last row is the bias."""
+    pixels = np.c_[split.images.reshape(len(split), -1) / 255, np.ones(len(split))]
+    return np.asarray(np.linalg.solve(pixels.T @ pixels + np.eye(785), pixels.T @ np.eye(10)[split.labels] * 10))
+
+
+def probabilities(weights: NDArray[np.float64], split: Split) -> NDArray[np.float64]:
+    """Return what the weights answer to images, (n, 10), computed without Keras."""
+    raised = np.exp(np.c_[split.images.reshape(len(split), -1) / 255, np.ones(len(split))] @ weights)
+    return np.asarray(raised / raised.sum(axis=1, keepdims=True))
+
+
+def answers_of(weights: NDArray[np.float64], split: Split) -> NDArray[np.bool_]:
+    """Return which images the weights get right."""
+    return np.asarray(probabilities(weights, split).argmax(axis=1) == split.labels)
+
+
+def network_of(weights: NDArray[np.float64]) -> Any:
+    """Return the weights as a network for raw images."""
+    # Named, since Keras counts those that are not, and the count is in the file.
+    layers = [
+        keras.Input((28, 28), dtype="uint8", name="images"),
+        keras.layers.Rescaling(1 / 255, name="scaled"),
+        keras.layers.Flatten(name="flat"),
+        keras.layers.Dense(10, activation="softmax", name="answers"),
+    ]
+    network = keras.Sequential(layers, name="linear")
+    network.set_weights([weights[:-1], weights[-1]])
+    return network
+
+
+@pytest.fixture(scope="module")
+def weights(digits: Dataset) -> dict[str, NDArray[np.float64]]:
+    """Return the weights of each network."""
+    train = digits.train
+    return {name: fit(Split(train.images[:count], train.labels[:count])) for name, count in FITTED.items()}
+
+
+class Workspace:
+    """The current directory as DVC would leave it, with models that were fitted in no time."""
+
+    def __init__(self, weights: dict[str, NDArray[np.float64]], data: Dataset) -> None:
+        self.weights = weights
+        content = params.read(ROOT / "params.yaml")
+        block = content["models"]["mlp_rmsprop"] | {"epochs": 1}
+        self.params = content | {"models": dict.fromkeys(weights, block), "gate": GATE}
+        self.write_params()
+        self.prepare(data)
+
+    def write_params(self) -> None:
+        """Write params.yaml."""
+        Path("params.yaml").write_text(json.dumps(self.params))
+
+    def prepare(self, data: Dataset) -> None:
+        """Write the data and train all models on it."""
+        self.data = data
+        dataset.save(Path(DATA), data)
+        held_out = "test" if data.validation is None else len(data.validation)
+        facts = {"data.dataset": "digits", "data.validation": held_out, "data.split_seed": 0}
+        self.stages: dict[str, Any] = {"preprocess": stage("", [], [DATA], facts)}
+        self.metrics: dict[str, Any] = {}
+        for name in self.weights:
+            self.train(name, name)
+
+    def train(self, name: str, like: str) -> None:
+        """Write the files of a model, which is the network `like`, its part of dvc.lock, and its MLflow run."""
+        paths = {"output": f"models/{name}.keras", "history": f"reports/history/{name}.csv"}
+        paths["timing"] = f"reports/timing/{name}.csv"
+        scores = f"reports/metrics/{name}.json"
+        model_file.save(Path(paths["output"]), network_of(self.weights[like]), {"recipe": f"{name}-{like}"})
+        files.write_text(Path(paths["history"]), "epoch,loss,accuracy,val_loss,val_accuracy\n1,0.5,0.5,0.5,0.5\n")
+        files.write_text(Path(paths["timing"]), "epoch,seconds\n1,2.5\n")
+        found = {
+            split: metrics.score(probabilities(self.weights[like], images), images.labels, None)
+            for split, images in self.data.splits().items()
+        }
+        splits = {split: score.as_dict() for split, score in found.items()}
+        files.write_json(Path(scores), {"made_with": {"recipe": f"{name}-{like}"}, "splits": splits})
+        self.metrics[name] = {"test_accuracy": found["test"].accuracy, "test_errors": found["test"].errors}
+        block, train = self.params["models"][name], self.params["train"]
+        options = " ".join(f"--{key} {value}" for key, value in ({"data": DATA} | paths).items())
+        told = {f"models.{name}": block, "train": train}
+        self.stages[f"train@{name}"] = stage(f"train {name} {options}", [DATA], list(paths.values()), told)
+        evaluated = f"evaluate {name} --output {scores} --reported data/report_history.csv"
+        self.stages[f"evaluate@{name}"] = stage(evaluated, [DATA, paths["output"]], [scores])
+        self.report()
+        sync.sync(outcome(name), Path("work"))
+
+    def report(self) -> None:
+        """Write the metrics of all models and dvc.lock."""
+        files.write_json(Path("reports/metrics.json"), self.metrics)
+        self.stages["report"] = stage("report", [], ["reports/metrics.json"])
+        Path("dvc.lock").write_text(json.dumps({"schema": "2.0", "stages": self.stages}))
+
+
+def stage(command: str, deps: Sequence[str], outs: Sequence[str], told: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return a stage as dvc.lock has it."""
+    body = {
+        key: [{"path": path, "md5": files.md5(Path(path))} for path in paths]
+        for key, paths in (("deps", deps), ("outs", outs))
+    }
+    return {"cmd": f"python -m pipeline.{command}", "params": {"params.yaml": told or {}}} | body
+
+
+def outcome(name: str) -> sync.Outcome:
+    """Return what the current directory has of a model."""
+    found = sync.outcome(sync.stages(), name)
+    assert found is not None
+    return found
+
+
+def lighten(patch: pytest.MonkeyPatch) -> None:
+    """Have runs whose figures, and the description of whose model, take no time to make."""
+
+    def save(path: Path, folder: Path, _logged: Any) -> None:
+        (folder / "data").mkdir(parents=True)
+        (folder / "MLmodel").write_text("flavors: {}\n")
+        shutil.copy(path, folder / tracking.LOGGED_FILE)
+
+    patch.setattr(tracking, "_save_model", save)
+    patch.setattr(Evidence, "figures", lambda _: {"figures/curves.png": Figure(figsize=(1, 1))})
+
+
+@pytest.fixture(autouse=True)
+def _threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this process, TensorFlow's threads cannot be set any more."""
+    monkeypatch.setattr(backend, "start", lambda **_: None)
+
+
+@pytest.fixture(scope="module")
+def made(
+    tmp_path_factory: pytest.TempPathFactory,
+    empty_store: Path,
+    weights: dict[str, NDArray[np.float64]],
+    digits: Dataset,
+) -> tuple[Path, Workspace]:
+    """Return a folder with a workspace, and beside it the store that has its runs."""
+    folder = tmp_path_factory.mktemp("made")
+    shutil.copy(empty_store, folder / "mlflow.db")
+    (folder / "workspace").mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        lighten(patch)
+        patch.chdir(folder / "workspace")
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+        return folder, Workspace(weights, digits)
+
+
+@pytest.fixture
+def workspace(made: tuple[Path, Workspace], store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """Return a copy of that workspace, as current directory, with a copy of its store; the artifacts are in theirs."""
+    folder, workspace = made
+    lighten(monkeypatch)
+    shutil.copy(folder / "mlflow.db", store)
+    shutil.copytree(folder / "workspace", tmp_path / "workspace")
+    monkeypatch.chdir(tmp_path / "workspace")
+    return copy.deepcopy(workspace)
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in an empty directory."""
+    (tmp_path / "workspace").mkdir()
+    monkeypatch.chdir(tmp_path / "workspace")
+    return tmp_path
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    code: int
+    output: str
+    error: str
+
+
+@pytest.fixture
+def call(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
+    """Return a function that calls `python -m pipeline.promote` without the cost of a process."""
+
+    def call(*arguments: str) -> Ended:
+        capsys.readouterr()
+        try:
+            code, message = promote.main(arguments), ""
+        except PipelineError as error:
+            code, message = error.exit_code, str(error)
+        captured = capsys.readouterr()
+        assert "\n" not in message
+        return Ended(code, captured.out, message or captured.err)
+
+    return call
+
+
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[[], Ended]:
+    """Return a function that calls `python -m pipeline.sync`."""
+
+    def synced() -> Ended:
+        monkeypatch.setattr(sys, "argv", ["sync"])
+        capsys.readouterr()
+        code = sync.main()
+        captured = capsys.readouterr()
+        return Ended(code, captured.out, captured.err)
+
+    return synced
+
+
+Call = Callable[..., Ended]
+
+
+def versions() -> dict[str, Any]:
+    """Return the registered versions by number."""
+    return {str(one.version): one for one in mlflow.MlflowClient(store.uri()).search_model_versions("name = 'mnist'")}
+
+
+def champion() -> str | None:
+    """Return the name of the model that has the alias."""
+    client = mlflow.MlflowClient(store.uri())
+    try:
+        return str(client.get_model_version_by_alias("mnist", "champion").tags["model"])
+    except mlflow.MlflowException:
+        return None
+
+
+def run_of(name: str) -> Any:
+    """Return the run of a model in the workspace."""
+    return tracking.find_run(outcome(name).sums())
+
+
+def told() -> dict[str, Any]:
+    """Return what the committed file tells."""
+    return files.read_json(Path("reports/promotion.json"))
+
+
+def rows(path: Path) -> list[str]:
+    """Return each row of each table of a store."""
+    with closing(sqlite3.connect(path)) as database:
+        return sorted(database.iterdump())
+
+
+def test_the_first_champion_needs_the_gate_alone(workspace: Workspace, call: Call, tmp_path: Path) -> None:
+    """Its version has the run's file, the tags, and a description with run, verdict and the caution on test images."""
+    ended = call("good")
+
+    assert (ended.code, ended.error) == (0, "")
+    assert ended.output.startswith("good: is the champion now, mnist version 1: the gate passes, and there was no")
+    (version,) = versions().values()
+    assert champion() == "good"
+    assert version.tags == outcome("good").sums()
+    assert version.run_id == run_of("good").info.run_id
+    assert version.source == f"models:/{run_of('good').outputs.model_outputs[0].model_id}"
+    assert f"**good** of run `{version.run_id}`" in version.description
+    accuracy = workspace.metrics["good"]["test_accuracy"]
+    assert f"| good | test_accuracy | min | {accuracy} | 0.3 | pass |" in version.description
+    assert "makes its test score optimistic" in version.description
+    file = tracking.logged_file("models:/mnist@champion", tmp_path / "to")
+    assert files.md5(file) == told()["model_md5"] == files.md5(Path("models/good.keras"))
+    assert told() | {"comparison": None, "images": "test", "recipe": "good-good"} == told()
+
+
+def test_a_model_that_is_not_inferior_takes_the_place(
+    workspace: Workspace, call: Call, weights: dict[str, NDArray[np.float64]]
+) -> None:
+    """The two are compared image by image; file, output and description have the numbers, as numpy finds them."""
+    call("near")
+
+    ended = call("good")
+
+    right = {name: answers_of(weights[name], workspace.data.test) for name in ("good", "near")}
+    counts = (int(np.sum(right["good"] & ~right["near"])), int(np.sum(right["near"] & ~right["good"])), 397)
+    assert min(counts) > 0
+    found = told()["comparison"]
+    assert (found["only_this"], found["only_champion"], found["count"]) == counts
+    assert (found["accuracy"], found["champion_accuracy"]) == (right["good"].mean(), right["near"].mean())
+    assert found["difference"] == pytest.approx(right["good"].mean() - right["near"].mean(), abs=1e-6)
+    assert 0 <= noninferiority.lower_bound(*counts) - found["lower_bound"] < 1e-6
+    assert (found["champion"], found["champion_md5"]) == ("near", files.md5(Path("models/near.keras")))
+    assert (ended.code, champion(), len(versions())) == (0, "good", 2)
+    for text in (ended.output, versions()["2"].description):
+        assert f"Compared with near (md5 `{found['champion_md5']}`) on the same 397 test images" in text
+        assert f"{counts[0]} images this one alone gets right, {counts[1]} the other alone" in text
+        assert f"95% confidence above {found['lower_bound']:+.4f}; it had to be above -0.0500" in text
+
+
+@pytest.mark.fault("promotion: model inferior to the champion, or too few images to tell")
+@pytest.mark.parametrize(("before", "candidate", "max_drop"), [("good", "poor", 0.05), ("near", "good", 0.001)])
+def test_a_model_that_may_be_inferior_is_refused(
+    workspace: Workspace, call: Call, before: str, candidate: str, max_drop: float
+) -> None:
+    """Exit code 1 and one line with the numbers; champion, versions and file stay, also where --replace is said."""
+    call(before)
+    text = promotion.PATH.read_text()
+    workspace.params["gate"] = {"default": {"test_accuracy": {"min": 0.3, "max_drop": max_drop}}}
+    workspace.write_params()
+
+    ended = call(candidate, "--replace")
+
+    assert ended.code == 1
+    assert ended.error.startswith(f"{candidate}: not promoted: it may be inferior. Compared with {before} (md5")
+    assert (champion(), len(versions()), promotion.PATH.read_text()) == (before, 1, text)
+
+
+@pytest.mark.fault("promotion: gate not passed, or not to be judged")
+@pytest.mark.parametrize(
+    ("bounds", "reason"),
+    [
+        ({"default": {"test_accuracy": {"min": 0.999}}}, "min 0.999: FAIL"),
+        ({"default": {"test_brier": {"max": 0.1}}}, "test_brier -, max 0.1: CANNOT JUDGE: missing"),
+        ({"default": {}}, "CANNOT JUDGE: no bound; set gate.models.good"),
+        ({"default": {"test_accuracy": {"max_drop": 0.1}}}, "CANNOT JUDGE: nothing to compare with"),
+    ],
+)
+def test_a_model_that_the_gate_does_not_pass_is_refused(
+    workspace: Workspace, call: Call, bounds: Any, reason: str
+) -> None:
+    """Exit code 1, one line with the check, and nothing registered; a check that cannot be made is no pass."""
+    workspace.params["gate"] = bounds
+    workspace.write_params()
+
+    ended = call("good", "--replace")
+
+    assert ended.code == 1
+    assert ended.error.startswith("good: not promoted: the gate does not pass: ")
+    assert reason in ended.error
+    assert (versions(), promotion.PATH.exists()) == ({}, False)
+
+
+def test_another_models_failure_refuses_nobody(workspace: Workspace, call: Call) -> None:
+    """The gate is asked of the candidate alone."""
+    workspace.params["gate"] = GATE | {"models": {"poor": {"test_accuracy": {"min": 0.999}}}}
+    workspace.write_params()
+
+    assert call("good").code == 0
+
+
+@pytest.mark.fault("promotion: a file edited, missing, or of another training")
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda _: Path("models/good.keras").unlink(), "models/good.keras: no such file"),
+        (lambda _: Path(DATA).write_bytes(b"edited"), f"{DATA}: has md5 "),
+        (lambda _: Path("reports/metrics.json").write_text("{}"), "reports/metrics.json: has md5 "),
+        (lambda _: Path("dvc.lock").unlink(), "good: not trained and evaluated as it is now; `make repro` does it"),
+        (
+            lambda w: (w.metrics["good"].update(test_errors=1), w.report()),
+            "reports/metrics.json: good: of another training; `dvc repro report` makes it again",
+        ),
+        (
+            lambda _: mlflow.MlflowClient(store.uri()).delete_run(run_of("good").info.run_id),
+            "good: MLflow lacks its run; `make sync` adds it",
+        ),
+    ],
+)
+def test_what_is_not_as_dvc_left_it_is_no_candidate(
+    workspace: Workspace, call: Call, change: Callable[[Workspace], object], message: str
+) -> None:
+    """Exit code 2, one line with the way out, and nothing registered."""
+    change(workspace)
+
+    ended = call("good")
+
+    assert ended.code == 2
+    assert ended.error.startswith(message)
+    assert (versions(), promotion.PATH.exists()) == ({}, False)
+
+
+@pytest.mark.usefixtures("workspace")
+def test_an_unknown_model_is_told(call: Call) -> None:
+    """Exit code 2, with the names that there are."""
+    ended = call("svm")
+
+    assert (ended.code, ended.error) == (2, "models: no model 'svm'; known: good, near, poor")
+
+
+def test_without_a_largest_drop_there_is_no_comparison(workspace: Workspace, call: Call) -> None:
+    """A second model needs gate's test_accuracy.max_drop; the line names it."""
+    call("near")
+    workspace.params["gate"] = {"default": {"test_accuracy": {"min": 0.3}}}
+    workspace.write_params()
+
+    ended = call("good")
+
+    assert (ended.code, champion()) == (2, "near")
+    assert "no test_accuracy.max_drop" in ended.error
+
+
+@pytest.mark.usefixtures("workspace")
+def test_the_champion_promoted_again_changes_nothing(call: Call, store: Path) -> None:
+    """Exit code 0, a line that says so, and no byte of store or file is another."""
+    call("good")
+    before = rows(store), promotion.PATH.read_bytes()
+
+    ended = call("good")
+
+    assert (ended.code, ended.error) == (0, "")
+    assert ended.output == "good: is the champion already, mnist version 1\n"
+    assert (rows(store), promotion.PATH.read_bytes()) == before
+    promotion.PATH.unlink()
+    assert call("good").error == "notice: reports/promotion.json does not tell of it; git may have the file that does\n"
+
+
+@pytest.mark.usefixtures("workspace")
+def test_a_run_has_one_version(call: Call) -> None:
+    """A model that was the champion before gets the alias back with the version that it has, described anew."""
+    for name in ("good", "near", "good"):
+        assert call(name).code == 0
+
+    assert (champion(), len(versions())) == ("good", 2)
+    assert "Compared with near" in versions()["1"].description
+
+
+@pytest.mark.fault("promotion: champion of other data, registered by hand, or with its file lost")
+@pytest.mark.parametrize("kind", ["other data", "by hand", "lost"])
+def test_what_cannot_be_compared_is_replaced_on_demand_alone(
+    workspace: Workspace, call: Call, kind: str, made: tuple[Path, Workspace], request: pytest.FixtureRequest
+) -> None:
+    """Exit code 1 with the reason; --replace takes its place without a comparison, and says so."""
+    call("near")
+    if kind == "other data":
+        workspace.prepare(dataclasses.replace(workspace.data, test=workspace.data.train))
+    elif kind == "by hand":
+        mlflow.MlflowClient(store.uri()).delete_model_version_tag("mnist", "1", "data.md5")
+    else:
+        model_id = versions()["1"].source.removeprefix("models:/")
+        artifacts = next((made[0] / "mlruns").rglob(f"{model_id}/artifacts"))
+        hidden = artifacts.rename(artifacts.with_name("hidden"))
+        request.addfinalizer(lambda: hidden.rename(artifacts))
+
+    refused = call("good")
+    assert (refused.code, champion()) == (1, "near")
+    replaced = call("good", "--replace")
+
+    reason = {"other data": "is of other data", "by hand": "was not registered by", "lost": "cannot be loaded ("}[kind]
+    assert refused.error.startswith(f"good: not promoted: the champion {reason}")
+    assert (replaced.code, champion(), told()["comparison"]) == (0, "good", None)
+    assert f"without a comparison, the place of a champion that {reason}" in told()["reason"]
+    assert told()["reason"] in versions()["2"].description
+
+
+def test_images_that_were_held_out_decide(
+    workspace: Workspace, call: Call, weights: dict[str, NDArray[np.float64]]
+) -> None:
+    """Under the protocol with a validation split the comparison is made on it, and the description says so."""
+    train, test = workspace.data.train, workspace.data.test
+    held = Split(test.images[:200], test.labels[:200])
+    workspace.prepare(Dataset(train, held, Split(test.images[200:], test.labels[200:])))
+    call("near")
+
+    assert call("good").code == 0
+
+    assert told()["images"] == "validation"
+    assert told()["comparison"]["count"] == 200
+    assert told()["comparison"]["accuracy"] == answers_of(weights["good"], held).mean()
+    assert "on the same 200 validation images" in versions()["2"].description
+    assert "optimistic" not in versions()["2"].description
+    assert "held out from training" in versions()["2"].description
+
+
+def cut(monkeypatch: pytest.MonkeyPatch, method: str, error: BaseException) -> None:
+    """Let a method of MLflow's client have its effect, and then end in `error`: once."""
+    original = getattr(mlflow.MlflowClient, method)
+
+    def and_then(*arguments: Any, **named: Any) -> None:
+        monkeypatch.setattr(mlflow.MlflowClient, method, original)
+        original(*arguments, **named)
+        raise error
+
+    monkeypatch.setattr(mlflow.MlflowClient, method, and_then)
+
+
+STEPS = ("create_registered_model", "create_model_version", "set_registered_model_alias")
+
+
+@pytest.mark.fault("promotion killed between its parts, or an answer of MLflow lost")
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError("connection lost")])
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.usefixtures("workspace")
+def test_a_promotion_cut_short_is_completed(
+    call: Call, monkeypatch: pytest.MonkeyPatch, step: str, error: BaseException
+) -> None:
+    """Run again it leaves one registered model, one version, the alias and the file, as if undisturbed."""
+    cut(monkeypatch, step, error)
+    with suppress(KeyboardInterrupt):
+        assert call("good").code == 3
+
+    ended = call("good")
+
+    assert ended.code == 0
+    (version,) = versions().values()
+    assert (champion(), version.tags) == ("good", outcome("good").sums())
+    assert version.description == promotion.read().description(version.run_id)
+
+
+@pytest.mark.fault("promotion: tracking server away, before or after the judgement")
+@pytest.mark.usefixtures("workspace")
+def test_without_mlflow_nobody_is_promoted(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exit code 3 and no password; nothing is written before it answers; after an outage, running again completes."""
+    with monkeypatch.context() as outage:
+        outage.setenv("MLFLOW_TRACKING_URI", "http://somebody:hunter2@127.0.0.1:9")
+        away = call("good")
+        assert not promotion.PATH.exists()
+    cut(monkeypatch, "create_model_version", mlflow.MlflowException("no answer"))
+    lost = call("good")
+
+    assert (away.code, lost.code) == (3, 3)
+    assert away.error.startswith("http://***@127.0.0.1:9: ")
+    assert "hunter2" not in away.error
+    assert "run again: reports/promotion.json tells of a promotion that MLflow lacks" in lost.error
+    assert (call("good").code, len(versions())) == (0, 1)
+
+
+@pytest.mark.fault("disk full at reports/promotion.json")
+@pytest.mark.usefixtures("workspace")
+def test_without_its_file_there_is_no_promotion(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exit code 1 with the file's name, and nothing registered that the workspace does not tell of."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files, "_settle", full)
+
+    ended = call("good")
+
+    assert ended.code == 1
+    assert ended.error.startswith("reports/promotion.json: cannot be written")
+    assert versions() == {}
+
+
+@pytest.mark.fault("mlflow.db deleted after a promotion")
+@pytest.mark.usefixtures("workspace")
+def test_a_lost_champion_is_brought_back(
+    call: Call, synced: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sync registers it again with the same words and file; a second sync, and promoting it again, change nothing."""
+    call("near")
+    call("good")
+    before, text = versions()["2"], promotion.PATH.read_bytes()
+
+    lost = tmp_path / "new.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{lost}")
+    first = synced()
+    stored = rows(lost)
+    second = synced()
+
+    assert (first.code, second.code) == (0, 0)
+    assert "champion: good added to MLflow" in first.output.splitlines()
+    assert "champion: complete in MLflow" in second.output.splitlines()
+    assert rows(lost) == stored
+    (after,) = versions().values()
+    assert after.tags == before.tags
+    assert after.description == before.description.replace(before.run_id, run_of("good").info.run_id)
+    assert files.md5(tracking.logged_file("models:/mnist@champion", tmp_path / "to")) == told()["model_md5"]
+    assert "already" in call("good").output
+    assert promotion.PATH.read_bytes() == text
+
+
+@pytest.mark.fault("mlflow.db deleted after a promotion")
+@pytest.mark.usefixtures("workspace")
+def test_a_lost_champion_is_still_to_be_beaten(call: Call) -> None:
+    """Where the store has lost it, it is brought back first; where it cannot be, only --replace does without."""
+    client = mlflow.MlflowClient(store.uri())
+    call("good")
+    client.delete_registered_model("mnist")
+    compared = call("near")
+    client.delete_registered_model("mnist")
+    client.delete_run(run_of("near").info.run_id)
+    refused = call("good")
+    replaced = call("good", "--replace")
+
+    assert compared.output.startswith("champion: good added to MLflow\nnear: is the champion now")
+    assert refused.code == 1
+    assert "the champion of reports/promotion.json is not in MLflow: no comparison" in refused.error
+    assert (replaced.code, champion(), told()["comparison"]) == (0, "good", None)
+
+
+def test_the_file_tells_the_same_of_the_same_promotion(
+    workspace: Workspace, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In another store, with other runs, a promotion writes the same bytes: no ids and no times are in them."""
+    call("good")
+    text, run_id = promotion.PATH.read_text(), run_of("good").info.run_id
+    promotion.PATH.unlink()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/new.db")
+    workspace.prepare(workspace.data)
+
+    assert call("good").code == 0
+
+    assert promotion.PATH.read_text() == text
+    assert run_id not in text
+    assert run_of("good").info.run_id not in text
+
+
+@pytest.mark.fault("sync with a promotion.json that is damaged, or of another model than the champion")
+def test_sync_changes_no_champion(workspace: Workspace, call: Call, synced: Call) -> None:
+    """A champion other than the file's stays, a model that is not there is told, a damaged file is exit code 2."""
+    call("near")
+    older = promotion.PATH.read_bytes()
+    call("good")
+    promotion.PATH.write_bytes(older)
+
+    kept = synced()
+    workspace.train("near", "poor")
+    mlflow.MlflowClient(store.uri()).delete_registered_model("mnist")
+    mlflow.MlflowClient(store.uri()).delete_run(
+        next(run.info.run_id for run in all_runs() if run.data.tags["model.md5"] == told()["model_md5"])
+    )
+    gone = synced()
+    promotion.PATH.write_text('{"model": 3}')
+    damaged = synced()
+
+    assert kept.output.splitlines()[-2].startswith("champion: MLflow has another one than reports/promotion.json")
+    assert gone.output.splitlines()[-2].startswith("champion: near of reports/promotion.json (md5 ")
+    assert (kept.code, gone.code, damaged.code) == (0, 0, 2)
+    assert damaged.error.startswith("error: reports/promotion.json: ")
+    assert damaged.error.count("\n") == 1
+    assert versions() == {}
+
+
+def all_runs() -> list[Any]:
+    """Return the runs of the experiment."""
+    return list(mlflow.MlflowClient(store.uri()).search_runs([tracking.connect()]))
+
+
+@pytest.mark.usefixtures("workspace")
+def test_the_champion_answers_pictures(
+    call: Call, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """After a promotion, `pipeline.predict --model models:/mnist@champion` says what the promoted file says."""
+    call("good")
+    draw_three(Path("three.png"))
+    said = []
+    for model in ("models:/mnist@champion", "good"):
+        monkeypatch.setattr(sys, "argv", ["predict", "three.png", "--json", "--model", model])
+        assert predict.main() == 0
+        said.append(json.loads(capsys.readouterr().out))
+
+    assert said[0] == said[1]
+
+
+def draw_three(path: Path) -> None:
+    """Write a picture of a digit."""
+    from PIL import ImageDraw, ImageFont
+
+    picture = Image.new("L", (200, 300), 255)
+    ImageDraw.Draw(picture).text((100, 150), "3", 0, ImageFont.load_default(160), anchor="mm")
+    picture.save(path)
+
+
+def test_dvc_knows_nothing_of_the_file() -> None:
+    """No stage of either pipeline has the file, or a folder around it, as dep or out; neither ignore file names it."""
+    for folder in (ROOT, ROOT / "study"):
+        stages = yaml.safe_load((folder / "dvc.yaml").read_text())["stages"].values()
+        bodies = [one.get("do", one) for one in stages]
+        entries = [entry for body in bodies for key in ("deps", "outs", "plots") for entry in body.get(key, [])]
+        paths = {entry if isinstance(entry, str) else next(iter(entry)) for entry in entries}
+        assert {(folder / path).resolve() for path in paths}.isdisjoint({ROOT / "reports", ROOT / promotion.PATH})
+    ignored = [line for name in (".gitignore", ".dvcignore") for line in (ROOT / name).read_text().splitlines()]
+    assert not [line for line in ignored if line.strip("/") in ("reports", "reports/promotion.json", "*.json")]
+
+
+@contextmanager
+def serving(*command: str, log: Path) -> Iterator[str]:
+    """Yield the address of a server started on a free port of this machine; its process group ends with the block."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    line = [sys.executable, "-m", "mlflow", *command, "--host", "127.0.0.1", "--port", str(port)]
+    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PYTHONPATH": str(ROOT)}
+    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
+    with log.open("w") as file:
+        server = subprocess.Popen(line, env=environment, stdout=file, stderr=file, start_new_session=True)
+    try:
+        until = time.monotonic() + 300
+        while not answers_at(port):
+            assert server.poll() is None, log.read_text()
+            assert time.monotonic() < until, log.read_text()
+            time.sleep(0.5)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(60)
+
+
+def answers_at(port: int) -> bool:
+    """Tell whether a web server at a port of this machine says that it is well."""
+    try:
+        return requests.get(f"http://127.0.0.1:{port}/health", timeout=5).ok
+    except requests.RequestException:
+        return False
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("store")
+def test_the_champion_is_served_over_http(
+    place: Path, weights: dict[str, NDArray[np.float64]], digits: Dataset, call: Call
+) -> None:
+    """`mlflow models serve` and `pipeline.predict`, each in a process of its own, answer with the file's values."""
+    Workspace({"good": weights["good"]}, digits)
+    assert call("good").code == 0
+    images = digits.test.images[:5]
+    expected = model_file.load(Path("models/good.keras")).predict(images, verbose=0)
+
+    address = "models:/mnist@champion"
+    with serving("models", "serve", "-m", address, "--env-manager", "local", log=place / "log") as server:
+        reply = requests.post(f"{server}/invocations", json={"inputs": images.tolist()}, timeout=120)
+        assert reply.status_code == 200, reply.text
+        served = np.array(reply.json()["predictions"])
+    draw_three(Path("three.png"))
+    command = [sys.executable, "-m", "pipeline.predict", "three.png", "--json", "--model"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    said = [
+        json.loads(
+            subprocess.run([*command, model], env=environment, capture_output=True, text=True, check=True).stdout
+        )
+        for model in (address, "good")
+    ]
+
+    assert np.allclose(served, expected, atol=1e-6)
+    assert said[0] == said[1]
+
+
+@pytest.mark.slow
+@pytest.mark.fault("promotion killed between its parts, or an answer of MLflow lost")
+def test_a_tracking_server_takes_a_promotion(
+    place: Path,
+    weights: dict[str, NDArray[np.float64]],
+    digits: Dataset,
+    call: Call,
+    synced: Call,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Over HTTP it is the same: one version of each run, the comparison, the alias, and sync adds nothing."""
+    options = ["--backend-store-uri", f"sqlite:///{place}/server.db", "--artifacts-destination", str(place / "files")]
+    with serving("server", *options, "--workers", "1", log=place / "log") as server:
+        lighten(monkeypatch)
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
+        Workspace(weights, digits)
+        cut(monkeypatch, "create_model_version", OSError("the answer is lost"))
+        codes = [call("near").code, call("near").code, call("good").code, call("good").code, call("poor").code]
+        done = synced()
+
+        assert codes == [3, 0, 0, 0, 1]
+        assert (champion(), sorted(versions())) == ("good", ["1", "2"])
+        assert versions()["2"].source == f"models:/{run_of('good').outputs.model_outputs[0].model_id}"
+        assert "champion: complete in MLflow" in done.output.splitlines()
