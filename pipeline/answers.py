@@ -18,7 +18,7 @@ from pipeline.params import Params
 
 # Where the stage train@MODEL puts its model.
 FOLDER = Path("models")
-HOW = "`make repro` trains all models, in 10 to 20 minutes on two cores"
+HOW = "`make repro` trains all models, in 10 to 30 minutes on two cores"
 LOGGED = "models:/"
 # Only memory and time depend on it.
 _BATCH = 250

@@ -308,7 +308,7 @@ def test_without_trained_models_there_is_no_demo(tmp_path: Path) -> None:
     with start(tmp_path, 0) as process:
         out, err = process.communicate(timeout=60)
 
-    how = "`make repro` trains all models, in 10 to 20 minutes on two cores"
+    how = "`make repro` trains all models, in 10 to 30 minutes on two cores"
     assert (process.returncode, out) == (2, "")
     assert err == f"error: models: no model of params.yaml is trained; {how}\n"
 

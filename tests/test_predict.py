@@ -118,7 +118,7 @@ def test_each_bad_picture_is_a_line(
     [
         (
             "other",
-            "models/other.keras: not trained yet; `make repro` trains all models, in 10 to 20 minutes on two cores",
+            "models/other.keras: not trained yet; `make repro` trains all models, in 10 to 30 minutes on two cores",
         ),
         ("svm", "models: no model 'svm'; known: cnn, other"),
         ("../models/cnn", "models: no model '../models/cnn'; known: cnn, other"),

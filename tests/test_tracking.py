@@ -389,7 +389,8 @@ def add_finished(recipe: str) -> None:
 @pytest.mark.parametrize("name", [tracking.EXPERIMENT, tracking.STUDY])
 def test_an_experiment_says_what_its_runs_are(name: str) -> None:
     """MLflow shows a description above the runs of each experiment."""
-    experiment = mlflow.MlflowClient().get_experiment(tracking.connect(name))
+    found = tracking.connect(name)
+    experiment = mlflow.MlflowClient().get_experiment(found)
 
     assert experiment.name == name
     assert experiment.tags["mlflow.note.content"] == tracking.ABOUT[name]
