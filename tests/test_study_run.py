@@ -105,6 +105,21 @@ def test_only_what_is_missing_is_run(folder: Path) -> None:
     assert recipes(folder) == sorted(entry["recipe"] for entry in entries)
 
 
+@pytest.mark.fault("study: training that diverges")
+def test_a_training_that_fails_stops_no_other(folder: Path) -> None:
+    """It is named with its reason, the others are in the ledger, and the exit code is 1."""
+    values = study(short=1, long=1, permuted=1)
+    values["variants"]["permuted"]["optimizer"] |= {"learning_rate": 1e38}
+    write_params(folder / "params.yaml", values)
+
+    lines = run(folder, code=1)
+
+    assert trained(lines) == ["long  seed 0", "short  seed 0"]
+    assert any(line.startswith("error: permuted-0: diverged in epoch 1: ") for line in lines)
+    assert lines[-1] == "error: 1 trainings failed; the others are in runs"
+    assert sorted(states(folder), key=str) == [State.CURRENT, State.CURRENT, State.MISSING]
+
+
 @pytest.mark.fault("study: worker with other code")
 def test_a_worker_with_other_code_is_refused(folder: Path) -> None:
     """A training on a worker whose code differs from the driver's ends with a line that says so; others go on."""
