@@ -1,4 +1,4 @@
-"""What several test files need: a small set of real digits, params for it, and a tracking store of their own."""
+"""What several test files need: a small set of real digits, the project's params, and a tracking store of their own."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from pipeline import params
-from pipeline.dataset import Dataset, Split
+from pipeline.dataset import Dataset
 from pipeline.params import Params
+from tests import small
 
 ROOT = Path(__file__).parents[1]
 
@@ -31,14 +31,8 @@ def values() -> Params:
 
 @pytest.fixture(scope="session")
 def digits() -> Dataset:
-    """Return scikit-learn's 1,797 digits of 8x8 pixels, enlarged to 28x28: 1,400 to train on, 397 to test."""
-    from sklearn.datasets import load_digits
-
-    bunch = load_digits()
-    enlarged = np.kron(bunch.images * 255 / 16, np.ones((3, 3)))
-    images = np.pad(enlarged, ((0, 0), (2, 2), (2, 2))).astype(np.uint8)
-    labels = bunch.target.astype(np.uint8)
-    return Dataset(Split(images[:1400], labels[:1400]), None, Split(images[1400:], labels[1400:]))
+    """Return a small set of real digits."""
+    return small.digits()
 
 
 @pytest.fixture(scope="session")

@@ -25,7 +25,7 @@ import yaml
 
 from pipeline import dataset, files
 from pipeline.dataset import Dataset
-from tests.test_pipeline import PROJECT, write_small_params
+from tests import small
 
 ROOT = Path(__file__).parents[1]
 EPOCHS = 8
@@ -221,7 +221,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, digits: Dataset, empty_st
     workspace.folder.mkdir()
     shutil.copy(ROOT / "params.yaml", workspace.folder)
     shutil.copy(empty_store, workspace.store)
-    write_small_params(workspace.folder, digits)
+    small.write_params(workspace.folder, digits)
     workspace.change_params(lambda values: [model.update(epochs=EPOCHS) for model in values["models"].values()])
     dataset.save(workspace.folder / DATA, digits)
     return workspace
@@ -512,10 +512,7 @@ def test_the_bytes_do_not_depend_on_the_environment(
 def clone(prepared: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """Return a repository with one model, in which nothing has run yet."""
     folder = tmp_path_factory.mktemp("clone") / "repository"
-    for name in PROJECT:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-        copy(ROOT / name, folder / name)
+    small.copy(folder, *small.PROJECT)
     shutil.copy(prepared.folder / "params.yaml", folder)
     shutil.copytree(prepared.folder / "data" / "local", folder / "data" / "local")
     repository = Workspace(folder)

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +11,9 @@ import numpy as np
 import pytest
 import yaml
 
-from pipeline import idx
-from pipeline.dataset import Dataset
+from tests import small
 
-ROOT = Path(__file__).parents[1]
 MODELS = ("mlp_rmsprop", "mlp_adadelta", "cnn")
-PROJECT = ("pipeline", "params.yaml", "dvc.yaml", ".dvcignore", ".gitignore", "data/report_history.csv")
 
 
 def run(repository: Path, *command: str) -> str:
@@ -32,16 +25,10 @@ def run(repository: Path, *command: str) -> str:
 
 def execute(repository: Path, *command: str) -> subprocess.CompletedProcess[str]:
     """Run `command` in the repository as make does."""
-    environment = os.environ | {
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "GIT_CONFIG_GLOBAL": "/dev/null",
-        "DVC_NO_ANALYTICS": "1",
-    }
-    environment.pop("MLFLOW_TRACKING_URI", None)
     return subprocess.run(
         command,
         cwd=repository,
-        env=environment,
+        env=small.environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -49,40 +36,11 @@ def execute(repository: Path, *command: str) -> subprocess.CompletedProcess[str]
     )
 
 
-def write_small_params(repository: Path, digits: Dataset) -> None:
-    """Write the digits as IDX files into a local directory, and params that fetch them and train for three epochs."""
-    values = yaml.safe_load((repository / "params.yaml").read_text())
-    values["data"] |= {"dataset": "digits", "sources": [{"directory": "data/local"}]}
-    arrays = {
-        "train_images": digits.train.images,
-        "train_labels": digits.train.labels,
-        "test_images": digits.test.images,
-        "test_labels": digits.test.labels,
-    }
-    for key, array in arrays.items():
-        file = values["data"]["files"][key]
-        path = repository / "data" / "local" / file["name"]
-        idx.write(path, array)
-        file |= {"count": len(array), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
-    for model in values["models"].values():
-        model["epochs"] = 3
-    (repository / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
-
-
 @pytest.fixture(scope="module")
-def repository(tmp_path_factory: pytest.TempPathFactory, digits: Dataset) -> Path:
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a repository with this project's files as they are now, small params, and one finished `dvc repro`."""
     folder = tmp_path_factory.mktemp("a clone")
-    for name in PROJECT:
-        target = folder / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, target, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(ROOT / name, target)
-    run(folder, "git", "init", "--quiet")
-    run(folder, "dvc", "init", "--quiet")
-    write_small_params(folder, digits)
+    small.make(folder)
     run(folder, "dvc", "repro")
     run(folder, "git", "add", "--all")
     run(folder, "git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "--quiet", "--message", "result")

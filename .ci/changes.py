@@ -1,0 +1,58 @@
+"""What DVC says has changed of params and metrics since a revision, as Markdown: python .ci/changes.py REV."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+KINDS = {"params": "Params", "metrics": "Metrics"}
+
+
+def section(kind: str, revision: str) -> str:
+    """Return the heading and the table of one kind, or DVC's own word on why there is none."""
+    command = ["dvc", kind, "diff", "--json", "--", revision]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    heading = f"### {KINDS[kind]} since `{revision}`"
+    # Where it could not read one side, DVC ends with 0 and shows the other as if all of it were new.
+    if done.returncode or "failed to load" in done.stderr:
+        return f"{heading}\n\nDVC cannot compare with `{revision}`:\n\n```\n{done.stderr.strip()}\n```"
+    return f"{heading}\n\n{table(kind, json.loads(done.stdout))}"
+
+
+def table(kind: str, files: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
+    """Return the changes in the order of their names: DVC's own order differs from call to call."""
+    header = ["file", kind.removesuffix("s"), "before", "after"] + ["change"] * (kind == "metrics")
+    rows = [
+        [file, name, *cells(kind, change.get("old"), change.get("new"))]
+        for file, changes in sorted(files.items())
+        for name, change in sorted(changes.items())
+    ]
+    if not rows:
+        return "Nothing has changed."
+    lines = ["| " + " | ".join(row) + " |" for row in [header, *rows]]
+    return "\n".join([lines[0], "|---" * len(header) + "|", *lines[1:]])
+
+
+def cells(kind: str, old: Any, new: Any) -> list[str]:
+    """Return a change's cells; that of a metric has its difference too, of the decimals that the files show."""
+    if kind == "params":
+        return [text(old), text(new)]
+    numbers = {type(old), type(new)} <= {int, float}
+    difference = f"{Decimal(repr(new)) - Decimal(repr(old)):+.3g}" if numbers else "-"
+    return [*(f"{value:.6g}" if isinstance(value, float) else text(value) for value in (old, new)), difference]
+
+
+def text(value: Any) -> str:
+    """Return a value as text that does not break the table."""
+    if value is None:
+        return "-"
+    shown = value if isinstance(value, str) else json.dumps(value)
+    return " ".join(shown.split()).replace("|", r"\|")
+
+
+if __name__ == "__main__":
+    print("\n\n".join(section(kind, sys.argv[1]) for kind in KINDS))

@@ -1,0 +1,310 @@
+"""What CI does: the workflow holds no logic, and the scripts that it calls are called here as it calls them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests import small
+
+ROOT = Path(__file__).parents[1]
+WORKFLOW = ROOT / ".github" / "workflows" / "ci.yml"
+SCRIPTS = {"digits", "full", "run", "summary"}
+MODELS = ("mlp_rmsprop", "mlp_adadelta", "cnn")
+BEFORE, FLOOR, MAX_DROP = 0.995, 0.98, 0.003
+
+
+@pytest.fixture(scope="module")
+def workflow() -> dict[Any, Any]:
+    """Return the workflow; YAML 1.1 reads its key `on` as true."""
+    return yaml.safe_load(WORKFLOW.read_text())
+
+
+@pytest.fixture(scope="module")
+def steps(workflow: dict[Any, Any]) -> list[dict[str, Any]]:
+    """Return the steps of all jobs."""
+    return [step for job in workflow["jobs"].values() for step in job["steps"]]
+
+
+def commands(steps: list[dict[str, Any]]) -> list[str]:
+    """Return what the steps run."""
+    return [step["run"] for step in steps if "run" in step]
+
+
+def test_the_workflow_holds_no_logic(steps: list[dict[str, Any]]) -> None:
+    """Each `run:` is one line that calls a script of this repository with variables in quotes, and nothing else."""
+    assert [line for line in commands(steps) if not re.fullmatch(r'\.ci/[a-z]+( "\$[A-Z_]+[a-z/]*")*', line)] == []
+
+
+def test_every_script_is_called_and_can_be(steps: list[dict[str, Any]]) -> None:
+    """The workflow calls every script; each can be executed, stops at a fault and says in a line what it is for."""
+    scripts = [path for path in (ROOT / ".ci").iterdir() if not path.suffix]
+
+    assert {path.name for path in scripts} == SCRIPTS
+    assert {line.split()[0] for line in commands(steps)} == {f".ci/{name}" for name in SCRIPTS}
+    for path in scripts:
+        start = path.read_text().splitlines()[:3]
+        assert os.access(path, os.X_OK)
+        assert start[0] == "#!/usr/bin/env bash"
+        assert re.match(r"# \w", start[1])
+        assert start[2] == "set -euo pipefail"
+
+
+def test_the_full_pipeline_runs_when_asked_alone(workflow: dict[Any, Any]) -> None:
+    """What is started by hand is the full pipeline and no other job; it does not run with pull requests and pushes."""
+    jobs = workflow["jobs"]
+    by_hand = {name for name, job in jobs.items() if job["if"] == "github.event_name == 'workflow_dispatch'"}
+
+    assert set(workflow[True]) == {"pull_request", "push", "workflow_dispatch"}
+    assert by_hand == {"full"}
+    assert {job["if"] for name, job in jobs.items() if name != "full"} == {"github.event_name != 'workflow_dispatch'"}
+
+
+def test_the_workflow_may_read_and_no_more(workflow: dict[Any, Any], steps: list[dict[str, Any]]) -> None:
+    """Its token reads contents, no job asks for more, no checkout keeps it; each job has an end, old runs are ended."""
+    assert workflow["permissions"] == {"contents": "read"}
+    assert [name for name, job in workflow["jobs"].items() if "permissions" in job or "secrets" in job] == []
+    checkouts = [step for step in steps if step.get("uses", "").startswith("actions/checkout@")]
+    assert len(checkouts) == len(workflow["jobs"])
+    assert all(step["with"]["persist-credentials"] is False for step in checkouts)
+    assert all(job["timeout-minutes"] <= 120 for job in workflow["jobs"].values())
+    assert workflow["concurrency"]["cancel-in-progress"] is True
+
+
+def test_every_action_is_pinned_by_its_commit() -> None:
+    """Each `uses:` names 40 hex digits, with the release as a comment."""
+    used = re.findall(r"uses: (.+)", WORKFLOW.read_text())
+
+    assert used
+    assert [one for one in used if not re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", one)] == []
+
+
+def test_the_summary_sees_the_base_branch(workflow: dict[Any, Any]) -> None:
+    """The job that compares has the whole history, and names the base through the environment."""
+    steps = workflow["jobs"]["compare"]["steps"]
+    (summary,) = [step for step in steps if step.get("run", "").startswith(".ci/summary")]
+
+    assert steps[0]["with"]["fetch-depth"] == 0
+    assert summary["run"] == '.ci/summary "$BASE"'
+    assert summary["env"] == {"BASE": "origin/${{ github.base_ref }}"}
+
+
+@pytest.mark.parametrize(
+    ("line", "targets"), [("run", ["test", "lint", "check-lock", "gate"]), ("full reports", ["repro", "gate"])]
+)
+def test_a_script_ends_at_the_first_target_that_fails(line: str, targets: list[str], tmp_path: Path) -> None:
+    """The targets are made in this order, from whatever folder; the first that fails is the last and gives its code."""
+    name, *arguments = line.split()
+    make = tmp_path / "bin" / "make"
+    make.parent.mkdir()
+    make.write_text('#!/bin/sh\necho "$PWD" "$*"\n[ "$*" != "$FAILS" ] || exit 7\n')
+    make.chmod(0o755)
+
+    for number, fails in enumerate([*targets, "nothing"], start=1):
+        environment = os.environ | {"PATH": f"{make.parent}:{os.environ['PATH']}", "FAILS": fails}
+        script = [str(ROOT / ".ci" / name), *arguments]
+        done = subprocess.run(script, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+
+        assert done.stdout.splitlines() == [f"{ROOT} {target}" for target in targets[:number]]
+        assert done.returncode == (0 if fails == "nothing" else 7)
+        # The full pipeline's reports are there though the gate fails, and not those of another run if it is what fails.
+        assert (tmp_path / "reports" / "report.md").exists() == (name == "full" and number > 1)
+
+
+def git(folder: Path, *arguments: str) -> None:
+    """Call git in the folder, as somebody."""
+    who = ("-c", "user.name=test", "-c", "user.email=test@example.org")
+    subprocess.run(["git", *who, *arguments], cwd=folder, env=small.environment(), check=True)
+
+
+def write_metrics(folder: Path, **accuracy: float | None) -> None:
+    """Write metrics in which every model has the accuracy of before, but for those that are given; None is none."""
+    values = {model: {"test_accuracy": accuracy.get(model, BEFORE), "test_loss": 0.05} for model in MODELS}
+    kept = {model: {name: value for name, value in one.items() if value is not None} for model, one in values.items()}
+    (folder / "reports").mkdir(exist_ok=True)
+    (folder / "reports" / "metrics.json").write_text(json.dumps(kept))
+
+
+def change_params(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Write the params again after a change."""
+    values = yaml.safe_load((folder / "params.yaml").read_text())
+    change(values)
+    (folder / "params.yaml").write_text(yaml.safe_dump(values))
+
+
+@pytest.fixture(scope="module")
+def committed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a repository with this project's code, bounds for every model, and metrics of before, on `main`."""
+    folder = tmp_path_factory.mktemp("ci") / "a clone"
+    small.copy(folder, *small.PROJECT, ".ci", ".dvc/config", ".dvc/.gitignore", "Makefile")
+    # As make sees it, the environment is complete; the one in use is found behind it, on PATH.
+    (folder / ".venv").mkdir()
+    for name in ("requirements.lock", ".venv/complete"):
+        (folder / name).touch()
+    bounds = {"default": {"test_accuracy": {"min": FLOOR, "max_drop": MAX_DROP}}}
+    change_params(folder, lambda values: values.update(gate=bounds))
+    write_metrics(folder)
+    git(folder, "init", "--quiet", "--initial-branch=main")
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--message=before")
+    return folder
+
+
+@pytest.fixture
+def repository(committed: Path, tmp_path: Path) -> Path:
+    """Return a repository of the test's own."""
+    return Path(shutil.copytree(committed, tmp_path / "a clone"))
+
+
+@pytest.fixture
+def summary(repository: Path) -> Callable[[str], tuple[int, str]]:
+    """Return a function that calls .ci/summary as a CI without summaries does, and returns exit code and Markdown."""
+
+    def call(base: str) -> tuple[int, str]:
+        done = called(repository, base)
+        return done.returncode, done.stdout
+
+    return call
+
+
+def called(repository: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Call .ci/summary from another folder."""
+    kept = {key: value for key, value in small.environment().items() if key != "GITHUB_STEP_SUMMARY"} | environment
+    line = [str(repository / ".ci" / "summary"), *arguments]
+    return subprocess.run(line, cwd="/", env=kept, capture_output=True, text=True, check=False)
+
+
+Summary = Callable[[str], tuple[int, str]]
+
+
+@pytest.mark.fault("CI: a change makes a model worse")
+def test_a_degraded_model_fails(repository: Path, summary: Summary) -> None:
+    """An accuracy that drops by more than max_drop ends the summary with 1; it shows the drop and the check."""
+    now = 0.9919
+    write_metrics(repository, cnn=now)
+
+    code, page = summary("main")
+
+    assert code == 1
+    assert f"| reports/metrics.json | cnn.test_accuracy | {BEFORE} | {now} | -0.0031 |\n" in page
+    assert f"| cnn | test_accuracy | max_drop | {now} | {MAX_DROP} below {BEFORE} | FAIL |\n" in page
+    assert page.endswith("gate: 5 pass, 1 FAIL\n")
+
+
+def test_noise_passes_and_is_shown_in_order(repository: Path, summary: Summary) -> None:
+    """A drop of max_drop is none; params and metrics that have changed are listed by name, values as in the files."""
+    write_metrics(repository, cnn=0.992, mlp_adadelta=0.9951)
+
+    def change(values: dict[str, Any]) -> None:
+        values["train"]["seed"] = 1
+        values["models"]["cnn"]["network"]["filters"] = [8]
+        values["models"]["cnn"]["loss"]["clip"] = None
+        values["data"]["sources"] = [{"directory": "a|b"}]
+
+    change_params(repository, change)
+
+    code, page = summary("main")
+
+    params, metrics, judged = re.split(r"^### .*\n\n", page, flags=re.MULTILINE)[1:]
+    assert code == 0
+    header, rule, sources, *others = params.splitlines()
+    assert (header, rule) == ("| file | param | before | after |", "|---|---|---|---|")
+    assert sources.startswith("| params.yaml | data.sources | [{'directory': 'data/local'}")
+    assert sources.endswith(r"| [{'directory': 'a\|b'}] |")
+    assert others == [
+        "| params.yaml | models.cnn.loss.clip | 1e-07 | - |",
+        "| params.yaml | models.cnn.network.filters | [32, 64] | [8] |",
+        "| params.yaml | train.seed | 0 | 1 |",
+        "",
+    ]
+    assert [row.split(" | ")[1::3] for row in metrics.splitlines()[2:4]] == [
+        ["cnn.test_accuracy", "-0.003 |"],
+        ["mlp_adadelta.test_accuracy", "+0.0001 |"],
+    ]
+    assert judged.endswith("gate: 6 pass\n")
+
+
+@pytest.mark.fault("CI: the metrics lack one")
+def test_a_missing_metric_is_no_pass(repository: Path) -> None:
+    """Without a model's accuracy the summary ends with 2 and says what is missing; it is added to GitHub's page."""
+    write_metrics(repository, cnn=None)
+    page = repository / "page.md"
+    page.write_text("of another step\n")
+
+    done = called(repository, "main", GITHUB_STEP_SUMMARY=str(page))
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert page.read_text().startswith("of another step\n### Params since `main`\n\nNothing has changed.\n")
+    assert f"| reports/metrics.json | cnn.test_accuracy | {BEFORE} | - | - |\n" in page.read_text()
+    assert f"| cnn | test_accuracy | min | - | {FLOOR} | CANNOT JUDGE: missing |\n" in page.read_text()
+    assert done.stderr.endswith("gate: 4 pass, 2 CANNOT JUDGE\n")
+
+
+@pytest.mark.fault("CI: DVC cannot read the base")
+def test_where_dvc_cannot_compare_the_gate_decides(repository: Path, summary: Summary) -> None:
+    """With a damaged dvc.yaml in the base, DVC's word stands in the place of its tables, and the gate passes."""
+    good = (repository / "dvc.yaml").read_text()
+    (repository / "dvc.yaml").write_text("stages: [\n")
+    git(repository, "commit", "--quiet", "--all", "--message=damaged")
+    (repository / "dvc.yaml").write_text(good)
+
+    code, page = summary("main")
+
+    assert code == 0
+    assert page.count("DVC cannot compare with `main`:") == 2
+    assert page.count("unable to read: 'dvc.yaml'") == 2
+    assert page.count("| file |") == 0
+    assert page.endswith("gate: 6 pass\n")
+
+
+@pytest.mark.fault("CI: the base is not there")
+@pytest.mark.parametrize("base", ["origin/nowhere", ""])
+def test_an_unknown_base_is_no_pass(summary: Summary, base: str) -> None:
+    """A branch that was not fetched, or nothing in the place of a revision, ends with 2 and is told."""
+    code, page = summary(base)
+
+    assert code == 2
+    assert "\n### Gate\n\nCould not judge: --baseline: " in page
+
+
+def test_scripts_without_their_argument_say_so(repository: Path) -> None:
+    """Without a base, or a folder, it is 2 and a line on how to call."""
+    for script, word in (("summary", "BASE"), ("digits", "FOLDER"), ("full", "FOLDER")):
+        line = [str(repository / ".ci" / script)]
+        done = subprocess.run(line, capture_output=True, text=True, check=False)
+
+        assert (done.returncode, done.stdout, done.stderr) == (2, "", f"usage: .ci/{script} {word}\n")
+
+
+@pytest.mark.slow
+def test_the_small_pipeline_runs_every_stage(repository: Path, tmp_path: Path) -> None:
+    """Every stage runs, each model is judged, the folder has curves and page, and nothing else is left behind."""
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    small.copy(repository, "tests/small.py")
+    line = [str(repository / ".ci" / "digits"), "the curves"]
+    environment = small.environment() | {"TMPDIR": str(temporary)}
+
+    done = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    ran = set(re.findall(r"Running stage '(.+)'", done.stdout))
+    assert ran == {
+        "fetch",
+        "preprocess",
+        "report",
+        *(f"{stage}@{m}" for stage in ("train", "evaluate") for m in MODELS),
+    }
+    assert done.stdout.endswith("gate: 3 pass\n")
+    curves = {path.name for path in (tmp_path / "the curves").iterdir()}
+    assert {"report.html", "comparison.png", *(f"curves-{model}.png" for model in MODELS)} <= curves
+    assert list(temporary.iterdir()) == []
