@@ -109,7 +109,8 @@ def test_only_what_is_missing_is_run(folder: Path) -> None:
 def test_a_training_that_fails_stops_no_other(folder: Path) -> None:
     """It is named with its reason, the others are in the ledger, and the exit code is 1."""
     values = study(short=1, long=1, permuted=1)
-    values["variants"]["permuted"]["optimizer"] |= {"learning_rate": 1e38}
+    permuted = values["variants"]["permuted"]
+    permuted["optimizer"] = permuted["optimizer"] | {"learning_rate": 1e38}
     write_params(folder / "params.yaml", values)
 
     lines = run(folder, code=1)
