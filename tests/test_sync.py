@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import os
 import resource
@@ -27,32 +26,25 @@ import pytest
 import yaml
 from matplotlib.figure import Figure
 
-from pipeline import cli, dataset, files, idx, params, store, sync, tracking
+from pipeline import cli, dataset, files, params, store, sync, tracking
 from pipeline.checkpoint import Checkpoints
-from pipeline.dataset import Dataset
 from pipeline.evidence import Evidence
 from pipeline.facts import Facts
+from tests import small
 
 ROOT = Path(__file__).parents[1]
 MODEL = "mlp_rmsprop"
 # Another model of which a workspace may have the files: those of the first under other names.
 TWIN = "mlp_twin"
 FIGURES = ("figures/curves.png", "figures/confusion.png")
-PROJECT = ("pipeline", "params.yaml", "dvc.yaml", ".dvcignore", ".gitignore", "data/report_history.csv")
 
 
 def run(repository: Path, *command: str) -> str:
     """Run `command` in the repository as make does, and return what it printed."""
-    environment = os.environ | {
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "GIT_CONFIG_GLOBAL": "/dev/null",
-        "DVC_NO_ANALYTICS": "1",
-    }
-    environment.pop("MLFLOW_TRACKING_URI", None)
     done = subprocess.run(
         command,
         cwd=repository,
-        env=environment,
+        env=small.environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -62,41 +54,20 @@ def run(repository: Path, *command: str) -> str:
     return done.stdout
 
 
-def write_small_params(repository: Path, digits: Dataset) -> None:
-    """Write the digits as IDX files into a local directory, and params with one small network and two epochs."""
+def shrink(repository: Path) -> None:
+    """Leave one small network and two epochs in a repository's params."""
     values = yaml.safe_load((repository / "params.yaml").read_text())
-    values["data"] |= {"dataset": "digits", "sources": [{"directory": "data/local"}]}
-    arrays = {
-        "train_images": digits.train.images,
-        "train_labels": digits.train.labels,
-        "test_images": digits.test.images,
-        "test_labels": digits.test.labels,
-    }
-    for key, array in arrays.items():
-        file = values["data"]["files"][key]
-        path = repository / "data" / "local" / file["name"]
-        idx.write(path, array)
-        file |= {"count": len(array), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
     values["models"] = {MODEL: values["models"][MODEL] | {"epochs": 2}}
     values["models"][MODEL]["network"]["units"] = [16]
-    values["gate"]["models"] = {}
     (repository / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
 
 
 @pytest.fixture(scope="module")
-def repository(tmp_path_factory: pytest.TempPathFactory, digits: Dataset) -> Path:
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a repository with this project's files and small params, of which DVC has evaluated the model."""
     folder = tmp_path_factory.mktemp("repository") / "a clone"
-    for name in PROJECT:
-        target = folder / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, target, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(ROOT / name, target)
-    run(folder, "git", "init", "--quiet")
-    run(folder, "dvc", "init", "--quiet")
-    write_small_params(folder, digits)
+    small.make(folder)
+    shrink(folder)
     run(folder, "dvc", "repro", "evaluate")
     return folder
 
