@@ -18,6 +18,7 @@ import pytest
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 FLAGS = ["headless=new", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking"]
 FLAGS += ["disable-component-update", "disable-sync", "disable-dev-shm-usage"]
+# Stays: a browser is no Python package, so the environment cannot bring one; the slow tests alone want it.
 needs_browser = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver on PATH")
 
 
