@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from pipeline import files
+from pipeline import files, gate
 from pipeline.study import ledger, plan
 from pipeline.study.ledger import State
 from tests.study_ledger import ROOT
@@ -48,3 +49,12 @@ def test_the_ledger_holds_what_was_planned(capsys: pytest.CaptureFixture[str]) -
     assert there == {name for name, state in states.items() if state is not State.MISSING}
     assert State.FOREIGN not in states.values()
     assert capsys.readouterr().err == ""
+
+
+def test_the_gate_allows_what_the_seed_alone_does() -> None:
+    """For every model, the drop that params.yaml allows is the study's number, rounded up to one test image."""
+    table = files.read_csv(STUDY / "reports" / "spread.csv").set_index("variant")
+
+    allowed = {bounds["test_accuracy"].max_drop for bounds in gate.load(ROOT / "params.yaml").values()}
+
+    assert allowed == {math.ceil(10_000 * table.loc["pooled", "allowed_drop"]) / 10_000}

@@ -243,6 +243,30 @@ def test_convergence_counts_the_epochs(looks: list[Look], values: Params) -> Non
 
 
 @pytest.mark.usefixtures("no_drawing")
+def test_the_spread_is_that_of_one_way_analysis_of_variance(looks: list[Look], values: Params) -> None:
+    """The pooled spread is the root of the mean square within groups, on as many degrees of freedom, of statsmodels.
+
+    Three of the standard deviations of a difference are what the gate may allow.
+    """
+    import pandas as pd
+    from statsmodels.formula.api import ols
+
+    models = ("mlp_rmsprop", "mlp_adadelta", "cnn")
+    kept = [look for look in looks if (look[0].variant, look[0].seed) != ("cnn", 3)]
+
+    table = made(kept, values).tables["spread"].set_index("variant")
+
+    by_model = {model: scores(kept, model, right) for model in models}
+    long = pd.DataFrame([(model, value) for model, found in by_model.items() for value in found], columns=["m", "y"])
+    fitted = ols("y ~ m", long).fit()
+    assert list(table.index) == [*models, "pooled"]
+    assert table["n"].tolist() == [4, 4, 3, 11]
+    assert table.loc["pooled", "degrees_of_freedom"] == fitted.df_resid == 8
+    assert table.loc["pooled", "sd"] == pytest.approx(math.sqrt(fitted.mse_resid))
+    assert table["sd"][:3].tolist() == pytest.approx([found.std(ddof=1) for found in by_model.values()])
+    assert table["allowed_drop"].tolist() == pytest.approx((3 * np.sqrt(2 * table["sd"].astype(float) ** 2)).tolist())
+
+
 def test_stale_replicates_are_used_and_counted(looks: list[Look], values: Params) -> None:
     """Those made by other code change no number, and the page and the table say how many they are."""
     aged = [
@@ -407,7 +431,7 @@ def test_stage_writes_the_same_bytes_again(
     first, second = folder.report(monkeypatch, "first"), folder.report(monkeypatch, "second")
 
     assert first == second
-    tables = {f"{name}.csv" for name in ("summary", "comparisons", "factorial", "convergence")}
+    tables = {f"{name}.csv" for name in ("summary", "comparisons", "factorial", "convergence", "spread")}
     figures = {f"figures/{name}.png" for name in ("convergence", "dropout", "effects", "variants")}
     assert set(first) == {"claims.md", *tables, *figures}
     assert b"6 of 105 planned replicates are there" in first["claims.md"]

@@ -19,6 +19,7 @@ What the report is made of:
     audit        the claims one by one; 2 stands in factorial, 4 in convergence
     factorial    the 2x2 of optimizer and dropout
     convergence  epochs and seconds until a target
+    spread       how far the seed alone moves a score, and what the gate therefore allows
     tables       the CSV files
     figures      which variants and curves are drawn
 """

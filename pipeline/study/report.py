@@ -26,6 +26,7 @@ from pipeline.study import (
     measures,
     plan,
     reading,
+    spread,
     tables,
 )
 from pipeline.study.audit import Reproduced
@@ -82,6 +83,7 @@ def report(
         "pairs": pairs,
         "factorial": _factorial(evidence),
         "convergence": convergence.table(evidence, pace),
+        "spreads": spread.spreads(evidence),
         "statistics": study.statistics,
         "summary": summary,
         "train": study.train,

@@ -10,7 +10,7 @@ import pandas as pd
 
 from pipeline import statistics
 from pipeline.comparison import Judgement
-from pipeline.study import convergence, factorial
+from pipeline.study import convergence, factorial, spread
 from pipeline.study.convergence import Seconds
 from pipeline.study.family import Pair
 from pipeline.study.measures import OUTCOMES, Evidence
@@ -22,6 +22,7 @@ CONVERGENCE = (
     *("variant", "column", "target", "n", "reached", "median", "smallest", "largest"),
     *("seconds_per_epoch", "median_seconds"),
 )
+SPREAD = ("variant", "n", "degrees_of_freedom", "sd", "allowed_drop")
 FACTORIAL = ("outcome", "effect", "estimate", "low", "high", "p_value", "n")
 
 
@@ -32,6 +33,7 @@ def tables(evidence: Evidence, pairs: Sequence[Pair], pace: Mapping[str, Seconds
         "comparisons": pd.DataFrame([_pair(pair) for pair in pairs], dtype=object),
         "factorial": pd.DataFrame(factorial.table(evidence), columns=FACTORIAL, dtype=object),
         "convergence": pd.DataFrame(convergence.table(evidence, pace), columns=CONVERGENCE, dtype=object),
+        "spread": pd.DataFrame(_spread(evidence), columns=SPREAD, dtype=object),
     }
     return {name: table.map(_rounded) for name, table in rows.items()}
 
@@ -44,6 +46,11 @@ def _summary(evidence: Evidence) -> Iterator[dict[str, object]]:
             if group.entries:
                 numbers = vars(statistics.describe(group.values(outcome)))
             yield {"variant": name, "outcome": outcome, **counts, **{key: numbers.get(key) for key in SUMMARY[5:]}}
+
+
+def _spread(evidence: Evidence) -> Iterator[dict[str, object]]:
+    for name, one in spread.spreads(evidence).items():
+        yield {"variant": name, **{key: getattr(one, key) for key in SPREAD[1:]}}
 
 
 def _pair(pair: Pair) -> dict[str, object]:
