@@ -227,7 +227,7 @@ def test_the_lock_file_pins_every_direct_dependency_and_no_address() -> None:
     lock = (ROOT / "requirements.lock").read_text()
     pinned = dict(re.findall(r"^([a-z0-9.-]+)==(\S+)", lock, flags=re.MULTILINE))
 
-    names = {re.split(r"[<>=; ]", requirement)[0].replace(".", "-") for requirement in direct}
+    names = {re.split(r"[<>=;\[ ]", requirement)[0].replace(".", "-") for requirement in direct}
     assert names <= pinned.keys()
     assert "://" not in lock
     assert len(re.findall(r"^[a-z0-9.-]+==", lock, flags=re.MULTILINE)) <= lock.count("--hash=sha256:")
