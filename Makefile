@@ -1,13 +1,15 @@
 # Every target makes what it needs, in .venv; nothing else on the machine is touched.
 .DEFAULT_GOAL := help
 PYTHON ?= python3
+COMPILE = uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links \
+	--python-version 3.11 --custom-compile-command 'make lock'
 
 # DVC runs a stage with whatever `python` it finds first.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export DVC_NO_ANALYTICS = 1
 export MLFLOW_DISABLE_TELEMETRY = true
 
-.PHONY: help repro study test test-slow lint check-lock gate promote sync ui demo bench faults lock clean
+.PHONY: help repro study test test-slow lint check-lock gate promote sync ui demo bench faults team lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -62,9 +64,13 @@ bench: .venv/complete .venv/torch/complete repro ## measure this project beside 
 faults: .venv/complete ## write the list of the faults that the tests cover
 	python tests/list_faults.py
 
+team: .venv/team ## add what an S3 remote and a PostgreSQL server need
+
+# uv keeps the versions that it finds in its output, so the team's file begins as a copy of the other.
 lock: ## choose newer versions of all packages (needs uv)
-	uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-emit-find-links \
-		--python-version 3.11 --extra dev --custom-compile-command 'make lock' --output-file requirements.lock pyproject.toml
+	$(COMPILE) --upgrade --extra dev --output-file requirements.lock pyproject.toml
+	cp requirements.lock requirements-team.lock
+	$(COMPILE) --extra dev --extra team --output-file requirements-team.lock pyproject.toml
 
 clean: ## remove what can be made again; asks before it removes results
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache dvc_plots
@@ -79,6 +85,10 @@ clean: ## remove what can be made again; asks before it removes results
 		"name another one: make PYTHON=python3.13", file=sys.stderr); sys.exit(0 if ok else 2)'
 	$(PYTHON) -m venv --clear .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@touch $@
+
+.venv/team: requirements-team.lock .venv/complete
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-team.lock
 	@touch $@
 
 # In an environment of its own: the project does without PyTorch.
