@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline import store
 from pipeline.params import Model, Training
 
 # The tag of the runs that `dvc exp` made.
 DVC_EXPERIMENT = "dvc.exp_name"
+# The tag that tells the runs of one clone from those of others on the same server.
+WORKSPACE = "workspace"
 # The tag that MLflow shows beside a run or an experiment, as Markdown.
 NOTE = "mlflow.note.content"
 
@@ -44,6 +48,7 @@ class Facts:
             "recipe": self.recipe,
             "data.md5": self.data_md5,
             "seed": str(self.train.seed),
+            WORKSPACE: workspace(),
             NOTE: self._description(),
         }
         if self.restored_from:
@@ -59,6 +64,11 @@ class Facts:
             "`loss` and `accuracy` are running means over an epoch, with dropout on; "
             "`train_*` and `test_*` are measured after the last one, with dropout off."
         )
+
+
+def workspace() -> str:
+    """Return where this clone is: its lock files tell what trains here, and its files which runs are current."""
+    return f"{socket.gethostname()}:{store.root()}"
 
 
 def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -25,7 +25,7 @@ from pipeline import files, store
 from pipeline.cli import InputError, UnavailableError
 from pipeline.dataset import Dataset
 from pipeline.evidence import Evidence
-from pipeline.facts import DVC_EXPERIMENT, NOTE, Facts
+from pipeline.facts import DVC_EXPERIMENT, NOTE, WORKSPACE, Facts, workspace
 from pipeline.sender import Sender
 
 # Set before mlflow is imported: it reads some of them once.
@@ -352,13 +352,13 @@ def _registered() -> list[Any]:
 def find_run(tags: Mapping[str, str]) -> Any:
     """Return the latest finished run of the experiment with these tags, or None.
 
-    Where `dvc exp` made some of them, one from where this process runs goes first: its experiment, or the workspace.
+    One from where this process runs goes first: its experiment of `dvc exp`, or else the files' own; then its clone.
     """
     experiment = connect()
     query = " and ".join(["status = 'FINISHED'", *(f"tags.`{key}` = '{value}'" for key, value in tags.items())])
     found = mlflow.MlflowClient().search_runs([experiment], query, order_by=["attributes.start_time DESC"])
     here = os.environ.get("DVC_EXP_NAME")
-    return min(found, key=lambda run: run.data.tags.get(DVC_EXPERIMENT) != here, default=None)
+    return min(found, key=lambda run: (run.data.tags.get(DVC_EXPERIMENT) != here, not _ours(run)), default=None)
 
 
 def complete(facts: Facts, data: Dataset, rows: Sequence[Mapping[str, float]], model: Path) -> Any:
@@ -418,12 +418,12 @@ def _without_epoch(row: Mapping[str, float]) -> dict[str, float]:
 def mark_current(run: Any) -> None:
     """Tag `run` as the current one of its model, and the one that was it as superseded; no run of `dvc exp` is either.
 
-    What has its tag already is not written.
+    Other clones' runs stay as they are. What has its tag already is not written.
     """
     client = mlflow.MlflowClient()
     query = f"tags.model = '{run.data.tags['model']}' and tags.`{STATE}` = 'current'"
     for other in client.search_runs([run.info.experiment_id], query):
-        if other.info.run_id != run.info.run_id:
+        if other.info.run_id != run.info.run_id and _ours(other):
             client.set_tag(other.info.run_id, STATE, "superseded")
     if run.data.tags.get(STATE) != "current" and DVC_EXPERIMENT not in run.data.tags:
         client.set_tag(run.info.run_id, STATE, "current")
@@ -466,8 +466,14 @@ def _now() -> int:
 
 
 def _running(experiment: str, recipe: str) -> list[Any]:
-    """Return the runs of the recipe that count as running, the latest first."""
-    return list(mlflow.MlflowClient().search_runs([experiment], f"tags.recipe = '{recipe}' and status = 'RUNNING'"))
+    """Return this clone's runs of the recipe that count as running, the latest first."""
+    found = mlflow.MlflowClient().search_runs([experiment], f"tags.recipe = '{recipe}' and status = 'RUNNING'")
+    return [run for run in found if _ours(run)]
+
+
+def _ours(run: Any) -> bool:
+    """Return whether the run was made here: a local store has no others, even after its folder was moved."""
+    return store.local(store.uri()) is not None or run.data.tags.get(WORKSPACE, workspace()) == workspace()
 
 
 def _log_params(run_id: str, facts: Facts) -> None:

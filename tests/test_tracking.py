@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from pipeline import files, model_file, networks, sender, tracking
+from pipeline import store as store_module
 from pipeline.cli import UnavailableError
 from pipeline.dataset import Dataset
 from pipeline.evidence import SCORES, Evidence
@@ -229,9 +230,11 @@ def test_an_evaluation_does_not_depend_on_the_store(
     ("error", "status"), [(ValueError, "FAILED"), (KeyboardInterrupt, "KILLED"), (SystemExit, "KILLED")]
 )
 def test_a_training_that_does_not_end_well_is_no_finished_run(
-    facts: Facts, digits: Dataset, error: type[BaseException], status: str
+    facts: Facts, digits: Dataset, monkeypatch: pytest.MonkeyPatch, error: type[BaseException], status: str
 ) -> None:
     """An error leaves a failed run, an interruption a killed one, with the epochs so far."""
+    # How long it may take on a busy machine is not what is tested here.
+    monkeypatch.setattr(tracking, "HURRY", 60.0)
 
     def training() -> None:
         with tracking.training_run(facts, digits) as run:
@@ -376,6 +379,27 @@ def test_one_run_of_a_model_is_current(facts: Facts, digits: Dataset, model: Pat
     track(facts, digits, model)
 
     assert [run.data.tags[tracking.STATE] for run in runs("FINISHED")] == ["current", "superseded"]
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize("place", ["a server", "a local store"])
+def test_other_clones_runs_are_left_alone_on_a_server(
+    facts: Facts, digits: Dataset, model: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """There a training neither kills nor supersedes a run of another clone; a local store has no other clone."""
+    experiment, client = tracking.connect(), mlflow.MlflowClient()
+    elsewhere = facts.tags() | {"workspace": "elsewhere:/clone"}
+    live = client.create_run(experiment, tags=elsewhere).info.run_id
+    done = client.create_run(experiment, tags=elsewhere | {tracking.STATE: "current"}).info.run_id
+    client.set_terminated(done, "FINISHED")
+    if place == "a server":
+        monkeypatch.setattr(store_module, "local", lambda _: None)
+
+    track(facts, digits, model)
+
+    found = client.get_run(live).info.status, client.get_run(done).data.tags[tracking.STATE]
+    assert found == (("RUNNING", "current") if place == "a server" else ("KILLED", "superseded"))
+    assert runs("FINISHED")[0].data.tags[tracking.STATE] == "current"
 
 
 def add_finished(recipe: str) -> None:
