@@ -79,9 +79,9 @@ def test_a_held_out_number_is_taken_from_the_training_images(tmp_path: Path) -> 
         ("pool: 2", "pool: 2\n      zebra: 1", "models.cnn.network: unknown key 'zebra'; known here: name, filters, "),
         ("- directory:", "- folder:", "data.sources[0]: unknown key 'folder'; known here: directory"),
         ("  split_seed: 0\n", "", "data.split_seed: missing"),
-        (", epsilon_in_root: false", "", f"{RMSPROP}.epsilon_in_root: missing"),
-        ("name: rmsprop, ", "", f"{RMSPROP}: missing name"),
-        ("rmsprop, learn", "rmsprob, learn", f"{RMSPROP}: expected 'rmsprop', 'adadelta' for name, found 'rmsprob'"),
+        ("      epsilon_in_root: false\n", "", f"{RMSPROP}.epsilon_in_root: missing"),
+        ("      name: rmsprop\n", "", f"{RMSPROP}: missing name"),
+        ("name: rmsprop\n", "name: rmsprob\n", f"{RMSPROP}: expected 'rmsprop', 'adadelta' for name, found 'rmsprob'"),
         ("name: crossentropy", "name: hinge", "models.mlp_rmsprop.loss.name: expected 'crossentropy', found 'hinge'"),
         ("{name: crossentropy, clip: 1.0e-7}", "[1]", "models.mlp_rmsprop.loss: expected a mapping, found [1]"),
         ("- directory: data/local", "- data/local", "data.sources[0]: expected a mapping, found 'data/local'"),
@@ -111,18 +111,14 @@ def test_a_held_out_number_is_taken_from_the_training_images(tmp_path: Path) -> 
         ("dropout: 0.5", "dropout: .nan", "models.cnn.network.dropout: expected a finite number, found nan"),
         ("dropout: 0.5", "dropout: '0.5'", "models.cnn.network.dropout: expected a valid number, found '0.5'"),
         ("dropout: 0.5", "dropout: false", "models.cnn.network.dropout: expected a valid number, found False"),
-        ("rho: 0.9,", "rho: 1.1,", f"{RMSPROP}.rho: expected less than 1, found 1.1"),
+        ("rho: 0.9\n", "rho: 1.1\n", f"{RMSPROP}.rho: expected less than 1, found 1.1"),
         ("learning_rate: 0.001", "learning_rate: 0", f"{RMSPROP}.learning_rate: expected greater than 0, found 0"),
         (
             "learning_rate: 0.001",
             "learning_rate: .inf",
             f"{RMSPROP}.learning_rate: expected a finite number, found inf",
         ),
-        (
-            "epsilon: 1.0e-8, epsilon_in_root",
-            "epsilon: 0, epsilon_in_root",
-            f"{RMSPROP}.epsilon: expected greater than 0",
-        ),
+        ("epsilon: 1.0e-8\n", "epsilon: 0\n", f"{RMSPROP}.epsilon: expected greater than 0"),
         ("in_root: false", "in_root: no", f"{RMSPROP}.epsilon_in_root: expected a valid boolean, found 'no'"),
         ("in_root: false", "in_root: 0", f"{RMSPROP}.epsilon_in_root: expected a valid boolean, found 0"),
         ("clip: 1.0e-7", "clip: 0.5", "models.mlp_rmsprop.loss.clip: expected less than 0.1, found 0.5"),
@@ -399,3 +395,14 @@ def test_a_command_ends_with_2_and_the_lines(tmp_path: Path) -> None:
         f"error: {path}: data: unknown key 'split_sede'; did you mean split_seed?",
         f"{path}: models.cnn.epochs: expected greater than 0, found 0",
     ]
+
+
+def test_dvc_writes_the_projects_params_as_they_are(tmp_path: Path) -> None:
+    """Read and written by DVC, as `dvc exp run -S` does, params.yaml changes in what is set and in no other byte."""
+    path = tmp_path / "params.yaml"
+    path.write_text(TEXT)
+
+    with modify_yaml(path) as content:
+        content["train"]["seed"] = 5
+
+    assert path.read_text() == TEXT.replace("\n  seed: 0\n", "\n  seed: 5\n")
