@@ -50,7 +50,8 @@ promote: .venv/complete ## make a model the champion in MLflow; MODEL=cnn; REPLA
 sync: .venv/complete ## give MLflow what it lacks of the trained models
 	python -m pipeline.sync
 
-ui: sync ## show the runs in a browser, on this machine only
+ui: export MLFLOW_PORT := $(or $(PORT),5000)
+ui: sync ## show the runs in a browser, on this machine only; PORT=5000
 	@case "$${MLFLOW_TRACKING_URI:=sqlite:///mlflow.db}" in http*) ;; *) \
 		MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
 		exec mlflow ui --host 127.0.0.1 --workers 1 --backend-store-uri "$$MLFLOW_TRACKING_URI" ;; esac

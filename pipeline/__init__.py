@@ -39,6 +39,7 @@ Training:
     store       where MLflow's store is, and its making
     facts       what MLflow is told of a training that starts
     evidence    what MLflow shows of an evaluated model
+    view        what MLflow's pages show first
     promotion   what MLflow and a committed file tell of the champion
     challenge   a candidate and the champion, asked the same images
 

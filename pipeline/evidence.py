@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SCORES = ("accuracy", "loss", "negative_log_likelihood", "errors", "calibration_error", "brier")
-_CURVES, _CONFUSION = "figures/curves.png", "figures/confusion.png"
+# In no folder, and without the model's name: MLflow's compare view shows only such files side by side.
+_CURVES, _CONFUSION, _HISTORY, _SCORES = "curves.png", "confusion.png", "history.csv", "scores.json"
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Evidence:
 
     def names(self) -> set[str]:
         """Return the names in MLflow of the figures and tables."""
-        return {_CURVES, _CONFUSION, *(f"tables/{table.name}" for table in self.tables())}
+        return {_CURVES, _CONFUSION, *self.tables()}
 
     def figures(self) -> dict[str, Figure]:
         """Return the model's curves and its confusion matrix on the test images, by name in MLflow."""
@@ -42,9 +43,9 @@ class Evidence:
         curves = plots.curves(files.read_csv(self.history), self._reported(), self.model)
         return {_CURVES: curves, _CONFUSION: plots.confusion(matrix, self.model)}
 
-    def tables(self) -> list[Path]:
-        """Return the files to keep beside the figures."""
-        return [self.history, self.metrics]
+    def tables(self) -> dict[str, Path]:
+        """Return the files to keep beside the figures, by name in MLflow."""
+        return {_HISTORY: self.history, _SCORES: self.metrics}
 
     def _reported(self) -> Any:
         if self.reported is None:

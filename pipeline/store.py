@@ -15,8 +15,8 @@ from urllib.parse import urlsplit, urlunsplit
 from pipeline.cli import UnavailableError
 
 SQLITE = "sqlite:///"
-# Where `make ui` shows a store that has no server.
-UI = "http://127.0.0.1:5000"
+# Where `make ui` shows a store that has no server: the variable and the port are MLflow's own.
+UI = f"http://127.0.0.1:{os.environ.get('MLFLOW_PORT') or 5000}"
 _BUSY = 5.0  # seconds to wait for a writer; its writes take milliseconds
 
 

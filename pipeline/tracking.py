@@ -8,6 +8,7 @@ by these sums the evaluation finds it again. Everything here can be repeated: wh
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import shutil
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from pipeline import files, store
+from pipeline import files, store, view
 from pipeline.cli import InputError, UnavailableError
 from pipeline.dataset import Dataset
 from pipeline.evidence import Evidence
@@ -49,20 +50,27 @@ from mlflow.entities import DatasetInput, InputTag, LoggedModelOutput, Metric, P
 from mlflow.tracking.context import registry
 
 EXPERIMENT, STUDY = "mnist", "mnist-study"
+# The tag that tells the runs of the files in the workspace from those of earlier ones.
+STATE = "dvc.state"
+_CURRENT = f"tags.`{STATE}` = 'current'"
 # What MLflow shows above an experiment's runs, as Markdown.
 ABOUT = {
     EXPERIMENT: (
-        "Two MLPs and a CNN on MNIST, trained by `dvc repro`: a run is one training. The models in the workspace are "
-        "those with the tag `dvc.state = current`. Select some and press *Compare*: their params and metrics have the "
-        "same names."
+        "Two MLPs and a CNN on MNIST, trained by `dvc repro`: a run is one training.\n\n"
+        "The models in the workspace are those with the tag `dvc.state = current`. Select some and press *Compare*: "
+        "their params, metrics, figures and tables have the same names. Under *Views*, *Current models* shows training "
+        "and validation in one chart."
     ),
     STUDY: (
         "Many seeds of the models and of variants of them, trained by `make study`: a run is one variant with one "
         "seed. Group the runs by the param `variant`. `study/reports/claims.md` says what comes of them."
     ),
 }
-# The tag that tells the runs of the files in the workspace from those of earlier ones.
-STATE = "dvc.state"
+# What MLflow's pages read of an experiment.
+_SHOWN = {
+    EXPERIMENT: {NOTE: ABOUT[EXPERIMENT], view.TAG: view.saved(_CURRENT)},
+    STUDY: {NOTE: ABOUT[STUDY]},
+}
 # Seconds to wait for MLflow: at the start where it is required, at the end of a run, and when interrupted.
 PATIENCE = 15.0
 LAST_CALL = 20.0
@@ -71,6 +79,7 @@ HURRY = 4.0
 LOGGED_FILE = "data/model.keras"
 # The registered model, and the alias of the version that is in force.
 REGISTERED, CHAMPION = "mnist", "champion"
+_VERSIONS = "mlflow.modelVersions"
 _PER_EPOCH = ("loss", "accuracy", "val_loss", "val_accuracy")
 _START = "its start"
 _BATCH = 1000  # metrics that MLflow takes at once
@@ -115,12 +124,15 @@ def _experiment(name: str, artifact_location: str | None) -> str:
     client = mlflow.MlflowClient()
     if (found := client.get_experiment_by_name(name)) is None:
         try:
-            client.create_experiment(name, artifact_location=artifact_location, tags={NOTE: ABOUT[name]})
+            client.create_experiment(name, artifact_location=artifact_location, tags=_SHOWN[name])
         except mlflow.MlflowException:
             # On a server, another client may have been first.
             if client.get_experiment_by_name(name) is None:
                 raise
         found = client.get_experiment_by_name(name)
+    # One that an earlier version of this code made may lack some.
+    for key in _SHOWN[name].keys() - found.tags.keys():
+        client.set_experiment_tag(found.experiment_id, key, _SHOWN[name][key])
     return str(found.experiment_id)
 
 
@@ -341,6 +353,10 @@ def crown(run: Any, tags: Mapping[str, str], description: str) -> Any:
         client.set_model_version_tag(REGISTERED, version.version, key, tags[key])
     if version.description != description:
         client.update_model_version(REGISTERED, version.version, description)
+    # The model's page says by this tag that it is registered. A server sets it by itself, a local store does not.
+    link = json.dumps([{"name": REGISTERED, "version": version.version}])
+    if client.get_logged_model(model_id).tags.get(_VERSIONS) != link:
+        client.set_logged_model_tags(model_id, {_VERSIONS: link})
     client.set_registered_model_alias(REGISTERED, CHAMPION, version.version)
     return version
 
@@ -432,33 +448,40 @@ def mark_current(run: Any) -> None:
 def add_evidence(run: Any, evidence: Evidence) -> bool:
     """Add to `run` what it lacks of the scores, figures and tables, and return whether it lacked any."""
     client, run_id = mlflow.MlflowClient(), run.info.run_id
-    present = {file.path for folder in ("figures", "tables") for file in client.list_artifacts(run_id, folder)}
+    present = {file.path for file in client.list_artifacts(run_id)}
     metrics = evidence.final_metrics()
     fresh = {key: value for key, value in metrics.items() if run.data.metrics.get(key) != value}
     if not fresh and evidence.names() <= present:
         return False
     for name, figure in evidence.figures().items():
         client.log_figure(run_id, figure, name)
-    for table in evidence.tables():
-        client.log_artifact(run_id, table, "tables")
+    for name, table in evidence.tables().items():
+        client.log_text(run_id, table.read_text(encoding="utf-8"), name)
     # Last, since scores that are there say that the figures are those of these scores.
-    logged = [output.model_id for output in run.outputs.model_outputs]
-    _log_points(run_id, _metrics(fresh, step=0, model_id=logged[0] if logged else None))
+    _log_points(run_id, [_score(run, name, value) for name, value in fresh.items()])
     return True
 
 
-def page_of(runs: Sequence[Any]) -> str:
-    """Return the address at which a browser shows these current runs of one experiment, and no others.
+def _score(run: Any, name: str, value: float) -> Metric:
+    """Return a point that knows the run's model and, if its name begins with a split, the data it was measured on."""
+    models = [output.model_id for output in run.outputs.model_outputs]
+    data = {tag.value: one.dataset for one in run.inputs.dataset_inputs for tag in one.tags}
+    measured_on = data.get(name.partition("_")[0])
+    about = {"dataset_name": measured_on.name, "dataset_digest": measured_on.digest} if measured_on else {}
+    return Metric(name, value, _now(), 0, model_id=models[0] if models else None, **about)
 
-    The tag shows them, as it will later ones; where `dvc exp` made one of them, or a model has gone, their ids do.
+
+def page_of(runs: Sequence[Any]) -> str:
+    """Return the address at which a browser shows charts of these current runs of one experiment, and no others.
+
+    The saved view shows them, as it will later ones; where `dvc exp` made one, or a model has gone, their ids do.
     """
     experiment, ids = runs[0].info.experiment_id, {run.info.run_id for run in runs}
-    query = f"tags.`{STATE}` = 'current'"
-    if {run.info.run_id for run in mlflow.MlflowClient().search_runs([experiment], query)} != ids:
+    shown = f"viewStateShareKey={view.KEY}"
+    if {run.info.run_id for run in mlflow.MlflowClient().search_runs([experiment], _CURRENT)} != ids:
         chosen = ", ".join(f"'{run_id}'" for run_id in sorted(ids))
-        query = f"attributes.run_id IN ({chosen})"
-    view = f"workflowType=machine_learning&searchFilter={quote(query, safe='')}"
-    return f"{store.page()}/#/experiments/{experiment}/runs?{view}"
+        shown = f"searchFilter={quote(f'attributes.run_id IN ({chosen})', safe='')}"
+    return f"{store.page()}/#/experiments/{experiment}/runs?workflowType=machine_learning&compareRunsMode=CHART&{shown}"
 
 
 def _now() -> int:
@@ -499,8 +522,8 @@ def _epoch_points(row: Mapping[str, float]) -> list[Metric]:
     return _metrics(values, step=int(row["epoch"]))
 
 
-def _metrics(values: Mapping[str, float], step: int, model_id: str | None = None) -> list[Metric]:
-    return [Metric(key, float(value), _now(), step, model_id=model_id) for key, value in values.items()]
+def _metrics(values: Mapping[str, float], step: int) -> list[Metric]:
+    return [Metric(key, float(value), _now(), step) for key, value in values.items()]
 
 
 def _lacking_points(run_id: str, rows: Sequence[Mapping[str, float]]) -> list[Metric]:
@@ -531,9 +554,10 @@ def _log_model(run_id: str, name: str, path: Path) -> None:
 
 
 def _create_model(run: Any, name: str) -> Any:
-    maker = {key: value for key, value in run.data.tags.items() if key.startswith(("mlflow.user", "mlflow.source."))}
+    kept = (NOTE, "mlflow.user", "mlflow.source.")
+    told = {key: value for key, value in run.data.tags.items() if key.startswith(kept)}
     return mlflow.MlflowClient().create_logged_model(
-        run.info.experiment_id, name, run.info.run_id, maker, run.data.params, model_type="classifier"
+        run.info.experiment_id, name, run.info.run_id, told, run.data.params, model_type="classifier"
     )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
@@ -18,6 +19,8 @@ import pytest
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 FLAGS = ["headless=new", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking"]
 FLAGS += ["disable-component-update", "disable-sync", "disable-dev-shm-usage"]
+# As on a desk, there is a mouse: what a page shows only under the pointer is not shown always.
+FLAGS += ["blink-settings=primaryHoverType=2,availableHoverTypes=2,primaryPointerType=4,availablePointerTypes=4"]
 # Stays: a browser is no Python package, so the environment cannot bring one; the slow tests alone want it.
 needs_browser = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver on PATH")
 
@@ -36,18 +39,22 @@ class Browser:
     def _call(self, method: str, path: str, content: dict[str, Any] | None = None) -> Any:
         body = None if content is None else json.dumps(content).encode()
         headers = {"Content-Type": "application/json"}
-        with urlopen(Request(self._address + path, body, headers, method=method), timeout=60) as answer:  # noqa: S310
-            return json.load(answer)["value"]
+        request = Request(self._address + path, body, headers, method=method)  # noqa: S310
+        try:
+            with urlopen(request, timeout=60) as answer:  # noqa: S310
+                return json.load(answer)["value"]
+        except HTTPError as error:
+            raise AssertionError(json.load(error)["value"]["message"]) from None
 
-    def view(self, width: int, height: int, scheme: str = "light") -> None:
-        """Show pages `width` x `height` CSS pixels large, in a light or a dark scheme."""
-        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+    def view(self, width: int, height: int, scheme: str = "light", scale: float = 1) -> None:
+        """Show pages `width` x `height` CSS pixels large, in a light or a dark scheme, each pixel `scale` wide."""
+        size = {"width": width, "height": height, "deviceScaleFactor": scale, "mobile": False}
         self._devtools("Emulation.setDeviceMetricsOverride", size)
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         self._devtools("Emulation.setEmulatedMedia", {"features": features})
 
-    def _devtools(self, command: str, params: dict[str, Any]) -> None:
-        self._call("POST", "/goog/cdp/execute", {"cmd": command, "params": params})
+    def _devtools(self, command: str, params: dict[str, Any]) -> Any:
+        return self._call("POST", "/goog/cdp/execute", {"cmd": command, "params": params})
 
     def open(self, url: str) -> None:
         """Load a page."""
@@ -68,6 +75,11 @@ class Browser:
         assert value, f"not within {seconds} s: {condition}"
         return value
 
+    def click(self, path: str) -> None:
+        """Click the first element on an XPath once it is there."""
+        element = f"document.evaluate({json.dumps(path)}, document, null, 9).singleNodeValue"
+        self.wait(f"{element} && ({element}.click(), true)")
+
     def drag(self, points: Sequence[tuple[float, float]], kind: str = "mouse") -> None:
         """Press at the first of these points of the window, move to the others, let go; `kind`: mouse, touch, pen."""
         moves = [{"type": "pointerMove", "duration": 20, "x": round(x), "y": round(y)} for x, y in points]
@@ -80,9 +92,10 @@ class Browser:
         """Return what the console says since the last call: errors, what a policy refused, what was not found."""
         return [entry["message"] for entry in self._call("POST", "/se/log", {"type": "browser"})]
 
-    def screenshot(self, path: Path) -> None:
-        """Write what the window shows to `path` as PNG."""
-        path.write_bytes(base64.b64decode(self._call("GET", "/screenshot")))
+    def screenshot(self, path: Path, box: Sequence[float] | None = None) -> None:
+        """Write what the window shows, or a box of it (left, top, width, height), to `path` as PNG."""
+        clip = {"clip": {"scale": 1, **dict(zip(("x", "y", "width", "height"), box, strict=True))}} if box else {}
+        path.write_bytes(base64.b64decode(self._devtools("Page.captureScreenshot", clip)["data"]))
 
     def close(self) -> None:
         """End the browser."""

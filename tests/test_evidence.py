@@ -38,7 +38,7 @@ def test_curves_have_the_reports_beside_them_where_it_has_the_model(tmp_path: Pa
     files.write_csv(tmp_path / "h.csv", pd.DataFrame([dict.fromkeys(names, 0.5) | {"epoch": 1}]))
     shown = Evidence(model, tmp_path / "m.json", tmp_path / "h.csv", ROOT / "data" / "report_history.csv")
 
-    curves = shown.figures()["figures/curves.png"]
+    curves = shown.figures()["curves.png"]
 
     styles = {line.get_linestyle() for panel in curves.axes for line in panel.get_lines()}
     assert ("--" in styles) is dashed
@@ -51,4 +51,4 @@ def test_what_will_be_there_is_known_before_it_is_drawn(tmp_path: Path) -> None:
     files.write_csv(tmp_path / "h.csv", pd.DataFrame([dict.fromkeys(names, 0.5) | {"epoch": 1}]))
     shown = Evidence("cnn", tmp_path / "m.json", tmp_path / "h.csv", None)
 
-    assert shown.names() == {*shown.figures(), "tables/m.json", "tables/h.csv"}
+    assert shown.names() == {*shown.figures(), "scores.json", "history.csv"}

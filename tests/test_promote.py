@@ -176,7 +176,7 @@ def lighten(patch: pytest.MonkeyPatch) -> None:
         shutil.copy(path, folder / tracking.LOGGED_FILE)
 
     patch.setattr(tracking, "_save_model", save)
-    patch.setattr(Evidence, "figures", lambda _: {"figures/curves.png": Figure(figsize=(1, 1))})
+    patch.setattr(Evidence, "figures", lambda _: {"curves.png": Figure(figsize=(1, 1))})
 
 
 @pytest.fixture(autouse=True)

@@ -36,7 +36,7 @@ ROOT = Path(__file__).parents[1]
 MODEL = "mlp_rmsprop"
 # Another model of which a workspace may have the files: those of the first under other names.
 TWIN = "mlp_twin"
-FIGURES = ("figures/curves.png", "figures/confusion.png")
+FIGURES = ("curves.png", "confusion.png")
 
 
 def run(repository: Path, *command: str) -> str:
@@ -134,10 +134,10 @@ def content(run: Any, uri: str | None = None) -> dict[str, Any]:
         name: sorted((p.step, p.value) for p in client.get_metric_history(run.info.run_id, name))
         for name in run.data.metrics
     }
-    artifacts = {}
-    for folder in client.list_artifacts(run.info.run_id):
-        for file in client.list_artifacts(run.info.run_id, folder.path):
-            artifacts[file.path] = files.md5(Path(client.download_artifacts(run.info.run_id, file.path)))
+    artifacts = {
+        file.path: files.md5(Path(client.download_artifacts(run.info.run_id, file.path)))
+        for file in client.list_artifacts(run.info.run_id)
+    }
     (output,) = run.outputs.model_outputs
     model = mlflow.pyfunc.load_model(f"models:/{output.model_id}")
     images = np.random.default_rng(0).integers(0, 256, (4, 28, 28), dtype=np.uint8)
@@ -484,7 +484,7 @@ def test_what_a_finished_run_lacks_is_added(workspace: Path, store: Path, call: 
     assert call().code == 0
     (run,) = runs()
     whole = content(run)
-    for name in ("figures/confusion.png", f"tables/{MODEL}.csv"):
+    for name in ("confusion.png", "history.csv"):
         next((store.parent / "mlruns").rglob(name)).unlink()
         ended = call()
         assert f"{MODEL}: added to MLflow" in ended.output
@@ -503,7 +503,7 @@ def test_what_a_finished_run_lacks_is_added(workspace: Path, store: Path, call: 
     assert "added to MLflow" in call().output
     (run,) = runs()
     assert run.data.metrics["test_brier"] == 0.125
-    assert content(run)["artifacts"][f"tables/{MODEL}.json"] == files.md5(metrics)
+    assert content(run)["artifacts"]["scores.json"] == files.md5(metrics)
     assert "complete in MLflow" in call().output
 
 
@@ -591,9 +591,13 @@ def shown(output: str) -> list[str]:
     path, query = address.fragment.split("?")
     _, _, experiment, page = path.split("/")
     assert page == "runs"
-    return [
-        run.info.run_id for run in mlflow.MlflowClient().search_runs([experiment], parse_qs(query)["searchFilter"][0])
-    ]
+    asked, client = parse_qs(query), mlflow.MlflowClient()
+    if "searchFilter" in asked:
+        (search,) = asked["searchFilter"]
+    else:
+        saved = client.get_experiment(experiment).tags[f"mlflow.sharedViewState.{asked['viewStateShareKey'][0]}"]
+        search = json.loads(json.loads(saved)["state"])["searchFilter"]
+    return [run.info.run_id for run in client.search_runs([experiment], search)]
 
 
 @pytest.mark.usefixtures("_light")
@@ -607,7 +611,7 @@ def test_the_address_shows_the_current_runs_alone(call: Callable[..., Ended]) ->
 
     current = {run.info.run_name: run.info.run_id for run in runs() if run.data.tags.get("dvc.state") == "current"}
     assert sorted(shown(by_tag)) == sorted(current.values())
-    assert "dvc.state" in by_tag
+    assert "viewStateShareKey" in by_tag
     assert shown(by_id) == [current[MODEL]]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import threading
 import time
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline import files, model_file, networks, sender, tracking
+from pipeline import files, model_file, networks, sender, tracking, view
 from pipeline import store as store_module
 from pipeline.cli import UnavailableError
 from pipeline.dataset import Dataset
@@ -141,10 +142,14 @@ def test_an_evaluation_joins_the_run_of_its_model(facts: Facts, digits: Dataset,
     (run,) = runs()
     assert run.data.metrics["test_accuracy"] == 0.9
     assert run.info.end_time == ended
-    artifacts = mlflow.MlflowClient().list_artifacts(run.info.run_id, "figures")
-    assert [artifact.path for artifact in artifacts] == ["figures/confusion.png", "figures/curves.png"]
+    artifacts = [artifact.path for artifact in mlflow.MlflowClient().list_artifacts(run.info.run_id)]
+    assert artifacts == ["confusion.png", "curves.png", "history.csv", "scores.json"]
     logged = mlflow.get_logged_model(run.outputs.model_outputs[0].model_id)
-    assert {metric.key: metric.value for metric in logged.metrics}["test_accuracy"] == 0.9
+    assert logged.tags["mlflow.note.content"] == run.data.tags["mlflow.note.content"]
+    scores = {metric.key: metric for metric in logged.metrics}
+    assert (scores["test_accuracy"].value, scores["test_accuracy"].dataset_name) == (0.9, "mnist-test")
+    assert (scores["train_loss"].dataset_name, scores["train_loss"].dataset_digest) == ("mnist-train", MD5)
+    assert scores["loss_gap"].dataset_name is None
 
 
 @pytest.mark.usefixtures("store")
@@ -167,7 +172,7 @@ def test_an_evaluation_that_was_cut_short_is_not_taken_for_whole(
     """Where new scores came without the figures that show them, both are added the next time."""
     track(facts, digits, model)
     evaluate(model)
-    before = {path: path.read_bytes() for path in (model.parent / "mlruns").rglob(f"tables/{model.stem}.json")}
+    before = {path: path.read_bytes() for path in (model.parent / "mlruns").rglob("scores.json")}
     with monkeypatch.context() as outage:
         outage.setattr(mlflow.MlflowClient, "log_artifact", lambda *_: 1 / 0)
         outage.setattr(tracking, "LAST_CALL", 3.0)
@@ -418,6 +423,22 @@ def test_an_experiment_says_what_its_runs_are(name: str) -> None:
 
     assert experiment.name == name
     assert experiment.tags["mlflow.note.content"] == tracking.ABOUT[name]
+
+
+@pytest.mark.usefixtures("store")
+def test_an_experiment_shows_training_and_validation_in_one_chart() -> None:
+    """It has a saved view of the current runs; where an experiment lacks that, or its description, it gets it."""
+    made, client = tracking.connect(), mlflow.MlflowClient()
+    tags = client.get_experiment(made).tags
+    for key in (view.TAG, "mlflow.note.content"):
+        client.delete_experiment_tag(made, key)
+
+    assert tracking.connect() == made
+    assert client.get_experiment(made).tags == tags
+    state = json.loads(json.loads(tags[view.TAG])["state"])
+    charts = [chart["selectedMetricKeys"] for chart in state["compareRunCharts"]]
+    assert charts == [["loss", "val_loss"], ["accuracy", "val_accuracy"]]
+    assert state["searchFilter"] == "tags.`dvc.state` = 'current'"
 
 
 @pytest.mark.usefixtures("store")
