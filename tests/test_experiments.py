@@ -1,0 +1,451 @@
+"""The README's worked experiment, by its own commands, and a model more and a model less: on a small copy, for real."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import reduce
+from itertools import pairwise, product
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+import pytest
+import yaml
+
+from pipeline import files
+from pipeline.params import Params
+from tests import small
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[1]
+HEADING = "## An experiment, worked"
+# What is experimented on, and what no experiment touches.
+MODEL, OTHER = "mlp_adadelta", "cnn"
+NEW = "mlp_small"
+SCORE = f"{MODEL}.test_accuracy"
+TAG = "dvc.exp_name"
+# What the report stage writes.
+REPORT = ("report.md", "report.html", "comparison.csv", "overfitting.csv", "metrics.json")
+# What the stages of a model write, each a file of its own.
+OF_MODEL = {
+    f"models/{NEW}.keras",
+    f"reports/history/{NEW}.csv",
+    f"reports/timing/{NEW}.csv",
+    f"reports/metrics/{NEW}.json",
+    f"reports/predictions/{NEW}.npz",
+}
+
+
+def run(repository: Path, *command: str) -> str:
+    """Run `command` in the repository as make does, and return what it printed; it must succeed."""
+    done = subprocess.run(
+        command,
+        cwd=repository,
+        env=small.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def ran(output: str) -> set[str]:
+    """Return the stages that DVC ran."""
+    return set(re.findall(r"Running stage '(.+)'", output))
+
+
+def commit(repository: Path, message: str) -> None:
+    """Commit everything that git does not ignore."""
+    run(repository, "git", "add", "--all")
+    run(repository, "git", "commit", "--quiet", "--message", message)
+
+
+def edit_params(repository: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Write the params again after a change in place."""
+    path = repository / "params.yaml"
+    values = yaml.safe_load(path.read_text())
+    change(values)
+    path.write_text(yaml.safe_dump(values, sort_keys=False))
+
+
+def shrink(values: dict[str, Any]) -> None:
+    """Leave two tiny networks, one epoch, and a bound that even they keep."""
+    models = {name: values["models"][name] | {"epochs": 1} for name in (MODEL, OTHER)}
+    models[MODEL]["network"]["units"] = [16, 16]
+    models[OTHER]["network"] |= {"filters": [2, 2], "units": 8}
+    values |= {"models": models, "gate": {"default": {"test_accuracy": {"min": 0.01}}}}
+
+
+@pytest.fixture(scope="module")
+def repositories(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Return two repositories with the same committed result; MLflow has its runs in the first alone."""
+    first = tmp_path_factory.mktemp("experiments") / "a clone"
+    small.make(first)
+    edit_params(first, shrink)
+    for key, value in (("user.name", "somebody"), ("user.email", "somebody@example.org")):
+        run(first, "git", "config", key, value)
+    run(first, "dvc", "repro")
+    commit(first, "result")
+    other = first.with_name("another clone")
+    # The runs' artifacts are addressed in the first.
+    shutil.copytree(first, other, symlinks=True, ignore=shutil.ignore_patterns("mlflow.db*", "mlruns", "work"))
+    return first, other
+
+
+def runs(repository: Path) -> list[Any]:
+    """Return the runs in the repository's tracking store."""
+    client = mlflow.MlflowClient(f"sqlite:///{repository}/mlflow.db")
+    experiment = client.get_experiment_by_name("mnist")
+    assert experiment is not None
+    return list(client.search_runs([experiment.experiment_id]))
+
+
+@dataclass(frozen=True)
+class Step:
+    """A command of the README, what it printed, and how it left the workspace: what git says, the models' sums."""
+
+    words: list[str]
+    output: str
+    changed: str
+    models: dict[str, str]
+
+    def values(self, *options: str) -> list[str]:
+        """Return what follows each of these options."""
+        return [value for option, value in pairwise(self.words) if option in options]
+
+    def rows(self) -> list[list[str]]:
+        """Return the cells of the table that was printed; columns are set apart by two spaces or more, or by bars."""
+        lines = [line.strip("| ") for line in self.output.splitlines() if not line.startswith("|-")]
+        return [re.split(r"\s+\| | {2,}", line) for line in lines if line]
+
+
+@dataclass(frozen=True)
+class Worked:
+    """The README's worked experiment, run to its end: the params before it, its steps, and MLflow's runs after it."""
+
+    repository: Path
+    before: Mapping[str, Any]
+    steps: list[Step]
+    runs: list[Any]
+
+    def step(self, *words: str) -> Step:
+        """Return the one step whose command has all these words."""
+        (found,) = [step for step in self.steps if {*words} <= {*step.words}]
+        return found
+
+    def made(self) -> dict[str, Step]:
+        """Return the steps that made an experiment, by its name."""
+        return {name: step for step in self.steps for name in step.values("-n", "--name")}
+
+    def settings(self) -> dict[str, dict[str, float]]:
+        """Return the params that each experiment sets."""
+        options = {name: step.values("-S", "--set-param") for name, step in self.made().items()}
+        pairs = {name: [option.split("=") for option in own] for name, own in options.items()}
+        return {name: {param: float(value) for param, value in own} for name, own in pairs.items()}
+
+    def experiments(self) -> dict[str, dict[str, float]]:
+        """Return HEAD and the experiments with all params that any of them sets."""
+        settings = self.settings()
+        head = {param: param_of(self.before, param) for own in settings.values() for param in own}
+        return {"HEAD": head} | {name: head | own for name, own in settings.items()}
+
+    def trained(self) -> dict[str, str]:
+        """Return, for HEAD and each experiment, which of them was the first with its params."""
+        made = self.experiments()
+        return {name: next(other for other in made if made[other] == params) for name, params in made.items()}
+
+    def scores(self) -> dict[str, float]:
+        """Return the test accuracy of HEAD and of each experiment as MLflow has it."""
+        found = {one.data.tags.get(TAG, "HEAD"): one for one in self.runs if one.info.run_name == MODEL}
+        return {name: found[first].data.metrics["test_accuracy"] for name, first in self.trained().items()}
+
+
+def param_of(values: Mapping[str, Any], name: str) -> float:
+    """Return the param of a dotted name."""
+    found = reduce(lambda inner, key: inner[key], name.split("."), values)
+    assert isinstance(found, (int, float))
+    return float(found)
+
+
+def commands() -> Iterator[str]:
+    """Yield the commands of the README's worked experiment; a loop, on several lines, is one."""
+    _, _, section = (ROOT / "README.md").read_text(encoding="utf-8").partition(f"\n{HEADING}\n")
+    block = re.search(r"^```sh\n(.*?)^```", section, flags=re.DOTALL | re.MULTILINE)
+    assert block, f"README.md has no block of commands under {HEADING!r}"
+    waiting = ""
+    for line in block[1].replace("\\\n", "").splitlines(keepends=True):
+        waiting += line
+        if subprocess.run(["bash", "-nc", waiting], stderr=subprocess.DEVNULL, check=False).returncode == 0:
+            yield waiting
+            waiting = ""
+    assert not waiting, f"README.md: no whole command: {waiting}"
+
+
+def take(repository: Path, command: str) -> list[Step]:
+    """Run a command of the README in a shell that tells each program which it calls, and return these as steps."""
+    said = re.split(r"^\+ (.*)\n", run(repository, "bash", "-exc", command), flags=re.MULTILINE)[1:]
+    changed = run(repository, "git", "status", "--porcelain")
+    models = {path.name: files.md5(path) for path in (repository / "models").glob("*.keras")}
+    return [Step(shlex.split(words), text, changed, models) for words, text in zip(said[::2], said[1::2], strict=True)]
+
+
+@pytest.fixture(scope="module")
+def worked(repositories: tuple[Path, Path]) -> Worked:
+    """Run the README's worked experiment in the first repository; before it there is a step that does nothing."""
+    repository, _ = repositories
+    before = yaml.safe_load((repository / "params.yaml").read_text())
+    steps = [step for command in ("true", *commands()) for step in take(repository, command)]
+    return Worked(repository, before, steps, runs(repository))
+
+
+def test_experiments_leave_the_workspace_as_it_is(worked: Worked) -> None:
+    """Until one is applied, no command changes a file that git has, leaves one beside them, or changes a model."""
+    until = worked.steps.index(worked.step("exp", "apply"))
+
+    assert {step.changed for step in worked.steps[:until]} == {""}
+    assert [step.models for step in worked.steps[:until]] == [worked.steps[0].models] * until
+    assert {"exp", "run", "show", "diff"} <= {word for step in worked.steps[:until] for word in step.words}
+
+
+def test_each_training_is_one_run_with_the_experiments_name(worked: Worked) -> None:
+    """MLflow has a run of the changed model for each new combination of params, of nothing else, with these params."""
+    of_experiments = [one for one in worked.runs if TAG in one.data.tags]
+    made = worked.experiments()
+
+    assert sorted(one.data.tags[TAG] for one in of_experiments) == sorted({*worked.trained().values()} - {"HEAD"})
+    for one in of_experiments:
+        expected = made[one.data.tags[TAG]]
+        assert (one.info.run_name, one.info.status) == (MODEL, "FINISHED")
+        assert {name: float(one.data.params[name.removeprefix(f"models.{MODEL}.")]) for name in expected} == expected
+
+
+def test_an_experiments_run_is_not_the_current_one(worked: Worked) -> None:
+    """The workspace's runs stay the current ones, also that of the model which experiments changed."""
+    states = {name_of(one): one.data.tags.get("dvc.state") for one in worked.runs}
+
+    assert states == dict.fromkeys(worked.trained().values()) | {"HEAD": "current", OTHER: "current"}
+
+
+def name_of(one: Any) -> str:
+    """Return the experiment that a run is of, and for the workspace's runs HEAD or the other model's name."""
+    return str(one.data.tags.get(TAG, "HEAD" if one.info.run_name == MODEL else one.info.run_name))
+
+
+def test_a_grid_is_every_combination_and_no_training_is_repeated(worked: Worked) -> None:
+    """What has been trained with the same params is taken from DVC's cache; for what equals HEAD, nothing is run."""
+    trained = worked.trained()
+    made = [tuple(params.values()) for params in worked.experiments().values()]
+
+    assert {*made} == {*product(*({*values} for values in zip(*made, strict=True)))}
+    assert len({*trained.values()}) < len(trained)
+    for name, step in worked.made().items():
+        evaluated = {f"evaluate@{MODEL}", "report"} if trained[name] != "HEAD" else set()
+        assert ran(step.output) == evaluated | ({f"train@{MODEL}"} if trained[name] == name else set())
+        assert (f"Stage 'train@{MODEL}' is cached" in step.output) == (trained[name] not in (name, "HEAD"))
+
+
+def test_params_diff_shows_the_changed_param_alone(worked: Worked) -> None:
+    """Between HEAD and an experiment it prints one row, with both values."""
+    step = worked.step("params", "diff")
+    old, new = step.words[3:]
+    header, (file, name, *values) = step.rows()
+    made = worked.experiments()
+
+    assert header == ["Path", "Param", old, new]
+    assert (file, {name: float(values[1])}) == ("params.yaml", worked.settings()[new])
+    assert float(values[0]) == made[old][name] != made[new][name]
+
+
+def test_metrics_diff_shows_what_came_of_it(worked: Worked) -> None:
+    """Between HEAD and an experiment it prints the scores of the changed model, before and after, and no other's."""
+    step = worked.step("metrics", "diff")
+    old, new = step.words[3:]
+    header, *rows = step.rows()
+    changes = {name: [*map(float, cells)] for _, name, *cells in rows}
+    before, after = worked.scores()[old], worked.scores()[new]
+
+    assert header == ["Path", "Metric", old, new, "Change"]
+    assert {name.split(".")[0] for name in changes} == {MODEL}
+    assert before != after
+    assert changes[SCORE] == pytest.approx([before, after, after - before], abs=1e-5)
+
+
+def test_exp_show_lists_every_experiment_with_params_and_score(worked: Worked) -> None:
+    """It prints HEAD and the experiments with the params that differ and the test accuracy, and no other column."""
+    header, *rows = worked.step("exp", "show").rows()
+    table = pd.DataFrame(rows, columns=header)
+    names = table["Experiment"].str.extract(r"\[(.+)\]$", expand=False).fillna("HEAD")
+    made, scores = worked.experiments(), worked.scores()
+
+    assert {*header} == {"Experiment", SCORE, *made["HEAD"]}
+    assert {*names} == {*made}
+    for name, row in zip(names, table.to_dict("records"), strict=True):
+        assert {param: float(row[param]) for param in made[name]} == made[name]
+        assert float(row[SCORE]) == pytest.approx(scores[name], abs=1e-5)
+
+
+def test_plots_diff_draws_the_curves_but_not_offline(worked: Worked) -> None:
+    """Its page has the curves of each named revision, and takes a script from the network; the report needs nothing."""
+    step = worked.step("plots", "diff")
+    page = (worked.repository / "dvc_plots" / "index.html").read_text()
+    report = (worked.repository / "reports" / "report.html").read_text()
+    drawn = re.search(rf'<div id = "reports_history_{MODEL}_csv">.*?</script>', page, flags=re.DOTALL)
+
+    assert "dvc_plots/index.html" in step.output
+    assert drawn
+    points = re.findall(r'"val_loss": "([^"]+)", "val_accuracy": "[^"]+", "rev": "([^"]+)"', drawn[0])
+    assert sorted(revision for _, revision in points) == sorted(step.words[3:])
+    assert len({loss for loss, _ in points}) == len(points)
+    assert re.findall(r'<script src="https://[^"]+"', page)
+    assert {*re.findall(r'src="([^:"]+)', report)} == {"data"}
+    assert "<script" not in report
+
+
+def test_an_experiment_that_is_applied_is_the_workspace(worked: Worked) -> None:
+    """Params, models and reports are the experiment's, and once committed there is nothing to run or to commit."""
+    step = worked.step("exp", "apply")
+    (name,) = step.words[3:]
+    values = yaml.safe_load((worked.repository / "params.yaml").read_text())
+    metrics = files.read_json(worked.repository / "reports" / "metrics.json")
+
+    assert {line[3:] for line in step.changed.splitlines()} >= {"params.yaml", "dvc.lock", "reports/report.md"}
+    assert {param: param_of(values, param) for param in worked.experiments()[name]} == worked.experiments()[name]
+    assert metrics[MODEL]["test_accuracy"] == worked.scores()[name]
+    assert worked.steps[-1].changed == ""
+    assert ran(run(worked.repository, "dvc", "repro")) == set()
+
+
+def test_removed_experiments_are_gone(worked: Worked) -> None:
+    """The last command removes every one."""
+    removed = re.findall(r"'([^']+)'", worked.step("exp", "remove").output)
+
+    assert sorted(removed) == sorted(worked.settings())
+    assert run(worked.repository, "dvc", "exp", "list", "--all-commits").strip() == ""
+
+
+def test_a_sync_after_applying_finds_the_experiments_run(worked: Worked) -> None:
+    """`make sync` adds no run: it shows the applied one beside the others; the one that it replaced is superseded."""
+    (applied,) = worked.step("exp", "apply").words[3:]
+
+    printed = run(worked.repository, sys.executable, "-m", "pipeline.sync")
+
+    after = {name_of(one): one for one in runs(worked.repository)}
+    states = {name: one.data.tags["dvc.state"] for name, one in after.items() if "dvc.state" in one.data.tags}
+    assert len(after) == len(worked.runs)
+    assert states == {"HEAD": "superseded", OTHER: "current"}
+    assert {name for name, one in after.items() if one.info.run_id in printed} == {applied, OTHER}
+
+
+@dataclass(frozen=True)
+class Change:
+    """What `dvc repro` made of a change of the models: the stages it ran, and the reports as they then were."""
+
+    repository: Path
+    ran: set[str]
+    reports: Path
+    gate: str
+
+
+def reproduce(repository: Path, kept: Path) -> Change:
+    """Run what has changed, and keep a copy of the reports."""
+    output = run(repository, "dvc", "repro")
+    shutil.copytree(repository / "reports", kept)
+    return Change(repository, ran(output), kept, run(repository, sys.executable, "-m", "pipeline.gate"))
+
+
+@pytest.fixture(scope="module")
+def first(repositories: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Change:
+    """Return the second repository before the change."""
+    return reproduce(repositories[1], tmp_path_factory.mktemp("first") / "reports")
+
+
+@pytest.fixture(scope="module")
+def added(first: Change, values: Params, tmp_path_factory: pytest.TempPathFactory) -> Change:
+    """Add a block under `models`, reproduce, and commit."""
+    block = values.models["mlp_rmsprop"].model_dump(mode="json") | {"epochs": 1}
+    block["network"]["units"] = [32]
+    edit_params(first.repository, lambda content: content["models"].update({NEW: block}))
+    change = reproduce(first.repository, tmp_path_factory.mktemp("added") / "reports")
+    commit(first.repository, "another model")
+    return change
+
+
+@pytest.fixture(scope="module")
+def removed(added: Change, tmp_path_factory: pytest.TempPathFactory) -> Change:
+    """Remove the block again and reproduce; the files that its stages made are left."""
+    edit_params(added.repository, lambda content: content["models"].pop(NEW))
+    return reproduce(added.repository, tmp_path_factory.mktemp("removed") / "reports")
+
+
+def figures(reports: Path) -> set[str]:
+    """Return the names of a report's figures."""
+    return {path.name for path in (reports / "figures").iterdir()}
+
+
+def test_another_block_runs_its_own_stages_alone(first: Change, added: Change) -> None:
+    """It is trained and evaluated, the report is written anew, no other model is touched, and MLflow has its run."""
+    (one,) = runs(added.repository)
+
+    assert first.ran == set()
+    assert added.ran == {f"train@{NEW}", f"evaluate@{NEW}", "report"}
+    assert (one.info.run_name, one.info.status, one.data.tags["dvc.state"]) == (NEW, "FINISHED", "current")
+    assert "test_accuracy" in one.data.metrics
+
+
+def test_another_model_is_everywhere_in_the_report(first: Change, added: Change) -> None:
+    """It is the last line of both tables and of the metrics; it has figures of its own, and both pages name it."""
+    for name in ("comparison.csv", "overfitting.csv"):
+        assert pd.read_csv(added.reports / name)["model"].tolist() == [MODEL, OTHER, NEW]
+    assert list(pd.read_json(added.reports / "metrics.json")) == [MODEL, OTHER, NEW]
+    assert figures(added.reports) - figures(first.reports) == {f"curves-{NEW}.png", f"confusion-{NEW}.png"}
+    assert f"figures/curves-{NEW}.png" in (added.reports / "report.md").read_text()
+    assert NEW in (added.reports / "report.html").read_text()
+
+
+def test_another_model_is_judged(first: Change, added: Change) -> None:
+    """The gate holds it against the bounds that all models have."""
+    assert re.findall(r"^(\w+) +test_accuracy +min ", added.gate, flags=re.MULTILINE) == [MODEL, OTHER, NEW]
+    assert re.findall(r"^(\w+) +test_accuracy +min ", first.gate, flags=re.MULTILINE) == [MODEL, OTHER]
+
+
+def test_without_the_block_the_report_is_the_old_one(first: Change, removed: Change) -> None:
+    """Nothing is trained again, and every file of the report is, byte for byte, what it was before the model came."""
+    names = [*REPORT, *(f"figures/{name}" for name in sorted(figures(first.reports)))]
+
+    assert removed.ran == {"report"}
+    assert figures(removed.reports) == figures(first.reports)
+    assert [n for n in names if (removed.reports / n).read_bytes() != (first.reports / n).read_bytes()] == []
+    assert removed.gate == first.gate
+
+
+def left(repository: Path) -> set[str]:
+    """Return the files of the new model in the folders for models and results."""
+    paths = [path for folder in ("models", "reports") for path in (repository / folder).rglob(f"*{NEW}*")]
+    return {path.relative_to(repository).as_posix() for path in paths}
+
+
+def test_what_is_left_of_a_removed_model_goes_by_two_globs(removed: Change) -> None:
+    """Its stages' files stay and are all that does; without them only the report runs, and a clone's lock file fits."""
+    repository = removed.repository
+    assert left(repository) == OF_MODEL
+
+    run(repository, "bash", "-c", f"rm models/{NEW}.keras reports/*/{NEW}.*")
+
+    assert left(repository) == set()
+    assert ran(run(repository, "dvc", "repro")) == {"report"}
+    commit(repository, "a model less")
+    clone = repository.with_name("a third clone")
+    run(repository, "git", "clone", "--quiet", ".", str(clone))
+    assert ran(run(clone, "dvc", "repro", "--dry", "--allow-missing")) == set()
+    for name in REPORT:
+        assert NEW not in (clone / "reports" / name).read_text()
