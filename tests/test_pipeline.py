@@ -14,6 +14,7 @@ import yaml
 from tests import small
 
 MODELS = ("mlp_rmsprop", "mlp_adadelta", "cnn")
+SHOWN = {"curves.png", "confusion.png", "history.csv", "scores.json"}
 
 
 def run(repository: Path, *command: str) -> str:
@@ -96,7 +97,7 @@ def test_mlflow_holds_three_comparable_runs(repository: Path) -> None:
         assert len(client.get_metric_history(one.info.run_id, "val_loss")) == 3
         assert one.data.tags["dvc.stage"] == f"train@{model}"
         assert {"test_accuracy", "train_accuracy", "generalization_gap"} <= one.data.metrics.keys()
-        assert {artifact.path for artifact in client.list_artifacts(one.info.run_id)} == {"figures", "tables"}
+        assert {artifact.path for artifact in client.list_artifacts(one.info.run_id)} == SHOWN
         assert len(one.outputs.model_outputs) == 1
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -27,6 +28,13 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning:distributed"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
+
+
+@pytest.fixture(autouse=True)
+def _no_half_made_client() -> Iterator[None]:
+    """Free what is left of a client that did not connect: freed while another starts, it waits for that one's lock."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture
