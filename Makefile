@@ -23,7 +23,7 @@ study: .venv/complete .dvc/scm ## run what the study lacks, on this machine or D
 test: .venv/complete ## run the tests that take minutes at most
 	python -m pytest --numprocesses auto --dist loadfile
 
-test-slow: .venv/complete ## run the tests that take long, or need a browser or a server
+test-slow: .venv/complete .venv/team ## run the tests that take long, or need a browser or a server
 	python -m pytest -m slow
 
 lint: .venv/complete ## check style, types, and what is known of insecure code and packages
@@ -31,7 +31,7 @@ lint: .venv/complete ## check style, types, and what is known of insecure code a
 	ruff format --check .
 	mypy
 	bandit --quiet --recursive --severity-level medium pipeline
-	@pip-audit --strict --disable-pip --require-hashes --requirement requirements.lock >.venv/audit 2>&1 || { \
+	@pip-audit --strict --disable-pip --require-hashes --requirement requirements-team.lock >.venv/audit 2>&1 || { \
 		grep -q 'known vulnerabilit' .venv/audit && { cat .venv/audit; exit 1; }; \
 		echo "notice: pip-audit judged nothing here: $$(tail -n 1 .venv/audit)"; }
 

@@ -68,24 +68,47 @@ def copy(folder: Path, *names: str) -> None:
 def environment() -> dict[str, str]:
     """Return the environment in which a repository made here depends on no one's own configuration.
 
-    A DVC cache that is shared with other runs would hand out what is to be made.
+    A DVC cache that is shared with other runs would hand out what is to be made. No one's account with a cloud is used,
+    nor the service that hands credentials to a cloud's machines.
     """
-    kept = os.environ | {
+    own = ("AWS_", "PG", "MLFLOW_TRACKING_")
+    return {key: value for key, value in os.environ.items() if not key.startswith(own)} | {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "GIT_CONFIG_GLOBAL": "/dev/null",
         "DVC_GLOBAL_CONFIG_DIR": "/nonexistent",
         "DVC_SYSTEM_CONFIG_DIR": "/nonexistent",
         "DVC_NO_ANALYTICS": "1",
+        "AWS_CONFIG_FILE": "/nonexistent",
+        "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent",
+        "AWS_EC2_METADATA_DISABLED": "true",
     }
-    kept.pop("MLFLOW_TRACKING_URI", None)
-    return kept
+
+
+def execute(folder: Path, *command: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run `command` in `folder` as make does, with `more` in its environment; its output holds its errors."""
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env=environment() | more,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+
+
+def run(folder: Path, *command: str, **more: str) -> str:
+    """Run `command` as `execute` does, and return what it printed; it must succeed."""
+    done = execute(folder, *command, **more)
+    assert done.returncode == 0, done.stdout
+    return done.stdout
 
 
 def make(folder: Path) -> None:
     """Make a repository with this project's files as they are now and small params; no stage has run."""
     copy(folder, *PROJECT)
     for program in ("git", "dvc"):
-        subprocess.run([program, "init", "--quiet"], cwd=folder, env=environment(), check=True)
+        run(folder, program, "init", "--quiet")
     write_params(folder, digits())
 
 

@@ -44,21 +44,6 @@ OF_MODEL = {
 }
 
 
-def run(repository: Path, *command: str) -> str:
-    """Run `command` in the repository as make does, and return what it printed; it must succeed."""
-    done = subprocess.run(
-        command,
-        cwd=repository,
-        env=small.environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout
-    return done.stdout
-
-
 def ran(output: str) -> set[str]:
     """Return the stages that DVC ran."""
     return set(re.findall(r"Running stage '(.+)'", output))
@@ -66,8 +51,8 @@ def ran(output: str) -> set[str]:
 
 def commit(repository: Path, message: str) -> None:
     """Commit everything that git does not ignore."""
-    run(repository, "git", "add", "--all")
-    run(repository, "git", "commit", "--quiet", "--message", message)
+    small.run(repository, "git", "add", "--all")
+    small.run(repository, "git", "commit", "--quiet", "--message", message)
 
 
 def edit_params(repository: Path, change: Callable[[dict[str, Any]], object]) -> None:
@@ -93,8 +78,8 @@ def repositories(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     small.make(first)
     edit_params(first, shrink)
     for key, value in (("user.name", "somebody"), ("user.email", "somebody@example.org")):
-        run(first, "git", "config", key, value)
-    run(first, "dvc", "repro")
+        small.run(first, "git", "config", key, value)
+    small.run(first, "dvc", "repro")
     commit(first, "result")
     other = first.with_name("another clone")
     # The runs' artifacts are addressed in the first.
@@ -193,8 +178,8 @@ def commands() -> Iterator[str]:
 
 def take(repository: Path, command: str) -> list[Step]:
     """Run a command of the README in a shell that tells each program which it calls, and return these as steps."""
-    said = re.split(r"^\+ (.*)\n", run(repository, "bash", "-exc", command), flags=re.MULTILINE)[1:]
-    changed = run(repository, "git", "status", "--porcelain")
+    said = re.split(r"^\+ (.*)\n", small.run(repository, "bash", "-exc", command), flags=re.MULTILINE)[1:]
+    changed = small.run(repository, "git", "status", "--porcelain")
     models = {path.name: files.md5(path) for path in (repository / "models").glob("*.keras")}
     return [Step(shlex.split(words), text, changed, models) for words, text in zip(said[::2], said[1::2], strict=True)]
 
@@ -322,7 +307,7 @@ def test_an_experiment_that_is_applied_is_the_workspace(worked: Worked) -> None:
     assert {param: param_of(values, param) for param in worked.experiments()[name]} == worked.experiments()[name]
     assert metrics[MODEL]["test_accuracy"] == worked.scores()[name]
     assert worked.steps[-1].changed == ""
-    assert ran(run(worked.repository, "dvc", "repro")) == set()
+    assert ran(small.run(worked.repository, "dvc", "repro")) == set()
 
 
 def test_removed_experiments_are_gone(worked: Worked) -> None:
@@ -330,14 +315,14 @@ def test_removed_experiments_are_gone(worked: Worked) -> None:
     removed = re.findall(r"'([^']+)'", worked.step("exp", "remove").output)
 
     assert sorted(removed) == sorted(worked.settings())
-    assert run(worked.repository, "dvc", "exp", "list", "--all-commits").strip() == ""
+    assert small.run(worked.repository, "dvc", "exp", "list", "--all-commits").strip() == ""
 
 
 def test_a_sync_after_applying_finds_the_experiments_run(worked: Worked) -> None:
     """`make sync` adds no run: it shows the applied one beside the others; the one that it replaced is superseded."""
     (applied,) = worked.step("exp", "apply").words[3:]
 
-    printed = run(worked.repository, sys.executable, "-m", "pipeline.sync")
+    printed = small.run(worked.repository, sys.executable, "-m", "pipeline.sync")
 
     after = {name_of(one): one for one in runs(worked.repository)}
     states = {name: one.data.tags["dvc.state"] for name, one in after.items() if "dvc.state" in one.data.tags}
@@ -358,9 +343,9 @@ class Change:
 
 def reproduce(repository: Path, kept: Path) -> Change:
     """Run what has changed, and keep a copy of the reports."""
-    output = run(repository, "dvc", "repro")
+    output = small.run(repository, "dvc", "repro")
     shutil.copytree(repository / "reports", kept)
-    return Change(repository, ran(output), kept, run(repository, sys.executable, "-m", "pipeline.gate"))
+    return Change(repository, ran(output), kept, small.run(repository, sys.executable, "-m", "pipeline.gate"))
 
 
 @pytest.fixture(scope="module")
@@ -439,13 +424,13 @@ def test_what_is_left_of_a_removed_model_goes_by_two_globs(removed: Change) -> N
     repository = removed.repository
     assert left(repository) == OF_MODEL
 
-    run(repository, "bash", "-c", f"rm models/{NEW}.keras reports/*/{NEW}.*")
+    small.run(repository, "bash", "-c", f"rm models/{NEW}.keras reports/*/{NEW}.*")
 
     assert left(repository) == set()
-    assert ran(run(repository, "dvc", "repro")) == {"report"}
+    assert ran(small.run(repository, "dvc", "repro")) == {"report"}
     commit(repository, "a model less")
     clone = repository.with_name("a third clone")
-    run(repository, "git", "clone", "--quiet", ".", str(clone))
-    assert ran(run(clone, "dvc", "repro", "--dry", "--allow-missing")) == set()
+    small.run(repository, "git", "clone", "--quiet", ".", str(clone))
+    assert ran(small.run(clone, "dvc", "repro", "--dry", "--allow-missing")) == set()
     for name in REPORT:
         assert NEW not in (clone / "reports" / name).read_text()

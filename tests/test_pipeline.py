@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -17,34 +16,14 @@ MODELS = ("mlp_rmsprop", "mlp_adadelta", "cnn")
 SHOWN = {"curves.png", "confusion.png", "history.csv", "scores.json"}
 
 
-def run(repository: Path, *command: str) -> str:
-    """Run `command` in the repository as make does, and return what it printed; it must succeed."""
-    done = execute(repository, *command)
-    assert done.returncode == 0, done.stdout
-    return done.stdout
-
-
-def execute(repository: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    """Run `command` in the repository as make does."""
-    return subprocess.run(
-        command,
-        cwd=repository,
-        env=small.environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-
-
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a repository with this project's files as they are now, small params, and one finished `dvc repro`."""
     folder = tmp_path_factory.mktemp("a clone")
     small.make(folder)
-    run(folder, "dvc", "repro")
-    run(folder, "git", "add", "--all")
-    run(folder, "git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "--quiet", "--message", "result")
+    small.run(folder, "dvc", "repro")
+    small.run(folder, "git", "add", "--all")
+    small.run(folder, "git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "--quiet", "--message", "result")
     return folder
 
 
@@ -103,9 +82,9 @@ def test_mlflow_holds_three_comparable_runs(repository: Path) -> None:
 
 def test_dvcs_own_views_work(repository: Path) -> None:
     """Dag, metrics and plots show the three models."""
-    dag = run(repository, "dvc", "dag")
-    metrics = run(repository, "dvc", "metrics", "show")
-    run(repository, "dvc", "plots", "show", "--out", "plots")
+    dag = small.run(repository, "dvc", "dag")
+    metrics = small.run(repository, "dvc", "metrics", "show")
+    small.run(repository, "dvc", "plots", "show", "--out", "plots")
 
     for model in MODELS:
         assert f"evaluate@{model}" in dag
@@ -115,17 +94,17 @@ def test_dvcs_own_views_work(repository: Path) -> None:
 
 def test_a_second_repro_runs_nothing(repository: Path) -> None:
     """Without a change no stage runs, and dvc.lock fits code and params."""
-    assert "Running stage" not in run(repository, "dvc", "repro")
-    assert "Running stage" not in run(repository, "dvc", "repro", "--dry", "--allow-missing")
+    assert "Running stage" not in small.run(repository, "dvc", "repro")
+    assert "Running stage" not in small.run(repository, "dvc", "repro", "--dry", "--allow-missing")
 
 
 def test_a_clone_without_data_knows_whether_the_lock_fits(repository: Path, tmp_path: Path) -> None:
     """In a clone, `make check-lock` passes without any data, and fails once a stage's code is another."""
     clone = tmp_path / "clone"
-    run(repository, "git", "clone", "--quiet", ".", str(clone))
+    small.run(repository, "git", "clone", "--quiet", ".", str(clone))
 
     def fits() -> bool:
-        done = execute(clone, "dvc", "repro", "--dry", "--allow-missing")
+        done = small.execute(clone, "dvc", "repro", "--dry", "--allow-missing")
         return done.returncode == 0 and "Running stage" not in done.stdout
 
     assert fits()
@@ -138,7 +117,7 @@ def test_forced_again_only_seconds_differ(repository: Path) -> None:
     """Running everything again changes no sum in dvc.lock but those of files that hold seconds."""
     before = lock_sums(repository)
 
-    run(repository, "dvc", "repro", "--force")
+    small.run(repository, "dvc", "repro", "--force")
 
     after = lock_sums(repository)
     changed = {key.split(": ")[1] for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
@@ -152,16 +131,16 @@ def test_an_experiment_changes_nothing_but_its_own(repository: Path) -> None:
     """`dvc exp run -S` trains with another seed, DVC shows it beside the committed result, MLflow has its name."""
     before = lock_sums(repository)
 
-    run(repository, "dvc", "exp", "run", "--name", "seed1", "--set-param", "train.seed=1")
+    small.run(repository, "dvc", "exp", "run", "--name", "seed1", "--set-param", "train.seed=1")
 
-    shown = run(repository, "dvc", "exp", "show", "--csv")
+    shown = small.run(repository, "dvc", "exp", "show", "--csv")
     assert "seed1" in shown
-    assert "train.seed" in run(repository, "dvc", "params", "diff")
-    assert "cnn.test_accuracy" in run(repository, "dvc", "metrics", "diff")
+    assert "train.seed" in small.run(repository, "dvc", "params", "diff")
+    assert "cnn.test_accuracy" in small.run(repository, "dvc", "metrics", "diff")
     assert lock_sums(repository)["train@cnn: models/cnn.keras"] != before["train@cnn: models/cnn.keras"]
     of_experiment = [one for one in runs(repository) if one.data.tags.get("dvc.exp_name") == "seed1"]
     assert sorted(one.info.run_name for one in of_experiment) == sorted(MODELS)
     assert {one.data.params["train.seed"] for one in of_experiment} == {"1"}
-    run(repository, "git", "checkout", "--quiet", "--", ".")
-    run(repository, "dvc", "checkout", "--quiet")
+    small.run(repository, "git", "checkout", "--quiet", "--", ".")
+    small.run(repository, "dvc", "checkout", "--quiet")
     assert lock_sums(repository) == before

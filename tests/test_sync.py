@@ -39,21 +39,6 @@ TWIN = "mlp_twin"
 FIGURES = ("curves.png", "confusion.png")
 
 
-def run(repository: Path, *command: str) -> str:
-    """Run `command` in the repository as make does, and return what it printed."""
-    done = subprocess.run(
-        command,
-        cwd=repository,
-        env=small.environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout
-    return done.stdout
-
-
 def shrink(repository: Path) -> None:
     """Leave one small network and two epochs in a repository's params."""
     values = yaml.safe_load((repository / "params.yaml").read_text())
@@ -68,7 +53,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("repository") / "a clone"
     small.make(folder)
     shrink(folder)
-    run(folder, "dvc", "repro", "evaluate")
+    small.run(folder, "dvc", "repro", "evaluate")
     return folder
 
 
@@ -186,8 +171,8 @@ def test_a_lost_store_is_filled_again(repository: Path, reference: dict[str, Any
     (clone / "mlflow.db").unlink()
     shutil.rmtree(clone / "mlruns")
 
-    repeated = run(clone, "dvc", "repro", "evaluate")
-    printed = run(clone, sys.executable, "-m", "pipeline.sync")
+    repeated = small.run(clone, "dvc", "repro", "evaluate")
+    printed = small.run(clone, sys.executable, "-m", "pipeline.sync")
 
     assert "Running stage" not in repeated
     assert f"{MODEL}: added to MLflow" in printed.splitlines()
@@ -704,21 +689,21 @@ def test_one_run_of_each_result_is_current_through_real_repros(repository: Path,
         (found,) = [run.info.run_id for run in runs(uri) if run.data.tags.get("dvc.state") == "current"]
         return found, len(runs(uri))
 
-    run(clone, "dvc", "repro", "--force", "evaluate")
+    small.run(clone, "dvc", "repro", "--force", "evaluate")
     first, count = current()
     assert count == 1
-    run(clone, "dvc", "repro", "--force", "evaluate")
+    small.run(clone, "dvc", "repro", "--force", "evaluate")
     second, count = current()
     assert (second != first, count) == (True, 2)
     old_params = (clone / "params.yaml").read_text()
     (clone / "params.yaml").write_text(old_params.replace("\n  seed: 0\n", "\n  seed: 1\n"))
-    run(clone, "dvc", "repro", "evaluate")
+    small.run(clone, "dvc", "repro", "evaluate")
     third, count = current()
     assert (third not in (first, second), count) == (True, 3)
 
     (clone / "params.yaml").write_text(old_params)
-    assert "is cached" in run(clone, "dvc", "repro", "evaluate")
-    printed = run(clone, sys.executable, "-m", "pipeline.sync")
+    assert "is cached" in small.run(clone, "dvc", "repro", "evaluate")
+    printed = small.run(clone, sys.executable, "-m", "pipeline.sync")
 
     assert f"{MODEL}: complete in MLflow" in printed
     assert current() == (second, 3)

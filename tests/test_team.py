@@ -17,7 +17,6 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +38,6 @@ BUCKET = "team"
 PUBLIC = "mlflow.example.org"
 SEEDS = {"ada": 1, "grace": 2}
 GIT = ("git", "-c", "user.name=t", "-c", "user.email=t@t")
-# No one's own account is asked, nor the service that hands credentials to a cloud's machines.
-NO_ACCOUNT = {
-    "AWS_CONFIG_FILE": "/nonexistent",
-    "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent",
-    "AWS_EC2_METADATA_DISABLED": "true",
-}
-
-needs_packages = pytest.mark.skipif(not all(map(find_spec, ("dvc_s3", "moto", "psycopg"))), reason="needs `make team`")
 
 
 def postgres_program(name: str) -> str | None:
@@ -61,36 +52,10 @@ needs_postgres = pytest.mark.skipif(
 )
 
 
-def environment(**more: str) -> dict[str, str]:
-    """Return an environment without anyone's configuration and credentials, and with what else is given."""
-    kept = {key: value for key, value in small.environment().items() if not key.startswith(("AWS_", "PG"))}
-    return kept | NO_ACCOUNT | more
-
-
-def execute(folder: Path, *command: str, **more: str) -> subprocess.CompletedProcess[str]:
-    """Run `command` in a clone; `more` goes into its environment."""
-    return subprocess.run(
-        command,
-        cwd=folder,
-        env=environment(**more),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-
-
-def run(folder: Path, *command: str, **more: str) -> str:
-    """Run `command` in a clone and return what it printed; it must succeed."""
-    done = execute(folder, *command, **more)
-    assert done.returncode == 0, done.stdout
-    return done.stdout
-
-
 def commit(folder: Path) -> None:
     """Commit all that git does not ignore."""
-    run(folder, "git", "add", "--all")
-    run(folder, *GIT, "commit", "--quiet", "--message", "result")
+    small.run(folder, "git", "add", "--all")
+    small.run(folder, *GIT, "commit", "--quiet", "--message", "result")
 
 
 def change_params(folder: Path, **train: int) -> None:
@@ -115,7 +80,7 @@ def served(command: list[str], health: str, log: Path, **more: str) -> Iterator[
     """Have a server run, from when it answers at `health` on."""
     with log.open("w") as output:
         process = subprocess.Popen(
-            command, env=environment(**more), stdout=output, stderr=output, start_new_session=True
+            command, env=small.environment() | more, stdout=output, stderr=output, start_new_session=True
         )
     try:
         wait_for(lambda: answers(health) or process.poll() is not None)
@@ -133,7 +98,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("project") / "first"
     small.make(folder)
     change_params(folder)
-    run(folder, "dvc", "repro")
+    small.run(folder, "dvc", "repro")
     commit(folder)
     return folder
 
@@ -147,14 +112,14 @@ class Shared:
 
     def clone(self, folder: Path) -> Path:
         """Return a clone of the repository in `folder`, without its results."""
-        run(folder.parent, "git", "clone", "--quiet", str(self.repository), str(folder))
+        small.run(folder.parent, "git", "clone", "--quiet", str(self.repository), str(folder))
         return folder
 
     def pull(self, clone: Path) -> None:
         """Give a clone the results."""
         for name, value in self.settings.items():
-            run(clone, "dvc", "remote", "modify", "--local", "team", name, value)
-        run(clone, "dvc", "pull")
+            small.run(clone, "dvc", "remote", "modify", "--local", "team", name, value)
+        small.run(clone, "dvc", "pull")
 
 
 @pytest.fixture(scope="module")
@@ -162,8 +127,8 @@ def directory(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Shared
     """Return the project, shared through a directory."""
     folder = tmp_path_factory.mktemp("directory")
     shutil.copytree(project, folder / "first", symlinks=True)
-    run(folder / "first", "dvc", "remote", "add", "--default", "team", str(folder / "remote"))
-    run(folder / "first", "dvc", "push")
+    small.run(folder / "first", "dvc", "remote", "add", "--default", "team", str(folder / "remote"))
+    small.run(folder / "first", "dvc", "push")
     commit(folder / "first")
     return Shared(folder / "first", {})
 
@@ -178,17 +143,14 @@ def bucket(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     command = [sys.executable, "-m", "moto.server", "--host", "127.0.0.1", "--port", port]
     with served(command, f"{address}/moto-api/", folder / "log"):
         assert requests.put(f"{address}/{BUCKET}", timeout=60).ok
-        run(folder / "first", "dvc", "remote", "add", "--default", "team", f"s3://{BUCKET}/mnist")
-        run(folder / "first", "dvc", "remote", "modify", "team", "endpointurl", address)
-        run(folder / "first", "dvc", "push", **{f"AWS_{name.upper()}": value for name, value in login.items()})
+        small.run(folder / "first", "dvc", "remote", "add", "--default", "team", f"s3://{BUCKET}/mnist")
+        small.run(folder / "first", "dvc", "remote", "modify", "team", "endpointurl", address)
+        small.run(folder / "first", "dvc", "push", **{f"AWS_{name.upper()}": value for name, value in login.items()})
         commit(folder / "first")
         yield Shared(folder / "first", login)
 
 
-REMOTES = ("directory", pytest.param("bucket", marks=needs_packages))
-
-
-@pytest.fixture(scope="module", params=REMOTES)
+@pytest.fixture(scope="module", params=["directory", "bucket"])
 def pulled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a clone that has pulled the results from one of the remotes."""
     shared: Shared = request.getfixturevalue(request.param)
@@ -217,11 +179,11 @@ def test_a_clone_that_has_pulled_runs_nothing(pulled: Path, project: Path) -> No
     tracked = [f"models/{model}.keras" for model in MODELS] + ["data/processed/mnist.npz"]
     tracked += [f"reports/predictions/{model}.npz" for model in MODELS]
 
-    printed = run(pulled, "dvc", "repro")
+    printed = small.run(pulled, "dvc", "repro")
 
     assert "didn't change, skipping" in printed
     assert "Running stage" not in printed
-    assert run(pulled, "git", "status", "--porcelain") == ""
+    assert small.run(pulled, "git", "status", "--porcelain") == ""
     assert [name for name in tracked if (pulled / name).read_bytes() != (project / name).read_bytes()] == []
 
 
@@ -230,7 +192,7 @@ def test_sync_gives_a_clone_that_has_pulled_the_runs_of_the_first(pulled: Path, 
     """An empty store gets one finished, current run per model: params, epochs, scores, figures, model as they were."""
     assert not (pulled / "mlflow.db").exists()
 
-    printed = run(pulled, sys.executable, "-m", "pipeline.sync")
+    printed = small.run(pulled, sys.executable, "-m", "pipeline.sync")
 
     ours, theirs = (
         {run.info.run_name: (run, uri) for run in runs(uri)}
@@ -251,16 +213,15 @@ def test_sync_gives_a_clone_that_has_pulled_the_runs_of_the_first(pulled: Path, 
 
 
 @pytest.mark.slow
-@needs_packages
 def test_the_bucket_is_closed_to_who_has_no_credentials(bucket: Shared, tmp_path: Path) -> None:
     """A clone brings none with it: DVC fails and says that it lacks some, and git has none in any commit."""
     clone = bucket.clone(tmp_path / "second")
 
-    ended = execute(clone, "dvc", "pull")
+    ended = small.execute(clone, "dvc", "pull")
 
     assert ended.returncode != 0
     assert "Unable to locate credentials" in ended.stdout
-    history = run(clone, "git", "log", "--patch", "--all")
+    history = small.run(clone, "git", "log", "--patch", "--all")
     assert "endpointurl" in history
     assert [secret for secret in bucket.settings.values() if secret in history] == []
 
@@ -305,7 +266,9 @@ def postgres(folder: Path, name: str, *arguments: str) -> None:
         other = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
     command = [str(postgres_program(name)), *arguments]
     with (folder / f"{name}.log").open("a") as log:
-        done = subprocess.run(command, cwd=folder, env=environment(), stdout=log, stderr=log, check=False, **other)
+        done = subprocess.run(
+            command, cwd=folder, env=small.environment(), stdout=log, stderr=log, check=False, **other
+        )
     assert done.returncode == 0, Path(log.name).read_text()
 
 
@@ -332,7 +295,7 @@ def team(directory: Shared, server: str, tmp_path_factory: pytest.TempPathFactor
         name: subprocess.Popen(
             ["dvc", "repro"],
             cwd=clone,
-            env=environment(MLFLOW_TRACKING_URI=server),
+            env=small.environment() | {"MLFLOW_TRACKING_URI": server},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -356,7 +319,6 @@ def states(server: str) -> dict[str, set[str]]:
 
 
 @pytest.mark.slow
-@needs_packages
 @needs_postgres
 def test_two_clones_that_train_at_once_have_their_runs_side_by_side(team: dict[str, Path], server: str) -> None:
     """One experiment has one finished run per model and clone, with the epochs and scores of that clone's files."""
@@ -376,7 +338,6 @@ def test_two_clones_that_train_at_once_have_their_runs_side_by_side(team: dict[s
 
 
 @pytest.mark.slow
-@needs_packages
 @needs_postgres
 def test_models_go_through_the_server(team: dict[str, Path], server: str, tmp_path: Path) -> None:
     """A client that knows neither the database nor the artifacts' folder gets the bytes that each clone trained."""
@@ -391,14 +352,13 @@ def test_models_go_through_the_server(team: dict[str, Path], server: str, tmp_pa
 
 
 @pytest.mark.slow
-@needs_packages
 @needs_postgres
 def test_each_clone_has_its_own_current_runs(team: dict[str, Path], server: str) -> None:
     """Neither training nor sync in one clone makes another's runs superseded, and sync adds no run."""
     assert states(server) == {name: {"current"} for name in SEEDS}
     before = {run.info.run_id for run in runs(server)}
     for clone in team.values():
-        printed = run(clone, sys.executable, "-m", "pipeline.sync", MLFLOW_TRACKING_URI=server)
+        printed = small.run(clone, sys.executable, "-m", "pipeline.sync", MLFLOW_TRACKING_URI=server)
 
         assert printed.count("complete in MLflow") == len(MODELS)
         assert states(server) == {name: {"current"} for name in SEEDS}
@@ -406,7 +366,6 @@ def test_each_clone_has_its_own_current_runs(team: dict[str, Path], server: str)
 
 
 @pytest.mark.slow
-@needs_packages
 @needs_postgres
 def test_the_runs_are_in_the_database_which_wants_its_password(
     team: dict[str, Path], server: str, database: Database
@@ -424,7 +383,6 @@ def test_the_runs_are_in_the_database_which_wants_its_password(
 
 
 @pytest.mark.slow
-@needs_packages
 @needs_postgres
 @pytest.mark.parametrize(("host", "status"), [(PUBLIC, 200), ("attacker.example.org", 403)])
 def test_the_server_answers_to_its_public_name_alone(server: str, host: str, status: int) -> None:

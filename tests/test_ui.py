@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,12 +48,6 @@ class Served:
     page: str
 
 
-def run(folder: Path, *command: str) -> None:
-    """Run a command in the folder as make does."""
-    done = subprocess.run(command, cwd=folder, env=small.environment(), capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
 def write_epochs(folder: Path, model: str, epochs: int) -> None:
     """Write the params again with another number of epochs for a model."""
     values = yaml.safe_load((folder / "params.yaml").read_text())
@@ -73,10 +66,10 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("requirements.lock", ".venv/complete", ".dvc/scm"):
         (folder / name).touch()
     write_epochs(folder, "mlp_rmsprop", 1)
-    run(folder, "dvc", "repro", "train@mlp_rmsprop")
+    small.run(folder, "dvc", "repro", "train@mlp_rmsprop")
     write_epochs(folder, "mlp_rmsprop", 3)
-    run(folder, "dvc", "repro")
-    run(folder, "make", "promote", "MODEL=cnn")
+    small.run(folder, "dvc", "repro")
+    small.run(folder, "make", "promote", "MODEL=cnn")
     return folder
 
 

@@ -8,9 +8,9 @@ from math import sqrt
 
 from pipeline import statistics
 from pipeline.study.convergence import MODELS
+from pipeline.study.family import OUTCOME
 from pipeline.study.measures import Evidence
 
-OUTCOME = "test_accuracy"
 POOLED = "pooled"
 # A difference of two trainings has a standard deviation sqrt(2) times that of one; beyond three of these, it is rarely
 # the seed's doing: Shewhart, Economic Control of Quality of Manufactured Product (1931).
