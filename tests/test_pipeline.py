@@ -124,23 +124,3 @@ def test_forced_again_only_seconds_differ(repository: Path) -> None:
     timing = {f"reports/timing/{model}.csv" for model in MODELS} | {"reports/timing"}
     assert changed <= timing | {"reports/report.md", "reports/report.html", "reports/comparison.csv"}
     assert timing <= changed
-
-
-@pytest.mark.slow
-def test_an_experiment_changes_nothing_but_its_own(repository: Path) -> None:
-    """`dvc exp run -S` trains with another seed, DVC shows it beside the committed result, MLflow has its name."""
-    before = lock_sums(repository)
-
-    small.run(repository, "dvc", "exp", "run", "--name", "seed1", "--set-param", "train.seed=1")
-
-    shown = small.run(repository, "dvc", "exp", "show", "--csv")
-    assert "seed1" in shown
-    assert "train.seed" in small.run(repository, "dvc", "params", "diff")
-    assert "cnn.test_accuracy" in small.run(repository, "dvc", "metrics", "diff")
-    assert lock_sums(repository)["train@cnn: models/cnn.keras"] != before["train@cnn: models/cnn.keras"]
-    of_experiment = [one for one in runs(repository) if one.data.tags.get("dvc.exp_name") == "seed1"]
-    assert sorted(one.info.run_name for one in of_experiment) == sorted(MODELS)
-    assert {one.data.params["train.seed"] for one in of_experiment} == {"1"}
-    small.run(repository, "git", "checkout", "--quiet", "--", ".")
-    small.run(repository, "dvc", "checkout", "--quiet")
-    assert lock_sums(repository) == before
