@@ -33,6 +33,8 @@ STAGES = ("fetch", "preprocess", "train", "evaluate", "report")
 LIGHT = ("fetch", "preprocess", "report")
 # Epochs of a plain script that are run to know what all of them take: they are alike.
 SHOWN = 3
+# A `dvc repro` of a pipeline that is up to date.
+IDLE = "nothing to do"
 NATIVE_BFLOAT16 = {"avx512_bf16", "amx_bf16"}
 
 Row = dict[str, Any]
@@ -185,25 +187,29 @@ def trained(folder: Path) -> list[float]:
 def small(rounds: int) -> Row:
     """Measure a `dvc repro` that has nothing to do, the import of every stage, and what MLflow costs."""
     words = {stage: (PYTHON, "-c", f"import pipeline.{stage}") for stage in STAGES}
-    words |= {"nothing to do": ("dvc", "repro"), "mlflow": (PYTHON, "-m", "benchmarks.mlflow_cost")}
+    words |= {IDLE: (PYTHON, "-m", "dvc", "repro"), "mlflow": (PYTHON, "-m", "benchmarks.mlflow_cost")}
     runs: dict[str, list[measure.Run]] = {name: [] for name in words}
-    for name in turns(rounds, list(words)):
-        runs[name].append(measure.run(*words[name]))
+    with clone() as copy:
+        shorten(copy, epochs=1)
+        measure.run(*words[IDLE], folder=copy)
+        for name in turns(rounds, list(words)):
+            runs[name].append(measure.run(*words[name], folder=copy))
+        imports = {name: packages(words[name], copy) for name in (*LIGHT, IDLE)}
     costs = [json.loads(run.output) for run in runs.pop("mlflow")]
     table = {name: Spread.of([run.seconds for run in taken]) for name, taken in runs.items()}
     mlflow = {key: Spread.of([cost[key] for cost in costs]) for key in costs[0]}
-    return {"seconds": table, "packages": {stage: packages(stage) for stage in LIGHT}, "mlflow": mlflow}
+    return {"seconds": table, "imports": imports, "mlflow": mlflow}
 
 
-def packages(stage: str) -> Row:
-    """Return the seconds that each package takes of a stage's import, itself alone, for those that take most."""
-    words = (PYTHON, "-X", "importtime", "-c", f"import pipeline.{stage}")
-    lines = (line.split("|") for line in measure.run(*words).errors.splitlines() if line.count("|") == 2)
+def packages(command: Sequence[str], folder: Path) -> Row:
+    """Return the seconds of all imports of a Python program, and those of the packages that take most, each alone."""
+    python, *words = command
+    errors = measure.run(python, "-X", "importtime", *words, folder=folder).errors
     seconds: Counter[str] = Counter()
-    for own, _, name in lines:
+    for own, _, name in (line.split("|") for line in errors.splitlines() if line.count("|") == 2):
         if (microseconds := own.rpartition(":")[2].strip()).isdigit():
             seconds[name.strip().partition(".")[0]] += int(microseconds) / 1e6
-    return dict(seconds.most_common(5))
+    return {"all": seconds.total(), "most": dict(seconds.most_common(5))}
 
 
 def growth(rounds: int) -> Row:

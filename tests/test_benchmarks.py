@@ -100,6 +100,21 @@ def test_peak_memory_is_that_of_the_program() -> None:
     assert 150 < full - empty < 210
 
 
+def test_imports_are_counted_by_package(tmp_path: Path) -> None:
+    """A package has the seconds of its own modules without those that it imports; the sum has all."""
+    for name, text in {"outer/__init__": "import outer.part", "outer/part": "import inner", "inner": ""}.items():
+        path = tmp_path / f"{name}.py"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"import time\n{text}\ntime.sleep({0.4 if name == 'inner' else 0.1})\n", encoding="utf-8")
+
+    imports = run.packages((run.PYTHON, "-c", "import outer"), tmp_path)
+
+    assert list(imports["most"])[:2] == ["inner", "outer"]
+    assert imports["most"]["inner"] == pytest.approx(0.4, abs=0.09)
+    assert imports["most"]["outer"] == pytest.approx(0.2, abs=0.09)
+    assert imports["all"] >= sum(imports["most"].values())
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["plain", "project"])
 def test_contenders_train(name: str, digits: Dataset, tmp_path: Path) -> None:
