@@ -7,13 +7,14 @@ import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 ROOT = Path(__file__).parents[1]
 _PACKAGES = ("keras", "tensorflow-cpu", "mlflow", "dvc")
@@ -68,27 +69,30 @@ def side_by_side(commands: Sequence[Sequence[str]], folder: Path = ROOT, **envir
     kept |= {"PATH": f"{Path(sys.executable).parent}:{kept['PATH']}", "DVC_NO_ANALYTICS": "1", **environment}
     started = time.perf_counter()
     with ExitStack() as stack:
+        # Files: a pipe holds little, and a program waits while it is full.
+        streams = [[stack.enter_context(tempfile.TemporaryFile("w+")) for _ in range(2)] for _ in commands]
         processes = [
-            stack.enter_context(
-                subprocess.Popen(
-                    command, cwd=folder, env=kept, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-                )
-            )
-            for command in commands
+            stack.enter_context(subprocess.Popen(command, cwd=folder, env=kept, stdout=output, stderr=errors))
+            for command, (output, errors) in zip(commands, streams, strict=True)
         ]
-        return [_ended(process, started) for process in processes]
+        ends = [_end(process, started) for process in processes]
+        texts = [[_text(stream) for stream in pair] for pair in streams]
+    for process, (_, errors) in zip(processes, texts, strict=True):
+        if process.returncode:
+            raise RuntimeError(f"{process.args}: exit {process.returncode}: {errors[-2000:]}")
+    return [Run(*end, *pair) for end, pair in zip(ends, texts, strict=True)]
 
 
-def _ended(process: subprocess.Popen[str], started: float) -> Run:
-    streams = (process.stdout, process.stderr)
-    # Short outputs: neither pipe fills while the other one is read.
-    output, errors = (stream.read() if stream else "" for stream in streams)
+def _end(process: subprocess.Popen[bytes], started: float) -> tuple[float, float]:
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - started
     process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise RuntimeError(f"{process.args}: exit {process.returncode}: {errors[-2000:]}")
-    return Run(seconds, usage.ru_maxrss / 1024, output, errors)
+    return seconds, usage.ru_maxrss / 1024
+
+
+def _text(stream: IO[str]) -> str:
+    stream.seek(0)
+    return stream.read()
 
 
 def machine(python: str) -> dict[str, Any]:

@@ -186,7 +186,7 @@ def trained(folder: Path) -> list[float]:
 
 def small(rounds: int) -> Row:
     """Measure a `dvc repro` that has nothing to do, the import of every stage, and what MLflow costs."""
-    words = {stage: (PYTHON, "-c", f"import pipeline.{stage}") for stage in STAGES}
+    words: dict[str, tuple[str, ...]] = {stage: (PYTHON, "-c", f"import pipeline.{stage}") for stage in STAGES}
     words |= {IDLE: (PYTHON, "-m", "dvc", "repro"), "mlflow": (PYTHON, "-m", "benchmarks.mlflow_cost")}
     runs: dict[str, list[measure.Run]] = {name: [] for name in words}
     with clone() as copy:

@@ -91,6 +91,15 @@ def test_a_program_that_fails_is_no_measurement() -> None:
         measure.run("sh", "-c", "echo no such thing >&2; exit 3")
 
 
+def test_a_program_may_write_much() -> None:
+    """Megabytes of output and of errors come back whole, whichever is written first."""
+    write = "import sys; sys.stderr.write('e' * 2**21); sys.stdout.write('o' * 2**21)"
+
+    done = measure.run(run.PYTHON, "-c", write)
+
+    assert (len(done.output), len(done.errors)) == (2**21, 2**21)
+
+
 def test_peak_memory_is_that_of_the_program() -> None:
     """A program that fills 200 MiB is seen to hold them, and one that does not is not."""
     fill = "from benchmarks.measure import run; print(run('python', '-c', \"b'x' * %d * 2**20\").peak)"
