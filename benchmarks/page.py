@@ -26,6 +26,7 @@ TRIED = """## Tried and left
 TITLES = {
     "training": "Training",
     "study": "Many trainings",
+    "step": "Where a step's time goes",
     "whole": "What the pipeline adds to its epochs",
     "full": "The whole pipeline",
     "growth": "How the study grows",
@@ -144,6 +145,31 @@ def _study(section: Results) -> Iterator[str]:
     yield _table(["model", "images", "way", "seconds per epoch", "times plain's speed"], rows)
 
 
+def _step(section: Results) -> Iterator[str]:
+    yield (
+        "A step of a batch on one thread. Its GFLOP/s are those of the layers' products, forward and backward; beside "
+        "them is the speed at which the same thread multiplies two large matrices, then what takes most of a step."
+    )
+    rows = [
+        [
+            model,
+            precision,
+            _cell(_times(step["seconds"], 1e3)),
+            _cell(_times(step["speed"], 1e-9)),
+            _cell(_times(step["product"], 1e-9)),
+            ", ".join(f"{kind} {100 * share:.0f}%" for kind, share in step["shares"].items()),
+        ]
+        for model, row in _rows({"step": section}, "step")
+        for precision, step in row.items()
+    ]
+    header = ["model", "precision", "milliseconds", "GFLOP/s", "matrix product, GFLOP/s", "operations"]
+    yield _table(header, rows)
+
+
+def _times(spread: Results, factor: float) -> Results:
+    return {key: value if key == "count" else value * factor for key, value in spread.items()}
+
+
 def _whole(section: Results) -> Iterator[str]:
     yield (
         f"`dvc repro` of a fresh clone, every model trained for one epoch: {_cell(section['seconds'])} seconds, "
@@ -220,8 +246,7 @@ def _derived(results: Results, name: str) -> Results:
 
 
 def _per_replicate(case: Results) -> Results:
-    share = case["workers"] / case["replicates"]
-    return {key: value if key == "count" else value * share for key, value in case["seconds"].items()}
+    return _times(case["seconds"], case["workers"] / case["replicates"])
 
 
 def _machine(section: Results) -> str:
@@ -252,6 +277,7 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 _TABLES: Mapping[str, Callable[[Results], Iterator[str]]] = {
     "training": _training,
     "study": _study,
+    "step": _step,
     "whole": _whole,
     "full": _full,
     "growth": _growth,

@@ -25,6 +25,7 @@ PYTHON = sys.executable
 TORCH = str(ROOT / ".venv" / "torch" / "bin" / "python")
 RESULTS = Path(__file__).parent / "results.json"
 PAGE = Path(__file__).parent / "RESULTS.md"
+DATA = "data/processed/mnist.npz"
 MODELS = ("mlp_rmsprop", "mlp_adadelta", "cnn")
 # Whole epochs would take hours: fewer steps show as much.
 IMAGES = {"mlp_rmsprop": 32_000, "mlp_adadelta": 32_000, "cnn": 6_400}
@@ -43,7 +44,7 @@ Row = dict[str, Any]
 def contender(name: str, model: str, images: int, epochs: int = 2, **options: object) -> list[str]:
     """Return the command of one contender's training."""
     python = TORCH if name == "pytorch" else PYTHON
-    words = [python, "-m", f"benchmarks.{name}", model, "--data", "data/processed/mnist.npz"]
+    words = [python, "-m", f"benchmarks.{name}", model, "--data", DATA]
     words += ["--images", str(images), "--epochs", str(epochs)]
     return words + [word for key, value in options.items() for word in (f"--{key}", str(value))]
 
@@ -96,15 +97,17 @@ def training(rounds: int) -> Row:
     return table
 
 
+def precisions() -> list[str]:
+    """Return the precisions that this processor has instructions for."""
+    return ["float32", *(["mixed_bfloat16"] if NATIVE_BFLOAT16 & set(measure.vectors()) else [])]
+
+
 def study(rounds: int) -> Row:
     """Measure trainings per hour: one process of two threads, two of one thread, in both precisions."""
     table: Row = {}
-    precisions = ["float32"]
-    if NATIVE_BFLOAT16 & set(measure.vectors()):
-        precisions.append("mixed_bfloat16")
     for model in ("mlp_adadelta", "cnn"):
         ways: dict[str, Callable[[], float]] = {"plain": lambda: alone("plain", 2, "float32")}
-        for precision in precisions:
+        for precision in precisions():
             ways[f"one of two threads, {precision}"] = lambda precision=precision: alone("project", 2, precision)
             ways[f"two of one thread, {precision}"] = lambda precision=precision: together(precision)
 
@@ -122,6 +125,22 @@ def study(rounds: int) -> Row:
             taken[way].append(ways[way]())
         table[model] = {"images": IMAGES[model], "ratio": ratios(taken, over="plain")}
         table[model]["epoch"] = {way: Spread.of(seconds) for way, seconds in taken.items()}
+    return table
+
+
+def step(rounds: int) -> Row:
+    """Measure what a training step on one thread reaches of the processor's speed, and which operations take it."""
+    table: Row = {}
+    for model in MODELS:
+        taken: dict[str, list[Row]] = {precision: [] for precision in precisions()}
+        for precision in turns(rounds, list(taken)):
+            words = (PYTHON, "-m", "benchmarks.step", model, "--data", DATA, "--precision", precision)
+            taken[precision].append(json.loads(measure.run(*words).output))
+        table[model] = {
+            precision: {key: Spread.of([answer[key] for answer in answers]) for key in ("seconds", "speed", "product")}
+            | {"shares": answers[0]["shares"]}
+            for precision, answers in taken.items()
+        }
     return table
 
 
@@ -241,6 +260,7 @@ def grown(replicates: int, workers: int, *options: str) -> measure.Run:
 BENCHMARKS: dict[str, Callable[[int], Row]] = {
     "training": training,
     "study": study,
+    "step": step,
     "whole": whole,
     "full": full,
     "growth": growth,

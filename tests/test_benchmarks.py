@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks import measure, page, plain, run
+from benchmarks import measure, page, plain, run, step
 from benchmarks.measure import Spread
 from pipeline import dataset, networks
 from pipeline.backend import keras
@@ -83,6 +84,36 @@ def test_the_plain_network_is_the_projects(values: Params, name: str) -> None:
     assert type(theirs.optimizer).__name__.lower() == model.optimizer.name
     assert float(theirs.optimizer.learning_rate) == pytest.approx(model.optimizer.learning_rate)
     assert (theirs.optimizer.rho, theirs.optimizer.epsilon) == (model.optimizer.rho, model.optimizer.epsilon)
+
+
+@pytest.mark.parametrize(
+    ("name", "forward"),
+    [
+        ("mlp_rmsprop", [2 * 784 * 512, 2 * 512 * 512, 2 * 512 * 10]),
+        ("cnn", [2 * 26**2 * 9 * 32, 2 * 24**2 * 9 * 32 * 64, 2 * 12**2 * 64 * 128, 2 * 128 * 10]),
+    ],
+)
+def test_the_arithmetic_of_a_step_is_counted(values: Params, name: str, forward: list[int]) -> None:
+    """Each product counts once forward and twice backward; the first has no gradient of the images."""
+    network = networks.build(values.model(name).network, seed=0, precision="float32")
+
+    assert step.arithmetic(network) == 3 * sum(forward) - forward[0]
+
+
+def test_the_operations_of_a_step_are_told_apart() -> None:
+    """Most of the time of a large product is that product's; what only wraps operations does not count."""
+    import tensorflow as tf
+
+    matrix = tf.random.uniform((1024, 1024))
+    product = tf.function(lambda: tf.linalg.matmul(matrix, matrix) + 1.0)
+    product()
+    started = time.perf_counter()
+    found = step.operations(lambda: product().numpy())
+    seconds = time.perf_counter() - started
+
+    assert found.most_common(1)[0][0] == "MatMul"
+    assert found["MatMul"] > 0.5 * found.total()
+    assert found.total() < seconds
 
 
 def test_a_program_that_fails_is_no_measurement() -> None:
