@@ -20,8 +20,8 @@ STEPS = 20
 ROUNDS = 5
 # Large enough that a product of two such matrices is arithmetic and little else.
 SIDE = 2048
-# An operation is traced as its name in the graph, a colon, and its kind; oneDNN's kinds have a prefix.
-_OPERATION = re.compile(r"[^:]+:(_Mkl(Native)?)?(?P<kind>[A-Z]\w*)")
+# An operation is traced as its name in the graph, a colon, and its kind; fused and oneDNN's kinds have prefixes.
+_OPERATION = re.compile(r"[^:]+:_?(Mkl(Native)?)?(?P<kind>[A-Z]\w*)")
 
 
 def arithmetic(network: Any) -> int:

@@ -150,8 +150,9 @@ def test_imports_are_counted_by_package(tmp_path: Path) -> None:
     imports = run.packages((run.PYTHON, "-c", "import outer"), tmp_path)
 
     assert list(imports["most"])[:2] == ["inner", "outer"]
-    assert imports["most"]["inner"] == pytest.approx(0.4, abs=0.09)
-    assert imports["most"]["outer"] == pytest.approx(0.2, abs=0.09)
+    # A busy machine wakes late, never early.
+    assert 0.4 <= imports["most"]["inner"] < 0.6
+    assert 0.2 <= imports["most"]["outer"] < 0.4
     assert imports["all"] >= sum(imports["most"].values())
 
 
