@@ -95,22 +95,50 @@ def worker(address: str, *options: str) -> Iterator[subprocess.Popen[bytes]]:
             process.kill()
 
 
-@pytest.mark.fault("study: worker killed, training killed again and again, training that fails")
-def test_a_death_or_a_failure_stops_no_other_training(seen: Path, data: Path) -> None:
-    """A killed worker's training is done again; one that always kills or fails is reported; all others come back."""
-    seeds = (1, Kind.DEADLY, 2, Kind.FAILING, 3, Kind.FATAL, 4)
+def by_seed(found: Iterator[Outcome]) -> dict[int, Outcome]:
+    """Return outcomes by their seeds."""
+    return {one.trajectory.replicates[0].seed: one for one in found}
+
+
+@pytest.mark.fault("study: worker killed")
+def test_a_killed_workers_training_is_done_again(seen: Path, data: Path) -> None:
+    """A training whose worker is killed is tried once more, and it and all others come back."""
+    seeds = (1, Kind.DEADLY, 2)
 
     with engine.connected(None, workers=2) as client:
-        found = {one.trajectory.replicates[0].seed: one for one in outcomes(client, data, *seeds)}
+        found = by_seed(outcomes(client, data, *seeds))
 
-    assert found.keys() == set(seeds)
-    assert [found[seed].results for seed in (1, Kind.DEADLY, 2, 3, 4)] == [
-        [{"variant": "v", "seed": seed}] for seed in (1, Kind.DEADLY, 2, 3, 4)
-    ]
-    assert (tries(seen, Kind.DEADLY), tries(seen, Kind.FAILING)) == (2, 1)
-    assert found[Kind.FAILING].error == "diverged"
-    assert found[Kind.FATAL].error.startswith("KilledWorker")
-    assert 1 < tries(seen, Kind.FATAL) < 10
+    assert {seed: one.results for seed, one in found.items()} == {
+        seed: [{"variant": "v", "seed": seed}] for seed in seeds
+    }
+    assert tries(seen, Kind.DEADLY) == 2
+
+
+@pytest.mark.fault("study: training that fails")
+def test_a_training_that_fails_is_not_tried_again(seen: Path, data: Path) -> None:
+    """It comes back with its reason after one try, and all others come back with results."""
+    with engine.connected(None, workers=2) as client:
+        found = by_seed(outcomes(client, data, 1, Kind.FAILING, 2))
+
+    assert {seed: one.error for seed, one in found.items()} == {1: "", Kind.FAILING: "diverged", 2: ""}
+    assert tries(seen, Kind.FAILING) == 1
+
+
+@pytest.mark.fault("study: training killed again and again")
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_training_that_always_kills_its_worker_is_the_only_one_blamed(seen: Path, data: Path, workers: int) -> None:
+    """It is reported after some tries; those that were at its workers, or waited there, come back with results."""
+    innocent = (1, 2, 3, 4, 5)
+
+    with engine.connected(None, workers=workers) as client:
+        found = by_seed(outcomes(client, data, Kind.FATAL, *innocent, Kind.FATAL + 1))
+
+    assert {seed: bool(one.results) for seed, one in found.items()} == dict.fromkeys(innocent, True) | {
+        Kind.FATAL: False,
+        Kind.FATAL + 1: False,
+    }
+    assert found[Kind.FATAL].error.startswith("killed again and again")
+    assert 1 < tries(seen, Kind.FATAL) < 20
 
 
 @pytest.mark.fault("study: node of the user's own cluster killed")

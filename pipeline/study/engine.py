@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -25,9 +25,8 @@ from pipeline.study.plan import Trajectory
 # Read by distributed at its import, here and in its workers: what matters of its warnings is said in our own words.
 os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "critical")
 
-from distributed import Client, Future, LocalCluster, as_completed, get_worker
+from distributed import Client, Future, KilledWorker, LocalCluster, as_completed, get_worker
 from distributed.client import FutureCancelledError
-from distributed.comm import CommClosedError
 from distributed.diagnostics.plugin import UploadFile
 
 ADDRESS = "DASK_SCHEDULER_ADDRESS"
@@ -38,6 +37,7 @@ _FINAL = (1, 2)
 _RETRIES = 2
 # So many trainings per thread are handed out at once: one to do and one to go on with.
 _AHEAD = 2
+_KILLED = "killed again and again, with no other training beside it; is the worker's memory too small?"
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,9 @@ def connected(address: str | None, workers: int) -> Iterator[Client]:
     local = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "memory_limit": None}
     with LocalCluster(n_workers=workers, threads_per_worker=1, **local) as cluster, Client(cluster) as client:
         yield client
+        # A cluster cannot be closed while it starts a worker anew in place of one that was killed.
+        with suppress(TimeoutError):
+            client.wait_for_workers(workers, timeout=PATIENCE)
 
 
 def _client(address: str) -> Client:
@@ -93,14 +96,29 @@ def outcomes(
     Raises:
         UnavailableError: The scheduler was lost.
     """
-    _send(client, data, f"{sha256}.npz")
+    name = f"{sha256}.npz"
+    _send(client, data, name)
+    suspects = []
+    for trajectory, future in _ended(_submitter(client, work or train, name), trajectories, lambda: _width(client)):
+        outcome = _outcome(trajectory, future)
+        if outcome is None:
+            suspects.append(trajectory)
+        else:
+            yield outcome
+    # Dask blames all that were at a worker when it died. Alone, a training can only have killed it itself.
+    for trajectory, future in _ended(_submitter(client, work or train, name, "alone"), suspects, lambda: 1):
+        yield _outcome(trajectory, future) or Outcome(trajectory, [], _KILLED)
+
+
+def _ended(
+    submit: Callable[[Trajectory], Future], trajectories: Iterable[Trajectory], width: Callable[[], int]
+) -> Iterator[tuple[Trajectory, Future]]:
+    """Yield trainings as they end, while `width` of them are handed out."""
     waiting, running = iter(trajectories), dict[Future, Trajectory]()
     ended = as_completed()
-    submit = _submitter(client, work or train, f"{sha256}.npz")
 
     def hand_out() -> None:
-        width = _AHEAD * max(1, sum(client.nthreads().values()))
-        for trajectory in islice(waiting, max(0, width - len(running))):
+        for trajectory in islice(waiting, max(0, width() - len(running))):
             future = submit(trajectory)
             running[future] = trajectory
             ended.add(future)
@@ -108,10 +126,13 @@ def outcomes(
     with _lost():
         hand_out()
     for future in ended:
+        yield running.pop(future), future
         with _lost():
-            outcome = _outcome(running.pop(future), future)
             hand_out()
-        yield outcome
+
+
+def _width(client: Client) -> int:
+    return int(_AHEAD * max(1, sum(client.nthreads().values())))
 
 
 def _send(client: Client, data: Path, name: str) -> None:
@@ -121,10 +142,11 @@ def _send(client: Client, data: Path, name: str) -> None:
     client.register_plugin(plugin, name=name)
 
 
-def _submitter(client: Client, work: Callable[..., Any], data: str) -> Callable[[Trajectory], Future]:
+def _submitter(client: Client, work: Callable[..., Any], data: str, *marks: str) -> Callable[[Trajectory], Future]:
     def submit(trajectory: Trajectory) -> Future:
         replicates = [asdict(replicate) for replicate in trajectory.replicates]
-        key = "-".join([trajectory.name, *(replicate.recipe[:16] for replicate in trajectory.replicates)])
+        recipes = (replicate.recipe[:16] for replicate in trajectory.replicates)
+        key = "-".join([trajectory.name, *recipes, *marks])
         return client.submit(work, replicates, data, key=key, retries=_RETRIES, pure=False)
 
     return submit
@@ -134,15 +156,21 @@ def _submitter(client: Client, work: Callable[..., Any], data: str) -> Callable[
 def _lost() -> Iterator[None]:
     try:
         yield
-    except (CommClosedError, FutureCancelledError):
+    except (OSError, FutureCancelledError):
         raise UnavailableError("the Dask scheduler was lost; what had ended is kept: run again for the rest") from None
 
 
-def _outcome(trajectory: Trajectory, future: Future) -> Outcome:
-    if future.status == "error":
-        error = future.exception()
-        return Outcome(trajectory, [], f"{type(error).__name__}: {error}")
-    answer = future.result()
+def _outcome(trajectory: Trajectory, future: Future) -> Outcome | None:
+    """Return what came of a training that has ended; None if its worker died time and again."""
+    with _lost():
+        try:
+            answer = future.result()
+        except Exception as error:
+            # Else it is not what the training raised: the way to it is lost.
+            if future.status != "error":
+                raise
+            killed = isinstance(error, KilledWorker)
+            return None if killed else Outcome(trajectory, [], f"{type(error).__name__}: {error}")
     return Outcome(trajectory, answer.get("results", []), answer.get("error", ""))
 
 
