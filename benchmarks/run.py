@@ -277,9 +277,10 @@ def main() -> None:
     if not shutil.which(TORCH):
         sys.exit(f"error: {TORCH}: not there; `make bench` makes it")
     results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    # Asked once: what a benchmark writes here is a change of a file that the next one would see.
+    stated = {"commit": measure.commit(), "machine": measure.machine(TORCH)}
     for name in arguments.names or BENCHMARKS:
         print(name, flush=True)
-        stated = {"commit": measure.commit(), "machine": measure.machine(TORCH)}
         results[name] = stated | BENCHMARKS[name](arguments.rounds)
         RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
         PAGE.write_text(page.render(results), encoding="utf-8")
