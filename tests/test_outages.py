@@ -561,7 +561,7 @@ def test_a_run_that_was_cut_short_is_completed(
     with tracker("pass", real.address) as server:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
         # Not a matter of time here: it gives up as soon as the server is dead.
-        monkeypatch.setattr(tracking, "_refused", lambda _: server.mode == "drop")
+        monkeypatch.setattr(tracking, "refused", lambda _: server.mode == "drop")
         server.fatal = fatal
         train(facts, digits, model)
         assert server.mode == "drop"
