@@ -137,8 +137,11 @@ def test_a_training_that_always_kills_its_worker_is_the_only_one_blamed(seen: Pa
         Kind.FATAL: False,
         Kind.FATAL + 1: False,
     }
-    assert found[Kind.FATAL].error.startswith("killed again and again")
-    assert 1 < tries(seen, Kind.FATAL) < 20
+    allowed = dask.config.get("distributed.scheduler.allowed-failures")
+    for fatal in (Kind.FATAL, Kind.FATAL + 1):
+        assert found[fatal].error.startswith("killed again and again")
+        # Beside others, and once more alone.
+        assert allowed < tries(seen, fatal) <= 2 * (allowed + 1)
 
 
 @pytest.mark.fault("study: node of the user's own cluster killed")
