@@ -63,7 +63,7 @@ bench: .venv/complete .venv/torch/complete repro ## measure this project beside 
 	python -m benchmarks.run
 
 faults: .venv/complete ## write the list of the faults that the tests cover
-	python tests/list_faults.py
+	python -m tests.support.list_faults
 
 team: .venv/team ## add what an S3 remote and a PostgreSQL server need
 

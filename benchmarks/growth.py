@@ -9,9 +9,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pipeline import dataset, files, params
-from pipeline.dataset import Dataset, Split
-from pipeline.study import engine, ledger, plan
+from pipeline import files, params
+from pipeline.data import dataset
+from pipeline.data.dataset import Dataset, Split
+from pipeline.study import cluster, ledger, plan
 
 ROOT = Path(__file__).parents[1]
 # What a tiny training is trained on.
@@ -55,9 +56,9 @@ def main() -> None:
         trajectories = plan.trajectories([one for one in planned if one.variant == "tiny"])
         work = nothing if arguments.stub else None
         done = 0
-        with engine.connected(None, arguments.workers) as client:
+        with cluster.connected(None, arguments.workers) as client:
             started = time.perf_counter()
-            for outcome in engine.outcomes(client, trajectories, data, files.sha256(data), work):
+            for outcome in cluster.outcomes(client, trajectories, data, files.sha256(data), work):
                 if outcome.error:
                     raise RuntimeError(outcome.error)
                 for result in outcome.results:

@@ -28,8 +28,10 @@ class Clock:
 
 def main() -> None:
     """Log a training of a network that is not trained, and print the seconds as JSON."""
-    from pipeline import backend, dataset, model_file, networks, params
-    from pipeline.facts import Facts
+    from pipeline import params
+    from pipeline.data import dataset
+    from pipeline.tracking.description import Facts
+    from pipeline.training import backend, model_file, networks
 
     values = params.load(ROOT / "params.yaml")
     model = values.model(MODEL)

@@ -11,7 +11,7 @@ HEAD = """# Benchmarks
 Written by `make bench`. Contenders take turns in one run; a cell is the median with the smallest and largest in
 brackets; a ratio is taken between two measurements of the same round, since the speed of a shared machine wanders.
 `plain` is `model.fit` on float arrays and nothing else (`plain.py`), `pytorch` the same networks in PyTorch
-(`pytorch.py`), `project` this project's training (`pipeline/loop.py`)."""
+(`pytorch.py`), `project` this project's training (`pipeline/training/loop.py`)."""
 TRIED = """## Tried and left
 
 - `model.fit` with many steps per execution: its iterator's work between two steps stays.

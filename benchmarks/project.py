@@ -12,8 +12,9 @@ PARAMS = Path(__file__).parents[1] / "params.yaml"
 def main() -> None:
     """Train one network and print its seconds per epoch."""
     task = contender.task()
-    from pipeline import backend, networks, params, train
-    from pipeline.dataset import Dataset, Split
+    from pipeline import params, train
+    from pipeline.data.dataset import Dataset, Split
+    from pipeline.training import backend, networks
 
     backend.start(side_by_side=task.threads)
     values = params.load(PARAMS)

@@ -72,8 +72,10 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="npz made by preprocess")
     parser.add_argument("--precision", default="float32")
     arguments = parser.parse_args()
-    from pipeline import backend, dataset, networks, optimizers, params
-    from pipeline.loop import Loop
+    from pipeline import params
+    from pipeline.data import dataset
+    from pipeline.training import backend, networks, optimizers
+    from pipeline.training.loop import Loop
 
     backend.start(side_by_side=1)
     import tensorflow as tf

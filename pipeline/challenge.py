@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import answers, noninferiority, promotion, statistics
+from pipeline.analysis import noninferiority, statistics
 from pipeline.cli import InputError
-from pipeline.dataset import Dataset, Split
-from pipeline.promotion import Comparison
+from pipeline.data.dataset import Dataset, Split
+from pipeline.inference import classifier
+from pipeline.tracking import promotion
+from pipeline.tracking.promotion import Comparison
 
 _EXACT = 10**promotion.DIGITS
 
@@ -33,14 +35,14 @@ def opponent(champion: Any, sums: Mapping[str, str], threads: int) -> Any:
     if champion.tags["data.md5"] != sums["data.md5"]:
         return "is of other data"
     try:
-        return answers.load_logged(f"{answers.LOGGED}{champion.name}/{champion.version}", threads)
+        return classifier.load_logged(f"{classifier.LOGGED}{champion.name}/{champion.version}", threads)
     except InputError as error:
         return f"cannot be loaded ({error})"
 
 
 def right_answers(network: Any, split: Split) -> NDArray[np.bool_]:
     """Return which images of `split` the network gets right, (n,)."""
-    found = np.array([answer.digit for answer in answers.ask(network, split.images)])
+    found = np.array([answer.digit for answer in classifier.ask(network, split.images)])
     return np.asarray(found == split.labels)
 
 

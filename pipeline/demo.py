@@ -9,9 +9,10 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from pipeline import answers, cli, digits, params
+from pipeline import cli, params
 from pipeline.cli import InputError, PipelineError
-from pipeline.demo_server import ADDRESS, Server
+from pipeline.inference import classifier, digits
+from pipeline.inference.server import ADDRESS, Server
 
 
 class Models:
@@ -19,7 +20,7 @@ class Models:
 
     def __init__(self, files: Mapping[str, Path], threads: int) -> None:
         self._lock = Lock()
-        self._networks = {name: answers.load(file, threads) for name, file in files.items()}
+        self._networks = {name: classifier.load(file, threads) for name, file in files.items()}
 
     def reply(self, drawing: bytes) -> dict[str, Any]:
         """Return the answer of each model to a PNG or JPEG file, and the pixels (784) that they were given.
@@ -30,7 +31,7 @@ class Models:
         """
         with self._lock:
             image = digits.decode(io.BytesIO(drawing), "the drawing")
-            found = {name: answers.ask(network, image[None])[0] for name, network in self._networks.items()}
+            found = {name: classifier.ask(network, image[None])[0] for name, network in self._networks.items()}
         return {
             "pixels": image.ravel().tolist(),
             "answers": [{"model": name} | answer.as_dict() for name, answer in found.items()],
@@ -47,10 +48,10 @@ def trained(values: params.Params) -> dict[str, Path]:
     Raises:
         InputError: None is, or a file is not the one in dvc.lock.
     """
-    names = [name for name in values.models if (answers.FOLDER / f"{name}.keras").exists()]
+    names = [name for name in values.models if (classifier.FOLDER / f"{name}.keras").exists()]
     if not names:
-        raise InputError(f"{answers.FOLDER}: no model of params.yaml is trained; {answers.HOW}")
-    return {name: answers.file_of(values, name) for name in names}
+        raise InputError(f"{classifier.FOLDER}: no model of params.yaml is trained; {classifier.HOW}")
+    return {name: classifier.file_of(values, name) for name in names}
 
 
 def _listen(port: int) -> Server:
@@ -78,10 +79,10 @@ def main() -> None:
     with _listen(arguments.port) as server:
         models = Models(files, values.train.threads)
         if about["missing"]:
-            print(f"not trained: {', '.join(about['missing'])}; {answers.HOW}")
+            print(f"not trained: {', '.join(about['missing'])}; {classifier.HOW}")
         print(f"http://{ADDRESS}:{server.server_port}/ (Ctrl-C ends it)", flush=True)
         try:
-            server.serve(about | {"how": answers.HOW}, models.reply)
+            server.serve(about | {"how": classifier.HOW}, models.reply)
         finally:
             models.finish()
 

@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import backend, cli, dataset, files, lock, metrics, model_file, params, tracking
-from pipeline.backend import keras
+from pipeline import cli, dvc_lock, files, params, tracking
+from pipeline.analysis import metrics
+from pipeline.analysis.metrics import Score
 from pipeline.cli import PipelineError
-from pipeline.dataset import Dataset
-from pipeline.evidence import Evidence
-from pipeline.metrics import Score
+from pipeline.data import dataset
+from pipeline.data.dataset import Dataset
+from pipeline.tracking.artifacts import Evidence
+from pipeline.training import backend, model_file
+from pipeline.training.backend import keras
 
 # The data set whose test images the original report's scores are for.
 REPORT_DATA = "mnist"
@@ -45,7 +48,7 @@ def main() -> int:
     arguments = _arguments()
     values = params.load(arguments.params)
     name, model = arguments.name, values.model(arguments.name)
-    lock.verify(arguments.data, arguments.model, arguments.history)
+    dvc_lock.verify(arguments.data, arguments.model, arguments.history)
     data = dataset.load(arguments.data)
     backend.start(within=values.train.threads)
     network, made_with = model_file.load(arguments.model), model_file.made_with(arguments.model)

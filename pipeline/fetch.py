@@ -13,10 +13,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline import cli, download, files, idx, params, wheel
+from pipeline import cli, files, params
 from pipeline.cli import PipelineError
-from pipeline.dataset import SIDE
-from pipeline.verify import expect_sum, gunzip, packed_limit, sha256
+from pipeline.data import https, wheel
+from pipeline.data.dataset import SIDE
+from pipeline.data.formats import idx
+from pipeline.data.verify import expect_sum, gunzip, packed_limit, sha256
 
 MIRROR = 900.0  # seconds for all files of one mirror
 
@@ -165,7 +167,7 @@ def _from_directory(directory: Path, item: Wanted) -> bytes:
 def _from_mirror(base: str, item: Wanted, deadline: float) -> bytes:
     name = f"{item.name}.gz"
     try:
-        packed = download.get(f"{base}/{name}", packed_limit(item.size), deadline)
+        packed = https.get(f"{base}/{name}", packed_limit(item.size), deadline)
     except PipelineError as error:
         raise PipelineError(f"{name}: {error}") from None
     return item.unpacked(packed)

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline import answers, cli, digits, params, pictures
-from pipeline.answers import Answer
+from pipeline import cli, params
 from pipeline.cli import InputError
-from pipeline.dataset import CLASSES
+from pipeline.data.dataset import CLASSES
+from pipeline.inference import classifier, digits, pictures
+from pipeline.inference.classifier import Answer
 
 
 def predict(paths: Sequence[Path], model: str, values: params.Params) -> dict[Path, Answer]:
@@ -25,8 +26,8 @@ def predict(paths: Sequence[Path], model: str, values: params.Params) -> dict[Pa
         InputError: There is no such model, it is not trained, or it is not what was trained.
         UnavailableError: The model is in MLflow, which does not answer.
     """
-    logged = model.startswith(answers.LOGGED)
-    file = None if logged else answers.file_of(values, model)
+    logged = model.startswith(classifier.LOGGED)
+    file = None if logged else classifier.file_of(values, model)
     images = {}
     for path in dict.fromkeys(paths):
         try:
@@ -36,8 +37,8 @@ def predict(paths: Sequence[Path], model: str, values: params.Params) -> dict[Pa
     if not images:
         return {}
     threads = values.train.threads
-    network = answers.load(file, threads) if file else answers.load_logged(model, threads)
-    return dict(zip(images, answers.ask(network, np.stack(list(images.values()))), strict=True))
+    network = classifier.load(file, threads) if file else classifier.load_logged(model, threads)
+    return dict(zip(images, classifier.ask(network, np.stack(list(images.values()))), strict=True))
 
 
 def table(found: Mapping[Path, Answer]) -> str:

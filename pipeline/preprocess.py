@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import cli, files, idx, params, plots
-from pipeline import dataset as datasets
+from pipeline import cli, files, params
 from pipeline.cli import InputError
-from pipeline.dataset import CLASSES, SIDE, Dataset, Split
+from pipeline.data import dataset as datasets
+from pipeline.data.dataset import CLASSES, SIDE, Dataset, Split
+from pipeline.data.formats import idx
+from pipeline.reporting import plots
 
 GRID = 9
 

@@ -13,10 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline import answers, challenge, cli, dataset, files, gate, lock, params, promotion, sync, tracking
+from pipeline import challenge, cli, dvc_lock, files, gate, params, sync, tracking
 from pipeline.cli import InputError, PipelineError, UnavailableError
-from pipeline.dataset import Dataset
-from pipeline.promotion import Comparison, Promotion
+from pipeline.data import dataset
+from pipeline.data.dataset import Dataset
+from pipeline.inference import classifier
+from pipeline.tracking import promotion
+from pipeline.tracking.promotion import Comparison, Promotion
 
 # The metric whose largest allowed drop is also that against the champion.
 METRIC = "test_accuracy"
@@ -68,7 +71,7 @@ def checked(candidate: Candidate, path: Path) -> list[gate.Check]:
         PipelineError: One failed, or could not be judged.
         InputError: The metrics are missing or damaged, or those of another training.
     """
-    lock.verify(path)
+    dvc_lock.verify(path)
     metrics = files.read_json(path)
     of_model, own = metrics.get(candidate.name), candidate.outcome.evidence.final_metrics()
     if isinstance(of_model, Mapping) and any(own.get(key, value) != value for key, value in of_model.items()):
@@ -120,7 +123,7 @@ def _against(candidate: Candidate, champion: Any, data: Dataset, replace: bool) 
     )
     if not isinstance(opponent, str):
         max_drop = candidate.max_drop()
-        network = answers.load(candidate.outcome.file, candidate.threads)
+        network = classifier.load(candidate.outcome.file, candidate.threads)
         comparison = challenge.compare(network, opponent, champion.tags, data.monitored, max_drop)
         if comparison.lower_bound <= -max_drop:
             raise candidate.refused(f"it may be inferior. {comparison.as_text(challenge.images(data))}")

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline import cli, files, lock, page, pairs, params, plots, results, tables
-from pipeline import dataset as datasets
-from pipeline.dataset import Dataset
+from pipeline import cli, dvc_lock, files, params
+from pipeline.data import dataset as datasets
+from pipeline.data.dataset import Dataset
 from pipeline.params import Params
-from pipeline.results import Folders, Result, Summary
+from pipeline.reporting import inputs, pairwise, plots, render, tables
+from pipeline.reporting.inputs import Folders, Result, Summary
 
 GRID = 9
 SHOWN = 60
@@ -63,18 +64,18 @@ def report(
         "train": values.train,
         "rule": values.overfitting,
         "models": rows,
-        "pairs": pairs.compare(outcomes),
-        "contrasts": pairs.contrasts({row.name: row.model for row in rows}),
+        "pairs": pairwise.compare(outcomes),
+        "contrasts": pairwise.contrasts({row.name: row.model for row in rows}),
         "verdicts": {row.name: row.analysis.verdict for row in rows},
         "versions": _versions(outcomes),
         "reportable": reportable,
-        "missed": len(pairs.missed_by_all(outcomes)),
+        "missed": len(pairwise.missed_by_all(outcomes)),
         "shown": SHOWN,
         "pictures": {"digits.png": plots.png(grid), **{f"figures/{name}": png for name, png in figures.items()}},
     }
     return Report(
-        page.markdown(content),
-        page.html(content),
+        render.markdown(content),
+        render.html(content),
         # As objects, or a whole number beside a gap would become a float.
         pd.DataFrame([row.comparison() for row in rows], dtype=object),
         pd.DataFrame([row.overfitting() for row in rows], dtype=object),
@@ -96,7 +97,7 @@ def _figures(outcomes: Sequence[Result], reported: Mapping[str, pd.DataFrame]) -
 
 
 def _missed(data: Dataset, outcomes: Sequence[Result]) -> dict[str, bytes]:
-    missed = pairs.missed_by_all(outcomes)[:SHOWN]
+    missed = pairwise.missed_by_all(outcomes)[:SHOWN]
     if not missed.size:
         return {}
     answers = {outcome.name: outcome.answers[missed] for outcome in outcomes}
@@ -116,10 +117,10 @@ def main() -> int:
     """Write the report on all models of params.yaml."""
     arguments = _arguments()
     values = params.load(arguments.params)
-    lock.verify(arguments.data, arguments.summary)
+    dvc_lock.verify(arguments.data, arguments.summary)
     data = datasets.load(arguments.data)
-    summary = results.read_summary(arguments.summary, values.data, arguments.data)
-    reported = results.read_reported(arguments.reported)
+    summary = inputs.read_summary(arguments.summary, values.data, arguments.data)
+    reported = inputs.read_reported(arguments.reported)
     folders = Folders(arguments.history, arguments.timing, arguments.metrics, arguments.predictions)
     outcomes = [folders.read(name, model, data) for name, model in values.models.items()]
     report(values, data, summary, outcomes, reported).write(arguments.output)

@@ -15,12 +15,14 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from pipeline import cli, dataset, files, lock, params, promotion, tracking
-from pipeline.checkpoint import Checkpoints
+from pipeline import cli, dvc_lock, files, params, tracking
 from pipeline.cli import InputError, PipelineError, UnavailableError
-from pipeline.evidence import Evidence
-from pipeline.facts import Facts
+from pipeline.data import dataset
 from pipeline.params import Model, Training
+from pipeline.tracking import promotion
+from pipeline.tracking.artifacts import Evidence
+from pipeline.tracking.description import Facts
+from pipeline.training.checkpoint import Checkpoints
 
 # The data set whose test images the original report's scores are for.
 REPORT_DATA = "mnist"
@@ -43,11 +45,11 @@ class Outcome:
 
     def verify(self) -> None:
         """Refuse files that are not those of dvc.lock, with InputError."""
-        lock.verify(self.data, self.file, self.timing, self.evidence.history, self.evidence.metrics)
+        dvc_lock.verify(self.data, self.file, self.timing, self.evidence.history, self.evidence.metrics)
 
     def sums(self) -> dict[str, str]:
         """Return the tags by which the model's run is known."""
-        recorded = lock.recorded()
+        recorded = dvc_lock.recorded()
         sums = {"model.md5": recorded[self.file.as_posix()], "data.md5": recorded[self.data.as_posix()]}
         return {"model": self.name, **sums}
 
@@ -66,7 +68,7 @@ class Outcome:
 
 def stages() -> dict[str, Any]:
     """Return the stages of dvc.lock by name; without that file, nothing."""
-    return (params.read(lock.LOCK) or {}).get("stages", {}) if lock.LOCK.exists() else {}
+    return (params.read(dvc_lock.LOCK) or {}).get("stages", {}) if dvc_lock.LOCK.exists() else {}
 
 
 def outcome(stages: Mapping[str, Any], name: str) -> Outcome | None:
@@ -87,8 +89,8 @@ def outcome(stages: Mapping[str, Any], name: str) -> Outcome | None:
         return Outcome(
             name,
             stage,
-            params.validate(Model, recorded[f"models.{name}"], f"{lock.LOCK}: models.{name}"),
-            params.validate(Training, recorded["train"], f"{lock.LOCK}: train"),
+            params.validate(Model, recorded[f"models.{name}"], f"{dvc_lock.LOCK}: models.{name}"),
+            params.validate(Training, recorded["train"], f"{dvc_lock.LOCK}: train"),
             data_facts,
             of_train["data"],
             of_train["output"],
@@ -96,12 +98,12 @@ def outcome(stages: Mapping[str, Any], name: str) -> Outcome | None:
             Evidence(name, of_evaluate["output"], of_train["history"], reported),
         )
     except KeyError as error:
-        raise InputError(f"{lock.LOCK}: {name}: lacks {error}; `dvc repro` writes it anew") from None
+        raise InputError(f"{dvc_lock.LOCK}: {name}: lacks {error}; `dvc repro` writes it anew") from None
 
 
 def _is_fresh(stage: Mapping[str, Any]) -> bool:
     """Return whether what the stage was run on is what the stages before it made last."""
-    made = lock.recorded()
+    made = dvc_lock.recorded()
     return all(made.get(dep["path"], dep.get("md5")) == dep.get("md5") for dep in stage["deps"])
 
 

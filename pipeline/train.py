@@ -14,14 +14,16 @@ import pandas as pd
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from pipeline import backend, cli, dataset, files, lock, model_file, networks, optimizers, params, recipe, tracking
-from pipeline.backend import keras
-from pipeline.checkpoint import Checkpoints, State
+from pipeline import cli, dvc_lock, files, params, tracking
 from pipeline.cli import PipelineError
-from pipeline.dataset import Dataset
-from pipeline.facts import Facts
-from pipeline.loop import Loop
+from pipeline.data import dataset
+from pipeline.data.dataset import Dataset
 from pipeline.params import Model, Training
+from pipeline.tracking.description import Facts
+from pipeline.training import backend, model_file, networks, optimizers, recipe
+from pipeline.training.backend import keras
+from pipeline.training.checkpoint import Checkpoints, State
+from pipeline.training.loop import Loop
 
 HISTORY = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy"]
 # The stream of random numbers for the order; those of the networks are others.
@@ -98,11 +100,11 @@ def main() -> int:
     name, model = arguments.model, values.model(arguments.model)
     for output in (arguments.output, arguments.history, arguments.timing):
         files.check_writable(output)
-    lock.verify(arguments.data)
+    dvc_lock.verify(arguments.data)
     data, data_md5 = dataset.load(arguments.data), files.md5(arguments.data)
     backend.start(side_by_side=values.train.threads)
     # The form of a checkpoint counts too, or a later one might not be read.
-    code = (*recipe.TRAINING, "checkpoint")
+    code = (*recipe.TRAINING, "training/checkpoint")
     identity = recipe.of(code, name=name, data=data_md5, model=model.model_dump(), train=values.train.model_dump())
     checkpoints = Checkpoints(arguments.work, name, identity)
     described = values.data.model_dump(include={"dataset", "validation", "split_seed"})

@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 
 from pipeline import params
-from pipeline.dataset import Dataset
+from pipeline.data.dataset import Dataset
 from pipeline.params import Params
-from tests import small
+from tests.support import small
 
 ROOT = Path(__file__).parents[1]
 
 
 def pytest_report_header() -> str:
     """Name the versions that a numerical result depends on."""
-    from pipeline import recipe
+    from pipeline.training import recipe
 
     return ", ".join(f"{name} {version}" for name, version in recipe.versions().items())
 

@@ -12,10 +12,11 @@ import pytest
 
 from benchmarks import measure, page, plain, run, step
 from benchmarks.measure import Spread
-from pipeline import dataset, networks
-from pipeline.backend import keras
-from pipeline.dataset import Dataset
+from pipeline.data import dataset
+from pipeline.data.dataset import Dataset
 from pipeline.params import Params
+from pipeline.training import networks
+from pipeline.training.backend import keras
 
 MODELS = ("mlp_rmsprop", "mlp_adadelta", "cnn")
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests import small
+from tests.support import small
 
 ROOT = Path(__file__).parents[1]
 WORKFLOW = ROOT / ".github" / "workflows" / "ci.yml"
@@ -290,7 +290,7 @@ def test_the_small_pipeline_runs_every_stage(repository: Path, tmp_path: Path) -
     """Every stage runs, each model is judged, the folder has curves and page, and nothing else is left behind."""
     temporary = tmp_path / "tmp"
     temporary.mkdir()
-    small.copy(repository, "tests/small.py")
+    small.copy(repository, "tests/support/small.py")
     line = [str(repository / ".ci" / "digits"), "the curves"]
     environment = small.environment() | {"TMPDIR": str(temporary)}
 

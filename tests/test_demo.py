@@ -22,9 +22,11 @@ import pytest
 import yaml
 from PIL import Image, ImageDraw
 
-from pipeline import demo, demo_server, model_file, networks, params
+from pipeline import demo, params
 from pipeline.cli import InputError, PipelineError
-from tests import browser
+from pipeline.inference import server
+from pipeline.training import model_file, networks
+from tests.support import browser
 
 ROOT = Path(__file__).parents[1]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -41,9 +43,9 @@ def reply(body: bytes) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[demo_server.Server]:
+def running() -> Iterator[server.Server]:
     """Return a server without models, at work in a thread."""
-    with demo_server.Server(0) as listening:
+    with server.Server(0) as listening:
         thread = threading.Thread(target=listening.serve, args=(ABOUT, reply))
         thread.start()
         yield listening
@@ -69,11 +71,11 @@ def ask(port: int, method: str, path: str, body: bytes | None = None, **headers:
     return answer.status, json.loads(content) if is_json else content, answer.headers
 
 
-def test_the_page_its_models_and_answers_are_served(server: demo_server.Server) -> None:
+def test_the_page_its_models_and_answers_are_served(running: server.Server) -> None:
     """The page, what it is told of the models, and the answer to a drawing each have their path."""
-    port = server.server_port
+    port = running.server_port
 
-    assert ask(port, "GET", "/")[1] == demo_server.PAGE.read_bytes()
+    assert ask(port, "GET", "/")[1] == server.PAGE.read_bytes()
     assert ask(port, "GET", "/?again")[0] == 200
     assert ask(port, "GET", "/models")[:2] == (200, ABOUT)
     assert ask(port, "POST", "/answer", b"png")[:2] == (200, {"length": 3})
@@ -93,9 +95,9 @@ def test_the_page_its_models_and_answers_are_served(server: demo_server.Server) 
         ("POST", "/answer/", 404),
     ],
 )
-def test_other_paths_and_methods_are_refused(server: demo_server.Server, method: str, path: str, status: int) -> None:
+def test_other_paths_and_methods_are_refused(running: server.Server, method: str, path: str, status: int) -> None:
     """What is not there is 404, what is there for another method 405 with that method."""
-    found, _, headers = ask(server.server_port, method, path)
+    found, _, headers = ask(running.server_port, method, path)
 
     assert found == status
     assert (headers["Allow"] is not None) == (status == 405)
@@ -117,12 +119,12 @@ def test_other_paths_and_methods_are_refused(server: demo_server.Server, method:
         {"Origin": "http://localhost:{port}"},
     ],
 )
-def test_requests_of_others_are_refused(server: demo_server.Server, path: str, headers: dict[str, str]) -> None:
+def test_requests_of_others_are_refused(running: server.Server, path: str, headers: dict[str, str]) -> None:
     """A Host that is not this machine's, and an Origin that is not the page's own, get 403 and nothing else."""
-    port = server.server_port
+    port = running.server_port
     sent = {name: value.format(port=port) for name, value in headers.items()}
 
-    status, content, _ = ask(port, demo_server.ROUTES[path], path, b"png", **sent)
+    status, content, _ = ask(port, server.ROUTES[path], path, b"png", **sent)
 
     assert (status, list(content)) == (403, ["error"])
 
@@ -132,39 +134,39 @@ def test_requests_of_others_are_refused(server: demo_server.Server, path: str, h
     ("length", "status"),
     [("", 411), ("-1", 400), ("1e3", 400), ("x", 400), ("1000001", 413), ("9" * 5000, 413)],
 )
-def test_a_body_has_a_length_within_bounds(server: demo_server.Server, length: str, status: int) -> None:
+def test_a_body_has_a_length_within_bounds(running: server.Server, length: str, status: int) -> None:
     """A body without a length, with none that is a number, or of more than a megabyte is not read."""
-    assert ask(server.server_port, "POST", "/answer", None, Content_Length=length)[0] == status
-    assert ask(server.server_port, "POST", "/answer", b"x" * demo_server.MAX_BYTES)[0] == 200
+    assert ask(running.server_port, "POST", "/answer", None, Content_Length=length)[0] == status
+    assert ask(running.server_port, "POST", "/answer", b"x" * server.MAX_BYTES)[0] == 200
 
 
 @pytest.mark.fault("request to the demo too long, cut short, or without a length")
 def test_a_body_that_does_not_come_holds_up_nobody(
-    server: demo_server.Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    running: server.Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """While one browser is silent, others are answered; after a while it is given up without a word."""
-    monkeypatch.setattr(demo_server._Handler, "timeout", 0.5)
-    silent = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=10)
+    monkeypatch.setattr(server._Handler, "timeout", 0.5)
+    silent = http.client.HTTPConnection("127.0.0.1", running.server_port, timeout=10)
     silent.request("POST", "/answer", headers={"Content-Length": "9"})
 
-    assert ask(server.server_port, "POST", "/answer", b"png")[0] == 200
+    assert ask(running.server_port, "POST", "/answer", b"png")[0] == 200
     with pytest.raises((http.client.RemoteDisconnected, ConnectionResetError)):
         silent.getresponse()
     assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(("body", "status"), [(b"nothing", 400), (b"broken", 500)])
-def test_an_error_is_told_to_the_page(server: demo_server.Server, body: bytes, status: int) -> None:
+def test_an_error_is_told_to_the_page(running: server.Server, body: bytes, status: int) -> None:
     """What is wrong with a drawing, or with a model, is a line that the page shows."""
-    found, content, _ = ask(server.server_port, "POST", "/answer", body)
+    found, content, _ = ask(running.server_port, "POST", "/answer", body)
 
     assert (found, list(content)) == (status, ["error"])
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", "/"), ("GET", "/nowhere"), ("PROPFIND", "/")])
-def test_every_answer_has_the_headers_that_bind_a_browser(server: demo_server.Server, method: str, path: str) -> None:
+def test_every_answer_has_the_headers_that_bind_a_browser(running: server.Server, method: str, path: str) -> None:
     """The policy names sources by their sums and allows no inline code beside; types are not guessed."""
-    *_, headers = ask(server.server_port, method, path)
+    *_, headers = ask(running.server_port, method, path)
 
     policy = headers["Content-Security-Policy"]
     assert policy.startswith("default-src 'self'; script-src 'sha256-")
@@ -173,9 +175,9 @@ def test_every_answer_has_the_headers_that_bind_a_browser(server: demo_server.Se
     assert headers["X-Content-Type-Options"] == "nosniff"
 
 
-def test_the_server_listens_on_this_machine_alone(server: demo_server.Server) -> None:
+def test_the_server_listens_on_this_machine_alone(running: server.Server) -> None:
     """The socket is bound to 127.0.0.1, not to every address."""
-    assert server.socket.getsockname()[0] == "127.0.0.1"
+    assert running.socket.getsockname()[0] == "127.0.0.1"
 
 
 def test_the_page_asks_nobody_else() -> None:
@@ -187,7 +189,7 @@ def test_the_page_asks_nobody_else() -> None:
         def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
             self.found.append((tag, dict(attrs)))
 
-    text = demo_server.PAGE.read_text(encoding="utf-8")
+    text = server.PAGE.read_text(encoding="utf-8")
     parser = Attributes()
     parser.found = []
     parser.feed(text)
@@ -284,9 +286,9 @@ def test_trained_models_answer_and_ctrl_c_ends_it(trained: Path) -> None:
 def test_sigterm_ends_it(tmp_path: Path) -> None:
     """While it serves, SIGTERM ends the process with 143, without a traceback."""
     body = (
-        "from pipeline import cli, demo_server\n"
+        "from pipeline import cli\nfrom pipeline.inference import server\n"
         "def main():\n"
-        "    with demo_server.Server(0) as server: print('ready', flush=True); server.serve({}, dict)\n"
+        "    with server.Server(0) as running: print('ready', flush=True); running.serve({}, dict)\n"
         "cli.run(main)"
     )
     with subprocess.Popen(
@@ -314,13 +316,13 @@ def test_without_trained_models_there_is_no_demo(tmp_path: Path) -> None:
 
 
 @pytest.mark.fault("port of the demo in use")
-def test_a_port_in_use_is_told(server: demo_server.Server, trained: Path) -> None:
+def test_a_port_in_use_is_told(running: server.Server, trained: Path) -> None:
     """On a port that another demo has, it ends with 1 and a line that names the option; no model is loaded before."""
-    with start(trained, server.server_port) as process:
+    with start(trained, running.server_port) as process:
         out, err = process.communicate(timeout=60)
 
     assert (process.returncode, out) == (1, "")
-    assert err == (f"error: 127.0.0.1:{server.server_port}: Address already in use; choose another port with --port\n")
+    assert err == (f"error: 127.0.0.1:{running.server_port}: Address already in use; choose another port with --port\n")
 
 
 @pytest.mark.parametrize("port", ["-1", "65536", "http"])

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline import evaluate, networks
+from pipeline import evaluate
 from pipeline.cli import PipelineError
-from pipeline.dataset import Dataset, Split
+from pipeline.data.dataset import Dataset, Split
 from pipeline.params import Params
+from pipeline.training import networks
 
 
 def test_every_image_of_every_split_is_scored_without_dropout(values: Params, digits: Dataset) -> None:

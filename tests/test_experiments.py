@@ -21,7 +21,7 @@ import yaml
 
 from pipeline import files
 from pipeline.params import Params
-from tests import small
+from tests.support import small
 
 pytestmark = pytest.mark.slow
 

@@ -23,9 +23,10 @@ import mlflow
 import pytest
 import yaml
 
-from pipeline import dataset, files
-from pipeline.dataset import Dataset
-from tests import small
+from pipeline import files
+from pipeline.data import dataset
+from pipeline.data.dataset import Dataset
+from tests.support import small
 
 ROOT = Path(__file__).parents[1]
 EPOCHS = 8

@@ -24,8 +24,10 @@ from urllib.request import Request
 import numpy as np
 import pytest
 
-from pipeline import download, fetch, idx, params, wheel
+from pipeline import fetch, params
 from pipeline.cli import PipelineError
+from pipeline.data import https, wheel
+from pipeline.data.formats import idx
 
 KEYS = ("train_images", "train_labels", "test_images", "test_labels")
 NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
@@ -353,15 +355,15 @@ def _without_length(content: bytes) -> Answer:
 def mirror(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mirror]:
     """Serve the packed files where fetch expects an https mirror."""
     served = Mirror()
-    open_url = download.open_url
+    open_url = https.open_url
 
     def local(url: str) -> HTTPResponse:
         assert url.startswith("https://mirror.test/digits/")
         return open_url(url.replace("https://mirror.test", served.address))
 
     monkeypatch.setenv("no_proxy", "*")
-    monkeypatch.setattr(download, "open_url", local)
-    monkeypatch.setattr(download, "PAUSE", 0.01)
+    monkeypatch.setattr(https, "open_url", local)
+    monkeypatch.setattr(https, "PAUSE", 0.01)
     yield served
     served.server.shutdown()
     served.server.server_close()
@@ -444,7 +446,7 @@ def test_bad_answers_are_refused(tmp_path: Path, mirror: Mirror, answer: Answer,
 def test_a_redirect_to_https_is_followed() -> None:
     """The new address is asked for where its scheme is https, in small letters or capitals."""
     for address in ("https://other.test/file", "HTTPS://other.test/file"):
-        asked = download.HttpsOnly().redirect_request(
+        asked = https.HttpsOnly().redirect_request(
             Request("https://mirror.test/file"), io.BytesIO(), 302, "Found", HTTPMessage(), address
         )
 
@@ -467,7 +469,7 @@ def test_a_silent_mirror_is_given_up(
     tmp_path: Path, mirror: Mirror, monkeypatch: pytest.MonkeyPatch, before: bytes
 ) -> None:
     """Silence before the answer, within its head or within its body ends the try after the time allowed, for good."""
-    monkeypatch.setattr(download, "ANSWER", 0.2)
+    monkeypatch.setattr(https, "ANSWER", 0.2)
     mirror.answers[f"{NAMES[0]}.gz"] = [_stalls(before)] * 2
     started = time.monotonic()
 
@@ -481,8 +483,8 @@ def test_a_silent_mirror_is_given_up(
 @pytest.mark.fault("mirror takes no connection")
 def test_a_host_that_takes_no_connection_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The time allowed holds for name lookup and all addresses of a host together, not for each."""
-    monkeypatch.setattr(download, "ANSWER", 0.2)
-    monkeypatch.setattr(download, "open_url", lambda _url: time.sleep(3))
+    monkeypatch.setattr(https, "ANSWER", 0.2)
+    monkeypatch.setattr(https, "open_url", lambda _url: time.sleep(3))
     started = time.monotonic()
 
     message = _refusal(_data(MIRROR), tmp_path / "raw", tmp_path)
@@ -518,7 +520,7 @@ def test_a_host_that_cannot_be_reached_is_not_tried_again(tmp_path: Path, monkey
         tried.append(url)
         raise ConnectionRefusedError(111, "Connection refused")
 
-    monkeypatch.setattr(download, "open_url", refused)
+    monkeypatch.setattr(https, "open_url", refused)
 
     assert "Connection refused" in _refusal(_data(MIRROR), tmp_path / "raw", tmp_path)
     assert len(tried) == 1

@@ -16,12 +16,14 @@ import pytest
 import yaml
 from PIL import Image, ImageDraw, ImageFont
 
-from pipeline import answers, backend, digits, files, model_file, networks, params, predict, tracking
-from pipeline.backend import keras
+from pipeline import files, params, predict, tracking
 from pipeline.cli import InputError, PipelineError, UnavailableError
-from pipeline.dataset import Dataset, Split
-from pipeline.facts import Facts
+from pipeline.data.dataset import Dataset, Split
+from pipeline.inference import classifier, digits
 from pipeline.params import Params
+from pipeline.tracking.description import Facts
+from pipeline.training import backend, model_file, networks
+from pipeline.training.backend import keras
 
 ROOT = Path(__file__).parents[1]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -99,7 +101,7 @@ def test_each_bad_picture_is_a_line(
     run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Each bad file is one line on stderr and the exit code is 2; with no other, no model is loaded."""
-    monkeypatch.setattr(answers, "load", lambda *_: pytest.fail("a model was loaded"))
+    monkeypatch.setattr(classifier, "load", lambda *_: pytest.fail("a model was loaded"))
 
     code = run("missing.png", "text.png", "line\nbreak.png", "models")
 
@@ -163,7 +165,7 @@ def test_a_network_for_other_images_is_refused(values: Params, tmp_path: Path) -
         model_file.save(path, networks_of(values, **form), {})
 
         with pytest.raises(InputError, match="expected a network from and to"):
-            answers.load(path, 1)
+            classifier.load(path, 1)
 
 
 @pytest.mark.fault("model with NaN in its weights")
@@ -173,7 +175,7 @@ def test_answers_that_are_no_probabilities_are_refused(values: Params) -> None:
     network.set_weights([np.full_like(weights, np.nan) for weights in network.get_weights()])
 
     with pytest.raises(PipelineError, match="train the model again"):
-        answers.ask(network, np.zeros((1, 28, 28), np.uint8))
+        classifier.ask(network, np.zeros((1, 28, 28), np.uint8))
 
 
 @pytest.fixture
@@ -244,5 +246,5 @@ def test_a_logged_model_with_code_in_it_is_refused(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(tracking, "logged_file", lambda *_: tmp_path / "model.keras")
 
     with pytest.raises(InputError, match="models:/x: not a model of this project") as error:
-        answers.load_logged("models:/x", 1)
+        classifier.load_logged("models:/x", 1)
     assert "\n" not in str(error.value)

@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline import dataset, idx, params, preprocess
+from pipeline import params, preprocess
 from pipeline.cli import InputError
+from pipeline.data import dataset
+from pipeline.data.formats import idx
 
 TRAIN, TEST = 150, 30
 NAMES = {

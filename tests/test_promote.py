@@ -29,25 +29,15 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline import (
-    backend,
-    dataset,
-    files,
-    metrics,
-    model_file,
-    noninferiority,
-    params,
-    predict,
-    promote,
-    promotion,
-    store,
-    sync,
-    tracking,
-)
-from pipeline.backend import keras
+from pipeline import files, params, predict, promote, sync, tracking
+from pipeline.analysis import metrics, noninferiority
 from pipeline.cli import PipelineError
-from pipeline.dataset import Dataset, Split
-from pipeline.evidence import Evidence
+from pipeline.data import dataset
+from pipeline.data.dataset import Dataset, Split
+from pipeline.tracking import promotion, store
+from pipeline.tracking.artifacts import Evidence
+from pipeline.training import backend, model_file
+from pipeline.training.backend import keras
 
 ROOT = Path(__file__).parents[1]
 DATA = "data/processed/mnist.npz"

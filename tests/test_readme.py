@@ -12,7 +12,8 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from pipeline import page, params
+from pipeline import params
+from pipeline.reporting import render
 
 ROOT = Path(__file__).parents[1]
 
@@ -22,12 +23,12 @@ def results() -> list[str]:
     scores = pd.read_csv(ROOT / "reports" / "comparison.csv", index_col="model")
     judged = pd.read_csv(ROOT / "reports" / "overfitting.csv", index_col="model")
     rows = {
-        "After the last epoch": [page.code(name) for name in scores.index],
-        "Test accuracy": map(page.percent, scores["test_accuracy"]),
-        "the original's": map(page.percent, scores["report_accuracy"]),
+        "After the last epoch": [render.code(name) for name in scores.index],
+        "Test accuracy": map(render.percent, scores["test_accuracy"]),
+        "the original's": map(render.percent, scores["report_accuracy"]),
         "Test errors, of 10,000": map(str, scores["test_errors"]),
-        "Train accuracy, dropout off": map(page.percent, scores["train_accuracy"]),
-        "`val_loss` at the end over its lowest": (page.fixed(rise, 2) for rise in judged["rise"]),
+        "Train accuracy, dropout off": map(render.percent, scores["train_accuracy"]),
+        "`val_loss` at the end over its lowest": (render.fixed(rise, 2) for rise in judged["rise"]),
         "which is called": (f"*{verdict}*" for verdict in judged["verdict"]),
     }
     head, *body = (f"| {name} | {' | '.join(cells)} |" for name, cells in rows.items())

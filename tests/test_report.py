@@ -19,15 +19,17 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from pipeline import dataset as datasets
-from pipeline import files, metrics, params, plots, preprocess, report, results
-from pipeline.dataset import Dataset, Split
+from pipeline import files, params, preprocess, report
+from pipeline.analysis import metrics
+from pipeline.data import dataset as datasets
+from pipeline.data.dataset import Dataset, Split
 from pipeline.params import Model, Params
 from pipeline.report import Report
-from pipeline.results import Metrics, Result, SplitSummary, Summary
+from pipeline.reporting import inputs, plots
+from pipeline.reporting.inputs import Metrics, Result, SplitSummary, Summary
 
 ROOT = Path(__file__).parents[1]
-REPORTED = results.read_reported(ROOT / "data" / "report_history.csv")
+REPORTED = inputs.read_reported(ROOT / "data" / "report_history.csv")
 ERRORS = {"mlp_rmsprop": 160, "mlp_adadelta": 172, "cnn": 95, "extra": 140}
 VOID = {"img", "link", "meta"}
 
@@ -145,7 +147,7 @@ class Experiment:
         history = histories.get(name, REPORTED.get(name, REPORTED["mlp_rmsprop"]))
         seconds = np.linspace(2, 3, model.epochs)
         measured = Metrics(name, 1234, model.epochs, {"recipe": name, "keras": "3.15.1"}, scores)
-        return Result(name, model, measured, history[list(results.HISTORY)], seconds, tests, labels)
+        return Result(name, model, measured, history[list(inputs.HISTORY)], seconds, tests, labels)
 
     def report(self) -> Report:
         """Return the report on the experiment."""

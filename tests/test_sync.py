@@ -26,11 +26,13 @@ import pytest
 import yaml
 from matplotlib.figure import Figure
 
-from pipeline import cli, dataset, files, params, store, sync, tracking
-from pipeline.checkpoint import Checkpoints
-from pipeline.evidence import Evidence
-from pipeline.facts import Facts
-from tests import small
+from pipeline import cli, files, params, sync, tracking
+from pipeline.data import dataset
+from pipeline.tracking import store
+from pipeline.tracking.artifacts import Evidence
+from pipeline.tracking.description import Facts
+from pipeline.training.checkpoint import Checkpoints
+from tests.support import small
 
 ROOT = Path(__file__).parents[1]
 MODEL = "mlp_rmsprop"
@@ -725,7 +727,7 @@ def test_a_browser_shows_the_current_runs_alone(
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    monkeypatch.setattr("pipeline.store.UI", f"http://127.0.0.1:{port}")
+    monkeypatch.setattr("pipeline.tracking.store.UI", f"http://127.0.0.1:{port}")
     address = call().output.splitlines()[-1].removeprefix("current runs: ")
     for run in runs():
         client.set_tag(run.info.run_id, "mlflow.runName", f"it-is-{run.data.tags['dvc.state']}")

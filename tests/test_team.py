@@ -25,10 +25,11 @@ import pytest
 import requests
 import yaml
 
-from pipeline import evidence, files
-from tests import small
-from tests.test_outages import answers, wait_for
+from pipeline import files
+from pipeline.tracking import artifacts
+from tests.support import small
 from tests.test_sync import assert_equal, content, runs
+from tests.tracking.test_outages import answers, wait_for
 
 ROOT = Path(__file__).parents[1]
 MODELS = ("mlp_adadelta", "mlp_rmsprop")
@@ -334,7 +335,7 @@ def test_two_clones_that_train_at_once_have_their_runs_side_by_side(team: dict[s
             points = mlflow.MlflowClient(server).get_metric_history(run.info.run_id, "val_loss")
             assert [point.value for point in sorted(points, key=lambda point: point.step)] == list(epochs["val_loss"])
             assert len(points) == EPOCHS
-            assert evidence.flat(scores).items() <= run.data.metrics.items()
+            assert artifacts.flat(scores).items() <= run.data.metrics.items()
 
 
 @pytest.mark.slow

@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline import metrics, networks, train
-from pipeline.checkpoint import State
+from pipeline import train
+from pipeline.analysis import metrics
 from pipeline.cli import PipelineError
-from pipeline.dataset import Dataset, Split
+from pipeline.data.dataset import Dataset, Split
 from pipeline.params import Model, Params
 from pipeline.train import epoch_order
+from pipeline.training import networks
+from pipeline.training.checkpoint import State
 
 
 def short(values: Params, name: str, epochs: int = 3) -> Model:

@@ -8,14 +8,14 @@ Stages, chained by study/dvc.yaml:
 What they stand on:
     plan         study/params.yaml -> variants, replicates, trainings
     replicate    one training, in a process of its own: the only one here that needs TensorFlow
-    engine       trainings handed to Dask's workers
+    cluster      trainings handed to Dask's workers
     ledger       results on disk, whole or not at all
 
 What the report is made of:
-    measures     the ledger as numbers: which replicates count, what they scored
-    family       the comparisons of study/params.yaml, judged together
-    claims       the rules: numbers in, what becomes of a claim out
-    reading      a claim under one reading: question, numbers, answer
+    groups       the ledger as numbers: which replicates count, what they scored
+    comparisons  the comparisons of study/params.yaml, judged together
+    rules        the rules: numbers in, what becomes of a claim out
+    findings     a claim under one reading: question, numbers, answer
     audit        the claims one by one; 2 stands in factorial, 4 in convergence
     factorial    the 2x2 of optimizer and dropout
     convergence  epochs and seconds until a target

@@ -7,13 +7,14 @@ from functools import partial
 from itertools import chain
 from math import exp, log
 
-from pipeline import comparison, page, statistics
-from pipeline.study import claims, convergence, factorial, family, reading
-from pipeline.study.claims import ADADELTA, CNN, CNN_PERMUTED, LONGER, MLP_PERMUTED, RMSPROP, Finding
+from pipeline.analysis import comparison, statistics
+from pipeline.reporting import render
+from pipeline.study import comparisons, convergence, factorial, findings, rules
+from pipeline.study.comparisons import Pair
 from pipeline.study.convergence import MODELS, Seconds
-from pipeline.study.family import Pair
-from pipeline.study.measures import Evidence
-from pipeline.study.reading import Answer, Number, Question, Row
+from pipeline.study.findings import Answer, Number, Question, Row
+from pipeline.study.groups import Evidence
+from pipeline.study.rules import ADADELTA, CNN, CNN_PERMUTED, LONGER, MLP_PERMUTED, RMSPROP, Finding
 
 Reproduced = Mapping[str, Mapping[str, float]]
 
@@ -54,14 +55,14 @@ def _claim_1(evidence: Evidence) -> Iterator[Question]:
 def _gets_worse(evidence: Evidence) -> Answer:
     rule, group = evidence.rule, evidence.groups[RMSPROP]
     rise = statistics.describe(group.values("log_rise"))
-    verdict = claims.gets_worse((rise.low, rise.high), log(rule.slight), log(rule.strong))
-    mean = reading.mean(f"`{RMSPROP}`, rise", group.values("log_rise"), "factor", exp)
-    beside = [reading.mean(f"`{RMSPROP}`, calibration error", group.values("test_calibration_error"), "share")]
+    verdict = rules.gets_worse((rise.low, rise.high), log(rule.slight), log(rule.strong))
+    mean = findings.mean(f"`{RMSPROP}`, rise", group.values("log_rise"), "factor", exp)
+    beside = [findings.mean(f"`{RMSPROP}`, calibration error", group.values("test_calibration_error"), "share")]
     if len(evidence.common([ADADELTA])) >= comparison.LEAST_SEEDS:
         other = evidence.groups[ADADELTA]
         beside += [
-            reading.mean(f"`{ADADELTA}`, rise", other.values("log_rise"), "factor", exp),
-            reading.mean(f"`{ADADELTA}`, calibration error", other.values("test_calibration_error"), "share"),
+            findings.mean(f"`{ADADELTA}`, rise", other.values("log_rise"), "factor", exp),
+            findings.mean(f"`{ADADELTA}`, calibration error", other.values("test_calibration_error"), "share"),
         ]
     judged = [analysis.verdict for analysis in group.analyses.values()]
     counts = [f"*{verdict}* {judged.count(verdict)}" for verdict in dict.fromkeys(sorted(judged))]
@@ -73,7 +74,7 @@ def _gets_worse(evidence: Evidence) -> Answer:
 
 
 def _claim_3(evidence: Evidence, reproduced: Reproduced) -> Iterator[Question]:
-    bound = page.percent(claims.RECOGNISED)
+    bound = render.percent(rules.RECOGNISED)
     rule = f"supported if all three means are at or above {bound}, not supported if one is below"
     for outcome, name, measure in (
         ("running_accuracy", "running training accuracy", "`accuracy` of the last epoch, dropout on"),
@@ -85,14 +86,14 @@ def _claim_3(evidence: Evidence, reproduced: Reproduced) -> Iterator[Question]:
 
 
 def _recognise(evidence: Evidence, reproduced: Reproduced, outcome: str) -> Answer:
-    numbers = [reading.mean(f"`{name}`", evidence.groups[name].values(outcome), "share") for name in MODELS]
+    numbers = [findings.mean(f"`{name}`", evidence.groups[name].values(outcome), "share") for name in MODELS]
     beside = [
         Number(f"`{name}` in `dvc repro`, one training", "share", reproduced[name][outcome])
         for name in MODELS
         if outcome in reproduced.get(name, {})
     ]
-    verdict = claims.reach([number.interval for number in numbers if number.interval], claims.RECOGNISED)
-    return Answer(verdict, tuple(numbers), f"The means are: {reading.listed(numbers)}.", tuple(beside))
+    verdict = rules.reach([number.interval for number in numbers if number.interval], rules.RECOGNISED)
+    return Answer(verdict, tuple(numbers), f"The means are: {findings.listed(numbers)}.", tuple(beside))
 
 
 def _claim_5(evidence: Evidence, pairs: Sequence[Pair]) -> Iterator[Question]:
@@ -107,15 +108,15 @@ def _claim_5(evidence: Evidence, pairs: Sequence[Pair]) -> Iterator[Question]:
 
 
 def _too_few_epochs(evidence: Evidence, pairs: Sequence[Pair]) -> Answer:
-    found = family.find(pairs, LONGER, CNN)
+    found = comparisons.find(pairs, LONGER, CNN)
     if found is None or found[0].judgement is None:
         return _unlisted(LONGER, CNN)
     pair, verdict = found
     within = found[0].judgement.within_smallest_effect
-    loss = reading.compare(evidence, "validation_loss", LONGER, CNN)
-    change = reading.difference(f"`{LONGER}` less `{CNN}`, validation loss", "loss", loss)
+    loss = findings.compare(evidence, "validation_loss", LONGER, CNN)
+    change = findings.difference(f"`{LONGER}` less `{CNN}`, validation loss", "loss", loss)
     reason = f"{_said(pair)}; the validation loss changes by {change.text}."
-    decided = claims.too_few_epochs(verdict, within_smallest_effect=within)
+    decided = rules.too_few_epochs(verdict, within_smallest_effect=within)
     return Answer(decided, _judged(pair), reason, (change,))
 
 
@@ -142,17 +143,15 @@ def _claim_6(pairs: Sequence[Pair]) -> Iterator[Question]:
 def _chance(pairs: Sequence[Pair], couples: Sequence[tuple[str, str]]) -> Answer:
     found = []
     for couple in couples:
-        if (one := family.find(pairs, *couple)) is None:
+        if (one := comparisons.find(pairs, *couple)) is None:
             return _unlisted(*couple)
         found.append(one)
     numbers = tuple(chain.from_iterable(_judged(pair) for pair, _ in found))
-    return Answer(
-        claims.chance([verdict for _, verdict in found]), numbers, f"{'; '.join(_said(p) for p, _ in found)}."
-    )
+    return Answer(rules.chance([verdict for _, verdict in found]), numbers, f"{'; '.join(_said(p) for p, _ in found)}.")
 
 
 def _claim_7(evidence: Evidence) -> Iterator[Question]:
-    least = page.fixed(100 * evidence.study.statistics.smallest_effect, 2)
+    least = render.fixed(100 * evidence.study.statistics.smallest_effect, 2)
     yield Question(
         7,
         "the CNN uses shape",
@@ -170,12 +169,12 @@ def _uses_shape(evidence: Evidence) -> Answer:
         before, after = (evidence.groups[name].values("test_accuracy", seeds) for name in (original, permuted))
         costs.append(before - after)
     shape = comparison.compare(*costs, paired=False)
-    number = reading.difference("cost to the CNN less cost to the MLP", "points", shape)
+    number = findings.difference("cost to the CNN less cost to the MLP", "points", shape)
     beside = (
-        reading.mean(f"`{CNN}` less `{CNN_PERMUTED}`", costs[0], "points"),
-        reading.mean(f"`{ADADELTA}` less `{MLP_PERMUTED}`", costs[1], "points"),
+        findings.mean(f"`{CNN}` less `{CNN_PERMUTED}`", costs[0], "points"),
+        findings.mean(f"`{ADADELTA}` less `{MLP_PERMUTED}`", costs[1], "points"),
         *(
-            reading.difference(f"`{a}` less `{b}`", "points", reading.compare(evidence, "test_accuracy", a, b))
+            findings.difference(f"`{a}` less `{b}`", "points", findings.compare(evidence, "test_accuracy", a, b))
             for a, b in ((CNN, ADADELTA), (CNN_PERMUTED, MLP_PERMUTED))
         ),
     )
@@ -183,12 +182,12 @@ def _uses_shape(evidence: Evidence) -> Answer:
         f"The permutation costs the CNN {beside[0].text} of test accuracy and the MLP {beside[1].text}: a difference "
         f"of {number.text}."
     )
-    verdict = claims.uses_shape(shape.interval(), evidence.study.statistics.smallest_effect)
+    verdict = rules.uses_shape(shape.interval(), evidence.study.statistics.smallest_effect)
     return Answer(verdict, (number,), reason, beside)
 
 
 def _cannot_show(shape: Row) -> Row:
-    verdict = claims.cannot_show(shape.answer.verdict)
+    verdict = rules.cannot_show(shape.answer.verdict)
     reason = "What the CNN does with shape was measured on MNIST itself."
     if verdict is Finding.UNDECIDED:
         reason = "It stands and falls with the reading above."

@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import comparison, page, statistics
+from pipeline.analysis import comparison, statistics
+from pipeline.analysis.statistics import Convergence
 from pipeline.cli import InputError
-from pipeline.statistics import Convergence
-from pipeline.study import claims, reading
-from pipeline.study.claims import ADADELTA, CNN, RMSPROP, TARGET, Finding, Interval
-from pipeline.study.measures import Evidence, Floats, Group
-from pipeline.study.reading import Answer, Number, Question
+from pipeline.reporting import render
+from pipeline.study import findings, rules
+from pipeline.study.findings import Answer, Number, Question
+from pipeline.study.groups import Evidence, Floats, Group
+from pipeline.study.rules import ADADELTA, CNN, RMSPROP, TARGET, Finding, Interval
 
 MLPS = (RMSPROP, ADADELTA)
 MODELS = (*MLPS, CNN)
@@ -110,36 +111,38 @@ def _equal_epochs(evidence: Evidence, column: str) -> Answer:
     at = {name: evidence.groups[name].curves(column)[:, epoch - 1] for name in MODELS}
     ahead = [comparison.compare(at[CNN], at[name], paired=False) for name in MLPS]
     numbers = [
-        reading.difference(f"`{CNN}` less `{name}`", "points", one) for name, one in zip(MLPS, ahead, strict=True)
+        findings.difference(f"`{CNN}` less `{name}`", "points", one) for name, one in zip(MLPS, ahead, strict=True)
     ]
-    means = [reading.mean(f"`{name}` in epoch {epoch}", at[name], "share") for name in MODELS]
-    verdict = claims.slower([(-high, -low) for low, high in (one.interval() for one in ahead)])
-    return Answer(verdict, tuple(numbers), f"In epoch {epoch}: {reading.listed(numbers)}.", tuple(means))
+    means = [findings.mean(f"`{name}` in epoch {epoch}", at[name], "share") for name in MODELS]
+    verdict = rules.slower([(-high, -low) for low, high in (one.interval() for one in ahead)])
+    return Answer(verdict, tuple(numbers), f"In epoch {epoch}: {findings.listed(numbers)}.", tuple(means))
 
 
 def _epochs(evidence: Evidence) -> Answer:
     epochs = {name: _counted(until(evidence.groups[name]), evidence.groups[name]) for name in MODELS}
     lags = [
-        reading.difference(f"`{CNN}` less `{name}`", "lag", comparison.compare(epochs[CNN], epochs[name], paired=False))
-        for name in MLPS
-    ]
-    tests = [
-        reading.difference(
-            f"`{CNN}` less `{name}`, test accuracy", "points", reading.compare(evidence, "test_accuracy", CNN, name)
+        findings.difference(
+            f"`{CNN}` less `{name}`", "lag", comparison.compare(epochs[CNN], epochs[name], paired=False)
         )
         for name in MLPS
     ]
-    means = [reading.mean(f"`{name}`", epochs[name], "epochs") for name in MODELS]
+    tests = [
+        findings.difference(
+            f"`{CNN}` less `{name}`, test accuracy", "points", findings.compare(evidence, "test_accuracy", CNN, name)
+        )
+        for name in MLPS
+    ]
+    means = [findings.mean(f"`{name}`", epochs[name], "epochs") for name in MODELS]
     return _until_target(evidence, lags, (*means, *tests))
 
 
 def _seconds(evidence: Evidence, pace: Mapping[str, Seconds]) -> Answer:
     lacking = [f"`{name}`" for name in MODELS if name not in pace]
     if lacking:
-        return Answer(Finding.UNDECIDED, (), f"There is no benchmark of {page.series(lacking)}.")
+        return Answer(Finding.UNDECIDED, (), f"There is no benchmark of {render.series(lacking)}.")
     epochs = {name: _counted(until(evidence.groups[name]), evidence.groups[name]) for name in MODELS}
     delays = [_delay(epochs, pace, name) for name in MLPS]
-    means = [reading.mean(f"`{name}`", epochs[name] * pace[name].median, "seconds") for name in MODELS]
+    means = [findings.mean(f"`{name}`", epochs[name] * pace[name].median, "seconds") for name in MODELS]
     per_epoch = [
         Number(f"`{name}`, per epoch (smallest to largest)", "seconds", one.median, (one.smallest, one.largest))
         for name, one in ((name, pace[name]) for name in MODELS)
@@ -149,7 +152,7 @@ def _seconds(evidence: Evidence, pace: Mapping[str, Seconds]) -> Answer:
 
 def _until_target(evidence: Evidence, lags: Sequence[Number], others: Sequence[Number]) -> Answer:
     never = {name: found.n - found.reached for name in MODELS for found in [until(evidence.groups[name])]}
-    verdict = claims.slower(
+    verdict = rules.slower(
         [lag.interval for lag in lags if lag.interval],
         unfinished=never[CNN] > 0,
         others_unfinished=any(never[name] for name in MLPS),
@@ -159,7 +162,7 @@ def _until_target(evidence: Evidence, lags: Sequence[Number], others: Sequence[N
         for name, count in never.items()
         if count
     )
-    return Answer(verdict, tuple(lags), f"Until {TARGET:.0%}: {reading.listed(lags)}.{said}", tuple(others))
+    return Answer(verdict, tuple(lags), f"Until {TARGET:.0%}: {findings.listed(lags)}.{said}", tuple(others))
 
 
 def _counted(found: Convergence, group: Group) -> Floats:

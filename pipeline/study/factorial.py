@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from itertools import product
 from math import exp, log
 
-from pipeline import comparison, statistics
-from pipeline.comparison import LEAST_SEEDS
-from pipeline.statistics import Contrast
-from pipeline.study import claims, reading
-from pipeline.study.claims import ADADELTA, ADADELTA_PLAIN, RMSPROP, RMSPROP_PLAIN, Finding
-from pipeline.study.measures import Evidence
-from pipeline.study.reading import Answer, Question, Row
+from pipeline.analysis import comparison, statistics
+from pipeline.analysis.comparison import LEAST_SEEDS
+from pipeline.analysis.statistics import Contrast
+from pipeline.study import findings, rules
+from pipeline.study.findings import Answer, Question, Row
+from pipeline.study.groups import Evidence
+from pipeline.study.rules import ADADELTA, ADADELTA_PLAIN, RMSPROP, RMSPROP_PLAIN, Finding
 
 # By optimizer (1 is Adadelta) and dropout (1 is on).
 CELLS = {(0, 0): RMSPROP_PLAIN, (0, 1): RMSPROP, (1, 0): ADADELTA_PLAIN, (1, 1): ADADELTA}
@@ -56,7 +56,7 @@ def attribution(evidence: Evidence) -> Row:
     needs = {name: len(evidence.common([name])) for name in (RMSPROP, ADADELTA)}
     if first is None or second is None:
         answer = Answer(Finding.UNDECIDED, (), "The study lacks one of the two variants.")
-    elif claims.caused_by_dropout(first, second) is Finding.UNDECIDED:
+    elif rules.caused_by_dropout(first, second) is Finding.UNDECIDED:
         answer = Answer(Finding.UNDECIDED, (), "Here the two variants do not differ in the optimizer alone.")
     else:
         reason = (
@@ -90,13 +90,13 @@ def _decide(evidence: Evidence) -> Answer:
     labels = {name: f"factor of {name}, rise" for name in found} | {
         INTERACTION: "dropout's factor, Adadelta over RMSprop"
     }
-    numbers = [reading.effect(labels[name], "factor", one, exp) for name, one in found.items()]
+    numbers = [findings.effect(labels[name], "factor", one, exp) for name, one in found.items()]
     others = [
-        reading.effect(f"{name}, {outcome.replace('_', ' ')}", "points", effects(evidence, outcome)[name])
+        findings.effect(f"{name}, {outcome.replace('_', ' ')}", "points", effects(evidence, outcome)[name])
         for outcome, name in product(OUTCOMES[1:], (MAIN, OPTIMIZER))
     ]
     (low, high), *simple = ((found[name].low, found[name].high) for name in (MAIN, WITH_RMSPROP, WITH_ADADELTA))
-    verdict = claims.reduces((low, high), simple, log(evidence.rule.slight))
+    verdict = rules.reduces((low, high), simple, log(evidence.rule.slight))
     reason = (
         f"Averaged over both optimizers, dropout multiplies the rise by {numbers[0].text}; with RMSprop by "
         f"{numbers[1].text}, with Adadelta by {numbers[2].text}."
@@ -104,7 +104,7 @@ def _decide(evidence: Evidence) -> Answer:
     return Answer(verdict, tuple(numbers[:3]), reason, (*numbers[3:], *others))
 
 
-def _factor(label: str, evidence: Evidence) -> reading.Number:
-    change = reading.compare(evidence, "log_rise", ADADELTA, RMSPROP)
+def _factor(label: str, evidence: Evidence) -> findings.Number:
+    change = findings.compare(evidence, "log_rise", ADADELTA, RMSPROP)
     low, high = change.interval()
-    return reading.Number(label, "factor", exp(change.estimate), (exp(low), exp(high)))
+    return findings.Number(label, "factor", exp(change.estimate), (exp(low), exp(high)))

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from pipeline import plots
-from pipeline.comparison import LEAST_SEEDS, Verdict
-from pipeline.study.claims import ADADELTA, CNN, CNN_PERMUTED, MLP_PERMUTED
+from pipeline.analysis.comparison import LEAST_SEEDS, Verdict
+from pipeline.reporting import plots
+from pipeline.study.comparisons import Pair
 from pipeline.study.convergence import MODELS
 from pipeline.study.factorial import CELLS
-from pipeline.study.family import Pair
-from pipeline.study.measures import Evidence, Group
+from pipeline.study.groups import Evidence, Group
+from pipeline.study.rules import ADADELTA, CNN, CNN_PERMUTED, MLP_PERMUTED
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

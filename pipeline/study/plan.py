@@ -12,11 +12,12 @@ import numpy as np
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from pipeline import params, recipe
+from pipeline import params
 from pipeline.params import Block, Model, Name, Positive, Seed, Training
+from pipeline.training import recipe
 
 # The modules that a replicate's scores depend on.
-CODE = (*recipe.TRAINING, "metrics", "study/replicate")
+CODE = (*recipe.TRAINING, "analysis/metrics", "study/replicate")
 
 
 class Split(Block):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pipeline import cli, dataset, files, params, preprocess
+from pipeline import cli, files, params, preprocess
+from pipeline.data import dataset
 from pipeline.params import Data
 from pipeline.study import plan
 

@@ -18,12 +18,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline import backend, checkpoint, cli, dataset, files, metrics, networks, params, train
+from pipeline import cli, files, params, train
+from pipeline.analysis import metrics
 from pipeline.cli import InputError
-from pipeline.dataset import Dataset, Split
+from pipeline.data import dataset
+from pipeline.data.dataset import Dataset, Split
 from pipeline.params import Model, Training
 from pipeline.study import plan
 from pipeline.study.plan import Replicate, Trajectory
+from pipeline.training import backend, checkpoint, networks
 
 SCORES = ("count", "errors", "accuracy", "loss", "negative_log_likelihood", "calibration_error", "brier")
 # So many of the first training images are scored after every epoch, in inference mode.

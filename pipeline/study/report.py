@@ -12,28 +12,29 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline import cli, files, page, params, plots
-from pipeline.comparison import LEAST_SEEDS
+from pipeline import cli, files, params
+from pipeline.analysis.comparison import LEAST_SEEDS
 from pipeline.params import OverfittingRule
+from pipeline.reporting import plots, render
 from pipeline.study import (
     audit,
-    claims,
+    comparisons,
     convergence,
     factorial,
-    family,
     figures,
+    findings,
+    groups,
     ledger,
-    measures,
     plan,
-    reading,
+    rules,
     spread,
     tables,
 )
 from pipeline.study.audit import Reproduced
-from pipeline.study.claims import Finding
-from pipeline.study.measures import Evidence, Look
+from pipeline.study.findings import Row
+from pipeline.study.groups import Evidence, Look
 from pipeline.study.plan import Study
-from pipeline.study.reading import Row
+from pipeline.study.rules import Finding
 
 
 @dataclass(frozen=True)
@@ -68,15 +69,15 @@ def report(
 
     `summary` is what prepare says of the data, `reproduced` reports/metrics.json, `benchmarks` benchmarks/results.json.
     """
-    evidence = measures.gather(study, rule, looks)
-    pairs = family.judge(evidence)
+    evidence = groups.gather(study, rule, looks)
+    pairs = comparisons.judge(evidence)
     pace = convergence.seconds(benchmarks, summary["splits"]["train"]["count"])
     rows = audit.audit(evidence, pairs, reproduced, pace)
     drawn = {name: plots.png(figure) for name, figure in figures.draw(evidence, pairs).items()}
     content = {
-        "sentences": claims.SENTENCES,
+        "sentences": rules.SENTENCES,
         "rows": rows,
-        "verdicts": {claim: _by_verdict(rows, claim) for claim in claims.SENTENCES},
+        "verdicts": {claim: _by_verdict(rows, claim) for claim in rules.SENTENCES},
         "tally": [(str(finding), count) for finding in Finding if (count := _count(rows, finding))],
         "groups": evidence.groups,
         "scores": _scores(evidence),
@@ -92,7 +93,7 @@ def report(
         "figures": list(drawn),
         "least": LEAST_SEEDS,
     }
-    return Report(page.markdown(content, "study.md.j2"), tables.tables(evidence, pairs, pace), drawn)
+    return Report(render.markdown(content, "study.md.j2"), tables.tables(evidence, pairs, pace), drawn)
 
 
 def _count(rows: Sequence[Row], finding: Finding) -> int:
@@ -118,7 +119,7 @@ def _scores(evidence: Evidence) -> dict[str, list[str]]:
     }
     return {
         name: [
-            reading.mean(outcome, group.values(outcome), form, to).text if len(group.entries) >= LEAST_SEEDS else ""
+            findings.mean(outcome, group.values(outcome), form, to).text if len(group.entries) >= LEAST_SEEDS else ""
             for outcome, (form, to) in columns.items()
         ]
         for name, group in evidence.groups.items()
@@ -130,9 +131,9 @@ def _factorial(evidence: Evidence) -> dict[str, list[str]]:
     found = [(outcome, factorial.effects(evidence, outcome)) for outcome in factorial.OUTCOMES]
     return {
         name: [
-            reading.effect(name, "factor", effects[name], exp).text
+            findings.effect(name, "factor", effects[name], exp).text
             if outcome == "log_rise"
-            else reading.effect(name, "points", effects[name]).text.replace(" points", "")
+            else findings.effect(name, "points", effects[name]).text.replace(" points", "")
             for outcome, effects in found
         ]
         for name in found[0][1]
@@ -162,7 +163,7 @@ def main() -> int:
     inputs = (files.read_json(path) for path in (arguments.metrics, arguments.benchmarks))
     made = report(study, rule, looks, summary, *inputs)
     made.write(arguments.output)
-    print(f"{arguments.output / 'claims.md'}: {len(claims.SENTENCES)} claims")
+    print(f"{arguments.output / 'claims.md'}: {len(rules.SENTENCES)} claims")
     return 0
 
 

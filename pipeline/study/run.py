@@ -14,11 +14,11 @@ from tqdm import tqdm
 
 from pipeline import cli, files, tracking
 from pipeline.cli import InputError, PipelineError
-from pipeline.facts import flatten
-from pipeline.sender import Sender
-from pipeline.study import engine, ledger, plan
+from pipeline.study import cluster, ledger, plan
 from pipeline.study.ledger import Entry, State
 from pipeline.study.plan import Replicate
+from pipeline.tracking.description import flatten
+from pipeline.tracking.outbox import Sender
 
 SPLITS = ("train", "validation", "test")
 # The scores of a replicate that MLflow shows.
@@ -35,7 +35,7 @@ def run(client: Client, wanted: Sequence[Replicate], data: Path, folder: Path) -
     total = sum(trajectory.cost for trajectory in trajectories)
     shape = "{l_bar}{bar}| {elapsed}, {remaining} left{postfix}"
     with tqdm(total=total, desc="study", bar_format=shape, disable=None) as bar:
-        for outcome in engine.outcomes(client, trajectories, data, wanted[0].ingredients["data"]):
+        for outcome in cluster.outcomes(client, trajectories, data, wanted[0].ingredients["data"]):
             bar.update(outcome.trajectory.cost)
             bar.set_postfix_str(outcome.trajectory.name)
             if outcome.error:
@@ -43,7 +43,7 @@ def run(client: Client, wanted: Sequence[Replicate], data: Path, folder: Path) -
             yield from _keep(folder, outcome)
 
 
-def _keep(folder: Path, outcome: engine.Outcome) -> Iterator[Entry]:
+def _keep(folder: Path, outcome: cluster.Outcome) -> Iterator[Entry]:
     for result in outcome.results:
         ledger.write(folder, **result)
         if entry := ledger.read(folder, result["variant"], result["seed"]):
@@ -102,8 +102,8 @@ def main() -> int:
 def _work(arguments: argparse.Namespace, wanted: list[Replicate], tracker: Tracker) -> int:
     """Run the `wanted` replicates and return how many trainings failed."""
     failed = 0
-    with engine.connected(arguments.scheduler, arguments.workers) as client:
-        if address := engine.dashboard(client):
+    with cluster.connected(arguments.scheduler, arguments.workers) as client:
+        if address := cluster.dashboard(client):
             print(f"dashboard: {address}", flush=True)
         for entry in run(client, wanted, arguments.data, arguments.runs):
             if isinstance(entry, str):
@@ -124,7 +124,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--runs", type=Path, required=True, help="folder of the ledger")
     parser.add_argument("--study", type=Path, default=Path("study/params.yaml"))
     parser.add_argument(
-        "--scheduler", default=os.environ.get(engine.ADDRESS), help=f"address of your Dask; or set {engine.ADDRESS}"
+        "--scheduler", default=os.environ.get(cluster.ADDRESS), help=f"address of your Dask; or set {cluster.ADDRESS}"
     )
     parser.add_argument("--workers", type=int, default=CPU_COUNT, help="processes of a local cluster; all cores")
     return parser.parse_args()

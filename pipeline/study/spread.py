@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import sqrt
 
-from pipeline import statistics
+from pipeline.analysis import statistics
+from pipeline.study.comparisons import OUTCOME
 from pipeline.study.convergence import MODELS
-from pipeline.study.family import OUTCOME
-from pipeline.study.measures import Evidence
+from pipeline.study.groups import Evidence
 
 POOLED = "pooled"
 # A difference of two trainings has a standard deviation sqrt(2) times that of one; beyond three of these, it is rarely

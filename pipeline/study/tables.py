@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline import statistics
-from pipeline.comparison import Judgement
+from pipeline.analysis import statistics
+from pipeline.analysis.comparison import Judgement
 from pipeline.study import convergence, factorial, spread
+from pipeline.study.comparisons import Pair
 from pipeline.study.convergence import Seconds
-from pipeline.study.family import Pair
-from pipeline.study.measures import OUTCOMES, Evidence
+from pipeline.study.groups import OUTCOMES, Evidence
 
 # Significant digits. The last bits of a sum depend on the order in which a processor adds.
 DIGITS = 10

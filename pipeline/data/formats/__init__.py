@@ -1,0 +1,4 @@
+"""One reader per file format.
+
+idx         IDX bytes <-> arrays
+"""

@@ -1,0 +1,106 @@
+"""What trained networks answer to digits: their files found, checked and loaded, and asked. For predict and demo."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline import dvc_lock
+from pipeline.cli import InputError, PipelineError
+from pipeline.data.dataset import CLASSES, SIDE
+from pipeline.params import Params
+
+# Where the stage train@MODEL puts its model.
+FOLDER = Path("models")
+HOW = "`make repro` trains all models, in 10 to 30 minutes on two cores"
+LOGGED = "models:/"
+# Only memory and time depend on it.
+_BATCH = 250
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The most probable digit, and the probability of each."""
+
+    digit: int
+    probabilities: list[float]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the answer under the names of its fields."""
+        return asdict(self)
+
+
+def file_of(values: Params, name: str) -> Path:
+    """Return the file of the trained model `name`, held against dvc.lock.
+
+    Raises:
+        InputError: params.yaml has no such model, it is not trained, or the file is not the one in dvc.lock.
+    """
+    # Only a name in params.yaml becomes part of a path: those match params.NAME_PATTERN.
+    values.model(name)
+    path = FOLDER / f"{name}.keras"
+    if not path.exists():
+        raise InputError(f"{path}: not trained yet; {HOW}")
+    dvc_lock.verify(path)
+    return path
+
+
+def load(path: Path, threads: int) -> Any:
+    """Return the network in a `.keras` file, for `ask`; TensorFlow is loaded only now.
+
+    Raises:
+        InputError: The file holds no network that can be loaded without running code of its own, or one for something
+            else than uint8 images (n, 28, 28) and ten classes.
+    """
+    from pipeline.training import backend, model_file
+
+    backend.start(within=threads)
+    try:
+        network = model_file.load(path)
+    except InputError:
+        raise
+    except Exception as error:
+        # Keras raises whatever it trips over in a file that is not as it would have written it.
+        raise InputError(f"{path}: not a network that can be loaded ({' '.join(str(error).split())[:200]})") from None
+    found = (network.input_dtype, network.input_shape[1:], network.output_shape[1:])
+    if found != (expected := ("uint8", (SIDE, SIDE), (CLASSES,))):
+        raise InputError(f"{path}: expected a network from and to {expected}, found {found}")
+    return network
+
+
+def load_logged(address: str, threads: int) -> Any:
+    """Return the network of the model in MLflow at `address`, such as models:/mnist@champion, as `load` does.
+
+    Raises:
+        InputError: MLflow has no such model, or what it has is not one of this project's.
+        UnavailableError: MLflow does not answer.
+    """
+    from pipeline import tracking
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = tracking.logged_file(address, Path(folder))
+        try:
+            return load(path, threads)
+        except InputError as error:
+            reason = str(error).removeprefix(f"{path}: ")
+            raise InputError(f"{address}: not a model of this project ({reason})") from None
+
+
+def ask(network: Any, images: NDArray[np.uint8]) -> Sequence[Answer]:
+    """Return the network's answers to images (n, 28, 28), light on black.
+
+    Raises:
+        PipelineError: They are no probabilities.
+    """
+    # Called as a function: for the one image of a drawing, `predict` would take twenty times as long.
+    parts = [network(images[first : first + _BATCH], training=False) for first in range(0, len(images), _BATCH)]
+    probabilities = np.concatenate(parts).astype(np.float64)
+    if not np.isfinite(probabilities).all():
+        raise PipelineError(f"{network.name}: answers {probabilities.min()}; train the model again")
+    return [Answer(int(row.argmax()), row.tolist()) for row in probabilities]

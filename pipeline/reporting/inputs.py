@@ -1,0 +1,219 @@
+"""What the stages before the report wrote, read strictly: every file of a model has to tell of the same training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+from zipfile import BadZipFile
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
+
+from pipeline import dvc_lock, files
+from pipeline.analysis.metrics import Score, reliability
+from pipeline.cli import InputError
+from pipeline.data.dataset import Dataset
+from pipeline.params import Data, Model
+
+HISTORY = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy")
+REPORTED = ("model", *HISTORY, "seconds")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class SplitSummary:
+    """Images in a split, in each class, and mean and standard deviation of its pixels / 255."""
+
+    count: int
+    classes: list[int]
+    mean: float
+    std: float
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What preprocess says of the data, in reports/data.json; `sha256` is that of the npz."""
+
+    dataset: str
+    validation: str | int
+    split_seed: int
+    sha256: str
+    splits: dict[str, SplitSummary]
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """What evaluate says of one model, in reports/metrics: its scores by split, and what made it."""
+
+    model: str
+    parameters: int
+    epochs: int
+    made_with: dict[str, str]
+    splits: dict[str, Score]
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Libraries and their versions: `made_with` without the recipe, which is each model's own."""
+        return {name: version for name, version in self.made_with.items() if name != "recipe"}
+
+
+@dataclass(frozen=True)
+class Result:
+    """All that there is of one model.
+
+    `history` has a row per epoch (columns HISTORY), `seconds` is (epochs,), `probabilities` (n, 10) are those of the n
+    test images, whose `labels` are (n,).
+    """
+
+    name: str
+    model: Model
+    metrics: Metrics
+    history: pd.DataFrame
+    seconds: NDArray[np.float64]
+    probabilities: NDArray[np.float32]
+    labels: NDArray[np.uint8]
+
+    @property
+    def answers(self) -> NDArray[np.int64]:
+        """The class of the highest probability of each test image, (n,); of equal ones the first."""
+        return np.asarray(self.probabilities.argmax(axis=1))
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where the stages before put their files, one per model."""
+
+    history: Path
+    timing: Path
+    metrics: Path
+    predictions: Path
+
+    def read(self, name: str, model: Model, dataset: Dataset) -> Result:
+        """Return all that there is of the model called `name`.
+
+        Raises:
+            InputError: A file is missing or damaged, or belongs to a diverged training, other params or other data.
+        """
+        history, timing = self.history / f"{name}.csv", self.timing / f"{name}.csv"
+        metrics, predictions = self.metrics / f"{name}.json", self.predictions / f"{name}.npz"
+        dvc_lock.verify(history, timing, metrics, predictions)
+        result = Result(
+            name,
+            model,
+            _metrics(metrics, name, model, dataset),
+            _per_epoch(history, HISTORY, name, model),
+            _per_epoch(timing, ("epoch", "seconds"), name, model)["seconds"].to_numpy(np.float64),
+            _probabilities(predictions, name, dataset),
+            dataset.test.labels,
+        )
+        found, told = int(np.sum(result.answers != result.labels)), result.metrics.splits["test"].errors
+        if found != told:
+            raise _stale(predictions, f"it has {found} errors, the metrics say {told}", f"evaluate@{name}")
+        return result
+
+
+def read_summary(path: Path, data: Data, npz: Path) -> Summary:
+    """Return what preprocess says of the data in `npz`.
+
+    Raises:
+        InputError: The file is missing or damaged, or is of other params or of another npz.
+    """
+    summary = _parse(Summary, path, "preprocess")
+    found = (summary.dataset, summary.validation, summary.split_seed)
+    expected = (data.dataset, data.validation, data.split_seed)
+    if found != expected:
+        raise _stale(path, f"params.yaml says {_words(expected)}, the file {_words(found)}", "preprocess")
+    if summary.sha256 != files.sha256(npz):
+        raise _stale(path, f"it describes another file than {npz}", "preprocess")
+    return summary
+
+
+def read_reported(path: Path) -> dict[str, pd.DataFrame]:
+    """Return the report's printed numbers, a table for each of its models with a row per epoch.
+
+    Raises:
+        InputError: The file is missing, is not such a table, or a model's epochs are not 1, 2, ...
+    """
+    table = files.read_csv(path)
+    if tuple(table.columns) != REPORTED:
+        raise InputError(f"{path}: expected columns {', '.join(REPORTED)}, found {', '.join(map(str, table.columns))}")
+    models = {str(name): rows.reset_index(drop=True) for name, rows in table.groupby("model", sort=False)}
+    for name, rows in models.items():
+        for fault in _faults(rows, REPORTED[1:], len(rows)):
+            raise InputError(f"{path}: {name}: {fault}; restore the file from version control")
+    return models
+
+
+def _words(settings: tuple[str, str | int, int]) -> str:
+    return "dataset {}, validation {}, split_seed {}".format(*settings)
+
+
+def _metrics(path: Path, name: str, model: Model, dataset: Dataset) -> Metrics:
+    metrics, stage = _parse(Metrics, path, f"evaluate@{name}"), f"evaluate@{name}"
+    sizes = {split: score.count for split, score in metrics.splits.items()}
+    expected = {split: len(images) for split, images in dataset.splits().items()}
+    if (metrics.model, metrics.epochs) != (name, model.epochs):
+        told = f"model {metrics.model} after {metrics.epochs} epochs"
+        raise _stale(path, f"expected model {name} after {model.epochs} epochs, found {told}", stage)
+    if sizes != expected:
+        raise _stale(path, f"expected scores of {expected} images, found {sizes}", stage)
+    numbers = [number for score in metrics.splits.values() for number in vars(score).values()]
+    if not all(np.isfinite(number) for number in numbers if isinstance(number, float)):
+        raise _stale(path, "a score is not finite", stage)
+    return metrics
+
+
+def _per_epoch(path: Path, columns: tuple[str, ...], name: str, model: Model) -> pd.DataFrame:
+    table = files.read_csv(path)
+    if tuple(table.columns) != columns:
+        found = ", ".join(map(str, table.columns))
+        raise _stale(path, f"expected columns {', '.join(columns)}, found {found}", f"train@{name}")
+    for fault in _faults(table, columns, model.epochs):
+        raise _stale(path, fault, f"train@{name}")
+    return table
+
+
+def _faults(table: pd.DataFrame, columns: tuple[str, ...], epochs: int) -> Iterator[str]:
+    found = table["epoch"].tolist()
+    if found != list(range(1, epochs + 1)):
+        yield f"expected epochs 1 to {epochs}, one row each, found {len(found)} rows with epochs {found!s:.60}"
+    for column in columns[1:]:
+        values = pd.to_numeric(table[column], errors="coerce").to_numpy(np.float64)
+        highest = 1.0 if column.endswith("accuracy") else np.finfo(np.float64).max
+        for position in np.flatnonzero(~((values >= 0) & (values <= highest))):
+            yield f"{column} of epoch {position + 1} is {table[column].iloc[position]}, not a possible value"
+
+
+def _probabilities(path: Path, name: str, dataset: Dataset) -> NDArray[np.float32]:
+    stage = f"evaluate@{name}"
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            probabilities, labels = arrays["probabilities"], arrays["labels"]
+        reliability(probabilities, dataset.test.labels)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; `dvc repro {stage}` makes it") from None
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        raise _stale(path, f"not the predictions of a model ({error})", stage) from None
+    if not np.array_equal(labels, dataset.test.labels):
+        raise _stale(path, "its labels are not those of the test images", stage)
+    return np.asarray(probabilities, np.float32)
+
+
+def _parse(kind: type[T], path: Path, stage: str) -> T:
+    try:
+        return TypeAdapter(kind).validate_json(path.read_bytes(), strict=True)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; `dvc repro {stage}` makes it") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise _stale(path, f"{where}: {first['msg']}" if where else first["msg"], stage) from None
+
+
+def _stale(path: Path, fault: str, stage: str) -> InputError:
+    return InputError(f"{path}: {fault}; `dvc repro {stage}` makes it again")

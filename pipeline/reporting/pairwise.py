@@ -1,0 +1,92 @@
+"""The models two by two: whether their errors differ, and in which settings they do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.analysis import statistics
+from pipeline.params import Model
+from pipeline.reporting.inputs import Result
+
+ALPHA = 0.05
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The exact McNemar test of two models: images that one alone gets right, p value, and p adjusted by Holm."""
+
+    first: str
+    second: str
+    only_first: int
+    only_second: int
+    p_value: float
+    adjusted: float
+
+    @property
+    def differs(self) -> bool:
+        """Whether the adjusted p value is below 0.05."""
+        return self.adjusted < ALPHA
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One setting in which two models differ: its path in their blocks, and both values."""
+
+    key: str
+    first: Any
+    second: Any
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """All settings in which two models differ, and the dropout rates (by name) that they have in common."""
+
+    first: str
+    second: str
+    differences: list[Difference]
+    shared_dropout: dict[str, float]
+
+
+def compare(results: Sequence[Result]) -> list[Pair]:
+    """Compare the models two by two on the same test images; the adjustment is for all pairs there are."""
+    correct = {result.name: result.answers == result.labels for result in results}
+    couples = list(combinations(correct, 2))
+    tests = [statistics.mcnemar(correct[first], correct[second]) for first, second in couples]
+    adjusted = statistics.holm([test.p_value for test in tests])
+    return [
+        Pair(first, second, test.only_first, test.only_second, test.p_value, p)
+        for (first, second), test, p in zip(couples, tests, adjusted, strict=True)
+    ]
+
+
+def contrasts(models: Mapping[str, Model]) -> list[Contrast]:
+    """Say of each two models in which settings they differ."""
+    return [_contrast(first, second, models[first], models[second]) for first, second in combinations(models, 2)]
+
+
+def missed_by_all(results: Sequence[Result]) -> NDArray[np.int64]:
+    """Return the positions of the test images that every model gets wrong, ascending."""
+    wrong = [result.answers != result.labels for result in results]
+    return np.flatnonzero(np.logical_and.reduce(wrong))
+
+
+def _contrast(first: str, second: str, one: Model, other: Model) -> Contrast:
+    left, right = one.model_dump(), other.model_dump()
+    differences = [found for key in left for found in _differences(key, left[key], right[key])]
+    shared = {k: v for k, v in left["network"].items() if "dropout" in k and right["network"].get(k) == v}
+    return Contrast(first, second, differences, shared)
+
+
+def _differences(key: str, one: Any, other: Any) -> list[Difference]:
+    """Go into a block only where both are of one kind: the arguments of two different optimizers have no comparison."""
+    if one == other:
+        return []
+    if isinstance(one, dict) and one["name"] == other["name"]:
+        return [found for name in one for found in _differences(f"{key}.{name}", one[name], other[name])]
+    return [Difference(key, one, other)]

@@ -1,0 +1,154 @@
+"""The report's templates and the words for its numbers."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup, escape
+
+from pipeline.params import Block
+from pipeline.reporting.pairwise import Difference
+
+TEMPLATES = Path(__file__).parent / "templates"
+MINUS = "\N{MINUS SIGN}"
+
+
+def markdown(content: Mapping[str, Any], template: str = "report.md.j2") -> str:
+    """Return a page as Markdown, with relative links to its figures; `content` is what its template names."""
+    text = _environment(autoescape=False).get_template(template).render(content)
+    lines = [line.strip() for line in text.splitlines()]
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip() + "\n"
+
+
+def html(content: Mapping[str, Any]) -> str:
+    """Return the page as one HTML file with its figures inside."""
+    text = _environment(autoescape=True).get_template("report.html.j2").render(content)
+    return re.sub(r"\n{2,}", "\n", text).strip() + "\n"
+
+
+def percent(fraction: float) -> str:
+    """0.98344 -> 98.34%."""
+    return f"{100 * fraction:.2f}%"
+
+
+def fixed(number: float, decimals: int) -> str:
+    """0.11041, 4 -> 0.1104."""
+    return f"{number:.{decimals}f}"
+
+
+def signed(number: float, decimals: int) -> str:
+    """Return the number as `fixed` does, with its sign unless it rounds to 0."""
+    text = f"{number:+z,.{decimals}f}"
+    return text[1:] if float(text.replace(",", "")) == 0 else text.replace("-", MINUS)
+
+
+def points(fraction: float) -> str:
+    """Return a difference of fractions in percentage points: 0.0014 -> +0.14."""
+    return signed(100 * fraction, 2)
+
+
+def probability(p: float) -> str:
+    """0.01234 -> 0.0123, 0.0000012 -> 1.2e-6."""
+    return _short(f"{p:.3g}")
+
+
+def thousands(number: int) -> str:
+    """669706 -> 669,706."""
+    return f"{number:,}"
+
+
+def reached(epoch: int | None) -> str:
+    """Return the epoch, or that there was none."""
+    return "not reached" if epoch is None else str(epoch)
+
+
+def code(text: str) -> str:
+    """Mark `text` as a name."""
+    return f"`{text}`"
+
+
+def series(words: Sequence[str], last: str = "and") -> str:
+    """Return `words` as in "a, b and c"."""
+    *head, tail = words
+    return f"{', '.join(head)} {last} {tail}" if head else tail
+
+
+def value(setting: Any) -> str:
+    """Return one value of params.yaml in words; a block is called by its name."""
+    match setting:
+        case None:
+            return "none"
+        case bool():
+            return str(setting).lower()
+        case float():
+            return _short(f"{setting!r}")
+        case dict():
+            return str(setting["name"])
+        case list() | tuple():
+            return f"[{', '.join(map(value, setting))}]"
+    return str(setting)
+
+
+def values(difference: Difference) -> str:
+    """Return both values of a setting in which two models differ."""
+    return f"{value(difference.first)} and {value(difference.second)}"
+
+
+def settings(block: Mapping[str, Any]) -> str:
+    """Return the keys of a block with their values, its name apart."""
+    return ", ".join(f"{key} {value(item)}" for key, item in block.items() if key != "name")
+
+
+def block(model: Block) -> str:
+    """Return a block of params.yaml in words: its name, then all that is set in it."""
+    content = model.model_dump()
+    return f"{content['name']}: {settings(content)}"
+
+
+def flow(text: str) -> str:
+    """Return `text` as one line."""
+    return " ".join(str(text).split())
+
+
+def inline(text: str) -> Markup:
+    """Return `text` as HTML, with its `code`, *stress* and [links](https://...) marked up."""
+    safe = flow(escape(text))
+    safe = re.sub(r"`([^`]+)`", r"<code>\1</code>", safe)
+    safe = re.sub(r"\*([^*]+)\*", r"<em>\1</em>", safe)
+    safe = re.sub(r"\[([^]]+)\]\((https://[^)\s]+)\)", r'<a href="\2">\1</a>', safe)
+    return Markup(safe)  # noqa: S704  # nosec B704
+
+
+def data_uri(png: bytes) -> str:
+    """Return a picture as an address that holds it."""
+    return "data:image/png;base64," + base64.b64encode(png).decode()
+
+
+def _short(number: str) -> str:
+    """1e-08 -> 1e-8."""
+    return re.sub(r"e([+-]?)0*", r"e\1", number)
+
+
+FILTERS = (
+    *(percent, fixed, signed, points, probability, thousands, reached),
+    *(code, series, values, settings, block, flow, inline, data_uri),
+)
+
+
+@cache
+def _environment(*, autoescape: bool) -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=autoescape,  # noqa: S701  # nosec B701
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {function.__name__: function for function in FILTERS}
+    return environment

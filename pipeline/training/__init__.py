@@ -1,0 +1,10 @@
+"""Training a network, from params to a file.
+
+networks    MLP and CNN from params, and their loss
+optimizers  the report's update rules
+loop        batches, gradients and scores, in parts
+recipe      the hash of all that determines a result
+checkpoint  going on after a kill
+model_file  byte-stable `.keras` files
+backend     the only importer of Keras and TensorFlow
+"""

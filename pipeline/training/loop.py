@@ -1,0 +1,109 @@
+"""The loop over batches, compiled: every thread computes a part of a batch alone, from its images to its gradients.
+
+TensorFlow's own way is to cut each operation up for its threads, which then wait for each other hundreds of times in a
+step. `benchmarks/` measures both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.data.dataset import SIDE, Split
+from pipeline.training.backend import keras, tf
+
+# Steps in one call into TensorFlow: no signal is looked at inside it, and each call costs.
+_STEPS = 16
+# No gradient is kept while scoring, so larger batches cost nothing; the scores do not depend on it.
+_SCORING_BATCH = 1000
+_SPLIT = (tf.TensorSpec((None, SIDE, SIDE), "uint8"), tf.TensorSpec((None,), "uint8"))
+
+
+class Loop:
+    """Trains and scores one network, with batches of `batch_size` cut into `threads` parts.
+
+    The gradients of the parts add up to that of the batch's mean loss.
+    """
+
+    def __init__(
+        self,
+        network: keras.Sequential,
+        optimizer: keras.optimizers.Optimizer,
+        loss: keras.losses.Loss,
+        *,
+        batch_size: int,
+        threads: int,
+    ) -> None:
+        self._network, self._optimizer, self._loss = network, optimizer, loss
+        self._batch_size, self._threads = batch_size, threads
+        self._weights = [variable.value for variable in network.trainable_variables]
+        self._fit = tf.function(self._fit_steps, input_signature=[*_SPLIT, tf.TensorSpec((None,), "int64")])
+        self._score = tf.function(self._score_batch, input_signature=_SPLIT)
+
+    def fit(self, split: Split, order: NDArray[np.int64], on_images: Callable[[int], object]) -> tuple[float, float]:
+        """Train on the images of `split` in `order`; the last batch may be smaller.
+
+        `on_images` is called with a number of images whenever as many were trained on. Returns the means of loss and
+        accuracy, each image scored with dropout on, when its batch was trained on.
+        """
+        images, labels = tf.constant(split.images), tf.constant(split.labels)
+        sums = np.zeros(2)
+        for first in range(0, len(order), self._batch_size * _STEPS):
+            some = order[first : first + self._batch_size * _STEPS]
+            sums += np.asarray(self._fit(images, labels, tf.constant(some)))
+            on_images(len(some))
+        return _means(sums, len(order))
+
+    def score(self, split: Split) -> tuple[float, float]:
+        """Return the means of loss and accuracy over `split`, in inference mode."""
+        sums = np.zeros(2)
+        for first in range(0, len(split), _SCORING_BATCH):
+            batch = slice(first, first + _SCORING_BATCH)
+            sums += np.asarray(self._score(tf.constant(split.images[batch]), tf.constant(split.labels[batch])))
+        return _means(sums, len(split))
+
+    def _fit_steps(self, images: Any, labels: Any, order: Any) -> Any:
+        sums = tf.zeros(2)
+        for first in tf.range(0, tf.size(order), self._batch_size):
+            batch = order[first : first + self._batch_size]
+            sums += self._step(tf.gather(images, batch), tf.gather(labels, batch))
+        return sums
+
+    def _step(self, images: Any, labels: Any) -> Any:
+        count = tf.cast(tf.size(labels), tf.float32)
+        gradients, sums = zip(*(self._gradients(*part, count) for part in self._parts(images, labels)), strict=True)
+        whole = [tf.add_n(parts) for parts in zip(*gradients, strict=True)]
+        self._optimizer.apply(whole, self._network.trainable_variables)
+        return tf.add_n(sums)
+
+    def _gradients(self, images: Any, labels: Any, counts: Any, batch: Any) -> tuple[list[Any], Any]:
+        with tf.GradientTape() as tape:
+            sums = self._sums(images, labels, counts, training=True)
+            loss = sums[0] / batch
+        return tape.gradient(loss, self._weights), sums
+
+    def _score_batch(self, images: Any, labels: Any) -> Any:
+        return tf.add_n([self._sums(*part, training=False) for part in self._parts(images, labels)])
+
+    def _sums(self, images: Any, labels: Any, counts: Any, *, training: bool) -> Any:
+        """Return the sums of loss and of right answers over the images that count."""
+        probabilities = self._network(images, training=training)
+        right = tf.equal(tf.argmax(probabilities, axis=-1), tf.cast(labels, tf.int64))
+        rows = tf.stack([self._loss.call(labels, probabilities), tf.cast(right, tf.float32)])
+        return tf.reduce_sum(tf.where(counts, rows, 0.0), axis=1)
+
+    def _parts(self, images: Any, labels: Any) -> list[tuple[Any, Any, Any]]:
+        edges = [number * tf.size(labels) // self._threads for number in range(self._threads + 1)]
+        # A convolution refuses a part without images: such a part gets one that does not count.
+        ends = [tf.maximum(first + 1, end) for first, end in pairwise(edges)]
+        cuts = zip(edges[:-1], edges[1:], ends, strict=True)
+        return [(images[a:c], labels[a:c], tf.range(a, c) < b) for a, b, c in cuts]
+
+
+def _means(sums: NDArray[np.float64], count: int) -> tuple[float, float]:
+    loss, accuracy = sums / count
+    return float(loss), float(accuracy)

@@ -1,0 +1,74 @@
+"""Trained networks as byte-stable `.keras` files: the same weights, made by the same recipe, give the same bytes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile, ZipFile, ZipInfo
+
+from pipeline import files
+from pipeline.cli import InputError
+from pipeline.training.backend import keras
+
+_EPOCH_OF_ZIP = (1980, 1, 1, 0, 0, 0)
+
+
+def save(path: Path, network: keras.Sequential, made_with: dict[str, str]) -> None:
+    """Write `network` without its optimizer to `path`, with `made_with` (recipe, library versions) in its metadata.
+
+    Keras puts into a file when it was written and where its objects lay in memory; both are taken out here.
+    """
+    inference = keras.Sequential.from_config(network.get_config())
+    inference.set_weights(network.get_weights())
+    with files.whole(path) as temporary:
+        inference.save(temporary)
+        _normalise(temporary, made_with)
+
+
+def _normalise(path: Path, made_with: dict[str, str]) -> None:
+    with ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in sorted(archive.namelist())}
+    metadata = json.loads(members["metadata.json"])
+    del metadata["date_saved"]
+    members["metadata.json"] = _json(metadata | {"made_with": made_with})
+    members["config.json"] = _json(_without_identities(json.loads(members["config.json"])))
+    with ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(ZipInfo(name, _EPOCH_OF_ZIP), content)
+
+
+def _without_identities(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_identities(item) for key, item in value.items() if key != "shared_object_id"}
+    return [_without_identities(item) for item in value] if isinstance(value, list) else value
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True).encode()
+
+
+def load(path: Path) -> keras.Sequential:
+    """Return the network in `path`, for inference.
+
+    Raises:
+        InputError: The file is missing or is no `.keras` file of this project.
+    """
+    made_with(path)
+    return keras.saving.load_model(path, compile=False, safe_mode=True)
+
+
+def made_with(path: Path) -> dict[str, str]:
+    """Return what `save` was told about the making of the file at `path`.
+
+    Raises:
+        InputError: The file is missing or is no `.keras` file of this project.
+    """
+    try:
+        with ZipFile(path) as archive:
+            made_with: dict[str, str] = json.loads(archive.read("metadata.json"))["made_with"]
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; `dvc repro` makes it") from None
+    except (BadZipFile, KeyError, ValueError) as error:
+        raise InputError(f"{path}: not a model of this project ({error}); remove it and run `dvc repro`") from None
+    return made_with

@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline import params
+from pipeline.analysis.overfitting import Verdict, analyse
+from pipeline.cli import InputError
+from pipeline.params import OverfittingRule
+
+ROOT = Path(__file__).parents[2]
+RULE = OverfittingRule(window=3, onset=1.10, slight=1.05, strong=1.25, tolerance=0.002)
+
+
+def history(losses: list[float], accuracies: list[float] | None = None) -> pd.DataFrame:
+    """Return a history with these losses; the accuracies are constant unless given."""
+    accuracies = [0.98] * len(losses) if accuracies is None else accuracies
+    return pd.DataFrame({"epoch": range(1, len(losses) + 1), "val_loss": losses, "val_accuracy": accuracies})
+
+
+def reported(model: str) -> pd.DataFrame:
+    """Return the history that the report prints for one model."""
+    table = pd.read_csv(ROOT / "data" / "report_history.csv")
+    return table[table["model"] == model]
+
+
+def onset_by_definition(losses: list[float], window: int, onset: float) -> int | None:
+    """Try each epoch after the minimum: every whole window from it to the end is high, and there is one."""
+    lowest = losses.index(min(losses))
+    for first in range(lowest + 1, len(losses)):
+        windows = [losses[start : start + window] for start in range(first, len(losses) - window + 1)]
+        if windows and all(sum(values) / window >= onset * losses[lowest] for values in windows):
+            return first + 1
+    return None
+
+
+@pytest.mark.parametrize(
+    ("model", "epochs", "final", "minimum", "epoch", "rise", "verdict"),
+    [
+        ("mlp_rmsprop", 20, 0.1104, 0.0697, 7, 1.52, "grows overconfident"),
+        ("mlp_adadelta", 20, 0.0615, 0.0561, 14, 1.11, "slight"),
+        ("cnn", 12, 0.0281, 0.0280, 10, 1.01, "no sign"),
+    ],
+)
+def test_the_reports_histories(
+    model: str, epochs: int, final: float, minimum: float, epoch: int, rise: float, verdict: str
+) -> None:
+    """The rule in params.yaml finds in the report's printed numbers what was read off them by hand."""
+    analysis = analyse(reported(model), params.load(ROOT / "params.yaml").overfitting)
+
+    assert (analysis.epochs, analysis.final_val_loss) == (epochs, final)
+    assert (analysis.min_val_loss, analysis.min_val_loss_epoch) == (minimum, epoch)
+    assert (round(analysis.rise, 2), analysis.verdict) == (rise, verdict)
+
+
+@pytest.mark.parametrize(
+    ("model", "first", "before"),
+    # Sums of three losses by hand. The minimum at epoch 7 is the epoch before 8: nothing earlier can be an onset.
+    [("mlp_rmsprop", 8, None), ("mlp_adadelta", 18, (0.0572 + 0.0626 + 0.0630) / 3), ("cnn", None, None)],
+)
+def test_the_onset_in_the_reports_histories(model: str, first: int | None, before: float | None) -> None:
+    """The report's losses rise from epochs 8 and 18 on, and the CNN's do not."""
+    analysis = analyse(reported(model), RULE)
+
+    assert analysis.onset_epoch == first
+    assert before is None or before < 1.10 * analysis.min_val_loss
+
+
+def test_values_follow_their_definitions() -> None:
+    """Minimum, rise, onset and accuracies of random histories are those of a plain reading of the definitions."""
+    random = np.random.default_rng(0)
+    onsets = set()
+    for _ in range(300):
+        losses = random.uniform(0.05, 0.09, random.integers(3, 15)).tolist()
+        accuracies = random.uniform(0.9, 1, len(losses)).tolist()
+
+        analysis = analyse(history(losses, accuracies), RULE)
+
+        means = [sum(accuracies[end - 3 : end]) / 3 for end in range(3, len(losses) + 1)]
+        assert analysis.min_val_loss == min(losses) == losses[analysis.min_val_loss_epoch - 1]
+        assert analysis.rise == pytest.approx(sum(losses[-3:]) / 3 / min(losses))
+        assert analysis.onset_epoch == onset_by_definition(losses, 3, 1.10)
+        assert analysis.best_val_accuracy == pytest.approx(max(means))
+        assert analysis.final_val_accuracy == pytest.approx(means[-1])
+        onsets.add(analysis.onset_epoch is None)
+    assert onsets == {True, False}
+
+
+@pytest.mark.parametrize(
+    ("factor", "verdict"),
+    [
+        (1.049, Verdict.NO_SIGN),
+        (1.05, Verdict.SLIGHT),
+        (1.249, Verdict.SLIGHT),
+        (1.25, Verdict.OVERCONFIDENT),
+        (9.0, Verdict.OVERCONFIDENT),
+    ],
+)
+@pytest.mark.parametrize("minimum", [0.1, 0.03, 0.0697])
+def test_verdict_changes_at_the_bounds(minimum: float, factor: float, verdict: Verdict) -> None:
+    """A rise that equals a bound has reached it, whatever the rounding of the numbers."""
+    assert analyse(history([1.0, minimum, *[minimum * factor] * 3]), RULE).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("final", "verdict"),
+    [(0.978, Verdict.OVERCONFIDENT), (0.9779, Verdict.OVERFITS), (0.99, Verdict.OVERCONFIDENT)],
+)
+def test_verdict_tells_overconfidence_from_overfitting(final: float, verdict: Verdict) -> None:
+    """A strong rise is overfitting only where the accuracy falls by more than the tolerance below its best mean."""
+    accuracies = [0.9, 0.98, 0.98, 0.98, final, final, final]
+
+    assert analyse(history([1.0, 0.1, 0.1, 0.1, 0.2, 0.2, 0.2], accuracies), RULE).verdict == verdict
+
+
+def test_one_lucky_epoch_is_not_the_best_accuracy() -> None:
+    """The best accuracy is a mean over the window, so that a single peak does not make a loss of accuracy."""
+    accuracies = [0.979, 0.981, 0.979, 0.979, 0.979, 0.979]
+
+    assert analyse(history([0.1, 0.2, 0.2, 0.2, 0.2, 0.2], accuracies), RULE).verdict == Verdict.OVERCONFIDENT
+
+
+def test_onset_is_exact_at_its_bound() -> None:
+    """A mean equal to onset x minimum has begun to rise, although 1.1 x 0.1 exceeds 0.11 in binary."""
+    assert analyse(history([0.5, 0.1, 0.11, 0.11, 0.11]), RULE).onset_epoch == 3
+
+
+def test_onset_must_last() -> None:
+    """A rise that goes back is no onset; the one that stays is, from the first window that is high on."""
+    assert analyse(history([0.1, *[0.2] * 4, *[0.1] * 3]), RULE).onset_epoch is None
+    assert analyse(history([0.1, *[0.2] * 4, *[0.101] * 4, *[0.2] * 3]), RULE).onset_epoch == 8
+
+
+def test_the_first_of_equal_minima_counts() -> None:
+    """Of equal minima the first is reported."""
+    assert analyse(history([0.3, 0.1, 0.2, 0.1, 0.2]), RULE).min_val_loss_epoch == 2
+
+
+@pytest.mark.parametrize("losses", [[0.5], [0.5, 0.3], [0.5, 0.3, 0.1], [0.5, 0.3, 0.1, 0.05], [0.9, 0.1, 0.101]])
+def test_falling_losses_show_no_sign(losses: list[float]) -> None:
+    """In a history as short as the window the epochs before the minimum are not taken for a rise."""
+    assert analyse(history(losses), RULE).verdict == Verdict.NO_SIGN
+
+
+def test_a_history_shorter_than_the_window_is_one_window() -> None:
+    """Two epochs are averaged as they are."""
+    analysis = analyse(history([0.1, 0.3], [0.9, 0.8]), RULE)
+
+    assert analysis.rise == pytest.approx(2.0)
+    assert analysis.best_val_accuracy == analysis.final_val_accuracy == pytest.approx(0.85)
+    assert (analysis.onset_epoch, analysis.verdict) == (None, Verdict.OVERCONFIDENT)
+
+
+def test_a_loss_of_zero_has_a_rise() -> None:
+    """An unclipped loss of 0 counts as the least clipped one, so that no ratio is infinite."""
+    assert analyse(history([0.0, 0.0, 0.0, 0.0]), RULE).rise == 1
+    assert analyse(history([0.0, 1e-6, 1e-6, 1e-6]), RULE).rise == pytest.approx(10)
+
+
+def test_the_rule_decides() -> None:
+    """Another rule gives another onset and another verdict for the same history."""
+    strict = OverfittingRule(window=1, onset=1.001, slight=1.0, strong=1.001, tolerance=0.0)
+    falling = history([0.10, 0.101, 0.102, 0.103], [0.98, 0.98, 0.98, 0.979])
+
+    assert analyse(falling, RULE).verdict == Verdict.NO_SIGN
+    assert analyse(falling, strict).verdict == Verdict.OVERFITS
+    assert analyse(falling, strict).onset_epoch == 2
+
+
+def test_an_analysis_cannot_be_changed() -> None:
+    """The result is frozen."""
+    with pytest.raises(FrozenInstanceError):
+        analyse(history([0.1]), RULE).rise = 1.0  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (history([0.1]).drop(columns="val_loss"), "no column val_loss"),
+        (history([0.1]).drop(columns=["epoch", "val_accuracy"]), "no column epoch, val_accuracy"),
+        (history([]), "one row for each epoch"),
+        (history([0.1, 0.2]).assign(epoch=[0, 1]), "counted from 1"),
+        (history([0.1, 0.2]).assign(epoch=[1, 3]), "counted from 1"),
+        (history([0.1, float("nan")]), "val_loss of epoch 2 is nan"),
+        (history([float("inf"), 0.1]), "val_loss of epoch 1 is inf"),
+        (history([-0.1, 0.1]), "val_loss of epoch 1 is -0.1"),
+        (history([0.1, 0.1], [0.9, float("nan")]), "val_accuracy of epoch 2 is nan"),
+        (history([0.1, 0.1], [0.9, 98.0]), "val_accuracy of epoch 2 is 98"),
+        (history([0.1, 0.1]).assign(val_loss=["0.1", "much"]), "val_loss of epoch 2 is much"),
+    ],
+)
+def test_a_history_that_is_none_is_refused(table: pd.DataFrame, message: str) -> None:
+    """Missing columns, epochs out of order and impossible values are one line that names the fault."""
+    with pytest.raises(InputError, match=message) as caught:
+        analyse(table, RULE)
+
+    assert "\n" not in str(caught.value)

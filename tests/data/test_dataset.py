@@ -1,0 +1,181 @@
+"""The npz with the splits: it reads back as it was written, and nothing else is taken for it."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.cli import InputError
+from pipeline.data import dataset
+from pipeline.data.dataset import Dataset, Split
+
+
+def split(n: int, seed: int = 0) -> Split:
+    """Return random images and labels."""
+    random = np.random.default_rng(seed)
+    return Split(random.integers(0, 256, (n, 28, 28), np.uint8), random.integers(0, 10, n, np.uint8))
+
+
+def arrays(**others: np.ndarray | None) -> dict[str, np.ndarray]:
+    """Return the arrays of a small data set; those given replace theirs, None removes one."""
+    train, test = split(4), split(3, 1)
+    named = {
+        "train_images": train.images,
+        "train_labels": train.labels,
+        "test_images": test.images,
+        "test_labels": test.labels,
+    }
+    return {name: array for name, array in (named | others).items() if array is not None}
+
+
+@pytest.mark.parametrize("validation", [None, split(2, 2)], ids=["sealed", "held out"])
+def test_a_dataset_reads_back(tmp_path: Path, validation: Split | None) -> None:
+    """Every split comes back with the same values and types, and one that is not there does not appear."""
+    before = Dataset(split(4), validation, split(3, 1))
+
+    dataset.save(tmp_path / "x.npz", before)
+    after = dataset.load(tmp_path / "x.npz")
+
+    assert list(after.splits()) == list(before.splits())
+    for name, found in after.splits().items():
+        np.testing.assert_array_equal(found.images, before.splits()[name].images, strict=True)
+        np.testing.assert_array_equal(found.labels, before.splits()[name].labels, strict=True)
+
+
+def test_the_test_images_are_watched_only_without_a_validation_split() -> None:
+    """Where there is a validation split, the test images stay sealed during training."""
+    train, validation, test = split(4), split(2, 2), split(3, 1)
+
+    assert Dataset(train, None, test).monitored is test
+    assert Dataset(train, validation, test).monitored is validation
+
+
+def test_splits_are_named_and_counted() -> None:
+    """The splits stand in the order train, validation, test, and know how many images they have."""
+    with_validation, without = Dataset(split(4), split(2), split(3)), Dataset(split(4), None, split(3))
+
+    assert {name: len(part) for name, part in with_validation.splits().items()} == {
+        "train": 4,
+        "validation": 2,
+        "test": 3,
+    }
+    assert list(with_validation.splits()) == ["train", "validation", "test"]
+    assert list(without.splits()) == ["train", "test"]
+
+
+def test_equal_data_give_equal_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No time of writing gets into the file, so that its sum names the data."""
+    for name, zone in (("a.npz", "UTC"), ("b.npz", "Asia/Tokyo")):
+        monkeypatch.setenv("TZ", zone)
+        time.tzset()
+        dataset.save(tmp_path / name, Dataset(split(4), None, split(3)))
+    os.environ.pop("TZ")
+    time.tzset()
+
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+    with zipfile.ZipFile(tmp_path / "a.npz") as archive:
+        assert {entry.date_time for entry in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+
+
+def test_an_absent_file_says_what_makes_it(tmp_path: Path) -> None:
+    """The error names the stage."""
+    with pytest.raises(InputError, match=r"x\.npz: no such file; `dvc repro preprocess` makes it"):
+        dataset.load(tmp_path / "x.npz")
+
+
+def damaged_in_the_middle(content: bytes) -> bytes:
+    """Return the bytes with one of an image's changed, which the archive's own sum tells."""
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
+@pytest.mark.fault("npz damaged")
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda _: b"",
+        lambda c: c[:-30],
+        lambda c: c[:200],
+        lambda _: b"PK\x03\x04",
+        lambda _: b"text",
+        damaged_in_the_middle,
+    ],
+    ids=["empty", "end cut off", "cut short", "nothing but a beginning", "another format", "one bit"],
+)
+def test_a_damaged_file_is_named(tmp_path: Path, damage) -> None:
+    """Whatever is wrong with the bytes, the error is one line with the path and the way out."""
+    path = tmp_path / "x.npz"
+    dataset.save(path, Dataset(split(40), None, split(3)))
+    path.write_bytes(damage(path.read_bytes()))
+
+    with pytest.raises(InputError, match=rf"^{re.escape(str(path))}: not a preprocessed data set \(.*repro -f preproc"):
+        dataset.load(path)
+
+
+def test_a_single_array_is_no_dataset(tmp_path: Path) -> None:
+    """A file of np.save is refused in the same words."""
+    with (tmp_path / "x.npz").open("wb") as file:
+        np.save(file, split(3).images)
+
+    with pytest.raises(InputError, match="not a preprocessed data set"):
+        dataset.load(tmp_path / "x.npz")
+
+
+@pytest.mark.fault("npz with pickled objects")
+def test_pickled_objects_are_never_loaded(tmp_path: Path) -> None:
+    """An array of Python objects, which could run code when it is read, is refused."""
+    objects = np.array([print, None, None, None], dtype=object)
+    np.savez(tmp_path / "x.npz", **arrays(train_labels=objects))
+
+    with pytest.raises(InputError, match="allow_pickle=False"):
+        dataset.load(tmp_path / "x.npz")
+
+
+@pytest.mark.parametrize("name", ["train_images", "test_labels"])
+def test_a_missing_array_is_named(tmp_path: Path, name: str) -> None:
+    """Images without labels, or the reverse, are no split."""
+    np.savez(tmp_path / "x.npz", **arrays(**{name: None}))
+
+    with pytest.raises(InputError, match=f"{name} is not a file in the archive"):
+        dataset.load(tmp_path / "x.npz")
+
+
+@pytest.mark.parametrize("name", ["train", "test"])
+def test_a_missing_split_is_named(tmp_path: Path, name: str) -> None:
+    """There is no data set without training or without test images."""
+    np.savez(tmp_path / "x.npz", **arrays(**{f"{name}_images": None, f"{name}_labels": None}))
+
+    with pytest.raises(InputError, match=rf"not a preprocessed data set \('{name}'\)"):
+        dataset.load(tmp_path / "x.npz")
+
+
+@pytest.mark.fault("npz with arrays of another form")
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"train_images": np.zeros((4, 28, 28), np.float32)},
+        {"train_images": np.zeros((4, 784), np.uint8)},
+        {"train_images": np.zeros((4, 27, 28), np.uint8)},
+        {"train_images": np.zeros((4, 28, 28, 1), np.uint8)},
+        {"train_images": np.zeros((5, 28, 28), np.uint8)},
+        {"train_images": np.zeros((0, 28, 28), np.uint8), "train_labels": np.zeros(0, np.uint8)},
+        {"train_labels": np.zeros(4, np.int64)},
+        {"train_labels": np.zeros((4, 1), np.uint8)},
+        {"train_labels": np.uint8(3)},
+        {"train_labels": np.array([0, 1, 2, 10], np.uint8)},
+    ],
+)
+def test_arrays_of_another_form_are_refused(tmp_path: Path, wrong: dict[str, np.ndarray]) -> None:
+    """Other types, shapes and counts, no images, and labels that are no class: one line with the split's name."""
+    np.savez(tmp_path / "x.npz", **arrays(**wrong))
+
+    with pytest.raises(
+        InputError, match=r"^[^\n]+x\.npz: train: expected uint8 \(n, 28, 28\) with n labels below 10, found"
+    ):
+        dataset.load(tmp_path / "x.npz")

@@ -1,0 +1,121 @@
+"""The IDX reader and writer against bytes written by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.cli import InputError
+from pipeline.data.formats import idx
+
+LABELS = b"\x00\x00\x08\x01\x00\x00\x00\x03\x05\x00\x09"
+# Two images of 2 rows and 3 columns.
+IMAGES = b"\x00\x00\x08\x03\x00\x00\x00\x02\x00\x00\x00\x02\x00\x00\x00\x03" + bytes(range(244, 256))
+
+
+def test_labels_are_one_byte_each() -> None:
+    """A file with magic 0x801 holds one label per byte after its count."""
+    labels = idx.decode(LABELS, dimensions=1, where="labels")
+
+    assert labels.tolist() == [5, 0, 9]
+    assert labels.dtype == np.uint8
+
+
+def test_images_lie_row_by_row() -> None:
+    """A file with magic 0x803 holds images one after the other, each row by row, bytes unsigned."""
+    images = idx.decode(IMAGES, dimensions=3, where="images")
+
+    assert images.tolist() == [
+        [[244, 245, 246], [247, 248, 249]],
+        [[250, 251, 252], [253, 254, 255]],
+    ]
+
+
+def test_counts_are_big_endian() -> None:
+    """Each dimension is a 32-bit number with its highest byte first."""
+    content = b"\x00\x00\x08\x01\x00\x00\x01\x02" + bytes(258)
+
+    assert len(idx.decode(content, dimensions=1, where="labels")) == 258
+
+
+@pytest.mark.parametrize(("content", "dimensions"), [(LABELS, 1), (IMAGES, 3)])
+def test_encode_writes_the_bytes_that_were_read(content: bytes, dimensions: int) -> None:
+    """Encoding a decoded array gives the file back, byte by byte."""
+    array = idx.decode(content, dimensions=dimensions, where="file")
+
+    assert idx.encode(array) == content
+    assert idx.size(array.shape) == len(content)
+
+
+def test_encode_lays_a_transposed_array_out_in_rows() -> None:
+    """An array that lies otherwise in memory is written in the order of its indices all the same."""
+    array = np.array([[1, 2], [3, 4]], dtype=np.uint8)
+
+    assert idx.encode(array.T)[-4:] == b"\x01\x03\x02\x04"
+
+
+def test_write_then_read(tmp_path: Path) -> None:
+    """A written file holds just the encoded array and reads back as it."""
+    path = tmp_path / "labels"
+
+    idx.write(path, np.array([5, 0, 9], dtype=np.uint8))
+
+    assert path.read_bytes() == LABELS
+    assert idx.read(path, dimensions=1).tolist() == [5, 0, 9]
+
+
+def _with(content: bytes, position: int, value: int) -> bytes:
+    return content[:position] + bytes([value]) + content[position + 1 :]
+
+
+@pytest.mark.fault("IDX file: wrong magic, count or dimensions, truncated, trailing bytes")
+@pytest.mark.parametrize(
+    ("content", "dimensions", "field"),
+    [
+        (b"", 1, "header"),
+        (LABELS[:7], 1, "header"),
+        (IMAGES[:15], 3, "header"),
+        (LABELS, 3, "header"),
+        (IMAGES, 1, "magic: expected 0x00000801, found 0x00000803"),
+        (LABELS + bytes(20), 3, "magic: expected 0x00000803, found 0x00000801"),
+        (_with(LABELS, 0, 1), 1, "magic"),
+        (_with(LABELS, 2, 9), 1, "magic"),
+        (b"<!DOCTYPE html><html>", 1, "magic"),
+        (LABELS[:4] + bytes(4), 1, "dimensions"),
+        (_with(IMAGES, 7, 0)[:16], 3, "dimensions"),
+        (_with(IMAGES, 11, 0)[:16], 3, "dimensions"),
+        (LABELS[:-1], 1, "data: truncated: 3 is 3 bytes, found 2"),
+        (IMAGES[:-1], 3, "data: truncated: 2 x 2 x 3 is 12 bytes, found 11"),
+        (LABELS + b"\x00", 1, "data: trailing bytes"),
+        (IMAGES + b"\x00", 3, "data: trailing bytes"),
+        (_with(IMAGES, 7, 1), 3, "data: trailing bytes"),
+        (IMAGES[:4] + b"\xff" * 12, 3, "data: truncated"),
+    ],
+)
+def test_anything_but_one_whole_array_is_refused(tmp_path: Path, content: bytes, dimensions: int, field: str) -> None:
+    """The error is bad input, and names the file and the field that is wrong."""
+    path = tmp_path / "some-file"
+    path.write_bytes(content)
+
+    with pytest.raises(InputError) as caught:
+        idx.read(path, dimensions=dimensions)
+
+    assert f"{path}: {field}" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.fault("IDX file missing")
+def test_a_missing_file_is_bad_input(tmp_path: Path) -> None:
+    """A missing file, and a directory in its place, are named."""
+    for path in (tmp_path / "none", tmp_path):
+        with pytest.raises(InputError, match=str(path)):
+            idx.read(path, dimensions=1)
+
+
+@pytest.mark.parametrize("array", [np.zeros((0,), np.uint8), np.zeros((2, 0), np.uint8), np.zeros(2), np.uint8(3)])
+def test_only_uint8_with_elements_is_encoded(array: np.ndarray) -> None:
+    """Another type, no element and no dimension are refused before a byte is written."""
+    with pytest.raises(ValueError, match="expected uint8"):
+        idx.encode(array)

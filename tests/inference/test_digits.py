@@ -1,0 +1,229 @@
+"""Pictures of digits as MNIST would have them: invariances, drawn with Pillow's own font, and real 8x8 digits."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+from pipeline.cli import InputError
+from pipeline.data.dataset import Dataset
+from pipeline.inference import digits, pictures
+
+Pixels = NDArray[np.uint8]
+
+
+def drawn(
+    text: str = "5", size: tuple[int, int] = (300, 300), height: int = 180, at: tuple[int, int] = (0, 0)
+) -> Image.Image:
+    """Return a picture of a digit, black on white, its middle `at` that many pixels from the picture's."""
+    image = Image.new("L", size, 255)
+    middle = size[0] / 2 + at[0], size[1] / 2 + at[1]
+    ImageDraw.Draw(image).text(middle, text, 0, ImageFont.load_default(height), anchor="mm")
+    return image
+
+
+def read(image: Image.Image, kind: str = "PNG", **options: object) -> Pixels:
+    """Return what becomes of a picture saved as a file of that kind."""
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    file.seek(0)
+    return digits.decode(file, "picture")
+
+
+def distance(one: Pixels, other: Pixels) -> float:
+    """Return the mean difference of two images' pixels, in grey levels."""
+    return float(np.abs(one.astype(int) - other).mean())
+
+
+def nearly(one: Pixels, other: Pixels) -> float:
+    """Return their distance where one may lie a pixel aside: a hair decides how a centre of mass is rounded."""
+    moved = (np.roll(other, (row, column), (0, 1)) for row in (-1, 0, 1) for column in (-1, 0, 1))
+    return min(distance(one, place) for place in moved)
+
+
+def centre(image: Pixels) -> tuple[float, float]:
+    """Return the row and the column of an image's centre of mass."""
+    weights = image / image.sum()
+    return float(weights.sum(axis=1) @ np.arange(28)), float(weights.sum(axis=0) @ np.arange(28))
+
+
+@pytest.mark.parametrize("text", "0123456789")
+@pytest.mark.parametrize(("size", "height"), [((300, 500), 200), ((64, 40), 30), ((1400, 900), 300), ((28, 28), 22)])
+def test_a_digit_is_20_pixels_long_and_its_mass_in_the_middle(text: str, size: tuple[int, int], height: int) -> None:
+    """The longer side of the ink is 20 pixels, the centre of mass within half a pixel of (14, 14), the peak white."""
+    image = read(drawn(text, size, height))
+
+    rows, columns = np.flatnonzero(image.any(axis=1)), np.flatnonzero(image.any(axis=0))
+    assert (image.shape, image.dtype, image.max()) == ((28, 28), np.uint8, 255)
+    assert max(np.ptp(rows), np.ptp(columns)) + 1 == pytest.approx(20, abs=1)
+    assert centre(image) == (pytest.approx(14, abs=0.51), pytest.approx(14, abs=0.51))
+
+
+def test_the_aspect_ratio_stays() -> None:
+    """A bar four times as high as wide is 20 by 5 pixels."""
+    image = Image.new("L", (300, 300), 255)
+    ImageDraw.Draw(image).rectangle((100, 50, 149, 249), 0)
+
+    found = read(image)
+
+    assert np.array_equal(np.argwhere(found > 0).min(axis=0), [4, 12])
+    assert found.sum() == 255 * 20 * 5
+
+
+def transparent(image: Image.Image) -> Image.Image:
+    """Return the ink of a picture, black, on nothing."""
+    return Image.merge("LA", (Image.new("L", image.size, 0), ImageOps.invert(image)))
+
+
+def sixteen_bits(image: Image.Image) -> Image.Image:
+    """Return a picture with 16 bits a pixel."""
+    return Image.fromarray(np.asarray(image, np.uint16) * 257)
+
+
+SAME = {
+    "light on dark": ImageOps.invert(drawn()),
+    "larger": drawn(size=(900, 900), height=540),
+    "smaller": drawn(size=(120, 120), height=72),
+    "in another format": drawn(size=(300, 500)),
+    "elsewhere": drawn(at=(40, -35)),
+    "at the border": drawn(at=(-100, 0)),
+    "pale": drawn().point(lambda value: 120 + value // 4),
+    "in colour": ImageOps.colorize(drawn(), "#802010", "#f0f0c0"),
+    "of a palette": drawn().convert("P"),
+    "of two levels": drawn().convert("1"),
+    "transparent": transparent(drawn()),
+    "transparent, in colour": transparent(drawn()).convert("RGBA"),
+    "of 16 bits": sixteen_bits(drawn()),
+}
+
+
+@pytest.mark.parametrize("image", SAME.values(), ids=SAME)
+def test_the_same_digit_otherwise_drawn_is_the_same(image: Image.Image) -> None:
+    """Colours, size, place, transparency and depth make no difference, or one of a few grey levels at the edges."""
+    assert distance(read(image), read(drawn())) < 4
+
+
+@pytest.mark.parametrize("quality", [30, 75, 95])
+def test_jpeg_makes_little_difference(quality: int) -> None:
+    """What JPEG adds around the ink is not taken for ink."""
+    assert nearly(read(drawn(), "JPEG", quality=quality), read(drawn())) < 4
+
+
+@pytest.mark.parametrize(("orientation", "turned"), [(3, 180), (6, 90), (8, 270)])
+def test_a_photograph_stands_as_its_exif_data_say(orientation: int, turned: int) -> None:
+    """A picture stored lying, with the orientation that sets it upright, is the upright one."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+
+    assert distance(read(drawn().rotate(turned, expand=True), "JPEG", exif=exif), read(drawn(), "JPEG")) < 2
+
+
+def photographed(image: Image.Image, light: tuple[float, float], noise: float) -> Image.Image:
+    """Return a picture under light that changes from left to right, with noise of that deviation."""
+    shade = np.linspace(*light, image.width)
+    strays = np.random.default_rng(0).normal(0, noise, (image.height, image.width))
+    return Image.fromarray(np.clip(np.asarray(image) * 0.8 * shade + 20 + strays, 0, 255).astype(np.uint8))
+
+
+@pytest.mark.parametrize("size", [(300, 300), (1200, 1600)])
+@pytest.mark.parametrize("inverted", [False, True])
+def test_shade_and_noise_are_background(size: tuple[int, int], inverted: bool) -> None:
+    """Under uneven light, with the noise of a bad photograph, the same digit is found, by and large."""
+    image = drawn(size=size, height=size[0] // 2)
+    photo = photographed(image, (0.75, 1), noise=6)
+
+    found = read(ImageOps.invert(photo) if inverted else photo, "JPEG")
+
+    assert nearly(found, read(image)) < 8
+
+
+def test_what_is_normalised_already_stays(digits: Dataset) -> None:
+    """A digit that was normalised before is taken for what it is; so MNIST's own images come through."""
+    from pipeline.inference.digits import normalise
+
+    for image in digits.test.images[:50]:
+        once = normalise(image.astype(float))
+        assert nearly(normalise(once.astype(float)), once) < 1
+
+
+def png(width: int, height: int) -> bytes:
+    """Return a PNG file that says it has that size, and has next to no pixels."""
+    parts = [
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)),
+        (b"IDAT", zlib.compress(b"")),
+        (b"IEND", b""),
+    ]
+    chunks = [
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in parts
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+def saved(image: Image.Image, kind: str) -> bytes:
+    """Return the bytes of a file of that kind."""
+    file = io.BytesIO()
+    image.save(file, kind)
+    return file.getvalue()
+
+
+NOISE = Image.fromarray(np.random.default_rng(0).normal(128, 4, (300, 300)).clip(0, 255).astype(np.uint8))
+BAD = {
+    "empty": (b"", "neither a PNG nor a JPEG"),
+    "a text": (b"3\n", "neither a PNG nor a JPEG"),
+    "a GIF": (saved(drawn(), "GIF"), "neither a PNG nor a JPEG"),
+    "PostScript": (b"%!PS-Adobe-3.0 EPSF-3.0\n", "neither a PNG nor a JPEG"),
+    "half a JPEG": (saved(drawn(), "JPEG")[:2000], "a damaged picture"),
+    "half a PNG": (saved(drawn(), "PNG")[:700], "a damaged picture"),
+    "no pixels": (png(28, 28), "a damaged picture"),
+    "a bomb": (png(30_000, 30_000), "at most 50,000,000 pixels"),
+    "somewhat large": (png(8_000, 7_000), "at most 50,000,000 pixels, found 8000 x 7000"),
+    "larger than Pillow likes": (png(10_000, 10_000), "at most 50,000,000 pixels, found 10000 x 10000"),
+    "white": (saved(Image.new("L", (300, 300), 255), "PNG"), "shows nothing"),
+    "one pixel": (saved(Image.new("L", (1, 1), 0), "PNG"), "shows nothing"),
+    "white on nothing": (saved(Image.new("LA", (30, 30), (255, 0)), "PNG"), "shows nothing"),
+    "noise": (saved(NOISE, "PNG"), "shows nothing"),
+}
+
+
+@pytest.mark.fault("picture damaged, blank, too large, or no picture")
+@pytest.mark.parametrize(("content", "message"), BAD.values(), ids=BAD)
+def test_what_shows_no_digit_is_refused(content: bytes, message: str, tmp_path: Path) -> None:
+    """The error is one line with the file's name and what is wrong; nothing is decoded that is too large."""
+    path = tmp_path / "file.png"
+    path.write_bytes(content)
+
+    with pytest.raises(InputError, match=message) as error:
+        digits.read(path)
+
+    assert str(error.value).startswith(f"{path}: ")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.fault("picture damaged, blank, too large, or no picture")
+def test_a_file_with_flipped_bytes_is_answered_or_refused() -> None:
+    """Whatever a decoder makes of damaged bytes, it is a digit or an InputError."""
+    random = np.random.default_rng(0)
+    for kind in ("PNG", "JPEG"):
+        good = np.frombuffer(saved(drawn(size=(60, 60), height=40), kind), np.uint8)
+        for _ in range(150):
+            bad = good.copy()
+            bad[random.integers(len(bad), size=3)] = random.integers(256, size=3)
+            with contextlib.suppress(InputError):
+                assert digits.decode(io.BytesIO(bad.tobytes()), "picture").shape == (28, 28)
+
+
+def test_a_path_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    """A missing file and a directory are told apart; a line break in a name does not make a second line."""
+    with pytest.raises(InputError, match="No such file"):
+        digits.read(tmp_path / "missing.png")
+    with pytest.raises(InputError, match="Is a directory"):
+        digits.read(tmp_path)
+    assert pictures.shown(Path("a\nb")) == "'a\\nb'"

@@ -1,0 +1,129 @@
+"""Models two by two: tests and settings, against brute force."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+from unittest.mock import sentinel
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline import params
+from pipeline.params import Model, Params
+from pipeline.reporting import pairwise
+from pipeline.reporting.inputs import Result
+
+COUNT = 40
+LABELS = np.random.default_rng(0).integers(0, 10, COUNT).astype(np.uint8)
+
+
+def result(name: str, wrong: set[int]) -> Result:
+    """Return a result whose answers are wrong for the images in `wrong` and right for the others."""
+    answers = np.array([(label + 1) % 10 if i in wrong else label for i, label in enumerate(LABELS)])
+    probabilities = np.eye(10, dtype=np.float32)[answers]
+    return Result(name, sentinel.model, sentinel.metrics, pd.DataFrame(), np.empty(0), probabilities, LABELS)
+
+
+def two_sided(first: int, second: int) -> float:
+    """Return the exact two-sided McNemar p value, summed over the binomial distribution."""
+    n = first + second
+    tail = sum(math.comb(n, k) for k in range(min(first, second) + 1)) / 2**n
+    return min(1.0, 2 * tail)
+
+
+def changed(model: Model, block: str, **settings: Any) -> Model:
+    """Return `model` with settings of one of its blocks replaced."""
+    content: Mapping[str, Any] = model.model_dump()
+    return params.validate(Model, {**content, block: {**content[block], **settings}}, "test")
+
+
+@pytest.fixture
+def mlp(values: Params) -> Model:
+    """Return the project's MLP with RMSprop."""
+    return values.models["mlp_rmsprop"]
+
+
+def test_compare_agrees_with_brute_force() -> None:
+    """Counts are of images that one alone gets right; p is the binomial sum; Holm multiplies p in rising order."""
+    wrong = {"a": set(range(12)), "b": set(range(10, 14)), "c": {0, 1}}
+
+    found = pairwise.compare([result(name, images) for name, images in wrong.items()])
+
+    assert [(pair.first, pair.second) for pair in found] == [("a", "b"), ("a", "c"), ("b", "c")]
+    for pair in found:
+        first, second = wrong[pair.first], wrong[pair.second]
+        assert (pair.only_first, pair.only_second) == (len(second - first), len(first - second))
+        assert pair.p_value == pytest.approx(two_sided(pair.only_first, pair.only_second))
+    highest = 0.0
+    for rank, pair in enumerate(sorted(found, key=lambda pair: pair.p_value)):
+        highest = max(highest, min(1.0, (3 - rank) * pair.p_value))
+        assert pair.adjusted == pytest.approx(highest)
+        assert pair.differs == (highest < 0.05)
+
+
+def test_compare_needs_two_models() -> None:
+    """One model has no pairs; four have six."""
+    results = [result(name, {i}) for i, name in enumerate("abcd")]
+
+    assert pairwise.compare(results[:1]) == []
+    assert len(pairwise.compare(results)) == 6
+
+
+def test_missed_by_all_are_the_images_that_every_model_gets_wrong() -> None:
+    """An image that one of the models gets right is not among them."""
+    results = [result("a", {3, 7, 20, 21}), result("b", {7, 3, 22}), result("c", {39, 7, 3})]
+
+    assert pairwise.missed_by_all(results).tolist() == [3, 7]
+    assert pairwise.missed_by_all(results[:1]).tolist() == [3, 7, 20, 21]
+    assert pairwise.missed_by_all([*results, result("d", set())]).tolist() == []
+
+
+def test_contrast_of_optimizers_is_one_difference(values: Params) -> None:
+    """The project's two MLPs differ in the optimizer alone, and have dropout 0.2 in common."""
+    models = {name: values.models[name] for name in ("mlp_rmsprop", "mlp_adadelta")}
+
+    (contrast,) = pairwise.contrasts(models)
+
+    assert (contrast.first, contrast.second) == tuple(models)
+    assert [(found.key, found.first["name"], found.second["name"]) for found in contrast.differences] == [
+        ("optimizer", "rmsprop", "adadelta")
+    ]
+    assert contrast.shared_dropout == {"dropout": 0.2}
+
+
+@pytest.mark.parametrize(
+    ("block", "settings", "key", "shared"),
+    [
+        ("network", {"dropout": 0.5}, "network.dropout", {}),
+        ("network", {"units": [512]}, "network.units", {"dropout": 0.2}),
+        ("optimizer", {"epsilon_in_root": True}, "optimizer.epsilon_in_root", {"dropout": 0.2}),
+        ("loss", {"clip": None}, "loss.clip", {"dropout": 0.2}),
+    ],
+)
+def test_contrast_within_a_block_names_the_setting(
+    mlp: Model, block: str, settings: dict[str, Any], key: str, shared: dict[str, float]
+) -> None:
+    """Where both blocks are of one kind, the setting that differs is named, with both its values."""
+    other = changed(mlp, block, **settings)
+
+    (contrast,) = pairwise.contrasts({"a": mlp, "b": other})
+
+    name = next(iter(settings))
+    assert [found.key for found in contrast.differences] == [key]
+    assert contrast.differences[0].first == getattr(getattr(mlp, block), name)
+    assert contrast.differences[0].second == getattr(getattr(other, block), name)
+    assert contrast.shared_dropout == shared
+
+
+def test_contrast_lists_all_that_differs(values: Params) -> None:
+    """An MLP and the CNN differ in network, optimizer and epochs; a model and its copy in nothing."""
+    models = {"mlp": values.models["mlp_rmsprop"], "cnn": values.models["cnn"], "copy": values.models["mlp_rmsprop"]}
+
+    mlp_cnn, mlp_copy, _ = pairwise.contrasts(models)
+
+    assert [found.key for found in mlp_cnn.differences] == ["network", "optimizer", "epochs"]
+    assert mlp_cnn.shared_dropout == {}
+    assert mlp_copy.differences == []

@@ -1,0 +1,368 @@
+"""Figures: they show the data they are given, and equal data gives equal bytes."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from PIL import Image
+
+from pipeline.data.dataset import Dataset
+from pipeline.reporting import plots
+
+ROOT = Path(__file__).parents[2]
+NAMES = ("first", "second", "third", "fourth", "fifth")
+
+
+def history(seed: int, epochs: int = 6) -> pd.DataFrame:
+    """Return a made-up history: losses fall, accuracies rise, with noise."""
+    rng = np.random.default_rng(seed)
+    epoch = np.arange(1, epochs + 1)
+    columns = {name: 0.3 / epoch**0.5 + rng.uniform(0, 0.02, epochs) for name in ("loss", "val_loss")}
+    columns |= {name.replace("loss", "accuracy"): 1 - loss / 3 for name, loss in columns.items()}
+    return pd.DataFrame({"epoch": epoch, **columns})
+
+
+def bins(seed: int) -> pd.DataFrame:
+    """Return a made-up reliability table of 15 bins, the first four empty."""
+    rng = np.random.default_rng(seed)
+    confidence = np.where(np.arange(15) < 4, np.nan, (np.arange(15) + 0.5) / 15)
+    accuracy = confidence * rng.uniform(0.7, 1, 15)
+    count = np.where(np.arange(15) < 4, 0, rng.integers(1, 9000, 15))
+    return pd.DataFrame(
+        {"confidence": confidence, "accuracy": accuracy, "low": accuracy / 2, "high": accuracy, "count": count}
+    )
+
+
+def confusions(seed: int) -> np.ndarray:
+    """Return a made-up confusion matrix, most images right."""
+    rng = np.random.default_rng(seed)
+    return np.diag(rng.integers(900, 1100, 10)) + rng.poisson(1.0, (10, 10))
+
+
+def answers(count: int, models: int) -> dict[str, np.ndarray]:
+    """Return made-up answers of some models to `count` images."""
+    rng = np.random.default_rng(0)
+    return {name: rng.integers(0, 10, count) for name in NAMES[:models]}
+
+
+def band(seed: int, epochs: int = 6) -> pd.DataFrame:
+    """Return a made-up curve with a band around it."""
+    middle = history(seed, epochs)["val_loss"]
+    return pd.DataFrame(
+        {"epoch": np.arange(1, epochs + 1), "middle": middle, "low": middle * 0.9, "high": middle * 1.1}
+    )
+
+
+def panels(count: int, lines: int, epochs: int = 6) -> dict[str, dict[str, pd.DataFrame]]:
+    """Return so many panels with so many made-up curves each."""
+    return {f"panel {i}": {name: band(i + j, epochs) for j, name in enumerate(NAMES[:lines])} for i in range(count)}
+
+
+VERDICTS = ("better", "worse", "no relevant difference", "cannot tell")
+FAMILY = pd.DataFrame(
+    [
+        ("first less second", 0.0112, 0.01, 0.0124, "better"),
+        ("a rather long name less another rather long one", -0.0002, -0.0005, 0.0001, "no relevant difference"),
+        ("third less first", np.nan, np.nan, np.nan, "cannot tell with 2 and 10 seeds"),
+        ("fourth less first", -0.12, -0.13, -0.11, "worse"),
+        ("fifth less first", 0.0003, -0.001, 0.0016, "cannot tell"),
+    ],
+    columns=["label", "estimate", "low", "high", "verdict"],
+)
+ENDS = {
+    "first": (np.array([0.983, 0.982, 0.984]), np.array([0.982, 0.983, 0.984])),
+    "second": (np.array([0.991, 0.990]), np.array([0.976, 0.977])),
+}
+
+FIGURES: dict[str, Callable[[Dataset], Figure]] = {
+    "digit_grid": lambda data: plots.digit_grid(data.train.images, 9, 9),
+    "curves": lambda _: plots.curves(history(0, 20), None, "first"),
+    "curves with report": lambda _: plots.curves(history(0, 20), history(1, 20), "first"),
+    "comparison": lambda _: plots.comparison({name: history(i, 20) for i, name in enumerate(NAMES)}),
+    "confusion": lambda _: plots.confusion(confusions(0), "first"),
+    "reliability": lambda _: plots.reliability({name: bins(i) for i, name in enumerate(NAMES[:3])}),
+    "bands": lambda _: plots.bands(panels(3, 3, 20), "accuracy"),
+    "many bands": lambda _: plots.bands(panels(7, 2, 20), "loss"),
+    "effects": lambda _: plots.effects(FAMILY, 0.001, VERDICTS),
+    "changes": lambda _: plots.changes(ENDS, ("before", "after"), "accuracy"),
+    "gallery": lambda data: plots.gallery(data.test.images[:60], data.test.labels[:60], answers(60, 3)),
+}
+
+
+def texts(figure: Figure) -> list[str]:
+    """Return the words written into the first panel of `figure`."""
+    return [text.get_text() for text in figure.axes[0].texts]
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_png_is_a_small_picture_without_metadata(name: str, digits: Dataset) -> None:
+    """Every figure is a decodable PNG below 150 kB that names neither software nor date."""
+    png = plots.png(FIGURES[name](digits))
+
+    with Image.open(io.BytesIO(png)) as picture:
+        picture.load()
+        assert picture.format == "PNG"
+        assert set(picture.info) <= {"dpi"}
+        assert min(picture.size) > 300
+    assert len(png) < 150_000
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_equal_data_gives_equal_bytes(name: str, digits: Dataset) -> None:
+    """A figure drawn again, under another matplotlibrc, has the same bytes."""
+    first = plots.png(FIGURES[name](digits))
+    with mpl.rc_context({"font.size": 23, "lines.linewidth": 7, "axes.facecolor": "red", "savefig.dpi": 40}):
+        second = plots.png(FIGURES[name](digits))
+
+    assert first == second
+
+
+def test_import_is_light() -> None:
+    """Importing plots brings in neither TensorFlow nor MLflow, nor pyplot with its global state."""
+    code = "import sys, pipeline.reporting.plots; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert not {"tensorflow", "keras", "mlflow", "matplotlib.pyplot"} & set(done.stdout.split())
+
+
+def test_save_writes_the_png(tmp_path: Path) -> None:
+    """`save` writes what `png` returns, and nothing else is left beside it."""
+    plots.save(plots.confusion(confusions(0), "first"), tmp_path / "new" / "figure.png")
+
+    expected = plots.png(plots.confusion(confusions(0), "first"))
+    assert (tmp_path / "new" / "figure.png").read_bytes() == expected
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["figure.png"]
+
+
+@pytest.mark.parametrize("count", [12, 10, 20])
+def test_digit_grid_shows_the_first_images_row_by_row(count: int) -> None:
+    """Tile (r, c) is image r * columns + c; what is missing stays empty, what is too much is left out."""
+    images = np.random.default_rng(0).integers(1, 256, (count, 28, 28), dtype=np.uint8)
+
+    sheet = np.asarray(plots.digit_grid(images, 3, 4).axes[0].images[0].get_array())
+
+    pitch = sheet.shape[0] // 3
+    for position in range(12):
+        top, left = position // 4 * pitch, position % 4 * pitch
+        expected = images[position] if position < count else np.zeros((28, 28))
+        np.testing.assert_array_equal(sheet[top : top + 28, left : left + 28], expected)
+    assert np.count_nonzero(sheet) == 28 * 28 * min(count, 12)
+
+
+@pytest.mark.parametrize("with_report", [False, True])
+def test_curves_draw_the_history_and_the_report_dashed(with_report: bool) -> None:
+    """Both panels have the training and the val curve, and the report's val curve as the one dashed line, if given."""
+    ours, theirs = history(0), history(1, 4)
+
+    figure = plots.curves(ours, theirs if with_report else None, "first")
+
+    for axes, column in zip(figure.axes, ("accuracy", "loss"), strict=True):
+        lines = {line.get_label(): line for line in axes.get_lines()}
+        np.testing.assert_array_equal(lines[column].get_ydata(), ours[column])
+        np.testing.assert_array_equal(lines[f"val_{column}"].get_ydata(), ours[f"val_{column}"])
+        dashed = [line for line in axes.get_lines() if line.get_linestyle() == "--"]
+        assert len(dashed) == with_report
+        for line in dashed:
+            np.testing.assert_array_equal(line.get_xydata(), theirs[["epoch", f"val_{column}"]])
+            assert "report" in str(line.get_label())
+
+
+def test_comparison_has_every_model_in_its_colour_and_a_ring_at_the_lowest_loss() -> None:
+    """Each model has one line per panel, in one colour of its own, and one ring where its val_loss is lowest."""
+    histories = {name: history(i) for i, name in enumerate(NAMES)}
+
+    accuracy, loss = plots.comparison(histories).axes
+
+    lines = {line.get_label(): line for line in accuracy.get_lines()}
+    assert list(lines) == list(NAMES)
+    assert len({to_hex(line.get_color()) for line in lines.values()}) == len(NAMES)
+    for name, table in histories.items():
+        line, ring = [one for one in loss.get_lines() if to_hex(one.get_color()) == to_hex(lines[name].get_color())]
+        np.testing.assert_array_equal(line.get_ydata(), table["val_loss"])
+        epoch = table["epoch"][table["val_loss"].argmin()]
+        assert ring.get_xydata().tolist() == [[epoch, table["val_loss"].min()]]
+
+
+def test_more_models_than_colours_differ_in_line_style() -> None:
+    """With twelve models no two lines look the same."""
+    accuracy, _ = plots.comparison({f"model{i}": history(i) for i in range(12)}).axes
+
+    assert len({(line.get_color(), line.get_linestyle()) for line in accuracy.get_lines()}) == 12
+
+
+def test_confusion_writes_every_count_and_colours_errors_alone() -> None:
+    """Each cell holds its count; a cell has the colour of errors where it is off the diagonal and not zero."""
+    matrix = confusions(3)
+
+    axes = plots.confusion(matrix, "first").axes[0]
+
+    written = {(round(text.get_position()[1]), round(text.get_position()[0])): text.get_text() for text in axes.texts}
+    assert written == {cell: str(count) for cell, count in np.ndenumerate(matrix)}
+    coloured = ~np.ma.getmaskarray(axes.images[-1].get_array())
+    np.testing.assert_array_equal(coloured, (matrix > 0) & ~np.eye(10, dtype=bool))
+
+
+def test_confusion_without_errors_is_drawn() -> None:
+    """A classifier without errors has a figure too."""
+    assert plots.png(plots.confusion(np.diag([5] * 10), "perfect"))
+
+
+def test_reliability_shows_the_bins_that_have_images() -> None:
+    """Points and whiskers are those of the bins with images, the bars count the images of all."""
+    table = bins(0)
+
+    upper, lower = plots.reliability({"first": table}).axes
+
+    full = table[table["count"] > 0]
+    points = upper.get_lines()[-1].get_xydata()
+    np.testing.assert_array_equal(points, full[["confidence", "accuracy"]])
+    whiskers = [segment[:, 1].tolist() for segment in upper.collections[0].get_segments()]
+    assert whiskers == full[["low", "high"]].to_numpy().tolist()
+    assert [bar.get_height() for bar in lower.patches] == table["count"].tolist()
+    assert [bar.get_x() for bar in lower.patches] == pytest.approx(np.arange(15) / 15)
+
+
+@pytest.mark.parametrize("models", [1, 3, 5])
+def test_gallery_gives_label_and_every_answer_in_the_models_colours(models: int, digits: Dataset) -> None:
+    """Under each image stand its label and the answers in the models' order, each in the colour of its model."""
+    shown = answers(13, models)
+
+    figure = plots.gallery(digits.test.images[:13], digits.test.labels[:13], shown)
+
+    expected: list[str] = []
+    for index in range(13):
+        expected += [str(digits.test.labels[index]), "\N{RIGHTWARDS ARROW}"]
+        expected += [str(of_model[index]) for of_model in shown.values()]
+    assert texts(figure) == expected
+    first = figure.axes[0].texts[2 : 2 + models]
+    chart = plots.comparison({name: history(0) for name in shown}).axes[0]
+    assert [to_hex(text.get_color()) for text in first] == [to_hex(line.get_color()) for line in chart.get_lines()]
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert legend[1:] == list(shown)
+
+
+@pytest.mark.parametrize("prefix", ["", "a_rather_long_name_"])
+def test_gallery_is_legible(prefix: str, digits: Dataset) -> None:
+    """With five models no two words of the gallery touch, and the legend lies within the picture."""
+    shown = {prefix + name: labels for name, labels in answers(20, 5).items()}
+
+    figure = plots.gallery(digits.test.images[:20], digits.test.labels[:20], shown)
+    figure.draw_without_rendering()
+
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+    overlaps = [(a, b) for a, one in enumerate(boxes) for b, other in enumerate(boxes[:a]) if one.overlaps(other)]
+    assert not overlaps
+    legend = figure.legends[0].get_window_extent()
+    assert legend.x0 >= 0
+    assert legend.x1 <= figure.bbox.x1
+    assert legend.y0 >= figure.axes[0].get_window_extent().y1
+
+
+@pytest.mark.parametrize("count", [1, 3, 7])
+def test_bands_draw_every_curve_with_its_range(count: int) -> None:
+    """Each panel has its title, and each label's line and band in the label's colour; unused panels are hidden."""
+    given = panels(count, 3)
+
+    figure = plots.bands(given, "loss")
+
+    shown = [axes for axes in figure.axes if axes.get_visible()]
+    assert [axes.get_title(loc="left") for axes in shown] == list(given)
+    for axes, lines in zip(shown, given.values(), strict=True):
+        for position, (line, area, (label, table)) in enumerate(
+            zip(axes.get_lines(), axes.collections, lines.items(), strict=True)
+        ):
+            np.testing.assert_array_equal(line.get_xydata(), table[["epoch", "middle"]])
+            assert line.get_label() == label
+            assert to_hex(line.get_color()) == plots.PALETTE[position].lower()
+            edges = area.get_paths()[0].vertices
+            assert (edges[:, 1].min(), edges[:, 1].max()) == pytest.approx((table["low"].min(), table["high"].max()))
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == list(NAMES[:3])
+
+
+def test_a_label_has_one_colour_in_all_panels() -> None:
+    """A curve that is missing in one panel does not shift the colours of the others."""
+    figure = plots.bands({"one": {"a": band(0), "b": band(1)}, "two": {"b": band(2)}}, "loss")
+
+    one, two = ({line.get_label(): to_hex(line.get_color()) for line in axes.get_lines()} for axes in figure.axes)
+    assert one["b"] == two["b"] != one["a"]
+
+
+def test_bands_of_accuracies_leave_out_the_first_epoch_below() -> None:
+    """The axis begins at the lowest accuracy after the first epoch, so that what comes later can be told apart."""
+    table = band(0).assign(middle=[0.2, 0.95, 0.97, 0.98, 0.985, 0.987])
+
+    axes = plots.bands({"one": {"a": table}}, "accuracy").axes[0]
+
+    assert axes.get_ylim()[0] == pytest.approx(0.95)
+    assert axes.get_yscale() == "linear"
+    assert plots.bands({"one": {"a": table}}, "loss").axes[0].get_yscale() == "log"
+
+
+def test_one_epoch_is_drawn() -> None:
+    """A curve of a single epoch has a figure too."""
+    assert plots.png(plots.bands({"one": {"a": band(0, 1)}}, "accuracy"))
+
+
+def test_effects_draw_estimate_interval_and_verdict() -> None:
+    """Each row has its point and interval in points, in the colour of its verdict; nothing is drawn without numbers."""
+    axes = plots.effects(FAMILY, 0.001, VERDICTS).axes[0]
+
+    drawn = FAMILY.dropna()
+    intervals, points = axes.get_lines()[1::2], axes.get_lines()[2::2]
+    for (place, row), interval, point in zip(drawn.iterrows(), intervals, points, strict=True):
+        np.testing.assert_allclose(interval.get_xydata(), [[100 * row["low"], place], [100 * row["high"], place]])
+        np.testing.assert_allclose(point.get_xydata(), [[100 * row["estimate"], place]])
+        assert to_hex(point.get_color()) == plots.PALETTE[VERDICTS.index(row["verdict"])].lower()
+    assert len({point.get_marker() for point in points}) == len(set(drawn["verdict"]))
+    assert [text.get_text() for text in axes.texts] == FAMILY["verdict"].tolist()
+    assert [label.get_text() for label in axes.get_yticklabels()] == FAMILY["label"].tolist()
+
+
+def test_effects_shade_what_is_smaller_than_matters() -> None:
+    """The shaded range ends at the smallest effect on both sides, and every interval lies within the axis."""
+    axes = plots.effects(FAMILY, 0.001, VERDICTS).axes[0]
+
+    shade = axes.patches[0]
+    assert (shade.get_x(), shade.get_x() + shade.get_width()) == pytest.approx((-0.1, 0.1))
+    low, high = axes.get_xlim()
+    assert low < 100 * FAMILY["low"].min()
+    assert high > 100 * FAMILY["high"].max()
+
+
+def test_effects_are_legible() -> None:
+    """No two words of the figure touch, and all lie within the picture."""
+    figure = plots.effects(FAMILY, 0.001, VERDICTS)
+    figure.draw_without_rendering()
+
+    axes = figure.axes[0]
+    words = [*axes.texts, *axes.get_yticklabels(), *axes.get_xticklabels()]
+    boxes = [word.get_window_extent() for word in words]
+    assert not [(a, b) for a, one in enumerate(boxes) for b, other in enumerate(boxes[:a]) if one.overlaps(other)]
+    assert min(box.x0 for box in boxes) >= 0
+    assert max(box.x1 for box in boxes) <= figure.bbox.x1
+
+
+def test_changes_draw_every_seed_and_the_mean() -> None:
+    """Each group has a thin line per seed and a thick one between the means, all in one colour."""
+    axes = plots.changes(ENDS, ("before", "after"), "accuracy").axes[0]
+
+    lines = axes.get_lines()
+    assert len(lines) == 3 + 1 + 2 + 1
+    for position, (name, (before, after)) in enumerate(ENDS.items()):
+        own = [line for line in lines if to_hex(line.get_color()) == plots.PALETTE[position].lower()]
+        *seeds, mean = own
+        assert [line.get_ydata().tolist() for line in seeds] == np.stack((before, after), axis=1).tolist()
+        assert mean.get_ydata() == pytest.approx([before.mean(), after.mean()])
+        assert mean.get_label() == name
+        assert mean.get_linewidth() > max(line.get_linewidth() for line in seeds)
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["before", "after"]

@@ -1,0 +1,196 @@
+"""The report's tables, against formulas and loops."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.analysis import metrics, overfitting
+from pipeline.params import Params
+from pipeline.reporting import tables
+from pipeline.reporting.inputs import Metrics, Result
+
+EPOCHS = 5
+COUNT = 10_000
+
+
+def score(count: int, errors: int, loss: float, **changes: Any) -> metrics.Score:
+    """Return a score with made-up values where none is given."""
+    content = {
+        "count": count,
+        "errors": errors,
+        "accuracy": (count - errors) / count,
+        "loss": loss,
+        "negative_log_likelihood": loss / 2,
+        "calibration_error": 0.01,
+        "brier": 0.02,
+        "per_class": [],
+        "confusion": (np.eye(10, dtype=int) * 100).tolist(),
+    }
+    return metrics.Score(**(content | changes))
+
+
+def history(val_accuracy: list[float], val_loss: list[float]) -> pd.DataFrame:
+    """Return a history with the given monitored values."""
+    columns = {"loss": 0.1, "accuracy": 0.9, "val_loss": val_loss, "val_accuracy": val_accuracy}
+    return pd.DataFrame({"epoch": range(1, len(val_loss) + 1), **columns})
+
+
+def result(values: Params, errors: int = 150, test: dict[str, Any] | None = None, validation: bool = False) -> Result:
+    """Return the made-up result of a model with `errors` test errors."""
+    splits = {"train": score(60_000, 60, 0.02)}
+    if validation:
+        splits["validation"] = score(5_000, 77, 0.07)
+    splits["test"] = score(COUNT, errors, 0.09, **(test or {}))
+    measured = Metrics("m", 669_706, EPOCHS, {"keras": "3"}, splits)
+    monitored = history([0.96, 0.979, 0.98, 0.97, 0.985], [0.2, 0.1, 0.08, 0.09, 0.1])
+    seconds = np.array([3.0, 2.0, 2.5, 2.0, 1.0])
+    labels = np.zeros(1, np.uint8)
+    return Result("m", values.models["mlp_rmsprop"], measured, monitored, seconds, np.eye(1, 10), labels)
+
+
+@pytest.fixture
+def reported() -> pd.DataFrame:
+    """Return a made-up history of the report: 166 errors in the end."""
+    table = history([0.95, 0.9834], [0.12, 0.11])
+    return table.assign(model="m", seconds=[15.0, 13.0])
+
+
+def wilson(successes: int, n: int) -> tuple[float, float]:
+    """Return Wilson's 95% interval by its formula."""
+    z, p = 1.959963984540054, successes / n
+    centre, spread = p + z**2 / (2 * n), z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    return (centre - spread) / (1 + z**2 / n), (centre + spread) / (1 + z**2 / n)
+
+
+def test_scores_follow_from_metrics_history_and_seconds(values: Params) -> None:
+    """The interval is Wilson's, the gap train less test accuracy, seconds are a mean, 98% is counted when reached."""
+    scores = tables.row(result(values), None, values.overfitting).scores
+
+    assert (scores.test_accuracy_low, scores.test_accuracy_high) == pytest.approx(wilson(9850, COUNT))
+    assert scores.generalization_gap == pytest.approx(0.999 - 0.985)
+    assert scores.seconds_per_epoch == pytest.approx(10.5 / 5)
+    assert scores.epochs_to_98 == 3
+    assert (scores.test_errors, scores.test_loss, scores.clipped_loss) == (150, 0.09, 0.045)
+
+
+def test_98_percent_may_not_be_reached(values: Params, reported: pd.DataFrame) -> None:
+    """Where no epoch reaches 98%, there is no such epoch, in the report's history either."""
+    slow = reported.assign(val_accuracy=[0.95, 0.9799])
+
+    found = tables.row(result(values), slow, values.overfitting).reported
+
+    assert found is not None
+    assert found.epochs_to_98 is None
+
+
+def test_reported_figures_are_those_of_its_last_epoch(values: Params, reported: pd.DataFrame) -> None:
+    """Errors follow from the accuracy, differences are ours less the report's, the loss compared is the clipped one."""
+    found = tables.row(result(values), reported, values.overfitting).reported
+
+    assert found is not None
+    assert (found.accuracy, found.errors, found.loss, found.epochs, found.epochs_to_98) == (0.9834, 166, 0.11, 2, 2)
+    assert (found.low, found.high) == pytest.approx(wilson(9834, COUNT))
+    assert found.seconds_per_epoch == 14
+    assert found.errors_difference == 150 - 166
+    assert found.accuracy_difference == pytest.approx(0.985 - 0.9834)
+    assert found.loss_difference == pytest.approx(0.045 - 0.11)
+
+
+@pytest.mark.parametrize(("errors", "within"), [(142, False), (143, True), (192, True), (193, False)])
+def test_within_is_inside_the_reports_interval(
+    values: Params, reported: pd.DataFrame, errors: int, within: bool
+) -> None:
+    """An accuracy is within from the lower to the upper end of the interval of 9,834 in 10,000, and not beyond."""
+    low, high = wilson(9834, COUNT)
+    assert (low <= 1 - errors / COUNT <= high) == within
+
+    found = tables.row(result(values, errors), reported, values.overfitting).reported
+
+    assert found is not None
+    assert found.within is within
+
+
+def test_both_histories_are_analysed_by_one_rule(values: Params, reported: pd.DataFrame) -> None:
+    """The analyses are those of overfitting.analyse, and without the report's history there is one."""
+    ours = result(values)
+
+    row = tables.row(ours, reported, values.overfitting)
+
+    assert row.analysis == overfitting.analyse(ours.history, values.overfitting)
+    assert row.reported_analysis == overfitting.analyse(reported, values.overfitting)
+    alone = tables.row(ours, None, values.overfitting)
+    assert alone.reported is None
+    assert alone.reported_analysis is None
+
+
+def test_rows_have_the_reports_columns_only_beside_the_report(values: Params, reported: pd.DataFrame) -> None:
+    """The rows of both CSV files have columns of the report if, and only if, it is given."""
+    beside = tables.row(result(values), reported, values.overfitting)
+    alone = tables.row(result(values), None, values.overfitting)
+
+    for with_report, without in (
+        (beside.comparison(), alone.comparison()),
+        (beside.overfitting(), alone.overfitting()),
+    ):
+        assert not [name for name in without if name.startswith("report_")]
+        assert [name for name in with_report if not name.startswith("report_")] == list(without)
+        assert len(with_report) > len(without)
+    assert beside.overfitting()["loss_gap"] == pytest.approx(0.09 - 0.02)
+
+
+@pytest.mark.parametrize("validation", [False, True])
+def test_flat_metrics_are_numbers_in_a_fixed_order(values: Params, validation: bool) -> None:
+    """The entry of metrics.json has the documented names in their order, all numbers, none of them seconds."""
+    flat = tables.row(result(values, validation=validation), None, values.overfitting).flat()
+
+    held_out = ["validation_accuracy", "validation_loss"] if validation else []
+    assert list(flat) == [
+        *("parameters", "epochs", "train_accuracy", "train_loss", *held_out, "test_accuracy", "test_loss"),
+        *("test_errors", "test_calibration_error", "test_brier", "generalization_gap", "loss_gap"),
+        *("final_val_loss", "min_val_loss", "min_val_loss_epoch", "val_loss_rise"),
+    ]
+    assert all(type(number) in (int, float) for number in flat.values())
+    assert flat["loss_gap"] == pytest.approx(0.07)
+    assert (flat["min_val_loss"], flat["min_val_loss_epoch"], flat["final_val_loss"]) == (0.08, 3, 0.1)
+
+
+def test_commonest_errors_are_the_largest_cells_off_the_diagonal(values: Params) -> None:
+    """All confusions of the highest count are named, truth first; a diagonal matrix has none."""
+    confusion = np.eye(10, dtype=int) * 100
+    confusion[4, 9] = confusion[7, 2] = 6
+    confusion[3, 5] = 5
+
+    row = tables.row(result(values, test={"confusion": confusion.tolist()}), None, values.overfitting)
+
+    assert row.commonest_errors == (6, [(4, 9), (7, 2)])
+    assert tables.row(result(values), None, values.overfitting).commonest_errors == (0, [])
+
+
+def test_calibration_bins_have_wilson_intervals(values: Params) -> None:
+    """Each bin with images has the Wilson interval of its accuracy; an empty one has none."""
+    rng = np.random.default_rng(0)
+    top = rng.uniform(0.4, 1, 300)
+    labels = np.where(rng.random(300) < top, 0, 1).astype(np.uint8)
+    probabilities = np.column_stack([top, *[(1 - top) / 9] * 9]).astype(np.float32)
+    ours = result(values)
+
+    table = tables.calibration(
+        Result(ours.name, ours.model, ours.metrics, ours.history, ours.seconds, probabilities, labels)
+    )
+
+    exact = probabilities[:, 0].astype(np.float64)
+    assert len(table) == 15
+    for bin_number, found in table.iterrows():
+        inside = (exact > bin_number / 15) & (exact <= (bin_number + 1) / 15)
+        assert found["count"] == inside.sum()
+        if inside.any():
+            assert found["confidence"] == pytest.approx(exact[inside].mean())
+            hits = int((labels[inside] == 0).sum())
+            assert (found["low"], found["high"]) == pytest.approx(wilson(hits, int(inside.sum())), abs=1e-12)
+        else:
+            assert found[["confidence", "accuracy", "low", "high"]].isna().all()

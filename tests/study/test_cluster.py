@@ -1,0 +1,247 @@
+"""Trainings on Dask: nothing is lost when workers and schedulers die, and no training is stopped by another."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import dask
+import pytest
+from distributed import Security
+
+from pipeline.cli import UnavailableError
+from pipeline.study import cluster
+from pipeline.study.cluster import Outcome
+from pipeline.study.plan import Replicate, Trajectory
+from tests.support import study_work
+from tests.support.study_ledger import ROOT
+from tests.support.study_work import Kind
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:distributed"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
+
+
+@pytest.fixture(autouse=True)
+def _no_half_made_client() -> Iterator[None]:
+    """Free what is left of a client that did not connect: freed while another starts, it waits for that one's lock."""
+    yield
+    gc.collect()
+
+
+@pytest.fixture
+def seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder in which the stand-in notes every try of every seed."""
+    monkeypatch.setenv(study_work.SEEN, str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Return a file to send to the workers."""
+    path = tmp_path / "data.npz"
+    path.write_bytes(b"data")
+    return path
+
+
+def tries(seen: Path, seed: int) -> int:
+    """Return how often the seed was tried."""
+    return len((seen / str(seed)).read_text().splitlines())
+
+
+def trajectories(*seeds: int) -> list[Trajectory]:
+    """Return one training for each seed."""
+    model = {"epochs": 1, "network": {"units": 1}}
+    return [Trajectory((Replicate("v", seed, {"model": model}),)) for seed in seeds]
+
+
+def outcomes(client: cluster.Client, data: Path, *seeds: int) -> Iterator[Outcome]:
+    """Yield what comes of the stand-in for each seed."""
+    return cluster.outcomes(client, trajectories(*seeds), data, "d" * 64, study_work.work)
+
+
+@contextmanager
+def scheduler(*options: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """Run a scheduler of its own on this machine; yield its address and its process."""
+    words = ("-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", *options)
+    talkative = os.environ | {"DASK_LOGGING__DISTRIBUTED": "info"}
+    with subprocess.Popen(
+        [sys.executable, *words], cwd=ROOT, env=talkative, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        line = next(line for line in process.stderr if "Scheduler at:" in line)
+        try:
+            yield line.split()[-1], process
+        finally:
+            process.kill()
+
+
+@contextmanager
+def worker(address: str, *options: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a worker without a nanny: nobody starts it again."""
+    words = ("-m", "distributed.cli.dask_worker", address, "--nthreads", "1", "--no-nanny", "--no-dashboard", *options)
+    with subprocess.Popen([sys.executable, *words], cwd=ROOT, stderr=subprocess.DEVNULL) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def by_seed(found: Iterator[Outcome]) -> dict[int, Outcome]:
+    """Return outcomes by their seeds."""
+    return {one.trajectory.replicates[0].seed: one for one in found}
+
+
+@pytest.mark.fault("study: worker killed")
+def test_a_killed_workers_training_is_done_again(seen: Path, data: Path) -> None:
+    """A training whose worker is killed is tried once more, and it and all others come back."""
+    seeds = (1, Kind.DEADLY, 2)
+
+    with cluster.connected(None, workers=2) as client:
+        found = by_seed(outcomes(client, data, *seeds))
+
+    assert {seed: one.results for seed, one in found.items()} == {
+        seed: [{"variant": "v", "seed": seed}] for seed in seeds
+    }
+    assert tries(seen, Kind.DEADLY) == 2
+
+
+@pytest.mark.fault("study: training that fails")
+def test_a_training_that_fails_is_not_tried_again(seen: Path, data: Path) -> None:
+    """It comes back with its reason after one try, and all others come back with results."""
+    with cluster.connected(None, workers=2) as client:
+        found = by_seed(outcomes(client, data, 1, Kind.FAILING, 2))
+
+    assert {seed: one.error for seed, one in found.items()} == {1: "", Kind.FAILING: "diverged", 2: ""}
+    assert tries(seen, Kind.FAILING) == 1
+
+
+@pytest.mark.fault("study: training killed again and again")
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_training_that_always_kills_its_worker_is_the_only_one_blamed(seen: Path, data: Path, workers: int) -> None:
+    """It is reported after some tries; those that were at its workers, or waited there, come back with results."""
+    innocent = (1, 2, 3, 4, 5)
+
+    with cluster.connected(None, workers=workers) as client:
+        found = by_seed(outcomes(client, data, Kind.FATAL, *innocent, Kind.FATAL + 1))
+
+    assert {seed: bool(one.results) for seed, one in found.items()} == dict.fromkeys(innocent, True) | {
+        Kind.FATAL: False,
+        Kind.FATAL + 1: False,
+    }
+    allowed = dask.config.get("distributed.scheduler.allowed-failures")
+    for fatal in (Kind.FATAL, Kind.FATAL + 1):
+        assert found[fatal].error.startswith("killed again and again")
+        # Beside others, and once more alone.
+        assert allowed < tries(seen, fatal) <= 2 * (allowed + 1)
+
+
+@pytest.mark.fault("study: node of the user's own cluster killed")
+def test_a_training_goes_on_at_another_node(seen: Path, data: Path) -> None:
+    """Of two workers of a scheduler on this machine one is killed at work: the other does all that is left."""
+    seeds = tuple(range(Kind.SLOW, Kind.SLOW + 6))
+
+    with (
+        scheduler() as (address, _),
+        worker(address) as first,
+        worker(address),
+        cluster.connected(address, workers=0) as client,
+    ):
+        client.wait_for_workers(2, timeout=60)
+        results = outcomes(client, data, *seeds)
+        done = [next(results)]
+        first.kill()
+        done += results
+
+    assert sorted(one.trajectory.replicates[0].seed for one in done) == list(seeds)
+    assert not any(one.error for one in done)
+    # Twice at most: what the killed one was doing, and what it had done and not yet handed over.
+    assert sum(tries(seen, seed) for seed in seeds) <= len(seeds) + 2
+
+
+@pytest.mark.fault("study: scheduler lost")
+@pytest.mark.usefixtures("seen")
+def test_a_lost_scheduler_is_said_and_what_had_ended_is_there(data: Path) -> None:
+    """What was done before comes back; then one error says that the scheduler is lost, within seconds."""
+    done = []
+
+    def work() -> None:
+        with scheduler() as (address, process), worker(address), cluster.connected(address, workers=0) as client:
+            client.wait_for_workers(1, timeout=60)
+            for one in outcomes(client, data, 1, 2, *range(Kind.SLOW, Kind.SLOW + 20)):
+                done.append(one)
+                if len(done) == 3:
+                    process.send_signal(signal.SIGKILL)
+
+    started = time.monotonic()
+    with pytest.raises(UnavailableError, match="scheduler was lost; what had ended is kept"):
+        work()
+
+    assert len(done) >= 3
+    assert all(one.results for one in done)
+    assert time.monotonic() - started < 60
+
+
+@pytest.mark.fault("study: no scheduler at the address")
+def test_an_address_without_a_scheduler_is_refused() -> None:
+    """Within 30 seconds, in one line that names the address; nothing is run on this machine instead."""
+    started = time.monotonic()
+
+    with pytest.raises(UnavailableError) as refused, cluster.connected("tcp://127.0.0.1:9", workers=2):
+        pass
+
+    assert time.monotonic() - started < 30
+    assert str(refused.value).startswith("tcp://127.0.0.1:9: no Dask scheduler answers")
+    assert len(str(refused.value).splitlines()) == 1
+
+
+@pytest.mark.fault("study: scheduler that only speaks TLS")
+@pytest.mark.usefixtures("seen")
+def test_a_cluster_may_be_reached_by_tls(data: Path, tmp_path: Path) -> None:
+    """With the certificates of Dask's configuration the work is done; without them the scheduler does not answer."""
+    security = Security.temporary()
+    paths = {name: tmp_path / f"{name}.pem" for name in ("ca", "cert", "key")}
+    paths["ca"].write_text(security.tls_ca_file)
+    paths["cert"].write_text(security.tls_client_cert)
+    paths["key"].write_text(security.tls_client_key)
+    options = ("--protocol", "tls", "--tls-ca-file", str(paths["ca"]))
+    options += ("--tls-cert", str(paths["cert"]), "--tls-key", str(paths["key"]))
+    names = {"ca-file": "ca", "client.cert": "cert", "client.key": "key"}
+    tls = {f"distributed.comm.tls.{key}": str(paths[name]) for key, name in names.items()}
+
+    with scheduler(*options) as (address, _), worker(address, *options):
+        with dask.config.set(tls), cluster.connected(address, workers=0) as client:
+            (done,) = outcomes(client, data, 1)
+        with pytest.raises(UnavailableError), cluster.connected(address, workers=0):
+            pass
+
+    assert address.startswith("tls://")
+    assert done.results
+
+
+@pytest.mark.usefixtures("seen")
+def test_few_trainings_are_handed_out_at_a_time(data: Path) -> None:
+    """However many are planned, only as many are taken from the plan as the workers need next."""
+    taken = []
+
+    def planned() -> Iterator[Trajectory]:
+        for trajectory in trajectories(*range(50)):
+            taken.append(trajectory)
+            yield trajectory
+
+    with cluster.connected(None, workers=1) as client:
+        results = cluster.outcomes(client, planned(), data, "d" * 64, study_work.work)
+        ahead = []
+        for number, _ in enumerate(results, start=1):
+            ahead.append(len(taken) - number)
+
+    assert len(taken) == 50
+    assert max(ahead) <= 2

@@ -1,0 +1,60 @@
+"""What is committed of the study: the ledger, and the report that follows from it."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline import files, gate
+from pipeline.study import ledger, plan
+from pipeline.study.ledger import State
+from tests.support.study_ledger import ROOT
+
+STUDY = ROOT / "study"
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return the files of the report, by name; the summary of the data there is of another stage."""
+    found = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*.*")}
+    return {name: content for name, content in found.items() if name != "data.json"}
+
+
+def test_the_report_follows_from_the_ledger(tmp_path: Path) -> None:
+    """Made again from the committed ledger, every file of the report has the bytes that are committed."""
+    words = ("--summary", "study/reports/data.json", "--runs", "study/runs", "--metrics", "reports/metrics.json")
+    words += ("--benchmarks", "benchmarks/results.json", "--output", str(tmp_path))
+    subprocess.run([sys.executable, "-m", "pipeline.study.report", *words], cwd=ROOT, check=True)
+
+    made, committed = contents(tmp_path), contents(STUDY / "reports")
+
+    assert made.keys() == committed.keys()
+    assert [name for name, content in made.items() if content != committed[name]] == []
+
+
+def test_the_ledger_holds_what_was_planned(capsys: pytest.CaptureFixture[str]) -> None:
+    """Every replicate in the ledger is whole and of the experiment in study/params.yaml; no folder is anything else."""
+    study = plan.load(STUDY / "params.yaml")
+    planned = plan.replicates(study, files.read_json(STUDY / "reports" / "data.json")["sha256"])
+
+    states = {
+        f"{replicate.variant}/{replicate.seed}": state
+        for replicate, _, state in ledger.entries(STUDY / "runs", planned)
+    }
+
+    there = {path.parent.relative_to(STUDY / "runs").as_posix() for path in (STUDY / "runs").rglob("record.json")}
+    assert there == {name for name, state in states.items() if state is not State.MISSING}
+    assert State.FOREIGN not in states.values()
+    assert capsys.readouterr().err == ""
+
+
+def test_the_gate_allows_what_the_seed_alone_does() -> None:
+    """For every model, the drop that params.yaml allows is the study's number, rounded up to one test image."""
+    table = files.read_csv(STUDY / "reports" / "spread.csv").set_index("variant")
+
+    allowed = {bounds["test_accuracy"].max_drop for bounds in gate.load(ROOT / "params.yaml").values()}
+
+    assert allowed == {math.ceil(10_000 * table.loc["pooled", "allowed_drop"]) / 10_000}

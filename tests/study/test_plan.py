@@ -1,0 +1,164 @@
+"""study/params.yaml: what it plans, and how faults in it are answered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.cli import InputError
+from pipeline.study import plan
+from pipeline.study.plan import Replicate, Study
+from pipeline.training import recipe
+from tests.support.study_ledger import ROOT, params, write_params
+
+DATA = "d" * 64
+
+
+@pytest.fixture(scope="module")
+def study() -> Study:
+    """Return the project's own study."""
+    return plan.load(ROOT / "study" / "params.yaml")
+
+
+def small(tmp_path: Path, change: Callable[[dict[str, Any]], None] = lambda _: None) -> list[Replicate]:
+    """Return the replicates of the small study after a change of its params."""
+    values = params()
+    change(values)
+    return plan.replicates(plan.load(write_params(tmp_path / "params.yaml", values)), DATA)
+
+
+def names(replicates: list[Replicate]) -> list[tuple[str, int]]:
+    """Return variant and seed of each replicate."""
+    return [(replicate.variant, replicate.seed) for replicate in replicates]
+
+
+def test_replicates_come_seed_by_seed(tmp_path: Path) -> None:
+    """Every variant gets its first seed before any gets its second."""
+    expected = [("short", 0), ("long", 0), ("permuted", 0), ("cnn", 0), ("short", 1), ("long", 1)]
+
+    assert names(small(tmp_path)) == expected
+
+
+def test_one_more_seed_is_one_more_replicate(tmp_path: Path) -> None:
+    """The replicates that were planned before keep their recipes."""
+    before = {one.recipe for one in small(tmp_path)}
+
+    after = small(tmp_path, lambda values: values["variants"]["cnn"].update(seeds=2))
+
+    assert names([one for one in after if one.recipe not in before]) == [("cnn", 1)]
+    assert before < {one.recipe for one in after}
+
+
+@pytest.mark.parametrize(
+    ("change", "changed"),
+    [
+        (lambda values: values["variants"]["cnn"].update(epochs=3), {"cnn"}),
+        (lambda values: values["variants"]["long"].update(precision="mixed_bfloat16"), {"long"}),
+        (lambda values: values["data"].update(permutation_seed=1), {"permuted"}),
+        (lambda values: values["train"].update(threads=2), {"short", "long", "permuted", "cnn"}),
+        (lambda values: values["statistics"].update(smallest_effect=0.1), set()),
+    ],
+    ids=["model", "precision", "permutation", "threads", "statistics"],
+)
+def test_a_recipe_changes_with_what_determines_the_result(
+    tmp_path: Path, change: Callable[[dict[str, Any]], None], changed: set[str]
+) -> None:
+    """A change of params gives new recipes to the replicates that it touches, and to no others."""
+    before = {one.recipe for one in small(tmp_path)}
+
+    assert {one.variant for one in small(tmp_path, change) if one.recipe not in before} == changed
+
+
+def test_a_recipe_covers_data_code_and_versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other data, other code or another library version makes all recipes new."""
+    before = {one.recipe for one in small(tmp_path)}
+    loaded = plan.load(tmp_path / "params.yaml")
+    assert not before & {one.recipe for one in plan.replicates(loaded, "e" * 64)}
+    for name in ("code_hash", "versions"):
+        with monkeypatch.context() as other:
+            other.setattr(recipe, name, lambda *_: "another")
+            assert not before & {one.recipe for one in small(tmp_path)}
+
+
+def test_variants_that_differ_in_epochs_alone_are_trained_once(tmp_path: Path) -> None:
+    """Per seed, `short` and `long` are one training; a variant that is wanted alone is trained alone."""
+    wanted = small(tmp_path)
+
+    together = [names(list(one.replicates)) for one in plan.trajectories(wanted)]
+    alone = [
+        names(list(one.replicates)) for one in plan.trajectories([one for one in wanted if one.variant == "short"])
+    ]
+
+    assert together == [
+        [("short", 0), ("long", 0)],
+        [("permuted", 0)],
+        [("cnn", 0)],
+        [("short", 1), ("long", 1)],
+    ]
+    assert alone == [[("short", 0)], [("short", 1)]]
+
+
+def test_the_cnn_of_the_study_is_trained_once_for_both_lengths(study: Study) -> None:
+    """12 and 24 epochs of the cnn are one training per seed, and nothing else shares one."""
+    shared = [one for one in plan.trajectories(plan.replicates(study, DATA)) if len(one.replicates) > 1]
+
+    assert {tuple(one.variant for one in each.replicates) for each in shared} == {("cnn", "cnn_24_epochs")}
+    assert len(shared) == study.variants["cnn"].seeds
+
+
+def test_networks_that_differ_in_dropout_start_alike(study: Study) -> None:
+    """Dropout, optimizer and pixels leave the initial weights as they are; another network has others."""
+    variants = study.variants
+
+    alike = ["mlp_adadelta", "mlp_rmsprop_no_dropout", "mlp_adadelta_permuted", "mlp_rmsprop_keras3"]
+    assert all(plan.same_network(variants["mlp_rmsprop"], variants[name]) for name in alike)
+    assert plan.same_network(variants["cnn"], variants["cnn_no_dropout"])
+    assert not plan.same_network(variants["cnn"], variants["mlp_adadelta"])
+
+
+def test_the_models_of_the_root_are_variants(study: Study) -> None:
+    """mlp_rmsprop, mlp_adadelta and cnn are to the letter those of params.yaml."""
+    from pipeline import params as root
+
+    for name, model in root.load(ROOT / "params.yaml").models.items():
+        assert study.variants[name].model_dump(include=set(root.Model.model_fields)) == model.model_dump()
+
+
+def test_work_is_counted_in_multiplications(study: Study) -> None:
+    """The cost of a network is the sum over its layers of outputs times inputs to each."""
+    mlp = 784 * 512 + 512 * 512 + 512 * 10
+    cnn = 26 * 26 * 32 * 9 + 24 * 24 * 64 * 9 * 32 + 12 * 12 * 64 * 128 + 128 * 10
+
+    assert plan.multiply_adds(study.variants["mlp_rmsprop"].network.model_dump()) == mlp
+    assert plan.multiply_adds(study.variants["cnn"].network.model_dump()) == cnn
+
+
+@pytest.mark.fault("study/params.yaml: what cannot be meant")
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda v: v["statistics"]["comparisons"].append(["cnn", "rnn"]), "comparisons: cnn, rnn: no variant rnn"),
+        (lambda v: v["statistics"]["comparisons"].append(["long", "short"]), "expected two variants, compared once"),
+        (lambda v: v["variants"].update(twin=v["variants"]["cnn"] | {"seeds": 9}), "variants.twin: is the same as cnn"),
+        (lambda v: v["variants"]["cnn"].pop("seeds"), "variants.cnn.seeds: missing"),
+        (lambda v: v["variants"]["cnn"].update(seed=3), "variants.cnn: unknown key 'seed'; did you mean seeds?"),
+        (lambda v: v["variants"].update({"../up": v["variants"]["cnn"]}), "variants"),
+        (lambda v: v.pop("data"), "data: missing"),
+    ],
+)
+def test_a_fault_in_the_params_is_one_line(
+    tmp_path: Path, change: Callable[[dict[str, Any]], object], said: str
+) -> None:
+    """It names the file, the key and what is wrong, before anything is run."""
+    values = params()
+    change(values)
+
+    with pytest.raises(InputError) as refused:
+        plan.load(write_params(tmp_path / "params.yaml", values))
+
+    assert str(refused.value).startswith(f"{tmp_path}/params.yaml: ")
+    assert said in str(refused.value)
+    assert len(str(refused.value).splitlines()) == 1

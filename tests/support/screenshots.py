@@ -1,0 +1,150 @@
+"""Take the README's pictures of MLflow's pages anew: python -m tests.support.screenshots STORE FOLDER.
+
+STORE is an mlflow.db with the current runs. Its copy is shown, so nothing is written into it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from urllib.request import urlopen
+
+import mlflow
+from PIL import Image
+
+from pipeline import tracking
+from tests.support import browser, small
+
+# Seconds that MLflow's server may take to start, and a page of it to be drawn, on a busy machine.
+START, DRAWN = 180.0, 29.0
+WIDTH, HEIGHT, SCALE = 1240, 1000, 1.15
+SCROLLBAR, COLOURS = 14, 96
+
+
+@contextmanager
+def serving(command: Sequence[str], folder: Path, log: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """Run a command that serves MLflow's pages; yield it with its address once that answers, and end it afterwards."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    environment = small.environment() | {"PORT": port, "MLFLOW_PORT": port}
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=output, stderr=output, start_new_session=True
+        ) as process,
+    ):
+        try:
+            until = time.monotonic() + START
+            while not _answers(f"http://127.0.0.1:{port}/health"):
+                if process.poll() is not None or time.monotonic() > until:
+                    raise RuntimeError(log.read_text())
+                time.sleep(0.2)
+            yield process, f"http://127.0.0.1:{port}"
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urlopen(url, timeout=5) as answer:  # noqa: S310
+            return answer.status == 200
+    except OSError:
+        return False
+
+
+def prepare(window: browser.Browser, address: str) -> None:
+    """Have the pages without the assistant, which opens itself at the first visit and takes a quarter of them."""
+    window.open(f"{address}/health")
+    window.run("localStorage.setItem('mlflow.assistant.fab.autoOpenedOnFirstLoad_v1', 'true')")
+
+
+def show(window: browser.Browser, url: str, *texts: str) -> None:
+    """Load a page anew and wait until it shows the texts."""
+    window.open("about:blank")
+    window.open(url)
+    expect(window, *texts)
+
+
+def expect(window: browser.Browser, *texts: str) -> None:
+    """Wait until the page shows the texts."""
+    for text in texts:
+        window.wait(f"document.querySelector('main')?.innerText.includes({text!r})", DRAWN)
+
+
+def compare(window: browser.Browser) -> None:
+    """From the list of runs, go to the view that compares them all."""
+    window.click("//input[@aria-label='Select all runs']")
+    window.click("//button[normalize-space(.)='Compare']")
+    expect(window, "Comparing", "Run details")
+
+
+def scroll_metrics(window: browser.Browser, top: int) -> None:
+    """Scroll the table of metrics in the view that compares runs."""
+    # Its names follow its values one event late, so there are two.
+    for step in (top - 1, top):
+        window.run(f"[...document.querySelectorAll('[role=grid]')].at(-1).scrollTop = {step}")
+        time.sleep(0.5)
+
+
+def take(window: browser.Browser, address: str, page: str, folder: Path) -> None:
+    """Take the pictures from a server at `address`, on which `page` shows the current runs."""
+    window.view(WIDTH, HEIGHT, scale=SCALE)
+    prepare(window, address)
+    show(window, f"{address}/#/{page}", "3 matching runs")
+    window.run("document.querySelector('[aria-label=\"Hide banner\"]')?.click()")
+    window.wait("document.querySelectorAll('.scatterlayer .trace').length >= 6", DRAWN)
+    _picture(window, _edge("main", "top"), f"{_edge('.js-plotly-plot', 'bottom')} + 70", folder / "mlflow-runs.png")
+    compare(window)
+    for title in ("Visualizations", "Parameters"):
+        window.click(f"//*[@role='button' and normalize-space(.)='{title}']")
+    scroll_metrics(window, 225)  # to the scores on the test images
+    details = "[...document.querySelectorAll('[role=button]')].find(one => one.innerText.trim() == 'Run details')"
+    top = f"{details}.getBoundingClientRect().top"
+    _picture(window, top, f"{_edge('[role=grid]', 'top')} + 270", folder / "mlflow-compare.png")
+
+
+def _edge(selector: str, side: str) -> str:
+    """Return an expression in JavaScript for where the first such element begins or ends on the page."""
+    return f"document.querySelector('{selector}').getBoundingClientRect().{side}"
+
+
+def _picture(window: browser.Browser, top: str, bottom: str, path: Path) -> None:
+    """Write what stands between two heights on the page, given in JavaScript, without what stands beside."""
+    window.run("[...document.querySelectorAll('button')].at(-1).style.display = 'none'")  # the assistant's
+    time.sleep(2)  # what opens and closes moves for a while
+    edges = (_edge("main", "left"), top, f"{_edge('main', 'right')} - {SCROLLBAR}", bottom)
+    left, upper, right, lower = window.run(f"return [{', '.join(edges)}]")
+    window.screenshot(path, (left, upper, right - left, lower - upper))
+    with Image.open(path) as image:
+        image.convert("RGB").quantize(COLOURS).save(path, optimize=True)
+
+
+def main(store: str, folder: str) -> None:
+    """Take the pictures of what `store` has."""
+    with tempfile.TemporaryDirectory() as temporary:
+        copy = Path(temporary) / "mlflow.db"
+        shutil.copy(store, copy)
+        os.environ["MLFLOW_TRACKING_URI"] = uri = f"sqlite:///{copy}"
+        runs = mlflow.MlflowClient(uri).search_runs([tracking.connect()], f"tags.`{tracking.STATE}` = 'current'")
+        page = tracking.page_of(runs).partition("/#/")[2]
+        command = ["mlflow", "ui", "--host", "127.0.0.1", "--workers", "1", "--backend-store-uri", uri]
+        with (
+            serving(command, Path(temporary), Path(temporary) / "log") as (_, address),
+            browser.opened(Path(temporary) / "profile") as window,
+        ):
+            take(window, address, page, Path(folder))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,116 @@
+"""The project with a small set of real digits, in a folder of its own: what tests and `.ci/digits` run."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from pipeline.data.dataset import Dataset, Split
+from pipeline.data.formats import idx
+
+ROOT = Path(__file__).parents[2]
+PROJECT = ("pipeline", "params.yaml", "dvc.yaml", ".dvcignore", ".gitignore", "data/report_history.csv")
+
+
+def digits() -> Dataset:
+    """Return scikit-learn's 1,797 digits of 8x8 pixels, enlarged to 28x28: 1,400 to train on, 397 to test."""
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    enlarged = np.kron(bunch.images * 255 / 16, np.ones((3, 3)))
+    images = np.pad(enlarged, ((0, 0), (2, 2), (2, 2))).astype(np.uint8)
+    labels = bunch.target.astype(np.uint8)
+    return Dataset(Split(images[:1400], labels[:1400]), None, Split(images[1400:], labels[1400:]))
+
+
+def write_params(repository: Path, small: Dataset) -> None:
+    """Write the digits as IDX files into a local directory, and params that fetch them and train for three epochs.
+
+    The gate then asks of each model what three epochs suffice for.
+    """
+    values = yaml.safe_load((repository / "params.yaml").read_text())
+    values["data"] |= {"dataset": "digits", "sources": [{"directory": "data/local"}]}
+    arrays = {
+        "train_images": small.train.images,
+        "train_labels": small.train.labels,
+        "test_images": small.test.images,
+        "test_labels": small.test.labels,
+    }
+    for key, array in arrays.items():
+        file = values["data"]["files"][key]
+        path = repository / "data" / "local" / file["name"]
+        idx.write(path, array)
+        file |= {"count": len(array), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    for model in values["models"].values():
+        model["epochs"] = 3
+    values["gate"] = {"default": {"test_accuracy": {"min": 0.7}}}
+    (repository / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
+
+
+def copy(folder: Path, *names: str) -> None:
+    """Copy files and folders of this project, as they are now, to the same places in another folder."""
+    for name in names:
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(ROOT / name, target)
+
+
+def environment() -> dict[str, str]:
+    """Return the environment in which a repository made here depends on no one's own configuration.
+
+    A DVC cache that is shared with other runs would hand out what is to be made. No one's account with a cloud is used,
+    nor the service that hands credentials to a cloud's machines.
+    """
+    own = ("AWS_", "PG", "MLFLOW_TRACKING_")
+    return {key: value for key, value in os.environ.items() if not key.startswith(own)} | {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "GIT_CONFIG_GLOBAL": "/dev/null",
+        "DVC_GLOBAL_CONFIG_DIR": "/nonexistent",
+        "DVC_SYSTEM_CONFIG_DIR": "/nonexistent",
+        "DVC_NO_ANALYTICS": "1",
+        "AWS_CONFIG_FILE": "/nonexistent",
+        "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
+def execute(folder: Path, *command: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run `command` in `folder` as make does, with `more` in its environment; its output holds its errors."""
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env=environment() | more,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+
+
+def run(folder: Path, *command: str, **more: str) -> str:
+    """Run `command` as `execute` does, and return what it printed; it must succeed."""
+    done = execute(folder, *command, **more)
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def make(folder: Path) -> None:
+    """Make a repository with this project's files as they are now and small params; no stage has run."""
+    copy(folder, *PROJECT)
+    for program in ("git", "dvc"):
+        run(folder, program, "init", "--quiet")
+    write_params(folder, digits())
+
+
+if __name__ == "__main__":
+    make(Path(sys.argv[1]))

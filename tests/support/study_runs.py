@@ -1,0 +1,149 @@
+"""Made-up replicates of the project's own study, as a ledger would hold them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.study import ledger, plan
+from pipeline.study.groups import Look
+from pipeline.study.ledger import Entry, State
+from pipeline.study.plan import Replicate, Study
+
+ROOT = Path(__file__).parents[2]
+SUMMARY = {
+    "dataset": "mnist",
+    "validation": 5000,
+    "split_seed": 0,
+    "sha256": "d" * 64,
+    "splits": {"train": {"count": 55000}, "validation": {"count": 5000}, "test": {"count": 10000}},
+}
+BENCHMARKS = {
+    "training": {
+        "machine": {"cores": 2},
+        "mlp_rmsprop": {"images": 27500, "epoch": {"project": {"median": 1.5, "smallest": 1.4, "largest": 1.6}}},
+        "mlp_adadelta": {"images": 27500, "epoch": {"project": {"median": 1.5, "smallest": 1.4, "largest": 1.6}}},
+        "cnn": {"images": 5500, "epoch": {"project": {"median": 4.0, "smallest": 3.9, "largest": 5.0}}},
+    }
+}
+REPRODUCED = {"mlp_rmsprop": {"train_accuracy": 0.9991, "test_accuracy": 0.9829}}
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a variant's replicates are like: accuracies at the end, the rise of val_loss, and how fast they learn.
+
+    After `half` epochs half of the way from 90% to the final accuracy is gone.
+    """
+
+    test: float = 0.983
+    train: float = 0.999
+    running: float = 0.995
+    rise: float = 1.06
+    half: float = 1.0
+    calibration: float = 0.009
+    spread: float = 0.0004
+
+
+MADE: Mapping[str, Made] = {
+    "mlp_rmsprop": Made(rise=1.55, calibration=0.014),
+    "mlp_rmsprop_no_dropout": Made(test=0.9815, rise=1.9, calibration=0.016),
+    "mlp_adadelta_no_dropout": Made(test=0.982, rise=1.2),
+    "cnn": Made(test=0.9905, train=0.9952, running=0.989, rise=1.01, half=0.5, calibration=0.003),
+    "cnn_24_epochs": Made(test=0.9910, train=0.9975, running=0.992, rise=1.03, half=0.5, calibration=0.004),
+    "cnn_permuted": Made(test=0.976, train=0.990, running=0.978, rise=1.02, calibration=0.003),
+    "cnn_no_dropout": Made(test=0.9890, train=1.0, running=1.0, rise=1.5, half=0.5),
+    "mlp_rmsprop_keras3": Made(test=0.9835, rise=1.3),
+    "mlp_adadelta_keras3": Made(test=0.87, train=0.869, running=0.84, rise=1.0, calibration=0.03, spread=0.002),
+    "mlp_rmsprop_unclipped": Made(rise=2.4),
+}
+
+
+def study(**seeds: int) -> Study:
+    """Return the project's study, with other numbers of seeds for the variants named."""
+    found = plan.load(ROOT / "study" / "params.yaml")
+    return found.model_copy(
+        update={
+            "variants": {
+                name: variant.model_copy(update={"seeds": seeds.get(name, variant.seeds)})
+                for name, variant in found.variants.items()
+            }
+        }
+    )
+
+
+def replicates(of: Study) -> list[Replicate]:
+    """Return the planned replicates."""
+    return plan.replicates(of, SUMMARY["sha256"])
+
+
+def entry(replicate: Replicate, made: Made | None = None, **changes: Any) -> Entry:
+    """Return a made-up replicate; `changes` are of its ingredients. Variants of one seed share part of their luck."""
+    made = made or MADE.get(replicate.variant, Made())
+    own = np.random.default_rng([replicate.seed, *replicate.variant.encode()])
+    luck = float(np.random.default_rng(replicate.seed).normal(0, made.spread) + own.normal(0, made.spread / 2))
+    test = round(10_000 * (made.test + luck)) / 10_000
+    history = _history(replicate.epochs, made, luck, own)
+    splits = {
+        "train": _split(55_000, made.train + luck / 10, made),
+        "validation": _split(5_000, float(history["val_accuracy"].iloc[-1]), made),
+        "test": _split(10_000, test, made),
+    }
+    splits["validation"]["negative_log_likelihood"] = float(history["val_loss"].iloc[-1])
+    record = {
+        "recipe": replicate.recipe,
+        "ingredients": {**replicate.ingredients, **changes},
+        "parameters": 7,
+        "processor": "A processor, family 1, model 2",
+        "splits": splits,
+    }
+    # Some images are hard for every network.
+    easier = int(splits["test"]["errors"]) - 40
+    wrong = np.sort(np.r_[:40, 40 + own.choice(max(600, 2 * easier), easier, replace=False)])
+    errors = pd.DataFrame({"image": wrong, "label": 3, "answer": 5})
+    return Entry(replicate.variant, replicate.seed, record, history, errors)
+
+
+def _split(count: int, accuracy: float, made: Made) -> dict[str, float]:
+    errors = round(count * (1 - min(accuracy, 1)))
+    loss = {"loss": 0.06 * made.rise, "negative_log_likelihood": 0.06 * made.rise}
+    calibration = {"calibration_error": made.calibration, "brier": 0.03}
+    return {"count": count, "errors": errors, "accuracy": 1 - errors / count, **loss, **calibration}
+
+
+def _history(epochs: int, made: Made, luck: float, rng: np.random.Generator) -> pd.DataFrame:
+    epoch = np.arange(1, epochs + 1)
+    left = 0.5 ** (epoch / made.half)
+
+    def accuracy(final: float) -> np.ndarray:
+        return np.minimum(final - (final - min(0.9, final - 0.05)) * left + rng.normal(0, 2e-4, epochs), 1)
+
+    turned = np.maximum(epoch - 4, 0) / max(epochs - 5, 1)
+    loss = 0.07 * (1 + 3 * left) * np.minimum(1 + (made.rise - 1) * turned, made.rise) * rng.normal(1, 0.005, epochs)
+    return pd.DataFrame(
+        {
+            "epoch": epoch,
+            "loss": 0.3 * left + 0.01,
+            "accuracy": accuracy(made.running + luck / 3),
+            "val_loss": loss,
+            "val_accuracy": accuracy(made.test + luck),
+            "train_loss": 0.2 * left + 0.002,
+            "train_accuracy": accuracy(made.train + luck / 10),
+        }
+    )
+
+
+def looks(of: Study, made: Mapping[str, Made] | None = None) -> list[Look]:
+    """Return all planned replicates as a ledger would have them; `made` says what some variants are like instead."""
+    return [(one, entry(one, (made or {}).get(one.variant)), State.CURRENT) for one in replicates(of)]
+
+
+def write(folder: Path, found: Entry) -> None:
+    """Put a replicate into a ledger."""
+    tables = (table.to_csv(index=False, lineterminator="\n") for table in (found.history, found.errors))
+    ledger.write(folder, found.variant, found.seed, found.record, *tables)

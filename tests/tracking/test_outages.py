@@ -1,0 +1,727 @@
+"""Training against a tracking server that is broken in many ways: it never waits, never fails, and nothing is lost."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pytest
+import requests
+import yaml
+
+from pipeline import files, tracking
+from pipeline.cli import UnavailableError
+from pipeline.data import dataset
+from pipeline.data.dataset import Dataset, Split
+from pipeline.params import Params
+from pipeline.tracking import outbox
+from pipeline.tracking.description import Facts
+from pipeline.training import model_file, networks
+
+ROOT = Path(__file__).parents[2]
+LOGIN = "somebody:hunter2"
+SECRETS = {"AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI", "MLFLOW_TRACKING_PASSWORD": "hunter2", "MY_TOKEN": "tok-4711"}
+BROKEN = ("refuse", "drop", "hang", "html", "500", "401", "403")
+ROWS = [
+    {"epoch": e, "loss": 1 / e, "accuracy": 0.5, "val_loss": 2 / e, "val_accuracy": 0.5, "seconds": 1.0}
+    for e in range(1, 6)
+]
+
+
+class Tracker(BaseHTTPRequestHandler):
+    """A tracking server in front of a real one, or of none, that answers as its server's `mode` says.
+
+    "pass" hands on to the real server, "slow" does after four seconds. A request whose path matches a pattern in
+    `lost` is handed on, and then the connection is closed without an answer, once; one that matches `fatal` kills it.
+    """
+
+    protocol_version = "HTTP/1.1"
+
+    def answer(self) -> None:
+        """Answer any request."""
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        mode = self.server.mode
+        if self.server.fatal and re.search(self.server.fatal, self.path):
+            self.server.mode = mode = "drop"
+        if mode == "drop":
+            self.close_connection = True
+        elif mode == "hang":
+            self.server.ended.wait(60)
+            self.close_connection = True
+        elif mode == "html":
+            self.reply(200, "text/html", b"<html><body>Log in to this network</body></html>")
+        elif mode in ("pass", "slow"):
+            self.server.ended.wait(4 if mode == "slow" else 0)
+            self.hand_on(body)
+        else:
+            self.reply(int(mode), "application/json", b"")
+
+    def hand_on(self, body: bytes) -> None:
+        """Have the real server answer, unless that answer is to be lost."""
+        there = http.client.HTTPConnection(self.server.upstream, timeout=60)
+        there.request(self.command, self.path, body, {"Content-Type": self.headers.get("Content-Type", "")})
+        answer = there.getresponse()
+        content = answer.read()
+        there.close()
+        if lost := next((part for part in self.server.lost if re.search(part, self.path)), None):
+            self.server.lost.remove(lost)
+            self.close_connection = True
+        else:
+            self.reply(answer.status, answer.getheader("Content-Type", ""), content)
+
+    def reply(self, status: int, kind: str, content: bytes) -> None:
+        """Send an answer."""
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = answer  # noqa: N815
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def tracker(mode: str, upstream: str = "") -> Iterator[Any]:
+    """Yield a server with a `uri` that answers as `mode` says; "refuse" is a port at which nobody listens."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Tracker)
+    server.mode, server.upstream, server.lost, server.fatal = mode, upstream, set(), ""
+    server.ended = threading.Event()
+    server.uri = f"http://{LOGIN}@127.0.0.1:{server.server_port}"
+    if mode == "refuse":
+        server.server_close()
+        yield server
+        return
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+    try:
+        yield server
+    finally:
+        server.ended.set()
+        server.shutdown()
+        server.server_close()
+
+
+@dataclass(frozen=True)
+class RealServer:
+    """A working tracking server: its address, its database, and its folder of artifacts."""
+
+    address: str
+    database: Path
+    artifacts: Path
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Iterator[RealServer]:
+    """Return a working `mlflow server`."""
+    folder = tmp_path_factory.mktemp("server")
+    database = folder / "mlflow.db"
+    shutil.copy(empty_store, database)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", address.split(":")[1]]
+    command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{database}"]
+    command += ["--artifacts-destination", str(folder / "artifacts")]
+    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    environment.pop("MLFLOW_TRACKING_URI", None)
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+    try:
+        wait_for(lambda: answers(f"http://{address}/health"))
+        yield RealServer(address, database, folder / "artifacts")
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(60)
+
+
+def answers(address: str) -> bool:
+    """Tell whether a server answers."""
+    try:
+        return bool(requests.get(address, timeout=5).ok)
+    except OSError:
+        return False
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 120) -> None:
+    """Wait until `condition` holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def facts(values: Params, request: pytest.FixtureRequest) -> Facts:
+    """Return what is known before a training, with a recipe that no other test has."""
+    data = {"dataset": "digits", "validation": "test", "split_seed": 0}
+    recipe = f"{abs(hash(request.node.name)):064x}"
+    return Facts("mlp_rmsprop", recipe, "d" * 32, values.models["mlp_rmsprop"], values.train, data)
+
+
+@pytest.fixture(scope="module")
+def model(values: Params, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a model file."""
+    network = networks.build(values.models["mlp_rmsprop"].network, seed=0, precision="float32")
+    path = tmp_path_factory.mktemp("model") / "m.keras"
+    model_file.save(path, network, {"recipe": "r"})
+    return path
+
+
+@pytest.fixture
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracking, "PATIENCE", 0.5)
+    monkeypatch.setattr(tracking, "LAST_CALL", 0.5)
+    monkeypatch.setattr(outbox, "RETRY", 0.1)
+
+
+@pytest.fixture
+def _quick_to_retry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbox, "RETRY", 0.2)
+    monkeypatch.setattr(tracking, "LAST_CALL", 120.0)
+
+
+def train(facts: Facts, data: Dataset, model: Path, after: Mapping[int, Callable[[], object]] | None = None) -> float:
+    """Train in pretence, with something that happens `after` an epoch; return the seconds that logging took in all."""
+    spent = 0.0
+    with tracking.training_run(facts, data) as run:
+        for epoch in range(1, len(ROWS) + 1):
+            started = time.monotonic()
+            run.log_epochs(ROWS[:epoch])
+            spent += time.monotonic() - started
+            (after or {}).get(epoch, lambda: None)()
+        run.log_model(model)
+    return spent
+
+
+def runs(recipe: str) -> list[Any]:
+    """Return all runs of a recipe."""
+    return list(mlflow.MlflowClient().search_runs([tracking.connect()], f"tags.recipe = '{recipe}'"))
+
+
+def assert_whole(run: Any, facts: Facts, model: Path) -> None:
+    """Check that a run holds a training once: status, params, data, each epoch, the model, its sum."""
+    client = mlflow.MlflowClient()
+    assert run.info.status == "FINISHED"
+    assert run.data.params == {key: str(value) for key, value in facts.flat().items()}
+    assert len(run.inputs.dataset_inputs) == 2
+    for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
+        history = client.get_metric_history(run.info.run_id, name)
+        assert sorted((point.step, point.value) for point in history) == [(row["epoch"], row[name]) for row in ROWS]
+    (output,) = run.outputs.model_outputs
+    (logged,) = client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run.info.run_id}'")
+    assert (logged.model_id, logged.status) == (output.model_id, "READY")
+    assert {"MLmodel", "requirements.txt"} <= {
+        file.path for file in client.list_logged_model_artifacts(output.model_id)
+    }
+    assert run.data.tags["model.md5"] == files.md5(model)
+
+
+def assert_one_warning(text: str) -> None:
+    """Check that one line says what is missing and what adds it, and that no password is in it."""
+    assert re.fullmatch(r"warning: mlp_rmsprop: MLflow lacks .*`make sync` adds this later, .*\n", text), text
+    assert "hunter2" not in text
+
+
+@pytest.mark.fault("tracking server refuses, drops or hangs connections, answers 500, 401, 403 or with a page")
+@pytest.mark.usefixtures("_impatient")
+@pytest.mark.parametrize("mode", BROKEN)
+def test_training_does_not_wait_for_a_broken_server(
+    mode: str,
+    facts: Facts,
+    digits: Dataset,
+    model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """An epoch costs no time, the end only the patience; one line says what MLflow lacks and what adds it later."""
+    with tracker(mode) as server:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
+        started = time.monotonic()
+        spent = train(facts, digits, model)
+        took = time.monotonic() - started
+
+    assert spent < 0.5
+    assert took < 5
+    captured = capfd.readouterr()
+    assert_one_warning(captured.err)
+    assert captured.out == ""
+
+
+@pytest.mark.fault("tracking server demands a login")
+@pytest.mark.parametrize("mode", ["401", "403"])
+def test_a_refused_login_is_not_tried_again(
+    mode: str,
+    facts: Facts,
+    digits: Dataset,
+    model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """The end waits for nothing, and the warning names the variables that hold a login."""
+    with tracker(mode) as server:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
+        started = time.monotonic()
+        train(facts, digits, model, {2: lambda: time.sleep(1)})
+        took = time.monotonic() - started
+
+    assert took < 10
+    text = capfd.readouterr().err
+    assert_one_warning(text)
+    assert "MLFLOW_TRACKING_USERNAME" in text
+    assert "MLFLOW_TRACKING_PASSWORD" in text
+
+
+@pytest.mark.fault("tracking is required and its server is away at the start")
+@pytest.mark.usefixtures("_impatient")
+@pytest.mark.parametrize("mode", BROKEN)
+def test_where_tracking_is_required_nothing_starts_without_it(
+    mode: str, facts: Facts, digits: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the condition, the training ends before it begins, with exit code 3 and no password in the message."""
+    with tracker(mode) as server:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
+        with (
+            pytest.raises(UnavailableError, match="nothing was trained") as caught,
+            tracking.training_run(facts, digits, required=True),
+        ):
+            pytest.fail("the training began")
+
+    assert caught.value.exit_code == 3
+    assert "hunter2" not in str(caught.value)
+
+
+HOLD = """
+import sqlite3, sys
+database = sqlite3.connect(sys.argv[1])
+database.execute("BEGIN EXCLUSIVE")
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def locked(database: Path) -> Iterator[subprocess.Popen[str]]:
+    """Have another process, which may be killed, hold the database for itself."""
+    command = [sys.executable, "-c", HOLD, str(database)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        yield holder
+        holder.kill()
+
+
+@pytest.mark.fault("sqlite locked by another process for three seconds")
+@pytest.mark.usefixtures("_quick_to_retry")
+def test_a_store_that_is_locked_for_a_moment_is_waited_for(
+    facts: Facts, digits: Dataset, model: Path, store: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The training goes on meanwhile, and in the end its run is whole, without a warning."""
+    with locked(store) as holder:
+        threading.Timer(3, holder.kill).start()
+        spent = train(facts, digits, model)
+
+    assert spent < 0.5
+    assert capfd.readouterr().err == ""
+    (run,) = runs(facts.recipe)
+    assert_whole(run, facts, model)
+
+
+@pytest.mark.fault("sqlite locked by another process for the whole training")
+@pytest.mark.usefixtures("_impatient")
+def test_a_store_that_stays_locked_is_an_outage(
+    facts: Facts,
+    digits: Dataset,
+    model: Path,
+    store: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """The training ends well with one warning that speaks of the lock; completed later, one run holds all of it."""
+    monkeypatch.setattr("pipeline.tracking.store._BUSY", 0.1)
+    with locked(store):
+        train(facts, digits, model)
+        time.sleep(0.5)
+    text = capfd.readouterr().err
+
+    assert_one_warning(text)
+    assert "locked by another process" in text
+    tracking.complete(facts, digits, ROWS, model)
+    (run,) = runs(facts.recipe)
+    assert_whole(run, facts, model)
+
+
+TRAINER = """
+import json, sys, time
+from pathlib import Path
+import numpy as np
+from pipeline import cli, params, tracking
+from pipeline.data.dataset import Dataset, Split
+from pipeline.tracking.description import Facts
+
+def main():
+    model, recipe, rows = Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
+    split = Split(np.zeros((20, 28, 28), np.uint8), np.arange(20, dtype=np.uint8) % 10)
+    values = params.load(Path("params.yaml"))
+    data = {"dataset": "digits", "validation": "test", "split_seed": 0}
+    facts = Facts("mlp_rmsprop", recipe, "d" * 32, values.models["mlp_rmsprop"], values.train, data)
+    with tracking.training_run(facts, Dataset(split, None, split)) as run:
+        for epoch in range(1, len(rows) + 1):
+            started = time.monotonic()
+            run.log_epochs(rows[:epoch])
+            print(f"epoch {time.monotonic() - started}", flush=True)
+            sys.stdin.readline()
+        run.log_model(model)
+        print(f"trained {time.time()}", flush=True)
+
+cli.run(main)
+"""
+
+
+class Trainer:
+    """A process that trains in pretence against `uri`, epoch by epoch as it is told."""
+
+    def __init__(self, uri: str, facts: Facts, model: Path) -> None:
+        self.lines: list[str] = []
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", TRAINER, str(model), facts.recipe, json.dumps(ROWS)],
+            cwd=ROOT,
+            env=os.environ | SECRETS | {"MLFLOW_TRACKING_URI": uri},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def train(self, epochs: int = len(ROWS)) -> None:
+        """Let it train for some epochs, its last one included by default."""
+        for _ in range(epochs):
+            self._epoch()
+
+    def _epoch(self) -> None:
+        assert self._process.stdout is not None
+        assert self._process.stdin is not None
+        self.lines.append(self._process.stdout.readline())
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+
+    def end(self) -> tuple[int, float, str]:
+        """Wait for its end; return exit code, seconds from the last epoch to now, and what it said on stderr."""
+        output, errors = self._process.communicate(timeout=300)
+        spent = sum(float(line.split()[1]) for line in self.lines)
+        assert spent < 0.5
+        word, ended = output.split()
+        assert word == "trained"
+        return self._process.returncode, time.time() - float(ended), errors
+
+
+@pytest.fixture(scope="module")
+def outages(real: RealServer, values: Params, model: Path) -> dict[str, tuple[int, float, str]]:
+    """Return how a process with the project's own patience ended, by what its server did; all ran at once."""
+    ended = {}
+    data = {"dataset": "digits", "validation": "test", "split_seed": 0}
+    with ExitStack() as stack:
+        trainers = {}
+        for mode in (*BROKEN, "slow"):
+            facts = Facts(
+                "mlp_rmsprop", mode.ljust(64, "0"), "d" * 32, values.models["mlp_rmsprop"], values.train, data
+            )
+            uri = stack.enter_context(tracker(mode, real.address)).uri
+            trainers[mode] = Trainer(uri, facts, model)
+        for trainer in trainers.values():
+            trainer.train()
+        for mode, trainer in trainers.items():
+            ended[mode] = trainer.end()
+    return ended
+
+
+@pytest.mark.slow
+@pytest.mark.fault("tracking server broken or slow for the whole training")
+@pytest.mark.parametrize("mode", [*BROKEN, "slow"])
+def test_the_end_costs_seconds_at_most(outages: dict[str, tuple[int, float, str]], mode: str) -> None:
+    """A process ends well about twenty seconds after its last epoch at the latest, with one line and no password."""
+    code, seconds, text = outages[mode]
+
+    assert code == 0
+    assert seconds < 27
+    assert_one_warning(text)
+
+
+@pytest.mark.slow
+@pytest.mark.fault("sqlite locked by another process in mid-training, for good")
+def test_a_lock_in_mid_training_loses_nothing(facts: Facts, digits: Dataset, model: Path, store: Path) -> None:
+    """The process ends well; the run that it left is completed later, each epoch once."""
+    trainer = Trainer(f"sqlite:///{store}", facts, model)
+    trainer.train(2)
+    wait_for(lambda: len(runs(facts.recipe)) == 1 and runs(facts.recipe)[0].data.metrics)
+    with locked(store):
+        trainer.train(len(ROWS) - 2)
+        code, seconds, text = trainer.end()
+
+    assert code == 0
+    assert seconds < 27
+    assert_one_warning(text)
+    (left,) = runs(facts.recipe)
+    assert left.info.status == "RUNNING"
+    tracking.complete(facts, digits, ROWS, model)
+    (run,) = runs(facts.recipe)
+    assert_whole(run, facts, model)
+
+
+@pytest.mark.slow
+@pytest.mark.fault("tracking server dies in mid-training and comes back")
+@pytest.mark.usefixtures("_quick_to_retry")
+def test_a_server_that_comes_back_gets_everything_once(
+    real: RealServer,
+    facts: Facts,
+    digits: Dataset,
+    model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Epochs of the outage are sent after it, in order, and nobody need know of it."""
+    with tracker("pass", real.address) as server:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
+
+        def die() -> None:
+            wait_for(lambda: runs(facts.recipe) and runs(facts.recipe)[0].data.metrics)
+            server.mode = "drop"
+
+        def come_back() -> None:
+            time.sleep(1)
+            server.mode = "pass"
+
+        train(facts, digits, model, {2: die, 4: come_back})
+
+        (run,) = runs(facts.recipe)
+        assert_whole(run, facts, model)
+        history = mlflow.MlflowClient().get_metric_history(run.info.run_id, "loss")
+        assert [point.step for point in history] == [row["epoch"] for row in ROWS]
+    assert capfd.readouterr().err == ""
+
+
+CALLS = (
+    "runs/create",
+    "log-batch",
+    "log-inputs",
+    "mlflow/logged-models$",
+    "artifacts/",
+    "outputs",
+    "set-tag",
+    "runs/update",
+)
+
+
+@pytest.mark.slow
+@pytest.mark.fault("tracking server does what it is asked and its answer is lost")
+@pytest.mark.usefixtures("_quick_to_retry")
+@pytest.mark.parametrize("lost", [*CALLS, "all"])
+def test_a_lost_answer_doubles_nothing(
+    real: RealServer, facts: Facts, digits: Dataset, model: Path, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    """What is asked for again is there once: the run, each epoch, the data, the model."""
+    with tracker("pass", real.address) as server:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
+        server.lost |= set(CALLS) if lost == "all" else {lost}
+        train(facts, digits, model)
+
+        assert server.lost == set()
+        (run,) = runs(facts.recipe)
+        assert_whole(run, facts, model)
+
+
+@pytest.mark.slow
+@pytest.mark.fault("tracking server dies for good at some moment of a run")
+@pytest.mark.usefixtures("_quick_to_retry")
+@pytest.mark.parametrize("fatal", CALLS)
+def test_a_run_that_was_cut_short_is_completed(
+    real: RealServer,
+    facts: Facts,
+    digits: Dataset,
+    model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    fatal: str,
+) -> None:
+    """Whichever request is the server's last, one warning says so, and one run is whole once it is completed."""
+    with tracker("pass", real.address) as server:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
+        # Not a matter of time here: it gives up as soon as the server is dead.
+        monkeypatch.setattr(tracking, "refused", lambda _: server.mode == "drop")
+        server.fatal = fatal
+        train(facts, digits, model)
+        assert server.mode == "drop"
+        assert_one_warning(capfd.readouterr().err)
+
+        server.mode, server.fatal = "pass", ""
+        tracking.complete(facts, digits, ROWS, model)
+
+        (run,) = runs(facts.recipe)
+        assert_whole(run, facts, model)
+
+
+@pytest.mark.slow
+@pytest.mark.fault("an outage of hundreds of epochs, seen from a server")
+def test_a_server_takes_hundreds_of_epochs_at_once(
+    real: RealServer, facts: Facts, digits: Dataset, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More than it takes in one request is sent in several."""
+    rows = [ROWS[0] | {"epoch": epoch} for epoch in range(1, 301)]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://{real.address}")
+
+    run = tracking.complete(facts, digits, rows, model)
+
+    history = mlflow.MlflowClient().get_metric_history(run.info.run_id, "loss")
+    assert [point.step for point in history] == list(range(1, 301))
+
+
+class Workspace:
+    """A folder in which the real `python -m pipeline.train` trains one small model for two epochs."""
+
+    def __init__(self, folder: Path, digits: Dataset) -> None:
+        self.folder = folder
+        few = Dataset(Split(digits.train.images[:256], digits.train.labels[:256]), None, digits.test)
+        dataset.save(folder / "digits.npz", few)
+        values = yaml.safe_load((ROOT / "params.yaml").read_text())
+        values["models"] = {"mlp_rmsprop": values["models"]["mlp_rmsprop"] | {"epochs": 2}}
+        values["gate"]["models"] = {}
+        (folder / "params.yaml").write_text(yaml.safe_dump(values))
+
+    def train(self, uri: str, *options: str) -> subprocess.CompletedProcess[str]:
+        """Train."""
+        command = [sys.executable, "-m", "pipeline.train", "mlp_rmsprop", "--data", "digits.npz"]
+        command += ["--output", "m.keras", "--history", "h.csv", "--timing", "t.csv", "--work", "work", *options]
+        environment = os.environ | SECRETS | {"MLFLOW_TRACKING_URI": uri, "PYTHONPATH": str(ROOT)}
+        return subprocess.run(
+            command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False, timeout=300
+        )
+
+    def made(self) -> set[str]:
+        """Return the results that are there."""
+        return {name for name in ("m.keras", "h.csv", "t.csv") if (self.folder / name).exists()}
+
+    def left(self) -> list[Path]:
+        """Return the checkpoints that are there."""
+        return list((self.folder / "work").rglob("epoch-*"))
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, digits: Dataset) -> Workspace:
+    """Return a folder to train in."""
+    return Workspace(tmp_path, digits)
+
+
+@pytest.mark.slow
+@pytest.mark.fault("tracking server hangs, or answers 500, during a real training")
+@pytest.mark.parametrize("mode", ["500", "hang"])
+def test_a_real_training_ends_well_without_its_server(workspace: Workspace, mode: str) -> None:
+    """Exit code 0, model and history on disk, no checkpoint left, one warning, no traceback, no password."""
+    with tracker(mode) as server:
+        ended = workspace.train(server.uri)
+
+    assert ended.returncode == 0, ended.stderr
+    assert workspace.made() == {"m.keras", "h.csv", "t.csv"}
+    assert workspace.left() == []
+    assert len(re.findall("^warning: ", ended.stderr, flags=re.MULTILINE)) == 1
+    assert_one_warning(ended.stderr[ended.stderr.index("warning: mlp") :])
+    assert "Traceback" not in ended.stderr
+    assert not [secret for secret in SECRETS.values() if secret in ended.stdout + ended.stderr]
+
+
+@pytest.mark.slow
+@pytest.mark.fault("tracking is required and its server dies in mid-training")
+def test_a_required_server_that_dies_repeats_no_training(
+    real: RealServer, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit code 3, the training kept; run again with a server, it trains no epoch and its model has the same bytes."""
+    with tracker("pass", real.address) as server:
+        server.fatal = "mlflow/logged-models$"
+        first = workspace.train(server.uri, "--require-tracking")
+        model = (workspace.folder / "m.keras").read_bytes()
+        kept = workspace.left()
+        server.mode, server.fatal = "pass", ""
+        (workspace.folder / "m.keras").unlink()
+        second = workspace.train(server.uri, "--require-tracking")
+
+        assert first.returncode == 3, first.stderr
+        assert re.search(
+            r"^error: MLflow lacks its model.*; run again: the training is kept", first.stderr, re.MULTILINE
+        )
+        assert kept
+        assert second.returncode == 0, second.stderr
+        assert "goes on after epoch 2" in second.stdout
+        assert " epoch " not in second.stdout.replace("after epoch", "")
+        assert (workspace.folder / "m.keras").read_bytes() == model
+        assert workspace.left() == []
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
+        recipe = model_file.made_with(workspace.folder / "m.keras")["recipe"]
+        assert sorted(run.info.status for run in runs(recipe)) == ["FINISHED", "KILLED"]
+
+
+@pytest.mark.slow
+@pytest.mark.fault("tracking is required and its server is away: a real training")
+def test_a_required_server_that_is_away_starts_no_training(workspace: Workspace) -> None:
+    """Exit code 3 within seconds, and nothing is trained."""
+    with tracker("refuse") as server:
+        ended = workspace.train(server.uri, "--require-tracking")
+
+    assert ended.returncode == 3
+    assert "nothing was trained" in ended.stderr
+    assert "hunter2" not in ended.stderr
+    assert workspace.made() == set()
+    assert workspace.left() == []
+
+
+def texts(*places: Path) -> bytes:
+    """Return all bytes of files and of what lies in folders."""
+    found = [path for place in places for path in (place, *place.rglob("*")) if path.is_file()]
+    assert found
+    return b"".join(path.read_bytes() for path in found)
+
+
+@pytest.mark.slow
+@pytest.mark.fault("credentials in the server's address and in the environment")
+def test_no_secret_reaches_a_server(real: RealServer, workspace: Workspace) -> None:
+    """Nothing of a login or of the environment is printed, or stored as param, tag or artifact."""
+    with tracker("pass", real.address) as server:
+        ended = workspace.train(server.uri)
+
+    assert ended.returncode == 0, ended.stderr
+    assert "warning: " not in ended.stderr
+    stored = texts(real.database, real.artifacts)
+    assert b"mlp_rmsprop" in stored
+    for secret in SECRETS.values():
+        assert secret.encode() not in stored
+        assert secret not in ended.stdout + ended.stderr
+
+
+@pytest.mark.fault("secrets in the environment")
+def test_no_secret_reaches_a_local_store(
+    facts: Facts, digits: Dataset, model: Path, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bytes of the store and of its artifacts hold nothing of the environment."""
+    for name, secret in SECRETS.items():
+        monkeypatch.setenv(name, secret)
+    monkeypatch.setattr(tracking, "LAST_CALL", 120.0)
+    train(facts, digits, model)
+
+    stored = texts(store, store.parent / "mlruns")
+    assert facts.recipe.encode() in stored
+    assert [secret for secret in SECRETS.values() if secret.encode() in stored] == []

@@ -1,0 +1,130 @@
+"""Work beside the caller: in order, tried again, given up in time."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from pipeline.tracking import outbox
+from pipeline.tracking.outbox import Sender
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbox, "RETRY", 0.02)
+
+
+def test_actions_are_done_in_order() -> None:
+    """Everything put is done, in the order in which it was put."""
+    done: list[int] = []
+    queue = Sender()
+    for number in range(50):
+        queue.put(str(number), lambda number=number: done.append(number))
+
+    assert queue.close(5) == []
+    assert done == list(range(50))
+
+
+def test_putting_never_waits() -> None:
+    """While an action hangs, the caller goes on."""
+    release = threading.Event()
+    queue = Sender()
+    started = time.monotonic()
+
+    queue.put("hangs", release.wait)
+    queue.put("later", lambda: None)
+
+    assert time.monotonic() - started < 0.5
+    release.set()
+    assert queue.close(5) == []
+
+
+def test_what_fails_is_tried_again_before_anything_else() -> None:
+    """An action that fails twice is done at the third try, and the one behind it after that."""
+    done: list[str] = []
+
+    def fail_twice() -> None:
+        done.append("try")
+        if len(done) < 3:
+            raise ConnectionError
+
+    queue = Sender()
+    queue.put("first", fail_twice)
+    queue.put("second", lambda: done.append("second"))
+
+    assert queue.close(5) == []
+    assert done == ["try", "try", "try", "second"]
+
+
+def test_what_cannot_be_done_is_named_in_time() -> None:
+    """Closing gives up after the patience, names what is left and why, and begins nothing more."""
+    tries: list[float] = []
+
+    def fail() -> None:
+        tries.append(time.monotonic())
+        raise ConnectionError("away")
+
+    queue = Sender()
+    queue.put("done", lambda: None)
+    queue.put("lost", fail)
+    queue.put("also lost", lambda: None)
+    started = time.monotonic()
+
+    assert queue.close(0.2) == ["lost", "also lost"]
+    assert time.monotonic() - started < 2
+    assert str(queue.error) == "away"
+    time.sleep(0.1)
+    count = len(tries)
+    time.sleep(0.2)
+    assert len(tries) == count
+
+
+def test_patience_is_for_all_that_is_left() -> None:
+    """A queue that moves on slowly is not waited for any longer."""
+    queue = Sender()
+    for _ in range(20):
+        queue.put("slow", lambda: time.sleep(0.1))
+    started = time.monotonic()
+
+    left = queue.close(0.5)
+
+    assert time.monotonic() - started < 1
+    assert 10 <= len(left) < 20
+
+
+def test_after_a_hopeless_error_nothing_is_tried_or_waited_for() -> None:
+    """Such an error is the last: what is left is named at once, also what is put later."""
+    tries: list[str] = []
+
+    def refuse() -> None:
+        tries.append("refused")
+        raise PermissionError("no")
+
+    queue = Sender(hopeless=lambda error: isinstance(error, PermissionError))
+    queue.put("first", refuse)
+    assert queue.wait(5) == ["first"]
+    queue.put("second", lambda: tries.append("second"))
+    started = time.monotonic()
+
+    assert queue.close(5) == ["first", "second"]
+    assert time.monotonic() - started < 0.5
+    assert tries == ["refused"]
+    assert str(queue.error) == "no"
+
+
+def test_an_error_that_was_overcome_is_no_reason() -> None:
+    """Once an action succeeds, its earlier error is forgotten."""
+    tries: list[str] = []
+
+    def fail_once() -> None:
+        tries.append("try")
+        if len(tries) == 1:
+            raise ConnectionError
+
+    queue = Sender()
+    queue.put("fails once", fail_once)
+
+    assert queue.wait(5) == []
+    assert queue.error is None

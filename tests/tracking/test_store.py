@@ -1,0 +1,196 @@
+"""The making of a local store by many processes at once, and the refusal of one that cannot be used."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import mlflow
+import pytest
+
+from pipeline import tracking
+from pipeline.cli import UnavailableError
+from pipeline.tracking import store
+
+ROOT = Path(__file__).parents[2]
+START = """
+import mlflow
+from pipeline import tracking
+experiment = tracking.connect()
+mlflow.MlflowClient().create_run(experiment)
+print(experiment)
+"""
+
+
+def start(root: Path) -> subprocess.Popen[str]:
+    """Start a process that makes a run in the store of the repository `root`."""
+    environment = os.environ | {"DVC_ROOT": str(root)}
+    environment.pop("MLFLOW_TRACKING_URI", None)
+    return subprocess.Popen([sys.executable, "-c", START], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+
+
+@pytest.mark.fault("processes start at once and find no mlflow.db")
+@pytest.mark.parametrize("count", [3, pytest.param(8, marks=pytest.mark.slow)])
+def test_processes_that_start_at_once_share_one_store(tmp_path: Path, count: int) -> None:
+    """All succeed; one store, in a folder whose name has a space, has one experiment with all runs, none in Default."""
+    root = tmp_path / "a clone"
+    started = [start(root) for _ in range(count)]
+
+    experiments = {process.communicate()[0].strip() for process in started}
+
+    assert [process.returncode for process in started] == [0] * count
+    assert sorted(path.name for path in root.iterdir()) == ["mlflow.db", "mlflow.db.lock"]
+    client = mlflow.MlflowClient(f"sqlite:///{root}/mlflow.db")
+    assert [experiment.name for experiment in client.search_experiments()] == ["mnist", "Default"]
+    (experiment,) = experiments
+    assert len(client.search_runs([experiment])) == count
+    assert client.search_runs(["0"]) == []
+    assert client.get_experiment(experiment).artifact_location == (root / "mlruns").as_uri()
+    with closing(sqlite3.connect(root / "mlflow.db")) as database:
+        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+@pytest.mark.fault("kill -9 while mlflow.db is made")
+@pytest.mark.parametrize(
+    "size", [200_000, pytest.param(1, marks=pytest.mark.slow), pytest.param(700_000, marks=pytest.mark.slow)]
+)
+def test_a_maker_that_is_killed_leaves_no_broken_store(tmp_path: Path, size: int) -> None:
+    """Killed when the store has some size, it leaves none under the final name, and the next one makes it."""
+    unfinished = tmp_path / "mlflow.db.new"
+    killed = start(tmp_path)
+    while not (unfinished.exists() and unfinished.stat().st_size >= size):
+        assert killed.poll() is None
+        time.sleep(0.002)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    assert not (tmp_path / "mlflow.db").exists()
+
+    again = start(tmp_path)
+    experiment = again.communicate()[0].strip()
+
+    assert again.returncode == 0
+    assert not unfinished.exists()
+    assert len(mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlflow.db").search_runs([experiment])) == 1
+
+
+def set_schema(path: Path, version: str) -> None:
+    """Have the store at `path` say that its tables are of some version."""
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE alembic_version SET version_num = ?", [version])
+
+
+UNUSABLE: dict[str, tuple[Callable[[Path], object], str]] = {
+    "no database": (lambda path: path.write_text("<html>" * 1000), "mv"),
+    "empty": (lambda path: path.write_text(""), "mv"),
+    "cut off": (lambda path: path.write_bytes(path.read_bytes()[:50_000]), "mv"),
+    "without a version": (lambda path: set_schema(path, ""), "mlflow db upgrade"),
+    "of an older MLflow": (lambda path: set_schema(path, "451aebb31d03"), "mlflow db upgrade"),
+    "of a newer MLflow": (lambda path: set_schema(path, "ffffffffffff"), "mlflow db upgrade"),
+}
+
+
+@pytest.mark.fault("mlflow.db is no database, is empty, is cut off, or has tables of another version")
+@pytest.mark.parametrize("state", UNUSABLE)
+def test_an_unusable_store_is_reported_and_left_as_it_is(store: Path, state: str) -> None:
+    """Within seconds, one line says what is wrong and which command helps; no byte of the store is changed."""
+    spoil, command = UNUSABLE[state]
+    spoil(store)
+    before = store.read_bytes()
+    started = time.monotonic()
+
+    with pytest.raises(UnavailableError) as caught:
+        tracking.connect()
+
+    assert time.monotonic() - started < 5
+    message = str(caught.value)
+    assert message.startswith(f"{store}: ")
+    assert f"`{command} " in message
+    assert "\n" not in message
+    assert store.read_bytes() == before
+    assert {path.name for path in store.parent.iterdir()} == {"mlflow.db", "mlflow.db.lock"}
+
+
+@pytest.mark.fault("mlflow.db is no database, and the advice is followed")
+def test_the_command_to_run_helps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the command of the message, the broken store is kept under another name and a new one is made."""
+    root = tmp_path / "it's here"
+    root.mkdir()
+    (root / "mlflow.db").write_text("broken")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
+    monkeypatch.setenv("DVC_ROOT", str(root))
+    with pytest.raises(UnavailableError) as caught:
+        tracking.connect()
+
+    subprocess.run(shlex.split(str(caught.value).split("`")[1]), check=True)
+
+    assert tracking.connect() != "0"
+    assert (root / "mlflow.db.broken").read_text() == "broken"
+
+
+@pytest.mark.fault("sqlite locked by another connection")
+def test_a_locked_store_is_not_called_broken(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is told to move away a store that something else is writing to."""
+    monkeypatch.setattr("pipeline.tracking.store._BUSY", 0.1)
+    with closing(sqlite3.connect(store)) as holder:
+        holder.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(UnavailableError, match="locked by another process") as caught:
+            tracking.connect()
+
+    assert "mv" not in str(caught.value)
+
+
+def test_the_store_is_at_the_root_of_the_repository_or_where_it_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DVC_ROOT, which queued experiments have, is the place of the file; a relative address is made absolute."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    assert store.local(store.uri()) == ROOT / "mlflow.db"
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    assert store.local(store.uri()) == tmp_path / "mlflow.db"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///other.db?timeout=60")
+    assert store.uri() == f"sqlite:///{tmp_path}/other.db?timeout=60"
+    assert store.local(store.uri()) == tmp_path / "other.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://tracker.example/mlflow")
+    assert store.local(store.uri()) is None
+
+
+@pytest.mark.parametrize(
+    ("address", "page"),
+    [
+        ("https://user:p@ss@tracker.example:8443/mlflow/", "https://tracker.example:8443/mlflow"),
+        ("http://127.0.0.1:5001", "http://127.0.0.1:5001"),
+        ("postgresql://user:secret@db/mlflow", "http://127.0.0.1:5000"),
+        ("sqlite:///mlflow.db", "http://127.0.0.1:5000"),
+    ],
+)
+def test_a_browser_finds_the_store_without_credentials(
+    monkeypatch: pytest.MonkeyPatch, address: str, page: str
+) -> None:
+    """A server is its own page, without user and password; any other store is shown by `make ui`."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+
+    assert store.page() == page
+
+
+@pytest.mark.parametrize(
+    ("text", "public"),
+    [
+        ("failed: http://user:p@ss@host/api (no)", "failed: http://***@host/api (no)"),
+        ("https://user:a/b@host and https://token@host", "https://***@host and https://***@host"),
+        ("at https://host/path, ask a@b", "at https://host/path, ask a@b"),
+        ("sqlite:////home/a@b/mlflow.db", "sqlite:////home/a@b/mlflow.db"),
+    ],
+)
+def test_credentials_are_taken_out_of_addresses(text: str, public: str) -> None:
+    """User and password go wherever an address has them; paths and mail addresses stay."""
+    assert store.without_credentials(text) == public

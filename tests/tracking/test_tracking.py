@@ -1,0 +1,469 @@
+"""What MLflow holds after a training and an evaluation, and what happens without it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline import files, tracking
+from pipeline.cli import UnavailableError
+from pipeline.data.dataset import Dataset
+from pipeline.params import Params
+from pipeline.tracking import outbox, view
+from pipeline.tracking import store as store_module
+from pipeline.tracking.artifacts import SCORES, Evidence
+from pipeline.tracking.description import Facts
+from pipeline.training import model_file, networks
+
+ROWS = [
+    {
+        "epoch": e,
+        "loss": 1 / e,
+        "accuracy": 1 - 0.1 / e,
+        "val_loss": 2 / e,
+        "val_accuracy": 1 - 0.2 / e,
+        "seconds": 3.0 + e,
+    }
+    for e in range(1, 5)
+]
+MD5 = "d" * 32
+
+
+@pytest.fixture
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracking, "PATIENCE", 1.0)
+    monkeypatch.setattr(tracking, "LAST_CALL", 1.0)
+    monkeypatch.setattr(tracking, "HURRY", 0.5)
+    monkeypatch.setattr(outbox, "RETRY", 0.1)
+
+
+@pytest.fixture
+def facts(values: Params) -> Facts:
+    """Return what is known before a training starts."""
+    return described(values, "mlp_rmsprop")
+
+
+def described(values: Params, name: str) -> Facts:
+    """Return the facts about a model of the project."""
+    data = {"dataset": "mnist", "validation": "test", "split_seed": 0}
+    return Facts(name, "r" * 64, MD5, values.models[name], values.train, data)
+
+
+@pytest.fixture
+def model(values: Params, tmp_path: Path) -> Path:
+    """Return a model file."""
+    network = networks.build(values.models["mlp_rmsprop"].network, seed=0, precision="float32")
+    model_file.save(tmp_path / "m.keras", network, {"recipe": "r"})
+    return tmp_path / "m.keras"
+
+
+def track(facts: Facts, data: Dataset, model: Path) -> None:
+    """Log a whole training, epoch by epoch."""
+    with tracking.training_run(facts, data) as run:
+        for epoch in range(1, len(ROWS) + 1):
+            run.log_epochs(ROWS[:epoch])
+        run.log_model(model)
+
+
+def evaluate(model: Path, accuracy: float = 0.9, *, required: bool = False) -> None:
+    """Log an evaluation of the model."""
+    score = dict.fromkeys(SCORES, 0.5) | {"accuracy": accuracy, "confusion": np.eye(10, dtype=int).tolist()}
+    files.write_json(model.with_suffix(".json"), {"splits": {"train": score, "test": score}})
+    files.write_csv(model.with_suffix(".csv"), pd.DataFrame(ROWS))
+    evidence = Evidence("mlp_rmsprop", model.with_suffix(".json"), model.with_suffix(".csv"), None)
+    tracking.log_evaluation(evidence, {"model.md5": files.md5(model), "data.md5": MD5}, required=required)
+
+
+def runs(status: str | None = None) -> list[Any]:
+    """Return the runs of the experiment, the newest first."""
+    found = mlflow.MlflowClient().search_runs([tracking.connect()], order_by=["attributes.start_time DESC"])
+    return [run for run in found if status in (None, run.info.status)]
+
+
+@pytest.mark.usefixtures("store")
+def test_a_run_holds_the_whole_training(facts: Facts, digits: Dataset, model: Path) -> None:
+    """Params, four epochs under their numbers, tags, data and sums are in one finished run of the model's name."""
+    track(facts, digits, model)
+
+    (run,) = runs()
+    assert (run.info.run_name, run.info.status) == ("mlp_rmsprop", "FINISHED")
+    assert run.data.params["optimizer.epsilon"] == "1e-08"
+    assert run.data.params["train.batch_size"] == "128"
+    history = mlflow.MlflowClient().get_metric_history(run.info.run_id, "val_loss")
+    assert [(point.step, point.value) for point in history] == [(row["epoch"], row["val_loss"]) for row in ROWS]
+    expected = {"model.md5": files.md5(model), "data.md5": MD5, "recipe": "r" * 64, "seed": "0", "model": "mlp_rmsprop"}
+    assert expected.items() <= run.data.tags.items()
+    names = {(source.dataset.name, source.dataset.digest) for source in run.inputs.dataset_inputs}
+    assert names == {("mnist-train", MD5), ("mnist-test", MD5)}
+
+
+@pytest.mark.usefixtures("store")
+def test_the_logged_model_answers_as_the_file(facts: Facts, digits: Dataset, model: Path) -> None:
+    """The model in MLflow takes raw images, has pinned requirements, needs no pickle and answers as the file does."""
+    track(facts, digits, model)
+
+    (run,) = runs()
+    uri = f"models:/{run.outputs.model_outputs[0].model_id}"
+    info = mlflow.models.get_model_info(uri)
+    images = digits.test.images[:10]
+    answers = mlflow.pyfunc.load_model(uri).predict(images)
+    assert np.array_equal(answers, model_file.load(model).predict(images, verbose=0))
+    assert info.signature.inputs.inputs[0].shape == (-1, 28, 28)
+    folder = Path(mlflow.artifacts.download_artifacts(uri))
+    assert (folder / tracking.LOGGED_FILE).read_bytes() == model.read_bytes()
+    assert all("==" in line for line in (folder / "requirements.txt").read_text().split())
+    assert not [path for path in folder.rglob("*") if "pickle" in path.name or path.suffix == ".pkl"]
+
+
+def test_models_that_differ_in_their_optimizer_have_comparable_params(values: Params) -> None:
+    """The same keys for every model, with other values only where the params differ: the compare view lines up."""
+    first, second = (described(values, name).flat() for name in ("mlp_rmsprop", "mlp_adadelta"))
+
+    different = {key for key in first.keys() | second.keys() if first.get(key) != second.get(key)}
+
+    assert different == {"optimizer.name", "optimizer.learning_rate", "optimizer.rho", "optimizer.epsilon_in_root"}
+
+
+@pytest.mark.usefixtures("store")
+def test_an_evaluation_joins_the_run_of_its_model(facts: Facts, digits: Dataset, model: Path) -> None:
+    """Scores and figures go into the run with these sums and make no second run; the run stays as it ended."""
+    track(facts, digits, model)
+    ended = runs()[0].info.end_time
+
+    evaluate(model)
+
+    (run,) = runs()
+    assert run.data.metrics["test_accuracy"] == 0.9
+    assert run.info.end_time == ended
+    artifacts = [artifact.path for artifact in mlflow.MlflowClient().list_artifacts(run.info.run_id)]
+    assert artifacts == ["confusion.png", "curves.png", "history.csv", "scores.json"]
+    logged = mlflow.get_logged_model(run.outputs.model_outputs[0].model_id)
+    assert logged.tags["mlflow.note.content"] == run.data.tags["mlflow.note.content"]
+    scores = {metric.key: metric for metric in logged.metrics}
+    assert (scores["test_accuracy"].value, scores["test_accuracy"].dataset_name) == (0.9, "mnist-test")
+    assert (scores["train_loss"].dataset_name, scores["train_loss"].dataset_digest) == ("mnist-train", MD5)
+    assert scores["loss_gap"].dataset_name is None
+
+
+@pytest.mark.usefixtures("store")
+def test_an_evaluation_repeated_adds_nothing(facts: Facts, digits: Dataset, model: Path) -> None:
+    """The same scores again leave one point per metric."""
+    track(facts, digits, model)
+
+    evaluate(model)
+    evaluate(model)
+
+    history = mlflow.MlflowClient().get_metric_history(runs()[0].info.run_id, "test_accuracy")
+    assert len(history) == 1
+
+
+@pytest.mark.fault("an outage between the parts of an evaluation")
+@pytest.mark.usefixtures("store")
+def test_an_evaluation_that_was_cut_short_is_not_taken_for_whole(
+    facts: Facts, digits: Dataset, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where new scores came without the figures that show them, both are added the next time."""
+    track(facts, digits, model)
+    evaluate(model)
+    before = {path: path.read_bytes() for path in (model.parent / "mlruns").rglob("scores.json")}
+    with monkeypatch.context() as outage:
+        outage.setattr(mlflow.MlflowClient, "log_artifact", lambda *_: 1 / 0)
+        outage.setattr(tracking, "LAST_CALL", 3.0)
+        evaluate(model, accuracy=0.8)
+
+    evaluate(model, accuracy=0.8)
+
+    (table,) = before
+    assert table.read_bytes() != before[table]
+    assert runs()[0].data.metrics["test_accuracy"] == 0.8
+
+
+@pytest.mark.usefixtures("store")
+def test_what_a_run_was_told_at_its_start_stays(facts: Facts, digits: Dataset, model: Path) -> None:
+    """A run that is completed keeps its params, also where one that changes no result is another by now."""
+    left = tracking.TrainingRun(facts, digits)
+    assert left.leave(60) == ""
+    later = dataclasses.replace(facts, data=dict(facts.data) | {"split_seed": 7})
+
+    run = tracking.complete(later, digits, ROWS, model)
+
+    assert run.data.params["data.split_seed"] == "0"
+    assert run.info.status == "FINISHED"
+
+
+@pytest.mark.usefixtures("store")
+def test_an_evaluation_without_its_run_warns(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where MLflow has no run of the model, one line says so and what makes it, and nothing fails, if nothing must."""
+    evaluate(model)
+
+    warning = capsys.readouterr().err
+    assert warning.startswith("warning: mlp_rmsprop: MLflow lacks the run of this model")
+    assert "`make sync` adds this later" in warning
+    assert warning.count("\n") == 1
+    assert runs() == []
+    with pytest.raises(UnavailableError, match="lacks the run"):
+        evaluate(model, required=True)
+
+
+@pytest.mark.fault("tracking server away when a model is evaluated")
+@pytest.mark.usefixtures("_impatient")
+def test_an_evaluation_does_not_depend_on_the_store(
+    model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It ends with one warning, or with exit code 3 where tracking is required."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://somebody:hunter2@127.0.0.1:9")
+
+    evaluate(model)
+
+    warning = capsys.readouterr().err
+    assert warning.startswith("warning: mlp_rmsprop: MLflow lacks the scores (")
+    assert warning.count("\n") == 1
+    assert "hunter2" not in warning
+    with pytest.raises(UnavailableError, match="lacks the scores"):
+        evaluate(model, required=True)
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize(
+    ("error", "status"), [(ValueError, "FAILED"), (KeyboardInterrupt, "KILLED"), (SystemExit, "KILLED")]
+)
+def test_a_training_that_does_not_end_well_is_no_finished_run(
+    facts: Facts, digits: Dataset, monkeypatch: pytest.MonkeyPatch, error: type[BaseException], status: str
+) -> None:
+    """An error leaves a failed run, an interruption a killed one, with the epochs so far."""
+    # How long it may take on a busy machine is not what is tested here.
+    monkeypatch.setattr(tracking, "HURRY", 60.0)
+
+    def training() -> None:
+        with tracking.training_run(facts, digits) as run:
+            run.log_epochs(ROWS[:2])
+            raise error
+
+    with pytest.raises(error):
+        training()
+
+    (left,) = runs()
+    assert left.info.status == status
+    assert left.data.metrics["loss"] == ROWS[1]["loss"]
+    assert "model.md5" not in left.data.tags
+
+
+@pytest.mark.usefixtures("store")
+def test_a_run_left_running_is_marked_killed(facts: Facts, digits: Dataset, model: Path) -> None:
+    """The next training of the recipe ends the run of the one that was killed."""
+    experiment = tracking.connect()
+    client = mlflow.MlflowClient()
+    left = client.create_run(experiment, tags=facts.tags())
+    other = client.create_run(experiment, tags=facts.tags() | {"recipe": "s" * 64})
+
+    track(facts, digits, model)
+
+    assert client.get_run(left.info.run_id).info.status == "KILLED"
+    assert client.get_run(other.info.run_id).info.status == "RUNNING"
+    assert len(runs("FINISHED")) == 1
+
+
+@pytest.mark.usefixtures("_impatient")
+def test_what_was_not_sent_is_sent_with_a_later_epoch(
+    facts: Facts, digits: Dataset, model: Path, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store that answers only after some epochs holds every epoch once in the end."""
+    with monkeypatch.context() as outage:
+        outage.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+        run = tracking.TrainingRun(facts, digits)
+        run.log_epochs(ROWS[:2])
+        assert "MLflow lacks the run" in run.lacking()
+    run.log_epochs(ROWS)
+    run.log_model(model)
+    assert run.end("FINISHED", patience=30) == ""
+
+    history = mlflow.MlflowClient(f"sqlite:///{store}").get_metric_history(runs()[0].info.run_id, "loss")
+    assert [point.step for point in history] == [1, 2, 3, 4]
+
+
+@pytest.mark.fault("tracking server hangs while the training is interrupted")
+@pytest.mark.usefixtures("_impatient", "store")
+def test_an_interruption_does_not_wait_for_the_store(
+    facts: Facts, digits: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However much is unsent, it takes seconds to end, and the interruption goes on."""
+    monkeypatch.setattr(tracking, "_running", lambda *_: time.sleep(60))
+
+    def training() -> None:
+        with tracking.training_run(facts, digits) as run:
+            run.log_epochs(ROWS)
+            raise SystemExit(143)
+
+    started = time.monotonic()
+    with pytest.raises(SystemExit) as ended:
+        training()
+
+    assert ended.value.code == 143
+    assert time.monotonic() - started < 2
+
+
+@pytest.mark.fault("SIGTERM while the model is logged")
+@pytest.mark.usefixtures("store")
+def test_an_interruption_does_not_wait_for_the_model(
+    facts: Facts, digits: Dataset, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run is marked killed within seconds, with its epochs, though its model is still being written."""
+    begun, released = threading.Event(), threading.Event()
+    monkeypatch.setattr(tracking, "_save_model", lambda *_: begun.set() or released.wait(60))
+
+    def training() -> None:
+        with tracking.training_run(facts, digits) as run:
+            run.log_epochs(ROWS)
+            run.log_model(model)
+            assert begun.wait(60)
+            raise SystemExit(143)
+
+    started = time.monotonic()
+    with pytest.raises(SystemExit):
+        training()
+    needed = time.monotonic() - started
+    (left,) = runs()
+    released.set()
+
+    assert left.info.status == "KILLED"
+    assert left.data.metrics["loss"] == ROWS[-1]["loss"]
+    assert needed < 10
+
+
+@pytest.mark.fault("an outage of hundreds of epochs")
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize("later", [False, True])
+def test_more_epochs_than_mlflow_takes_at_once_are_logged(
+    facts: Facts, digits: Dataset, model: Path, later: bool
+) -> None:
+    """Three hundred epochs are there, each once, whether they are sent in a training or added later."""
+    rows = [ROWS[0] | {"epoch": epoch} for epoch in range(1, 301)]
+
+    if later:
+        tracking.complete(facts, digits, rows, model)
+    else:
+        with tracking.training_run(facts, digits) as run:
+            run.log_epochs(rows)
+
+    (stored,) = runs("FINISHED")
+    history = mlflow.MlflowClient().get_metric_history(stored.info.run_id, "val_loss")
+    assert [point.step for point in history] == list(range(1, 301))
+
+
+@pytest.mark.usefixtures("store")
+def test_a_run_begins_when_its_training_does(facts: Facts, digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing in the environment makes it another run, and the time at which MLflow answers is not its start."""
+    monkeypatch.setenv("MLFLOW_RUN_ID", "0" * 32)
+    connect = tracking.connect
+
+    def connect_late() -> str:
+        time.sleep(1)
+        return connect()
+
+    monkeypatch.setattr(tracking, "connect", connect_late)
+    before = time.time()
+    with tracking.training_run(facts, digits):
+        pass
+
+    (stored,) = runs("FINISHED")
+    assert stored.info.start_time / 1000 == pytest.approx(before, abs=0.5)
+    assert stored.info.end_time / 1000 >= before + 1
+
+
+@pytest.mark.usefixtures("store")
+def test_one_run_of_a_model_is_current(facts: Facts, digits: Dataset, model: Path) -> None:
+    """A repeated training makes the new run the current one, and the old one superseded."""
+    track(facts, digits, model)
+    track(facts, digits, model)
+
+    assert [run.data.tags[tracking.STATE] for run in runs("FINISHED")] == ["current", "superseded"]
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize("place", ["a server", "a local store"])
+def test_other_clones_runs_are_left_alone_on_a_server(
+    facts: Facts, digits: Dataset, model: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """There a training neither kills nor supersedes a run of another clone; a local store has no other clone."""
+    experiment, client = tracking.connect(), mlflow.MlflowClient()
+    elsewhere = facts.tags() | {"workspace": "elsewhere:/clone"}
+    live = client.create_run(experiment, tags=elsewhere).info.run_id
+    done = client.create_run(experiment, tags=elsewhere | {tracking.STATE: "current"}).info.run_id
+    client.set_terminated(done, "FINISHED")
+    if place == "a server":
+        monkeypatch.setattr(store_module, "local", lambda _: None)
+
+    track(facts, digits, model)
+
+    found = client.get_run(live).info.status, client.get_run(done).data.tags[tracking.STATE]
+    assert found == (("RUNNING", "current") if place == "a server" else ("KILLED", "superseded"))
+    assert runs("FINISHED")[0].data.tags[tracking.STATE] == "current"
+
+
+def add_finished(recipe: str) -> None:
+    """Have a finished run of the recipe made in an experiment of its own."""
+    rows = [{"epoch": 1, "val_loss": 0.2}, {"epoch": 2, "val_loss": 0.1}]
+    tags = {"recipe": recipe, "variant": "v"}
+    tracking.add_finished(tracking.STUDY, "v-0", tags, {"model.epochs": 2}, rows, {"test_accuracy": 0.9})
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize("name", [tracking.EXPERIMENT, tracking.STUDY])
+def test_an_experiment_says_what_its_runs_are(name: str) -> None:
+    """MLflow shows a description above the runs of each experiment."""
+    found = tracking.connect(name)
+    experiment = mlflow.MlflowClient().get_experiment(found)
+
+    assert experiment.name == name
+    assert experiment.tags["mlflow.note.content"] == tracking.ABOUT[name]
+
+
+@pytest.mark.usefixtures("store")
+def test_an_experiment_shows_training_and_validation_in_one_chart() -> None:
+    """It has a saved view of the current runs; where an experiment lacks that, or its description, it gets it."""
+    made, client = tracking.connect(), mlflow.MlflowClient()
+    tags = client.get_experiment(made).tags
+    for key in (view.TAG, "mlflow.note.content"):
+        client.delete_experiment_tag(made, key)
+
+    assert tracking.connect() == made
+    assert client.get_experiment(made).tags == tags
+    state = json.loads(json.loads(tags[view.TAG])["state"])
+    charts = [chart["selectedMetricKeys"] for chart in state["compareRunCharts"]]
+    assert charts == [["loss", "val_loss"], ["accuracy", "val_accuracy"]]
+    assert state["searchFilter"] == "tags.`dvc.state` = 'current'"
+
+
+@pytest.mark.usefixtures("store")
+def test_a_recipe_has_one_finished_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Added twice it is there once, also if the first making was cut short; another recipe has a run of its own."""
+    with monkeypatch.context() as outage:
+        outage.setattr(tracking, "_log_points", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            add_finished("r")
+
+    for recipe in ("r", "r", "s"):
+        add_finished(recipe)
+
+    client = mlflow.MlflowClient()
+    found = client.search_runs([tracking.connect(tracking.STUDY)])
+    assert sorted((run.data.tags["recipe"], run.info.status) for run in found) == [
+        ("r", "FINISHED"),
+        ("r", "KILLED"),
+        ("s", "FINISHED"),
+    ]
+    (whole,) = [run for run in found if run.data.tags["recipe"] == "s"]
+    assert whole.data.params == {"model.epochs": "2"}
+    history = client.get_metric_history(whole.info.run_id, "val_loss")
+    assert [(point.step, point.value) for point in history] == [(1, 0.2), (2, 0.1)]
+    assert whole.data.metrics["test_accuracy"] == 0.9
+    assert client.search_runs([tracking.connect()]) == []

@@ -1,0 +1,95 @@
+"""The compiled loop against Keras' own training, batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.analysis import metrics
+from pipeline.data.dataset import Dataset, Split
+from pipeline.params import Loss, Params
+from pipeline.training import networks
+from pipeline.training.backend import keras
+from pipeline.training.loop import Loop
+
+BATCH = 32
+CLIPPED, UNBOUNDED = Loss(name="crossentropy", clip=1e-7), Loss(name="crossentropy", clip=None)
+
+
+@pytest.fixture(params=["mlp_rmsprop", "cnn"])
+def network(request: pytest.FixtureRequest, values: Params) -> Callable[[], Any]:
+    """Return a maker of one network without dropout, so that nothing is random in a step."""
+    model = values.models[request.param].network
+    calm = model.model_copy(update={key: 0.0 for key in ("dropout", "pool_dropout") if hasattr(model, key)})
+    return lambda: networks.build(calm, seed=0, precision="float32")
+
+
+def some(digits: Dataset, count: int) -> tuple[Split, np.ndarray]:
+    """Return images, and the order of those of them that are trained on."""
+    return digits.train, np.random.default_rng(0).permutation(len(digits.train))[:count]
+
+
+def loop(network: Any, loss: Loss = CLIPPED, threads: int = 2) -> Loop:
+    """Return the loop of a network under plain gradient descent, whose steps are the gradients."""
+    optimizer = keras.optimizers.SGD(0.05)
+    optimizer.build(network.trainable_variables)
+    return Loop(network, optimizer, networks.loss(loss), batch_size=BATCH, threads=threads)
+
+
+@pytest.mark.parametrize("loss", [CLIPPED, UNBOUNDED], ids=["clipped", "unbounded"])
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_in_parts_it_is_keras_own_training(
+    network: Callable[[], Any], digits: Dataset, loss: Loss, threads: int
+) -> None:
+    """Cut into any number of parts, three batches and a smaller one move weights and loss as Keras' train_on_batch."""
+    split, order = some(digits, 3 * BATCH + 11)
+    keras_own, ours = network(), network()
+    keras_own.compile(keras.optimizers.SGD(0.05), networks.loss(loss))
+    batches = [order[first : first + BATCH] for first in range(0, len(order), BATCH)]
+    losses = [float(keras_own.train_on_batch(split.images[b], split.labels[b])) for b in batches]
+    mean = np.average(losses, weights=[len(batch) for batch in batches])
+
+    found, _ = loop(ours, loss, threads).fit(split, order, lambda _: None)
+
+    assert found == pytest.approx(mean, rel=1e-4)
+    for weight, expected in zip(ours.get_weights(), keras_own.get_weights(), strict=True):
+        np.testing.assert_allclose(weight, expected, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("count", [1, BATCH + 1])
+def test_a_batch_may_have_fewer_images_than_parts(network: Callable[[], Any], digits: Dataset, count: int) -> None:
+    """A part without an image adds nothing: a rest of one image is trained on as in one part."""
+    split, order = some(digits, count)
+    one, three = network(), network()
+
+    means = [loop(net, threads=threads).fit(split, order, lambda _: None) for net, threads in ((one, 1), (three, 3))]
+
+    assert means[1] == pytest.approx(means[0], rel=1e-4)
+    for weight, expected in zip(three.get_weights(), one.get_weights(), strict=True):
+        np.testing.assert_allclose(weight, expected, rtol=1e-3, atol=1e-5)
+
+
+def test_progress_is_told_every_few_batches(network: Callable[[], Any], digits: Dataset) -> None:
+    """The numbers of images add up to all of them, and none is so large that a signal would wait long."""
+    split, order = some(digits, 1000)
+    told: list[int] = []
+
+    loop(network()).fit(split, order, told.append)
+
+    assert sum(told) == 1000
+    assert max(told) <= 16 * BATCH
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_scores_are_those_of_the_network(network: Callable[[], Any], digits: Dataset, threads: int) -> None:
+    """Loss and accuracy are those of the probabilities that Keras' predict gives."""
+    net = network()
+    expected = metrics.score(net.predict(digits.train.images, verbose=0), digits.train.labels, CLIPPED.clip)
+
+    loss, accuracy = loop(net, threads=threads).score(digits.train)
+
+    assert loss == pytest.approx(expected.loss, rel=1e-4)
+    assert accuracy == pytest.approx(expected.accuracy, abs=1e-9)

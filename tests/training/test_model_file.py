@@ -1,0 +1,78 @@
+"""Model files: byte-stable, for inference, and nobody else's."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from zipfile import ZipFile
+
+import numpy as np
+import pytest
+
+from pipeline import files
+from pipeline.cli import InputError
+from pipeline.data.dataset import Dataset
+from pipeline.params import Params
+from pipeline.training import model_file, networks, optimizers
+
+ROOT = Path(__file__).parents[2]
+SAVE = """
+import sys
+from pathlib import Path
+from pipeline import model_file, networks, params
+model = params.load(Path("params.yaml")).models[sys.argv[1]]
+model_file.save(Path(sys.argv[2]), networks.build(model.network, seed=0, precision="float32"), {"recipe": "r"})
+"""
+
+
+@pytest.mark.parametrize("name", ["mlp_rmsprop", "cnn"])
+def test_equal_weights_give_equal_bytes_in_every_process(values: Params, tmp_path: Path, name: str) -> None:
+    """A file written now and one written by another process have the same md5."""
+    network = networks.build(values.models[name].network, seed=0, precision="float32")
+    model_file.save(tmp_path / "here.keras", network, {"recipe": "r"})
+    subprocess.run([sys.executable, "-c", SAVE, name, tmp_path / "there.keras"], cwd=ROOT, check=True)
+
+    assert files.md5(tmp_path / "here.keras") == files.md5(tmp_path / "there.keras")
+
+
+def test_a_saved_network_answers_as_before(values: Params, digits: Dataset, tmp_path: Path) -> None:
+    """Loading gives a network with the same answers, without optimizer, that says what made it."""
+    model = values.models["mlp_rmsprop"]
+    network = networks.build(model.network, seed=0, precision="float32")
+    network.compile(optimizers.build(model.optimizer), networks.loss(model.loss))
+    network.fit(digits.train.images[:256], digits.train.labels[:256], verbose=0)
+    path = tmp_path / "m.keras"
+
+    model_file.save(path, network, {"recipe": "r", "keras": "3"})
+
+    loaded = model_file.load(path)
+    images = digits.test.images[:50]
+    assert np.array_equal(loaded.predict(images, verbose=0), network.predict(images, verbose=0))
+    assert model_file.made_with(path) == {"recipe": "r", "keras": "3"}
+    assert not loaded.compiled
+    with ZipFile(path) as archive:
+        assert b"optimizer" not in archive.read("model.weights.h5")
+        assert "date_saved" not in json.loads(archive.read("metadata.json"))
+
+
+@pytest.mark.fault("model file missing or damaged")
+@pytest.mark.parametrize("content", [None, b"", b"PK junk"])
+def test_what_is_no_model_is_refused(tmp_path: Path, content: bytes | None) -> None:
+    """A missing or broken file is named in one line."""
+    path = tmp_path / "m.keras"
+    if content is not None:
+        path.write_bytes(content)
+
+    with pytest.raises(InputError, match=r"m\.keras: [^\n]*$"):
+        model_file.load(path)
+
+
+@pytest.mark.fault("model file from elsewhere")
+def test_a_keras_file_from_elsewhere_is_refused(values: Params, tmp_path: Path) -> None:
+    """A `.keras` file that this project did not write is not loaded."""
+    networks.build(values.models["mlp_rmsprop"].network, seed=0, precision="float32").save(tmp_path / "m.keras")
+
+    with pytest.raises(InputError, match="not a model of this project"):
+        model_file.load(tmp_path / "m.keras")

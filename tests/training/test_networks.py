@@ -1,0 +1,138 @@
+"""Networks and loss against numpy and scipy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.signal import correlate
+from scipy.special import softmax
+
+from pipeline.data.dataset import Dataset
+from pipeline.params import Loss, Params
+from pipeline.training import networks
+from pipeline.training.backend import keras, tf
+
+
+def build(values: Params, model: str, seed: int = 0, precision: str = "float32", **changes: object) -> keras.Sequential:
+    """Return the network of one of the project's models, with changes."""
+    params = values.models[model].network.model_copy(update=changes)
+    return networks.build(params, seed=seed, precision=precision)
+
+
+@pytest.mark.parametrize(("model", "count"), [("mlp_rmsprop", 669_706), ("mlp_adadelta", 669_706), ("cnn", 1_199_882)])
+def test_the_networks_have_as_many_parameters_as_the_reports(values: Params, model: str, count: int) -> None:
+    """The layers are the report's, to the last weight."""
+    assert build(values, model).count_params() == count
+
+
+def test_the_mlp_computes_what_its_layers_say(values: Params, digits: Dataset) -> None:
+    """Scaled pixels through two ReLU layers and a softmax, by numpy, give the MLP's probabilities."""
+    network = build(values, "mlp_rmsprop")
+    w1, b1, w2, b2, w3, b3 = (weights.astype(np.float64) for weights in network.get_weights())
+    images = digits.test.images[:20]
+
+    hidden = np.maximum(images.reshape(20, -1) / 255 @ w1 + b1, 0)
+    hidden = np.maximum(hidden @ w2 + b2, 0)
+
+    np.testing.assert_allclose(network(images), softmax(hidden @ w3 + b3, axis=1), rtol=1e-5)
+
+
+def test_the_cnn_computes_what_its_layers_say(values: Params, digits: Dataset) -> None:
+    """Valid convolutions, 2x2 maxima and two dense layers, by scipy and numpy, give the CNN's probabilities."""
+    network = build(values, "cnn", filters=(3, 5), units=7)
+    k1, b1, k2, b2, w1, c1, w2, c2 = (weights.astype(np.float64) for weights in network.get_weights())
+
+    def convolve(planes: np.ndarray, kernels: np.ndarray, bias: np.ndarray) -> np.ndarray:
+        maps = [correlate(planes, kernels[..., i], mode="valid")[..., 0] + bias[i] for i in range(len(bias))]
+        return np.maximum(np.stack(maps, axis=-1), 0)
+
+    for image in digits.test.images[:3]:
+        maps = convolve(convolve(image[..., None] / 255, k1, b1), k2, b2)
+        pooled = maps.reshape(12, 2, 12, 2, 5).max(axis=(1, 3))
+        hidden = np.maximum(pooled.reshape(-1) @ w1 + c1, 0)
+        np.testing.assert_allclose(network(image[None])[0], softmax(hidden @ w2 + c2), rtol=1e-4)
+
+
+def test_initial_weights_are_glorot_uniform_functions_of_the_seed(values: Params) -> None:
+    """The same seed gives the same weights, another seed others, all within Glorot's limit and filling it."""
+    first, same, other = (build(values, "mlp_rmsprop", seed).get_weights()[0] for seed in (1, 1, 2))
+    limit = np.sqrt(6 / (784 + 512))
+
+    assert np.array_equal(first, same)
+    assert not np.array_equal(first, other)
+    assert 0.99 * limit < np.abs(first).max() <= limit
+
+
+def test_dropout_changes_no_initial_weight(values: Params) -> None:
+    """Networks of one seed that differ in their dropout alone start from the same weights."""
+    with_dropout, without = build(values, "cnn"), build(values, "cnn", dropout=0.0, pool_dropout=0.0)
+
+    for first, second in zip(with_dropout.get_weights(), without.get_weights(), strict=True):
+        assert np.array_equal(first, second)
+
+
+def test_layers_of_one_shape_start_from_different_weights(values: Params) -> None:
+    """Each layer draws numbers of its own."""
+    weights = build(values, "mlp_rmsprop", units=(512, 512, 512)).get_weights()
+
+    assert not np.array_equal(weights[2], weights[4])
+
+
+def test_dropout_is_a_function_of_seed_and_epoch(values: Params, digits: Dataset) -> None:
+    """Setting the same seed and epoch drops the same units again; another epoch or seed drops others."""
+    network = build(values, "mlp_rmsprop")
+
+    def answers(seed: int, epoch: int) -> np.ndarray:
+        networks.seed_dropout(network, seed, epoch)
+        return np.asarray(network(digits.test.images[:4], training=True))
+
+    first = answers(0, 1)
+    assert np.array_equal(first, answers(0, 1))
+    assert not np.array_equal(first, answers(0, 2))
+    assert not np.array_equal(first, answers(1, 1))
+
+
+def test_bfloat16_answers_in_float32(values: Params, digits: Dataset) -> None:
+    """In mixed precision the layers compute in bfloat16, weights and probabilities stay float32."""
+    network = build(values, "cnn", precision="mixed_bfloat16")
+
+    assert {layer.compute_dtype for layer in network.layers[:-1]} == {"bfloat16"}
+    assert {weights.dtype.name for weights in network.get_weights()} == {"float32"}
+    assert network(digits.test.images[:2]).dtype == "float32"
+
+
+def test_the_loss_is_the_clipped_cross_entropy() -> None:
+    """The loss is minus the log of the true class's probability in [1e-7, 1 - 1e-7]: 16.118 at most."""
+    probabilities = np.array([[0.7, 0.2, 0.1], [0.0, 0.4, 0.6], [1.0, 0.0, 0.0]], np.float32)
+    loss = networks.loss(Loss(name="crossentropy", clip=1e-7))
+
+    values = loss.call(tf.constant([0, 0, 0], tf.uint8), tf.constant(probabilities))
+
+    np.testing.assert_allclose(values, -np.log([0.7, 1e-7, 1 - 1e-7]), rtol=1e-5, atol=1e-7)
+    assert float(loss(np.zeros(3), probabilities)) == pytest.approx(np.mean(values))
+
+
+def test_beyond_the_clip_nothing_is_learnt() -> None:
+    """The clipped loss has no gradient where the true class's probability is below the clip; Keras 3's has."""
+    logits = tf.constant([[-30.0, 0.0]])
+
+    def gradient(loss: keras.losses.Loss) -> float:
+        @tf.function
+        def compute() -> object:
+            with tf.GradientTape() as tape:
+                tape.watch(logits)
+                value = loss(tf.constant([0]), tf.nn.softmax(logits))
+            return tape.gradient(value, logits)
+
+        return float(np.abs(compute()).max())
+
+    assert gradient(networks.loss(Loss(name="crossentropy", clip=1e-7))) == 0
+    assert gradient(networks.loss(Loss(name="crossentropy", clip=None))) == pytest.approx(1)
+
+
+def test_without_a_clip_the_loss_is_unbounded() -> None:
+    """Keras 3's loss of a certain error is the difference of the logits, far above 16.118."""
+    loss = networks.loss(Loss(name="crossentropy", clip=None))
+    value = tf.function(lambda logits: loss(tf.constant([0]), tf.nn.softmax(logits)))(tf.constant([[-40.0, 0.0]]))
+
+    assert float(value) == pytest.approx(40)
