@@ -20,7 +20,8 @@ Common to all:
     params      params.yaml -> frozen, validated objects; the only reader of that file
     files       files that appear whole or not at all; sums
     dvc_lock    inputs against the sums in dvc.lock
-    cli         errors and exit codes
+    cli         how a command ends: exit codes, signals
+    errors      what a user can cause: where, what, what to do
     challenge   a candidate and the champion, asked the same images
 
 Folders:

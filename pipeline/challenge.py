@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.analysis import noninferiority, statistics
-from pipeline.cli import InputError
 from pipeline.data.dataset import Dataset, Split
+from pipeline.errors import InputError
 from pipeline.inference import classifier
 from pipeline.tracking import promotion
 from pipeline.tracking.promotion import Comparison

@@ -9,23 +9,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import NoReturn
 
-
-class PipelineError(Exception):
-    """The run failed. The message is one line: what, where, what to do."""
-
-    exit_code = 1
-
-
-class InputError(PipelineError):
-    """Configuration or input is wrong, or something could not be judged; trying again cannot help."""
-
-    exit_code = 2
-
-
-class UnavailableError(PipelineError):
-    """A tracker or an engine was required and does not answer."""
-
-    exit_code = 3
+from pipeline.errors import PipelineError
 
 
 def run(main: Callable[[], int | None]) -> NoReturn:

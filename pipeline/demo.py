@@ -10,7 +10,7 @@ from threading import Lock
 from typing import Any
 
 from pipeline import cli, params
-from pipeline.cli import InputError, PipelineError
+from pipeline.errors import InputError, PipelineError
 from pipeline.inference import classifier, digits
 from pipeline.inference.server import ADDRESS, Server
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import files, params
-from pipeline.cli import InputError
+from pipeline.errors import InputError
 
 LOCK = Path("dvc.lock")
 

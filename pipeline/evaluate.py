@@ -12,15 +12,13 @@ from numpy.typing import NDArray
 from pipeline import cli, dvc_lock, files, params, tracking
 from pipeline.analysis import metrics
 from pipeline.analysis.metrics import Score
-from pipeline.cli import PipelineError
-from pipeline.data import dataset
+from pipeline.data import dataset, original
 from pipeline.data.dataset import Dataset
+from pipeline.errors import PipelineError
 from pipeline.tracking.artifacts import Evidence
 from pipeline.training import backend, model_file
 from pipeline.training.backend import keras
 
-# The data set whose test images the original report's scores are for.
-REPORT_DATA = "mnist"
 # Only memory and time depend on it.
 _BATCH = 1000
 
@@ -70,7 +68,7 @@ def main() -> int:
 
 
 def _log(arguments: argparse.Namespace, data_name: str) -> None:
-    reported = arguments.reported if data_name == REPORT_DATA else None
+    reported = arguments.reported if data_name == original.DATASET else None
     evidence = Evidence(arguments.name, arguments.output, arguments.history, reported)
     sums = {"model.md5": files.md5(arguments.model), "data.md5": files.md5(arguments.data)}
     tracking.log_evaluation(evidence, sums, required=arguments.require_tracking)

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline import cli, files, params
-from pipeline.cli import PipelineError
 from pipeline.data import https, wheel
 from pipeline.data.dataset import SIDE
 from pipeline.data.formats import idx
 from pipeline.data.verify import expect_sum, gunzip, packed_limit, sha256
+from pipeline.errors import PipelineError
 
 MIRROR = 900.0  # seconds for all files of one mirror
 

@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.cli import InputError, PipelineError
+from pipeline import errors
+from pipeline.errors import InputError, PipelineError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -149,6 +150,6 @@ def _reading(path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file; `dvc repro` makes it") from None
+        raise errors.missing(path) from None
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+        raise errors.unreadable(path, error) from None

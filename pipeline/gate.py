@@ -21,7 +21,7 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from pipeline import cli, files, params
-from pipeline.cli import InputError
+from pipeline.errors import InputError
 
 
 class Bounds(params.Block):

@@ -25,7 +25,8 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from pipeline.cli import InputError
+from pipeline import errors
+from pipeline.errors import InputError
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 MAX_BYTES = 1_000_000
@@ -312,7 +313,7 @@ def read(path: Path) -> Any:
     try:
         return parse(path.read_bytes(), str(path))
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+        raise errors.unreadable(path, error) from None
 
 
 def parse(text: bytes, where: str) -> Any:

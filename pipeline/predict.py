@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from pipeline import cli, params
-from pipeline.cli import InputError
 from pipeline.data.dataset import CLASSES
+from pipeline.errors import InputError
 from pipeline.inference import classifier, digits, pictures
 from pipeline.inference.classifier import Answer
 

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import cli, files, params
-from pipeline.cli import InputError
 from pipeline.data import dataset as datasets
 from pipeline.data.dataset import CLASSES, SIDE, Dataset, Split
 from pipeline.data.formats import idx
+from pipeline.errors import InputError
 from pipeline.reporting import plots
 
 GRID = 9

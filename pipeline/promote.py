@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import challenge, cli, dvc_lock, files, gate, params, sync, tracking
-from pipeline.cli import InputError, PipelineError, UnavailableError
 from pipeline.data import dataset
 from pipeline.data.dataset import Dataset
+from pipeline.errors import InputError, PipelineError, UnavailableError
 from pipeline.inference import classifier
 from pipeline.tracking import promotion
 from pipeline.tracking.promotion import Comparison, Promotion

@@ -11,6 +11,7 @@ import pandas as pd
 
 from pipeline import cli, dvc_lock, files, params
 from pipeline.data import dataset as datasets
+from pipeline.data import original
 from pipeline.data.dataset import Dataset
 from pipeline.params import Params
 from pipeline.reporting import inputs, pairwise, plots, render, tables
@@ -50,10 +51,10 @@ def report(
 ) -> Report:
     """Return the report on `outcomes`, one or more models in the order of params.yaml.
 
-    `reported` are the original report's histories by model (columns as in results.REPORTED). They are for MNIST's test
+    `reported` are the original report's histories by model (columns as in inputs.REPORTED). They are for MNIST's test
     images; with other data nothing is compared with them.
     """
-    reportable = summary.dataset == tables.REPORT_DATASET and len(data.test) == tables.REPORT_TEST_IMAGES
+    reportable = summary.dataset == original.DATASET and len(data.test) == original.TEST_IMAGES
     beside = reported if reportable else {}
     rows = [tables.row(outcome, beside.get(outcome.name), values.overfitting) for outcome in outcomes]
     figures = _figures(outcomes, beside) | _missed(data, outcomes)

@@ -16,16 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import cli, dvc_lock, files, params, tracking
-from pipeline.cli import InputError, PipelineError, UnavailableError
-from pipeline.data import dataset
+from pipeline.data import dataset, original
+from pipeline.errors import InputError, PipelineError, UnavailableError
 from pipeline.params import Model, Training
 from pipeline.tracking import promotion
 from pipeline.tracking.artifacts import Evidence
 from pipeline.tracking.description import Facts
 from pipeline.training.checkpoint import Checkpoints
 
-# The data set whose test images the original report's scores are for.
-REPORT_DATA = "mnist"
 DATA_FACTS = ("dataset", "validation", "split_seed")
 
 
@@ -85,7 +83,7 @@ def outcome(stages: Mapping[str, Any], name: str) -> Outcome | None:
         recorded, preprocessed = (body["params"]["params.yaml"] for body in (trained, stages["preprocess"]))
         data_facts = {key: preprocessed[f"data.{key}"] for key in DATA_FACTS}
         of_train, of_evaluate = _paths(trained["cmd"]), _paths(evaluated["cmd"])
-        reported = of_evaluate["reported"] if data_facts["dataset"] == REPORT_DATA else None
+        reported = of_evaluate["reported"] if data_facts["dataset"] == original.DATASET else None
         return Outcome(
             name,
             stage,

@@ -15,17 +15,16 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from pipeline import cli, dvc_lock, files, params, tracking
-from pipeline.cli import PipelineError
 from pipeline.data import dataset
 from pipeline.data.dataset import Dataset
+from pipeline.errors import PipelineError
 from pipeline.params import Model, Training
 from pipeline.tracking.description import Facts
-from pipeline.training import backend, model_file, networks, optimizers, recipe
+from pipeline.training import backend, history, model_file, networks, optimizers, recipe
 from pipeline.training.backend import keras
 from pipeline.training.checkpoint import Checkpoints, State
 from pipeline.training.loop import Loop
 
-HISTORY = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy"]
 # The stream of random numbers for the order; those of the networks are others.
 _ORDER = 2
 
@@ -59,7 +58,7 @@ def train(
         with tqdm(desc=f"epoch {epoch}", total=len(order), unit="image", leave=False, disable=None) as bar:
             scores = [*loop.fit(data.train, order, bar.update), *loop.score(data.monitored)]
         seconds = time.perf_counter() - started
-        row = {"epoch": epoch, **dict(zip(HISTORY[1:], scores, strict=True)), "seconds": seconds}
+        row = {"epoch": epoch, **dict(zip(history.SCORES, scores, strict=True)), "seconds": seconds}
         state = State((*state.rows, row), _values(changing))
         _check_finite(state)
         on_epoch(state)
@@ -85,7 +84,7 @@ def _values(changing: Sequence[Any]) -> tuple[NDArray[Any], ...]:
 
 def _check_finite(state: State) -> None:
     row = state.rows[-1]
-    broken = [name for name in HISTORY[1:] if not np.isfinite(row[name])]
+    broken = [name for name in history.SCORES if not np.isfinite(row[name])]
     if not all(np.isfinite(value).all() for value in state.variables):
         broken.append("weights")
     if broken:
@@ -134,13 +133,13 @@ def _saved(checkpoints: Checkpoints) -> State | None:
 
 
 def _print_epoch(name: str, epochs: int, row: dict[str, float]) -> None:
-    numbers = "  ".join(f"{key} {row[key]:.4f}" for key in HISTORY[1:])
+    numbers = "  ".join(f"{key} {row[key]:.4f}" for key in history.SCORES)
     print(f"{name}  epoch {row['epoch']:2.0f}/{epochs}  {numbers}  {row['seconds']:.1f} s", flush=True)
 
 
 def _write(arguments: argparse.Namespace, network: keras.Sequential, state: State, identity: str) -> None:
     table = pd.DataFrame(state.rows).astype({"epoch": int})
-    files.write_csv(arguments.history, table[HISTORY])
+    files.write_csv(arguments.history, table[[*history.COLUMNS]])
     files.write_csv(arguments.timing, table[["epoch", "seconds"]].round({"seconds": 3}))
     model_file.save(arguments.output, network, {"recipe": identity, **recipe.versions()})
 

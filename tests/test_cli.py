@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 # What the user's shell may have set would change what is looked up, and when output leaves the process.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-ERRORS = "from pipeline.cli import InputError, PipelineError, UnavailableError, run\n"
+ERRORS = "from pipeline.cli import run\nfrom pipeline.errors import InputError, PipelineError, UnavailableError\n"
 
 
 def start(body: str) -> subprocess.Popen[str]:

@@ -23,7 +23,7 @@ import yaml
 from PIL import Image, ImageDraw
 
 from pipeline import demo, params
-from pipeline.cli import InputError, PipelineError
+from pipeline.errors import InputError, PipelineError
 from pipeline.inference import server
 from pipeline.training import model_file, networks
 from tests.support import browser

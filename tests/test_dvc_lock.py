@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from pipeline import dvc_lock, files
-from pipeline.cli import InputError
+from pipeline.errors import InputError
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from pipeline import evaluate
-from pipeline.cli import PipelineError
 from pipeline.data.dataset import Dataset, Split
+from pipeline.errors import PipelineError
 from pipeline.params import Params
 from pipeline.training import networks
 

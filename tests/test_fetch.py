@@ -25,9 +25,9 @@ import numpy as np
 import pytest
 
 from pipeline import fetch, params
-from pipeline.cli import PipelineError
 from pipeline.data import https, wheel
 from pipeline.data.formats import idx
+from pipeline.errors import PipelineError
 
 KEYS = ("train_images", "train_labels", "test_images", "test_labels")
 NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")

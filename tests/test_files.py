@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 from pipeline import files
-from pipeline.cli import InputError, PipelineError
+from pipeline.errors import InputError, PipelineError
 
 
 @pytest.fixture
@@ -263,7 +263,7 @@ def test_sums_are_those_of_hashlib(tmp_path: Path, size: int) -> None:
 @pytest.mark.parametrize("read", [files.read_json, files.read_csv, files.sha256, files.md5])
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, read: Callable[[Path], Any]) -> None:
     """An absent file says what makes it, a directory what the system says; both are input errors."""
-    with pytest.raises(InputError, match="absent: no such file; `dvc repro` makes it"):
+    with pytest.raises(InputError, match="absent: no such file; `dvc repro` creates it"):
         read(tmp_path / "absent")
     with pytest.raises(InputError, match=r"cannot be read \(Is a directory\)"):
         read(tmp_path)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from pipeline import gate, params
-from pipeline.cli import InputError
+from pipeline.errors import InputError
 
 ROOT = Path(__file__).parents[1]
 MODELS = ("mlp_rmsprop", "mlp_adadelta", "cnn")
@@ -209,7 +209,7 @@ def test_absent_metrics_cannot_be_judged(run: Run) -> None:
     write(FLOOR)
     Path("reports/metrics.json").unlink()
 
-    assert run() == (2, "reports/metrics.json: no such file; `dvc repro` makes it")
+    assert run() == (2, "reports/metrics.json: no such file; `dvc repro` creates it")
 
 
 @pytest.mark.fault("gate: model without a bound")

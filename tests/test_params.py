@@ -17,7 +17,7 @@ from dvc.utils.serialize import modify_yaml, parse_yaml
 from pydantic import ValidationError
 
 from pipeline import params
-from pipeline.cli import InputError
+from pipeline.errors import InputError
 from pipeline.params import Params
 
 ROOT = Path(__file__).parents[1]

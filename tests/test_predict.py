@@ -17,8 +17,8 @@ import yaml
 from PIL import Image, ImageDraw, ImageFont
 
 from pipeline import files, params, predict, tracking
-from pipeline.cli import InputError, PipelineError, UnavailableError
 from pipeline.data.dataset import Dataset, Split
+from pipeline.errors import InputError, PipelineError, UnavailableError
 from pipeline.inference import classifier, digits
 from pipeline.params import Params
 from pipeline.tracking.description import Facts

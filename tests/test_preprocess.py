@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from pipeline import params, preprocess
-from pipeline.cli import InputError
 from pipeline.data import dataset
 from pipeline.data.formats import idx
+from pipeline.errors import InputError
 
 TRAIN, TEST = 150, 30
 NAMES = {

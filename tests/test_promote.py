@@ -31,9 +31,9 @@ from PIL import Image
 
 from pipeline import files, params, predict, promote, sync, tracking
 from pipeline.analysis import metrics, noninferiority
-from pipeline.cli import PipelineError
 from pipeline.data import dataset
 from pipeline.data.dataset import Dataset, Split
+from pipeline.errors import PipelineError
 from pipeline.tracking import promotion, store
 from pipeline.tracking.artifacts import Evidence
 from pipeline.training import backend, model_file

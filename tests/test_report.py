@@ -147,7 +147,7 @@ class Experiment:
         history = histories.get(name, REPORTED.get(name, REPORTED["mlp_rmsprop"]))
         seconds = np.linspace(2, 3, model.epochs)
         measured = Metrics(name, 1234, model.epochs, {"recipe": name, "keras": "3.15.1"}, scores)
-        return Result(name, model, measured, history[list(inputs.HISTORY)], seconds, tests, labels)
+        return Result(name, model, measured, history[list(inputs.COLUMNS)], seconds, tests, labels)
 
     def report(self) -> Report:
         """Return the report on the experiment."""

@@ -30,7 +30,7 @@ PACKAGES = sorted(path.parent for path in PACKAGE.rglob("__init__.py"))
 STAGES = {"fetch", "preprocess", "train", "evaluate", "report"}
 STUDY = {"study/prepare", "study/run", "study/report"}
 # How a stage is started and what MLflow is told change no output, so an edit there must not run anything again.
-NO_DEPS = {"cli", *(module for module in MODULES if module.partition("/")[0] == "tracking")}
+NO_DEPS = {"cli", "errors", *(module for module in MODULES if module.partition("/")[0] == "tracking")}
 # Modules that a module starts as programs.
 STARTED = {"study/cluster": {"study/replicate"}}
 LIGHT = [

@@ -7,8 +7,8 @@ import pytest
 
 from pipeline import train
 from pipeline.analysis import metrics
-from pipeline.cli import PipelineError
 from pipeline.data.dataset import Dataset, Split
+from pipeline.errors import PipelineError
 from pipeline.params import Model, Params
 from pipeline.train import epoch_order
 from pipeline.training import networks

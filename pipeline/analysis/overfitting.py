@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.cli import InputError
+from pipeline.errors import InputError
 from pipeline.params import OverfittingRule
 
 Floats = NDArray[np.float64]

@@ -9,8 +9,8 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import files
-from pipeline.cli import InputError
+from pipeline import errors, files
+from pipeline.errors import InputError
 
 CLASSES = 10
 SIDE = 28
@@ -69,7 +69,7 @@ def load(path: Path) -> Dataset:
             splits = {name: Split(arrays[f"{name}_images"], arrays[f"{name}_labels"]) for name in present}
         dataset = Dataset(splits["train"], splits.get("validation"), splits["test"])
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file; `dvc repro preprocess` makes it") from None
+        raise errors.missing(path, "preprocess") from None
     except (OSError, ValueError, TypeError, KeyError, EOFError, BadZipFile) as error:
         raise InputError(
             f"{path}: not a preprocessed data set ({error}); `dvc repro -f preprocess` makes it again"

@@ -13,7 +13,7 @@ from urllib.error import HTTPError, URLError
 
 from tqdm import tqdm
 
-from pipeline.cli import PipelineError
+from pipeline.errors import PipelineError
 
 T = TypeVar("T")
 

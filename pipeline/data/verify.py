@@ -7,7 +7,7 @@ import hashlib
 import io
 import zlib
 
-from pipeline.cli import PipelineError
+from pipeline.errors import PipelineError
 
 
 def sha256(content: bytes) -> str:

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import params
-from pipeline.cli import PipelineError
 from pipeline.data.dataset import SIDE
 from pipeline.data.verify import expect_sum, gunzip, packed_limit, sha256
+from pipeline.errors import PipelineError
 
 PIP = 900.0  # seconds
 

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import dvc_lock
-from pipeline.cli import InputError, PipelineError
 from pipeline.data.dataset import CLASSES, SIDE
+from pipeline.errors import InputError, PipelineError
 from pipeline.params import Params
 
 # Where the stage train@MODEL puts its model.

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline.cli import InputError
 from pipeline.data.dataset import SIDE
+from pipeline.errors import InputError
 from pipeline.inference import pictures
 
 BOX = 20

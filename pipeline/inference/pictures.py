@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from pipeline.cli import InputError
+from pipeline.errors import InputError
 
 # A telephone's photograph has 12 to 50 million; one with transparency takes a gigabyte here.
 MAX_PIXELS = 50_000_000

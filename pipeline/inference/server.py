@@ -17,7 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from pipeline.cli import InputError, PipelineError
+from pipeline.errors import InputError, PipelineError
 
 ADDRESS = "127.0.0.1"
 MAX_BYTES = 1_000_000

@@ -13,14 +13,14 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
-from pipeline import dvc_lock, files
+from pipeline import dvc_lock, errors, files
 from pipeline.analysis.metrics import Score, reliability
-from pipeline.cli import InputError
 from pipeline.data.dataset import Dataset
+from pipeline.errors import InputError
 from pipeline.params import Data, Model
+from pipeline.training.history import COLUMNS
 
-HISTORY = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy")
-REPORTED = ("model", *HISTORY, "seconds")
+REPORTED = ("model", *COLUMNS, "seconds")
 
 T = TypeVar("T")
 
@@ -66,7 +66,7 @@ class Metrics:
 class Result:
     """All that there is of one model.
 
-    `history` has a row per epoch (columns HISTORY), `seconds` is (epochs,), `probabilities` (n, 10) are those of the n
+    `history` has a row per epoch (columns COLUMNS), `seconds` is (epochs,), `probabilities` (n, 10) are those of the n
     test images, whose `labels` are (n,).
     """
 
@@ -106,7 +106,7 @@ class Folders:
             name,
             model,
             _metrics(metrics, name, model, dataset),
-            _per_epoch(history, HISTORY, name, model),
+            _per_epoch(history, COLUMNS, name, model),
             _per_epoch(timing, ("epoch", "seconds"), name, model)["seconds"].to_numpy(np.float64),
             _probabilities(predictions, name, dataset),
             dataset.test.labels,
@@ -196,7 +196,7 @@ def _probabilities(path: Path, name: str, dataset: Dataset) -> NDArray[np.float3
             probabilities, labels = arrays["probabilities"], arrays["labels"]
         reliability(probabilities, dataset.test.labels)
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file; `dvc repro {stage}` makes it") from None
+        raise errors.missing(path, stage) from None
     except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise _stale(path, f"not the predictions of a model ({error})", stage) from None
     if not np.array_equal(labels, dataset.test.labels):
@@ -208,7 +208,7 @@ def _parse(kind: type[T], path: Path, stage: str) -> T:
     try:
         return TypeAdapter(kind).validate_json(path.read_bytes(), strict=True)
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file; `dvc repro {stage}` makes it") from None
+        raise errors.missing(path, stage) from None
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"]))

@@ -10,13 +10,11 @@ import pandas as pd
 
 from pipeline.analysis import metrics, overfitting, statistics
 from pipeline.analysis.overfitting import Analysis
+from pipeline.data import original
 from pipeline.params import Model, OverfittingRule
 from pipeline.reporting.inputs import Metrics, Result
 
 TARGET = 0.98
-# The report's printed figures belong to this data set and this number of test images.
-REPORT_DATASET = "mnist"
-REPORT_TEST_IMAGES = 10_000
 
 
 @dataclass(frozen=True)
@@ -163,8 +161,8 @@ def _scores(result: Result) -> Scores:
 
 def _beside(ours: Scores, reported: pd.DataFrame) -> Reported:
     last = reported.iloc[-1]
-    errors = round((1 - last["val_accuracy"]) * REPORT_TEST_IMAGES)
-    low, high = statistics.wilson(REPORT_TEST_IMAGES - errors, REPORT_TEST_IMAGES)
+    errors = round((1 - last["val_accuracy"]) * original.TEST_IMAGES)
+    low, high = statistics.wilson(original.TEST_IMAGES - errors, original.TEST_IMAGES)
     return Reported(
         epochs=len(reported),
         accuracy=float(last["val_accuracy"]),

@@ -19,7 +19,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from pipeline.cli import UnavailableError
+from pipeline.errors import UnavailableError
 from pipeline.study.plan import Trajectory
 
 # Read by distributed at its import, here and in its workers: what matters of its warnings is said in our own words.

@@ -11,7 +11,7 @@ import numpy as np
 
 from pipeline.analysis import comparison, statistics
 from pipeline.analysis.statistics import Convergence
-from pipeline.cli import InputError
+from pipeline.errors import InputError
 from pipeline.reporting import render
 from pipeline.study import findings, rules
 from pipeline.study.findings import Answer, Number, Question

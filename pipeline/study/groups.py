@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.analysis import overfitting
 from pipeline.analysis.overfitting import Analysis
-from pipeline.cli import InputError
+from pipeline.errors import InputError
 from pipeline.params import OverfittingRule
 from pipeline.study.ledger import Entry, State
 from pipeline.study.plan import Replicate, Study, Variant

@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline import files
-from pipeline.cli import InputError
+from pipeline.errors import InputError
 from pipeline.study.plan import Replicate
 
 HISTORY, ERRORS, RECORD = "history.csv", "errors.csv", "record.json"

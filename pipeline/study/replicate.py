@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 from pipeline import cli, files, params, train
 from pipeline.analysis import metrics
-from pipeline.cli import InputError
 from pipeline.data import dataset
 from pipeline.data.dataset import Dataset, Split
+from pipeline.errors import InputError
 from pipeline.params import Model, Training
 from pipeline.study import plan
 from pipeline.study.plan import Replicate, Trajectory

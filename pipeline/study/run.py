@@ -13,7 +13,7 @@ from distributed import Client
 from tqdm import tqdm
 
 from pipeline import cli, files, tracking
-from pipeline.cli import InputError, PipelineError
+from pipeline.errors import InputError, PipelineError
 from pipeline.study import cluster, ledger, plan
 from pipeline.study.ledger import Entry, State
 from pipeline.study.plan import Replicate

@@ -30,12 +30,13 @@ from typing import Any
 from urllib.parse import quote
 
 from pipeline import files
-from pipeline.cli import InputError, UnavailableError
 from pipeline.data.dataset import Dataset
+from pipeline.errors import InputError, UnavailableError
 from pipeline.tracking import store, view
 from pipeline.tracking.artifacts import Evidence
 from pipeline.tracking.description import DVC_EXPERIMENT, NOTE, WORKSPACE, Facts, workspace
 from pipeline.tracking.outbox import Sender
+from pipeline.training import history
 
 # Set before mlflow is imported: it reads some of them once.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -88,7 +89,6 @@ LOGGED_FILE = "data/model.keras"
 # The registered model, and the alias of the version that is in force.
 REGISTERED, CHAMPION = "mnist", "champion"
 _VERSIONS = "mlflow.modelVersions"
-_PER_EPOCH = ("loss", "accuracy", "val_loss", "val_accuracy")
 _START = "its start"
 _BATCH = 1000  # metrics that MLflow takes at once
 _LONG = 240  # characters of a reason
@@ -526,7 +526,7 @@ def _log_inputs(run_id: str, facts: Facts, data: Dataset) -> None:
 
 
 def _epoch_points(row: Mapping[str, float]) -> list[Metric]:
-    values = {key: row[key] for key in _PER_EPOCH} | {"epoch_seconds": row["seconds"]}
+    values = {key: row[key] for key in history.SCORES} | {"epoch_seconds": row["seconds"]}
     return _metrics(values, step=int(row["epoch"]))
 
 
@@ -535,9 +535,9 @@ def _metrics(values: Mapping[str, float], step: int) -> list[Metric]:
 
 
 def _lacking_points(run_id: str, rows: Sequence[Mapping[str, float]]) -> list[Metric]:
-    names = (*_PER_EPOCH, "epoch_seconds")
-    history = mlflow.MlflowClient().get_metric_history
-    present = {(name, point.step) for name in names for point in history(run_id, name)}
+    names = (*history.SCORES, "epoch_seconds")
+    of_metric = mlflow.MlflowClient().get_metric_history
+    present = {(name, point.step) for name in names for point in of_metric(run_id, name)}
     return [point for row in rows for point in _epoch_points(row) if (point.key, point.step) not in present]
 
 

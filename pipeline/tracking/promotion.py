@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from pipeline import files, gate, tracking
-from pipeline.cli import InputError
+from pipeline.errors import InputError
 
 PATH = Path("reports/promotion.json")
 # The confidence of the bound, and the decimals with which the file tells it.

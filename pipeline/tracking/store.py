@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-from pipeline.cli import UnavailableError
+from pipeline.errors import UnavailableError
 
 SQLITE = "sqlite:///"
 # Where `make ui` shows a store that has no server: the variable and the port are MLflow's own.

@@ -4,6 +4,7 @@ networks    MLP and CNN from params, and their loss
 optimizers  the report's update rules
 loop        batches, gradients and scores, in parts
 recipe      the hash of all that determines a result
+history     its columns
 checkpoint  going on after a kill
 model_file  byte-stable `.keras` files
 backend     the only importer of Keras and TensorFlow

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pipeline.cli import PipelineError
+from pipeline.errors import PipelineError
 
 os.environ["KERAS_BACKEND"] = "tensorflow"
 # Part of a result; stated, so that a user's environment cannot change it.

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import files
-from pipeline.cli import PipelineError
+from pipeline.errors import PipelineError
 
 _KEPT = 2
 

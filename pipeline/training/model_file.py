@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
-from pipeline import files
-from pipeline.cli import InputError
+from pipeline import errors, files
+from pipeline.errors import InputError
 from pipeline.training.backend import keras
 
 _EPOCH_OF_ZIP = (1980, 1, 1, 0, 0, 0)
@@ -68,7 +68,7 @@ def made_with(path: Path) -> dict[str, str]:
         with ZipFile(path) as archive:
             made_with: dict[str, str] = json.loads(archive.read("metadata.json"))["made_with"]
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file; `dvc repro` makes it") from None
+        raise errors.missing(path) from None
     except (BadZipFile, KeyError, ValueError) as error:
         raise InputError(f"{path}: not a model of this project ({error}); remove it and run `dvc repro`") from None
     return made_with

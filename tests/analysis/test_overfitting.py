@@ -9,7 +9,7 @@ import pytest
 
 from pipeline import params
 from pipeline.analysis.overfitting import Verdict, analyse
-from pipeline.cli import InputError
+from pipeline.errors import InputError
 from pipeline.params import OverfittingRule
 
 ROOT = Path(__file__).parents[2]

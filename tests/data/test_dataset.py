@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.cli import InputError
 from pipeline.data import dataset
 from pipeline.data.dataset import Dataset, Split
+from pipeline.errors import InputError
 
 
 def split(n: int, seed: int = 0) -> Split:
@@ -85,7 +85,7 @@ def test_equal_data_give_equal_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_an_absent_file_says_what_makes_it(tmp_path: Path) -> None:
     """The error names the stage."""
-    with pytest.raises(InputError, match=r"x\.npz: no such file; `dvc repro preprocess` makes it"):
+    with pytest.raises(InputError, match=r"x\.npz: no such file; `dvc repro preprocess` creates it"):
         dataset.load(tmp_path / "x.npz")
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.cli import InputError
 from pipeline.data.formats import idx
+from pipeline.errors import InputError
 
 LABELS = b"\x00\x00\x08\x01\x00\x00\x00\x03\x05\x00\x09"
 # Two images of 2 rows and 3 columns.

@@ -13,8 +13,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from pipeline.cli import InputError
 from pipeline.data.dataset import Dataset
+from pipeline.errors import InputError
 from pipeline.inference import digits, pictures
 
 Pixels = NDArray[np.uint8]

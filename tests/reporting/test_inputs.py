@@ -12,9 +12,9 @@ import pytest
 
 from pipeline import files
 from pipeline.analysis import metrics
-from pipeline.cli import InputError
 from pipeline.data import dataset as datasets
 from pipeline.data.dataset import Dataset, Split
+from pipeline.errors import InputError
 from pipeline.params import Model, Params
 from pipeline.reporting import inputs
 from pipeline.reporting.inputs import Folders
@@ -46,7 +46,7 @@ def folders(tmp_path: Path, data: Dataset, model: Model) -> Folders:
     rng = np.random.default_rng(1)
     made = Folders(*(tmp_path / name for name in ("history", "timing", "metrics", "predictions")))
     epochs = range(1, model.epochs + 1)
-    history = pd.DataFrame({"epoch": epochs, **{name: rng.random(model.epochs) for name in inputs.HISTORY[1:]}})
+    history = pd.DataFrame({"epoch": epochs, **{name: rng.random(model.epochs) for name in inputs.COLUMNS[1:]}})
     files.write_csv(made.history / f"{NAME}.csv", history)
     files.write_csv(made.timing / f"{NAME}.csv", pd.DataFrame({"epoch": epochs, "seconds": rng.random(model.epochs)}))
     scores = {}

@@ -16,7 +16,7 @@ import dask
 import pytest
 from distributed import Security
 
-from pipeline.cli import UnavailableError
+from pipeline.errors import UnavailableError
 from pipeline.study import cluster
 from pipeline.study.cluster import Outcome
 from pipeline.study.plan import Replicate, Trajectory

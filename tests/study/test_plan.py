@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.cli import InputError
+from pipeline.errors import InputError
 from pipeline.study import plan
 from pipeline.study.plan import Replicate, Study
 from pipeline.training import recipe

@@ -17,7 +17,7 @@ import pytest
 from scipy import stats
 
 from pipeline import params
-from pipeline.cli import InputError
+from pipeline.errors import InputError
 from pipeline.params import Params
 from pipeline.reporting import plots
 from pipeline.study import comparisons, groups, ledger, report

@@ -11,7 +11,7 @@ from scipy import stats
 
 from pipeline.analysis import comparison
 from pipeline.analysis.comparison import Verdict
-from pipeline.cli import InputError
+from pipeline.errors import InputError
 from pipeline.params import Params
 from pipeline.study import audit, comparisons, convergence, groups, rules
 from pipeline.study.convergence import Seconds

@@ -26,9 +26,9 @@ import requests
 import yaml
 
 from pipeline import files, tracking
-from pipeline.cli import UnavailableError
 from pipeline.data import dataset
 from pipeline.data.dataset import Dataset, Split
+from pipeline.errors import UnavailableError
 from pipeline.params import Params
 from pipeline.tracking import outbox
 from pipeline.tracking.description import Facts

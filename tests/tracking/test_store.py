@@ -17,7 +17,7 @@ import mlflow
 import pytest
 
 from pipeline import tracking
-from pipeline.cli import UnavailableError
+from pipeline.errors import UnavailableError
 from pipeline.tracking import store
 
 ROOT = Path(__file__).parents[2]

@@ -15,8 +15,8 @@ import pandas as pd
 import pytest
 
 from pipeline import files, tracking
-from pipeline.cli import UnavailableError
 from pipeline.data.dataset import Dataset
+from pipeline.errors import UnavailableError
 from pipeline.params import Params
 from pipeline.tracking import outbox, view
 from pipeline.tracking import store as store_module

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.cli import PipelineError
+from pipeline.errors import PipelineError
 from pipeline.training.checkpoint import Checkpoints, State
 
 HOLD = """

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from pipeline import files
-from pipeline.cli import InputError
 from pipeline.data.dataset import Dataset
+from pipeline.errors import InputError
 from pipeline.params import Params
 from pipeline.training import model_file, networks, optimizers
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import files
-from pipeline.cli import InputError
+from pipeline import errors, files
+from pipeline.errors import InputError
 
 # Two zero bytes, then 0x08 for unsigned bytes; the fourth byte is the number of dimensions.
 MAGIC = 0x0800
@@ -67,9 +67,9 @@ def read(path: Path, *, dimensions: int) -> NDArray[np.uint8]:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file; `dvc repro fetch` makes it") from None
+        raise errors.missing(path, "fetch") from None
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+        raise errors.unreadable(path, error) from None
     return decode(content, dimensions=dimensions, where=str(path))
 
 

@@ -1,0 +1,41 @@
+"""The errors that a user can cause. Each is one line: where, what is wrong, and what to do about it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class PipelineError(Exception):
+    """The run failed: `what` is wrong, at `path` if a file is to blame, and `fix` says what to do about it."""
+
+    exit_code = 1
+
+    def __init__(self, what: str, *, path: Path | None = None, fix: str = "") -> None:
+        super().__init__(what)
+        self.what, self.path, self.fix = what, path, fix
+
+    def __str__(self) -> str:
+        where = f"{self.path}: " if self.path else ""
+        return where + "; ".join(filter(None, (self.what, self.fix)))
+
+
+class InputError(PipelineError):
+    """Configuration or input is wrong, or something could not be judged; trying again cannot help."""
+
+    exit_code = 2
+
+
+class UnavailableError(PipelineError):
+    """A tracker or a cluster is required and does not answer."""
+
+    exit_code = 3
+
+
+def missing(path: Path, stage: str = "") -> InputError:
+    """Return the error for a file that is not there and that a DVC stage, by default some stage, creates."""
+    return InputError("no such file", path=path, fix=f"`{f'dvc repro {stage}'.strip()}` creates it")
+
+
+def unreadable(path: Path, error: OSError) -> InputError:
+    """Return the error for a file that the operating system does not let us read."""
+    return InputError(f"cannot be read ({error.strerror})", path=path)
