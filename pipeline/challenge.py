@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.analysis import noninferiority, statistics
+from pipeline.analysis import proportions
 from pipeline.data.dataset import Dataset, Split
 from pipeline.errors import InputError
 from pipeline.inference import classifier
@@ -49,8 +49,8 @@ def right_answers(network: Any, split: Split) -> NDArray[np.bool_]:
 def compare(network: Any, champion: Any, tags: Mapping[str, str], split: Split, max_drop: float) -> Comparison:
     """Ask both networks, of which the champion's version has these `tags`, the images of `split`."""
     now, before = right_answers(network, split), right_answers(champion, split)
-    test, n = statistics.mcnemar(now, before), len(now)
-    bound = noninferiority.lower_bound(test.only_first, test.only_second, n, promotion.CONFIDENCE)
+    test, n = proportions.mcnemar(now, before), len(now)
+    bound = proportions.tango_lower_bound(test.only_first, test.only_second, n, promotion.CONFIDENCE)
     return Comparison(
         champion=tags["model"],
         champion_md5=tags["model.md5"],

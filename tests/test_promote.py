@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline import files, params, predict, promote, sync, tracking
-from pipeline.analysis import metrics, noninferiority
+from pipeline.analysis import metrics, proportions
 from pipeline.data import dataset
 from pipeline.data.dataset import Dataset, Split
 from pipeline.errors import PipelineError
@@ -320,7 +320,7 @@ def test_a_model_that_is_not_inferior_takes_the_place(
     assert (found["only_this"], found["only_champion"], found["count"]) == counts
     assert (found["accuracy"], found["champion_accuracy"]) == (right["good"].mean(), right["near"].mean())
     assert found["difference"] == pytest.approx(right["good"].mean() - right["near"].mean(), abs=1e-6)
-    assert 0 <= noninferiority.lower_bound(*counts) - found["lower_bound"] < 1e-6
+    assert 0 <= proportions.tango_lower_bound(*counts) - found["lower_bound"] < 1e-6
     assert (found["champion"], found["champion_md5"]) == ("near", files.md5(Path("models/near.keras")))
     assert (ended.code, champion(), len(versions())) == (0, "good", 2)
     for text in (ended.output, versions()["2"].description):

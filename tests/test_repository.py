@@ -34,10 +34,10 @@ NO_DEPS = {"cli", "errors", *(module for module in MODULES if module.partition("
 # Modules that a module starts as programs.
 STARTED = {"study/cluster": {"study/replicate"}}
 LIGHT = [
-    "analysis/comparison",
-    "analysis/noninferiority",
+    "analysis/means",
+    "analysis/multitest",
     "analysis/overfitting",
-    "analysis/statistics",
+    "analysis/proportions",
     "data/dataset",
     "demo",
     "fetch",

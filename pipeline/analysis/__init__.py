@@ -1,8 +1,10 @@
-"""Numbers out of trained networks, and what they say.
+"""From the numbers that trained networks produce to statements about them.
 
-metrics     scores of a classifier
-statistics  one sample, one table: intervals, tests, adjustment for their number
-comparison  two groups of seeds: differences, ratios, 2x2 designs, verdicts
-noninferiority  two networks on the same images: what one may lose at most
-overfitting  histories -> onset, rise, verdict
+metrics         scores of a classifier
+overfitting     histories -> onset, rise, verdict
+time_to_target  epochs until a score reaches a target
+proportions     accuracies: Wilson, Clopper-Pearson, McNemar, Tango's non-inferiority bound
+means           means over seeds: t, Welch, probability of superiority, 2x2 designs
+permutation     the permutation test of a difference in means
+multitest       adjustment for the number of tests, matching intervals, verdicts
 """

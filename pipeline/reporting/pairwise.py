@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.analysis import statistics
+from pipeline.analysis import multitest, proportions
 from pipeline.params import Model
 from pipeline.reporting.inputs import Result
 
@@ -57,8 +57,8 @@ def compare(results: Sequence[Result]) -> list[Pair]:
     """Compare the models two by two on the same test images; the adjustment is for all pairs there are."""
     correct = {result.name: result.answers == result.labels for result in results}
     couples = list(combinations(correct, 2))
-    tests = [statistics.mcnemar(correct[first], correct[second]) for first, second in couples]
-    adjusted = statistics.holm([test.p_value for test in tests])
+    tests = [proportions.mcnemar(correct[first], correct[second]) for first, second in couples]
+    adjusted = multitest.holm([test.p_value for test in tests])
     return [
         Pair(first, second, test.only_first, test.only_second, test.p_value, p)
         for (first, second), test, p in zip(couples, tests, adjusted, strict=True)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.analysis import metrics, overfitting, statistics
+from pipeline.analysis import metrics, overfitting, proportions
 from pipeline.analysis.overfitting import Analysis
 from pipeline.data import original
 from pipeline.params import Model, OverfittingRule
@@ -133,7 +133,7 @@ def calibration(result: Result) -> pd.DataFrame:
     """Return a row per bin of confidence: confidence, accuracy, its Wilson 95% interval (low, high), count."""
     bins = metrics.reliability(result.probabilities, result.labels)
     hits = np.rint(np.nan_to_num(bins.accuracy) * bins.count).astype(int)
-    intervals = [statistics.wilson(k, n) if n else (np.nan, np.nan) for k, n in zip(hits, bins.count, strict=True)]
+    intervals = [proportions.wilson(k, n) if n else (np.nan, np.nan) for k, n in zip(hits, bins.count, strict=True)]
     low, high = zip(*intervals, strict=True)
     table = {"confidence": bins.confidence, "accuracy": bins.accuracy, "low": low, "high": high, "count": bins.count}
     return pd.DataFrame(table)
@@ -141,7 +141,7 @@ def calibration(result: Result) -> pd.DataFrame:
 
 def _scores(result: Result) -> Scores:
     train, test = result.metrics.splits["train"], result.metrics.splits["test"]
-    low, high = statistics.wilson(test.count - test.errors, test.count)
+    low, high = proportions.wilson(test.count - test.errors, test.count)
     return Scores(
         parameters=result.metrics.parameters,
         epochs=result.metrics.epochs,
@@ -162,7 +162,7 @@ def _scores(result: Result) -> Scores:
 def _beside(ours: Scores, reported: pd.DataFrame) -> Reported:
     last = reported.iloc[-1]
     errors = round((1 - last["val_accuracy"]) * original.TEST_IMAGES)
-    low, high = statistics.wilson(original.TEST_IMAGES - errors, original.TEST_IMAGES)
+    low, high = proportions.wilson(original.TEST_IMAGES - errors, original.TEST_IMAGES)
     return Reported(
         epochs=len(reported),
         accuracy=float(last["val_accuracy"]),

@@ -7,7 +7,7 @@ from functools import partial
 from itertools import chain
 from math import exp, log
 
-from pipeline.analysis import comparison, statistics
+from pipeline.analysis import means, multitest
 from pipeline.reporting import render
 from pipeline.study import comparisons, convergence, factorial, findings, rules
 from pipeline.study.comparisons import Pair
@@ -54,11 +54,11 @@ def _claim_1(evidence: Evidence) -> Iterator[Question]:
 
 def _gets_worse(evidence: Evidence) -> Answer:
     rule, group = evidence.rule, evidence.groups[RMSPROP]
-    rise = statistics.describe(group.values("log_rise"))
+    rise = means.describe(group.values("log_rise"))
     verdict = rules.gets_worse((rise.low, rise.high), log(rule.slight), log(rule.strong))
     mean = findings.mean(f"`{RMSPROP}`, rise", group.values("log_rise"), "factor", exp)
     beside = [findings.mean(f"`{RMSPROP}`, calibration error", group.values("test_calibration_error"), "share")]
-    if len(evidence.common([ADADELTA])) >= comparison.LEAST_SEEDS:
+    if len(evidence.common([ADADELTA])) >= multitest.MIN_SEEDS:
         other = evidence.groups[ADADELTA]
         beside += [
             findings.mean(f"`{ADADELTA}`, rise", other.values("log_rise"), "factor", exp),
@@ -168,7 +168,7 @@ def _uses_shape(evidence: Evidence) -> Answer:
         seeds = evidence.common((original, permuted))
         before, after = (evidence.groups[name].values("test_accuracy", seeds) for name in (original, permuted))
         costs.append(before - after)
-    shape = comparison.compare(*costs, paired=False)
+    shape = means.compare(*costs, paired=False)
     number = findings.difference("cost to the CNN less cost to the MLP", "points", shape)
     beside = (
         findings.mean(f"`{CNN}` less `{CNN_PERMUTED}`", costs[0], "points"),

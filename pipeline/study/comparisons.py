@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.analysis import comparison, statistics
-from pipeline.analysis.comparison import LEAST_SEEDS, Comparison, Judgement, Proportion, Verdict
+from pipeline.analysis import means, multitest, proportions
+from pipeline.analysis.means import Comparison
+from pipeline.analysis.multitest import MIN_SEEDS, Judgement, Verdict
+from pipeline.analysis.proportions import Proportion
 from pipeline.study import plan
 from pipeline.study.groups import Evidence, Floats
 from pipeline.study.ledger import Entry
@@ -21,7 +23,7 @@ _FLIPPED = {Verdict.BETTER: Verdict.WORSE, Verdict.WORSE: Verdict.BETTER}
 class Pair:
     """Two variants, compared: paired where they share initial weights and order by seed, which then both have to have.
 
-    `judgement` and `superiority` are None where a variant has fewer than LEAST_SEEDS. `tested` counts the seeds that
+    `judgement` and `superiority` are None where a variant has fewer than MIN_SEEDS. `tested` counts the seeds that
     both have, `significant` those of them whose two fitted networks McNemar's test tells apart, not adjusted.
     """
 
@@ -56,11 +58,11 @@ def judge(evidence: Evidence) -> tuple[Pair, ...]:
     rules = evidence.study.statistics
     samples = {pair: _samples(evidence, *pair) for pair in rules.comparisons}
     compared: dict[tuple[str, str], Comparison] = {
-        pair: comparison.compare(first, second, paired=paired)
+        pair: means.compare(first, second, paired=paired)
         for pair, (first, second, paired) in samples.items()
-        if min(len(first), len(second)) >= LEAST_SEEDS
+        if min(len(first), len(second)) >= MIN_SEEDS
     }
-    judged = comparison.judge(compared, rules.smallest_effect, rules.level, len(rules.comparisons))
+    judged = multitest.judge(compared, rules.smallest_effect, rules.level, len(rules.comparisons))
     return tuple(_pair(evidence, pair, sample, judged.get(pair)) for pair, sample in samples.items())
 
 
@@ -93,7 +95,7 @@ def _pair(
         n_first=len(first),
         n_second=len(second),
         judgement=judgement,
-        superiority=comparison.superiority(first, second, paired=paired) if judgement else None,
+        superiority=means.superiority(first, second, paired=paired) if judgement else None,
         tested=len(seeds),
         significant=sum(p < evidence.study.statistics.level for p in p_values),
     )
@@ -104,4 +106,4 @@ def mcnemar(first: Entry, second: Entry) -> float:
     right = np.ones((2, first.record["splits"]["test"]["count"]), bool)
     for row, entry in zip(right, (first, second), strict=True):
         row[entry.errors["image"]] = False
-    return statistics.mcnemar(*right).p_value
+    return proportions.mcnemar(*right).p_value

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.analysis import comparison, statistics
-from pipeline.analysis.statistics import Convergence
+from pipeline.analysis import means, time_to_target
+from pipeline.analysis.time_to_target import EpochsToTarget
 from pipeline.errors import InputError
 from pipeline.reporting import render
 from pipeline.study import findings, rules
@@ -51,9 +51,9 @@ def seconds(benchmarks: Mapping[str, Any], images: int) -> dict[str, Seconds]:
     return found
 
 
-def until(group: Group, column: str = "val_accuracy") -> Convergence:
+def until(group: Group, column: str = "val_accuracy") -> EpochsToTarget:
     """Return when each seed of a variant, one or more, first reaches TARGET."""
-    return statistics.epochs_to(group.curves(column), TARGET)
+    return time_to_target.epochs_to(group.curves(column), TARGET)
 
 
 def table(evidence: Evidence, pace: Mapping[str, Seconds]) -> list[dict[str, object]]:
@@ -109,21 +109,19 @@ def questions(evidence: Evidence, pace: Mapping[str, Seconds]) -> Iterator[Quest
 def _equal_epochs(evidence: Evidence, column: str) -> Answer:
     epoch = min(evidence.groups[name].variant.epochs for name in MODELS)
     at = {name: evidence.groups[name].curves(column)[:, epoch - 1] for name in MODELS}
-    ahead = [comparison.compare(at[CNN], at[name], paired=False) for name in MLPS]
+    ahead = [means.compare(at[CNN], at[name], paired=False) for name in MLPS]
     numbers = [
         findings.difference(f"`{CNN}` less `{name}`", "points", one) for name, one in zip(MLPS, ahead, strict=True)
     ]
-    means = [findings.mean(f"`{name}` in epoch {epoch}", at[name], "share") for name in MODELS]
+    averages = [findings.mean(f"`{name}` in epoch {epoch}", at[name], "share") for name in MODELS]
     verdict = rules.slower([(-high, -low) for low, high in (one.interval() for one in ahead)])
-    return Answer(verdict, tuple(numbers), f"In epoch {epoch}: {findings.listed(numbers)}.", tuple(means))
+    return Answer(verdict, tuple(numbers), f"In epoch {epoch}: {findings.listed(numbers)}.", tuple(averages))
 
 
 def _epochs(evidence: Evidence) -> Answer:
     epochs = {name: _counted(until(evidence.groups[name]), evidence.groups[name]) for name in MODELS}
     lags = [
-        findings.difference(
-            f"`{CNN}` less `{name}`", "lag", comparison.compare(epochs[CNN], epochs[name], paired=False)
-        )
+        findings.difference(f"`{CNN}` less `{name}`", "lag", means.compare(epochs[CNN], epochs[name], paired=False))
         for name in MLPS
     ]
     tests = [
@@ -132,8 +130,8 @@ def _epochs(evidence: Evidence) -> Answer:
         )
         for name in MLPS
     ]
-    means = [findings.mean(f"`{name}`", epochs[name], "epochs") for name in MODELS]
-    return _until_target(evidence, lags, (*means, *tests))
+    averages = [findings.mean(f"`{name}`", epochs[name], "epochs") for name in MODELS]
+    return _until_target(evidence, lags, (*averages, *tests))
 
 
 def _seconds(evidence: Evidence, pace: Mapping[str, Seconds]) -> Answer:
@@ -142,12 +140,12 @@ def _seconds(evidence: Evidence, pace: Mapping[str, Seconds]) -> Answer:
         return Answer(Finding.UNDECIDED, (), f"There is no benchmark of {render.series(lacking)}.")
     epochs = {name: _counted(until(evidence.groups[name]), evidence.groups[name]) for name in MODELS}
     delays = [_delay(epochs, pace, name) for name in MLPS]
-    means = [findings.mean(f"`{name}`", epochs[name] * pace[name].median, "seconds") for name in MODELS]
+    averages = [findings.mean(f"`{name}`", epochs[name] * pace[name].median, "seconds") for name in MODELS]
     per_epoch = [
         Number(f"`{name}`, per epoch (smallest to largest)", "seconds", one.median, (one.smallest, one.largest))
         for name, one in ((name, pace[name]) for name in MODELS)
     ]
-    return _until_target(evidence, delays, (*means, *per_epoch))
+    return _until_target(evidence, delays, (*averages, *per_epoch))
 
 
 def _until_target(evidence: Evidence, lags: Sequence[Number], others: Sequence[Number]) -> Answer:
@@ -165,7 +163,7 @@ def _until_target(evidence: Evidence, lags: Sequence[Number], others: Sequence[N
     return Answer(verdict, tuple(lags), f"Until {TARGET:.0%}: {findings.listed(lags)}.{said}", tuple(others))
 
 
-def _counted(found: Convergence, group: Group) -> Floats:
+def _counted(found: EpochsToTarget, group: Group) -> Floats:
     """Return the epochs of the seeds, one more than were trained for a seed that never got there."""
     return np.array([group.variant.epochs + 1 if epoch is None else epoch for epoch in found.epochs], np.float64)
 
@@ -174,7 +172,7 @@ def _delay(epochs: Mapping[str, Floats], pace: Mapping[str, Seconds], name: str)
     """Return how many seconds the CNN takes longer; the interval also holds for the benchmark's extremes."""
 
     def behind(cnn: float, other: float) -> tuple[float, Interval]:
-        found = comparison.compare(epochs[CNN] * cnn, epochs[name] * other, paired=False)
+        found = means.compare(epochs[CNN] * cnn, epochs[name] * other, paired=False)
         return found.estimate, found.interval()
 
     cnn, other = pace[CNN], pace[name]

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from itertools import product
 from math import exp, log
 
-from pipeline.analysis import comparison, statistics
-from pipeline.analysis.comparison import LEAST_SEEDS
-from pipeline.analysis.statistics import Contrast
+from pipeline.analysis import means
+from pipeline.analysis.means import Contrast
+from pipeline.analysis.multitest import MIN_SEEDS
 from pipeline.study import findings, rules
 from pipeline.study.findings import Answer, Question, Row
 from pipeline.study.groups import Evidence
@@ -28,14 +28,14 @@ def effects(evidence: Evidence, outcome: str) -> dict[str, Contrast]:
     factor, and dropout's with each optimizer. The interaction is the latter's difference, Adadelta less RMSprop.
     """
     seeds = evidence.common(CELLS.values())
-    if len(seeds) < LEAST_SEEDS:
+    if len(seeds) < MIN_SEEDS:
         return {}
     values = {cell: evidence.groups[name].values(outcome, seeds) for cell, name in CELLS.items()}
-    both = comparison.factorial(values)
+    both = means.factorial(values)
     return {
         MAIN: both.main_b,
-        WITH_RMSPROP: statistics.paired_contrast(values[0, 1] - values[0, 0]),
-        WITH_ADADELTA: statistics.paired_contrast(values[1, 1] - values[1, 0]),
+        WITH_RMSPROP: means.paired_contrast(values[0, 1] - values[0, 0]),
+        WITH_ADADELTA: means.paired_contrast(values[1, 1] - values[1, 0]),
         OPTIMIZER: both.main_a,
         INTERACTION: both.interaction,
     }
@@ -64,7 +64,7 @@ def attribution(evidence: Evidence) -> Row:
             "this change can show nothing about dropout."
         )
         answer = Answer(Finding.CONFOUNDED, (), reason)
-        if min(needs.values()) >= LEAST_SEEDS:
+        if min(needs.values()) >= MIN_SEEDS:
             change = _factor(f"`{ADADELTA}` over `{RMSPROP}`, rise", evidence)
             reason += f" It multiplies the rise of `val_loss` by {change.text}."
             answer = Answer(Finding.CONFOUNDED, (change,), reason)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from pipeline.analysis.comparison import LEAST_SEEDS, Verdict
+from pipeline.analysis.multitest import MIN_SEEDS, Verdict
 from pipeline.reporting import plots
 from pipeline.study.comparisons import Pair
 from pipeline.study.convergence import MODELS
@@ -81,7 +81,7 @@ def _permuted(evidence: Evidence) -> Figure | None:
     ends = {}
     for original, permuted in ((ADADELTA, MLP_PERMUTED), (CNN, CNN_PERMUTED)):
         seeds = evidence.common((original, permuted))
-        if len(seeds) >= LEAST_SEEDS:
+        if len(seeds) >= MIN_SEEDS:
             before, after = (evidence.groups[name].values("test_accuracy", seeds) for name in (original, permuted))
             ends[original] = before, after
     return plots.changes(ends, ("original pixels", "permuted pixels"), "test accuracy") if ends else None

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.analysis import comparison, statistics
-from pipeline.analysis.comparison import LEAST_SEEDS, Comparison
-from pipeline.analysis.statistics import Contrast
+from pipeline.analysis import means
+from pipeline.analysis.means import Comparison, Contrast
+from pipeline.analysis.multitest import MIN_SEEDS
 from pipeline.reporting import render
 from pipeline.study import plan
 from pipeline.study.groups import Evidence, Floats
@@ -91,7 +91,7 @@ class Row:
 class Question:
     """A claim under one reading, not yet answered; the variants in one of `blocks` count at the seeds they share.
 
-    `decide` is called only if every block has LEAST_SEEDS.
+    `decide` is called only if every block has MIN_SEEDS.
     """
 
     claim: int
@@ -104,15 +104,15 @@ class Question:
     def answer(self, evidence: Evidence) -> Row:
         """Return the row: undecided, without numbers, where a variant has too few seeds."""
         needs = {name: len(evidence.common(block)) for block in self.blocks for name in block}
-        lacking = [f"`{name}` {count}" for name, count in needs.items() if count < LEAST_SEEDS]
-        reason = f"Too few seeds: {', '.join(lacking)}, where {LEAST_SEEDS} are needed."
+        lacking = [f"`{name}` {count}" for name, count in needs.items() if count < MIN_SEEDS]
+        reason = f"Too few seeds: {', '.join(lacking)}, where {MIN_SEEDS} are needed."
         answer = Answer(Finding.UNDECIDED, (), reason) if lacking else self.decide()
         return Row(self.claim, self.reading, self.measure, self.rule, needs, answer)
 
 
 def mean(label: str, values: Floats, form: str, to: Callable[[float], float] = float) -> Number:
     """Return the mean over the seeds with its t interval; `to` is applied to all three."""
-    summary = statistics.describe(values)
+    summary = means.describe(values)
     return Number(label, form, to(summary.mean), (to(summary.low), to(summary.high)))
 
 
@@ -132,7 +132,7 @@ def compare(evidence: Evidence, outcome: str, first: str, second: str) -> Compar
     paired = plan.same_network(groups[0].variant, groups[1].variant)
     seeds = evidence.common((first, second)) if paired else None
     values = (group.values(outcome, seeds) for group in groups)
-    return comparison.compare(*values, paired=paired)
+    return means.compare(*values, paired=paired)
 
 
 def listed(numbers: Sequence[Number]) -> str:

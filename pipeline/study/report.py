@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline import cli, files, params
-from pipeline.analysis.comparison import LEAST_SEEDS
+from pipeline.analysis.multitest import MIN_SEEDS
 from pipeline.params import OverfittingRule
 from pipeline.reporting import plots, render
 from pipeline.study import (
@@ -91,7 +91,7 @@ def report(
         "processors": _makers(evidence, _processor),
         "versions": _makers(evidence, _versions),
         "figures": list(drawn),
-        "least": LEAST_SEEDS,
+        "least": MIN_SEEDS,
     }
     return Report(render.markdown(content, "study.md.j2"), tables.tables(evidence, pairs, pace), drawn)
 
@@ -119,7 +119,7 @@ def _scores(evidence: Evidence) -> dict[str, list[str]]:
     }
     return {
         name: [
-            findings.mean(outcome, group.values(outcome), form, to).text if len(group.entries) >= LEAST_SEEDS else ""
+            findings.mean(outcome, group.values(outcome), form, to).text if len(group.entries) >= MIN_SEEDS else ""
             for outcome, (form, to) in columns.items()
         ]
         for name, group in evidence.groups.items()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import StrEnum
 
-from pipeline.analysis.comparison import Verdict
+from pipeline.analysis.multitest import Verdict
 from pipeline.params import Model
 
 Interval = tuple[float, float]

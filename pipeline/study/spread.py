@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import sqrt
 
-from pipeline.analysis import statistics
+from pipeline.analysis import means
 from pipeline.study.comparisons import OUTCOME
 from pipeline.study.convergence import MODELS
 from pipeline.study.groups import Evidence
@@ -46,5 +46,5 @@ def spreads(evidence: Evidence) -> Mapping[str, Spread]:
 
 
 def _spread(evidence: Evidence, name: str) -> Spread:
-    summary = statistics.describe(evidence.groups[name].values(OUTCOME))
+    summary = means.describe(evidence.groups[name].values(OUTCOME))
     return Spread(summary.n, summary.n - 1, summary.sd)

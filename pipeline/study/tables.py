@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.analysis import statistics
-from pipeline.analysis.comparison import Judgement
+from pipeline.analysis import means
+from pipeline.analysis.multitest import Judgement
 from pipeline.study import convergence, factorial, spread
 from pipeline.study.comparisons import Pair
 from pipeline.study.convergence import Seconds
@@ -44,7 +44,7 @@ def _summary(evidence: Evidence) -> Iterator[dict[str, object]]:
         for outcome in OUTCOMES:
             numbers: dict[str, Any] = {}
             if group.entries:
-                numbers = vars(statistics.describe(group.values(outcome)))
+                numbers = vars(means.describe(group.values(outcome)))
             yield {"variant": name, "outcome": outcome, **counts, **{key: numbers.get(key) for key in SUMMARY[5:]}}
 
 

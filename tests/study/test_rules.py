@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pipeline.analysis import comparison
-from pipeline.analysis.comparison import Verdict
+from pipeline.analysis import means, multitest
+from pipeline.analysis.multitest import Verdict
 from pipeline.errors import InputError
 from pipeline.params import Params
 from pipeline.study import audit, comparisons, convergence, groups, rules
@@ -402,8 +402,8 @@ def test_a_difference_too_small_to_matter_is_said(gain: float, words: str) -> No
     """What is told apart within the smallest effect is worded so; what is not told apart keeps its verdict."""
     base = np.array([0.98, 0.981, 0.982, 0.983])
     noise = np.array([1, -1, 1, -1]) * 1e-5
-    found = comparison.compare(base + gain + noise, base, paired=True)
-    (judgement,) = comparison.judge({"pair": found}, 0.001).values()
+    found = means.compare(base + gain + noise, base, paired=True)
+    (judgement,) = multitest.judge({"pair": found}, 0.001).values()
     pair = comparisons.Pair("a", "b", True, 4, 4, judgement, None, 0, 0)
 
     assert pair.words == words

@@ -1,0 +1,273 @@
+"""Means over seeds: t intervals, two-group comparisons, probability of superiority, 2x2 designs.
+
+A group is one number per seed. Two groups are paired if the same positions share a seed, that is initial weights and
+order of the images; groups of different networks have nothing in common that a seed could fix, and are compared
+unpaired.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from math import nan, sqrt
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pipeline.analysis import permutation, proportions
+from pipeline.analysis.proportions import Proportion
+
+# scipy takes a second to import, so each function imports the part it needs.
+
+Floats = NDArray[np.float64]
+
+# A spread or difference below this share of the numbers that it comes from is their rounding: 0.3 - 0.2 is not 0.1.
+ROUNDING = 1e-12
+RESAMPLES = 10_000
+CELLS = ((0, 0), (0, 1), (1, 0), (1, 1))
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """An estimate and its standard error, both in the unit of the values; their ratio follows Student's t.
+
+    Source: Student, Biometrika 6 (1908) 1-25.
+    """
+
+    estimate: float
+    standard_error: float
+    degrees_of_freedom: float
+
+    @property
+    def p_value(self) -> float:
+        """The two-sided p value of a true value of 0; without any spread it is 1 for an estimate of 0, else 0."""
+        if not self.standard_error:
+            return 0.0 if self.estimate else 1.0
+        from scipy import stats
+
+        return float(2 * stats.t.sf(abs(self.estimate) / self.standard_error, self.degrees_of_freedom))
+
+    def interval(self, confidence: float = 0.95) -> tuple[float, float]:
+        """Return the two-sided t interval (low, high); without any spread both are the estimate.
+
+        Raises:
+            ValueError: `confidence` is not strictly between 0 and 1.
+        """
+        if not 0 < confidence < 1:
+            raise ValueError(f"expected a confidence between 0 and 1, found {confidence}")
+        from scipy import stats
+
+        half = float(stats.t.isf((1 - confidence) / 2, self.degrees_of_freedom)) * self.standard_error
+        return self.estimate - half, self.estimate + half
+
+
+@dataclass(frozen=True)
+class SampleSummary:
+    """Descriptive statistics of a sample: `sd` divides by n - 1, `low` and `high` are the 95% t interval of the mean.
+
+    A single value has no measurable spread, so these three are then NaN.
+    """
+
+    n: int
+    mean: float
+    sd: float
+    low: float
+    high: float
+    smallest: float
+    largest: float
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """The mean of a contrast over `n` seeds with its 95% t interval, and the two-sided p value of a mean of 0."""
+
+    estimate: float
+    low: float
+    high: float
+    p_value: float
+    n: int
+
+
+@dataclass(frozen=True)
+class Comparison(Estimate):
+    """The mean of the first group minus that of the second: paired t, or Welch's t if the groups are independent.
+
+    `permutation_p` is the p value of the same difference without an assumed distribution.
+    """
+
+    n_first: int
+    n_second: int
+    paired: bool
+    permutation_p: float
+
+    @property
+    def smallest_permutation_p(self) -> float:
+        """The smallest `permutation_p` that groups of these sizes can give, whatever their values."""
+        return permutation.smallest_p(self.n_first, self.n_second, self.paired)
+
+
+@dataclass(frozen=True)
+class Factorial:
+    """The effects of two factors: each averaged over the other, and A's effect at b = 1 minus that at b = 0."""
+
+    main_a: Contrast
+    main_b: Contrast
+    interaction: Contrast
+
+
+def describe(values: ArrayLike) -> SampleSummary:
+    """Return the summary of `values`, (n,), in their unit.
+
+    Source: Student, Biometrika 6 (1908) 1-25.
+
+    Raises:
+        ValueError: There is no value, or one is not finite.
+    """
+    array = _sample(values)
+    smallest, largest = float(array.min()), float(array.max())
+    if len(array) == 1:
+        return SampleSummary(1, smallest, nan, nan, nan, smallest, largest)
+    mean, sd = _moments(array, _scale([array]))
+    low, high = Estimate(mean, sd / sqrt(len(array)), len(array) - 1).interval()
+    return SampleSummary(len(array), mean, sd, low, high, smallest, largest)
+
+
+def paired_contrast(values: ArrayLike, *, scale: float | None = None) -> Contrast:
+    """Test whether a contrast, computed seed by seed, is 0 on average: the one-sample t test of `values`, (n,).
+
+    It holds for any weighted sum of results that share a seed: a difference, a difference of differences. `scale` is
+    the largest magnitude among these results, relative to which rounding counts as 0; by default that of `values`.
+    Source: Student, Biometrika 6 (1908) 1-25.
+
+    Raises:
+        ValueError: There are fewer than 2 values, or one is not finite.
+    """
+    array = _sample(values, least=2)
+    mean = _mean(array, _scale([array]) if scale is None else scale)
+    low, high = mean.interval()
+    return Contrast(mean.estimate, low, high, mean.p_value, len(array))
+
+
+def compare(first: ArrayLike, second: ArrayLike, *, paired: bool) -> Comparison:
+    """Compare the means of two groups of replicates, (n_first,) and (n_second,), in one unit.
+
+    Independent differences of differences are `compare(a - c, b - d, paired=False)`, where a and c share their seeds,
+    and b and d theirs.
+    Sources: Student, Biometrika 6 (1908) 1-25; B. L. Welch, Biometrika 34 (1947) 28-35; the permutation test's are in
+    that module.
+
+    Raises:
+        ValueError: A group has fewer than 2 values, or one that is not finite, or paired groups differ in length.
+    """
+    x, y = _groups(first, second, paired)
+    scale = _scale((x, y))
+    t = _mean(x - y, scale) if paired else _welch(x, y, scale)
+    return Comparison(
+        t.estimate,
+        t.standard_error,
+        t.degrees_of_freedom,
+        n_first=len(x),
+        n_second=len(y),
+        paired=paired,
+        permutation_p=permutation.p_value(x, y, paired, ROUNDING * scale),
+    )
+
+
+def superiority(first: ArrayLike, second: ArrayLike, *, paired: bool, seed: int = 0) -> Proportion:
+    """Return the probability of superiority: that the first group's value is the higher one, ties counted one half.
+
+    Paired, it is the share of the n seeds, with Clopper and Pearson's interval. Unpaired, it is the share of all
+    n_first * n_second pairs, with the percentile bootstrap interval from RESAMPLES resamples of each group, drawn with
+    `seed`. That interval is rough for few values; if one group wins every pair, so does it in every resample, and the
+    interval shrinks to the estimate, which is not certainty.
+    Sources: A. Vargha and H. D. Delaney, J. Educ. Behav. Stat. 25 (2000) 101-132; B. Efron and R. J. Tibshirani, An
+    Introduction to the Bootstrap (1993), chapter 13.
+
+    Raises:
+        ValueError: As for `compare`.
+    """
+    x, y = _groups(first, second, paired)
+    wins = (np.sign(x - y if paired else x[:, None] - y) + 1) / 2
+    interval = proportions.clopper_pearson(float(wins.sum()), len(wins)) if paired else _percentiles(wins, seed)
+    return Proportion(float(wins.mean()), *interval)
+
+
+def factorial(cells: Mapping[tuple[int, int], ArrayLike]) -> Factorial:
+    """Analyse a 2x2 design; `cells[a, b]`, (n,), are the results at levels a and b (0 or 1), the same seeds in each.
+
+    Each effect is the mean of its per-seed contrast, in the unit of the results; the squares of their t statistics are
+    the F statistics of the repeated-measures analysis of variance (both factors within seeds).
+    Source: S. E. Maxwell and H. D. Delaney, Designing Experiments and Analyzing Data, 2nd ed. (2004), chapter 12.
+
+    Raises:
+        ValueError: The cells are not these four, have different lengths, fewer than 2 values or one that is not finite.
+    """
+    if set(cells) != set(CELLS):
+        raise ValueError(f"expected the cells {CELLS}, found {tuple(cells)}")
+    low, b_only, a_only, both = groups = [_sample(cells[cell], least=2) for cell in CELLS]
+    if len({len(group) for group in groups}) > 1:
+        raise ValueError(f"expected equal lengths, found {[len(group) for group in groups]}")
+    scale = _scale(groups)
+    return Factorial(
+        main_a=paired_contrast((a_only + both) / 2 - (low + b_only) / 2, scale=scale),
+        main_b=paired_contrast((b_only + both) / 2 - (low + a_only) / 2, scale=scale),
+        interaction=paired_contrast((both - a_only) - (b_only - low), scale=scale),
+    )
+
+
+def _sample(values: ArrayLike, least: int = 1) -> Floats:
+    """Return `values` as float64, (n,), if they are finite and at least `least`."""
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim != 1 or len(array) < least:
+        raise ValueError(f"expected at least {least} values (n,), found shape {array.shape}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"expected finite values, found {array[~np.isfinite(array)].tolist()}")
+    return array
+
+
+def _groups(first: ArrayLike, second: ArrayLike, paired: bool) -> tuple[Floats, Floats]:
+    x, y = _sample(first, least=2), _sample(second, least=2)
+    if paired and len(x) != len(y):
+        raise ValueError(f"expected equal lengths, found {len(x)} and {len(y)}")
+    return x, y
+
+
+def _scale(groups: Iterable[Floats]) -> float:
+    return max(float(np.abs(group).max()) for group in groups)
+
+
+def _moments(values: Floats, scale: float) -> tuple[float, float]:
+    """Return mean and standard deviation (divided by n - 1) of `values`, (n,) with n above 1, in their unit.
+
+    `scale` is the largest magnitude among the numbers that the values were computed from; a result that is rounding
+    relative to it is returned as 0.
+    """
+    # A rounded sum can put the mean of equal values outside their range.
+    mean = float(np.clip(values.mean(), values.min(), values.max()))
+    sd = float(values.std(ddof=1))
+    return (mean if abs(mean) > ROUNDING * scale else 0.0), (sd if sd > ROUNDING * scale else 0.0)
+
+
+def _mean(values: Floats, scale: float) -> Estimate:
+    mean, sd = _moments(values, scale)
+    return Estimate(mean, sd / sqrt(len(values)), len(values) - 1)
+
+
+def _welch(first: Floats, second: Floats, scale: float) -> Estimate:
+    (mean_first, sd_first), (mean_second, sd_second) = (_moments(one, scale) for one in (first, second))
+    difference = mean_first - mean_second
+    estimate = difference if abs(difference) > ROUNDING * scale else 0.0
+    square_first, square_second = sd_first**2 / len(first), sd_second**2 / len(second)
+    error = sqrt(square_first + square_second)
+    if not error:
+        return Estimate(estimate, 0.0, len(first) + len(second) - 2)
+    share = square_first / (square_first + square_second)
+    return Estimate(estimate, error, 1 / (share**2 / (len(first) - 1) + (1 - share) ** 2 / (len(second) - 1)))
+
+
+def _percentiles(wins: Floats, seed: int) -> tuple[float, float]:
+    random = np.random.default_rng(seed)
+    # How often each value is drawn into a resample of its group.
+    rows, columns = (random.multinomial(n, np.full(n, 1 / n), RESAMPLES) for n in wins.shape)
+    low, high = np.quantile(np.sum(rows @ wins * columns, axis=1) / wins.size, (0.025, 0.975))
+    return float(low), float(high)

@@ -1,0 +1,14 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.mark.parametrize("module", ["means", "multitest", "permutation", "proportions", "time_to_target"])
+def test_the_import_is_light(module: str) -> None:
+    """Importing a module of statistics does not import statsmodels or scipy, which take more than a second."""
+    code = f"import sys, pipeline.analysis.{module}; sys.exit(bool({{'statsmodels', 'scipy'}} & set(sys.modules)))"
+
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,353 @@
+"""Means over seeds, against the formulas, scipy and statsmodels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import product
+from math import inf, isnan, nan, sqrt
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from statsmodels.stats.anova import AnovaRM
+from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
+
+from pipeline.analysis.means import (
+    Contrast,
+    Estimate,
+    SampleSummary,
+    compare,
+    describe,
+    factorial,
+    paired_contrast,
+    superiority,
+)
+from pipeline.analysis.proportions import Proportion, clopper_pearson
+from tests.support.samples import SIZES, grid, groups
+
+# Groups that cannot be used, whatever is done with them.
+UNUSABLE = [([0.5], [0.5, 0.6]), ([0.5, 0.6], []), ([0.5, nan], [0.5, 0.6]), ([0.5, 0.6], [inf, 0.6])]
+
+
+@pytest.mark.parametrize("n", [2, 3, 10, 41])
+def test_a_summary_follows_the_formulas(n: int) -> None:
+    """Mean, sd and the interval of the mean are those of statsmodels; the extremes are the sample's."""
+    values = np.random.default_rng(n).normal(0.98, 0.002, n)
+    oracle = DescrStatsW(values)
+
+    low, high = oracle.tconfint_mean()
+    expected = [n, values.mean(), sqrt(oracle.var_ddof(1)), low, high, values.min(), values.max()]
+    assert list(vars(describe(values)).values()) == pytest.approx(expected)
+
+
+def test_a_single_value_has_no_spread() -> None:
+    """One seed has a mean and no sd and no interval, rather than a spread of 0."""
+    summary = describe([0.98])
+
+    assert (summary.n, summary.mean, summary.smallest, summary.largest) == (1, 0.98, 0.98, 0.98)
+    assert all(isnan(figure) for figure in (summary.sd, summary.low, summary.high))
+
+
+@pytest.mark.parametrize("value", [0.1, 0.9834, -7.3, 0.0])
+def test_equal_values_have_an_interval_of_one_point(value: float) -> None:
+    """Rounding in the sum of equal values is not taken for spread."""
+    assert describe([value] * 3) == SampleSummary(3, value, 0.0, value, value, value, value)
+
+
+def test_a_contrast_is_a_one_sample_t_test() -> None:
+    """Estimate, interval and p value are those of scipy's one-sample test."""
+    values = np.random.default_rng(3).normal(0.3, 1, 12)
+    oracle = stats.ttest_1samp(values, 0)
+
+    expected = [values.mean(), *oracle.confidence_interval(0.95), oracle.pvalue, 12]
+    assert list(vars(paired_contrast(values)).values()) == pytest.approx(expected)
+
+
+def test_a_contrast_that_is_rounding_is_none() -> None:
+    """Differences that would be 0 without rounding are 0 beside the numbers that they were computed from."""
+    values = (np.array([0.3, 0.6, 0.9]) - np.array([0.1, 0.4, 0.7])) - 0.2
+
+    assert values.any()
+    assert paired_contrast(values, scale=0.9) == Contrast(0.0, 0.0, 0.0, 1.0, 3)
+
+
+def test_a_constant_contrast_is_certain() -> None:
+    """A contrast that is the same for every seed has p = 0, unless it is 0: then p = 1."""
+    assert paired_contrast([0.1] * 4) == Contrast(0.1, 0.1, 0.1, 0.0, 4)
+    assert paired_contrast([0.0] * 4) == Contrast(0.0, 0.0, 0.0, 1.0, 4)
+
+
+@pytest.mark.parametrize("function", [describe, paired_contrast])
+@pytest.mark.parametrize("values", [[], [0.5, nan], [0.5, inf], [[0.5, 0.6]], 0.5])
+def test_a_sample_is_a_row_of_finite_numbers(function: Callable[[Any], Any], values: Any) -> None:
+    """No value, a value that is not finite, a table and a bare number are a ValueError."""
+    with pytest.raises(ValueError, match="expected"):
+        function(values)
+
+
+def test_a_contrast_needs_two_seeds() -> None:
+    """One seed says nothing of a mean contrast: a ValueError."""
+    with pytest.raises(ValueError, match="at least 2"):
+        paired_contrast([0.1])
+
+
+@pytest.mark.parametrize("confidence", [0.0, 1.0, -0.5, nan])
+def test_an_interval_refuses_what_is_no_confidence(confidence: float) -> None:
+    """A confidence that no interval can have is a ValueError."""
+    with pytest.raises(ValueError, match="expected a confidence"):
+        Estimate(1.0, 1.0, 5).interval(confidence)
+
+
+@pytest.mark.parametrize("confidence", [0.8, 0.95, 0.9996])
+@pytest.mark.parametrize("n", [2, 3, 10])
+def test_a_paired_comparison_is_the_paired_t_test(n: int, confidence: float) -> None:
+    """Estimate, standard error, p value and interval are those of the formula and of scipy's paired test."""
+    first, second = groups(n, n)
+    oracle = stats.ttest_rel(first, second)
+
+    result = compare(first, second, paired=True)
+
+    assert (result.n_first, result.n_second, result.paired) == (n, n, True)
+    assert result.estimate == pytest.approx(first.mean() - second.mean())
+    assert result.standard_error == pytest.approx(np.std(first - second, ddof=1) / sqrt(n))
+    assert result.degrees_of_freedom == oracle.df == n - 1
+    assert result.p_value == pytest.approx(oracle.pvalue)
+    assert result.interval(confidence) == pytest.approx(oracle.confidence_interval(confidence))
+
+
+@pytest.mark.parametrize("confidence", [0.8, 0.95, 0.9996])
+@pytest.mark.parametrize(("n_first", "n_second"), SIZES)
+def test_an_unpaired_comparison_is_welchs_t_test(n_first: int, n_second: int, confidence: float) -> None:
+    """Estimate, standard error, degrees of freedom, p value and interval are those of Welch in statsmodels."""
+    first, second = groups(n_first, n_second)
+    oracle = CompareMeans.from_data(first, second)
+    _, p_value, degrees_of_freedom = oracle.ttest_ind(usevar="unequal")
+
+    result = compare(first, second, paired=False)
+
+    assert (result.n_first, result.n_second, result.paired) == (n_first, n_second, False)
+    assert result.estimate == pytest.approx(first.mean() - second.mean())
+    assert result.standard_error == pytest.approx(oracle.std_meandiff_separatevar)
+    assert result.degrees_of_freedom == pytest.approx(degrees_of_freedom)
+    assert result.p_value == pytest.approx(p_value)
+    assert result.interval(confidence) == pytest.approx(oracle.tconfint_diff(1 - confidence, usevar="unequal"))
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_the_order_of_the_groups_is_the_sign(paired: bool) -> None:
+    """Exchanging the groups turns the estimate and the interval round, and leaves both p values as they are."""
+    first, second = groups(6, 6)
+    one, other = compare(first, second, paired=paired), compare(second, first, paired=paired)
+
+    low, high = other.interval()
+    assert (one.estimate, one.p_value, one.permutation_p) == (-other.estimate, other.p_value, other.permutation_p)
+    assert one.interval() == (-high, -low)
+
+
+@pytest.mark.parametrize("paired", [True, False])
+@pytest.mark.parametrize(("one", "other"), [(0.1, 0.1), (0.9834, 0.9834), (0.0, 0.0), (0.3, 0.1 + 0.2)])
+def test_equal_groups_without_spread_do_not_differ(one: float, other: float, paired: bool) -> None:
+    """Zero spread and means that are equal up to rounding give p = 1 and an interval that is the point 0."""
+    result = compare([one] * 3, [other] * 3, paired=paired)
+
+    assert result.degrees_of_freedom == (2 if paired else 4)
+    assert (result.estimate, result.standard_error, result.p_value, result.permutation_p) == (0, 0, 1, 1)
+    assert result.interval(0.999) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "paired"),
+    [
+        ([0.3] * 3, [0.1] * 3, True),
+        ([0.3] * 3, [0.1] * 3, False),
+        ([0.9, 0.6, 0.3], [0.7, 0.4, 0.1], True),
+    ],
+)
+def test_a_constant_difference_is_certain(first: list[float], second: list[float], paired: bool) -> None:
+    """Zero spread and different means give p = 0 and an interval of one point, even where rounding hides it."""
+    result = compare(first, second, paired=paired)
+
+    assert (result.standard_error, result.p_value) == (0, 0)
+    assert result.interval(0.999) == pytest.approx((0.2, 0.2))
+
+
+def test_spread_in_one_group_alone_is_enough() -> None:
+    """Where one group has no spread, Welch's test has the other's degrees of freedom."""
+    result = compare([0.5] * 4, [0.1, 0.2, 0.4], paired=False)
+
+    assert result.degrees_of_freedom == pytest.approx(2)
+    assert result.p_value == pytest.approx(stats.ttest_1samp([0.1, 0.2, 0.4], 0.5).pvalue)
+
+
+@pytest.mark.parametrize("paired", [True, False])
+@pytest.mark.parametrize("function", [compare, superiority])
+@pytest.mark.parametrize(("first", "second"), UNUSABLE)
+def test_two_groups_need_two_finite_values_each(
+    function: Callable[..., Any], first: list[float], second: list[float], paired: bool
+) -> None:
+    """Fewer than two values and values that are not finite are a ValueError."""
+    with pytest.raises(ValueError, match="expected"):
+        function(first, second, paired=paired)
+
+
+@pytest.mark.parametrize("function", [compare, superiority])
+def test_pairs_need_equal_lengths(function: Callable[..., Any]) -> None:
+    """Paired groups of different lengths are a ValueError; as independent groups they are compared."""
+    with pytest.raises(ValueError, match="equal lengths"):
+        function([0.5, 0.6], [0.5, 0.6, 0.8], paired=True)
+    function([0.5, 0.6], [0.5, 0.6, 0.8], paired=False)
+
+
+def test_a_difference_of_differences_is_a_comparison_of_contrasts() -> None:
+    """Differences of two networks' seeds are compared as independent groups: the formula by hand."""
+    (a, c), (b, d) = groups(6, 6, seed=1), groups(5, 5, seed=2)
+
+    result = compare(a - c, b - d, paired=False)
+
+    assert result.estimate == pytest.approx((a.mean() - b.mean()) - (c.mean() - d.mean()))
+    assert result.standard_error**2 == pytest.approx(np.var(a - c, ddof=1) / 6 + np.var(b - d, ddof=1) / 5)
+
+
+@pytest.mark.parametrize(("wins", "n"), [(0, 2), (1, 5), (3, 5), (7, 10), (10, 10)])
+def test_paired_superiority_has_the_exact_binomial_interval(wins: int, n: int) -> None:
+    """Without ties the estimate is the share of wins and the interval that of scipy's binomial test."""
+    result = superiority([1.0] * wins + [-1.0] * (n - wins), [0.0] * n, paired=True)
+
+    interval = stats.binomtest(wins, n).proportion_ci(0.95, "exact")
+    assert vars(result) == pytest.approx({"estimate": wins / n, "low": interval.low, "high": interval.high})
+
+
+def test_a_tie_is_half_a_win() -> None:
+    """Paired ties count one half, in the estimate and in the interval."""
+    result = superiority([2.0, 2.0, 0.0, 1.0, 1.0], [1.0, 1.0, 1.0, 1.0, 0.0], paired=True)
+
+    assert result.estimate == pytest.approx(3.5 / 5)
+    assert (result.low, result.high) == clopper_pearson(3.5, 5)
+
+
+@pytest.mark.parametrize(("n_first", "n_second"), SIZES)
+def test_unpaired_superiority_is_mann_whitneys_share(n_first: int, n_second: int) -> None:
+    """The estimate is U / (n1 n2) with ties one half, and lies within its interval."""
+    first, second = grid(n_first, n_second, seed=4)
+
+    result = superiority(first, second, paired=False)
+
+    assert result.estimate == pytest.approx(stats.mannwhitneyu(first, second).statistic / (n_first * n_second))
+    assert 0 <= result.low <= result.estimate <= result.high <= 1
+
+
+def test_the_bootstrap_interval_is_that_of_all_resamples() -> None:
+    """For groups of three the percentiles are those of all 27 x 27 resamples, each as likely as another."""
+    first, second = [1.0, 4.0, 6.0], [2.0, 3.0, 5.0]
+    shares = [
+        np.mean(np.array(x)[:, None] > np.array(y)) for x in product(first, repeat=3) for y in product(second, repeat=3)
+    ]
+
+    result = superiority(first, second, paired=False)
+    assert (result.low, result.high) == pytest.approx(np.quantile(shares, [0.025, 0.975]))
+
+
+def test_the_bootstrap_is_deterministic() -> None:
+    """One seed gives one interval, another seed another one near it."""
+    first, second = groups(10, 10)
+
+    one, other = (superiority(first, second, paired=False, seed=seed) for seed in (0, 1))
+    assert one == superiority(first, second, paired=False)
+    assert (one.low, one.high) == pytest.approx((other.low, other.high), abs=0.03)
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_superiority_of_the_second_is_the_complement(paired: bool) -> None:
+    """Exchanging the groups gives the probability of the opposite."""
+    first, second = grid(6, 6, seed=2)
+
+    one, other = superiority(first, second, paired=paired), superiority(second, first, paired=paired)
+    assert one.estimate == pytest.approx(1 - other.estimate)
+    assert (one.low, one.high) == pytest.approx((1 - other.high, 1 - other.low), abs=0.03)
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_equal_groups_beat_each_other_half_the_time(paired: bool) -> None:
+    """All ties give one half."""
+    assert superiority([0.5] * 4, [0.5] * 4, paired=paired).estimate == 0.5
+
+
+def test_a_group_that_wins_every_pair_has_a_bootstrap_of_one_point() -> None:
+    """The interval of separated groups is the estimate, as the docstring warns."""
+    assert superiority([2.0, 3.0], [0.0, 1.0], paired=False) == Proportion(1.0, 1.0, 1.0)
+
+
+def cells(n: int, seed: int = 0) -> dict[tuple[int, int], np.ndarray]:
+    """Return a random 2x2 design with effects, whose seeds share their luck."""
+    random = np.random.default_rng(seed)
+    luck = random.normal(0, 2, n)
+    return {
+        (a, b): luck + 0.5 * a - 0.3 * b + 0.4 * a * b + random.normal(0, 0.5, n) for a, b in product([0, 1], repeat=2)
+    }
+
+
+@pytest.mark.parametrize("n", [2, 4, 10])
+def test_a_factorial_is_the_repeated_measures_analysis(n: int) -> None:
+    """The three p values are those of statsmodels' analysis of variance with both factors within seeds."""
+    design = cells(n)
+    rows = [(seed, a, b, value) for (a, b), values in design.items() for seed, value in enumerate(values)]
+    table = pd.DataFrame(rows, columns=["seed", "a", "b", "score"])
+    oracle = AnovaRM(table, "score", "seed", within=["a", "b"]).fit().anova_table["Pr > F"]
+
+    result = factorial(design)
+
+    found = [result.main_a.p_value, result.main_b.p_value, result.interaction.p_value]
+    assert found == pytest.approx(oracle[["a", "b", "a:b"]].tolist())
+
+
+def test_the_effects_of_a_factorial_are_differences_of_cell_means() -> None:
+    """Main effects average over the other factor; the interaction is the difference of A's two simple effects."""
+    design = cells(6)
+    mean = {cell: values.mean() for cell, values in design.items()}
+
+    result = factorial(design)
+
+    a_at = [mean[1, b] - mean[0, b] for b in (0, 1)]
+    b_at = [mean[a, 1] - mean[a, 0] for a in (0, 1)]
+    assert result.main_a.estimate == pytest.approx(sum(a_at) / 2)
+    assert result.main_b.estimate == pytest.approx(sum(b_at) / 2)
+    assert result.interaction.estimate == pytest.approx(a_at[1] - a_at[0]) == pytest.approx(b_at[1] - b_at[0])
+
+
+def test_exchanging_a_factors_levels_turns_its_effect_round() -> None:
+    """With A's levels exchanged, A's effect and the interaction change sign, and B's effect does not."""
+    design = cells(6)
+    one, other = factorial(design), factorial({(1 - a, b): values for (a, b), values in design.items()})
+
+    signs = [getattr(one, name).estimate / getattr(other, name).estimate for name in vars(one)]
+    assert signs == pytest.approx([-1, 1, -1])
+
+
+def test_a_factorial_without_noise_is_certain() -> None:
+    """Effects that every seed shows alike have p = 0, and an interaction that is only rounding has p = 1."""
+    luck = np.array([0.1, 0.4, 0.7])
+    result = factorial({(a, b): luck + 0.1 * a + 0.2 * b for a, b in product([0, 1], repeat=2)})
+
+    assert (result.main_a.p_value, result.main_b.p_value, result.interaction.p_value) == (0, 0, 1)
+    assert (result.interaction.low, result.interaction.high) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("cell", "values"),
+    [((0, 2), [1.0, 2.0]), ((1, 1), [1.0, 2.0, 3.0]), ((1, 1), [1.0]), ((1, 1), [1.0, nan])],
+)
+def test_a_factorial_needs_four_full_cells(cell: tuple[int, int], values: list[float]) -> None:
+    """A fifth cell, unequal lengths, one seed and a value that is not finite are a ValueError."""
+    with pytest.raises(ValueError, match="expected"):
+        factorial({**cells(2), cell: values})
+
+
+def test_a_factorial_misses_no_cell() -> None:
+    """Three cells are a ValueError."""
+    design = cells(3)
+    del design[1, 0]
+
+    with pytest.raises(ValueError, match="expected the cells"):
+        factorial(design)

@@ -1,0 +1,227 @@
+"""Intervals and tests of proportions, against printed formulas, scipy, R, the likelihood and enumeration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import product
+from math import comb, log, sqrt
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import integrate, optimize, stats
+
+from pipeline.analysis.proportions import McNemar, clopper_pearson, mcnemar, tango_lower_bound, wilson
+
+Z = float(stats.norm.ppf(0.95))
+
+
+def wilson_by_formula(successes: int, n: int, confidence: float) -> tuple[float, float]:
+    """Evaluate Wilson's formula as printed."""
+    z = stats.norm.ppf((1 + confidence) / 2)
+    p = successes / n
+    centre = p + z**2 / (2 * n)
+    half = z * sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    return (centre - half) / (1 + z**2 / n), (centre + half) / (1 + z**2 / n)
+
+
+def two_sided_binomial(first: int, second: int) -> float:
+    """Sum the chances of all outcomes of fair coins that are no likelier than the one seen."""
+    n = first + second
+    return sum(comb(n, k) for k in range(n + 1) if comb(n, k) <= comb(n, first)) / 2**n
+
+
+def right_answers(both: int, only_first: int, only_second: int, neither: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return two classifiers' right answers with these four counts."""
+    counts = [both, only_first, only_second, neither]
+    return np.repeat([True, True, False, False], counts), np.repeat([True, False, True, False], counts)
+
+
+@pytest.mark.parametrize("confidence", [0.8, 0.95, 0.999])
+@pytest.mark.parametrize(("successes", "n"), [(1, 2), (9834, 10000), (9902, 10000), (3, 17), (0, 5), (5, 5), (1, 1)])
+def test_wilson_follows_the_formula(successes: int, n: int, confidence: float) -> None:
+    """The interval is that of Wilson's formula, and scipy's."""
+    interval = wilson(successes, n, confidence)
+
+    assert interval == pytest.approx(wilson_by_formula(successes, n, confidence), abs=1e-12)
+    assert interval == pytest.approx(stats.binomtest(successes, n).proportion_ci(confidence, "wilson"), abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("errors", "interval"), [(166, (0.9807, 0.9857)), (169, (0.9804, 0.9854)), (98, (0.9881, 0.9920))]
+)
+def test_wilson_gives_the_reports_intervals(errors: int, interval: tuple[float, float]) -> None:
+    """The accuracies that the report prints have the intervals from which the gate's floors are taken."""
+    assert tuple(round(limit, 4) for limit in wilson(10000 - errors, 10000)) == interval
+
+
+@pytest.mark.parametrize("n", [1, 7, 10, 10000])
+def test_wilson_ends_are_exact(n: int) -> None:
+    """Without a success the lower limit is 0 itself, without a failure the upper one is 1 itself."""
+    assert wilson(0, n)[0] == 0
+    assert wilson(n, n)[1] == 1
+    assert 0 < wilson(0, n)[1] < 1
+    assert 0 < wilson(n, n)[0] < 1
+
+
+@pytest.mark.parametrize(
+    "arguments", [(0, 0), (1, -1), (-1, 5), (6, 5), (1, 5, 0.0), (1, 5, 1.0), (1, 5, float("nan"))]
+)
+@pytest.mark.parametrize("interval", [wilson, clopper_pearson])
+def test_intervals_reject_impossible_counts(interval: Callable[..., Any], arguments: tuple[int, int]) -> None:
+    """Counts that no experiment gives, and a confidence that is not a probability, are a ValueError."""
+    with pytest.raises(ValueError, match="expected"):
+        interval(*arguments)
+
+
+def beta_cdf(limit: float, a: float, b: float) -> float:
+    """Integrate the beta density up to a limit."""
+    return (
+        integrate.quad(lambda x: x ** (a - 1) * (1 - x) ** (b - 1), 0, limit)[0]
+        / (integrate.quad(lambda x: x ** (a - 1) * (1 - x) ** (b - 1), 0, 1)[0])
+    )
+
+
+@pytest.mark.parametrize("confidence", [0.8, 0.95])
+@pytest.mark.parametrize(("successes", "n"), [(0, 2), (1, 5), (3, 5), (7, 10), (10, 10)])
+def test_clopper_pearson_is_the_exact_binomial_interval(successes: int, n: int, confidence: float) -> None:
+    """For whole numbers of successes the interval is that of scipy's binomial test."""
+    interval = stats.binomtest(successes, n).proportion_ci(confidence, "exact")
+
+    assert clopper_pearson(successes, n, confidence) == pytest.approx((interval.low, interval.high))
+
+
+def test_clopper_pearson_takes_half_a_success() -> None:
+    """For half a success the limits solve Clopper and Pearson's equations for that count."""
+    low, high = clopper_pearson(3.5, 5)
+
+    assert beta_cdf(low, 3.5, 2.5) == pytest.approx(0.025, abs=1e-6)
+    assert 1 - beta_cdf(high, 4.5, 1.5) == pytest.approx(0.025, abs=1e-6)
+
+
+@pytest.mark.parametrize(("only_first", "only_second"), list(product([0, 1, 2, 5, 30], repeat=2)))
+def test_mcnemar_is_an_exact_binomial_test(only_first: int, only_second: int) -> None:
+    """The p value is the two-sided binomial one of the discordant images, by enumeration and by scipy."""
+    result = mcnemar(*right_answers(4, only_first, only_second, 3))
+
+    expected = two_sided_binomial(only_first, only_second)
+    assert result == McNemar(only_first, only_second, pytest.approx(expected, rel=1e-9))
+    if only_first + only_second:
+        assert expected == pytest.approx(stats.binomtest(only_first, only_first + only_second).pvalue)
+
+
+def test_mcnemar_leaves_agreement_out() -> None:
+    """Images that both get right or both get wrong change nothing."""
+    assert mcnemar(*right_answers(0, 7, 2, 0)) == mcnemar(*right_answers(9000, 7, 2, 500))
+
+
+def test_mcnemar_of_equal_answers_is_one() -> None:
+    """Classifiers that never differ give p = 1, not 0/0."""
+    same = np.array([True, False, True])
+
+    assert mcnemar(same, same) == McNemar(0, 0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (np.ones(3, bool), np.ones(4, bool)),
+        (np.ones(0, bool), np.ones(0, bool)),
+        (np.ones(3, int), np.ones(3, bool)),
+        (np.ones((3, 1), bool), np.ones((3, 1), bool)),
+    ],
+)
+def test_mcnemar_refuses_what_is_not_paired(first: np.ndarray, second: np.ndarray) -> None:
+    """Unequal lengths, no images, numbers and tables are a ValueError."""
+    with pytest.raises(ValueError, match="expected"):
+        mcnemar(first, second)
+
+
+def score_by_likelihood(only_first: int, only_second: int, n: int, difference: float) -> float:
+    """Return Tango's statistic with the probability of the second alone found by maximising the likelihood."""
+
+    def loss(alone: float) -> float:
+        counts = (only_first, only_second, n - only_first - only_second)
+        chances = (alone + difference, alone, 1 - difference - 2 * alone)
+        return -sum(count * log(max(chance, 1e-300)) for count, chance in zip(counts, chances, strict=True) if count)
+
+    bounds = (max(0.0, -difference), (1 - difference) / 2)
+    alone = optimize.minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-13}).x
+    return float((only_first - only_second - n * difference) / sqrt(n * (2 * alone + difference - difference**2)))
+
+
+@pytest.mark.parametrize(
+    "counts", [(1, 1, 40), (5, 12, 100), (30, 0, 100), (0, 30, 100), (43, 121, 10_000), (9, 10, 397), (3, 2, 7)]
+)
+def test_the_score_test_is_at_its_limit_there(counts: tuple[int, int, int]) -> None:
+    """At the bound, the observed difference is 1.645 standard errors away, these by the likelihood itself."""
+    bound = tango_lower_bound(*counts)
+
+    assert score_by_likelihood(*counts, bound) == pytest.approx(Z, rel=1e-4)
+    assert bound < (counts[0] - counts[1]) / counts[2]
+
+
+@pytest.mark.parametrize(
+    ("counts", "confidence", "bound"),
+    [((60, 20, 1000), 0.975, 0.0231), ((20, 60, 1000), 0.975, -0.0584), ((28, 25, 618), 0.95, -0.0148)],
+)
+def test_it_is_the_bound_that_r_gives(counts: tuple[int, int, int], confidence: float, bound: float) -> None:
+    """The figures are the lower ends of two-sided intervals that `PropCIs::scoreci.mp` prints."""
+    assert round(tango_lower_bound(*counts, confidence), 4) == bound
+
+
+@pytest.mark.parametrize("n", [1, 44, 397, 5000, 10_000])
+def test_without_a_discordant_image_the_bound_has_a_closed_form(n: int) -> None:
+    """Two classifiers that never differ may still differ on images that were not seen: by z^2 / (n + z^2)."""
+    assert tango_lower_bound(0, 0, n) == pytest.approx(-(Z**2) / (n + Z**2), rel=1e-9)
+
+
+@pytest.mark.parametrize(("only_first", "n"), [(0, 9), (1, 9), (5, 9), (9, 9), (5000, 10_000), (10_000, 10_000)])
+def test_with_discordant_images_alone_it_is_wilsons(only_first: int, n: int) -> None:
+    """Where exactly one is right on each image, the difference is twice a proportion less one."""
+    low, _ = wilson(only_first, n, confidence=0.9)
+
+    assert tango_lower_bound(only_first, n - only_first, n) == pytest.approx(2 * low - 1, abs=1e-9)
+
+
+@pytest.mark.parametrize(("only_first", "only_second"), [(40, 20), (34, 22), (33, 22), (20, 40), (3, 0), (2, 0)])
+def test_it_is_above_zero_where_mcnemars_statistic_is_significant(only_first: int, only_second: int) -> None:
+    """At a difference of 0 the score test is McNemar's, whatever the number of images that both got right."""
+    significant = (only_first - only_second) / sqrt(only_first + only_second) > Z
+
+    assert all((tango_lower_bound(only_first, only_second, n) > 0) == significant for n in (60, 10_000))
+
+
+def test_equal_answers_of_the_projects_size_are_not_inferior() -> None:
+    """On the 10,000 test images, and on 5,000 held out, a model that never differs passes the gate's 0.003."""
+    assert tango_lower_bound(0, 0, 10_000) > -0.003
+    assert tango_lower_bound(0, 0, 5_000) > -0.003
+
+
+def test_more_images_lost_never_raise_it() -> None:
+    """Each further image that only the second gets right lowers the bound, each that only the first does raises it."""
+    assert np.all(np.diff([tango_lower_bound(20, lost, 500) for lost in range(60)]) < 0)
+    assert np.all(np.diff([tango_lower_bound(won, 20, 500) for won in range(60)]) > 0)
+
+
+@pytest.mark.parametrize(("discordant", "margin"), [(0.1, 0.05), (0.2, 0.05), (0.3, 0.2)])
+def test_a_model_that_loses_the_margin_is_rarely_taken(discordant: float, margin: float) -> None:
+    """By all outcomes of 100 images, a true loss of the whole margin passes about one time in twenty, not more."""
+    n, worse, better = 100, (discordant + margin) / 2, (discordant - margin) / 2
+    chance = 0.0
+    for won in range(n + 1):
+        for lost in range(n + 1 - won):
+            likely = float(stats.multinomial.pmf([won, lost, n - won - lost], n, [better, worse, 1 - discordant]))
+            if likely > 1e-7 and tango_lower_bound(won, lost, n) > -margin:
+                chance += likely
+
+    assert 0.02 < chance < 0.065
+
+
+@pytest.mark.parametrize(
+    "arguments", [(0, 0, 0), (-1, 0, 5), (0, -1, 5), (3, 3, 5), (1, 1, 5, 0.5), (1, 1, 5, 1.0), (1, 1, 5, float("nan"))]
+)
+def test_impossible_counts_are_refused(arguments: tuple[Any, ...]) -> None:
+    """Counts that no comparison gives, and a confidence that is no bound's, are a ValueError."""
+    with pytest.raises(ValueError, match="expected"):
+        tango_lower_bound(*arguments)
