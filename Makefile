@@ -4,50 +4,71 @@ PYTHON ?= python3
 COMPILE = uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links \
 	--python-version 3.11 --custom-compile-command 'make lock'
 
-# DVC runs a stage with whatever `python` it finds first.
+# DVC runs a stage with whatever `python` it finds first, in the shell that SHELL names.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export SHELL := /bin/sh
 export DVC_NO_ANALYTICS = 1
 export MLFLOW_DISABLE_TELEMETRY = true
 
-.PHONY: help repro study test test-slow lint check-lock gate promote sync ui demo bench faults team lock clean
+# The caller's settings for another Python, another place to install to, or another repository (as git sets them in its
+# hooks) would break .venv and the tests.
+unexport $(filter-out PYTHONUNBUFFERED PYTHONDONTWRITEBYTECODE,$(filter PYTHON%,$(.VARIABLES)))
+unexport PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT
+unexport GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_COMMON_DIR GIT_OBJECT_DIRECTORY GIT_NAMESPACE GIT_PREFIX
+PIP_INSTALL = -m pip install --quiet --disable-pip-version-check --no-user --require-hashes
+
+# DVC reads the repository without git's help. Only where no folder upward has a `.git` (an unpacked archive) must it be
+# told so. That is done for each call, by a configuration in the place of the system's, so that nothing is stored: diffs
+# and experiments work as soon as there is a repository.
+HAS_GIT = $(shell folder=$$PWD; until [ -e "$$folder/.git" ] || [ -z "$$folder" ]; do folder=$${folder%/*}; done; \
+	[ ! -e "$$folder/.git" ] || echo yes)
+DVC = $(if $(HAS_GIT),,DVC_SYSTEM_CONFIG_DIR="$$PWD/.dvc/without-git" )dvc
+
+.PHONY: help repro study check test test-slow lint check-lock gate promote sync ui demo bench faults team lock clean git
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
 
-repro: .venv/complete .dvc/scm ## run the whole pipeline, or what has changed of it
-	dvc repro
+repro: .venv/complete git ## run the whole pipeline, or the stages that a change affects
+	$(DVC) repro
 
-study: .venv/complete .dvc/scm ## run what the study lacks, on this machine or DASK_SCHEDULER_ADDRESS, and its report
-	dvc repro study/dvc.yaml
+study: .venv/complete git ## run the study's missing replicates, here or at DASK_SCHEDULER_ADDRESS, and its report
+	$(DVC) repro study/dvc.yaml
 
-test: .venv/complete ## run the tests that take minutes at most
+check: test lint check-lock gate ## run what CI requires of a change, before a pull request
+
+test: .venv/complete ## run the tests, except those marked slow
 	python -m pytest --numprocesses auto --dist loadfile
 
 test-slow: .venv/complete .venv/team ## run the tests that take long, or need a browser or a server
 	python -m pytest -m slow
 
-lint: .venv/complete ## check style, types, and what is known of insecure code and packages
+lint: .venv/complete ## check style, types, insecure code and packages with known vulnerabilities
 	ruff check .
 	ruff format --check .
 	mypy
 	bandit --quiet --recursive --severity-level medium pipeline
 	@pip-audit --strict --disable-pip --require-hashes --requirement requirements-team.lock >.venv/audit 2>&1 || { \
 		grep -q 'known vulnerabilit' .venv/audit && { cat .venv/audit; exit 1; }; \
-		echo "notice: pip-audit judged nothing here: $$(tail -n 1 .venv/audit)"; }
+		echo "notice: packages were not audited: pip-audit failed: $$(tail -n 1 .venv/audit)"; }
 
-check-lock: .venv/complete .dvc/scm ## check that dvc.lock fits code and params; needs no data
-	@out=$$(dvc repro --dry --allow-missing 2>&1) && ! printf '%s\n' "$$out" | grep 'Running stage' || { \
-		printf '%s\n' "$$out" | grep ERROR; \
-		echo 'error: dvc.lock does not fit the code: run `make repro` and commit dvc.lock and reports/' >&2; exit 1; }
-	@echo 'dvc.lock fits code and params'
+# A stage that would run is reported as running or, where its data is missing, as failed. Any other failure is no answer.
+check-lock: .venv/complete git ## check that dvc.lock matches code and params; needs no data
+	@code=0; out=$$($(DVC) repro --dry --allow-missing 2>&1) || code=$$?; \
+	if printf '%s\n' "$$out" | grep -E "Running stage|failed to reproduce '.*No such file or directory"; then \
+		echo 'error: dvc.lock does not match code and params: run `make repro`, commit dvc.lock and reports/' >&2; \
+		exit 1; \
+	elif [ $$code != 0 ]; then \
+		printf '%s\nerror: dvc.lock cannot be checked: DVC failed, for the reason above\n' "$$out" >&2; exit 2; \
+	else echo 'dvc.lock matches code and params'; fi
 
-gate: .venv/complete ## judge the committed metrics; BASELINE=origin/main also limits what may be lost
+gate: .venv/complete ## check the committed metrics; BASELINE=origin/main also limits the loss since then
 	python -m pipeline.gate $(if $(BASELINE),--baseline $(BASELINE))
 
-promote: .venv/complete ## make a model the champion in MLflow; MODEL=cnn; REPLACE=1 where it cannot be compared
+promote: .venv/complete ## make a model the champion in MLflow; MODEL=cnn; REPLACE=1 skips the comparison
 	python -m pipeline.promote $(MODEL) $(if $(REPLACE),--replace)
 
-sync: .venv/complete ## give MLflow what it lacks of the trained models
+sync: .venv/complete ## add to MLflow what is missing of the trained models
 	python -m pipeline.sync
 
 ui: export MLFLOW_PORT := $(or $(PORT),5000)
@@ -59,13 +80,13 @@ ui: sync ## show the runs in a browser, on this machine only; PORT=5000
 demo: .venv/complete ## draw a digit in a browser and see each model's answer; PORT=8000
 	python -m pipeline.demo $(if $(PORT),--port $(PORT))
 
-bench: .venv/complete .venv/torch/complete repro ## measure this project beside plain Keras and PyTorch (an hour)
+bench: .venv/complete .venv/torch/complete repro ## compare speed with plain Keras and PyTorch (an hour)
 	python -m benchmarks.run
 
 faults: .venv/complete ## write the list of the faults that the tests cover
 	python -m tests.support.list_faults
 
-team: .venv/team ## add what an S3 remote and a PostgreSQL server need
+team: .venv/team ## install what an S3 remote and a PostgreSQL server need
 
 # uv keeps the versions that it finds in its output, so the team's file begins as a copy of the other.
 lock: ## choose newer versions of all packages (needs uv)
@@ -85,21 +106,21 @@ clean: ## remove what can be made again; asks before it removes results
 		ok or print("error: Python 3.11 to 3.13 is needed and $(PYTHON) is %d.%d;" % v[:2], \
 		"name another one: make PYTHON=python3.13", file=sys.stderr); sys.exit(0 if ok else 2)'
 	$(PYTHON) -m venv --clear .venv
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	.venv/bin/python $(PIP_INSTALL) -r requirements.lock
 	@touch $@
 
 .venv/team: requirements-team.lock .venv/complete
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-team.lock
+	.venv/bin/python $(PIP_INSTALL) -r requirements-team.lock
 	@touch $@
 
 # In an environment of its own: the project does without PyTorch.
 .venv/torch/complete: .venv/complete
 	$(PYTHON) -m venv .venv/torch
-	.venv/torch/bin/python -m pip install --quiet --disable-pip-version-check numpy==2.4.6 torch==2.13.0
+	.venv/torch/bin/python -m pip install --quiet --disable-pip-version-check --no-user numpy==2.4.6 torch==2.13.0
 	@touch $@
 
-# Without git (an unpacked archive), DVC has to be told so; its diffs and experiments then do not work.
-.dvc/scm: .venv/complete
-	@git rev-parse --git-dir >/dev/null 2>&1 || { \
-		echo 'notice: no git here: the pipeline runs; diffs and experiments need a clone'; dvc config --local core.no_scm true; }
-	@touch $@
+# Say in git's own words why it does not work here, and what that means; the pipeline runs without it.
+git:
+	@reason=$$(git rev-parse --git-dir 2>&1 >/dev/null) || { printf '%s\n' "$$reason"; \
+		echo 'notice: $(if $(HAS_GIT),git fails here (see above),this folder is not a git repository): the pipeline runs;' \
+		'diffs and experiments need git'; } >&2

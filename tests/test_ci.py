@@ -276,6 +276,16 @@ def test_an_unknown_base_is_no_pass(summary: Summary, base: str) -> None:
     assert "\n### Gate\n\nCould not judge: --baseline: " in page
 
 
+@pytest.mark.fault("settings of the caller's login shell")
+def test_the_summary_is_the_same_under_the_callers_settings(repository: Path) -> None:
+    """Settings of the shell for another Python and another shell change neither the exit code nor the page."""
+    settings = {"PYTHONSAFEPATH": "1", "PYTHONPATH": "/nonexistent", "PYTHONOPTIMIZE": "2", "SHELL": "/bin/false"}
+
+    plain, under = called(repository, "main"), called(repository, "main", **settings)
+
+    assert (under.returncode, under.stdout) == (plain.returncode, plain.stdout) == (0, plain.stdout)
+
+
 def test_scripts_without_their_argument_say_so(repository: Path) -> None:
     """Without a base, or a folder, it is 2 and a line on how to call."""
     for script, word in (("summary", "BASE"), ("digits", "FOLDER"), ("full", "FOLDER")):

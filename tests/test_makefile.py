@@ -1,0 +1,202 @@
+"""make in surroundings that are not as expected: git that does not answer, settings of the caller's login shell."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support import small
+
+ROOT = Path(__file__).parents[1]
+STAGE = "stages:\n  copy:\n    cmd: echo done > out\n    params: [value]\n    outs: [out]\n"
+NO_GIT_CONFIG = {"GIT_CONFIG_NOSYSTEM": "1"}
+# Each breaks a Python, or the shell that DVC would start for a stage; the last stands for those of a later Python.
+LOGIN_SHELL = {
+    "PYTHONSAFEPATH": "1",
+    "PYTHONHOME": "/nonexistent",
+    "PYTHONPATH": "other",
+    "PYTHONSTARTUP": "/nonexistent.py",
+    "PYTHONNOUSERSITE": "1",
+    "PYTHONOPTIMIZE": "2",
+    "PYTHONWARNINGS": "error",
+    "PYTHONIOENCODING": "ascii:strict",
+    "PYTHONINSPECT": "1",
+    "PYTHONFUTURE": "1",
+    "PIP_USER": "1",
+    "PIP_TARGET": "/nonexistent",
+    "GIT_DIR": "/nonexistent",
+    "GIT_INDEX_FILE": "/nonexistent",
+    "SHELL": "/bin/false",
+}
+
+
+def make(folder: Path, *targets: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """Call make in a folder; its output holds its errors."""
+    return small.execute(folder, "make", *targets, **NO_GIT_CONFIG, **more)
+
+
+def complete(folder: Path) -> None:
+    """Put the Makefile into a folder, whose environment then seems complete; the real one is found behind it on PATH."""
+    small.copy(folder, "Makefile", ".dvc/config", ".dvc/.gitignore", ".dvc/without-git/config")
+    (folder / ".venv" / "bin").mkdir(parents=True)
+    for name in ("requirements.lock", "requirements-team.lock", ".venv/complete", ".venv/team"):
+        (folder / name).touch()
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    """Return a folder with a pipeline of one stage, and no repository; its name is one that shells take apart."""
+    folder = tmp_path / "it's $HOME"
+    complete(folder)
+    (folder / "dvc.yaml").write_text(STAGE)
+    (folder / "params.yaml").write_text("value: 1\n")
+    return folder
+
+
+def commit(folder: Path) -> None:
+    """Make the folder a repository with one commit of everything that git does not ignore."""
+    (folder / ".gitignore").write_text("/.venv/\n")
+    who = ("-c", "user.name=t", "-c", "user.email=t@t")
+    for arguments in (("init", "--quiet"), ("add", "--all"), (*who, "commit", "--quiet", "--message=first")):
+        small.run(folder, "git", *arguments)
+
+
+def tools_without_git(folder: Path) -> str:
+    """Return a PATH with the programs that make's targets call, and without git."""
+    folder.mkdir()
+    for name in ("make", "sh", "grep", "python", "dvc"):
+        found = shutil.which(name, path=small.environment()["PATH"])
+        assert found
+        # Not a link: a program of the environment finds its packages by its own place.
+        (folder / name).write_text(f'#!/bin/sh\nexec {found} "$@"\n')
+        (folder / name).chmod(0o755)
+    return str(folder)
+
+
+@pytest.mark.fault("git missing, in a repository of another user or damaged, or no repository")
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("none", "not a git repository"),
+        ("missing", "git: not found|git: command not found"),
+        ("owner", "dubious ownership"),
+        ("damaged", "not a git repository"),
+    ],
+)
+def test_where_git_fails_the_pipeline_runs_and_nothing_is_kept(
+    archive: Path, tmp_path: Path, fault: str, reason: str
+) -> None:
+    """`make repro` passes on git's reason and runs; once the cause has gone, DVC compares with HEAD, without make."""
+    more = {}
+    if fault != "none":
+        commit(archive)
+    if fault == "missing":
+        more = {"PATH": tools_without_git(tmp_path / "tools")}
+    if fault == "owner":
+        # What git itself uses to test this; root can also give the folder away, which DVC's own reader would see.
+        more = {"GIT_TEST_ASSUME_DIFFERENT_OWNER": "1"}
+        if os.geteuid() == 0:
+            os.chown(archive, 65534, 65534)
+    if fault == "damaged":
+        (archive / ".git" / "HEAD").rename(tmp_path / "HEAD")
+
+    first, second = (make(archive, "repro", **more) for _ in range(2))
+
+    assert first.returncode == second.returncode == 0, first.stdout + second.stdout
+    assert re.search(reason, first.stdout)
+    assert ("notice: this folder is not a git repository" in first.stdout) == (fault == "none")
+    assert "Running stage 'copy'" in first.stdout
+    assert "Running stage" not in second.stdout
+    if fault == "none":
+        commit(archive)
+    if fault == "owner" and os.geteuid() == 0:
+        os.chown(archive, 0, 0)
+    if fault == "damaged":
+        (tmp_path / "HEAD").rename(archive / ".git" / "HEAD")
+    (archive / "params.yaml").write_text("value: 2\n")
+    assert re.search(r"value +1 +2", small.run(archive, "dvc", "params", "diff"))
+    assert "notice" not in make(archive, "repro").stdout
+
+
+def test_a_healthy_clone_gets_no_notice(archive: Path) -> None:
+    """In a repository, or in a folder within one, make says nothing of git, and DVC compares with HEAD."""
+    commit(archive)
+
+    done = make(archive, "repro")
+
+    assert done.returncode == 0
+    assert "git" not in done.stdout.replace("git add", "").replace("with git", "").replace(".gitignore", "")
+
+
+@pytest.mark.fault("dvc.lock cannot be checked")
+def test_check_lock_says_when_it_has_no_answer(archive: Path) -> None:
+    """A stage that would run is a mismatch, a failure of DVC is reported in its own words; neither is a match."""
+    commit(archive)
+    make(archive, "repro")
+    fits = make(archive, "check-lock")
+    (archive / "params.yaml").write_text("value: 2\n")
+    differs = make(archive, "check-lock")
+    (archive / "dvc.yaml").write_text("stages: [\n")
+    unknown = make(archive, "check-lock")
+
+    assert (fits.returncode, fits.stdout) == (0, "dvc.lock matches code and params\n")
+    assert differs.returncode == 2
+    assert "Running stage 'copy'" in differs.stdout
+    assert "does not match" in differs.stdout
+    assert unknown.returncode == 2
+    assert "'./dvc.yaml' is invalid" in unknown.stdout
+    assert "cannot be checked" in unknown.stdout
+    assert "match" not in unknown.stdout
+
+
+@pytest.mark.fault("settings of the caller's login shell")
+def test_no_target_sees_the_callers_settings(tmp_path: Path) -> None:
+    """Whatever a target starts in .venv has none of the settings that change a Python, pip or git, also unknown ones."""
+    complete(tmp_path)
+    program = '#!/bin/sh\nenv >>"$OLDPWD_SEEN"\n'
+    for name in ("python", "dvc", "mlflow", "ruff", "mypy", "bandit", "pip-audit"):
+        (tmp_path / ".venv" / "bin" / name).write_text(program)
+        (tmp_path / ".venv" / "bin" / name).chmod(0o755)
+    targets = ("repro", "study", "test", "test-slow", "lint", "check-lock", "gate", "promote", "sync", "ui", "demo")
+
+    for target in (*targets, "faults"):
+        seen = tmp_path / f"seen-{target}"
+        done = make(tmp_path, target, OLDPWD_SEEN=str(seen), PYTHONUNBUFFERED="1", **LOGIN_SHELL)
+
+        assert done.returncode == 0, done.stdout
+        lines = seen.read_text().splitlines()
+        assert "PYTHONUNBUFFERED=1" in lines
+        assert [f"{name}={value}" for name, value in LOGIN_SHELL.items() if f"{name}={value}" in lines] == []
+        assert {line for line in lines if line.startswith("SHELL=")} == {"SHELL=/bin/sh"}
+
+
+@pytest.mark.fault("settings of the caller's login shell")
+def test_the_programs_work_under_the_callers_settings(tmp_path: Path) -> None:
+    """The real gate and a real stage run in a shell whose settings name another numpy, no home and no such shell."""
+    complete(tmp_path)
+    small.copy(tmp_path, "pipeline", "params.yaml", "reports/metrics.json")
+    (tmp_path / "dvc.yaml").write_text(
+        STAGE.replace("[value]", "[train]").replace("echo done", "python -m pipeline.gate")
+    )
+    (tmp_path / "other" / "numpy").mkdir(parents=True)
+    (tmp_path / "other" / "numpy" / "__init__.py").write_text("raise SystemExit('another numpy')\n")
+
+    for target in ("gate", "repro"):
+        done = make(tmp_path, target, **LOGIN_SHELL)
+
+        assert done.returncode == 0, done.stdout
+        assert "Traceback" not in done.stdout
+    assert (tmp_path / "out").read_text().startswith("model")
+
+
+def test_make_check_is_what_ci_runs() -> None:
+    """`make check` and .ci/run make the same targets in the same order."""
+    (wanted,) = re.findall(r"^check: (.+?) ##", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+
+    assert wanted.split() == re.findall(r"^make (\S+)$", (ROOT / ".ci" / "run").read_text(), flags=re.MULTILINE)
+    assert {"test", "lint", "check-lock", "gate"} == set(wanted.split())
