@@ -16,7 +16,7 @@ def main() -> None:
     from pipeline.data.dataset import Dataset, Split
     from pipeline.training import backend, networks
 
-    backend.start(side_by_side=task.threads)
+    backend.start(inter_op=task.threads)
     values = params.load(PARAMS)
     model = values.model(task.model).model_copy(update={"epochs": task.epochs})
     training = values.train.model_copy(

@@ -77,7 +77,7 @@ def main() -> None:
     from pipeline.training import backend, networks, optimizers
     from pipeline.training.loop import Loop
 
-    backend.start(side_by_side=1)
+    backend.start(inter_op=1)
     import tensorflow as tf
 
     values = params.load(ROOT / "params.yaml")

@@ -15,21 +15,20 @@ from pipeline.analysis.metrics import Score
 from pipeline.data import dataset, original
 from pipeline.data.dataset import Dataset
 from pipeline.errors import PipelineError
-from pipeline.tracking.artifacts import Evidence
 from pipeline.training import backend, model_file
 from pipeline.training.backend import keras
 
-# Only memory and time depend on it.
+# Affects memory and time only.
 _BATCH = 1000
 
 
 def evaluate(network: keras.Sequential, data: Dataset, clip: float | None) -> tuple[dict[str, Score], NDArray[Any]]:
-    """Return the score of `network` on each split by name, and its probabilities (n, 10) on the test images.
+    """Return the scores of `network` by split, and its probabilities (n, 10) on the test images.
 
     `clip` is that of the model's loss.
 
     Raises:
-        PipelineError: The network's answers are no probabilities.
+        PipelineError: The network's outputs are not probabilities.
     """
     scores, probabilities = {}, np.empty(0)
     for name, split in data.splits().items():
@@ -48,10 +47,10 @@ def main() -> int:
     name, model = arguments.name, values.model(arguments.name)
     dvc_lock.verify(arguments.data, arguments.model, arguments.history)
     data = dataset.load(arguments.data)
-    backend.start(within=values.train.threads)
+    backend.start(intra_op=values.train.threads)
     network, made_with = model_file.load(arguments.model), model_file.made_with(arguments.model)
     scores, probabilities = evaluate(network, data, model.loss.clip)
-    with files.whole(arguments.predictions) as temporary, temporary.open("wb") as file:
+    with files.atomic(arguments.predictions) as temporary, temporary.open("wb") as file:
         np.savez(file, probabilities=probabilities, labels=data.test.labels)
     report = {
         "model": name,
@@ -69,7 +68,7 @@ def main() -> int:
 
 def _log(arguments: argparse.Namespace, data_name: str) -> None:
     reported = arguments.reported if data_name == original.DATASET else None
-    evidence = Evidence(arguments.name, arguments.output, arguments.history, reported)
+    evidence = tracking.Evidence(arguments.name, arguments.output, arguments.history, reported)
     sums = {"model.md5": files.md5(arguments.model), "data.md5": files.md5(arguments.data)}
     tracking.log_evaluation(evidence, sums, required=arguments.require_tracking)
 

@@ -19,13 +19,12 @@ from pipeline.data import dataset
 from pipeline.data.dataset import Dataset
 from pipeline.errors import PipelineError
 from pipeline.params import Model, Training
-from pipeline.tracking.description import Facts
 from pipeline.training import backend, history, model_file, networks, optimizers, recipe
 from pipeline.training.backend import keras
-from pipeline.training.checkpoint import Checkpoints, State
+from pipeline.training.checkpoint import Checkpoints, TrainingState
 from pipeline.training.loop import Loop
 
-# The stream of random numbers for the order; those of the networks are others.
+# The random stream of the order; the networks have others.
 _ORDER = 2
 
 
@@ -35,13 +34,13 @@ def train(
     model: Model,
     training: Training,
     *,
-    state: State | None = None,
-    on_epoch: Callable[[State], None] = lambda _: None,
-) -> State:
+    state: TrainingState | None = None,
+    on_epoch: Callable[[TrainingState], None] = lambda _: None,
+) -> TrainingState:
     """Train `network` up to `model.epochs` epochs and return its final state.
 
-    Order and dropout are functions of (seed, epoch): a training that goes on from `state` ends in the same bits as
-    one that was never interrupted. `on_epoch` is called with the state after each epoch.
+    Order and dropout are functions of (seed, epoch), so a run resumed from `state` ends in the same bits as one that
+    was never interrupted. `on_epoch` is called with the state after each epoch.
 
     Raises:
         PipelineError: Loss or weights became NaN or infinite.
@@ -59,7 +58,7 @@ def train(
             scores = [*loop.fit(data.train, order, bar.update), *loop.score(data.monitored)]
         seconds = time.perf_counter() - started
         row = {"epoch": epoch, **dict(zip(history.SCORES, scores, strict=True)), "seconds": seconds}
-        state = State((*state.rows, row), _values(changing))
+        state = TrainingState((*state.rows, row), _values(changing))
         _check_finite(state)
         on_epoch(state)
     return state
@@ -70,9 +69,9 @@ def epoch_order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
     return np.random.default_rng([seed, _ORDER, epoch]).permutation(count)
 
 
-def _restore(changing: Sequence[Any], state: State | None) -> State:
+def _restore(changing: Sequence[Any], state: TrainingState | None) -> TrainingState:
     if state is None:
-        return State((), _values(changing))
+        return TrainingState((), _values(changing))
     for variable, value in zip(changing, state.variables, strict=True):
         variable.assign(value)
     return state
@@ -82,18 +81,20 @@ def _values(changing: Sequence[Any]) -> tuple[NDArray[Any], ...]:
     return tuple(np.asarray(variable) for variable in changing)
 
 
-def _check_finite(state: State) -> None:
+def _check_finite(state: TrainingState) -> None:
     row = state.rows[-1]
     broken = [name for name in history.SCORES if not np.isfinite(row[name])]
     if not all(np.isfinite(value).all() for value in state.variables):
         broken.append("weights")
     if broken:
         what = ", ".join(broken)
-        raise PipelineError(f"diverged in epoch {row['epoch']:.0f}: {what} not finite; try a smaller learning rate")
+        raise PipelineError(
+            f"diverged in epoch {row['epoch']:.0f}: {what} not finite", fix="try a smaller learning rate"
+        )
 
 
 def main() -> int:
-    """Train one model and write its file, its history and its seconds per epoch."""
+    """Train one model; write the model file, the history and the seconds per epoch."""
     arguments = _arguments()
     values = params.load(arguments.params)
     name, model = arguments.model, values.model(arguments.model)
@@ -101,17 +102,17 @@ def main() -> int:
         files.check_writable(output)
     dvc_lock.verify(arguments.data)
     data, data_md5 = dataset.load(arguments.data), files.md5(arguments.data)
-    backend.start(side_by_side=values.train.threads)
-    # The form of a checkpoint counts too, or a later one might not be read.
+    backend.start(inter_op=values.train.threads)
+    # The format of checkpoints counts too: one in an older format could not be read.
     code = (*recipe.TRAINING, "training/checkpoint")
     identity = recipe.of(code, name=name, data=data_md5, model=model.model_dump(), train=values.train.model_dump())
     checkpoints = Checkpoints(arguments.work, name, identity)
     described = values.data.model_dump(include={"dataset", "validation", "split_seed"})
-    facts = Facts(name, identity, data_md5, model, values.train, described)
+    facts = tracking.Facts(name, identity, data_md5, model, values.train, described)
     with checkpoints.alone():
         with tracking.training_run(facts, data, required=arguments.require_tracking) as run:
 
-            def on_epoch(state: State) -> None:
+            def on_epoch(state: TrainingState) -> None:
                 checkpoints.save(state)
                 run.log_epochs(state.rows)
                 _print_epoch(name, model.epochs, state.rows[-1])
@@ -125,10 +126,10 @@ def main() -> int:
     return 0
 
 
-def _saved(checkpoints: Checkpoints) -> State | None:
+def _saved(checkpoints: Checkpoints) -> TrainingState | None:
     state = checkpoints.load()
     if state is not None:
-        print(f"goes on after epoch {len(state.rows)}, from {checkpoints.directory}", flush=True)
+        print(f"resuming after epoch {len(state.rows)}, from {checkpoints.directory}", flush=True)
     return state
 
 
@@ -137,7 +138,7 @@ def _print_epoch(name: str, epochs: int, row: dict[str, float]) -> None:
     print(f"{name}  epoch {row['epoch']:2.0f}/{epochs}  {numbers}  {row['seconds']:.1f} s", flush=True)
 
 
-def _write(arguments: argparse.Namespace, network: keras.Sequential, state: State, identity: str) -> None:
+def _write(arguments: argparse.Namespace, network: keras.Sequential, state: TrainingState, identity: str) -> None:
     table = pd.DataFrame(state.rows).astype({"epoch": int})
     files.write_csv(arguments.history, table[[*history.COLUMNS]])
     files.write_csv(arguments.timing, table[["epoch", "seconds"]].round({"seconds": 3}))

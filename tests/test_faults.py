@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -304,11 +305,11 @@ def test_a_training_killed_again_and_again_ends_in_the_same_bytes(
         with workspace.started(*train(name)) as program:
             program.until(now)
             program.kill()
-        assert "goes on after epoch " in program.out
+        assert "resuming after epoch " in program.out
 
     last = workspace.ended(*train(name))
 
-    assert f"goes on after epoch {EPOCHS}" in last.out
+    assert f"resuming after epoch {EPOCHS}" in last.out
     assert last.err == ""
     assert workspace.result(name) == trained(name).result(name)
     assert Counter(run.info.status for run in workspace.runs()) == {"KILLED": 1 + len(moments), "FINISHED": 1}
@@ -332,8 +333,8 @@ def test_a_damaged_checkpoint_costs_one_epoch(
 
     program = workspace.ended(*train())
 
-    assert f"notice: {newest.relative_to(workspace.folder)}: damaged; not used\n" == program.err
-    assert f"goes on after epoch {int(older.name[6:11])}, " in program.out
+    assert f"notice: {newest.relative_to(workspace.folder)}: damaged; ignored\n" == program.err
+    assert f"resuming after epoch {int(older.name[6:11])}, " in program.out
     assert workspace.result() == trained(CHEAP).result()
 
 
@@ -367,7 +368,7 @@ def test_a_second_trainer_is_refused(workspace: Workspace, trained: Callable[[st
         first.signal(signal.SIGCONT)
         first.end(0)
 
-    assert re.fullmatch(rf"error: work/\w+@\w+: process {first.pid} is training this already; .+\n", second.err)
+    assert re.fullmatch(rf"error: work/\w+@\w+: process {first.pid} is already training this; .+\n", second.err)
     assert workspace.result() == trained(CHEAP).result()
     assert [run.info.status for run in workspace.runs()] == ["FINISHED"]
 
@@ -427,7 +428,7 @@ def test_a_model_without_room(unsaved: Workspace, trained: Callable[[str], Works
     assert_no_room(program, f"models/{CHEAP}.keras")
     assert workspace.model().read_bytes() == b"good"
     assert workspace.unfinished() == []
-    assert f"goes on after epoch {EPOCHS}" in workspace.ended(*train()).out
+    assert f"resuming after epoch {EPOCHS}" in workspace.ended(*train()).out
     assert workspace.result() == trained(CHEAP).result()
 
 
@@ -490,20 +491,51 @@ def german(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]
     return {encoding: {"LC_ALL": name, "LANGUAGE": "de"} | where for encoding, name in names.items()}
 
 
+# Each of these, where it is obeyed, changes bits or ends the run.
+SETTINGS = {
+    "KERAS_BACKEND": "jax",
+    "KERAS_MAX_EPOCHS": "1",
+    "TF2_BEHAVIOR": "0",
+    "TF_ENABLE_ONEDNN_OPTS": "0",
+    "TF_NUM_INTRAOP_THREADS": "1",
+    "TF_SET_ONEDNN_FPMATH_MODE": "BF16",
+    "TF_XLA_FLAGS": "--tf_xla_auto_jit=2 --tf_xla_cpu_global_jit",
+    "ONEDNN_MAX_CPU_ISA": "SSE41",
+    "ONEDNN_DEFAULT_FPMATH_MODE": "BF16",
+    "OMP_NUM_THREADS": "7",
+}
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """Return a user's home with other settings of Keras in it."""
+    other = {"backend": "jax", "floatx": "float16", "epsilon": 0.01, "image_data_format": "channels_first"}
+    (tmp_path / "home" / ".keras").mkdir(parents=True)
+    (tmp_path / "home" / ".keras" / "keras.json").write_text(json.dumps(other))
+    return tmp_path / "home"
+
+
 @pytest.mark.fault("strange environment: path with blanks and non-ASCII letters, locale, HOME, time zone")
+@pytest.mark.fault("settings of Keras, TensorFlow, oneDNN and OpenMP in the environment and in ~/.keras")
+@pytest.mark.parametrize("name", [CHEAP, pytest.param("cnn", marks=pytest.mark.slow)])
 def test_the_bytes_do_not_depend_on_the_environment(
-    prepared: Workspace, trained: Callable[[str], Workspace], german: dict[str, dict[str, str]], tmp_path: Path
+    name: str,
+    prepared: Workspace,
+    trained: Callable[[str], Workspace],
+    german: dict[str, dict[str, str]],
+    home: Path,
+    tmp_path: Path,
 ) -> None:
     """Data and model have the same bytes, and MLflow the same epochs, in a place where everything is different."""
     workspace = prepared.copy(tmp_path / "ein Ort für Ziffern, 数字")
     (workspace.folder / DATA).unlink()
-    strange = german["UTF-8"] | {"HOME": NOWHERE, "TZ": "Asia/Tokyo"}
+    strange = german["UTF-8"] | {"TZ": "Asia/Tokyo"}
 
-    workspace.ended(*preprocess(), **strange)
-    program = workspace.ended(*train(), **strange)
+    workspace.ended(*preprocess(), **strange, HOME=NOWHERE)
+    program = workspace.ended(*train(name), **strange, **SETTINGS, HOME=str(home))
 
     assert files.sha256(workspace.folder / DATA) == files.sha256(prepared.folder / DATA)
-    assert workspace.result() == trained(CHEAP).result()
+    assert workspace.result(name) == trained(name).result(name)
     assert program.err == ""
     (run,) = workspace.runs("FINISHED")
     assert workspace.steps(run)["loss"] == list(range(1, EPOCHS + 1))
@@ -595,7 +627,7 @@ def test_dvc_repro_goes_on(number: signal.Signals, clone: Workspace, finished: W
 
     again = repository.ended("dvc", "repro")
 
-    assert "goes on after epoch " in again.out
+    assert "resuming after epoch " in again.out
     assert sums(repository) == sums(finished)
     assert Counter(run.info.status for run in repository.runs()) == {"KILLED": 1, "FINISHED": 1}
 
@@ -618,7 +650,7 @@ def test_a_trainer_left_alone_is_not_doubled(clone: Workspace, finished: Workspa
 
     repository.ended("dvc", "repro")
 
-    assert f"process {trainer} is training this already" in second.err
+    assert f"process {trainer} is already training this" in second.err
     assert sums(repository) == sums(finished)
     assert len([run for run in repository.runs() if run.data.tags.get("dvc.state") == "current"]) == 1
 
@@ -758,7 +790,7 @@ def test_a_model_on_a_disk_that_is_too_small(
     assert found is not None
     assert found[1] == reason
     assert left == []
-    assert f"goes on after epoch {EPOCHS}" in workspace.ended(*train()).out
+    assert f"resuming after epoch {EPOCHS}" in workspace.ended(*train()).out
     assert workspace.result() == trained(CHEAP).result()
 
 

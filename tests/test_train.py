@@ -12,7 +12,7 @@ from pipeline.errors import PipelineError
 from pipeline.params import Model, Params
 from pipeline.train import epoch_order
 from pipeline.training import networks
-from pipeline.training.checkpoint import State
+from pipeline.training.checkpoint import TrainingState
 
 
 def short(values: Params, name: str, epochs: int = 3) -> Model:
@@ -20,15 +20,15 @@ def short(values: Params, name: str, epochs: int = 3) -> Model:
     return values.models[name].model_copy(update={"epochs": epochs})
 
 
-def run(values: Params, model: Model, data: Dataset, state: State | None = None) -> list[State]:
+def run(values: Params, model: Model, data: Dataset, state: TrainingState | None = None) -> list[TrainingState]:
     """Train `model` and return the state after each epoch."""
-    states: list[State] = []
+    states: list[TrainingState] = []
     network = networks.build(model.network, seed=values.train.seed, precision="float32")
     train.train(network, data, model, values.train, state=state, on_epoch=states.append)
     return states
 
 
-def equal(first: State, second: State) -> bool:
+def equal(first: TrainingState, second: TrainingState) -> bool:
     """Tell whether two states hold the same history and, bit for bit, the same variables."""
     histories = [[{k: v for k, v in row.items() if k != "seconds"} for row in s.rows] for s in (first, second)]
     pairs = zip(first.variables, second.variables, strict=True)

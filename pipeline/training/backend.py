@@ -1,4 +1,7 @@
-"""The one door to Keras and TensorFlow: the settings that a result depends on stand before the first use."""
+"""The only importer of Keras and TensorFlow. All settings that a result depends on are made before they are imported.
+
+None of them is left to the user's environment or home: both libraries read dozens of variables, and Keras a file.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +12,23 @@ from contextlib import contextmanager
 
 from pipeline.errors import PipelineError
 
+# What Keras, TensorFlow, XLA, oneDNN and OpenMP read from the environment, and what of it changes no result.
+_READ = ("KERAS_", "TF", "XLA_", "ONEDNN_", "DNNL_", "OMP_", "KMP_", "MKL_", "NVIDIA_TF32_")
+_HARMLESS = {"TF_CPP_MIN_LOG_LEVEL", "TF_FORCE_GPU_ALLOW_GROWTH", "TF_GPU_ALLOCATOR"}
+for _name in [name for name in os.environ if name.startswith(_READ) and name not in _HARMLESS]:
+    del os.environ[_name]
 os.environ["KERAS_BACKEND"] = "tensorflow"
-# Part of a result; stated, so that a user's environment cannot change it.
+# No folder, so that Keras reads no keras.json (floatx, epsilon, image_data_format), and writes none either.
+os.environ["KERAS_HOME"] = os.devnull
 os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Hold back what C++ code writes to stderr, and let it out after an error alone.
+    """Hold back what C++ code writes to stderr, and show it only after an error.
 
-    TensorFlow greets at import with lines that no setting turns off.
+    TensorFlow prints lines at import that no setting turns off.
     """
     stderr = os.dup(2)
     with tempfile.TemporaryFile() as held:
@@ -42,8 +51,8 @@ with _quiet():
 __all__ = ["keras", "start", "tf"]
 
 
-def start(*, side_by_side: int = 1, within: int = 1) -> None:
-    """Give TensorFlow `side_by_side` threads for operations that do not need each other, and `within` for each of them.
+def start(*, inter_op: int = 1, intra_op: int = 1) -> None:
+    """Set the threads of TensorFlow: `inter_op` run independent operations, `intra_op` share the work of one operation.
 
     The numbers are part of a result: with others, sums add up in another order.
 
@@ -51,7 +60,9 @@ def start(*, side_by_side: int = 1, within: int = 1) -> None:
         PipelineError: TensorFlow has been used in this process before, with other settings.
     """
     try:
-        tf.config.threading.set_inter_op_parallelism_threads(side_by_side)
-        tf.config.threading.set_intra_op_parallelism_threads(within)
+        tf.config.threading.set_inter_op_parallelism_threads(inter_op)
+        tf.config.threading.set_intra_op_parallelism_threads(intra_op)
     except RuntimeError:
-        raise PipelineError("TensorFlow runs already; its threads cannot be set any more") from None
+        raise PipelineError(
+            "TensorFlow is already in use in this process; its threads cannot be set any more"
+        ) from None

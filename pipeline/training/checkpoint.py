@@ -1,4 +1,4 @@
-"""Resuming a training: its state after each whole epoch, kept under the hash of all that determines its result."""
+"""Resuming a run: its state after each epoch, stored under the hash of everything that determines its result."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from numpy.typing import NDArray
 from pipeline import files
 from pipeline.errors import PipelineError
 
-_KEPT = 2
+_KEEP = 2
 
 
 @dataclass(frozen=True)
-class State:
-    """A training after `len(rows)` epochs: one row of the history per epoch, and the value of every variable."""
+class TrainingState:
+    """A run after `len(rows)` epochs: one row of the history per epoch, and the value of every variable."""
 
     rows: tuple[dict[str, float], ...]
     variables: tuple[NDArray[Any], ...]
 
 
 class Checkpoints:
-    """The states of one recipe in a directory of their own, each file named by its epoch and the sum of its content.
+    """The checkpoints of one recipe, in a directory that is named by the model `name` and the recipe.
 
-    `name` is the model's: it tells the directories of one model from those of the others.
+    A file is named by its epoch and its checksum.
     """
 
     def __init__(self, work: Path, name: str, recipe: str) -> None:
@@ -43,10 +43,10 @@ class Checkpoints:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Hold the recipe for this process; the kernel lets go of it when the process ends, however it ends.
+        """Lock the recipe for this process; the kernel releases the lock when the process ends, however it ends.
 
         Raises:
-            PipelineError: Another process trains the same recipe; the message names it.
+            PipelineError: Another process is training the same recipe; the message names it.
         """
         self.directory.mkdir(parents=True, exist_ok=True)
         with (self.directory / "lock").open("a+") as lock:
@@ -55,36 +55,39 @@ class Checkpoints:
             except BlockingIOError:
                 lock.seek(0)
                 holder = lock.read().strip() or "unknown"
-                text = f"process {holder} is training this already; wait for it, or stop it with `kill {holder}`"
-                raise PipelineError(f"{self.directory}: {text}") from None
+                what = f"process {holder} is already training this"
+                fix = f"wait for it, or stop it with `kill {holder}`"
+                raise PipelineError(what, path=self.directory, fix=fix) from None
             lock.truncate(0)
             lock.write(str(os.getpid()))
             lock.flush()
             yield
 
-    def save(self, state: State) -> None:
-        """Keep `state` and the one before it."""
+    def save(self, state: TrainingState) -> None:
+        """Store `state`, and keep the one before it."""
         content = io.BytesIO()
         rows = np.array(json.dumps(state.rows))
         np.savez(content, rows, *state.variables)
-        sum_ = hashlib.sha256(content.getbuffer()).hexdigest()
-        files.write_bytes(self.directory / f"epoch-{len(state.rows):05}-{sum_}.npz", content.getvalue())
-        for outdated in self._files()[_KEPT:]:
+        checksum = hashlib.sha256(content.getbuffer()).hexdigest()
+        files.write_bytes(self.directory / f"epoch-{len(state.rows):05}-{checksum}.npz", content.getvalue())
+        for outdated in self._files()[_KEEP:]:
             outdated.unlink()
 
-    def load(self) -> State | None:
-        """Return the latest state whose content has the sum in its name; say what is there and not used."""
+    def load(self) -> TrainingState | None:
+        """Return the latest state whose file matches its checksum; report files that are ignored."""
         for path in self._files():
             content = path.read_bytes()
             if hashlib.sha256(content).hexdigest() == path.stem.rpartition("-")[2]:
                 return _state(content)
-            print(f"notice: {path}: damaged; not used", file=sys.stderr)
+            print(f"notice: {path}: damaged; ignored", file=sys.stderr)
         for other in self._others():
-            print(f"notice: {other}: data, params, code or versions were others; not used", file=sys.stderr)
+            print(
+                f"notice: {other}: ignored: made with different data, params, code or library versions", file=sys.stderr
+            )
         return None
 
     def discard(self) -> None:
-        """Remove all states: the result is safe elsewhere."""
+        """Delete all checkpoints: the result is safe elsewhere."""
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def _others(self) -> Sequence[Path]:
@@ -96,7 +99,7 @@ class Checkpoints:
         return sorted(self.directory.glob("epoch-*.npz"), reverse=True)
 
 
-def _state(content: bytes) -> State:
+def _state(content: bytes) -> TrainingState:
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         rows, *variables = (arrays[name] for name in arrays.files)
-    return State(tuple(json.loads(str(rows))), tuple(variables))
+    return TrainingState(tuple(json.loads(str(rows))), tuple(variables))

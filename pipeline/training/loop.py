@@ -1,7 +1,7 @@
-"""The loop over batches, compiled: every thread computes a part of a batch alone, from its images to its gradients.
+"""The compiled training loop: each thread computes one part of a batch, from its images to its gradients.
 
-TensorFlow's own way is to cut each operation up for its threads, which then wait for each other hundreds of times in a
-step. `benchmarks/` measures both.
+By default TensorFlow divides every single operation among its threads, which then wait for each other hundreds of times
+per step. `benchmarks/` measures both.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 from pipeline.data.dataset import SIDE, Split
 from pipeline.training.backend import keras, tf
 
-# Steps in one call into TensorFlow: no signal is looked at inside it, and each call costs.
+# Steps per call into TensorFlow: a call has a cost, and no signal is handled during it.
 _STEPS = 16
-# No gradient is kept while scoring, so larger batches cost nothing; the scores do not depend on it.
+# Scoring keeps no gradients, so it can afford larger batches; the scores do not depend on the size.
 _SCORING_BATCH = 1000
 _SPLIT = (tf.TensorSpec((None, SIDE, SIDE), "uint8"), tf.TensorSpec((None,), "uint8"))
 
 
 class Loop:
-    """Trains and scores one network, with batches of `batch_size` cut into `threads` parts.
+    """Trains and scores one network, each batch of `batch_size` divided into `threads` parts.
 
     The gradients of the parts add up to that of the batch's mean loss.
     """
@@ -47,8 +47,8 @@ class Loop:
     def fit(self, split: Split, order: NDArray[np.int64], on_images: Callable[[int], object]) -> tuple[float, float]:
         """Train on the images of `split` in `order`; the last batch may be smaller.
 
-        `on_images` is called with a number of images whenever as many were trained on. Returns the means of loss and
-        accuracy, each image scored with dropout on, when its batch was trained on.
+        `on_images` is called with the number of images trained on since its last call. Returns the running means of
+        loss and accuracy: each image is scored with dropout on, as its batch is trained on.
         """
         images, labels = tf.constant(split.images), tf.constant(split.labels)
         sums = np.zeros(2)
@@ -90,15 +90,15 @@ class Loop:
         return tf.add_n([self._sums(*part, training=False) for part in self._parts(images, labels)])
 
     def _sums(self, images: Any, labels: Any, counts: Any, *, training: bool) -> Any:
-        """Return the sums of loss and of right answers over the images that count."""
+        """Return the sums of loss and of correct predictions over the images that count."""
         probabilities = self._network(images, training=training)
-        right = tf.equal(tf.argmax(probabilities, axis=-1), tf.cast(labels, tf.int64))
-        rows = tf.stack([self._loss.call(labels, probabilities), tf.cast(right, tf.float32)])
+        correct = tf.equal(tf.argmax(probabilities, axis=-1), tf.cast(labels, tf.int64))
+        rows = tf.stack([self._loss.call(labels, probabilities), tf.cast(correct, tf.float32)])
         return tf.reduce_sum(tf.where(counts, rows, 0.0), axis=1)
 
     def _parts(self, images: Any, labels: Any) -> list[tuple[Any, Any, Any]]:
         edges = [number * tf.size(labels) // self._threads for number in range(self._threads + 1)]
-        # A convolution refuses a part without images: such a part gets one that does not count.
+        # A convolution rejects an empty part, so such a part gets one image that does not count.
         ends = [tf.maximum(first + 1, end) for first, end in pairwise(edges)]
         cuts = zip(edges[:-1], edges[1:], ends, strict=True)
         return [(images[a:c], labels[a:c], tf.range(a, c) < b) for a, b, c in cuts]

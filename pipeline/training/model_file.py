@@ -1,4 +1,4 @@
-"""Trained networks as byte-stable `.keras` files: the same weights, made by the same recipe, give the same bytes."""
+"""Trained networks as byte-stable `.keras` files: equal weights from the same recipe give equal bytes."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _EPOCH_OF_ZIP = (1980, 1, 1, 0, 0, 0)
 def save(path: Path, network: keras.Sequential, made_with: dict[str, str]) -> None:
     """Write `network` without its optimizer to `path`, with `made_with` (recipe, library versions) in its metadata.
 
-    Keras puts into a file when it was written and where its objects lay in memory; both are taken out here.
+    Keras stores when a file was written and the memory addresses of its objects; both are removed here.
     """
     inference = keras.Sequential.from_config(network.get_config())
     inference.set_weights(network.get_weights())
-    with files.whole(path) as temporary:
+    with files.atomic(path) as temporary:
         inference.save(temporary)
         _normalise(temporary, made_with)
 
@@ -52,17 +52,17 @@ def load(path: Path) -> keras.Sequential:
     """Return the network in `path`, for inference.
 
     Raises:
-        InputError: The file is missing or is no `.keras` file of this project.
+        InputError: The file is missing or is not a `.keras` file of this project.
     """
     made_with(path)
     return keras.saving.load_model(path, compile=False, safe_mode=True)
 
 
 def made_with(path: Path) -> dict[str, str]:
-    """Return what `save` was told about the making of the file at `path`.
+    """Return the recipe and the library versions that `save` stored in the file at `path`.
 
     Raises:
-        InputError: The file is missing or is no `.keras` file of this project.
+        InputError: The file is missing or is not a `.keras` file of this project.
     """
     try:
         with ZipFile(path) as archive:
@@ -70,5 +70,6 @@ def made_with(path: Path) -> dict[str, str]:
     except FileNotFoundError:
         raise errors.missing(path) from None
     except (BadZipFile, KeyError, ValueError) as error:
-        raise InputError(f"{path}: not a model of this project ({error}); remove it and run `dvc repro`") from None
+        what = f"not a model of this project ({error})"
+        raise InputError(what, path=path, fix="remove it and run `dvc repro`") from None
     return made_with

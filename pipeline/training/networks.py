@@ -1,4 +1,4 @@
-"""The two networks and their loss, built from params."""
+"""The networks and their loss, built from params."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _INITIAL, _DROPOUT = 0, 1
 def build(params: Mlp | Cnn, *, seed: int, precision: str) -> keras.Sequential:
     """Return the network that `params` describe, its initial weights a function of `seed`.
 
-    It takes uint8 images (n, 28, 28) and returns float32 probabilities (n, 10). Scaling to [0, 1] is its first layer.
-    Kernels are Glorot uniform (Glorot and Bengio 2010), biases zero; kernels are drawn by their position among the
-    layers that have one, so that networks which differ in their dropout alone start from the same weights. Every
-    layer has a name of its own: those that Keras makes up depend on what was built before.
+    It takes uint8 images (n, 28, 28) and returns float32 probabilities (n, 10). Its first layer scales to [0, 1].
+    Kernels are Glorot uniform (Glorot and Bengio 2010), biases zero. A kernel's random numbers depend on its position
+    among the layers with a kernel, so networks that differ only in dropout start from the same weights. Every layer is
+    named: the names that Keras generates depend on what was built before.
     """
     layers = _mlp(params) if isinstance(params, Mlp) else _cnn(params)
     with_kernels = [layer for layer in layers if hasattr(layer, "kernel_initializer")]
@@ -67,9 +67,9 @@ def _output() -> keras.Layer:
 
 
 def seed_dropout(network: keras.Sequential, seed: int, epoch: int) -> None:
-    """Set each dropout layer's random state to a function of (seed, epoch, position), so that nothing else decides it.
+    """Set each dropout layer's random state to a function of (seed, epoch, position) and of nothing else.
 
-    Keras does not save that state; with this rule a resumed training draws what an uninterrupted one would.
+    Keras does not save that state; by this rule a resumed run draws the same masks as an uninterrupted one.
     """
     dropouts = [layer for layer in network.layers if isinstance(layer, keras.layers.Dropout) and layer.rate > 0]
     for position, layer in enumerate(dropouts):
@@ -85,7 +85,7 @@ def _draw(*key: int) -> int:
 class ClippedCrossentropy(keras.losses.Loss):
     """Cross-entropy of the true class's probability, clipped to [clip, 1 - clip]: at most -log(clip) per image.
 
-    That was Keras' loss when the report was made, with clip 1e-7. Outside the clip its gradient is zero.
+    This was Keras' loss at the time of the original, with clip 1e-7. Outside the clip its gradient is zero.
     """
 
     def __init__(self, clip: float, name: str = "clipped_crossentropy") -> None:
@@ -99,12 +99,12 @@ class ClippedCrossentropy(keras.losses.Loss):
         return -keras.ops.log(keras.ops.clip(probability, self.clip, 1 - self.clip))
 
     def get_config(self) -> dict[str, Any]:
-        """Return the arguments that make this loss again."""
+        """Return the arguments that create this loss."""
         return {"clip": self.clip, "name": self.name}
 
 
 def loss(params: Loss) -> keras.losses.Loss:
-    """Return the loss that `params` describe; without a clip Keras 3's, taken from the logits and unbounded."""
+    """Return the loss that `params` describe; without a clip it is Keras 3's, taken from the logits and unbounded."""
     if params.clip is None:
         return keras.losses.SparseCategoricalCrossentropy()
     return ClippedCrossentropy(params.clip)

@@ -1,4 +1,4 @@
-"""The report's update rules, exactly, built from params."""
+"""The original's update rules, exactly, built from params."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pipeline.training.backend import keras, tf
 
 @keras.saving.register_keras_serializable(package="pipeline")
 class RMSprop(keras.optimizers.RMSprop):
-    """RMSprop with epsilon added to the root, as the report prints it and Keras computed it before version 3.
+    """RMSprop with epsilon added to the root, as the original prints it and Keras computed it before version 3.
 
     r <- rho r + (1 - rho) g^2;  w <- w - learning_rate g / (sqrt(r) + epsilon)
 
-    Keras 3 divides by sqrt(r + epsilon) instead, which damps every weight whose r is near epsilon.
+    Keras 3 divides by sqrt(r + epsilon) instead, which slows every weight whose r is near epsilon.
     Source: Tieleman and Hinton, Lecture 6.5 of Neural Networks for Machine Learning, 2012.
     """
 
@@ -29,7 +29,7 @@ class RMSprop(keras.optimizers.RMSprop):
 
 @keras.saving.register_keras_serializable(package="pipeline")
 class Adadelta(keras.optimizers.Adadelta):
-    """Adadelta in one pass over the weights: TensorFlow's kernel of the rule, where Keras chains a dozen operations.
+    """Adadelta in one pass over the weights: TensorFlow's fused kernel, where Keras chains a dozen operations.
 
     r <- rho r + (1 - rho) g^2;  v = sqrt(s + epsilon) / sqrt(r + epsilon) g;  w <- w - learning_rate v;
     s <- rho s + (1 - rho) v^2
@@ -52,7 +52,7 @@ class Adadelta(keras.optimizers.Adadelta):
 
 
 def build(params: RmspropParams | AdadeltaParams) -> keras.optimizers.Optimizer:
-    """Return the optimizer that `params` describe, with nothing left to a default that changes a step."""
+    """Return the optimizer that `params` describe, leaving nothing that changes a step to a default."""
     arguments = {"learning_rate": params.learning_rate, "rho": params.rho, "epsilon": params.epsilon}
     if params.name == "adadelta":
         return Adadelta(**arguments)

@@ -1,4 +1,4 @@
-"""What determines a result, as a hash: params, data, code and library versions."""
+"""The recipe: a hash of everything that determines a result, that is params, data, code and library versions."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ TRAINING = (
     "training/networks",
     "training/optimizers",
 )
-# Builds of one library, of which one is installed.
+# Two builds of one library; one of them is installed.
 _TENSORFLOW = ("tensorflow-cpu", "tensorflow")
 
 
 def of(code: Sequence[str] = TRAINING, **ingredients: Any) -> str:
-    """Return a hash of all that determines a result: `ingredients` (JSON values), `code`, and library versions."""
+    """Return the recipe: a hash of `ingredients` (JSON values), of the modules in `code`, and of library versions."""
     return digest({"code": code_hash(code), "versions": versions(), **ingredients})
 
 
@@ -53,7 +53,7 @@ def versions() -> dict[str, str]:
 
 
 def _meaning(node: Any) -> Any:
-    """Return a syntax tree as JSON, without what is empty in it: `ast.dump` differs between versions of Python."""
+    """Return a syntax tree as JSON without its empty fields: `ast.dump` differs between versions of Python."""
     if isinstance(node, list):
         return [_meaning(item) for item in node if not isinstance(item, ast.Import | ast.ImportFrom)]
     if not isinstance(node, ast.AST):

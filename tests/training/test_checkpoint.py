@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import PipelineError
-from pipeline.training.checkpoint import Checkpoints, State
+from pipeline.training.checkpoint import Checkpoints, TrainingState
 
 HOLD = """
 import sys, pathlib
@@ -21,10 +21,10 @@ with Checkpoints(pathlib.Path(sys.argv[1]), "cnn", "r" * 64).alone():
 """
 
 
-def state(epochs: int) -> State:
+def state(epochs: int) -> TrainingState:
     """Return a small state after some epochs."""
     rows = tuple({"epoch": epoch, "loss": epoch / 3, "seconds": 0.1} for epoch in range(1, epochs + 1))
-    return State(rows, (np.full((2, 3), epochs, np.float32), np.array(epochs, np.int64)))
+    return TrainingState(rows, (np.full((2, 3), epochs, np.float32), np.array(epochs, np.int64)))
 
 
 def filled(tmp_path: Path, epochs: int) -> Checkpoints:
@@ -83,7 +83,10 @@ def test_another_recipe_has_no_part_in_it(tmp_path: Path, capsys: pytest.Capture
     others = filled(tmp_path, 2).directory
 
     assert Checkpoints(tmp_path, "cnn", "s" * 64).load() is None
-    assert capsys.readouterr().err == f"notice: {others}: data, params, code or versions were others; not used\n"
+    assert (
+        capsys.readouterr().err
+        == f"notice: {others}: ignored: made with different data, params, code or library versions\n"
+    )
     assert Checkpoints(tmp_path, "cnn-2", "r" * 64).load() is None
     assert capsys.readouterr().err == ""
 
