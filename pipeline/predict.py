@@ -1,4 +1,4 @@
-"""Which digit is on a picture: PNG and JPEG files, asked of one trained model."""
+"""Which digit is in a picture: PNG and JPEG files, classified by one trained model."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from pipeline import cli, params
 from pipeline.data.dataset import CLASSES
 from pipeline.errors import InputError
 from pipeline.inference import classifier, digits, pictures
-from pipeline.inference.classifier import Answer
+from pipeline.inference.classifier import Prediction
 
 
-def predict(paths: Sequence[Path], model: str, values: params.Params) -> dict[Path, Answer]:
-    """Return the answer of a model (a name in params.yaml, or a models:/ address) to each file that shows a digit.
+def predict(paths: Sequence[Path], model: str, values: params.Params) -> dict[Path, Prediction]:
+    """Return the prediction of a model (a name in params.yaml, or a models:/ address) for each file that shows a digit.
 
-    The others are told in one line each on stderr.
+    Each of the other files gets one line on stderr.
 
     Raises:
-        InputError: There is no such model, it is not trained, or it is not what was trained.
+        InputError: There is no such model, it is not trained, or its file is not the one that was trained.
         UnavailableError: The model is in MLflow, which does not answer.
     """
-    logged = model.startswith(classifier.LOGGED)
+    logged = model.startswith(classifier.REGISTRY_URI)
     file = None if logged else classifier.file_of(values, model)
     images = {}
     for path in dict.fromkeys(paths):
@@ -38,33 +38,35 @@ def predict(paths: Sequence[Path], model: str, values: params.Params) -> dict[Pa
         return {}
     threads = values.train.threads
     network = classifier.load(file, threads) if file else classifier.load_logged(model, threads)
-    return dict(zip(images, classifier.ask(network, np.stack(list(images.values()))), strict=True))
+    return dict(zip(images, classifier.predict(network, np.stack(list(images.values()))), strict=True))
 
 
-def table(found: Mapping[Path, Answer]) -> str:
+def table(found: Mapping[Path, Prediction]) -> str:
     """Return a line per file: its digit, the probability of each, its name."""
     head = ["digit", *(f"{digit:>5}" for digit in range(CLASSES)), "file"]
     rows = [
-        [f"{answer.digit:>5}", *(f"{value:.3f}" for value in answer.probabilities), pictures.shown(path)]
-        for path, answer in found.items()
+        [f"{prediction.digit:>5}", *(f"{value:.3f}" for value in prediction.probabilities), pictures.shown(path)]
+        for path, prediction in found.items()
     ]
     return "\n".join("  ".join(cells) for cells in [head, *rows])
 
 
-def lines(found: Mapping[Path, Answer]) -> str:
+def lines(found: Mapping[Path, Prediction]) -> str:
     """Return a JSON object per file, one to a line."""
-    return "\n".join(json.dumps({"file": str(path)} | answer.as_dict()) for path, answer in found.items())
+    return "\n".join(json.dumps({"file": str(path)} | prediction.as_dict()) for path, prediction in found.items())
 
 
 def main() -> int:
-    """Say which digit is on each picture: dark on light or light on dark, of any size, alone on its background."""
+    """Print which digit each picture shows: dark on light or light on dark, of any size, alone on its background."""
     parser = argparse.ArgumentParser(prog="python -m pipeline.predict", description=main.__doc__)
     parser.add_argument("images", metavar="IMAGE", nargs="+", type=Path, help="PNG or JPEG file; transparent is white")
     parser.add_argument(
         "--model", default="cnn", help="a model of params.yaml, or one in MLflow such as models:/mnist@champion"
     )
     parser.add_argument("--json", action="store_true", help="print a JSON object per file, one to a line")
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    parser.add_argument(
+        "--params", type=Path, default=Path("params.yaml"), help="the file that names the models (default: %(default)s)"
+    )
     arguments = parser.parse_args()
     found = predict(arguments.images, arguments.model, params.load(arguments.params))
     if found:

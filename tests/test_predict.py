@@ -21,6 +21,7 @@ from pipeline.data.dataset import Dataset, Split
 from pipeline.errors import InputError, PipelineError, UnavailableError
 from pipeline.inference import classifier, digits
 from pipeline.params import Params
+from pipeline.tracking.client import connect
 from pipeline.tracking.description import Facts
 from pipeline.training import backend, model_file, networks
 from pipeline.training.backend import keras
@@ -175,7 +176,7 @@ def test_answers_that_are_no_probabilities_are_refused(values: Params) -> None:
     network.set_weights([np.full_like(weights, np.nan) for weights in network.get_weights()])
 
     with pytest.raises(PipelineError, match="train the model again"):
-        classifier.ask(network, np.zeros((1, 28, 28), np.uint8))
+        classifier.predict(network, np.zeros((1, 28, 28), np.uint8))
 
 
 @pytest.fixture
@@ -188,7 +189,7 @@ def champion(trained: Path, store: Path, values: Params) -> None:
     with tracking.training_run(facts, Dataset(split, None, split), required=True) as run:
         run.log_model(trained / "models" / "cnn.keras")
     client = mlflow.MlflowClient(f"sqlite:///{store}")
-    (logged,) = client.search_logged_models([tracking.connect()])
+    (logged,) = client.search_logged_models([connect()])
     client.create_registered_model("mnist")
     version = client.create_model_version("mnist", logged.artifact_location, model_id=logged.model_id)
     client.set_registered_model_alias("mnist", "champion", version.version)

@@ -1,4 +1,4 @@
-"""What trained networks answer to digits: their files found, checked and loaded, and asked. For predict and demo."""
+"""Trained networks as classifiers of digits: find their files, check and load them, predict. For predict and demo."""
 
 from __future__ import annotations
 
@@ -18,26 +18,27 @@ from pipeline.params import Params
 
 # Where the stage train@MODEL puts its model.
 FOLDER = Path("models")
-HOW = "`make repro` trains all models, in 10 to 30 minutes on two cores"
-LOGGED = "models:/"
-# Only memory and time depend on it.
+HOW_TO_TRAIN = "`make repro` trains all models, in 10 to 30 minutes on two cores"
+# How the address of a model in MLflow's registry begins.
+REGISTRY_URI = "models:/"
+# Affects memory and time only.
 _BATCH = 250
 
 
 @dataclass(frozen=True)
-class Answer:
+class Prediction:
     """The most probable digit, and the probability of each."""
 
     digit: int
     probabilities: list[float]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the answer under the names of its fields."""
+        """Return the fields by name."""
         return asdict(self)
 
 
 def file_of(values: Params, name: str) -> Path:
-    """Return the file of the trained model `name`, held against dvc.lock.
+    """Return the file of the trained model `name`, checked against dvc.lock.
 
     Raises:
         InputError: params.yaml has no such model, it is not trained, or the file is not the one in dvc.lock.
@@ -46,31 +47,32 @@ def file_of(values: Params, name: str) -> Path:
     values.model(name)
     path = FOLDER / f"{name}.keras"
     if not path.exists():
-        raise InputError(f"{path}: not trained yet; {HOW}")
+        raise InputError("not trained yet", path=path, fix=HOW_TO_TRAIN)
     dvc_lock.verify(path)
     return path
 
 
 def load(path: Path, threads: int) -> Any:
-    """Return the network in a `.keras` file, for `ask`; TensorFlow is loaded only now.
+    """Return the network in a `.keras` file, for `predict`; TensorFlow is first imported here.
 
     Raises:
         InputError: The file holds no network that can be loaded without running code of its own, or one for something
-            else than uint8 images (n, 28, 28) and ten classes.
+            other than uint8 images (n, 28, 28) and ten classes.
     """
     from pipeline.training import backend, model_file
 
-    backend.start(within=threads)
+    backend.start(intra_op=threads)
     try:
         network = model_file.load(path)
+        found = (network.input_dtype, network.input_shape[1:], network.output_shape[1:])
     except InputError:
         raise
     except Exception as error:
-        # Keras raises whatever it trips over in a file that is not as it would have written it.
-        raise InputError(f"{path}: not a network that can be loaded ({' '.join(str(error).split())[:200]})") from None
-    found = (network.input_dtype, network.input_shape[1:], network.output_shape[1:])
+        # A file that Keras did not write can make it raise anything.
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise InputError(f"not a network that can be loaded ({reason})", path=path) from None
     if found != (expected := ("uint8", (SIDE, SIDE), (CLASSES,))):
-        raise InputError(f"{path}: expected a network from and to {expected}, found {found}")
+        raise InputError(f"expected a network from and to {expected}, found {found}", path=path)
     return network
 
 
@@ -88,19 +90,18 @@ def load_logged(address: str, threads: int) -> Any:
         try:
             return load(path, threads)
         except InputError as error:
-            reason = str(error).removeprefix(f"{path}: ")
-            raise InputError(f"{address}: not a model of this project ({reason})") from None
+            raise InputError(f"{address}: not a model of this project ({error.what})") from None
 
 
-def ask(network: Any, images: NDArray[np.uint8]) -> Sequence[Answer]:
-    """Return the network's answers to images (n, 28, 28), light on black.
+def predict(network: Any, images: NDArray[np.uint8]) -> Sequence[Prediction]:
+    """Return the network's predictions for images (n, 28, 28), light on black.
 
     Raises:
-        PipelineError: They are no probabilities.
+        PipelineError: The network's output is not probabilities.
     """
-    # Called as a function: for the one image of a drawing, `predict` would take twenty times as long.
+    # Called as a function: for the one image of a drawing, Keras' `predict` would take twenty times as long.
     parts = [network(images[first : first + _BATCH], training=False) for first in range(0, len(images), _BATCH)]
     probabilities = np.concatenate(parts).astype(np.float64)
     if not np.isfinite(probabilities).all():
-        raise PipelineError(f"{network.name}: answers {probabilities.min()}; train the model again")
-    return [Answer(int(row.argmax()), row.tolist()) for row in probabilities]
+        raise PipelineError(f"{network.name}: its output is {probabilities.min()}", fix="train the model again")
+    return [Prediction(int(row.argmax()), row.tolist()) for row in probabilities]

@@ -1,26 +1,37 @@
-"""The demo's door: one page, its models, and the answers to a drawing, for this machine's own browser and nobody else.
+"""The demo's HTTP server: one page, the names of its models, and their predictions, for the browser on this machine.
 
-Any page that the browser shows can send requests to this machine. So the Host header has to be one that only this
-machine goes by (a name that an attacker lets point here, as in DNS rebinding, is another), and an Origin this one's.
+Any page that the browser shows can send requests to this machine. So the Host header must name this server (under DNS
+rebinding, an attacker's host name resolves to 127.0.0.1 too), and an Origin header must be this server's own.
 """
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
-import json
 import re
-import sys
-from collections.abc import Callable, Mapping
+import socket
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+
+import uvicorn
+from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import HTMLResponse, JSONResponse
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.requests import ClientDisconnect
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pipeline.errors import InputError, PipelineError
 
 ADDRESS = "127.0.0.1"
 MAX_BYTES = 1_000_000
+# For a whole request to arrive, and for predictions under way when the server is stopped.
+REQUEST_TIMEOUT_S = 10
+SHUTDOWN_TIMEOUT_S = 5
 # Not among the templates, on which the report depends.
 PAGE = Path(__file__).with_name("demo.html")
 HEADERS = {
@@ -28,19 +39,54 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
+    # One request per connection, so that a deadline for the one is a deadline for the other.
+    "Connection": "close",
 }
-ROUTES = {"/": "GET", "/models": "GET", "/answer": "POST"}
 
 Json = Mapping[str, Any]
+Reply = Callable[[bytes], Json]
 
 
-def policy(html: str) -> str:
-    """Return the page's Content-Security-Policy: its inline style and script, by their sums, and requests to here."""
-    sums = {
+def listen(port: int) -> socket.socket:
+    """Return a socket that accepts connections on `port` of 127.0.0.1; 0 takes any free port.
+
+    Raises:
+        OSError: The port is in use, or needs privileges.
+    """
+    return socket.create_server((ADDRESS, port))
+
+
+def create(listening: socket.socket, models: Json, reply: Reply) -> uvicorn.Server:
+    """Return a server for `listening`: `run(sockets=[listening])` serves until SIGINT or SIGTERM, then raises it again.
+
+    `models` is what the page is given at /models; `reply` maps the PNG that it posts to the content of the response.
+    """
+    html = PAGE.read_text(encoding="utf-8")
+    config = uvicorn.Config(
+        application(html, listening.getsockname()[1], models, reply),
+        http=_Connection,
+        loop="asyncio",
+        ws="none",
+        lifespan="off",
+        headers=[*HEADERS.items(), ("Content-Security-Policy", content_security_policy(html))],
+        server_header=False,
+        proxy_headers=False,
+        # Of its log, only what is a fault of this program goes to the terminal.
+        log_config=None,
+        log_level="error",
+        access_log=False,
+        timeout_graceful_shutdown=SHUTDOWN_TIMEOUT_S,
+    )
+    return uvicorn.Server(config)
+
+
+def content_security_policy(html: str) -> str:
+    """Return the page's Content-Security-Policy: its inline style and script, by their hashes, and requests to here."""
+    hashes = {
         tag: " ".join(f"'sha256-{_sha256(text)}'" for text in re.findall(rf"<{tag}>(.*?)</{tag}>", html, re.DOTALL))
         for tag in ("script", "style")
     }
-    own = f"script-src {sums['script']}; style-src {sums['style']}; img-src 'self' data:"
+    own = f"script-src {hashes['script']}; style-src {hashes['style']}; img-src 'self' data:"
     return f"default-src 'self'; {own}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 
@@ -48,96 +94,83 @@ def _sha256(text: str) -> str:
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-class Server(ThreadingHTTPServer):
-    """Listens on 127.0.0.1 from its making on, and answers once `serve` is called."""
+def application(html: str, port: int, models: Json, reply: Reply) -> FastAPI:
+    """Return the routes /, /models and /predict of a demo on `port`; every error is JSON with the key `error`."""
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+    hosts = {f"{name}:{port}" for name in (ADDRESS, "localhost")}
 
-    # Another demo on the same port would get half of the requests.
-    allow_reuse_port = False
+    @app.middleware("http")
+    async def only_own_browser(request: Request, respond: Callable[[Request], Awaitable[Response]]) -> Response:
+        if not _is_own(request.headers, hosts):
+            return _error(HTTPStatus.FORBIDDEN, "this page is for the browser on this machine only")
+        return await respond(request)
 
-    def __init__(self, port: int) -> None:
-        super().__init__((ADDRESS, port), _Handler)
-        self.hosts = {f"{name}:{self.server_port}" for name in (ADDRESS, "localhost")}
-        self.html = PAGE.read_text(encoding="utf-8")
-        self.policy = policy(self.html)
-        self.models: Json = {}
-        self.reply: Callable[[bytes], Json] = lambda _: {}
+    @app.get("/")
+    def page() -> HTMLResponse:
+        return HTMLResponse(html)
 
-    def serve(self, models: Json, reply: Callable[[bytes], Json]) -> None:
-        """Answer until interrupted: `models` is what the page is told of them, `reply` maps a PNG to the answers."""
-        self.models, self.reply = models, reply
-        self.serve_forever()
+    @app.get("/models")
+    def trained() -> JSONResponse:
+        return JSONResponse(models)
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of a browser that has gone away; other errors are this program's and keep their traceback."""
-        if not isinstance(sys.exception(), ConnectionError | TimeoutError):
-            super().handle_error(request, client_address)
+    @app.post("/predict")
+    async def predictions(request: Request) -> JSONResponse:
+        return JSONResponse(await run_in_threadpool(reply, await _body(request)))
+
+    _handle_errors(app)
+    return app
 
 
-class _Handler(BaseHTTPRequestHandler):
-    server: Server
-    timeout = 10  # seconds for a request to arrive
+def _is_own(headers: Headers, hosts: set[str]) -> bool:
+    """Return whether a request was sent to one of `hosts`, by a page from that host or by no page."""
+    sent = headers.getlist("Host")
+    return len(sent) == 1 and sent[0].lower() in hosts and headers.getlist("Origin") in ([], [f"http://{sent[0]}"])
 
-    def _handle(self) -> None:
-        path = self.path.partition("?")[0]
-        method = ROUTES.get(path)
-        if not self._from_here():
-            self._send_error(HTTPStatus.FORBIDDEN, "this page answers to this machine's own browser alone")
-        elif method is None:
-            self._send_error(HTTPStatus.NOT_FOUND, "no such page")
-        elif method != self.command:
-            self._send_error(HTTPStatus.METHOD_NOT_ALLOWED, f"expected {method}", Allow=method)
-        elif path == "/":
-            self._send(HTTPStatus.OK, self.server.html.encode(), "text/html; charset=utf-8")
-        elif path == "/models":
-            self._send_json(HTTPStatus.OK, self.server.models)
-        else:
-            self._answer()
 
-    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _handle  # noqa: N815
+async def _body(request: Request) -> bytes:
+    """Return the body of a request, of at most MAX_BYTES; uvicorn has checked that its length is a number."""
+    length = request.headers.get("Content-Length")
+    if length is None or "Transfer-Encoding" in request.headers:
+        raise HTTPException(HTTPStatus.LENGTH_REQUIRED, "expected a Content-Length")
+    if int(length) > MAX_BYTES:
+        raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"expected at most {MAX_BYTES:,} bytes")
+    return await request.body()
 
-    def _from_here(self) -> bool:
-        hosts = self.headers.get_all("Host", [])
-        origins = self.headers.get_all("Origin", [])
-        return len(hosts) == 1 and hosts[0].lower() in self.server.hosts and origins in ([], [f"http://{hosts[0]}"])
 
-    def _answer(self) -> None:
-        length = self.headers.get("Content-Length")
-        if length is None:
-            self._send_error(HTTPStatus.LENGTH_REQUIRED, "expected a Content-Length")
-        elif not re.fullmatch("[0-9]+", length):
-            self._send_error(HTTPStatus.BAD_REQUEST, "expected a number as Content-Length")
-        elif len(length) > len(str(MAX_BYTES)) or int(length) > MAX_BYTES:
-            self._send_error(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"expected at most {MAX_BYTES:,} bytes")
-        else:
-            self._reply(self.rfile.read(int(length)))
+def _handle_errors(app: FastAPI) -> None:
+    @app.exception_handler(StarletteHTTPException)
+    def refused(_request: Request, error: StarletteHTTPException) -> JSONResponse:
+        return _error(error.status_code, error.detail, error.headers)
 
-    def _reply(self, body: bytes) -> None:
-        try:
-            self._send_json(HTTPStatus.OK, self.server.reply(body))
-        except InputError as error:
-            self._send_error(HTTPStatus.BAD_REQUEST, str(error))
-        except PipelineError as error:
-            self._send_error(HTTPStatus.INTERNAL_SERVER_ERROR, str(error))
+    @app.exception_handler(PipelineError)
+    def failed(_request: Request, error: PipelineError) -> JSONResponse:
+        is_input = isinstance(error, InputError)
+        return _error(HTTPStatus.BAD_REQUEST if is_input else HTTPStatus.INTERNAL_SERVER_ERROR, str(error))
 
-    def _send_error(self, status: HTTPStatus, text: str, **headers: str) -> None:
-        self._send_json(status, {"error": text}, **headers)
+    @app.exception_handler(ClientDisconnect)
+    def abandoned(_request: Request, _gone: ClientDisconnect) -> Response:
+        return Response()  # nobody reads it
 
-    def _send_json(self, status: HTTPStatus, content: Json, **headers: str) -> None:
-        self._send(status, json.dumps(content, allow_nan=False).encode(), "application/json", **headers)
+    @app.exception_handler(Exception)
+    def unexpected(_request: Request, _bug: Exception) -> JSONResponse:
+        return _error(HTTPStatus.INTERNAL_SERVER_ERROR, "the demo failed; its terminal shows where")
 
-    def _send(self, status: HTTPStatus, body: bytes, kind: str, **headers: str) -> None:
-        self.send_response(status)
-        for name, value in {"Content-Type": kind, "Content-Length": str(len(body)), **headers}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
 
-    def end_headers(self) -> None:
-        """Add what a browser is to hold the page to; also to the errors that http.server finds by itself."""
-        for name, value in {"Content-Security-Policy": self.server.policy, **HEADERS}.items():
-            self.send_header(name, value)
-        super().end_headers()
+def _error(status: int, text: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    return JSONResponse({"error": text}, status, headers)
 
-    def log_message(self, *_: object) -> None:
-        """Keep the terminal for the address and for what goes wrong."""
+
+class _Connection(H11Protocol):
+    """A connection that is closed if its request has not arrived when the time allowed is over, or the server stops."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.loop.call_later(REQUEST_TIMEOUT_S, self._close_incomplete)
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        self._close_incomplete()
+
+    def _close_incomplete(self) -> None:
+        if self.cycle is None or self.cycle.more_body:
+            self.transport.close()
