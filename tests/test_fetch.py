@@ -15,7 +15,7 @@ import warnings
 import zipfile
 from collections.abc import Callable, Iterator
 from http.client import HTTPMessage, HTTPResponse
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from subprocess import CompletedProcess, TimeoutExpired
 from typing import Any, ClassVar
@@ -28,6 +28,7 @@ from pipeline import fetch, params
 from pipeline.data import https, wheel
 from pipeline.data.formats import idx
 from pipeline.errors import PipelineError
+from tests.support.local_server import LocalServer
 
 KEYS = ("train_images", "train_labels", "test_images", "test_labels")
 NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
@@ -316,8 +317,7 @@ class Mirror:
             def log_message(self, *_: Any) -> None:
                 pass
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
+        self.server = LocalServer(Handler)
         self.address = f"http://127.0.0.1:{self.server.server_port}"
         threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
 

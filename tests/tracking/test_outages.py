@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from pipeline.params import Params
 from pipeline.tracking import outbox
 from pipeline.tracking.description import Facts
 from pipeline.training import model_file, networks
+from tests.support.local_server import LocalServer
 
 ROOT = Path(__file__).parents[2]
 LOGIN = "somebody:hunter2"
@@ -102,7 +103,7 @@ class Tracker(BaseHTTPRequestHandler):
 @contextmanager
 def tracker(mode: str, upstream: str = "") -> Iterator[Any]:
     """Yield a server with a `uri` that answers as `mode` says; "refuse" is a port at which nobody listens."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Tracker)
+    server = LocalServer(Tracker)
     server.mode, server.upstream, server.lost, server.fatal = mode, upstream, set(), ""
     server.ended = threading.Event()
     server.uri = f"http://{LOGIN}@127.0.0.1:{server.server_port}"
