@@ -30,7 +30,6 @@ def main() -> None:
     """Log a training of a network that is not trained, and print the seconds as JSON."""
     from pipeline import params
     from pipeline.data import dataset
-    from pipeline.tracking.description import Facts
     from pipeline.training import backend, model_file, networks
 
     values = params.load(ROOT / "params.yaml")
@@ -40,7 +39,7 @@ def main() -> None:
     costs, clock = {}, Clock()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
-        backend.start(side_by_side=values.train.threads)
+        backend.start(inter_op=values.train.threads)
         network = networks.build(model.network, seed=0, precision="float32")
         model_file.save(path, network, {"recipe": "benchmark"})
         os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
@@ -50,7 +49,7 @@ def main() -> None:
         costs["import"] = clock.lap()
         tracking.connect()
         costs["store"] = clock.lap()
-        facts = Facts(MODEL, "benchmark", "0" * 32, model, values.train, {"dataset": "mnist"})
+        facts = tracking.Facts(MODEL, "benchmark", "0" * 32, model, values.train, {"dataset": "mnist"})
         with tracking.training_run(facts, data) as run:
             run.lacking()
             costs["start"] = clock.lap()

@@ -22,7 +22,6 @@ Common to all:
     dvc_lock    inputs against the sums in dvc.lock
     cli         how a command ends: exit codes, signals
     errors      what a user can cause: where, what, what to do
-    challenge   a candidate and the champion, asked the same images
 
 Folders:
     data        the images: where they come from, their formats, their splits

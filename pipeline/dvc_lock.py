@@ -33,14 +33,19 @@ def verify(*paths: Path) -> None:
 
 def recorded() -> dict[str, str]:
     """Return the md5 of every output in the current directory's dvc.lock, by path; without that file, nothing."""
+    outputs = [out for stage in stages().values() for out in stage.get("outs", [])]
+    return {out["path"]: out["md5"] for out in outputs if "md5" in out}
+
+
+def stages() -> dict[str, Any]:
+    """Return the stages in the current directory's dvc.lock by name; without that file, nothing."""
     return _read(LOCK.absolute(), LOCK.stat().st_mtime_ns) if LOCK.exists() else {}
 
 
 @cache
-def _read(path: Path, _modified: int) -> dict[str, str]:
+def _read(path: Path, _modified: int) -> dict[str, Any]:
     stages: dict[str, Any] = (params.read(path) or {}).get("stages", {})
-    outputs = [out for stage in stages.values() for out in stage.get("outs", [])]
-    return {out["path"]: out["md5"] for out in outputs if "md5" in out}
+    return stages
 
 
 def _settles(path: Path, found: str) -> bool:

@@ -10,26 +10,31 @@ import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import floor
 from pathlib import Path
 from typing import Any
 
-from pipeline import challenge, cli, dvc_lock, files, gate, params, sync, tracking
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline import cli, dvc_lock, files, gate, params, tracking
+from pipeline.analysis import proportions
 from pipeline.data import dataset
-from pipeline.data.dataset import Dataset
+from pipeline.data.dataset import Dataset, Split
 from pipeline.errors import InputError, PipelineError, UnavailableError
 from pipeline.inference import classifier
-from pipeline.tracking import promotion
-from pipeline.tracking.promotion import Comparison, Promotion
+from pipeline.tracking import Comparison, Promotion, promotion
 
 # The metric whose largest allowed drop is also that against the champion.
 METRIC = "test_accuracy"
+_EXACT = 10**promotion.DIGITS
 
 
 @dataclass(frozen=True)
 class Candidate:
     """A model of the workspace, its bounds in the gate, and the threads with which it is asked."""
 
-    outcome: sync.Outcome
+    outcome: tracking.Outcome
     bounds: Mapping[str, gate.Bounds]
     threads: int
 
@@ -58,7 +63,7 @@ def read(name: str, params_path: Path) -> Candidate:
     """
     values = params.load(params_path)
     values.model(name)
-    if (outcome := sync.outcome(sync.stages(), name)) is None:
+    if (outcome := tracking.trained(name)) is None:
         raise InputError(f"{name}: not trained and evaluated as it is now; `make repro` does it")
     outcome.verify()
     return Candidate(outcome, gate.load(params_path)[name], values.train.threads)
@@ -106,7 +111,7 @@ def judge(candidate: Candidate, checks: list[gate.Check], champion: Any, *, repl
         data_md5=sums["data.md5"],
         recipe=candidate.outcome.facts().recipe,
         reason=f"the gate passes, and {reason}",
-        images=challenge.images(data),
+        images=images(data),
         checks=checks,
         comparison=comparison,
     )
@@ -116,21 +121,68 @@ def _against(candidate: Candidate, champion: Any, data: Dataset, replace: bool) 
     """Return why the candidate may take the champion's place, and their comparison if there is one."""
     if champion is None and not promotion.PATH.exists():
         return "there was no champion before", None
-    opponent = (
-        challenge.opponent(champion, candidate.outcome.sums(), candidate.threads)
+    network_before = (
+        opponent(champion, candidate.outcome.sums(), candidate.threads)
         if champion
         else f"of {promotion.PATH} is not in MLflow"
     )
-    if not isinstance(opponent, str):
+    if not isinstance(network_before, str):
         max_drop = candidate.max_drop()
         network = classifier.load(candidate.outcome.file, candidate.threads)
-        comparison = challenge.compare(network, opponent, champion.tags, data.monitored, max_drop)
+        comparison = compare(network, network_before, champion.tags, data.monitored, max_drop)
         if comparison.lower_bound <= -max_drop:
-            raise candidate.refused(f"it may be inferior. {comparison.as_text(challenge.images(data))}")
+            raise candidate.refused(f"it may be inferior. {comparison.as_text(images(data))}")
         return "it is not inferior to the champion before", comparison
     if not replace:
-        raise candidate.refused(f"the champion {opponent}: no comparison is possible; --replace does without")
-    return f"it takes, without a comparison, the place of a champion that {opponent}", None
+        raise candidate.refused(f"the champion {network_before}: no comparison is possible; --replace does without")
+    return f"it takes, without a comparison, the place of a champion that {network_before}", None
+
+
+def images(data: Dataset) -> str:
+    """Return the name of the split on which models are compared: the test images only where none are held out."""
+    return "test" if data.validation is None else "validation"
+
+
+def opponent(champion: Any, sums: Mapping[str, str], threads: int) -> Any:
+    """Return the network of a registered version, or a text that says why no model with the tags `sums` is comparable.
+
+    Raises:
+        UnavailableError: MLflow does not answer.
+    """
+    if any(key not in champion.tags for key in sums):
+        return "was not registered by this command"
+    if champion.tags["data.md5"] != sums["data.md5"]:
+        return "is of other data"
+    try:
+        return classifier.load_logged(f"{classifier.REGISTRY_URI}{champion.name}/{champion.version}", threads)
+    except InputError as error:
+        return f"cannot be loaded ({error})"
+
+
+def right_answers(network: Any, split: Split) -> NDArray[np.bool_]:
+    """Return which images of `split` the network gets right, (n,)."""
+    found = np.array([answer.digit for answer in classifier.predict(network, split.images)])
+    return np.asarray(found == split.labels)
+
+
+def compare(network: Any, champion: Any, tags: Mapping[str, str], split: Split, max_drop: float) -> Comparison:
+    """Ask both networks, of which the champion's version has these `tags`, the images of `split`."""
+    now, before = right_answers(network, split), right_answers(champion, split)
+    test, n = proportions.mcnemar(now, before), len(now)
+    bound = proportions.tango_lower_bound(test.only_first, test.only_second, n, promotion.CONFIDENCE)
+    return Comparison(
+        champion=tags["model"],
+        champion_md5=tags["model.md5"],
+        count=n,
+        accuracy=float(now.mean()),
+        champion_accuracy=float(before.mean()),
+        only_this=test.only_first,
+        only_champion=test.only_second,
+        difference=round((test.only_first - test.only_second) / n, promotion.DIGITS),
+        # Downwards: none may seem to be above the limit that is not.
+        lower_bound=floor(bound * _EXACT) / _EXACT,
+        max_drop=max_drop,
+    )
 
 
 def apply(made: Promotion, run: Any) -> Any:

@@ -34,7 +34,7 @@ from pipeline.analysis import metrics, proportions
 from pipeline.data import dataset
 from pipeline.data.dataset import Dataset, Split
 from pipeline.errors import PipelineError
-from pipeline.tracking import promotion, store
+from pipeline.tracking import client, logged_model, promotion, store
 from pipeline.tracking.artifacts import Evidence
 from pipeline.training import backend, model_file
 from pipeline.training.backend import keras
@@ -89,7 +89,7 @@ class Workspace:
 
     def __init__(self, weights: dict[str, NDArray[np.float64]], data: Dataset) -> None:
         self.weights = weights
-        content = params.read(ROOT / "params.yaml")
+        content = files.read_yaml(ROOT / "params.yaml")
         block = content["models"]["mlp_rmsprop"] | {"epochs": 1}
         self.params = content | {"models": dict.fromkeys(weights, block), "gate": GATE}
         self.write_params()
@@ -132,7 +132,7 @@ class Workspace:
         evaluated = f"evaluate {name} --output {scores} --reported data/report_history.csv"
         self.stages[f"evaluate@{name}"] = stage(evaluated, [DATA, paths["output"]], [scores])
         self.report()
-        sync.sync(outcome(name), Path("work"))
+        tracking.sync(outcome(name), Path("work"))
 
     def report(self) -> None:
         """Write the metrics of all models and dvc.lock."""
@@ -150,9 +150,9 @@ def stage(command: str, deps: Sequence[str], outs: Sequence[str], told: dict[str
     return {"cmd": f"python -m pipeline.{command}", "params": {"params.yaml": told or {}}} | body
 
 
-def outcome(name: str) -> sync.Outcome:
+def outcome(name: str) -> tracking.Outcome:
     """Return what the current directory has of a model."""
-    found = sync.outcome(sync.stages(), name)
+    found = tracking.trained(name)
     assert found is not None
     return found
 
@@ -163,9 +163,9 @@ def lighten(patch: pytest.MonkeyPatch) -> None:
     def save(path: Path, folder: Path, _logged: Any) -> None:
         (folder / "data").mkdir(parents=True)
         (folder / "MLmodel").write_text("flavors: {}\n")
-        shutil.copy(path, folder / tracking.LOGGED_FILE)
+        shutil.copy(path, folder / logged_model.LOGGED_FILE)
 
-    patch.setattr(tracking, "_save_model", save)
+    patch.setattr(logged_model, "_save_model", save)
     patch.setattr(Evidence, "figures", lambda _: {"curves.png": Figure(figsize=(1, 1))})
 
 
@@ -262,9 +262,9 @@ def versions() -> dict[str, Any]:
 
 def champion() -> str | None:
     """Return the name of the model that has the alias."""
-    client = mlflow.MlflowClient(store.uri())
+    api = mlflow.MlflowClient(store.uri())
     try:
-        return str(client.get_model_version_by_alias("mnist", "champion").tags["model"])
+        return str(api.get_model_version_by_alias("mnist", "champion").tags["model"])
     except mlflow.MlflowException:
         return None
 
@@ -564,7 +564,7 @@ def test_without_its_file_there_is_no_promotion(call: Call, monkeypatch: pytest.
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(files, "_settle", full)
+    monkeypatch.setattr(files, "_replace", full)
 
     ended = call("good")
 
@@ -605,12 +605,12 @@ def test_a_lost_champion_is_brought_back(
 @pytest.mark.usefixtures("workspace")
 def test_a_lost_champion_is_still_to_be_beaten(call: Call) -> None:
     """Where the store has lost it, it is brought back first; where it cannot be, only --replace does without."""
-    client = mlflow.MlflowClient(store.uri())
+    api = mlflow.MlflowClient(store.uri())
     call("good")
-    client.delete_registered_model("mnist")
+    api.delete_registered_model("mnist")
     compared = call("near")
-    client.delete_registered_model("mnist")
-    client.delete_run(run_of("near").info.run_id)
+    api.delete_registered_model("mnist")
+    api.delete_run(run_of("near").info.run_id)
     refused = call("good")
     replaced = call("good", "--replace")
 
@@ -665,7 +665,7 @@ def test_sync_changes_no_champion(workspace: Workspace, call: Call, synced: Call
 
 def all_runs() -> list[Any]:
     """Return the runs of the experiment."""
-    return list(mlflow.MlflowClient(store.uri()).search_runs([tracking.connect()]))
+    return list(mlflow.MlflowClient(store.uri()).search_runs([client.connect()]))
 
 
 @pytest.mark.usefixtures("workspace")

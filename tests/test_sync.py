@@ -28,7 +28,7 @@ from matplotlib.figure import Figure
 
 from pipeline import cli, files, params, sync, tracking
 from pipeline.data import dataset
-from pipeline.tracking import store
+from pipeline.tracking import client, live, logged_model, store
 from pipeline.tracking.artifacts import Evidence
 from pipeline.tracking.description import Facts
 from pipeline.training.checkpoint import Checkpoints
@@ -77,7 +77,7 @@ def _light(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         folder.mkdir()
         (folder / "MLmodel").write_text(workspace.name)
 
-    monkeypatch.setattr(tracking, "_save_model", save)
+    monkeypatch.setattr(logged_model, "_save_model", save)
     monkeypatch.setattr(Evidence, "figures", lambda _: dict.fromkeys(FIGURES, Figure(figsize=(1, 1))))
 
 
@@ -107,28 +107,28 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 
 def runs(uri: str | None = None) -> list[Any]:
     """Return the runs of the experiment, the latest first."""
-    client = mlflow.MlflowClient(uri or store.uri())
-    experiment = client.get_experiment_by_name("mnist")
-    return list(client.search_runs([experiment.experiment_id])) if experiment else []
+    api = mlflow.MlflowClient(uri or store.uri())
+    experiment = api.get_experiment_by_name("mnist")
+    return list(api.search_runs([experiment.experiment_id])) if experiment else []
 
 
 def content(run: Any, uri: str | None = None) -> dict[str, Any]:
     """Return all that a run tells of its training: params, points, data, artifacts by sum, the model's answers."""
     uri = uri or store.uri()
-    client = mlflow.MlflowClient(uri)
+    api = mlflow.MlflowClient(uri)
     mlflow.set_tracking_uri(uri)
     points = {
-        name: sorted((p.step, p.value) for p in client.get_metric_history(run.info.run_id, name))
+        name: sorted((p.step, p.value) for p in api.get_metric_history(run.info.run_id, name))
         for name in run.data.metrics
     }
     artifacts = {
-        file.path: files.md5(Path(client.download_artifacts(run.info.run_id, file.path)))
-        for file in client.list_artifacts(run.info.run_id)
+        file.path: files.md5(Path(api.download_artifacts(run.info.run_id, file.path)))
+        for file in api.list_artifacts(run.info.run_id)
     }
     (output,) = run.outputs.model_outputs
     model = mlflow.pyfunc.load_model(f"models:/{output.model_id}")
     images = np.random.default_rng(0).integers(0, 256, (4, 28, 28), dtype=np.uint8)
-    (logged,) = client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run.info.run_id}'")
+    (logged,) = api.search_logged_models([run.info.experiment_id], f"source_run_id = '{run.info.run_id}'")
     return {
         "name": run.info.run_name,
         "status": run.info.status,
@@ -218,9 +218,9 @@ def test_where_nothing_is_missing_sync_is_quick_and_changes_nothing(store: Path,
     assert now.ru_utime + now.ru_stime - used.ru_utime - used.ru_stime < 30
 
 
-def outcome(name: str = MODEL) -> sync.Outcome:
+def outcome(name: str = MODEL) -> tracking.Outcome:
     """Return what the current directory has of a model."""
-    found = sync.outcome(params.read(Path("dvc.lock"))["stages"], name)
+    found = tracking.trained(name)
     assert found is not None
     return found
 
@@ -230,10 +230,10 @@ def begun_facts() -> Facts:
     return dataclasses.replace(outcome().facts(), restored_from=None)
 
 
-def begin(epochs: int) -> tracking.TrainingRun:
+def begin(epochs: int) -> live.TrainingRun:
     """Begin a run as the training of the model did, and log some epochs."""
     made = outcome()
-    begun = tracking.TrainingRun(begun_facts(), dataset.load(made.data))
+    begun = live.TrainingRun(begun_facts(), dataset.load(made.data))
     if epochs:
         begun.log_epochs(made.rows()[:epochs])
     return begun
@@ -241,7 +241,7 @@ def begin(epochs: int) -> tracking.TrainingRun:
 
 def cut_before_params() -> None:
     """Leave a run as its making does."""
-    experiment = tracking.connect()
+    experiment = client.connect()
     mlflow.MlflowClient().create_run(experiment, tags=begun_facts().tags(), run_name=MODEL)
 
 
@@ -270,9 +270,9 @@ def cut_within_the_model() -> None:
     """Leave a run with a model that lacks most of its files."""
     cut_before_the_model()
     (run,) = runs()
-    client, experiment, params = mlflow.MlflowClient(), run.info.experiment_id, run.data.params
-    begun = client.create_logged_model(experiment, MODEL, run.info.run_id, {}, params, "classifier")
-    client.log_model_artifact(begun.model_id, str(Path("params.yaml").resolve()))
+    api, experiment, params = mlflow.MlflowClient(), run.info.experiment_id, run.data.params
+    begun = api.create_logged_model(experiment, MODEL, run.info.run_id, {}, params, "classifier")
+    api.log_model_artifact(begun.model_id, str(Path("params.yaml").resolve()))
 
 
 def cut_before_the_end() -> None:
@@ -325,7 +325,7 @@ def test_a_run_that_was_cut_short_is_completed(
 
 def rewrite_lock(change: Callable[[dict[str, Any]], object]) -> None:
     """Change the stages of dvc.lock."""
-    lock = params.read(Path("dvc.lock"))
+    lock = files.read_yaml(Path("dvc.lock"))
     change(lock["stages"])
     Path("dvc.lock").write_text(json.dumps(lock))
 
@@ -352,7 +352,7 @@ def add_twin() -> None:
 
 def write_params(change: Callable[[dict[str, Any]], object]) -> None:
     """Change params.yaml."""
-    values = params.read(Path("params.yaml"))
+    values = files.read_yaml(Path("params.yaml"))
     change(values)
     Path("params.yaml").write_text(yaml.safe_dump(values))
 
@@ -427,7 +427,7 @@ def test_a_model_that_has_left_params_yaml_is_left_alone(call: Callable[..., End
 @pytest.mark.usefixtures("_light")
 def test_a_training_of_another_recipe_is_not_touched(call: Callable[..., Ended]) -> None:
     """A run that counts as running stays as it is if its recipe is another one."""
-    experiment = tracking.connect()
+    experiment = client.connect()
     facts = dataclasses.replace(begun_facts(), recipe="3" * 64)
     mlflow.MlflowClient().create_run(experiment, tags=facts.tags(), run_name=MODEL)
     (other,) = runs()
@@ -446,7 +446,7 @@ def test_a_training_at_work_is_not_touched(workspace: Path, call: Callable[..., 
         ended = call()
 
     assert ended.code == 1
-    assert f"process {os.getpid()} is training this already" in ended.errors
+    assert f"process {os.getpid()} is already training this" in ended.errors
     (left,) = runs()
     assert left.info.status == "RUNNING"
 
@@ -499,7 +499,7 @@ def finish_another(**tags: str) -> str:
     facts = dataclasses.replace(begun_facts(), recipe="4" * 64)
     made = outcome()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tracking, "LAST_CALL", 120.0)
+        patch.setattr(live, "LAST_CALL", 120.0)
         for name, value in tags.items():
             patch.setenv(name, value)
         with tracking.training_run(facts, dataset.load(made.data)) as run:
@@ -578,13 +578,13 @@ def shown(output: str) -> list[str]:
     path, query = address.fragment.split("?")
     _, _, experiment, page = path.split("/")
     assert page == "runs"
-    asked, client = parse_qs(query), mlflow.MlflowClient()
+    asked, api = parse_qs(query), mlflow.MlflowClient()
     if "searchFilter" in asked:
         (search,) = asked["searchFilter"]
     else:
-        saved = client.get_experiment(experiment).tags[f"mlflow.sharedViewState.{asked['viewStateShareKey'][0]}"]
+        saved = api.get_experiment(experiment).tags[f"mlflow.sharedViewState.{asked['viewStateShareKey'][0]}"]
         search = json.loads(json.loads(saved)["state"])["searchFilter"]
-    return [run.info.run_id for run in client.search_runs([experiment], search)]
+    return [run.info.run_id for run in api.search_runs([experiment], search)]
 
 
 @pytest.mark.usefixtures("_light")
@@ -722,7 +722,7 @@ def test_a_browser_shows_the_current_runs_alone(
     store: Path, tmp_path: Path, call: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The page at the printed address lists the current run and not the superseded one."""
-    client = mlflow.MlflowClient(f"sqlite:///{store}")
+    api = mlflow.MlflowClient(f"sqlite:///{store}")
     finish_another()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -730,7 +730,7 @@ def test_a_browser_shows_the_current_runs_alone(
     monkeypatch.setattr("pipeline.tracking.store.UI", f"http://127.0.0.1:{port}")
     address = call().output.splitlines()[-1].removeprefix("current runs: ")
     for run in runs():
-        client.set_tag(run.info.run_id, "mlflow.runName", f"it-is-{run.data.tags['dvc.state']}")
+        api.set_tag(run.info.run_id, "mlflow.runName", f"it-is-{run.data.tags['dvc.state']}")
     command = [sys.executable, "-m", "mlflow", "ui", "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", f"sqlite:///{store}"]
     environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}

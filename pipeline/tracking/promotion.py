@@ -9,8 +9,9 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from pipeline import files, gate, tracking
+from pipeline import files, gate
 from pipeline.errors import InputError
+from pipeline.tracking import registry, runs
 
 PATH = Path("reports/promotion.json")
 # The confidence of the bound, and the decimals with which the file tells it.
@@ -99,7 +100,7 @@ def read() -> Promotion:
         where = ".".join(map(str, first["loc"]))
         raise InputError(f"{PATH}: {where}: {first['msg']}; {heal}") from None
     found = (promotion.registered_model, promotion.alias)
-    if found != (expected := (tracking.REGISTERED, tracking.CHAMPION)):
+    if found != (expected := (registry.REGISTERED, registry.CHAMPION)):
         raise InputError(f"{PATH}: expected {'@'.join(expected)}, found {'@'.join(found)}; {heal}")
     return promotion
 
@@ -119,7 +120,7 @@ def is_of(version: Any, sums: Mapping[str, str]) -> bool:
 
 def apply(promotion: Promotion, run: Any) -> Any:
     """Make the model of `run` the champion in MLflow, and return its version; done twice it is there once."""
-    return tracking.crown(run, promotion.tags(), promotion.description(run.info.run_id))
+    return registry.crown(run, promotion.tags(), promotion.description(run.info.run_id))
 
 
 def restore() -> str:
@@ -133,11 +134,11 @@ def restore() -> str:
     if not PATH.exists():
         return ""
     told = read()
-    if champion := tracking.champion():
+    if champion := registry.champion():
         if is_of(champion, told.tags()):
             return "champion: complete in MLflow"
         return f"champion: MLflow has another one than {PATH}, and keeps it; `make promote MODEL=...` changes it"
-    if not (run := tracking.find_run(told.tags())):
+    if not (run := runs.find_run(told.tags())):
         return f"champion: {told.model} of {PATH} (md5 {told.model_md5}) is not among the trained models; not added"
     apply(told, run)
     return f"champion: {told.model} added to MLflow"

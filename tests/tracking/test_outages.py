@@ -30,7 +30,8 @@ from pipeline.data import dataset
 from pipeline.data.dataset import Dataset, Split
 from pipeline.errors import UnavailableError
 from pipeline.params import Params
-from pipeline.tracking import outbox
+from pipeline.tracking import client, live, outbox
+from pipeline.tracking import runs as finished_runs
 from pipeline.tracking.description import Facts
 from pipeline.training import model_file, networks
 from tests.support.local_server import LocalServer
@@ -188,15 +189,15 @@ def model(values: Params, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tracking, "PATIENCE", 0.5)
-    monkeypatch.setattr(tracking, "LAST_CALL", 0.5)
+    monkeypatch.setattr(live, "PATIENCE", 0.5)
+    monkeypatch.setattr(live, "LAST_CALL", 0.5)
     monkeypatch.setattr(outbox, "RETRY", 0.1)
 
 
 @pytest.fixture
 def _quick_to_retry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outbox, "RETRY", 0.2)
-    monkeypatch.setattr(tracking, "LAST_CALL", 120.0)
+    monkeypatch.setattr(live, "LAST_CALL", 120.0)
 
 
 def train(facts: Facts, data: Dataset, model: Path, after: Mapping[int, Callable[[], object]] | None = None) -> float:
@@ -214,24 +215,22 @@ def train(facts: Facts, data: Dataset, model: Path, after: Mapping[int, Callable
 
 def runs(recipe: str) -> list[Any]:
     """Return all runs of a recipe."""
-    return list(mlflow.MlflowClient().search_runs([tracking.connect()], f"tags.recipe = '{recipe}'"))
+    return list(mlflow.MlflowClient().search_runs([client.connect()], f"tags.recipe = '{recipe}'"))
 
 
 def assert_whole(run: Any, facts: Facts, model: Path) -> None:
     """Check that a run holds a training once: status, params, data, each epoch, the model, its sum."""
-    client = mlflow.MlflowClient()
+    api = mlflow.MlflowClient()
     assert run.info.status == "FINISHED"
     assert run.data.params == {key: str(value) for key, value in facts.flat().items()}
     assert len(run.inputs.dataset_inputs) == 2
     for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
-        history = client.get_metric_history(run.info.run_id, name)
+        history = api.get_metric_history(run.info.run_id, name)
         assert sorted((point.step, point.value) for point in history) == [(row["epoch"], row[name]) for row in ROWS]
     (output,) = run.outputs.model_outputs
-    (logged,) = client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run.info.run_id}'")
+    (logged,) = api.search_logged_models([run.info.experiment_id], f"source_run_id = '{run.info.run_id}'")
     assert (logged.model_id, logged.status) == (output.model_id, "READY")
-    assert {"MLmodel", "requirements.txt"} <= {
-        file.path for file in client.list_logged_model_artifacts(output.model_id)
-    }
+    assert {"MLmodel", "requirements.txt"} <= {file.path for file in api.list_logged_model_artifacts(output.model_id)}
     assert run.data.tags["model.md5"] == files.md5(model)
 
 
@@ -364,7 +363,7 @@ def test_a_store_that_stays_locked_is_an_outage(
 
     assert_one_warning(text)
     assert "locked by another process" in text
-    tracking.complete(facts, digits, ROWS, model)
+    finished_runs.complete(facts, digits, ROWS, model)
     (run,) = runs(facts.recipe)
     assert_whole(run, facts, model)
 
@@ -481,7 +480,7 @@ def test_a_lock_in_mid_training_loses_nothing(facts: Facts, digits: Dataset, mod
     assert_one_warning(text)
     (left,) = runs(facts.recipe)
     assert left.info.status == "RUNNING"
-    tracking.complete(facts, digits, ROWS, model)
+    finished_runs.complete(facts, digits, ROWS, model)
     (run,) = runs(facts.recipe)
     assert_whole(run, facts, model)
 
@@ -565,14 +564,14 @@ def test_a_run_that_was_cut_short_is_completed(
     with tracker("pass", real.address) as server:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
         # Not a matter of time here: it gives up as soon as the server is dead.
-        monkeypatch.setattr(tracking, "refused", lambda _: server.mode == "drop")
+        monkeypatch.setattr(client, "refused", lambda _: server.mode == "drop")
         server.fatal = fatal
         train(facts, digits, model)
         assert server.mode == "drop"
         assert_one_warning(capfd.readouterr().err)
 
         server.mode, server.fatal = "pass", ""
-        tracking.complete(facts, digits, ROWS, model)
+        finished_runs.complete(facts, digits, ROWS, model)
 
         (run,) = runs(facts.recipe)
         assert_whole(run, facts, model)
@@ -587,7 +586,7 @@ def test_a_server_takes_hundreds_of_epochs_at_once(
     rows = [ROWS[0] | {"epoch": epoch} for epoch in range(1, 301)]
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://{real.address}")
 
-    run = tracking.complete(facts, digits, rows, model)
+    run = finished_runs.complete(facts, digits, rows, model)
 
     history = mlflow.MlflowClient().get_metric_history(run.info.run_id, "loss")
     assert [point.step for point in history] == list(range(1, 301))
@@ -667,7 +666,7 @@ def test_a_required_server_that_dies_repeats_no_training(
         )
         assert kept
         assert second.returncode == 0, second.stderr
-        assert "goes on after epoch 2" in second.stdout
+        assert "resuming after epoch 2" in second.stdout
         assert " epoch " not in second.stdout.replace("after epoch", "")
         assert (workspace.folder / "m.keras").read_bytes() == model
         assert workspace.left() == []
@@ -720,7 +719,7 @@ def test_no_secret_reaches_a_local_store(
     """The bytes of the store and of its artifacts hold nothing of the environment."""
     for name, secret in SECRETS.items():
         monkeypatch.setenv(name, secret)
-    monkeypatch.setattr(tracking, "LAST_CALL", 120.0)
+    monkeypatch.setattr(live, "LAST_CALL", 120.0)
     train(facts, digits, model)
 
     stored = texts(store, store.parent / "mlruns")

@@ -18,7 +18,8 @@ from pipeline import files, tracking
 from pipeline.data.dataset import Dataset
 from pipeline.errors import UnavailableError
 from pipeline.params import Params
-from pipeline.tracking import outbox, view
+from pipeline.tracking import client, live, logged_model, outbox, view
+from pipeline.tracking import runs as finished_runs
 from pipeline.tracking import store as store_module
 from pipeline.tracking.artifacts import SCORES, Evidence
 from pipeline.tracking.description import Facts
@@ -40,9 +41,9 @@ MD5 = "d" * 32
 
 @pytest.fixture
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tracking, "PATIENCE", 1.0)
-    monkeypatch.setattr(tracking, "LAST_CALL", 1.0)
-    monkeypatch.setattr(tracking, "HURRY", 0.5)
+    monkeypatch.setattr(live, "PATIENCE", 1.0)
+    monkeypatch.setattr(live, "LAST_CALL", 1.0)
+    monkeypatch.setattr(live, "HURRY", 0.5)
     monkeypatch.setattr(outbox, "RETRY", 0.1)
 
 
@@ -85,7 +86,7 @@ def evaluate(model: Path, accuracy: float = 0.9, *, required: bool = False) -> N
 
 def runs(status: str | None = None) -> list[Any]:
     """Return the runs of the experiment, the newest first."""
-    found = mlflow.MlflowClient().search_runs([tracking.connect()], order_by=["attributes.start_time DESC"])
+    found = mlflow.MlflowClient().search_runs([client.connect()], order_by=["attributes.start_time DESC"])
     return [run for run in found if status in (None, run.info.status)]
 
 
@@ -119,7 +120,7 @@ def test_the_logged_model_answers_as_the_file(facts: Facts, digits: Dataset, mod
     assert np.array_equal(answers, model_file.load(model).predict(images, verbose=0))
     assert info.signature.inputs.inputs[0].shape == (-1, 28, 28)
     folder = Path(mlflow.artifacts.download_artifacts(uri))
-    assert (folder / tracking.LOGGED_FILE).read_bytes() == model.read_bytes()
+    assert (folder / logged_model.LOGGED_FILE).read_bytes() == model.read_bytes()
     assert all("==" in line for line in (folder / "requirements.txt").read_text().split())
     assert not [path for path in folder.rglob("*") if "pickle" in path.name or path.suffix == ".pkl"]
 
@@ -177,7 +178,7 @@ def test_an_evaluation_that_was_cut_short_is_not_taken_for_whole(
     before = {path: path.read_bytes() for path in (model.parent / "mlruns").rglob("scores.json")}
     with monkeypatch.context() as outage:
         outage.setattr(mlflow.MlflowClient, "log_artifact", lambda *_: 1 / 0)
-        outage.setattr(tracking, "LAST_CALL", 3.0)
+        outage.setattr(live, "LAST_CALL", 3.0)
         evaluate(model, accuracy=0.8)
 
     evaluate(model, accuracy=0.8)
@@ -190,11 +191,11 @@ def test_an_evaluation_that_was_cut_short_is_not_taken_for_whole(
 @pytest.mark.usefixtures("store")
 def test_what_a_run_was_told_at_its_start_stays(facts: Facts, digits: Dataset, model: Path) -> None:
     """A run that is completed keeps its params, also where one that changes no result is another by now."""
-    left = tracking.TrainingRun(facts, digits)
+    left = live.TrainingRun(facts, digits)
     assert left.leave(60) == ""
     later = dataclasses.replace(facts, data=dict(facts.data) | {"split_seed": 7})
 
-    run = tracking.complete(later, digits, ROWS, model)
+    run = finished_runs.complete(later, digits, ROWS, model)
 
     assert run.data.params["data.split_seed"] == "0"
     assert run.info.status == "FINISHED"
@@ -241,7 +242,7 @@ def test_a_training_that_does_not_end_well_is_no_finished_run(
 ) -> None:
     """An error leaves a failed run, an interruption a killed one, with the epochs so far."""
     # How long it may take on a busy machine is not what is tested here.
-    monkeypatch.setattr(tracking, "HURRY", 60.0)
+    monkeypatch.setattr(live, "HURRY", 60.0)
 
     def training() -> None:
         with tracking.training_run(facts, digits) as run:
@@ -260,15 +261,15 @@ def test_a_training_that_does_not_end_well_is_no_finished_run(
 @pytest.mark.usefixtures("store")
 def test_a_run_left_running_is_marked_killed(facts: Facts, digits: Dataset, model: Path) -> None:
     """The next training of the recipe ends the run of the one that was killed."""
-    experiment = tracking.connect()
-    client = mlflow.MlflowClient()
-    left = client.create_run(experiment, tags=facts.tags())
-    other = client.create_run(experiment, tags=facts.tags() | {"recipe": "s" * 64})
+    experiment = client.connect()
+    api = mlflow.MlflowClient()
+    left = api.create_run(experiment, tags=facts.tags())
+    other = api.create_run(experiment, tags=facts.tags() | {"recipe": "s" * 64})
 
     track(facts, digits, model)
 
-    assert client.get_run(left.info.run_id).info.status == "KILLED"
-    assert client.get_run(other.info.run_id).info.status == "RUNNING"
+    assert api.get_run(left.info.run_id).info.status == "KILLED"
+    assert api.get_run(other.info.run_id).info.status == "RUNNING"
     assert len(runs("FINISHED")) == 1
 
 
@@ -279,7 +280,7 @@ def test_what_was_not_sent_is_sent_with_a_later_epoch(
     """A store that answers only after some epochs holds every epoch once in the end."""
     with monkeypatch.context() as outage:
         outage.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-        run = tracking.TrainingRun(facts, digits)
+        run = live.TrainingRun(facts, digits)
         run.log_epochs(ROWS[:2])
         assert "MLflow lacks the run" in run.lacking()
     run.log_epochs(ROWS)
@@ -296,7 +297,7 @@ def test_an_interruption_does_not_wait_for_the_store(
     facts: Facts, digits: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However much is unsent, it takes seconds to end, and the interruption goes on."""
-    monkeypatch.setattr(tracking, "_running", lambda *_: time.sleep(60))
+    monkeypatch.setattr(finished_runs, "running", lambda *_: time.sleep(60))
 
     def training() -> None:
         with tracking.training_run(facts, digits) as run:
@@ -318,7 +319,7 @@ def test_an_interruption_does_not_wait_for_the_model(
 ) -> None:
     """The run is marked killed within seconds, with its epochs, though its model is still being written."""
     begun, released = threading.Event(), threading.Event()
-    monkeypatch.setattr(tracking, "_save_model", lambda *_: begun.set() or released.wait(60))
+    monkeypatch.setattr(logged_model, "_save_model", lambda *_: begun.set() or released.wait(60))
 
     def training() -> None:
         with tracking.training_run(facts, digits) as run:
@@ -349,7 +350,7 @@ def test_more_epochs_than_mlflow_takes_at_once_are_logged(
     rows = [ROWS[0] | {"epoch": epoch} for epoch in range(1, 301)]
 
     if later:
-        tracking.complete(facts, digits, rows, model)
+        finished_runs.complete(facts, digits, rows, model)
     else:
         with tracking.training_run(facts, digits) as run:
             run.log_epochs(rows)
@@ -363,13 +364,13 @@ def test_more_epochs_than_mlflow_takes_at_once_are_logged(
 def test_a_run_begins_when_its_training_does(facts: Facts, digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing in the environment makes it another run, and the time at which MLflow answers is not its start."""
     monkeypatch.setenv("MLFLOW_RUN_ID", "0" * 32)
-    connect = tracking.connect
+    connect = client.connect
 
     def connect_late() -> str:
         time.sleep(1)
         return connect()
 
-    monkeypatch.setattr(tracking, "connect", connect_late)
+    monkeypatch.setattr(client, "connect", connect_late)
     before = time.time()
     with tracking.training_run(facts, digits):
         pass
@@ -385,7 +386,7 @@ def test_one_run_of_a_model_is_current(facts: Facts, digits: Dataset, model: Pat
     track(facts, digits, model)
     track(facts, digits, model)
 
-    assert [run.data.tags[tracking.STATE] for run in runs("FINISHED")] == ["current", "superseded"]
+    assert [run.data.tags[client.STATE] for run in runs("FINISHED")] == ["current", "superseded"]
 
 
 @pytest.mark.usefixtures("store")
@@ -394,49 +395,49 @@ def test_other_clones_runs_are_left_alone_on_a_server(
     facts: Facts, digits: Dataset, model: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
     """There a training neither kills nor supersedes a run of another clone; a local store has no other clone."""
-    experiment, client = tracking.connect(), mlflow.MlflowClient()
+    experiment, api = client.connect(), mlflow.MlflowClient()
     elsewhere = facts.tags() | {"workspace": "elsewhere:/clone"}
-    live = client.create_run(experiment, tags=elsewhere).info.run_id
-    done = client.create_run(experiment, tags=elsewhere | {tracking.STATE: "current"}).info.run_id
-    client.set_terminated(done, "FINISHED")
+    running = api.create_run(experiment, tags=elsewhere).info.run_id
+    done = api.create_run(experiment, tags=elsewhere | {client.STATE: "current"}).info.run_id
+    api.set_terminated(done, "FINISHED")
     if place == "a server":
         monkeypatch.setattr(store_module, "local", lambda _: None)
 
     track(facts, digits, model)
 
-    found = client.get_run(live).info.status, client.get_run(done).data.tags[tracking.STATE]
+    found = api.get_run(running).info.status, api.get_run(done).data.tags[client.STATE]
     assert found == (("RUNNING", "current") if place == "a server" else ("KILLED", "superseded"))
-    assert runs("FINISHED")[0].data.tags[tracking.STATE] == "current"
+    assert runs("FINISHED")[0].data.tags[client.STATE] == "current"
 
 
 def add_finished(recipe: str) -> None:
     """Have a finished run of the recipe made in an experiment of its own."""
     rows = [{"epoch": 1, "val_loss": 0.2}, {"epoch": 2, "val_loss": 0.1}]
     tags = {"recipe": recipe, "variant": "v"}
-    tracking.add_finished(tracking.STUDY, "v-0", tags, {"model.epochs": 2}, rows, {"test_accuracy": 0.9})
+    tracking.add_finished(client.STUDY, "v-0", tags, {"model.epochs": 2}, rows, {"test_accuracy": 0.9})
 
 
 @pytest.mark.usefixtures("store")
-@pytest.mark.parametrize("name", [tracking.EXPERIMENT, tracking.STUDY])
+@pytest.mark.parametrize("name", [client.EXPERIMENT, client.STUDY])
 def test_an_experiment_says_what_its_runs_are(name: str) -> None:
     """MLflow shows a description above the runs of each experiment."""
-    found = tracking.connect(name)
+    found = client.connect(name)
     experiment = mlflow.MlflowClient().get_experiment(found)
 
     assert experiment.name == name
-    assert experiment.tags["mlflow.note.content"] == tracking.ABOUT[name]
+    assert experiment.tags["mlflow.note.content"] == client.ABOUT[name]
 
 
 @pytest.mark.usefixtures("store")
 def test_an_experiment_shows_training_and_validation_in_one_chart() -> None:
     """It has a saved view of the current runs; where an experiment lacks that, or its description, it gets it."""
-    made, client = tracking.connect(), mlflow.MlflowClient()
-    tags = client.get_experiment(made).tags
+    made, api = client.connect(), mlflow.MlflowClient()
+    tags = api.get_experiment(made).tags
     for key in (view.TAG, "mlflow.note.content"):
-        client.delete_experiment_tag(made, key)
+        api.delete_experiment_tag(made, key)
 
-    assert tracking.connect() == made
-    assert client.get_experiment(made).tags == tags
+    assert client.connect() == made
+    assert api.get_experiment(made).tags == tags
     state = json.loads(json.loads(tags[view.TAG])["state"])
     charts = [chart["selectedMetricKeys"] for chart in state["compareRunCharts"]]
     assert charts == [["loss", "val_loss"], ["accuracy", "val_accuracy"]]
@@ -447,15 +448,15 @@ def test_an_experiment_shows_training_and_validation_in_one_chart() -> None:
 def test_a_recipe_has_one_finished_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """Added twice it is there once, also if the first making was cut short; another recipe has a run of its own."""
     with monkeypatch.context() as outage:
-        outage.setattr(tracking, "_log_points", lambda *_: 1 / 0)
+        outage.setattr(finished_runs, "log_points", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             add_finished("r")
 
     for recipe in ("r", "r", "s"):
         add_finished(recipe)
 
-    client = mlflow.MlflowClient()
-    found = client.search_runs([tracking.connect(tracking.STUDY)])
+    api = mlflow.MlflowClient()
+    found = api.search_runs([client.connect(client.STUDY)])
     assert sorted((run.data.tags["recipe"], run.info.status) for run in found) == [
         ("r", "FINISHED"),
         ("r", "KILLED"),
@@ -463,7 +464,7 @@ def test_a_recipe_has_one_finished_run(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
     (whole,) = [run for run in found if run.data.tags["recipe"] == "s"]
     assert whole.data.params == {"model.epochs": "2"}
-    history = client.get_metric_history(whole.info.run_id, "val_loss")
+    history = api.get_metric_history(whole.info.run_id, "val_loss")
     assert [(point.step, point.value) for point in history] == [(1, 0.2), (2, 0.1)]
     assert whole.data.metrics["test_accuracy"] == 0.9
-    assert client.search_runs([tracking.connect()]) == []
+    assert api.search_runs([client.connect()]) == []

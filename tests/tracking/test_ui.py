@@ -14,7 +14,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from pipeline import tracking
+from pipeline.tracking.client import EXPERIMENT, STATE
 from tests.support import browser, screenshots, small
 
 pytestmark = [pytest.mark.slow, browser.needs_browser]
@@ -63,7 +63,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     small.copy(folder, "Makefile")
     # As make sees it, the environment is complete; the one in use is found behind it, on PATH.
     (folder / ".venv").mkdir()
-    for name in ("requirements.lock", ".venv/complete", ".dvc/scm"):
+    for name in ("requirements.lock", ".venv/complete"):
         (folder / name).touch()
     write_epochs(folder, "mlp_rmsprop", 1)
     small.run(folder, "dvc", "repro", "train@mlp_rmsprop")
@@ -87,8 +87,8 @@ def ui(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 def current(repository: Path) -> dict[str, Any]:
     """Return the current runs by name."""
     client = mlflow.MlflowClient(f"sqlite:///{repository}/mlflow.db")
-    experiment = client.get_experiment_by_name(tracking.EXPERIMENT)
-    found = client.search_runs([experiment.experiment_id], f"tags.`{tracking.STATE}` = 'current'")
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    found = client.search_runs([experiment.experiment_id], f"tags.`{STATE}` = 'current'")
     return {run.info.run_name: run for run in found}
 
 
