@@ -16,6 +16,7 @@ from pipeline.training.backend import keras
 from pipeline.training.loop import Loop
 
 BATCH = 32
+RATE = 0.05
 CLIPPED, UNBOUNDED = Loss(name="crossentropy", clip=1e-7), Loss(name="crossentropy", clip=None)
 
 
@@ -34,9 +35,23 @@ def some(digits: Dataset, count: int) -> tuple[Split, np.ndarray]:
 
 def loop(network: Any, loss: Loss = CLIPPED, threads: int = 2) -> Loop:
     """Return the loop of a network under plain gradient descent, whose steps are the gradients."""
-    optimizer = keras.optimizers.SGD(0.05)
+    optimizer = keras.optimizers.SGD(RATE)
     optimizer.build(network.trainable_variables)
     return Loop(network, optimizer, networks.loss(loss), batch_size=BATCH, threads=threads)
+
+
+def assert_moved_alike(network: Any, other: Any) -> None:
+    """Compare the weights of two networks after the same steps, whose sums were added up in different orders.
+
+    Rounding alone leaves them within 1e-7. But its last bit can decide which of two nearly equal values is a pool's
+    maximum, or on which side of a ReLU an activation lies, and then the gradient of one image takes another path. That
+    touches the kernel of one filter, 3% of its layer, and moves it by at most one image's share of a step: the learning
+    rate over the size of the batch, times a gradient below 1. A wrong gradient moves nearly all weights.
+    """
+    for weight, expected in zip(network.get_weights(), other.get_weights(), strict=True):
+        apart = np.abs(weight - expected)
+        assert np.mean(apart <= 1e-6 + 1e-5 * np.abs(expected)) >= 0.95
+        assert apart.max() < RATE / BATCH
 
 
 @pytest.mark.parametrize("loss", [CLIPPED, UNBOUNDED], ids=["clipped", "unbounded"])
@@ -47,7 +62,7 @@ def test_in_parts_it_is_keras_own_training(
     """Cut into any number of parts, three batches and a smaller one move weights and loss as Keras' train_on_batch."""
     split, order = some(digits, 3 * BATCH + 11)
     keras_own, ours = network(), network()
-    keras_own.compile(keras.optimizers.SGD(0.05), networks.loss(loss))
+    keras_own.compile(keras.optimizers.SGD(RATE), networks.loss(loss))
     batches = [order[first : first + BATCH] for first in range(0, len(order), BATCH)]
     losses = [float(keras_own.train_on_batch(split.images[b], split.labels[b])) for b in batches]
     mean = np.average(losses, weights=[len(batch) for batch in batches])
@@ -55,8 +70,7 @@ def test_in_parts_it_is_keras_own_training(
     found, _ = loop(ours, loss, threads).fit(split, order, lambda _: None)
 
     assert found == pytest.approx(mean, rel=1e-4)
-    for weight, expected in zip(ours.get_weights(), keras_own.get_weights(), strict=True):
-        np.testing.assert_allclose(weight, expected, rtol=1e-3, atol=1e-5)
+    assert_moved_alike(ours, keras_own)
 
 
 @pytest.mark.parametrize("count", [1, BATCH + 1])
@@ -68,8 +82,7 @@ def test_a_batch_may_have_fewer_images_than_parts(network: Callable[[], Any], di
     means = [loop(net, threads=threads).fit(split, order, lambda _: None) for net, threads in ((one, 1), (three, 3))]
 
     assert means[1] == pytest.approx(means[0], rel=1e-4)
-    for weight, expected in zip(three.get_weights(), one.get_weights(), strict=True):
-        np.testing.assert_allclose(weight, expected, rtol=1e-3, atol=1e-5)
+    assert_moved_alike(three, one)
 
 
 def test_progress_is_told_every_few_batches(network: Callable[[], Any], digits: Dataset) -> None:
