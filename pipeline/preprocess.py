@@ -1,4 +1,4 @@
-"""Stage preprocess: IDX files -> one npz with the splits, class counts and a first look at the digits."""
+"""Stage preprocess: IDX files -> one npz with the splits, class counts and a figure of the first digits."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from pipeline.data import dataset as datasets
 from pipeline.data.dataset import CLASSES, SIDE, Dataset, Split
 from pipeline.data.formats import idx
 from pipeline.errors import InputError
-from pipeline.reporting import plots
+from pipeline.reporting.plots import grids, style
 
 GRID = 9
 
 
 def preprocess(data: params.Data, directory: Path) -> Dataset:
-    """Return the splits of the four IDX files in `directory`, every part in the order of its file.
+    """Return the splits of the four IDX files in `directory`, each in the order of its file.
 
     Raises:
-        InputError: A file is missing, is not the one that `data.files` describes, or cannot be learnt from.
+        InputError: A file is missing, is not the one that `data.files` describes, or cannot be trained on.
     """
     train = _read(directory, data.files.train_images, data.files.train_labels)
     test = _read(directory, data.files.test_images, data.files.test_labels)
@@ -35,10 +35,10 @@ def preprocess(data: params.Data, directory: Path) -> Dataset:
 
 
 def hold_out(labels: NDArray[np.uint8], count: int, seed: int) -> NDArray[np.bool_]:
-    """Return a mask (n,) of `count` of the n labels, drawn from each class in proportion to its size.
+    """Return a mask (n,) that selects `count` of the n labels, from each class in proportion to its size.
 
-    Whole numbers per class come from the largest remainders (Hamilton's method); of equal remainders the lower classes
-    get the rest. Which of a class are drawn is a function of `seed` alone.
+    Counts per class are rounded by the largest-remainder (Hamilton) method; among equal remainders the lower classes
+    are rounded up. Which images of a class are drawn depends on `seed` alone.
     """
     rng = np.random.default_rng(seed)
     mask = np.zeros(len(labels), dtype=np.bool_)
@@ -48,7 +48,7 @@ def hold_out(labels: NDArray[np.uint8], count: int, seed: int) -> NDArray[np.boo
 
 
 def summarise(data: params.Data, dataset: Dataset, sha256: str) -> dict[str, Any]:
-    """Return what reports/data.json holds; `sha256` is the sum of the npz, mean and std are of pixels / 255."""
+    """Return the content of reports/data.json; `sha256` is that of the npz, mean and std are of pixels / 255."""
     splits = {name: _describe(split) for name, split in dataset.splits().items()}
     return {
         "dataset": data.dataset,
@@ -60,7 +60,7 @@ def summarise(data: params.Data, dataset: Dataset, sha256: str) -> dict[str, Any
 
 
 def table(summary: dict[str, Any]) -> str:
-    """Return the class counts of each split in `summary` as lines to read."""
+    """Return the class counts of each split in `summary` as a plain-text table."""
     rows = [["split", "images", *map(str, range(CLASSES))]]
     rows += [[name, str(split["count"]), *map(str, split["classes"])] for name, split in summary["splits"].items()]
     return "\n".join(row[0].ljust(10) + "".join(cell.rjust(7) for cell in row[1:]) for row in rows)
@@ -82,26 +82,27 @@ def _read(directory: Path, images_file: params.File, labels_file: params.File) -
     labels = _array(directory / labels_file.name, labels_file, ())
     if images.min() == images.max():
         text = f"pixels: expected more than one value, found {images.min()} everywhere"
-        raise InputError(f"{directory / images_file.name}: {text}")
+        raise InputError(text, path=directory / images_file.name)
     if labels.max() >= CLASSES:
         item = int(np.argmax(labels >= CLASSES))
         text = f"labels: expected 0 to {CLASSES - 1}, found {labels[item]} for item {item}, counted from 0"
-        raise InputError(f"{directory / labels_file.name}: {text}")
+        raise InputError(text, path=directory / labels_file.name)
     return Split(images, labels)
 
 
 def _array(path: Path, file: params.File, item: tuple[int, ...]) -> NDArray[np.uint8]:
     array = idx.read(path, dimensions=1 + len(item))
     if array.shape != (file.count, *item):
-        raise InputError(f"{path}: dimensions: expected {(file.count, *item)}, found {array.shape}")
+        raise InputError(f"dimensions: expected {(file.count, *item)}, found {array.shape}", path=path)
     found = files.sha256(path)
     if file.sha256 not in (None, found):
-        raise InputError(f"{path}: sha256: expected {file.sha256}, found {found}; `dvc repro fetch` gets it again")
+        text = f"sha256: expected {file.sha256}, found {found}"
+        raise InputError(text, path=path, fix="`dvc repro fetch` downloads it again")
     return array
 
 
 def _describe(split: Split) -> dict[str, Any]:
-    # Sums of whole numbers are exact, so that no order of adding shows in the last digit.
+    # Sums of integers are exact: the order of summation cannot change the last digit.
     pixels = split.images.size
     total = int(split.images.sum(dtype=np.int64))
     squares = int(np.square(split.images, dtype=np.uint16).sum(dtype=np.int64))
@@ -127,7 +128,7 @@ def main() -> int:
     datasets.save(arguments.output, dataset)
     summary = summarise(data, dataset, files.sha256(arguments.output))
     files.write_json(arguments.summary, summary)
-    plots.save(plots.digit_grid(dataset.train.images[: GRID**2], GRID, GRID), arguments.digits)
+    style.save(grids.digit_grid(dataset.train.images[: GRID**2], GRID, GRID), arguments.digits)
     print(table(summary))
     return 0
 

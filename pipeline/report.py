@@ -14,8 +14,9 @@ from pipeline.data import dataset as datasets
 from pipeline.data import original
 from pipeline.data.dataset import Dataset
 from pipeline.params import Params
-from pipeline.reporting import inputs, pairwise, plots, render, tables
-from pipeline.reporting.inputs import Folders, Result, Summary
+from pipeline.reporting import inputs, pairwise, render, tables
+from pipeline.reporting.inputs import DataSummary, Folders, ModelResult
+from pipeline.reporting.plots import classification, curves, grids, style
 
 GRID = 9
 SHOWN = 60
@@ -33,21 +34,22 @@ class Report:
     figures: dict[str, bytes]
 
     def write(self, directory: Path) -> None:
-        """Write the report's files into `directory`, each whole; figures of earlier reports are removed."""
-        for name, content in self.figures.items():
-            files.write_bytes(directory / "figures" / name, content)
-        for path in (directory / "figures").glob("*.png"):
-            if path.name not in self.figures:
-                path.unlink()
-        files.write_csv(directory / "comparison.csv", self.comparison)
-        files.write_csv(directory / "overfitting.csv", self.overfitting)
+        """Write the files of the report into `directory`, each atomically; figures of earlier reports are removed."""
         files.write_json(directory / "metrics.json", self.metrics)
-        files.write_text(directory / "report.md", self.markdown)
-        files.write_text(directory / "report.html", self.html)
+        render.write(
+            directory,
+            pages={"report.md": self.markdown, "report.html": self.html},
+            tables={"comparison.csv": self.comparison, "overfitting.csv": self.overfitting},
+            figures=self.figures,
+        )
 
 
 def report(
-    values: Params, data: Dataset, summary: Summary, outcomes: Sequence[Result], reported: Mapping[str, pd.DataFrame]
+    values: Params,
+    data: Dataset,
+    summary: DataSummary,
+    outcomes: Sequence[ModelResult],
+    reported: Mapping[str, pd.DataFrame],
 ) -> Report:
     """Return the report on `outcomes`, one or more models in the order of params.yaml.
 
@@ -58,21 +60,21 @@ def report(
     beside = reported if reportable else {}
     rows = [tables.row(outcome, beside.get(outcome.name), values.overfitting) for outcome in outcomes]
     figures = _figures(outcomes, beside) | _missed(data, outcomes)
-    grid = plots.digit_grid(data.train.images[: GRID**2], GRID, GRID)
+    grid = grids.digit_grid(data.train.images[: GRID**2], GRID, GRID)
     content = {
         "title": f"{len(rows)} model{'s' if len(rows) > 1 else ''} on {summary.dataset}",
         "summary": summary,
         "train": values.train,
         "rule": values.overfitting,
         "models": rows,
-        "pairs": pairwise.compare(outcomes),
-        "contrasts": pairwise.contrasts({row.name: row.model for row in rows}),
+        "pairs": pairwise.mcnemar_pairs(outcomes),
+        "contrasts": pairwise.setting_contrasts({row.name: row.model for row in rows}),
         "verdicts": {row.name: row.analysis.verdict for row in rows},
         "versions": _versions(outcomes),
         "reportable": reportable,
         "missed": len(pairwise.missed_by_all(outcomes)),
         "shown": SHOWN,
-        "pictures": {"digits.png": plots.png(grid), **{f"figures/{name}": png for name, png in figures.items()}},
+        "pictures": {"digits.png": style.png(grid), **{f"figures/{name}": png for name, png in figures.items()}},
     }
     return Report(
         render.markdown(content),
@@ -85,27 +87,29 @@ def report(
     )
 
 
-def _figures(outcomes: Sequence[Result], reported: Mapping[str, pd.DataFrame]) -> dict[str, bytes]:
+def _figures(outcomes: Sequence[ModelResult], reported: Mapping[str, pd.DataFrame]) -> dict[str, bytes]:
     figures = {
-        "comparison.png": plots.comparison({outcome.name: outcome.history for outcome in outcomes}),
-        "reliability.png": plots.reliability({outcome.name: tables.calibration(outcome) for outcome in outcomes}),
+        "comparison.png": curves.comparison({outcome.name: outcome.history for outcome in outcomes}),
+        "reliability.png": classification.reliability(
+            {outcome.name: tables.calibration(outcome) for outcome in outcomes}
+        ),
     }
     for outcome in outcomes:
         name, matrix = outcome.name, outcome.metrics.splits["test"].confusion
-        figures[f"curves-{name}.png"] = plots.curves(outcome.history, reported.get(name), name)
-        figures[f"confusion-{name}.png"] = plots.confusion(matrix, name)
-    return {name: plots.png(figure) for name, figure in figures.items()}
+        figures[f"curves-{name}.png"] = curves.training(outcome.history, reported.get(name), name)
+        figures[f"confusion-{name}.png"] = classification.confusion(matrix, name)
+    return {name: style.png(figure) for name, figure in figures.items()}
 
 
-def _missed(data: Dataset, outcomes: Sequence[Result]) -> dict[str, bytes]:
+def _missed(data: Dataset, outcomes: Sequence[ModelResult]) -> dict[str, bytes]:
     missed = pairwise.missed_by_all(outcomes)[:SHOWN]
     if not missed.size:
         return {}
     answers = {outcome.name: outcome.answers[missed] for outcome in outcomes}
-    return {"missed.png": plots.png(plots.gallery(data.test.images[missed], data.test.labels[missed], answers))}
+    return {"missed.png": style.png(grids.gallery(data.test.images[missed], data.test.labels[missed], answers))}
 
 
-def _versions(outcomes: Sequence[Result]) -> dict[str, list[str]]:
+def _versions(outcomes: Sequence[ModelResult]) -> dict[str, list[str]]:
     """Return the models by the libraries that made them: one entry, unless some were made again after an upgrade."""
     models: dict[str, list[str]] = {}
     for outcome in outcomes:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline import params, preprocess
+from pipeline import params, preprocess, schema
 from pipeline.data import dataset
 from pipeline.data.formats import idx
 from pipeline.errors import InputError
@@ -54,7 +54,7 @@ def _data(validation: Any = "test", seed: int = 0, sums: bool = False, folder: P
         "validation": validation,
         "split_seed": seed,
     }
-    return params.validate(params.Data, value, "test")
+    return schema.validate(params.Data, value)
 
 
 def _write(folder: Path, arrays: dict[str, np.ndarray]) -> Path:
@@ -257,8 +257,8 @@ def test_the_figure_shows_the_first_81_digits(
 ) -> None:
     """The figure is a 9 by 9 grid of the first 81 training images."""
     seen: list[Any] = []
-    monkeypatch.setattr(preprocess.plots, "digit_grid", lambda *grid: seen.extend(grid))
-    monkeypatch.setattr(preprocess.plots, "save", lambda _figure, _path: None)
+    monkeypatch.setattr(preprocess.grids, "digit_grid", lambda *grid: seen.extend(grid))
+    monkeypatch.setattr(preprocess.style, "save", lambda _figure, _path: None)
 
     _run(_write(tmp_path / "raw", arrays), tmp_path / "out", _data(), monkeypatch)
 

@@ -19,19 +19,29 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from pipeline import files, params, preprocess, report
+from pipeline import files, preprocess, report, schema
 from pipeline.analysis import metrics
 from pipeline.data import dataset as datasets
 from pipeline.data.dataset import Dataset, Split
 from pipeline.params import Model, Params
 from pipeline.report import Report
-from pipeline.reporting import inputs, plots
-from pipeline.reporting.inputs import Metrics, Result, SplitSummary, Summary
+from pipeline.reporting import inputs
+from pipeline.reporting.inputs import DataSummary, Metrics, ModelResult, SplitSummary
+from pipeline.reporting.plots import classification, curves, grids, style
 
 ROOT = Path(__file__).parents[1]
 REPORTED = inputs.read_reported(ROOT / "data" / "report_history.csv")
 ERRORS = {"mlp_rmsprop": 160, "mlp_adadelta": 172, "cnn": 95, "extra": 140}
 VOID = {"img", "link", "meta"}
+DRAWING = (
+    (curves, "comparison"),
+    (curves, "training"),
+    (classification, "confusion"),
+    (classification, "reliability"),
+    (grids, "digit_grid"),
+    (grids, "gallery"),
+    (style, "png"),
+)
 
 
 class Page(HTMLParser):
@@ -128,14 +138,14 @@ class Experiment:
             name: SplitSummary(len(split), np.bincount(split.labels, minlength=10).tolist(), 0.13, 0.31)
             for name, split in splits.items()
         }
-        self.summary = Summary(dataset, validation or "test", 0, "", described)
+        self.summary = DataSummary(dataset, validation or "test", 0, "", described)
         self.results = [
             self._result(name, model, histories or {}, ERRORS | (errors or {})) for name, model in models.items()
         ]
 
     def _result(
         self, name: str, model: Model, histories: Mapping[str, pd.DataFrame], errors: Mapping[str, int]
-    ) -> Result:
+    ) -> ModelResult:
         labels = self.data.test.labels
         tests = probabilities(answers(labels, errors[name], len(name)), len(name))
         scores = {"test": metrics.score(tests, labels, model.loss.clip)}
@@ -147,7 +157,7 @@ class Experiment:
         history = histories.get(name, REPORTED.get(name, REPORTED["mlp_rmsprop"]))
         seconds = np.linspace(2, 3, model.epochs)
         measured = Metrics(name, 1234, model.epochs, {"recipe": name, "keras": "3.15.1"}, scores)
-        return Result(name, model, measured, history[list(inputs.COLUMNS)], seconds, tests, labels)
+        return ModelResult(name, model, measured, history[list(inputs.COLUMNS)], seconds, tests, labels)
 
     def report(self) -> Report:
         """Return the report on the experiment."""
@@ -169,8 +179,8 @@ def whole(three: Experiment) -> Report:
 @pytest.fixture
 def no_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the drawing, for tests of words."""
-    for name in ("comparison", "confusion", "curves", "digit_grid", "gallery", "reliability", "png"):
-        monkeypatch.setattr(plots, name, lambda *_: b"")
+    for module, name in DRAWING:
+        monkeypatch.setattr(module, name, lambda *_: b"")
 
 
 def wilson(errors: int) -> str:
@@ -321,7 +331,7 @@ def test_differences_are_those_of_the_params(values: Params) -> None:
     """What is said of two models follows from their blocks: one difference, several, dropout or none."""
     mlp, other, cnn = (values.models[name] for name in ("mlp_rmsprop", "mlp_adadelta", "cnn"))
     content: Any = mlp.model_dump()
-    dry = params.validate(Model, {**content, "network": {**content["network"], "dropout": 0.5}}, "test")
+    dry = schema.validate(Model, {**content, "network": {**content["network"], "dropout": 0.5}})
 
     def said(second: Model) -> str:
         made = Experiment(values, {"mlp_rmsprop": mlp, "extra": second}, histories={"extra": _long(second.epochs)})
@@ -417,7 +427,7 @@ def test_a_fourth_model_is_everywhere(values: Params, whole: Report) -> None:
     assert len(tables(made.markdown)["Exact McNemar test on the test images"]) == 1 + 6
     assert list(made.metrics) == made.comparison["model"].tolist() == made.overfitting["model"].tolist()
     assert list(made.metrics)[-1] == "extra"
-    assert "extra" not in whole.markdown + whole.html + json.dumps(whole.metrics) + whole.comparison.to_csv()
+    assert "extra" not in whole.markdown + Page(whole.html).text + json.dumps(whole.metrics) + whole.comparison.to_csv()
 
 
 @pytest.mark.usefixtures("no_drawing")
@@ -440,8 +450,8 @@ def test_images_that_every_model_gets_wrong(values: Params, three: Experiment, w
 def test_figures_are_drawn_from_the_data(values: Params, monkeypatch: pytest.MonkeyPatch) -> None:
     """Curves get the model's history and the report's, if it has one; the gallery gets the first 60 images missed."""
     drawn: dict[str, list[tuple[Any, ...]]] = {}
-    for name in ("comparison", "confusion", "curves", "digit_grid", "gallery", "reliability", "png"):
-        monkeypatch.setattr(plots, name, lambda *given, name=name: drawn.setdefault(name, []).append(given) or b"")
+    for module, name in DRAWING:
+        monkeypatch.setattr(module, name, lambda *given, name=name: drawn.setdefault(name, []).append(given) or b"")
     made = Experiment(
         values, {"cnn": values.models["cnn"], "extra": values.models["cnn"]}, histories={"extra": _long(12)}
     )
@@ -449,7 +459,7 @@ def test_figures_are_drawn_from_the_data(values: Params, monkeypatch: pytest.Mon
 
     made.report()
 
-    (_, with_report, cnn), (history, without, extra) = drawn["curves"]
+    (_, with_report, cnn), (history, without, extra) = drawn["training"]
     assert (cnn, extra) == ("cnn", "extra")
     pd.testing.assert_frame_equal(with_report, REPORTED["cnn"])
     assert without is None
@@ -481,7 +491,7 @@ def test_html_holds_every_figure_with_an_alternative_text(three: Experiment, who
     pictures = [attributes for tag, attributes in Page(whole.html).tags if tag == "img"]
 
     decoded = [base64.b64decode(str(one["src"]).removeprefix("data:image/png;base64,")) for one in pictures]
-    digits = plots.png(plots.digit_grid(three.data.train.images, 9, 9))
+    digits = style.png(grids.digit_grid(three.data.train.images, 9, 9))
     assert set(decoded) == {digits, *whole.figures.values()}
     for png in decoded:
         with Image.open(io.BytesIO(png)) as picture:
@@ -562,7 +572,7 @@ def test_versions_are_told_once_or_by_model(values: Params) -> None:
 
     old = made.results[0]
     older = Metrics("mlp_rmsprop", 1234, 20, {"keras": "3.14.0"}, old.metrics.splits)
-    made.results[0] = Result(old.name, old.model, older, old.history, old.seconds, old.probabilities, old.labels)
+    made.results[0] = ModelResult(old.name, old.model, older, old.history, old.seconds, old.probabilities, old.labels)
 
     run = section(made.report().markdown, "What was run")
     assert "`mlp_rmsprop` with keras 3.14.0; `mlp_adadelta` and `cnn` with keras 3.15.1." in run

@@ -21,7 +21,7 @@ SMALLEST_LOSS = 1e-7
 ROUNDING = 1e-9
 
 
-class Verdict(StrEnum):
+class OverfittingVerdict(StrEnum):
     """What a history shows; overconfidence is a loss that rises while the accuracy is kept."""
 
     NO_SIGN = "no sign"
@@ -49,7 +49,7 @@ class Analysis:
     onset_epoch: int | None
     best_val_accuracy: float
     final_val_accuracy: float
-    verdict: Verdict
+    verdict: OverfittingVerdict
 
 
 def analyse(history: pd.DataFrame, rule: OverfittingRule) -> Analysis:
@@ -90,14 +90,14 @@ def _onset(losses: Floats, lowest: int, rule: OverfittingRule) -> int | None:
     return lowest + 2 + onset if onset < len(means) else None
 
 
-def _verdict(losses: Floats, lowest: int, *, kept: bool, rule: OverfittingRule) -> Verdict:
+def _verdict(losses: Floats, lowest: int, *, kept: bool, rule: OverfittingRule) -> OverfittingVerdict:
     # Epochs before the minimum show how the loss fell. In a short history the last window may reach back to them.
     rise = _rise(losses[lowest:], 0, rule.window)
     if not _reaches(rise, rule.slight):
-        return Verdict.NO_SIGN
+        return OverfittingVerdict.NO_SIGN
     if not _reaches(rise, rule.strong):
-        return Verdict.SLIGHT
-    return Verdict.OVERCONFIDENT if kept else Verdict.OVERFITS
+        return OverfittingVerdict.SLIGHT
+    return OverfittingVerdict.OVERCONFIDENT if kept else OverfittingVerdict.OVERFITS
 
 
 def _means(values: Floats, window: int) -> Floats:

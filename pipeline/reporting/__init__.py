@@ -1,8 +1,9 @@
 """The report: what it reads, its tables, figures and pages.
 
-inputs      what the report reads
-tables      its tables
-pairwise    what it says of two models
-render      its words, from templates/
+inputs      strict reading of what the stages before wrote
+tables      the report's tables as numbers
+pairwise    comparisons of two models: errors, settings
+render      pages from templates/, numbers in words
+colours     the colour of each model, the tone of each split
 plots       figures; the only importer of matplotlib
 """

@@ -36,7 +36,7 @@ class SplitSummary:
 
 
 @dataclass(frozen=True)
-class Summary:
+class DataSummary:
     """What preprocess says of the data, in reports/data.json; `sha256` is that of the npz."""
 
     dataset: str
@@ -63,7 +63,7 @@ class Metrics:
 
 
 @dataclass(frozen=True)
-class Result:
+class ModelResult:
     """All that there is of one model.
 
     `history` has a row per epoch (columns COLUMNS), `seconds` is (epochs,), `probabilities` (n, 10) are those of the n
@@ -93,7 +93,7 @@ class Folders:
     metrics: Path
     predictions: Path
 
-    def read(self, name: str, model: Model, dataset: Dataset) -> Result:
+    def read(self, name: str, model: Model, dataset: Dataset) -> ModelResult:
         """Return all that there is of the model called `name`.
 
         Raises:
@@ -102,7 +102,7 @@ class Folders:
         history, timing = self.history / f"{name}.csv", self.timing / f"{name}.csv"
         metrics, predictions = self.metrics / f"{name}.json", self.predictions / f"{name}.npz"
         dvc_lock.verify(history, timing, metrics, predictions)
-        result = Result(
+        result = ModelResult(
             name,
             model,
             _metrics(metrics, name, model, dataset),
@@ -117,13 +117,13 @@ class Folders:
         return result
 
 
-def read_summary(path: Path, data: Data, npz: Path) -> Summary:
+def read_summary(path: Path, data: Data, npz: Path) -> DataSummary:
     """Return what preprocess says of the data in `npz`.
 
     Raises:
         InputError: The file is missing or damaged, or is of other params or of another npz.
     """
-    summary = _parse(Summary, path, "preprocess")
+    summary = _parse(DataSummary, path, "preprocess")
     found = (summary.dataset, summary.validation, summary.split_seed)
     expected = (data.dataset, data.validation, data.split_seed)
     if found != expected:

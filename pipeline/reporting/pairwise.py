@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from pipeline.analysis import multitest, proportions
 from pipeline.params import Model
-from pipeline.reporting.inputs import Result
+from pipeline.reporting.inputs import ModelResult
 
 ALPHA = 0.05
 
 
 @dataclass(frozen=True)
-class Pair:
+class McNemarPair:
     """The exact McNemar test of two models: images that one alone gets right, p value, and p adjusted by Holm."""
 
     first: str
@@ -35,7 +35,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Difference:
+class SettingDifference:
     """One setting in which two models differ: its path in their blocks, and both values."""
 
     key: str
@@ -44,49 +44,49 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Contrast:
+class SettingsContrast:
     """All settings in which two models differ, and the dropout rates (by name) that they have in common."""
 
     first: str
     second: str
-    differences: list[Difference]
+    differences: list[SettingDifference]
     shared_dropout: dict[str, float]
 
 
-def compare(results: Sequence[Result]) -> list[Pair]:
+def mcnemar_pairs(results: Sequence[ModelResult]) -> list[McNemarPair]:
     """Compare the models two by two on the same test images; the adjustment is for all pairs there are."""
     correct = {result.name: result.answers == result.labels for result in results}
     couples = list(combinations(correct, 2))
     tests = [proportions.mcnemar(correct[first], correct[second]) for first, second in couples]
     adjusted = multitest.holm([test.p_value for test in tests])
     return [
-        Pair(first, second, test.only_first, test.only_second, test.p_value, p)
+        McNemarPair(first, second, test.only_first, test.only_second, test.p_value, p)
         for (first, second), test, p in zip(couples, tests, adjusted, strict=True)
     ]
 
 
-def contrasts(models: Mapping[str, Model]) -> list[Contrast]:
+def setting_contrasts(models: Mapping[str, Model]) -> list[SettingsContrast]:
     """Say of each two models in which settings they differ."""
     return [_contrast(first, second, models[first], models[second]) for first, second in combinations(models, 2)]
 
 
-def missed_by_all(results: Sequence[Result]) -> NDArray[np.int64]:
+def missed_by_all(results: Sequence[ModelResult]) -> NDArray[np.int64]:
     """Return the positions of the test images that every model gets wrong, ascending."""
     wrong = [result.answers != result.labels for result in results]
     return np.flatnonzero(np.logical_and.reduce(wrong))
 
 
-def _contrast(first: str, second: str, one: Model, other: Model) -> Contrast:
+def _contrast(first: str, second: str, one: Model, other: Model) -> SettingsContrast:
     left, right = one.model_dump(), other.model_dump()
     differences = [found for key in left for found in _differences(key, left[key], right[key])]
     shared = {k: v for k, v in left["network"].items() if "dropout" in k and right["network"].get(k) == v}
-    return Contrast(first, second, differences, shared)
+    return SettingsContrast(first, second, differences, shared)
 
 
-def _differences(key: str, one: Any, other: Any) -> list[Difference]:
+def _differences(key: str, one: Any, other: Any) -> list[SettingDifference]:
     """Go into a block only where both are of one kind: the arguments of two different optimizers have no comparison."""
     if one == other:
         return []
     if isinstance(one, dict) and one["name"] == other["name"]:
         return [found for name in one for found in _differences(f"{key}.{name}", one[name], other[name])]
-    return [Difference(key, one, other)]
+    return [SettingDifference(key, one, other)]

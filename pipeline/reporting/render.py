@@ -1,4 +1,4 @@
-"""The report's templates and the words for its numbers."""
+"""Pages: templates, numbers in words, and the files of a finished report."""
 
 from __future__ import annotations
 
@@ -7,29 +7,52 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jinja2
 from markupsafe import Markup, escape
 
-from pipeline.params import Block
-from pipeline.reporting.pairwise import Difference
+from pipeline import files
+from pipeline.reporting.pairwise import SettingDifference
+from pipeline.schema import Block
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TEMPLATES = Path(__file__).parent / "templates"
 MINUS = "\N{MINUS SIGN}"
 
 
-def markdown(content: Mapping[str, Any], template: str = "report.md.j2") -> str:
-    """Return a page as Markdown, with relative links to its figures; `content` is what its template names."""
-    text = _environment(autoescape=False).get_template(template).render(content)
+def markdown(content: Mapping[str, Any], template: str = "content.j2") -> str:
+    """Return the page of `template` as Markdown, with relative links to its figures; `content` has its variables."""
+    text = _environment(autoescape=False).get_template("report.md.j2").render(content, template=template)
     lines = [line.strip() for line in text.splitlines()]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip() + "\n"
 
 
-def html(content: Mapping[str, Any]) -> str:
-    """Return the page as one HTML file with its figures inside."""
-    text = _environment(autoescape=True).get_template("report.html.j2").render(content)
+def html(content: Mapping[str, Any], template: str = "content.j2") -> str:
+    """Return the page of `template` as one HTML file with its figures inside."""
+    text = _environment(autoescape=True).get_template("report.html.j2").render(content, template=template)
     return re.sub(r"\n{2,}", "\n", text).strip() + "\n"
+
+
+def write(
+    directory: Path, *, pages: Mapping[str, str], tables: Mapping[str, pd.DataFrame], figures: Mapping[str, bytes]
+) -> None:
+    """Write a report into `directory`, each file atomically: pages and tables by file name, figures into figures/.
+
+    PNG files of earlier reports in figures/ are removed. Pages are written last, so that no page shows a figure that
+    is not there yet.
+    """
+    for name, png in figures.items():
+        files.write_bytes(directory / "figures" / name, png)
+    for path in (directory / "figures").glob("*.png"):
+        if path.name not in figures:
+            path.unlink()
+    for name, table in tables.items():
+        files.write_csv(directory / name, table)
+    for name, text in pages.items():
+        files.write_text(directory / name, text)
 
 
 def percent(fraction: float) -> str:
@@ -95,7 +118,7 @@ def value(setting: Any) -> str:
     return str(setting)
 
 
-def values(difference: Difference) -> str:
+def values(difference: SettingDifference) -> str:
     """Return both values of a setting in which two models differ."""
     return f"{value(difference.first)} and {value(difference.second)}"
 
@@ -117,11 +140,11 @@ def flow(text: str) -> str:
 
 
 def inline(text: str) -> Markup:
-    """Return `text` as HTML, with its `code`, *stress* and [links](https://...) marked up."""
+    """Return `text` as HTML, with its `code`, *stress* and [links](https://... or #...) marked up."""
     safe = flow(escape(text))
     safe = re.sub(r"`([^`]+)`", r"<code>\1</code>", safe)
     safe = re.sub(r"\*([^*]+)\*", r"<em>\1</em>", safe)
-    safe = re.sub(r"\[([^]]+)\]\((https://[^)\s]+)\)", r'<a href="\2">\1</a>', safe)
+    safe = re.sub(r"\[([^]]+)\]\(((?:https://|#)[^)\s]+)\)", r'<a href="\2">\1</a>', safe)
     return Markup(safe)  # noqa: S704  # nosec B704
 
 

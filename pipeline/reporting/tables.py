@@ -12,7 +12,7 @@ from pipeline.analysis import metrics, overfitting, proportions
 from pipeline.analysis.overfitting import Analysis
 from pipeline.data import original
 from pipeline.params import Model, OverfittingRule
-from pipeline.reporting.inputs import Metrics, Result
+from pipeline.reporting.inputs import Metrics, ModelResult
 
 TARGET = 0.98
 
@@ -63,7 +63,7 @@ class Reported:
 
 
 @dataclass(frozen=True)
-class Row:
+class ModelRow:
     """One model, judged; `reported` and `reported_analysis` are None where the report has no such model."""
 
     name: str
@@ -120,16 +120,16 @@ class Row:
         }
 
 
-def row(result: Result, reported: pd.DataFrame | None, rule: OverfittingRule) -> Row:
+def row(result: ModelResult, reported: pd.DataFrame | None, rule: OverfittingRule) -> ModelRow:
     """Judge one model; `reported` are the report's rows for it (epoch, ..., seconds), None where it has none."""
     scores = _scores(result)
     beside = None if reported is None else _beside(scores, reported)
     analysed = None if reported is None else overfitting.analyse(reported, rule)
     analysis = overfitting.analyse(result.history, rule)
-    return Row(result.name, result.model, result.metrics, scores, analysis, beside, analysed)
+    return ModelRow(result.name, result.model, result.metrics, scores, analysis, beside, analysed)
 
 
-def calibration(result: Result) -> pd.DataFrame:
+def calibration(result: ModelResult) -> pd.DataFrame:
     """Return a row per bin of confidence: confidence, accuracy, its Wilson 95% interval (low, high), count."""
     bins = metrics.reliability(result.probabilities, result.labels)
     hits = np.rint(np.nan_to_num(bins.accuracy) * bins.count).astype(int)
@@ -139,7 +139,7 @@ def calibration(result: Result) -> pd.DataFrame:
     return pd.DataFrame(table)
 
 
-def _scores(result: Result) -> Scores:
+def _scores(result: ModelResult) -> Scores:
     train, test = result.metrics.splits["train"], result.metrics.splits["test"]
     low, high = proportions.wilson(test.count - test.errors, test.count)
     return Scores(

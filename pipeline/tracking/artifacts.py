@@ -37,11 +37,11 @@ class Evidence:
     def figures(self) -> dict[str, Figure]:
         """Return the model's curves and its confusion matrix on the test images, by name in MLflow."""
         # Imported late: a run that has its figures needs no matplotlib.
-        from pipeline.reporting import plots
+        from pipeline.reporting.plots import classification, curves
 
         matrix = files.read_json(self.metrics)["splits"]["test"]["confusion"]
-        curves = plots.curves(files.read_csv(self.history), self._reported(), self.model)
-        return {_CURVES: curves, _CONFUSION: plots.confusion(matrix, self.model)}
+        training = curves.training(files.read_csv(self.history), self._reported(), self.model)
+        return {_CURVES: training, _CONFUSION: classification.confusion(matrix, self.model)}
 
     def tables(self) -> dict[str, Path]:
         """Return the files to keep beside the figures, by name in MLflow."""

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from pipeline import params
-from pipeline.analysis.overfitting import Verdict, analyse
+from pipeline.analysis.overfitting import OverfittingVerdict, analyse
 from pipeline.errors import InputError
 from pipeline.params import OverfittingRule
 
@@ -93,24 +93,28 @@ def test_values_follow_their_definitions() -> None:
 @pytest.mark.parametrize(
     ("factor", "verdict"),
     [
-        (1.049, Verdict.NO_SIGN),
-        (1.05, Verdict.SLIGHT),
-        (1.249, Verdict.SLIGHT),
-        (1.25, Verdict.OVERCONFIDENT),
-        (9.0, Verdict.OVERCONFIDENT),
+        (1.049, OverfittingVerdict.NO_SIGN),
+        (1.05, OverfittingVerdict.SLIGHT),
+        (1.249, OverfittingVerdict.SLIGHT),
+        (1.25, OverfittingVerdict.OVERCONFIDENT),
+        (9.0, OverfittingVerdict.OVERCONFIDENT),
     ],
 )
 @pytest.mark.parametrize("minimum", [0.1, 0.03, 0.0697])
-def test_verdict_changes_at_the_bounds(minimum: float, factor: float, verdict: Verdict) -> None:
+def test_verdict_changes_at_the_bounds(minimum: float, factor: float, verdict: OverfittingVerdict) -> None:
     """A rise that equals a bound has reached it, whatever the rounding of the numbers."""
     assert analyse(history([1.0, minimum, *[minimum * factor] * 3]), RULE).verdict == verdict
 
 
 @pytest.mark.parametrize(
     ("final", "verdict"),
-    [(0.978, Verdict.OVERCONFIDENT), (0.9779, Verdict.OVERFITS), (0.99, Verdict.OVERCONFIDENT)],
+    [
+        (0.978, OverfittingVerdict.OVERCONFIDENT),
+        (0.9779, OverfittingVerdict.OVERFITS),
+        (0.99, OverfittingVerdict.OVERCONFIDENT),
+    ],
 )
-def test_verdict_tells_overconfidence_from_overfitting(final: float, verdict: Verdict) -> None:
+def test_verdict_tells_overconfidence_from_overfitting(final: float, verdict: OverfittingVerdict) -> None:
     """A strong rise is overfitting only where the accuracy falls by more than the tolerance below its best mean."""
     accuracies = [0.9, 0.98, 0.98, 0.98, final, final, final]
 
@@ -121,7 +125,9 @@ def test_one_lucky_epoch_is_not_the_best_accuracy() -> None:
     """The best accuracy is a mean over the window, so that a single peak does not make a loss of accuracy."""
     accuracies = [0.979, 0.981, 0.979, 0.979, 0.979, 0.979]
 
-    assert analyse(history([0.1, 0.2, 0.2, 0.2, 0.2, 0.2], accuracies), RULE).verdict == Verdict.OVERCONFIDENT
+    assert (
+        analyse(history([0.1, 0.2, 0.2, 0.2, 0.2, 0.2], accuracies), RULE).verdict == OverfittingVerdict.OVERCONFIDENT
+    )
 
 
 def test_onset_is_exact_at_its_bound() -> None:
@@ -143,7 +149,7 @@ def test_the_first_of_equal_minima_counts() -> None:
 @pytest.mark.parametrize("losses", [[0.5], [0.5, 0.3], [0.5, 0.3, 0.1], [0.5, 0.3, 0.1, 0.05], [0.9, 0.1, 0.101]])
 def test_falling_losses_show_no_sign(losses: list[float]) -> None:
     """In a history as short as the window the epochs before the minimum are not taken for a rise."""
-    assert analyse(history(losses), RULE).verdict == Verdict.NO_SIGN
+    assert analyse(history(losses), RULE).verdict == OverfittingVerdict.NO_SIGN
 
 
 def test_a_history_shorter_than_the_window_is_one_window() -> None:
@@ -152,7 +158,7 @@ def test_a_history_shorter_than_the_window_is_one_window() -> None:
 
     assert analysis.rise == pytest.approx(2.0)
     assert analysis.best_val_accuracy == analysis.final_val_accuracy == pytest.approx(0.85)
-    assert (analysis.onset_epoch, analysis.verdict) == (None, Verdict.OVERCONFIDENT)
+    assert (analysis.onset_epoch, analysis.verdict) == (None, OverfittingVerdict.OVERCONFIDENT)
 
 
 def test_a_loss_of_zero_has_a_rise() -> None:
@@ -166,8 +172,8 @@ def test_the_rule_decides() -> None:
     strict = OverfittingRule(window=1, onset=1.001, slight=1.0, strong=1.001, tolerance=0.0)
     falling = history([0.10, 0.101, 0.102, 0.103], [0.98, 0.98, 0.98, 0.979])
 
-    assert analyse(falling, RULE).verdict == Verdict.NO_SIGN
-    assert analyse(falling, strict).verdict == Verdict.OVERFITS
+    assert analyse(falling, RULE).verdict == OverfittingVerdict.NO_SIGN
+    assert analyse(falling, strict).verdict == OverfittingVerdict.OVERFITS
     assert analyse(falling, strict).onset_epoch == 2
 
 

@@ -11,20 +11,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline import params
+from pipeline import schema
 from pipeline.params import Model, Params
 from pipeline.reporting import pairwise
-from pipeline.reporting.inputs import Result
+from pipeline.reporting.inputs import ModelResult
 
 COUNT = 40
 LABELS = np.random.default_rng(0).integers(0, 10, COUNT).astype(np.uint8)
 
 
-def result(name: str, wrong: set[int]) -> Result:
+def result(name: str, wrong: set[int]) -> ModelResult:
     """Return a result whose answers are wrong for the images in `wrong` and right for the others."""
     answers = np.array([(label + 1) % 10 if i in wrong else label for i, label in enumerate(LABELS)])
     probabilities = np.eye(10, dtype=np.float32)[answers]
-    return Result(name, sentinel.model, sentinel.metrics, pd.DataFrame(), np.empty(0), probabilities, LABELS)
+    return ModelResult(name, sentinel.model, sentinel.metrics, pd.DataFrame(), np.empty(0), probabilities, LABELS)
 
 
 def two_sided(first: int, second: int) -> float:
@@ -37,7 +37,7 @@ def two_sided(first: int, second: int) -> float:
 def changed(model: Model, block: str, **settings: Any) -> Model:
     """Return `model` with settings of one of its blocks replaced."""
     content: Mapping[str, Any] = model.model_dump()
-    return params.validate(Model, {**content, block: {**content[block], **settings}}, "test")
+    return schema.validate(Model, {**content, block: {**content[block], **settings}})
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_compare_agrees_with_brute_force() -> None:
     """Counts are of images that one alone gets right; p is the binomial sum; Holm multiplies p in rising order."""
     wrong = {"a": set(range(12)), "b": set(range(10, 14)), "c": {0, 1}}
 
-    found = pairwise.compare([result(name, images) for name, images in wrong.items()])
+    found = pairwise.mcnemar_pairs([result(name, images) for name, images in wrong.items()])
 
     assert [(pair.first, pair.second) for pair in found] == [("a", "b"), ("a", "c"), ("b", "c")]
     for pair in found:
@@ -68,8 +68,8 @@ def test_compare_needs_two_models() -> None:
     """One model has no pairs; four have six."""
     results = [result(name, {i}) for i, name in enumerate("abcd")]
 
-    assert pairwise.compare(results[:1]) == []
-    assert len(pairwise.compare(results)) == 6
+    assert pairwise.mcnemar_pairs(results[:1]) == []
+    assert len(pairwise.mcnemar_pairs(results)) == 6
 
 
 def test_missed_by_all_are_the_images_that_every_model_gets_wrong() -> None:
@@ -85,7 +85,7 @@ def test_contrast_of_optimizers_is_one_difference(values: Params) -> None:
     """The project's two MLPs differ in the optimizer alone, and have dropout 0.2 in common."""
     models = {name: values.models[name] for name in ("mlp_rmsprop", "mlp_adadelta")}
 
-    (contrast,) = pairwise.contrasts(models)
+    (contrast,) = pairwise.setting_contrasts(models)
 
     assert (contrast.first, contrast.second) == tuple(models)
     assert [(found.key, found.first["name"], found.second["name"]) for found in contrast.differences] == [
@@ -109,7 +109,7 @@ def test_contrast_within_a_block_names_the_setting(
     """Where both blocks are of one kind, the setting that differs is named, with both its values."""
     other = changed(mlp, block, **settings)
 
-    (contrast,) = pairwise.contrasts({"a": mlp, "b": other})
+    (contrast,) = pairwise.setting_contrasts({"a": mlp, "b": other})
 
     name = next(iter(settings))
     assert [found.key for found in contrast.differences] == [key]
@@ -122,7 +122,7 @@ def test_contrast_lists_all_that_differs(values: Params) -> None:
     """An MLP and the CNN differ in network, optimizer and epochs; a model and its copy in nothing."""
     models = {"mlp": values.models["mlp_rmsprop"], "cnn": values.models["cnn"], "copy": values.models["mlp_rmsprop"]}
 
-    mlp_cnn, mlp_copy, _ = pairwise.contrasts(models)
+    mlp_cnn, mlp_copy, _ = pairwise.setting_contrasts(models)
 
     assert [found.key for found in mlp_cnn.differences] == ["network", "optimizer", "epochs"]
     assert mlp_cnn.shared_dropout == {}

@@ -17,10 +17,12 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from pipeline.data.dataset import Dataset
-from pipeline.reporting import plots
+from pipeline.reporting import colours
+from pipeline.reporting.plots import classification, curves, effects, grids, style
 
 ROOT = Path(__file__).parents[2]
 NAMES = ("first", "second", "third", "fourth", "fifth")
+LOOKS = colours.of_models(NAMES)
 
 
 def history(seed: int, epochs: int = 6) -> pd.DataFrame:
@@ -85,17 +87,17 @@ ENDS = {
 }
 
 FIGURES: dict[str, Callable[[Dataset], Figure]] = {
-    "digit_grid": lambda data: plots.digit_grid(data.train.images, 9, 9),
-    "curves": lambda _: plots.curves(history(0, 20), None, "first"),
-    "curves with report": lambda _: plots.curves(history(0, 20), history(1, 20), "first"),
-    "comparison": lambda _: plots.comparison({name: history(i, 20) for i, name in enumerate(NAMES)}),
-    "confusion": lambda _: plots.confusion(confusions(0), "first"),
-    "reliability": lambda _: plots.reliability({name: bins(i) for i, name in enumerate(NAMES[:3])}),
-    "bands": lambda _: plots.bands(panels(3, 3, 20), "accuracy"),
-    "many bands": lambda _: plots.bands(panels(7, 2, 20), "loss"),
-    "effects": lambda _: plots.effects(FAMILY, 0.001, VERDICTS),
-    "changes": lambda _: plots.changes(ENDS, ("before", "after"), "accuracy"),
-    "gallery": lambda data: plots.gallery(data.test.images[:60], data.test.labels[:60], answers(60, 3)),
+    "digit_grid": lambda data: grids.digit_grid(data.train.images, 9, 9),
+    "curves": lambda _: curves.training(history(0, 20), None, "first"),
+    "curves with report": lambda _: curves.training(history(0, 20), history(1, 20), "first"),
+    "comparison": lambda _: curves.comparison({name: history(i, 20) for i, name in enumerate(NAMES)}),
+    "confusion": lambda _: classification.confusion(confusions(0), "first"),
+    "reliability": lambda _: classification.reliability({name: bins(i) for i, name in enumerate(NAMES[:3])}),
+    "bands": lambda _: curves.bands(panels(3, 3, 20), "accuracy", LOOKS),
+    "many bands": lambda _: curves.bands(panels(7, 2, 20), "loss", LOOKS),
+    "effects": lambda _: effects.intervals(FAMILY, 0.001, VERDICTS),
+    "changes": lambda _: effects.changes(ENDS, ("before", "after"), "accuracy"),
+    "gallery": lambda data: grids.gallery(data.test.images[:60], data.test.labels[:60], answers(60, 3)),
 }
 
 
@@ -107,7 +109,7 @@ def texts(figure: Figure) -> list[str]:
 @pytest.mark.parametrize("name", FIGURES)
 def test_png_is_a_small_picture_without_metadata(name: str, digits: Dataset) -> None:
     """Every figure is a decodable PNG below 150 kB that names neither software nor date."""
-    png = plots.png(FIGURES[name](digits))
+    png = style.png(FIGURES[name](digits))
 
     with Image.open(io.BytesIO(png)) as picture:
         picture.load()
@@ -120,16 +122,18 @@ def test_png_is_a_small_picture_without_metadata(name: str, digits: Dataset) -> 
 @pytest.mark.parametrize("name", FIGURES)
 def test_equal_data_gives_equal_bytes(name: str, digits: Dataset) -> None:
     """A figure drawn again, under another matplotlibrc, has the same bytes."""
-    first = plots.png(FIGURES[name](digits))
+    first = style.png(FIGURES[name](digits))
     with mpl.rc_context({"font.size": 23, "lines.linewidth": 7, "axes.facecolor": "red", "savefig.dpi": 40}):
-        second = plots.png(FIGURES[name](digits))
+        second = style.png(FIGURES[name](digits))
 
     assert first == second
 
 
 def test_import_is_light() -> None:
-    """Importing plots brings in neither TensorFlow nor MLflow, nor pyplot with its global state."""
-    code = "import sys, pipeline.reporting.plots; print(*sys.modules)"
+    """Importing the figures brings in neither TensorFlow nor MLflow, nor pyplot with its global state."""
+    code = (
+        "import sys\nfrom pipeline.reporting.plots import classification, curves, effects, grids\nprint(*sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
 
     assert not {"tensorflow", "keras", "mlflow", "matplotlib.pyplot"} & set(done.stdout.split())
@@ -137,9 +141,9 @@ def test_import_is_light() -> None:
 
 def test_save_writes_the_png(tmp_path: Path) -> None:
     """`save` writes what `png` returns, and nothing else is left beside it."""
-    plots.save(plots.confusion(confusions(0), "first"), tmp_path / "new" / "figure.png")
+    style.save(classification.confusion(confusions(0), "first"), tmp_path / "new" / "figure.png")
 
-    expected = plots.png(plots.confusion(confusions(0), "first"))
+    expected = style.png(classification.confusion(confusions(0), "first"))
     assert (tmp_path / "new" / "figure.png").read_bytes() == expected
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["figure.png"]
 
@@ -149,7 +153,7 @@ def test_digit_grid_shows_the_first_images_row_by_row(count: int) -> None:
     """Tile (r, c) is image r * columns + c; what is missing stays empty, what is too much is left out."""
     images = np.random.default_rng(0).integers(1, 256, (count, 28, 28), dtype=np.uint8)
 
-    sheet = np.asarray(plots.digit_grid(images, 3, 4).axes[0].images[0].get_array())
+    sheet = np.asarray(grids.digit_grid(images, 3, 4).axes[0].images[0].get_array())
 
     pitch = sheet.shape[0] // 3
     for position in range(12):
@@ -164,7 +168,7 @@ def test_curves_draw_the_history_and_the_report_dashed(with_report: bool) -> Non
     """Both panels have the training and the val curve, and the report's val curve as the one dashed line, if given."""
     ours, theirs = history(0), history(1, 4)
 
-    figure = plots.curves(ours, theirs if with_report else None, "first")
+    figure = curves.training(ours, theirs if with_report else None, "first")
 
     for axes, column in zip(figure.axes, ("accuracy", "loss"), strict=True):
         lines = {line.get_label(): line for line in axes.get_lines()}
@@ -174,14 +178,14 @@ def test_curves_draw_the_history_and_the_report_dashed(with_report: bool) -> Non
         assert len(dashed) == with_report
         for line in dashed:
             np.testing.assert_array_equal(line.get_xydata(), theirs[["epoch", f"val_{column}"]])
-            assert "report" in str(line.get_label())
+            assert "of the original" in str(line.get_label())
 
 
 def test_comparison_has_every_model_in_its_colour_and_a_ring_at_the_lowest_loss() -> None:
     """Each model has one line per panel, in one colour of its own, and one ring where its val_loss is lowest."""
     histories = {name: history(i) for i, name in enumerate(NAMES)}
 
-    accuracy, loss = plots.comparison(histories).axes
+    accuracy, loss = curves.comparison(histories).axes
 
     lines = {line.get_label(): line for line in accuracy.get_lines()}
     assert list(lines) == list(NAMES)
@@ -195,7 +199,7 @@ def test_comparison_has_every_model_in_its_colour_and_a_ring_at_the_lowest_loss(
 
 def test_more_models_than_colours_differ_in_line_style() -> None:
     """With twelve models no two lines look the same."""
-    accuracy, _ = plots.comparison({f"model{i}": history(i) for i in range(12)}).axes
+    accuracy, _ = curves.comparison({f"model{i}": history(i) for i in range(12)}).axes
 
     assert len({(line.get_color(), line.get_linestyle()) for line in accuracy.get_lines()}) == 12
 
@@ -204,7 +208,7 @@ def test_confusion_writes_every_count_and_colours_errors_alone() -> None:
     """Each cell holds its count; a cell has the colour of errors where it is off the diagonal and not zero."""
     matrix = confusions(3)
 
-    axes = plots.confusion(matrix, "first").axes[0]
+    axes = classification.confusion(matrix, "first").axes[0]
 
     written = {(round(text.get_position()[1]), round(text.get_position()[0])): text.get_text() for text in axes.texts}
     assert written == {cell: str(count) for cell, count in np.ndenumerate(matrix)}
@@ -214,14 +218,14 @@ def test_confusion_writes_every_count_and_colours_errors_alone() -> None:
 
 def test_confusion_without_errors_is_drawn() -> None:
     """A classifier without errors has a figure too."""
-    assert plots.png(plots.confusion(np.diag([5] * 10), "perfect"))
+    assert style.png(classification.confusion(np.diag([5] * 10), "perfect"))
 
 
 def test_reliability_shows_the_bins_that_have_images() -> None:
     """Points and whiskers are those of the bins with images, the bars count the images of all."""
     table = bins(0)
 
-    upper, lower = plots.reliability({"first": table}).axes
+    upper, lower = classification.reliability({"first": table}).axes
 
     full = table[table["count"] > 0]
     points = upper.get_lines()[-1].get_xydata()
@@ -237,7 +241,7 @@ def test_gallery_gives_label_and_every_answer_in_the_models_colours(models: int,
     """Under each image stand its label and the answers in the models' order, each in the colour of its model."""
     shown = answers(13, models)
 
-    figure = plots.gallery(digits.test.images[:13], digits.test.labels[:13], shown)
+    figure = grids.gallery(digits.test.images[:13], digits.test.labels[:13], shown)
 
     expected: list[str] = []
     for index in range(13):
@@ -245,8 +249,7 @@ def test_gallery_gives_label_and_every_answer_in_the_models_colours(models: int,
         expected += [str(of_model[index]) for of_model in shown.values()]
     assert texts(figure) == expected
     first = figure.axes[0].texts[2 : 2 + models]
-    chart = plots.comparison({name: history(0) for name in shown}).axes[0]
-    assert [to_hex(text.get_color()) for text in first] == [to_hex(line.get_color()) for line in chart.get_lines()]
+    assert [text.get_color() for text in first] == [look.colour for look in colours.of_models(shown).values()]
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
     assert legend[1:] == list(shown)
 
@@ -256,7 +259,7 @@ def test_gallery_is_legible(prefix: str, digits: Dataset) -> None:
     """With five models no two words of the gallery touch, and the legend lies within the picture."""
     shown = {prefix + name: labels for name, labels in answers(20, 5).items()}
 
-    figure = plots.gallery(digits.test.images[:20], digits.test.labels[:20], shown)
+    figure = grids.gallery(digits.test.images[:20], digits.test.labels[:20], shown)
     figure.draw_without_rendering()
 
     boxes = [text.get_window_extent() for text in figure.axes[0].texts]
@@ -273,64 +276,69 @@ def test_bands_draw_every_curve_with_its_range(count: int) -> None:
     """Each panel has its title, and each label's line and band in the label's colour; unused panels are hidden."""
     given = panels(count, 3)
 
-    figure = plots.bands(given, "loss")
+    figure = curves.bands(given, "loss", LOOKS)
 
     shown = [axes for axes in figure.axes if axes.get_visible()]
     assert [axes.get_title(loc="left") for axes in shown] == list(given)
     for axes, lines in zip(shown, given.values(), strict=True):
-        for position, (line, area, (label, table)) in enumerate(
-            zip(axes.get_lines(), axes.collections, lines.items(), strict=True)
-        ):
+        for line, area, (label, table) in zip(axes.get_lines(), axes.collections, lines.items(), strict=True):
             np.testing.assert_array_equal(line.get_xydata(), table[["epoch", "middle"]])
             assert line.get_label() == label
-            assert to_hex(line.get_color()) == plots.PALETTE[position].lower()
+            assert (line.get_color(), line.get_linestyle()) == LOOKS[label]
             edges = area.get_paths()[0].vertices
             assert (edges[:, 1].min(), edges[:, 1].max()) == pytest.approx((table["low"].min(), table["high"].max()))
     assert [text.get_text() for text in figure.legends[0].get_texts()] == list(NAMES[:3])
 
 
-def test_a_label_has_one_colour_in_all_panels() -> None:
-    """A curve that is missing in one panel does not shift the colours of the others."""
-    figure = plots.bands({"one": {"a": band(0), "b": band(1)}, "two": {"b": band(2)}}, "loss")
+def test_bands_have_one_scale_or_one_each() -> None:
+    """On request each panel has its own vertical axis, on which its curves fill the height, and it has numbers."""
+    low, high = band(0) * [1, 0.01, 0.01, 0.01], band(1)
+    given = {"training": {"first": low}, "validation": {"first": high}}
 
-    one, two = ({line.get_label(): to_hex(line.get_color()) for line in axes.get_lines()} for axes in figure.axes)
-    assert one["b"] == two["b"] != one["a"]
+    for one_scale in (True, False):
+        figure = curves.bands(given, "loss", LOOKS, one_scale=one_scale)
+        figure.draw_without_rendering()
+        limits = [axes.get_ylim() for axes in figure.axes]
+        assert (limits[0] == limits[1]) == one_scale
+    assert limits[0][1] < limits[1][0]
+    for axes, (bottom, top) in zip(figure.axes, limits, strict=True):
+        assert sum(bottom <= tick <= top for tick in axes.get_yticks()) >= 2
+        assert axes.get_yscale() == "log"
 
 
 def test_bands_of_accuracies_leave_out_the_first_epoch_below() -> None:
     """The axis begins at the lowest accuracy after the first epoch, so that what comes later can be told apart."""
     table = band(0).assign(middle=[0.2, 0.95, 0.97, 0.98, 0.985, 0.987])
 
-    axes = plots.bands({"one": {"a": table}}, "accuracy").axes[0]
+    axes = curves.bands({"one": {"a": table}}, "accuracy", {"a": colours.TRAINING}).axes[0]
 
     assert axes.get_ylim()[0] == pytest.approx(0.95)
     assert axes.get_yscale() == "linear"
-    assert plots.bands({"one": {"a": table}}, "loss").axes[0].get_yscale() == "log"
+    assert curves.bands({"one": {"a": table}}, "loss", {"a": colours.TRAINING}).axes[0].get_yscale() == "log"
 
 
 def test_one_epoch_is_drawn() -> None:
     """A curve of a single epoch has a figure too."""
-    assert plots.png(plots.bands({"one": {"a": band(0, 1)}}, "accuracy"))
+    assert style.png(curves.bands({"one": {"a": band(0, 1)}}, "accuracy", {"a": colours.TRAINING}))
 
 
 def test_effects_draw_estimate_interval_and_verdict() -> None:
-    """Each row has its point and interval in points, in the colour of its verdict; nothing is drawn without numbers."""
-    axes = plots.effects(FAMILY, 0.001, VERDICTS).axes[0]
+    """Each row has its point and interval in points, and its verdict's marker; nothing is drawn without numbers."""
+    axes = effects.intervals(FAMILY, 0.001, VERDICTS).axes[0]
 
     drawn = FAMILY.dropna()
     intervals, points = axes.get_lines()[1::2], axes.get_lines()[2::2]
     for (place, row), interval, point in zip(drawn.iterrows(), intervals, points, strict=True):
         np.testing.assert_allclose(interval.get_xydata(), [[100 * row["low"], place], [100 * row["high"], place]])
         np.testing.assert_allclose(point.get_xydata(), [[100 * row["estimate"], place]])
-        assert to_hex(point.get_color()) == plots.PALETTE[VERDICTS.index(row["verdict"])].lower()
-    assert len({point.get_marker() for point in points}) == len(set(drawn["verdict"]))
+        assert point.get_marker() == effects.MARKERS[VERDICTS.index(row["verdict"])]
     assert [text.get_text() for text in axes.texts] == FAMILY["verdict"].tolist()
     assert [label.get_text() for label in axes.get_yticklabels()] == FAMILY["label"].tolist()
 
 
 def test_effects_shade_what_is_smaller_than_matters() -> None:
     """The shaded range ends at the smallest effect on both sides, and every interval lies within the axis."""
-    axes = plots.effects(FAMILY, 0.001, VERDICTS).axes[0]
+    axes = effects.intervals(FAMILY, 0.001, VERDICTS).axes[0]
 
     shade = axes.patches[0]
     assert (shade.get_x(), shade.get_x() + shade.get_width()) == pytest.approx((-0.1, 0.1))
@@ -341,7 +349,7 @@ def test_effects_shade_what_is_smaller_than_matters() -> None:
 
 def test_effects_are_legible() -> None:
     """No two words of the figure touch, and all lie within the picture."""
-    figure = plots.effects(FAMILY, 0.001, VERDICTS)
+    figure = effects.intervals(FAMILY, 0.001, VERDICTS)
     figure.draw_without_rendering()
 
     axes = figure.axes[0]
@@ -354,12 +362,12 @@ def test_effects_are_legible() -> None:
 
 def test_changes_draw_every_seed_and_the_mean() -> None:
     """Each group has a thin line per seed and a thick one between the means, all in one colour."""
-    axes = plots.changes(ENDS, ("before", "after"), "accuracy").axes[0]
+    axes = effects.changes(ENDS, ("before", "after"), "accuracy").axes[0]
 
     lines = axes.get_lines()
     assert len(lines) == 3 + 1 + 2 + 1
-    for position, (name, (before, after)) in enumerate(ENDS.items()):
-        own = [line for line in lines if to_hex(line.get_color()) == plots.PALETTE[position].lower()]
+    for name, (before, after) in ENDS.items():
+        own = [line for line in lines if line.get_color() == colours.of_models(ENDS)[name].colour]
         *seeds, mean = own
         assert [line.get_ydata().tolist() for line in seeds] == np.stack((before, after), axis=1).tolist()
         assert mean.get_ydata() == pytest.approx([before.mean(), after.mean()])

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.params import Params
 from pipeline.reporting import render
-from pipeline.reporting.pairwise import Difference
+from pipeline.reporting.pairwise import SettingDifference
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_numbers_in_words(words: str, expected: str) -> None:
 def test_settings_read_as_in_params(setting: Any, expected: str) -> None:
     """A setting is worded as params.yaml has it; a whole block by its name."""
     assert render.value(setting) == expected
-    assert render.values(Difference("key", setting, 7)) == f"{expected} and 7"
+    assert render.values(SettingDifference("key", setting, 7)) == f"{expected} and 7"
 
 
 def test_block_names_every_argument(values: Params) -> None:

@@ -12,7 +12,7 @@ import pytest
 from pipeline.analysis import metrics, overfitting
 from pipeline.params import Params
 from pipeline.reporting import tables
-from pipeline.reporting.inputs import Metrics, Result
+from pipeline.reporting.inputs import Metrics, ModelResult
 
 EPOCHS = 5
 COUNT = 10_000
@@ -40,7 +40,9 @@ def history(val_accuracy: list[float], val_loss: list[float]) -> pd.DataFrame:
     return pd.DataFrame({"epoch": range(1, len(val_loss) + 1), **columns})
 
 
-def result(values: Params, errors: int = 150, test: dict[str, Any] | None = None, validation: bool = False) -> Result:
+def result(
+    values: Params, errors: int = 150, test: dict[str, Any] | None = None, validation: bool = False
+) -> ModelResult:
     """Return the made-up result of a model with `errors` test errors."""
     splits = {"train": score(60_000, 60, 0.02)}
     if validation:
@@ -50,7 +52,7 @@ def result(values: Params, errors: int = 150, test: dict[str, Any] | None = None
     monitored = history([0.96, 0.979, 0.98, 0.97, 0.985], [0.2, 0.1, 0.08, 0.09, 0.1])
     seconds = np.array([3.0, 2.0, 2.5, 2.0, 1.0])
     labels = np.zeros(1, np.uint8)
-    return Result("m", values.models["mlp_rmsprop"], measured, monitored, seconds, np.eye(1, 10), labels)
+    return ModelResult("m", values.models["mlp_rmsprop"], measured, monitored, seconds, np.eye(1, 10), labels)
 
 
 @pytest.fixture
@@ -180,7 +182,7 @@ def test_calibration_bins_have_wilson_intervals(values: Params) -> None:
     ours = result(values)
 
     table = tables.calibration(
-        Result(ours.name, ours.model, ours.metrics, ours.history, ours.seconds, probabilities, labels)
+        ModelResult(ours.name, ours.model, ours.metrics, ours.history, ours.seconds, probabilities, labels)
     )
 
     exact = probabilities[:, 0].astype(np.float64)

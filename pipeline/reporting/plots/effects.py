@@ -1,0 +1,82 @@
+"""Differences between groups of seeds: with their intervals, and from before to after."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from pipeline.reporting import colours
+from pipeline.reporting.plots.style import FAINT, Floats, legend_above, styled
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# By the order of the verdicts. Shapes and tones: colours are the models'.
+MARKERS = ("^", "v", "s", "o")
+TONES = ("#000000", "#000000", "#707070", "#a0a0a0")
+
+
+@styled()
+def intervals(rows: pd.DataFrame, smallest: float, verdicts: Sequence[str]) -> Figure:
+    """Return a line per row: an effect with its interval, marked by its verdict, and the verdict in words.
+
+    `rows`, one or more, have the columns label, estimate, low, high (of accuracies, drawn in percentage points; nothing
+    is drawn where they are NaN) and verdict, which is one of the up to four `verdicts` wherever something is drawn.
+    Effects below `smallest` are shaded; the axis is linear there and logarithmic beyond, so that both small and large
+    effects can be read.
+    """
+    figure = Figure(figsize=(9, 1.3 + 0.36 * len(rows)))
+    axes = figure.subplots()
+    axes.axvspan(-100 * smallest, 100 * smallest, color="#e8e8e8", lw=0)
+    axes.axvline(0, color=FAINT, lw=1)
+    for place, row in enumerate(rows.itertuples()):
+        tone = FAINT
+        if not math.isnan(row.estimate):
+            kind = verdicts.index(row.verdict)
+            tone = TONES[kind]
+            axes.plot((100 * row.low, 100 * row.high), (place, place), "-", color=tone)
+            axes.plot(100 * row.estimate, place, MARKERS[kind], color=tone)
+        words: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "va": "center", "fontsize": 9}
+        axes.text(1.02, place, row.verdict, color="black" if tone == TONES[0] else FAINT, **words)
+    axes.set_yticks(range(len(rows)), rows["label"], fontsize=9)
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    _scale(axes, rows, 100 * smallest)
+    return figure
+
+
+def _scale(axes: Axes, rows: pd.DataFrame, smallest: float) -> None:
+    reach = max(3 * smallest, 200 * float(rows[["low", "high"]].abs().max(axis=None, skipna=True) or 0))
+    axes.set_xscale("symlog", linthresh=smallest, linscale=1)
+    decades = [smallest * 10**power for power in range(int(math.log10(reach / smallest)) + 1)]
+    ticks = [-tick for tick in reversed(decades)] + [0.0] + decades
+    axes.set_xticks(ticks, [f"{tick:+g}".replace("-", "\N{MINUS SIGN}") if tick else "0" for tick in ticks])
+    axes.minorticks_off()
+    axes.set_xlim(-reach, reach)
+    axes.set_xlabel("percentage points")
+    axes.grid(axis="y", visible=False)
+
+
+@styled()
+def changes(groups: Mapping[str, tuple[Floats, Floats]], ends: tuple[str, str], ylabel: str) -> Figure:
+    """Return how each model goes from one end to the other: thin lines for its seeds, a thick one for their mean.
+
+    A group is two arrays (seeds,) of accuracies, the same seeds in the same order.
+    """
+    looks = colours.of_models(groups)
+    figure = Figure(figsize=(5.6, 4.2))
+    axes = figure.subplots()
+    for name, (before, after) in groups.items():
+        look: dict[str, Any] = {"color": looks[name].colour, "ls": looks[name].line}
+        axes.plot((0, 1), np.stack((before, after)), lw=0.8, alpha=0.45, **look)
+        axes.plot((0, 1), (before.mean(), after.mean()), lw=2.6, marker="o", label=name, **look)
+    axes.set(xlim=(-0.3, 1.3), ylabel=ylabel)
+    axes.set_xticks((0, 1), ends)
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+    legend_above(figure, [axes])
+    return figure

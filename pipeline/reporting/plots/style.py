@@ -1,0 +1,70 @@
+"""The common style of all figures. Equal data gives equal PNG bytes, whatever the user's matplotlibrc says."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib import style
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from pipeline import files
+
+Floats = NDArray[np.float64]
+
+FAINT = "#707070"
+STYLE = {
+    "axes.axisbelow": True,
+    "axes.edgecolor": FAINT,
+    "axes.grid": True,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "figure.constrained_layout.use": True,
+    "figure.titlesize": 12,
+    "font.size": 10,
+    "grid.color": "#e4e4e4",
+    "image.cmap": "gray_r",
+    "legend.frameon": False,
+    "lines.linewidth": 1.8,
+    "savefig.dpi": 130,
+}
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Draw with matplotlib's defaults and STYLE alone."""
+    with style.context(["default", STYLE]):
+        yield
+
+
+@styled()
+def png(figure: Figure) -> bytes:
+    """Return `figure` as PNG, without the name and version of the software that drew it."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write `figure` to `path` as PNG, atomically."""
+    files.write_bytes(path, png(figure))
+
+
+def legend_above(figure: Figure, panels: Sequence[Axes]) -> None:
+    """Put one legend of all that the panels show above them, in as many columns as its labels leave room for."""
+    handles: dict[str, Any] = {}
+    for axes in panels:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            handles.setdefault(label, handle)
+    # A letter is about 0.08 inches wide, a handle with its gaps about 0.7.
+    columns = int(figure.get_figwidth() / (0.7 + 0.08 * max(map(len, handles), default=0)))
+    figure.legend(handles.values(), handles.keys(), loc="outside upper left", ncols=min(max(columns, 1), 4))
