@@ -1,7 +1,7 @@
-"""Trainings on Dask's workers: a local cluster, or the one that the user has.
+"""Training runs on Dask workers: a local cluster, or one that the user provides.
 
-A worker needs this package and nothing else: the data is sent to it, and code and library versions are held against
-those of the recipe. Each training is a process of its own, which ends with its worker.
+A worker needs this package and nothing else: the data is sent to it, and its code and library versions are checked
+against those of the recipe. Each training run is a separate process, which ends with its worker.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 from pipeline.errors import UnavailableError
 from pipeline.study.plan import Trajectory
 
-# Read by distributed at its import, here and in its workers: what matters of its warnings is said in our own words.
+# Read by distributed when it is imported, here and in its workers; what matters in its warnings we report ourselves.
 os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "critical")
 
 from distributed import Client, Future, KilledWorker, LocalCluster, as_completed, get_worker
@@ -30,19 +30,19 @@ from distributed.client import FutureCancelledError
 from distributed.diagnostics.plugin import UploadFile
 
 ADDRESS = "DASK_SCHEDULER_ADDRESS"
-PATIENCE = 10.0  # seconds for a scheduler to answer
-# Exit codes of a training that would fail in the same way again.
+CONNECT_TIMEOUT_S = 10.0  # seconds for a scheduler to answer
+# Exit codes of a training run that would fail in the same way again.
 _FINAL = (1, 2)
-# More tries of a training that was killed from outside, which memory that ran out looks like.
+# Retries of a training run that was killed from outside, as the kernel does when memory runs out.
 _RETRIES = 2
-# So many trainings per thread are handed out at once: one to do and one to go on with.
+# Training runs submitted per thread: one to work on and one to continue with.
 _AHEAD = 2
-_KILLED = "killed again and again, with no other training beside it; is the worker's memory too small?"
+_KILLED = "killed repeatedly, even when it ran alone; does the worker have enough memory?"
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What came of a training: its results, or in `error` why there are none."""
+class TrainingOutcome:
+    """The results of a training run, or in `error` the reason why there are none."""
 
     trajectory: Trajectory
     results: Sequence[Mapping[str, Any]]
@@ -66,32 +66,32 @@ def connected(address: str | None, workers: int) -> Iterator[Client]:
     local = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "memory_limit": None}
     with LocalCluster(n_workers=workers, threads_per_worker=1, **local) as cluster, Client(cluster) as client:
         yield client
-        # A cluster cannot be closed while it starts a worker anew in place of one that was killed.
+        # A cluster cannot be closed while it is replacing a worker that was killed.
         with suppress(TimeoutError):
-            client.wait_for_workers(workers, timeout=PATIENCE)
+            client.wait_for_workers(workers, timeout=CONNECT_TIMEOUT_S)
 
 
 def _client(address: str) -> Client:
     try:
-        return Client(address, timeout=PATIENCE)
+        return Client(address, timeout=CONNECT_TIMEOUT_S)
     except (OSError, RuntimeError, TypeError, ValueError) as error:
         why = " ".join(str(error).split()) or type(error).__name__
-        text = f"no Dask scheduler answers ({why[:200]}); start it, or unset {ADDRESS} to work on this machine"
-        raise UnavailableError(f"{address}: {text}") from None
+        what = f"{address}: no Dask scheduler answers ({why[:200]})"
+        raise UnavailableError(what, fix=f"start it, or unset {ADDRESS} to use this machine") from None
 
 
 def dashboard(client: Client) -> str:
-    """Return the address of the scheduler's dashboard, which bokeh draws; empty where that is not installed."""
+    """Return the address of the scheduler's dashboard; empty if bokeh, which draws it, is not installed."""
     return str(client.dashboard_link) if importlib.util.find_spec("bokeh") else ""
 
 
 def outcomes(
     client: Client, trajectories: Iterable[Trajectory], data: Path, sha256: str, work: Callable[..., Any] | None = None
-) -> Iterator[Outcome]:
-    """Yield what comes of each training as soon as it has ended, in whatever order; `data` is the npz of that sum.
+) -> Iterator[TrainingOutcome]:
+    """Yield the outcome of each training run as soon as it ends, in any order; `sha256` is the checksum of `data`.
 
-    Few are handed out at a time, so that the number of `trajectories` costs no memory. A training whose worker dies is
-    done again by another one. `work` stands in for the training in measurements of the engine itself.
+    Only a few are submitted at a time, so memory does not grow with the number of `trajectories`. If a worker dies,
+    another one repeats its training run. `work` replaces the training in benchmarks of the scheduling alone.
 
     Raises:
         UnavailableError: The scheduler was lost.
@@ -99,36 +99,36 @@ def outcomes(
     name = f"{sha256}.npz"
     _send(client, data, name)
     suspects = []
-    for trajectory, future in _ended(_submitter(client, work or train, name), trajectories, lambda: _width(client)):
+    for trajectory, future in _as_ended(_submitter(client, work or train, name), trajectories, lambda: _width(client)):
         outcome = _outcome(trajectory, future)
         if outcome is None:
             suspects.append(trajectory)
         else:
             yield outcome
-    # Dask blames all that were at a worker when it died. Alone, a training can only have killed it itself.
-    for trajectory, future in _ended(_submitter(client, work or train, name, "alone"), suspects, lambda: 1):
-        yield _outcome(trajectory, future) or Outcome(trajectory, [], _KILLED)
+    # Dask blames every task that was on a worker when it died. A run that is alone can only have killed it itself.
+    for trajectory, future in _as_ended(_submitter(client, work or train, name, "alone"), suspects, lambda: 1):
+        yield _outcome(trajectory, future) or TrainingOutcome(trajectory, [], _KILLED)
 
 
-def _ended(
+def _as_ended(
     submit: Callable[[Trajectory], Future], trajectories: Iterable[Trajectory], width: Callable[[], int]
 ) -> Iterator[tuple[Trajectory, Future]]:
-    """Yield trainings as they end, while `width` of them are handed out."""
+    """Yield training runs as they end, keeping `width` of them submitted."""
     waiting, running = iter(trajectories), dict[Future, Trajectory]()
     ended = as_completed()
 
-    def hand_out() -> None:
+    def submit_more() -> None:
         for trajectory in islice(waiting, max(0, width() - len(running))):
             future = submit(trajectory)
             running[future] = trajectory
             ended.add(future)
 
-    with _lost():
-        hand_out()
+    with _reporting_loss():
+        submit_more()
     for future in ended:
         yield running.pop(future), future
-        with _lost():
-            hand_out()
+        with _reporting_loss():
+            submit_more()
 
 
 def _width(client: Client) -> int:
@@ -136,7 +136,7 @@ def _width(client: Client) -> int:
 
 
 def _send(client: Client, data: Path, name: str) -> None:
-    # A plugin reaches the workers that come later, or come back, too.
+    # A plugin also reaches workers that join or restart later.
     plugin = UploadFile(str(data), load=False)
     plugin.filename = name
     client.register_plugin(plugin, name=name)
@@ -153,55 +153,56 @@ def _submitter(client: Client, work: Callable[..., Any], data: str, *marks: str)
 
 
 @contextmanager
-def _lost() -> Iterator[None]:
+def _reporting_loss() -> Iterator[None]:
     try:
         yield
     except (OSError, FutureCancelledError):
-        raise UnavailableError("the Dask scheduler was lost; what had ended is kept: run again for the rest") from None
+        fix = "finished training runs are kept: run again for the rest"
+        raise UnavailableError("the connection to the Dask scheduler was lost", fix=fix) from None
 
 
-def _outcome(trajectory: Trajectory, future: Future) -> Outcome | None:
-    """Return what came of a training that has ended; None if its worker died time and again."""
-    with _lost():
+def _outcome(trajectory: Trajectory, future: Future) -> TrainingOutcome | None:
+    """Return the outcome of a training run that has ended; None if its workers died repeatedly."""
+    with _reporting_loss():
         try:
             answer = future.result()
         except Exception as error:
-            # Else it is not what the training raised: the way to it is lost.
+            # Otherwise the error is not the training's own: the connection is lost.
             if future.status != "error":
                 raise
             killed = isinstance(error, KilledWorker)
-            return None if killed else Outcome(trajectory, [], f"{type(error).__name__}: {error}")
-    return Outcome(trajectory, answer.get("results", []), answer.get("error", ""))
+            return None if killed else TrainingOutcome(trajectory, [], f"{type(error).__name__}: {error}")
+    return TrainingOutcome(trajectory, answer.get("results", []), answer.get("error", ""))
 
 
 def train(replicates: list[dict[str, Any]], data: str) -> dict[str, Any]:
-    """On a worker: do one training and return `results`, or `error` if it would fail in the same way again.
+    """Do one training run on a worker and return its `results`, or its `error` if it would fail in the same way again.
 
     Raises:
-        RuntimeError: It ended for a reason that may pass.
+        RuntimeError: It ended for a reason that may be temporary.
     """
     folder = Path(get_worker().local_directory)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        output = Path(scratch) / "results.json"
-        words = ("-m", "pipeline.study.replicate", "--data", str(folder / data), "--output", str(output))
-        code, said = _run([sys.executable, *words], json.dumps(replicates))
+        results = Path(scratch) / "results.json"
+        words = ("-m", "pipeline.study.replicate", "--data", str(folder / data), "--output", str(results))
+        code, output = _run([sys.executable, *words], json.dumps(replicates))
         if code == 0:
-            return dict(json.loads(output.read_bytes()))
-    last = said.strip().rpartition("\n")[2]
+            return dict(json.loads(results.read_bytes()))
+    last = output.strip().rpartition("\n")[2]
     if code in _FINAL and last.startswith("error: "):
         return {"error": last.removeprefix("error: ")}
-    raise RuntimeError(f"exit code {code}: {said.strip()[-500:]}")
+    raise RuntimeError(f"exit code {code}: {output.strip()[-500:]}")
 
 
 def _run(command: list[str], line: str) -> tuple[int, str]:
-    """Return exit code and output of a program that is given one line; its input stays open as long as this process."""
+    """Run a program on one line of input, left open while this process lives; return its exit code and output."""
     paths = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
-    with tempfile.TemporaryFile("w+") as said:
+    with tempfile.TemporaryFile("w+") as output:
         with subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=said, stderr=subprocess.STDOUT, text=True, env=environment
+            command, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT, text=True, env=environment
         ) as process:
             print(line, file=process.stdin, flush=True)
             code = process.wait()
-        said.seek(0)
-        return code, said.read()
+        output.seek(0)
+        return code, output.read()

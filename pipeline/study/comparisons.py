@@ -1,4 +1,4 @@
-"""The study's one family of comparisons: the test accuracy of variants, two by two, judged together."""
+"""The study's family of comparisons: the test accuracy of pairs of variants, adjusted for multiple testing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipeline.analysis.means import Comparison
 from pipeline.analysis.multitest import MIN_SEEDS, Judgement, Verdict
 from pipeline.analysis.proportions import Proportion
 from pipeline.study import plan
-from pipeline.study.groups import Evidence, Floats
+from pipeline.study.groups import SeedValues, StudyData
 from pipeline.study.ledger import Entry
 
 OUTCOME = "test_accuracy"
@@ -20,11 +20,11 @@ _FLIPPED = {Verdict.BETTER: Verdict.WORSE, Verdict.WORSE: Verdict.BETTER}
 
 
 @dataclass(frozen=True)
-class Pair:
-    """Two variants, compared: paired where they share initial weights and order by seed, which then both have to have.
+class VariantPair:
+    """The comparison of two variants: paired by seed if both share initial weights and image order, else unpaired.
 
-    `judgement` and `superiority` are None where a variant has fewer than MIN_SEEDS. `tested` counts the seeds that
-    both have, `significant` those of them whose two fitted networks McNemar's test tells apart, not adjusted.
+    `judgement` and `superiority` are None if a variant has fewer than MIN_SEEDS seeds. `tested` counts the seeds that
+    both variants have; for `significant` of these, McNemar's test (unadjusted) rejects equal error rates.
     """
 
     first: str
@@ -39,7 +39,7 @@ class Pair:
 
     @property
     def verdict(self) -> str:
-        """What the comparison says of its first variant, in words."""
+        """The verdict on the first variant in words, or that there are too few seeds for one."""
         if self.judgement is not None:
             return str(self.judgement.verdict)
         counts = sorted({self.n_first, self.n_second})
@@ -47,27 +47,27 @@ class Pair:
 
     @property
     def words(self) -> str:
-        """The verdict as the page has it: what is told apart may still be too close to matter."""
+        """The verdict as the page shows it; a significant difference may still be too small to matter."""
         one = self.judgement
-        told = one is not None and one.verdict in _FLIPPED and one.within_smallest_effect
-        return f"*{self.verdict}*" + (", by less than matters" if told else "")
+        small = one is not None and one.verdict in _FLIPPED and one.within_smallest_effect
+        return f"*{self.verdict}*" + (", but by less than matters" if small else "")
 
 
-def judge(evidence: Evidence) -> tuple[Pair, ...]:
-    """Compare all pairs that study/params.yaml lists; those that lack seeds make the correction no lighter."""
-    rules = evidence.study.statistics
-    samples = {pair: _samples(evidence, *pair) for pair in rules.comparisons}
+def compare_variants(data: StudyData) -> tuple[VariantPair, ...]:
+    """Compare all pairs listed in study/params.yaml; the adjustment also counts those that have too few seeds."""
+    rules = data.study.statistics
+    samples = {pair: _samples(data, *pair) for pair in rules.comparisons}
     compared: dict[tuple[str, str], Comparison] = {
         pair: means.compare(first, second, paired=paired)
         for pair, (first, second, paired) in samples.items()
         if min(len(first), len(second)) >= MIN_SEEDS
     }
     judged = multitest.judge(compared, rules.smallest_effect, rules.level, len(rules.comparisons))
-    return tuple(_pair(evidence, pair, sample, judged.get(pair)) for pair, sample in samples.items())
+    return tuple(_pair(data, pair, sample, judged.get(pair)) for pair, sample in samples.items())
 
 
-def find(pairs: Sequence[Pair], first: str, second: str) -> tuple[Pair, Verdict] | None:
-    """Return the judged pair of these variants, in whichever order it is listed, and what it says of `first`."""
+def find_pair(pairs: Sequence[VariantPair], first: str, second: str) -> tuple[VariantPair, Verdict] | None:
+    """Return the compared pair of these variants, in whichever order it is listed, and the verdict on `first`."""
     for pair in pairs:
         if pair.judgement is not None and {pair.first, pair.second} == {first, second}:
             verdict = pair.judgement.verdict
@@ -75,21 +75,21 @@ def find(pairs: Sequence[Pair], first: str, second: str) -> tuple[Pair, Verdict]
     return None
 
 
-def _samples(evidence: Evidence, first: str, second: str) -> tuple[Floats, Floats, bool]:
-    groups = evidence.groups[first], evidence.groups[second]
+def _samples(data: StudyData, first: str, second: str) -> tuple[SeedValues, SeedValues, bool]:
+    groups = data.groups[first], data.groups[second]
     paired = plan.same_network(groups[0].variant, groups[1].variant)
-    seeds = evidence.common((first, second)) if paired else None
+    seeds = data.common((first, second)) if paired else None
     return groups[0].values(OUTCOME, seeds), groups[1].values(OUTCOME, seeds), paired
 
 
 def _pair(
-    evidence: Evidence, names: tuple[str, str], sample: tuple[Floats, Floats, bool], judgement: Judgement | None
-) -> Pair:
+    data: StudyData, names: tuple[str, str], sample: tuple[SeedValues, SeedValues, bool], judgement: Judgement | None
+) -> VariantPair:
     first, second, paired = sample
-    seeds = evidence.common(names)
-    one, other = (evidence.groups[name].entries for name in names)
-    p_values = [mcnemar(one[seed], other[seed]) for seed in seeds]
-    return Pair(
+    seeds = data.common(names)
+    one, other = (data.groups[name].entries for name in names)
+    p_values = [mcnemar_p(one[seed], other[seed]) for seed in seeds]
+    return VariantPair(
         *names,
         paired=paired,
         n_first=len(first),
@@ -97,13 +97,13 @@ def _pair(
         judgement=judgement,
         superiority=means.superiority(first, second, paired=paired) if judgement else None,
         tested=len(seeds),
-        significant=sum(p < evidence.study.statistics.level for p in p_values),
+        significant=sum(p < data.study.statistics.level for p in p_values),
     )
 
 
-def mcnemar(first: Entry, second: Entry) -> float:
-    """Return McNemar's exact p value of two fitted networks on the same test images."""
-    right = np.ones((2, first.record["splits"]["test"]["count"]), bool)
-    for row, entry in zip(right, (first, second), strict=True):
+def mcnemar_p(first: Entry, second: Entry) -> float:
+    """Return the p value of McNemar's exact test of two fitted networks on the same test images."""
+    correct = np.ones((2, first.record["splits"]["test"]["count"]), bool)
+    for row, entry in zip(correct, (first, second), strict=True):
         row[entry.errors["image"]] = False
-    return proportions.mcnemar(*right).p_value
+    return proportions.mcnemar(*correct).p_value

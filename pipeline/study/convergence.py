@@ -1,4 +1,4 @@
-"""How fast the networks learn, at equal epochs and until a target, in epochs and in seconds: claim 4."""
+"""How fast the networks converge: accuracy at equal epochs, and epochs and seconds to a target accuracy (claim 4)."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from pipeline.analysis.time_to_target import EpochsToTarget
 from pipeline.errors import InputError
 from pipeline.reporting import render
 from pipeline.study import findings, rules
-from pipeline.study.findings import Answer, Number, Question
-from pipeline.study.groups import Evidence, Floats, Group
-from pipeline.study.rules import ADADELTA, CNN, RMSPROP, TARGET, Finding, Interval
+from pipeline.study.findings import Finding, Measurement, Reading
+from pipeline.study.groups import SeedValues, StudyData, VariantGroup
+from pipeline.study.rules import ADADELTA, CNN, RMSPROP, TARGET, ClaimVerdict, Interval
 
 MLPS = (RMSPROP, ADADELTA)
 MODELS = (*MLPS, CNN)
@@ -24,19 +24,19 @@ COLUMNS = ("accuracy", "train_accuracy", "val_accuracy")
 
 
 @dataclass(frozen=True)
-class Seconds:
-    """Seconds per epoch of a model that trains alone on a machine, from repeated measurements."""
+class EpochSeconds:
+    """Seconds per epoch of a model that trains with the machine to itself, from repeated measurements."""
 
     median: float
     smallest: float
     largest: float
 
 
-def seconds(benchmarks: Mapping[str, Any], images: int) -> dict[str, Seconds]:
-    """Return the seconds that an epoch of so many images takes each model in benchmarks/results.json.
+def epoch_seconds(benchmarks: Mapping[str, Any], images: int) -> dict[str, EpochSeconds]:
+    """Return the seconds per epoch of `images` images for each model in benchmarks/results.json.
 
     Raises:
-        InputError: A model's entry lacks a number.
+        InputError: A number is missing from a model's entry.
     """
     found = {}
     for name, entry in benchmarks.get("training", {}).items():
@@ -45,24 +45,24 @@ def seconds(benchmarks: Mapping[str, Any], images: int) -> dict[str, Seconds]:
         try:
             scale = images / entry["images"]
             figures = entry["epoch"]["project"]
-            found[name] = Seconds(*(figures[key] * scale for key in ("median", "smallest", "largest")))
+            found[name] = EpochSeconds(*(figures[key] * scale for key in ("median", "smallest", "largest")))
         except (KeyError, TypeError) as error:
             raise InputError(f"benchmarks: training.{name}: cannot be read ({error})") from None
     return found
 
 
-def until(group: Group, column: str = "val_accuracy") -> EpochsToTarget:
-    """Return when each seed of a variant, one or more, first reaches TARGET."""
+def until(group: VariantGroup, column: str = "val_accuracy") -> EpochsToTarget:
+    """Return the first epoch at which each seed of a variant, one or more, reaches TARGET."""
     return time_to_target.epochs_to(group.curves(column), TARGET)
 
 
-def table(evidence: Evidence, pace: Mapping[str, Seconds]) -> list[dict[str, object]]:
-    """Return the rows of convergence.csv: epochs, and seconds where the variant was measured alone."""
+def table(data: StudyData, timings: Mapping[str, EpochSeconds]) -> list[dict[str, object]]:
+    """Return the rows of convergence.csv: epochs to TARGET, and seconds for the variants that were benchmarked."""
     rows: list[dict[str, object]] = []
-    for group in evidence.groups.values():
+    for group in data.groups.values():
         for column in COLUMNS if group.entries else ():
             found = until(group, column)
-            alone = pace[group.name].median if group.name in pace else None
+            alone = timings[group.name].median if group.name in timings else None
             rows.append(
                 {
                     "variant": group.name,
@@ -80,103 +80,106 @@ def table(evidence: Evidence, pace: Mapping[str, Seconds]) -> list[dict[str, obj
     return rows
 
 
-def questions(evidence: Evidence, pace: Mapping[str, Seconds]) -> Iterator[Question]:
-    """Yield claim 4 under its readings."""
+def readings(data: StudyData, timings: Mapping[str, EpochSeconds]) -> Iterator[Reading]:
+    """Yield the readings of claim 4."""
     rule = "supported if the CNN is behind both MLPs, not supported if it is ahead of both"
-    ask = partial(Question, 4, rule=rule, blocks=[[name] for name in MODELS])
-    yield ask(
+    reading = partial(Reading, 4, rule=rule, blocks=[[name] for name in MODELS])
+    yield reading(
         "by running training accuracy",
         "`accuracy`, dropout on, in the CNN's last epoch",
-        decide=lambda: _equal_epochs(evidence, "accuracy"),
+        decide=lambda: _equal_epochs(data, "accuracy"),
     )
-    yield ask(
+    yield reading(
         "by training accuracy in inference mode",
         "accuracy on the first training images, dropout off, in the CNN's last epoch",
-        decide=lambda: _equal_epochs(evidence, "train_accuracy"),
+        decide=lambda: _equal_epochs(data, "train_accuracy"),
     )
-    yield ask(
-        f"by epochs until {TARGET:.0%} validation accuracy",
-        "the first epoch that reaches it (the test images are not looked at during a training)",
-        decide=lambda: _epochs(evidence),
+    yield reading(
+        f"by epochs to {TARGET:.0%} validation accuracy",
+        "the first epoch that reaches it (test images are not used during training)",
+        decide=lambda: _epochs(data),
     )
-    yield ask(
-        "by seconds until then",
-        "these epochs times the seconds of one, measured for each model alone",
-        decide=lambda: _seconds(evidence, pace),
+    yield reading(
+        f"by seconds to {TARGET:.0%} validation accuracy",
+        "these epochs times the seconds per epoch, benchmarked for each model separately",
+        decide=lambda: _seconds(data, timings),
     )
 
 
-def _equal_epochs(evidence: Evidence, column: str) -> Answer:
-    epoch = min(evidence.groups[name].variant.epochs for name in MODELS)
-    at = {name: evidence.groups[name].curves(column)[:, epoch - 1] for name in MODELS}
+def _equal_epochs(data: StudyData, column: str) -> Finding:
+    epoch = min(data.groups[name].variant.epochs for name in MODELS)
+    at = {name: data.groups[name].curves(column)[:, epoch - 1] for name in MODELS}
     ahead = [means.compare(at[CNN], at[name], paired=False) for name in MLPS]
     numbers = [
-        findings.difference(f"`{CNN}` less `{name}`", "points", one) for name, one in zip(MLPS, ahead, strict=True)
+        findings.difference(f"`{CNN}` minus `{name}`", "points", one) for name, one in zip(MLPS, ahead, strict=True)
     ]
     averages = [findings.mean(f"`{name}` in epoch {epoch}", at[name], "share") for name in MODELS]
     verdict = rules.slower([(-high, -low) for low, high in (one.interval() for one in ahead)])
-    return Answer(verdict, tuple(numbers), f"In epoch {epoch}: {findings.listed(numbers)}.", tuple(averages))
+    return Finding(verdict, tuple(numbers), further=tuple(averages))
 
 
-def _epochs(evidence: Evidence) -> Answer:
-    epochs = {name: _counted(until(evidence.groups[name]), evidence.groups[name]) for name in MODELS}
+def _epochs(data: StudyData) -> Finding:
+    epochs = {name: _counted(until(data.groups[name]), data.groups[name]) for name in MODELS}
     lags = [
-        findings.difference(f"`{CNN}` less `{name}`", "lag", means.compare(epochs[CNN], epochs[name], paired=False))
+        findings.difference(f"`{CNN}` minus `{name}`", "lag", means.compare(epochs[CNN], epochs[name], paired=False))
         for name in MLPS
     ]
     tests = [
         findings.difference(
-            f"`{CNN}` less `{name}`, test accuracy", "points", findings.compare(evidence, "test_accuracy", CNN, name)
+            f"`{CNN}` minus `{name}`, test accuracy",
+            "points",
+            findings.variant_difference(data, "test_accuracy", CNN, name),
         )
         for name in MLPS
     ]
     averages = [findings.mean(f"`{name}`", epochs[name], "epochs") for name in MODELS]
-    return _until_target(evidence, lags, (*averages, *tests))
+    return _until_target(data, lags, (*averages, *tests))
 
 
-def _seconds(evidence: Evidence, pace: Mapping[str, Seconds]) -> Answer:
-    lacking = [f"`{name}`" for name in MODELS if name not in pace]
-    if lacking:
-        return Answer(Finding.UNDECIDED, (), f"There is no benchmark of {render.series(lacking)}.")
-    epochs = {name: _counted(until(evidence.groups[name]), evidence.groups[name]) for name in MODELS}
-    delays = [_delay(epochs, pace, name) for name in MLPS]
-    averages = [findings.mean(f"`{name}`", epochs[name] * pace[name].median, "seconds") for name in MODELS]
+def _seconds(data: StudyData, timings: Mapping[str, EpochSeconds]) -> Finding:
+    missing = [f"`{name}`" for name in MODELS if name not in timings]
+    if missing:
+        return Finding(ClaimVerdict.UNDECIDED, (), f"There is no benchmark of {render.series(missing)}.")
+    epochs = {name: _counted(until(data.groups[name]), data.groups[name]) for name in MODELS}
+    delays = [_delay(epochs, timings, name) for name in MLPS]
+    averages = [findings.mean(f"`{name}`", epochs[name] * timings[name].median, "seconds") for name in MODELS]
     per_epoch = [
-        Number(f"`{name}`, per epoch (smallest to largest)", "seconds", one.median, (one.smallest, one.largest))
-        for name, one in ((name, pace[name]) for name in MODELS)
+        Measurement(f"`{name}`, per epoch (smallest to largest)", "seconds", one.median, (one.smallest, one.largest))
+        for name, one in ((name, timings[name]) for name in MODELS)
     ]
-    return _until_target(evidence, delays, (*averages, *per_epoch))
+    return _until_target(data, delays, (*averages, *per_epoch))
 
 
-def _until_target(evidence: Evidence, lags: Sequence[Number], others: Sequence[Number]) -> Answer:
-    never = {name: found.n - found.reached for name in MODELS for found in [until(evidence.groups[name])]}
+def _until_target(data: StudyData, lags: Sequence[Measurement], others: Sequence[Measurement]) -> Finding:
+    never = {name: found.n - found.reached for name in MODELS for found in [until(data.groups[name])]}
     verdict = rules.slower(
         [lag.interval for lag in lags if lag.interval],
         unfinished=never[CNN] > 0,
         others_unfinished=any(never[name] for name in MLPS),
     )
-    said = "".join(
-        f" {count} seed{'s' * (count > 1)} of `{name}` never got there and count as one epoch more than were trained."
+    remarks = [
+        f"{count} seed{'s' * (count > 1)} of `{name}` never reached it and {'are' if count > 1 else 'is'} counted as "
+        "reaching it one epoch after the last."
         for name, count in never.items()
         if count
-    )
-    return Answer(verdict, tuple(lags), f"Until {TARGET:.0%}: {findings.listed(lags)}.{said}", tuple(others))
+    ]
+    return Finding(verdict, tuple(lags), " ".join(remarks), tuple(others))
 
 
-def _counted(found: EpochsToTarget, group: Group) -> Floats:
-    """Return the epochs of the seeds, one more than were trained for a seed that never got there."""
+def _counted(found: EpochsToTarget, group: VariantGroup) -> SeedValues:
+    """Return each seed's epochs to TARGET; a seed that never reached it counts one epoch more than were trained."""
     return np.array([group.variant.epochs + 1 if epoch is None else epoch for epoch in found.epochs], np.float64)
 
 
-def _delay(epochs: Mapping[str, Floats], pace: Mapping[str, Seconds], name: str) -> Number:
-    """Return how many seconds the CNN takes longer; the interval also holds for the benchmark's extremes."""
+def _delay(epochs: Mapping[str, SeedValues], timings: Mapping[str, EpochSeconds], name: str) -> Measurement:
+    """Return how many seconds longer the CNN takes; the interval also covers the extremes of the benchmark."""
 
     def behind(cnn: float, other: float) -> tuple[float, Interval]:
         found = means.compare(epochs[CNN] * cnn, epochs[name] * other, paired=False)
         return found.estimate, found.interval()
 
-    cnn, other = pace[CNN], pace[name]
+    cnn, other = timings[CNN], timings[name]
     estimate, (low, high) = behind(cnn.median, other.median)
     _, (fast, _) = behind(cnn.smallest, other.largest)
     _, (_, slow) = behind(cnn.largest, other.smallest)
-    return Number(f"`{CNN}` less `{name}`", "delay", estimate, (min(low, fast), max(high, slow)))
+    return Measurement(f"`{CNN}` minus `{name}`", "delay", estimate, (min(low, fast), max(high, slow)))

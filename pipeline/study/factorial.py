@@ -1,36 +1,35 @@
-"""The 2x2 of optimizer and dropout, which the original report lacks: claim 2."""
+"""The 2x2 factorial design of optimizer and dropout, which the original did not have: claim 2."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import product
 from math import exp, log
 
 from pipeline.analysis import means
 from pipeline.analysis.means import Contrast
 from pipeline.analysis.multitest import MIN_SEEDS
 from pipeline.study import findings, rules
-from pipeline.study.findings import Answer, Question, Row
-from pipeline.study.groups import Evidence
-from pipeline.study.rules import ADADELTA, ADADELTA_PLAIN, RMSPROP, RMSPROP_PLAIN, Finding
+from pipeline.study.findings import ClaimRow, Finding, Reading
+from pipeline.study.groups import StudyData
+from pipeline.study.rules import ADADELTA, ADADELTA_PLAIN, RMSPROP, RMSPROP_PLAIN, ClaimVerdict
 
 # By optimizer (1 is Adadelta) and dropout (1 is on).
 CELLS = {(0, 0): RMSPROP_PLAIN, (0, 1): RMSPROP, (1, 0): ADADELTA_PLAIN, (1, 1): ADADELTA}
 OUTCOMES = ("log_rise", "generalization_gap", "test_accuracy", "test_calibration_error")
 MAIN, WITH_RMSPROP, WITH_ADADELTA = "dropout", "dropout with RMSprop", "dropout with Adadelta"
-OPTIMIZER, INTERACTION = "Adadelta for RMSprop", "interaction"
+OPTIMIZER, INTERACTION = "Adadelta instead of RMSprop", "interaction"
 
 
-def effects(evidence: Evidence, outcome: str) -> dict[str, Contrast]:
-    """Return what both factors do to an outcome, by seeds that all four cells share; empty if these are too few.
+def effects(data: StudyData, outcome: str) -> dict[str, Contrast]:
+    """Return the effects of both factors on an outcome, over the seeds that all four cells share; empty if too few.
 
-    An effect is the outcome with dropout (with Adadelta) less that without (with RMSprop): averaged over the other
-    factor, and dropout's with each optimizer. The interaction is the latter's difference, Adadelta less RMSprop.
+    Main effects are averaged over the other factor: with dropout minus without, Adadelta minus RMSprop. Dropout's
+    simple effects are those with each optimizer; the interaction is their difference, Adadelta minus RMSprop.
     """
-    seeds = evidence.common(CELLS.values())
+    seeds = data.common(CELLS.values())
     if len(seeds) < MIN_SEEDS:
         return {}
-    values = {cell: evidence.groups[name].values(outcome, seeds) for cell, name in CELLS.items()}
+    values = {cell: data.groups[name].values(outcome, seeds) for cell, name in CELLS.items()}
     both = means.factorial(values)
     return {
         MAIN: both.main_b,
@@ -41,70 +40,59 @@ def effects(evidence: Evidence, outcome: str) -> dict[str, Contrast]:
     }
 
 
-def table(evidence: Evidence) -> list[dict[str, object]]:
+def table(data: StudyData) -> list[dict[str, object]]:
     """Return the rows of factorial.csv."""
     return [
         {"outcome": outcome, "effect": name, **vars(contrast)}
         for outcome in OUTCOMES
-        for name, contrast in effects(evidence, outcome).items()
+        for name, contrast in effects(data, outcome).items()
     ]
 
 
-def attribution(evidence: Evidence) -> Row:
-    """Claim 2 as it was said, of the change of the optimizer: the design decides it, whatever was measured."""
-    first, second = (evidence.study.variants.get(name) for name in (RMSPROP, ADADELTA))
-    needs = {name: len(evidence.common([name])) for name in (RMSPROP, ADADELTA)}
+def attribution(data: StudyData) -> ClaimRow:
+    """Return the row for claim 2 as the original made it, of the change of optimizer: the design alone decides it."""
+    first, second = (data.study.variants.get(name) for name in (RMSPROP, ADADELTA))
+    needs = {name: len(data.common([name])) for name in (RMSPROP, ADADELTA)}
     if first is None or second is None:
-        answer = Answer(Finding.UNDECIDED, (), "The study lacks one of the two variants.")
-    elif rules.caused_by_dropout(first, second) is Finding.UNDECIDED:
-        answer = Answer(Finding.UNDECIDED, (), "Here the two variants do not differ in the optimizer alone.")
+        finding = Finding(ClaimVerdict.UNDECIDED, (), "One of the two variants is not in the study.")
+    elif rules.caused_by_dropout(first, second) is ClaimVerdict.UNDECIDED:
+        remark = "Here the two variants do not differ in the optimizer alone."
+        finding = Finding(ClaimVerdict.UNDECIDED, (), remark)
     else:
-        reason = (
-            f"Both networks have dropout {first.network.dropout}, and the optimizer alone was changed between them: "
-            "this change can show nothing about dropout."
+        remark = (
+            f"Both networks have dropout {first.network.dropout}, and only the optimizer differs between them: "
+            "this change cannot show anything about dropout."
         )
-        answer = Answer(Finding.CONFOUNDED, (), reason)
-        if min(needs.values()) >= MIN_SEEDS:
-            change = _factor(f"`{ADADELTA}` over `{RMSPROP}`, rise", evidence)
-            reason += f" It multiplies the rise of `val_loss` by {change.text}."
-            answer = Answer(Finding.CONFOUNDED, (change,), reason)
+        enough = min(needs.values()) >= MIN_SEEDS
+        measured = (_factor(f"rise of `val_loss`, `{ADADELTA}` over `{RMSPROP}`", data),) if enough else ()
+        finding = Finding(ClaimVerdict.CONFOUNDED, measured, remark)
     measure = "the settings in which the two MLPs differ"
-    return Row(2, "the change was dropout's doing", measure, "confounded if it is the optimizer alone", needs, answer)
+    return ClaimRow(
+        2, "dropout caused the change", measure, "confounded if they differ in the optimizer alone", needs, finding
+    )
 
 
-def questions(evidence: Evidence) -> Iterator[Question]:
-    """Yield claim 2 of dropout itself."""
-    yield Question(
+def readings(data: StudyData) -> Iterator[Reading]:
+    """Yield the reading of claim 2 about dropout itself."""
+    yield Reading(
         2,
         "dropout reduces overfitting here",
-        "dropout's effect on the rise of `val_loss`, averaged over both optimizers, by seed",
+        "the factor by which dropout multiplies the rise of `val_loss`, averaged over both optimizers, within seeds",
         "supported if the factor is below 1, and not above 1 with either optimizer; not supported if it is above "
-        f"{1 / evidence.rule.slight:.3f}, too close to 1 to count",
+        f"{1 / data.rule.slight:.3f}, which is too close to 1 to matter",
         [list(CELLS.values())],
-        lambda: _decide(evidence),
+        lambda: _decide(data),
     )
 
 
-def _decide(evidence: Evidence) -> Answer:
-    found = effects(evidence, "log_rise")
-    labels = {name: f"factor of {name}, rise" for name in found} | {
-        INTERACTION: "dropout's factor, Adadelta over RMSprop"
-    }
-    numbers = [findings.effect(labels[name], "factor", one, exp) for name, one in found.items()]
-    others = [
-        findings.effect(f"{name}, {outcome.replace('_', ' ')}", "points", effects(evidence, outcome)[name])
-        for outcome, name in product(OUTCOMES[1:], (MAIN, OPTIMIZER))
-    ]
-    (low, high), *simple = ((found[name].low, found[name].high) for name in (MAIN, WITH_RMSPROP, WITH_ADADELTA))
-    verdict = rules.reduces((low, high), simple, log(evidence.rule.slight))
-    reason = (
-        f"Averaged over both optimizers, dropout multiplies the rise by {numbers[0].text}; with RMSprop by "
-        f"{numbers[1].text}, with Adadelta by {numbers[2].text}."
-    )
-    return Answer(verdict, tuple(numbers[:3]), reason, (*numbers[3:], *others))
+def _decide(data: StudyData) -> Finding:
+    found = {name: effects(data, "log_rise")[name] for name in (MAIN, WITH_RMSPROP, WITH_ADADELTA)}
+    main, *simple = ((one.low, one.high) for one in found.values())
+    verdict = rules.reduces(main, simple, log(data.rule.slight))
+    return Finding(verdict, tuple(findings.effect(name, "factor", one, exp) for name, one in found.items()))
 
 
-def _factor(label: str, evidence: Evidence) -> findings.Number:
-    change = findings.compare(evidence, "log_rise", ADADELTA, RMSPROP)
+def _factor(label: str, data: StudyData) -> findings.Measurement:
+    change = findings.variant_difference(data, "log_rise", ADADELTA, RMSPROP)
     low, high = change.interval()
-    return findings.Number(label, "factor", exp(change.estimate), (exp(low), exp(high)))
+    return findings.Measurement(label, "factor", exp(change.estimate), (exp(low), exp(high)))

@@ -1,4 +1,4 @@
-"""The study's figures: which variants and which of their curves are in them."""
+"""The study's figures: which variants and curves each one shows."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ import numpy as np
 import pandas as pd
 
 from pipeline.analysis.multitest import MIN_SEEDS, Verdict
-from pipeline.reporting import plots
-from pipeline.study.comparisons import Pair
+from pipeline.reporting import colours
+from pipeline.reporting.colours import Look
+from pipeline.reporting.plots import curves, effects
+from pipeline.study.comparisons import VariantPair
 from pipeline.study.convergence import MODELS
 from pipeline.study.factorial import CELLS
-from pipeline.study.groups import Evidence, Group
+from pipeline.study.groups import StudyData, VariantGroup
 from pipeline.study.rules import ADADELTA, CNN, CNN_PERMUTED, MLP_PERMUTED
 
 if TYPE_CHECKING:
@@ -29,30 +31,33 @@ ACCURACIES = {
 LOSSES = {"training loss, dropout off": "train_loss", "validation loss": "val_loss"}
 
 
-def draw(evidence: Evidence, pairs: Sequence[Pair]) -> dict[str, Figure]:
-    """Return the figures by file name; one that would be empty is left out."""
-    groups = {name: group for name, group in evidence.groups.items() if group.entries}
+def draw(data: StudyData, pairs: Sequence[VariantPair]) -> dict[str, Figure]:
+    """Return the figures by file name, without those that would be empty."""
+    groups = {name: group for name, group in data.groups.items() if group.entries}
+    models = colours.of_models([*MODELS, *CELLS.values(), *groups])
+    splits = dict(zip(LOSSES, (colours.TRAINING, colours.VALIDATION), strict=True))
     found = {
-        "convergence.png": _bands(_by_column(groups, MODELS, ACCURACIES), "accuracy"),
-        "dropout.png": _bands(_by_column(groups, CELLS.values(), LOSSES), "loss"),
+        "convergence.png": _bands(_by_column(groups, MODELS, ACCURACIES), "accuracy", models),
+        "dropout.png": _bands(_by_column(groups, CELLS.values(), LOSSES), "loss", models, one_scale=False),
         "variants.png": _bands(
             {name: {label: _band(group, column) for label, column in LOSSES.items()} for name, group in groups.items()},
             "loss",
+            splits,
         ),
-        "effects.png": _effects(pairs, evidence.study.statistics.smallest_effect),
-        "permuted.png": _permuted(evidence),
+        "effects.png": _effects(pairs, data.study.statistics.smallest_effect),
+        "permuted.png": _permuted(data),
     }
     return {name: figure for name, figure in found.items() if figure is not None}
 
 
-def _by_column(groups: Mapping[str, Group], names: Iterable[str], columns: Mapping[str, str]) -> Panels:
+def _by_column(groups: Mapping[str, VariantGroup], names: Iterable[str], columns: Mapping[str, str]) -> Panels:
     chosen = [groups[name] for name in names if name in groups]
     panels = {title: {group.name: _band(group, column) for group in chosen} for title, column in columns.items()}
     return panels if chosen else {}
 
 
-def _band(group: Group, column: str) -> pd.DataFrame:
-    """Return mean, lowest and highest of the seeds after each epoch."""
+def _band(group: VariantGroup, column: str) -> pd.DataFrame:
+    """Return the mean, lowest and highest value over the seeds after each epoch."""
     curves = group.curves(column)
     epochs = np.arange(1, curves.shape[1] + 1)
     return pd.DataFrame(
@@ -60,28 +65,28 @@ def _band(group: Group, column: str) -> pd.DataFrame:
     )
 
 
-def _bands(panels: Panels, measure: str) -> Figure | None:
-    return plots.bands(panels, measure) if panels else None
+def _bands(panels: Panels, measure: str, looks: Mapping[str, Look], *, one_scale: bool = True) -> Figure | None:
+    return curves.bands(panels, measure, looks, one_scale=one_scale) if panels else None
 
 
-def _effects(pairs: Sequence[Pair], smallest: float) -> Figure | None:
+def _effects(pairs: Sequence[VariantPair], smallest: float) -> Figure | None:
     if not any(pair.judgement for pair in pairs):
         return None
     rows = []
     for pair in pairs:
         one = pair.judgement
         numbers = (one.comparison.estimate, one.low, one.high) if one else (np.nan, np.nan, np.nan)
-        rows.append((f"{pair.first} less {pair.second}", *numbers, pair.verdict))
-    return plots.effects(
+        rows.append((f"{pair.first} minus {pair.second}", *numbers, pair.verdict))
+    return effects.intervals(
         pd.DataFrame(rows, columns=["label", "estimate", "low", "high", "verdict"]), smallest, list(Verdict)
     )
 
 
-def _permuted(evidence: Evidence) -> Figure | None:
+def _permuted(data: StudyData) -> Figure | None:
     ends = {}
     for original, permuted in ((ADADELTA, MLP_PERMUTED), (CNN, CNN_PERMUTED)):
-        seeds = evidence.common((original, permuted))
+        seeds = data.common((original, permuted))
         if len(seeds) >= MIN_SEEDS:
-            before, after = (evidence.groups[name].values("test_accuracy", seeds) for name in (original, permuted))
+            before, after = (data.groups[name].values("test_accuracy", seeds) for name in (original, permuted))
             ends[original] = before, after
-    return plots.changes(ends, ("original pixels", "permuted pixels"), "test accuracy") if ends else None
+    return effects.changes(ends, ("original pixels", "permuted pixels"), "test accuracy") if ends else None

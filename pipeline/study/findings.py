@@ -1,4 +1,4 @@
-"""A claim under one reading: the question, the numbers that answer it, and the row that comes of it."""
+"""Readings of the claims, what is measured for each, and the rows of the audit that follow."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pipeline.analysis.means import Comparison, Contrast
 from pipeline.analysis.multitest import MIN_SEEDS
 from pipeline.reporting import render
 from pipeline.study import plan
-from pipeline.study.groups import Evidence, Floats
-from pipeline.study.rules import Finding, Interval
+from pipeline.study.groups import SeedValues, StudyData
+from pipeline.study.rules import ClaimVerdict, Interval
 
-# A number in words, by what it is: its digits, and the unit behind them.
+# How a measurement is written: the format of its number and the unit that follows.
 FORMS: Mapping[str, tuple[Callable[[float], str], str]] = {
     "share": (render.percent, ""),
     "points": (render.points, " points"),
@@ -28,8 +28,8 @@ FORMS: Mapping[str, tuple[Callable[[float], str], str]] = {
 
 
 @dataclass(frozen=True)
-class Number:
-    """A measurement with its interval, if it has one; `form` is one of FORMS."""
+class Measurement:
+    """An estimate with its interval, if it has one; `form` is a key of FORMS."""
 
     label: str
     form: str
@@ -39,13 +39,13 @@ class Number:
 
     @property
     def value(self) -> str:
-        """The estimate in words."""
+        """The estimate with its unit."""
         digits, unit = FORMS[self.form]
         return digits(self.estimate) + unit
 
     @property
     def range(self) -> str:
-        """The interval in words, with its confidence if that is not 95%; empty if there is none."""
+        """The interval, with its confidence if that is not 95%; empty if there is none."""
         if self.interval is None:
             return ""
         text = " to ".join(map(FORMS[self.form][0], self.interval))
@@ -53,34 +53,34 @@ class Number:
 
     @property
     def text(self) -> str:
-        """Both in one phrase."""
+        """The estimate, with the interval in parentheses if there is one."""
         return f"{self.value} ({self.range})" if self.interval else self.value
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What comes of a question: the verdict, the numbers that decide it, why in a sentence, and numbers beside."""
+class Finding:
+    """The verdict on a reading, the measurements that decide it, a remark on them, and further measurements."""
 
-    verdict: Finding
-    numbers: tuple[Number, ...]
-    reason: str
-    beside: tuple[Number, ...] = ()
+    verdict: ClaimVerdict
+    measurements: tuple[Measurement, ...] = ()
+    remark: str = ""
+    further: tuple[Measurement, ...] = ()
 
 
 @dataclass(frozen=True)
-class Row:
-    """A claim under one reading; `needs` counts the seeds of each variant that decides it."""
+class ClaimRow:
+    """A row of the audit: a claim under one reading; `needs` counts the seeds of each variant that it depends on."""
 
     claim: int
     reading: str
     measure: str
     rule: str
     needs: Mapping[str, int]
-    answer: Answer
+    finding: Finding
 
     @property
     def seeds(self) -> str:
-        """The seeds in words: one number where all variants have as many."""
+        """The numbers of seeds; a single number if all variants have the same."""
         counts = set(self.needs.values())
         if len(counts) == 1:
             return f"{counts.pop()}" + (" each" if len(self.needs) > 1 else "")
@@ -88,10 +88,10 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Question:
-    """A claim under one reading, not yet answered; the variants in one of `blocks` count at the seeds they share.
+class Reading:
+    """A claim under one reading, not yet judged. Of the variants within a block, only the seeds that all have count.
 
-    `decide` is called only if every block has MIN_SEEDS.
+    `decide` is called only if every block has at least MIN_SEEDS seeds.
     """
 
     claim: int
@@ -99,42 +99,37 @@ class Question:
     measure: str
     rule: str
     blocks: Sequence[Sequence[str]]
-    decide: Callable[[], Answer]
+    decide: Callable[[], Finding]
 
-    def answer(self, evidence: Evidence) -> Row:
-        """Return the row: undecided, without numbers, where a variant has too few seeds."""
-        needs = {name: len(evidence.common(block)) for block in self.blocks for name in block}
-        lacking = [f"`{name}` {count}" for name, count in needs.items() if count < MIN_SEEDS]
-        reason = f"Too few seeds: {', '.join(lacking)}, where {MIN_SEEDS} are needed."
-        answer = Answer(Finding.UNDECIDED, (), reason) if lacking else self.decide()
-        return Row(self.claim, self.reading, self.measure, self.rule, needs, answer)
+    def evaluate(self, data: StudyData) -> ClaimRow:
+        """Return the row of the audit: undecided, without measurements, if a variant has too few seeds."""
+        needs = {name: len(data.common(block)) for block in self.blocks for name in block}
+        too_few = [f"`{name}` {count}" for name, count in needs.items() if count < MIN_SEEDS]
+        remark = f"Too few seeds: {', '.join(too_few)}, where {MIN_SEEDS} are needed."
+        finding = Finding(ClaimVerdict.UNDECIDED, (), remark) if too_few else self.decide()
+        return ClaimRow(self.claim, self.reading, self.measure, self.rule, needs, finding)
 
 
-def mean(label: str, values: Floats, form: str, to: Callable[[float], float] = float) -> Number:
-    """Return the mean over the seeds with its t interval; `to` is applied to all three."""
+def mean(label: str, values: SeedValues, form: str, to: Callable[[float], float] = float) -> Measurement:
+    """Return the mean over the seeds with its 95% t interval, each transformed by `to`."""
     summary = means.describe(values)
-    return Number(label, form, to(summary.mean), (to(summary.low), to(summary.high)))
+    return Measurement(label, form, to(summary.mean), (to(summary.low), to(summary.high)))
 
 
-def difference(label: str, form: str, found: Comparison) -> Number:
-    """Return a difference with its t interval."""
-    return Number(label, form, found.estimate, found.interval())
+def difference(label: str, form: str, found: Comparison) -> Measurement:
+    """Return a difference of means with its 95% t interval."""
+    return Measurement(label, form, found.estimate, found.interval())
 
 
-def effect(label: str, form: str, found: Contrast, to: Callable[[float], float] = float) -> Number:
-    """Return an effect with its interval; `to` is applied to all three."""
-    return Number(label, form, to(found.estimate), (to(found.low), to(found.high)))
+def effect(label: str, form: str, found: Contrast, to: Callable[[float], float] = float) -> Measurement:
+    """Return an effect with its 95% t interval, each transformed by `to`."""
+    return Measurement(label, form, to(found.estimate), (to(found.low), to(found.high)))
 
 
-def compare(evidence: Evidence, outcome: str, first: str, second: str) -> Comparison:
-    """Compare an outcome of two variants, by seed where they share initial weights and order."""
-    groups = evidence.groups[first], evidence.groups[second]
+def variant_difference(data: StudyData, outcome: str, first: str, second: str) -> Comparison:
+    """Compare an outcome of two variants, paired by seed if they share initial weights and image order."""
+    groups = data.groups[first], data.groups[second]
     paired = plan.same_network(groups[0].variant, groups[1].variant)
-    seeds = evidence.common((first, second)) if paired else None
+    seeds = data.common((first, second)) if paired else None
     values = (group.values(outcome, seeds) for group in groups)
     return means.compare(*values, paired=paired)
-
-
-def listed(numbers: Sequence[Number]) -> str:
-    """Return labels and numbers as in "a +0.10 (...), b +0.20 (...)"."""
-    return ", ".join(f"{number.label} {number.text}" for number in numbers)

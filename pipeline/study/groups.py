@@ -1,4 +1,4 @@
-"""The ledger as numbers: which replicates of each variant count, and what they scored."""
+"""The ledger as numbers: which replicates of each variant are used, and their scores."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from pipeline.analysis import overfitting
 from pipeline.analysis.overfitting import Analysis
 from pipeline.errors import InputError
 from pipeline.params import OverfittingRule
-from pipeline.study.ledger import Entry, State
+from pipeline.study.ledger import Entry, EntryState
 from pipeline.study.plan import Replicate, Study, Variant
 
-Floats = NDArray[np.float64]
-Look = tuple[Replicate, Entry | None, State]
+SeedValues = NDArray[np.float64]
+Lookup = tuple[Replicate, Entry | None, EntryState]
 
-# What a replicate is judged by, after its last epoch and in inference mode. Losses are clipped at 1e-7 for all
-# variants, or the one that trains without the clip could not be compared. `running_accuracy` is the training accuracy
-# that Keras prints, a mean over the last epoch with dropout on; `log_rise` is the logarithm of overfitting's rise.
+# The outcomes of a replicate, after its last epoch and in inference mode. The losses of all variants clip probabilities
+# at 1e-7, or the one that trains without clipping would not be comparable. `running_accuracy` is the training accuracy
+# that Keras prints, a mean over the last epoch with dropout on; `log_rise` is the logarithm of the rise of val_loss
+# (see analysis.overfitting).
 OUTCOMES: Mapping[str, Callable[[Entry, Analysis], float]] = {
     "test_accuracy": lambda entry, _: entry.score("test", "accuracy"),
     "test_loss": lambda entry, _: entry.score("test", "negative_log_likelihood"),
@@ -36,10 +37,10 @@ OUTCOMES: Mapping[str, Callable[[Entry, Analysis], float]] = {
 
 
 @dataclass(frozen=True)
-class Group:
-    """A variant's replicates that count, by seed; `stale` of them were made by other code than is here now.
+class VariantGroup:
+    """A variant's replicates that are used, by seed; `stale` of them were made with different code.
 
-    `foreign` replicates belong to another experiment, `missing` ones are not there: neither counts.
+    `foreign` replicates are of another experiment and `missing` ones do not exist: neither are used.
     """
 
     name: str
@@ -50,55 +51,55 @@ class Group:
     foreign: int
     missing: int
 
-    def values(self, outcome: str, seeds: Iterable[int] | None = None) -> Floats:
-        """Return an outcome of OUTCOMES for each of `seeds`, by default for all that count, ascending: (seeds,)."""
+    def values(self, outcome: str, seeds: Iterable[int] | None = None) -> SeedValues:
+        """Return an outcome of OUTCOMES for each of `seeds`, by default all, in ascending order: (seeds,)."""
         measure, chosen = OUTCOMES[outcome], self.entries if seeds is None else seeds
         return np.array([measure(self.entries[seed], self.analyses[seed]) for seed in chosen], np.float64)
 
-    def curves(self, column: str) -> Floats:
-        """Return a column of the histories, (seeds, epochs); there has to be a seed."""
+    def curves(self, column: str) -> SeedValues:
+        """Return a column of the histories, (seeds, epochs); there must be at least one seed."""
         return np.stack([entry.history[column].to_numpy(np.float64) for entry in self.entries.values()])
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """All that the study has: each variant of its params with its replicates, and the rule for overfitting."""
+class StudyData:
+    """The results of the study: each variant of its params with its replicates, and the rule for overfitting."""
 
     study: Study
     rule: OverfittingRule
-    groups: Mapping[str, Group]
+    groups: Mapping[str, VariantGroup]
 
     def common(self, names: Iterable[str]) -> tuple[int, ...]:
-        """Return the seeds that all these variants have, ascending; none if a variant is not in the study."""
+        """Return the seeds that all these variants have, in ascending order; none if a variant is not in the study."""
         seeds = [set(self.groups[name].entries) if name in self.groups else set() for name in names]
         return tuple(sorted(set.intersection(*seeds)))
 
 
-def gather(study: Study, rule: OverfittingRule, looks: Iterable[Look]) -> Evidence:
-    """Sort what the ledger has (`ledger.entries`) by variant and seed.
+def gather(study: Study, rule: OverfittingRule, lookups: Iterable[Lookup]) -> StudyData:
+    """Group the results of `ledger.look_up` by variant and seed.
 
-    Other library versions make no difference, or the report would depend on what is installed where it is made.
+    Library versions are ignored, or the report would depend on what is installed where it is made.
 
     Raises:
         InputError: A history cannot be analysed.
     """
-    by_variant: dict[str, list[Look]] = {name: [] for name in study.variants}
-    for look in looks:
-        by_variant[look[0].variant].append(look)
-    return Evidence(study, rule, {name: _group(name, study, rule, found) for name, found in by_variant.items()})
+    by_variant: dict[str, list[Lookup]] = {name: [] for name in study.variants}
+    for lookup in lookups:
+        by_variant[lookup[0].variant].append(lookup)
+    return StudyData(study, rule, {name: _group(name, study, rule, found) for name, found in by_variant.items()})
 
 
-def _group(name: str, study: Study, rule: OverfittingRule, looks: list[Look]) -> Group:
-    states = [state for _, _, state in looks]
-    unused = (State.FOREIGN, State.MISSING)
-    used = {found.seed: entry for found, entry, state in looks if entry is not None and state not in unused}
+def _group(name: str, study: Study, rule: OverfittingRule, lookups: list[Lookup]) -> VariantGroup:
+    states = [state for _, _, state in lookups]
+    unused = (EntryState.FOREIGN, EntryState.MISSING)
+    used = {found.seed: entry for found, entry, state in lookups if entry is not None and state not in unused}
     entries = dict(sorted(used.items()))
-    return Group(
+    return VariantGroup(
         name,
         study.variants[name],
         entries,
         {seed: _analyse(entry, rule) for seed, entry in entries.items()},
-        *(states.count(state) for state in (State.STALE, State.FOREIGN, State.MISSING)),
+        *(states.count(state) for state in (EntryState.STALE, EntryState.FOREIGN, EntryState.MISSING)),
     )
 
 

@@ -1,6 +1,6 @@
-"""The ledger: what each replicate came to, in `VARIANT/SEED/` of a folder that is committed.
+"""The ledger: the results of each replicate, in `VARIANT/SEED/` of a folder that is committed to git.
 
-`record.json` is written last and holds the sums of the two files beside it: without it there is no replicate.
+`record.json` is written last and holds the checksums of the other two files: without it, the replicate does not exist.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from pipeline.errors import InputError
 from pipeline.study.plan import Replicate
 
 HISTORY, ERRORS, RECORD = "history.csv", "errors.csv", "record.json"
-# What of a recipe is not the experiment itself but who carries it out.
-MAKERS = ("code", "versions")
+# The ingredients of a recipe that are not the experiment itself, but what carries it out.
+IMPLEMENTATION = ("code", "versions")
 
 
-class State(Enum):
-    """What the ledger has of a replicate."""
+class EntryState(Enum):
+    """How a replicate in the ledger relates to the recipe that is planned now."""
 
-    CURRENT = auto()  # made by this recipe
+    CURRENT = auto()  # made with this recipe
     OTHER_VERSIONS = auto()  # the same experiment and code, other library versions
-    STALE = auto()  # the same experiment, made by other code
+    STALE = auto()  # the same experiment, other code
     FOREIGN = auto()  # another experiment: other params or data
     MISSING = auto()
 
@@ -41,7 +41,7 @@ class Entry:
 
     `record` holds recipe, ingredients, parameters, processor and the scores of each split; `history` has a row per
     epoch (epoch, loss, accuracy, val_loss, val_accuracy, train_loss, train_accuracy; the last two in inference mode on
-    the first training images); `errors` a row per test image that it gets wrong (image, label, answer).
+    the first training images); `errors` a row per misclassified test image (image, label, answer).
     """
 
     variant: str
@@ -51,22 +51,22 @@ class Entry:
     errors: pd.DataFrame
 
     def score(self, split: str, name: str) -> float:
-        """Return a score after the last epoch, in inference mode: `train`, `validation` or `test`, and its name."""
+        """Return a score after the last epoch, in inference mode; `split` is `train`, `validation` or `test`."""
         return float(self.record["splits"][split][name])
 
 
-def write(folder: Path, variant: str, seed: int, record: Mapping[str, Any], history: str, errors: str) -> None:
-    """Write one replicate; it is there when its record is."""
+def write_entry(folder: Path, variant: str, seed: int, record: Mapping[str, Any], history: str, errors: str) -> None:
+    """Write one replicate; it exists once its record does."""
     place = _place(folder, variant, seed)
-    sums = {}
+    checksums = {}
     for name, text in ((HISTORY, history), (ERRORS, errors)):
         files.write_text(place / name, text)
-        sums[name] = hashlib.sha256(text.encode()).hexdigest()
-    files.write_json(place / RECORD, {"variant": variant, "seed": seed, **record, "files": sums})
+        checksums[name] = hashlib.sha256(text.encode()).hexdigest()
+    files.write_json(place / RECORD, {"variant": variant, "seed": seed, **record, "files": checksums})
 
 
-def read(folder: Path, variant: str, seed: int) -> Entry | None:
-    """Return a replicate; None if it is not there, or if it is damaged, which is said."""
+def read_entry(folder: Path, variant: str, seed: int) -> Entry | None:
+    """Return a replicate; None if it does not exist, or if it is damaged, which is reported on stderr."""
     place = _place(folder, variant, seed)
     if not (place / RECORD).exists():
         return None
@@ -74,31 +74,31 @@ def read(folder: Path, variant: str, seed: int) -> Entry | None:
         record = files.read_json(place / RECORD)
         tables = {name: _table(place / name, record["files"][name]) for name in (HISTORY, ERRORS)}
         if (record["variant"], record["seed"]) != (variant, seed):
-            raise InputError(f"{place / RECORD}: is of {record['variant']}, seed {record['seed']}")
+            raise InputError(f"belongs to {record['variant']}, seed {record['seed']}", path=place / RECORD)
     except (InputError, KeyError, TypeError) as error:
-        print(f"notice: {place}: damaged ({error}); not used", file=sys.stderr)
+        print(f"notice: {place}: damaged ({error}); ignored", file=sys.stderr)
         return None
     return Entry(variant, seed, record, tables[HISTORY], tables[ERRORS])
 
 
-def state(entry: Entry | None, replicate: Replicate) -> State:
-    """Return what `entry` is, held against what would be made now."""
+def entry_state(entry: Entry | None, replicate: Replicate) -> EntryState:
+    """Return how `entry` relates to the replicate that is planned now."""
     if entry is None:
-        return State.MISSING
+        return EntryState.MISSING
     made, wanted = dict(entry.record["ingredients"]), dict(replicate.ingredients)
     if made == wanted:
-        return State.CURRENT
-    experiments = [{key: value for key, value in one.items() if key not in MAKERS} for one in (made, wanted)]
+        return EntryState.CURRENT
+    experiments = [{key: value for key, value in one.items() if key not in IMPLEMENTATION} for one in (made, wanted)]
     if experiments[0] != experiments[1]:
-        return State.FOREIGN
-    return State.OTHER_VERSIONS if made.get("code") == wanted["code"] else State.STALE
+        return EntryState.FOREIGN
+    return EntryState.OTHER_VERSIONS if made.get("code") == wanted["code"] else EntryState.STALE
 
 
-def entries(folder: Path, replicates: Iterable[Replicate]) -> Iterator[tuple[Replicate, Entry | None, State]]:
-    """Yield each replicate with what the ledger has of it."""
+def look_up(folder: Path, replicates: Iterable[Replicate]) -> Iterator[tuple[Replicate, Entry | None, EntryState]]:
+    """Yield each replicate with its entry in the ledger and the state of that."""
     for replicate in replicates:
-        entry = read(folder, replicate.variant, replicate.seed)
-        yield replicate, entry, state(entry, replicate)
+        entry = read_entry(folder, replicate.variant, replicate.seed)
+        yield replicate, entry, entry_state(entry, replicate)
 
 
 def _place(folder: Path, variant: str, seed: int) -> Path:
@@ -108,5 +108,5 @@ def _place(folder: Path, variant: str, seed: int) -> Path:
 def _table(path: Path, expected: str) -> pd.DataFrame:
     content = path.read_bytes() if path.exists() else b""
     if (found := hashlib.sha256(content).hexdigest()) != expected:
-        raise InputError(f"{path.name}: has sha256 {found[:12]}, not {expected[:12]}")
+        raise InputError(f"{path.name} has sha256 {found[:12]}, not {expected[:12]}")
     return pd.read_csv(io.BytesIO(content))

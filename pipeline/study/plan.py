@@ -1,4 +1,4 @@
-"""study/params.yaml as validated objects, and what follows from it: replicates, and the trainings that yield them."""
+"""study/params.yaml as validated objects, and the replicates and training runs that it plans."""
 
 from __future__ import annotations
 
@@ -12,56 +12,61 @@ import numpy as np
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from pipeline import params
-from pipeline.params import Block, Model, Name, Positive, Seed, Training
+from pipeline import files, schema
+from pipeline.params import Model, Training
+from pipeline.schema import Block, Name, Positive, Seed
 from pipeline.training import recipe
 
 # The modules that a replicate's scores depend on.
 CODE = (*recipe.TRAINING, "analysis/metrics", "study/replicate")
 
 
-class Split(Block):
-    """What of the data is held out, and how the pixels are permuted where they are."""
+class DataSplit(Block):
+    """How the data is split, and how the pixels are permuted for the variants that ask for it."""
 
     validation: Positive
     split_seed: Seed
     permutation_seed: Seed
 
 
-class Shared(Block):
-    """What all trainings share."""
+class SharedTraining(Block):
+    """Settings shared by all training runs."""
 
     batch_size: Positive
     threads: Annotated[int, Field(gt=0, le=256)]
 
 
 class Variant(Model):
-    """A model of the study, trained with the seeds 0 .. seeds - 1."""
+    """A model of the study, trained with seeds 0 to `seeds` - 1."""
 
     precision: Literal["float32", "mixed_bfloat16"]
     pixels: Literal["original", "permuted"]
     seeds: Positive
 
 
-Pair = Annotated[tuple[Name, Name], BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)]
-Pairs = Annotated[tuple[Pair, ...], BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)]
+ListedPair = Annotated[
+    tuple[Name, Name], BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
+]
+ListedPairs = Annotated[
+    tuple[ListedPair, ...], BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
+]
 
 
-class Statistics(Block):
-    """What is compared, and when a difference counts."""
+class ComparisonSettings(Block):
+    """The pairwise comparisons, and when a difference matters."""
 
     smallest_effect: Annotated[float, Field(gt=0, lt=1)]
     level: Annotated[float, Field(gt=0, lt=0.5)]
-    comparisons: Annotated[Pairs, Field(min_length=1)]
+    comparisons: Annotated[ListedPairs, Field(min_length=1)]
 
 
 class Study(Block):
-    """The whole of study/params.yaml."""
+    """The content of study/params.yaml."""
 
-    data: Split
-    train: Shared
+    data: DataSplit
+    train: SharedTraining
     variants: Annotated[Mapping[Name, Variant], Field(min_length=1)]
-    statistics: Statistics
+    statistics: ComparisonSettings
 
     @model_validator(mode="after")
     def _variants_differ(self) -> Self:
@@ -97,41 +102,41 @@ class Replicate:
 
     @property
     def recipe(self) -> str:
-        """The hash of all that determines its result."""
+        """The hash of everything that determines its result."""
         return recipe.digest(self.ingredients)
 
     @property
     def epochs(self) -> int:
-        """After how many epochs it is scored."""
+        """The number of epochs after which it is scored."""
         return int(self.ingredients["model"]["epochs"])
 
 
 @dataclass(frozen=True)
 class Trajectory:
-    """One training that yields the replicates in it: they differ in their epochs alone."""
+    """One training run that yields several replicates, which differ only in their number of epochs."""
 
     replicates: tuple[Replicate, ...]
 
     @property
     def name(self) -> str:
-        """Its name for people: the longest variant and the seed."""
+        """Its display name: the variant with the most epochs, and the seed."""
         longest = max(self.replicates, key=lambda replicate: replicate.epochs)
         return f"{longest.variant}-{longest.seed}"
 
     @property
     def cost(self) -> float:
-        """Its share of all work, in multiply-adds per image and epoch."""
+        """Its cost, in multiply-adds per training image."""
         longest = max(self.replicates, key=lambda replicate: replicate.epochs)
         return longest.epochs * multiply_adds(longest.ingredients["model"]["network"])
 
 
-def load(path: Path) -> Study:
+def load_study(path: Path) -> Study:
     """Return the validated content of the study's params file at `path`.
 
     Raises:
         InputError: The file is missing, is not YAML or breaks a rule: one line per fault.
     """
-    return params.validate(Study, params.read(path), str(path))
+    return schema.validate(Study, files.read_yaml(path), path)
 
 
 def replicates(study: Study, data: str) -> list[Replicate]:
@@ -147,7 +152,7 @@ def replicates(study: Study, data: str) -> list[Replicate]:
 
 
 def identity() -> dict[str, Any]:
-    """Return what of a recipe is the same for all replicates made here: code and library versions."""
+    """Return the part of a recipe that all replicates made here share: code and library versions."""
     return {"code": recipe.code_hash(CODE), "versions": recipe.versions()}
 
 
@@ -161,7 +166,7 @@ def _ingredients(study: Study, variant: Variant, seed: int) -> dict[str, Any]:
 
 
 def trajectories(wanted: list[Replicate]) -> Iterator[Trajectory]:
-    """Yield the trainings that give the `wanted` replicates, each where its first one stands."""
+    """Yield the training runs that give the `wanted` replicates, in the order of their first replicates."""
 
     def shared(position: int) -> str:
         ingredients = dict(wanted[position].ingredients)
@@ -174,7 +179,7 @@ def trajectories(wanted: list[Replicate]) -> Iterator[Trajectory]:
 
 
 def same_network(first: Variant, second: Variant) -> bool:
-    """Return whether two variants share initial weights and order by seed: their networks differ in dropout at most."""
+    """Return True if two variants share initial weights and image order by seed: only dropout may differ."""
 
     def weights(variant: Variant) -> dict[str, Any]:
         return {key: value for key, value in variant.network.model_dump().items() if "dropout" not in key}
@@ -183,7 +188,7 @@ def same_network(first: Variant, second: Variant) -> bool:
 
 
 def multiply_adds(network: Mapping[str, Any]) -> float:
-    """Return how many multiplications a network, as params describe it, does for one image."""
+    """Return the number of multiplications that a network described by params does for one image."""
     side, depth, total = 28, 1, 0
     for filters in network.get("filters", ()):
         side -= network["kernel"] - 1

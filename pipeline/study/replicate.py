@@ -1,4 +1,4 @@
-"""One training of the study in a process of its own: a trajectory on standard input, the replicates in it to a file."""
+"""One training run of the study in a separate process: a trajectory on standard input, its replicates to a file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline import cli, files, params, train
+from pipeline import cli, files, schema, train
 from pipeline.analysis import metrics
 from pipeline.data import dataset
 from pipeline.data.dataset import Dataset, Split
@@ -29,15 +29,15 @@ from pipeline.study.plan import Replicate, Trajectory
 from pipeline.training import backend, checkpoint, networks
 
 SCORES = ("count", "errors", "accuracy", "loss", "negative_log_likelihood", "calibration_error", "brier")
-# So many of the first training images are scored after every epoch, in inference mode.
+# The number of training images, the first ones, that are scored in inference mode after every epoch.
 SAMPLE = 5000
-# Only memory and time depend on it.
+# Affects only memory and time.
 _BATCH = 1000
 
 
 @dataclass(frozen=True)
 class Result:
-    """A replicate's scores and files: the history, and the test images that it gets wrong, as CSV."""
+    """A replicate's record, and its history and misclassified test images as CSV."""
 
     variant: str
     seed: int
@@ -53,8 +53,8 @@ def run(trajectory: Trajectory, data: Dataset) -> list[Result]:
         PipelineError: Loss or weights became NaN or infinite.
     """
     longest = max(trajectory.replicates, key=lambda replicate: replicate.epochs)
-    model = params.validate(Model, longest.ingredients["model"], "model")
-    training = params.validate(Training, longest.ingredients["train"], "train")
+    model = schema.validate(Model, longest.ingredients["model"], key="model")
+    training = schema.validate(Training, longest.ingredients["train"], key="train")
     seed = longest.ingredients["permutation_seed"]
     data = data if seed is None else permuted(data, seed)
     sample = Split(data.train.images[:SAMPLE], data.train.labels[:SAMPLE])
@@ -62,7 +62,7 @@ def run(trajectory: Trajectory, data: Dataset) -> list[Result]:
     rows: list[dict[str, float]] = []
     results: list[Result] = []
 
-    def on_epoch(state: checkpoint.State) -> None:
+    def on_epoch(state: checkpoint.TrainingState) -> None:
         score, _ = _score(network, sample, model)
         rows.append(state.rows[-1] | {"train_loss": score.loss, "train_accuracy": score.accuracy})
         due = [replicate for replicate in trajectory.replicates if replicate.epochs == len(rows)]
@@ -73,7 +73,7 @@ def run(trajectory: Trajectory, data: Dataset) -> list[Result]:
 
 
 def permuted(data: Dataset, seed: int) -> Dataset:
-    """Return `data` with the pixels of all images in one other order, a function of `seed`."""
+    """Return `data` with the pixels of all images in one fixed permutation, a function of `seed`."""
     order = np.random.default_rng(seed).permutation(dataset.SIDE**2)
 
     def of(split: Split) -> Split:
@@ -111,7 +111,7 @@ def _csv(table: pd.DataFrame) -> str:
 
 
 def processor() -> str:
-    """Return the model of the processor, on which the last bits of a result depend."""
+    """Return the processor model, on which the last bits of a result depend."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").partition("\n\n")[0].splitlines()
     except OSError:
@@ -123,7 +123,7 @@ def processor() -> str:
 
 
 def check_identity(replicate: Replicate) -> None:
-    """Refuse a replicate whose recipe names other code or library versions than those that are here.
+    """Check that code and library versions here are those of the replicate's recipe.
 
     Raises:
         InputError: They differ; the message names what does.
@@ -135,15 +135,15 @@ def check_identity(replicate: Replicate) -> None:
 
 
 def _end_with_parent() -> None:
-    # Whoever started this holds the other end of the pipe, and lets go of it however it ends.
+    # The parent holds the other end of the pipe, which closes however the parent ends.
     sys.stdin.read()
     os._exit(1)
 
 
 def main() -> int:
-    """Do the training that standard input states in one line of JSON, and write its results as JSON."""
+    """Do the training run that is given on standard input as one line of JSON, and write its results as JSON."""
     parser = argparse.ArgumentParser(prog="python -m pipeline.study.replicate", description=main.__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="npz made by prepare")
+    parser.add_argument("--data", type=Path, required=True, help="npz written by prepare")
     parser.add_argument("--output", type=Path, required=True, help="JSON to write: the results")
     arguments = parser.parse_args()
     trajectory = Trajectory(tuple(Replicate(**one) for one in json.loads(sys.stdin.readline())))
@@ -152,7 +152,7 @@ def main() -> int:
     check_identity(first)
     if (found := files.sha256(arguments.data)) != first.ingredients["data"]:
         raise InputError(f"{arguments.data}: has sha256 {found}, not {first.ingredients['data']}; run again")
-    backend.start(side_by_side=first.ingredients["train"]["threads"])
+    backend.start(inter_op=first.ingredients["train"]["threads"])
     results = run(trajectory, dataset.load(arguments.data))
     files.write_json(arguments.output, {"results": [dataclasses.asdict(result) for result in results]})
     return 0

@@ -1,4 +1,4 @@
-"""Stage report: the ledger as tables, figures and the audit of the original report's claims."""
+"""Stage report: the ledger -> tables, figures and the audit of the claims of the original."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ import pandas as pd
 from pipeline import cli, files, params
 from pipeline.analysis.multitest import MIN_SEEDS
 from pipeline.params import OverfittingRule
-from pipeline.reporting import plots, render
+from pipeline.reporting import render
+from pipeline.reporting.plots import style
 from pipeline.study import (
     audit,
     comparisons,
@@ -31,86 +32,105 @@ from pipeline.study import (
     tables,
 )
 from pipeline.study.audit import Reproduced
-from pipeline.study.findings import Row
-from pipeline.study.groups import Evidence, Look
+from pipeline.study.findings import ClaimRow
+from pipeline.study.groups import Lookup, StudyData
 from pipeline.study.plan import Study
-from pipeline.study.rules import Finding
+from pipeline.study.rules import ClaimVerdict
+
+TEMPLATE = "claims.j2"
 
 
 @dataclass(frozen=True)
-class Report:
-    """The finished report: the page, tables by file name without `.csv`, figures as PNG by file name."""
+class StudyReport:
+    """The finished report: the page in both formats, tables by file name without `.csv`, PNG figures by file name."""
 
     markdown: str
+    html: str
     tables: Mapping[str, pd.DataFrame]
     figures: Mapping[str, bytes]
 
     def write(self, directory: Path) -> None:
-        """Write the report's files into `directory`, each whole; figures of earlier reports are removed."""
-        for name, content in self.figures.items():
-            files.write_bytes(directory / "figures" / name, content)
-        for path in (directory / "figures").glob("*.png"):
-            if path.name not in self.figures:
-                path.unlink()
-        for name, table in self.tables.items():
-            files.write_csv(directory / f"{name}.csv", table)
-        files.write_text(directory / "claims.md", self.markdown)
+        """Write the files of the report into `directory`, each atomically, and remove figures of earlier reports."""
+        render.write(
+            directory,
+            pages={"claims.md": self.markdown, "claims.html": self.html},
+            tables={f"{name}.csv": table for name, table in self.tables.items()},
+            figures=self.figures,
+        )
 
 
 def report(
     study: Study,
     rule: OverfittingRule,
-    looks: Iterable[Look],
+    lookups: Iterable[Lookup],
     summary: Mapping[str, Any],
     reproduced: Reproduced,
     benchmarks: Mapping[str, Any],
-) -> Report:
-    """Return the report on what the ledger has of the study's replicates (`looks`, from `ledger.entries`).
+) -> StudyReport:
+    """Return the report on the study's replicates as found in the ledger (`lookups`, from `ledger.look_up`).
 
-    `summary` is what prepare says of the data, `reproduced` reports/metrics.json, `benchmarks` benchmarks/results.json.
+    `summary` is the summary of the data that prepare wrote, `reproduced` is reports/metrics.json and `benchmarks`
+    benchmarks/results.json.
     """
-    evidence = groups.gather(study, rule, looks)
-    pairs = comparisons.judge(evidence)
-    pace = convergence.seconds(benchmarks, summary["splits"]["train"]["count"])
-    rows = audit.audit(evidence, pairs, reproduced, pace)
-    drawn = {name: plots.png(figure) for name, figure in figures.draw(evidence, pairs).items()}
+    data = groups.gather(study, rule, lookups)
+    pairs = comparisons.compare_variants(data)
+    timings = convergence.epoch_seconds(benchmarks, summary["splits"]["train"]["count"])
+    rows = audit.audit(data, pairs, reproduced, timings)
+    drawn = {name: style.png(figure) for name, figure in figures.draw(data, pairs).items()}
     content = {
+        "title": "What becomes of the original's claims",
+        "subjects": _subjects(data),
+        "several": any(len(group.entries) > 1 for group in data.groups.values()),
         "sentences": rules.SENTENCES,
         "rows": rows,
         "verdicts": {claim: _by_verdict(rows, claim) for claim in rules.SENTENCES},
-        "tally": [(str(finding), count) for finding in Finding if (count := _count(rows, finding))],
-        "groups": evidence.groups,
-        "scores": _scores(evidence),
+        "tally": [(str(finding), count) for finding in ClaimVerdict if (count := _count(rows, finding))],
+        "groups": data.groups,
+        "scores": _scores(data),
         "pairs": pairs,
-        "factorial": _factorial(evidence),
-        "convergence": convergence.table(evidence, pace),
-        "spreads": spread.spreads(evidence),
+        "factorial": _factorial(data),
+        "convergence": convergence.table(data, timings),
+        "spreads": spread.spreads(data),
         "statistics": study.statistics,
         "summary": summary,
         "train": study.train,
-        "processors": _makers(evidence, _processor),
-        "versions": _makers(evidence, _versions),
-        "figures": list(drawn),
+        "processors": _makers(data, _processor),
+        "versions": _makers(data, _versions),
+        "pictures": {f"figures/{name}": png for name, png in drawn.items()},
         "least": MIN_SEEDS,
     }
-    return Report(render.markdown(content, "study.md.j2"), tables.tables(evidence, pairs, pace), drawn)
+    return StudyReport(
+        render.markdown(content, TEMPLATE),
+        render.html(content, TEMPLATE),
+        tables.tables(data, pairs, timings),
+        drawn,
+    )
 
 
-def _count(rows: Sequence[Row], finding: Finding) -> int:
-    return sum(row.answer.verdict is finding for row in rows)
+def _subjects(data: StudyData) -> list[str]:
+    """Return what the replicates that are used are of: the original's networks, variants of them, or both."""
+    used = {name for name, group in data.groups.items() if group.entries}
+    networks, variants = bool(used & set(convergence.MODELS)), bool(used - set(convergence.MODELS))
+    if not variants:
+        return ["these networks"]
+    return ["these networks", "variants of them"] if networks else ["variants of these networks"]
 
 
-def _by_verdict(rows: Sequence[Row], claim: int) -> dict[str, list[Row]]:
+def _count(rows: Sequence[ClaimRow], finding: ClaimVerdict) -> int:
+    return sum(row.finding.verdict is finding for row in rows)
+
+
+def _by_verdict(rows: Sequence[ClaimRow], claim: int) -> dict[str, list[ClaimRow]]:
     """Return a claim's rows by verdict, in their order."""
-    found: dict[str, list[Row]] = {}
+    found: dict[str, list[ClaimRow]] = {}
     for row in rows:
         if row.claim == claim:
-            found.setdefault(str(row.answer.verdict), []).append(row)
+            found.setdefault(str(row.finding.verdict), []).append(row)
     return found
 
 
-def _scores(evidence: Evidence) -> dict[str, list[str]]:
-    """Return each variant's cells of the page's table of scores; empty where it has too few seeds for an interval."""
+def _scores(data: StudyData) -> dict[str, list[str]]:
+    """Return the cells of the page's table of scores by variant; empty if it has too few seeds for an interval."""
     columns = {
         "test_accuracy": ("share", float),
         "test_calibration_error": ("share", float),
@@ -122,13 +142,13 @@ def _scores(evidence: Evidence) -> dict[str, list[str]]:
             findings.mean(outcome, group.values(outcome), form, to).text if len(group.entries) >= MIN_SEEDS else ""
             for outcome, (form, to) in columns.items()
         ]
-        for name, group in evidence.groups.items()
+        for name, group in data.groups.items()
     }
 
 
-def _factorial(evidence: Evidence) -> dict[str, list[str]]:
-    """Return, by effect, its size for each outcome of the 2x2; empty if a cell has too few seeds."""
-    found = [(outcome, factorial.effects(evidence, outcome)) for outcome in factorial.OUTCOMES]
+def _factorial(data: StudyData) -> dict[str, list[str]]:
+    """Return the size of each effect for each outcome of the 2x2 design; empty if a cell has too few seeds."""
+    found = [(outcome, factorial.effects(data, outcome)) for outcome in factorial.OUTCOMES]
     return {
         name: [
             findings.effect(name, "factor", effects[name], exp).text
@@ -140,9 +160,9 @@ def _factorial(evidence: Evidence) -> dict[str, list[str]]:
     }
 
 
-def _makers(evidence: Evidence, name: Callable[[Mapping[str, Any]], str]) -> list[tuple[str, int]]:
-    """Return what made the replicates that count, with how many each made, the most first."""
-    counts = Counter(name(entry.record) for group in evidence.groups.values() for entry in group.entries.values())
+def _makers(data: StudyData, name: Callable[[Mapping[str, Any]], str]) -> list[tuple[str, int]]:
+    """Return where the replicates that are used were made, with their numbers, the largest first."""
+    counts = Counter(name(entry.record) for group in data.groups.values() for entry in group.entries.values())
     return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
 
 
@@ -155,27 +175,27 @@ def _versions(record: Mapping[str, Any]) -> str:
 
 
 def main() -> int:
-    """Write the report on what the ledger has."""
+    """Write the report on the replicates in the ledger."""
     arguments = _arguments()
-    study, rule = plan.load(arguments.study), params.load(arguments.params).overfitting
+    study, rule = plan.load_study(arguments.study), params.load(arguments.params).overfitting
     summary = files.read_json(arguments.summary)
-    looks = ledger.entries(arguments.runs, plan.replicates(study, summary["sha256"]))
+    lookups = ledger.look_up(arguments.runs, plan.replicates(study, summary["sha256"]))
     inputs = (files.read_json(path) for path in (arguments.metrics, arguments.benchmarks))
-    made = report(study, rule, looks, summary, *inputs)
+    made = report(study, rule, lookups, summary, *inputs)
     made.write(arguments.output)
-    print(f"{arguments.output / 'claims.md'}: {len(rules.SENTENCES)} claims")
+    print(f"{arguments.output / 'claims.html'}: {len(rules.SENTENCES)} claims")
     return 0
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m pipeline.study.report", description=main.__doc__)
-    parser.add_argument("--summary", type=Path, required=True, help="JSON made by prepare")
+    parser.add_argument("--summary", type=Path, required=True, help="JSON written by prepare")
     parser.add_argument("--runs", type=Path, required=True, help="directory of the ledger")
-    parser.add_argument("--metrics", type=Path, required=True, help="JSON made by the root pipeline's report")
-    parser.add_argument("--benchmarks", type=Path, required=True, help="JSON made by the benchmarks")
+    parser.add_argument("--metrics", type=Path, required=True, help="JSON written by the reproduction's report stage")
+    parser.add_argument("--benchmarks", type=Path, required=True, help="JSON written by the benchmarks")
     parser.add_argument("--output", type=Path, required=True, help="directory to write the report into")
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="has the rule for overfitting")
-    parser.add_argument("--study", type=Path, default=Path("study/params.yaml"))
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="YAML with the rule for overfitting")
+    parser.add_argument("--study", type=Path, default=Path("study/params.yaml"), help="YAML with the plan of the study")
     return parser.parse_args()
 
 

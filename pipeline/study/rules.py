@@ -1,6 +1,6 @@
-"""The rules by which measurements decide the original report's claims: plain numbers in, a finding out.
+"""The decision rules for the claims of the original: plain numbers in, a verdict out.
 
-An interval is (low, high). Nothing is decided by an estimate whose interval leaves it open.
+An interval is (low, high). A claim stays undecided unless the whole interval lies on one side of a bound.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from pipeline.params import Model
 
 Interval = tuple[float, float]
 
-# The variants that the claims speak of.
+# The variants that the claims are about.
 RMSPROP, ADADELTA, CNN = "mlp_rmsprop", "mlp_adadelta", "cnn"
 RMSPROP_PLAIN, ADADELTA_PLAIN = "mlp_rmsprop_no_dropout", "mlp_adadelta_no_dropout"
 LONGER = "cnn_24_epochs"
 CNN_PERMUTED, MLP_PERMUTED = "cnn_permuted", "mlp_adadelta_permuted"
 
-# Claim 3's bound, and the validation accuracy until which claim 4 counts epochs.
+# The bound of claim 3, and the validation accuracy to which claim 4 counts epochs.
 RECOGNISED = 0.988
 TARGET = 0.98
 
@@ -34,82 +34,89 @@ SENTENCES = {
 }
 
 
-class Finding(StrEnum):
-    """What becomes of a claim under one reading."""
+class ClaimVerdict(StrEnum):
+    """The verdict on a claim under one reading."""
 
     SUPPORTED = "supported"
     NOT_SUPPORTED = "not supported"
-    CONFOUNDED = "confounded in the report"
+    CONFOUNDED = "confounded in the original"
     UNDECIDED = "undecided"
 
 
-def gets_worse(rise: Interval, slight: float, strong: float) -> Finding:
-    """Claim 1, from the mean rise of val_loss over its lowest value, and params.yaml's bounds for one history."""
+def gets_worse(rise: Interval, slight: float, strong: float) -> ClaimVerdict:
+    """Claim 1, from the mean rise of val_loss above its lowest value, and params.yaml's bounds for one history."""
     if rise[0] >= strong:
-        return Finding.SUPPORTED
-    return Finding.NOT_SUPPORTED if rise[1] < slight else Finding.UNDECIDED
+        return ClaimVerdict.SUPPORTED
+    return ClaimVerdict.NOT_SUPPORTED if rise[1] < slight else ClaimVerdict.UNDECIDED
 
 
-def caused_by_dropout(first: Model, second: Model) -> Finding:
-    """Claim 2 as it was said: where the optimizer alone was changed, nothing can be put down to dropout."""
+def caused_by_dropout(first: Model, second: Model) -> ClaimVerdict:
+    """Claim 2 as the original made it: a change of the optimizer alone cannot show an effect of dropout."""
     ours, theirs = first.model_dump(exclude={"seeds"}), second.model_dump(exclude={"seeds"})
     changed = {key for key in ours if ours[key] != theirs[key]}
-    return Finding.CONFOUNDED if changed == {"optimizer"} else Finding.UNDECIDED
+    return ClaimVerdict.CONFOUNDED if changed == {"optimizer"} else ClaimVerdict.UNDECIDED
 
 
-def reduces(main: Interval, simple: Sequence[Interval], least: float) -> Finding:
-    """Claim 2 of dropout itself, from its effects on the logarithm of the rise: on average, and with each optimizer.
+def reduces(main: Interval, simple: Sequence[Interval], least: float) -> ClaimVerdict:
+    """Claim 2 about dropout itself, from its main effect on the logarithm of the rise and its simple effects.
 
-    An average surely below 0 supports it, unless dropout surely raises the rise with one of the optimizers. An average
-    that surely falls short of a reduction by `least`, which would count, speaks against it.
+    Supported if the interval of the main effect is below 0, unless that of a simple effect is above 0; not supported if
+    the interval of the main effect is above -`least`, the smallest reduction that matters.
     """
     if main[0] > -least:
-        return Finding.NOT_SUPPORTED
+        return ClaimVerdict.NOT_SUPPORTED
     opposed = any(low > 0 for low, _ in simple)
-    return Finding.SUPPORTED if main[1] < 0 and not opposed else Finding.UNDECIDED
+    return ClaimVerdict.SUPPORTED if main[1] < 0 and not opposed else ClaimVerdict.UNDECIDED
 
 
-def reach(scores: Sequence[Interval], target: float) -> Finding:
-    """Claim 3, from the mean score of each model: it says so of all of them."""
+def reach(scores: Sequence[Interval], target: float) -> ClaimVerdict:
+    """Claim 3, from the mean score of each model: all of them have to reach the target."""
     if all(low >= target for low, _ in scores):
-        return Finding.SUPPORTED
-    return Finding.NOT_SUPPORTED if any(high < target for _, high in scores) else Finding.UNDECIDED
+        return ClaimVerdict.SUPPORTED
+    return ClaimVerdict.NOT_SUPPORTED if any(high < target for _, high in scores) else ClaimVerdict.UNDECIDED
 
 
-def slower(lags: Sequence[Interval], *, unfinished: bool = False, others_unfinished: bool = False) -> Finding:
-    """Claim 4, from how far the CNN lags behind each MLP, in any unit in which more is slower: all have to agree.
+def slower(lags: Sequence[Interval], *, unfinished: bool = False, others_unfinished: bool = False) -> ClaimVerdict:
+    """Claim 4, from how far the CNN lags behind each MLP, in any unit in which more is slower; all have to agree.
 
-    A seed that never reached the target is counted as the epoch after its last, which makes its model look too fast.
-    So `unfinished` seeds of the CNN leave open that it is not slower, those of the others that it is.
+    A seed that never reached the target is counted as reaching it one epoch after its last, which makes its model look
+    faster than it is. So the CNN cannot be called faster if some of its seeds are `unfinished`, nor slower if some of
+    the MLPs' are (`others_unfinished`).
     """
     if all(low > 0 for low, _ in lags) and not others_unfinished:
-        return Finding.SUPPORTED
-    return Finding.NOT_SUPPORTED if all(high < 0 for _, high in lags) and not unfinished else Finding.UNDECIDED
+        return ClaimVerdict.SUPPORTED
+    return (
+        ClaimVerdict.NOT_SUPPORTED if all(high < 0 for _, high in lags) and not unfinished else ClaimVerdict.UNDECIDED
+    )
 
 
-def too_few_epochs(longer: Verdict, *, within_smallest_effect: bool) -> Finding:
-    """Claim 5, from the judgement of more epochs: what they add has to be there and be enough to matter."""
+def too_few_epochs(longer: Verdict, *, within_smallest_effect: bool) -> ClaimVerdict:
+    """Claim 5, from the verdict on more epochs: the gain has to be significant and large enough to matter."""
     if longer is Verdict.UNDECIDED:
-        return Finding.UNDECIDED
-    return Finding.SUPPORTED if longer is Verdict.BETTER and not within_smallest_effect else Finding.NOT_SUPPORTED
+        return ClaimVerdict.UNDECIDED
+    return (
+        ClaimVerdict.SUPPORTED
+        if longer is Verdict.BETTER and not within_smallest_effect
+        else ClaimVerdict.NOT_SUPPORTED
+    )
 
 
-def chance(verdicts: Sequence[Verdict]) -> Finding:
-    """Claim 6, from the judgements of the pairs: a difference that seeds do not explain speaks against it."""
+def chance(verdicts: Sequence[Verdict]) -> ClaimVerdict:
+    """Claim 6, from the pairwise verdicts: a significant difference refutes chance as the explanation."""
     if all(verdict in (Verdict.BETTER, Verdict.WORSE) for verdict in verdicts):
-        return Finding.NOT_SUPPORTED
+        return ClaimVerdict.NOT_SUPPORTED
     equivalent = all(verdict is Verdict.EQUIVALENT for verdict in verdicts)
-    return Finding.SUPPORTED if equivalent else Finding.UNDECIDED
+    return ClaimVerdict.SUPPORTED if equivalent else ClaimVerdict.UNDECIDED
 
 
-def uses_shape(loss: Interval, least: float) -> Finding:
-    """Claim 7's first half, from the accuracy that permuted pixels cost the CNN less that which they cost the MLP."""
+def uses_shape(loss: Interval, least: float) -> ClaimVerdict:
+    """Claim 7, first half, from the accuracy that permuting the pixels costs the CNN minus what it costs the MLP."""
     if loss[0] > least:
-        return Finding.SUPPORTED
-    return Finding.NOT_SUPPORTED if loss[1] < least else Finding.UNDECIDED
+        return ClaimVerdict.SUPPORTED
+    return ClaimVerdict.NOT_SUPPORTED if loss[1] < least else ClaimVerdict.UNDECIDED
 
 
-def cannot_show(shape: Finding) -> Finding:
-    """Claim 7's second half: what MNIST shows, it is complex enough to show."""
-    opposite = {Finding.SUPPORTED: Finding.NOT_SUPPORTED, Finding.NOT_SUPPORTED: Finding.SUPPORTED}
-    return opposite.get(shape, Finding.UNDECIDED)
+def cannot_show(shape: ClaimVerdict) -> ClaimVerdict:
+    """Claim 7, second half: MNIST is complex enough to show what was measured on it."""
+    opposite = {ClaimVerdict.SUPPORTED: ClaimVerdict.NOT_SUPPORTED, ClaimVerdict.NOT_SUPPORTED: ClaimVerdict.SUPPORTED}
+    return opposite.get(shape, ClaimVerdict.UNDECIDED)

@@ -1,4 +1,4 @@
-"""Stage run: the replicates that the ledger lacks, on Dask. What has ended is kept, whatever happens then."""
+"""Stage run: train the replicates that are missing from the ledger, on Dask; each is kept as soon as it is done."""
 
 from __future__ import annotations
 
@@ -15,10 +15,8 @@ from tqdm import tqdm
 from pipeline import cli, files, tracking
 from pipeline.errors import InputError, PipelineError
 from pipeline.study import cluster, ledger, plan
-from pipeline.study.ledger import Entry, State
+from pipeline.study.ledger import Entry, EntryState
 from pipeline.study.plan import Replicate
-from pipeline.tracking.description import flatten
-from pipeline.tracking.outbox import Sender
 
 SPLITS = ("train", "validation", "test")
 # The scores of a replicate that MLflow shows.
@@ -26,7 +24,7 @@ FINAL = ("accuracy", "loss", "calibration_error", "errors")
 
 
 def run(client: Client, wanted: Sequence[Replicate], data: Path, folder: Path) -> Iterator[Entry | str]:
-    """Do the trainings that give the `wanted` replicates; yield each entry once it is in the ledger, or why it is not.
+    """Train the `wanted` replicates; yield each entry once it is in the ledger, or why a training run failed.
 
     Raises:
         UnavailableError: The scheduler was lost.
@@ -43,34 +41,34 @@ def run(client: Client, wanted: Sequence[Replicate], data: Path, folder: Path) -
             yield from _keep(folder, outcome)
 
 
-def _keep(folder: Path, outcome: cluster.Outcome) -> Iterator[Entry]:
+def _keep(folder: Path, outcome: cluster.TrainingOutcome) -> Iterator[Entry]:
     for result in outcome.results:
-        ledger.write(folder, **result)
-        if entry := ledger.read(folder, result["variant"], result["seed"]):
+        ledger.write_entry(folder, **result)
+        if entry := ledger.read_entry(folder, result["variant"], result["seed"]):
             yield entry
 
 
 class Tracker:
-    """MLflow told of replicates beside the work: the experiment `mnist-study`, one finished run per recipe."""
+    """Logs replicates to MLflow in the background: one finished run per recipe, in the experiment of the study."""
 
     def __init__(self) -> None:
-        self._sender = Sender(hopeless=tracking.refused)
+        self._sender = tracking.Sender(hopeless=tracking.refused)
 
     def add(self, entry: Entry) -> None:
-        """Have the run of `entry` made, unless there is one."""
+        """Have the run of `entry` created, unless it exists."""
         made, scores = entry.record["ingredients"], entry.record["splits"]
-        params = {"variant": entry.variant, **flatten(made["model"]), **flatten({"train": made["train"]})}
+        params = {"variant": entry.variant, **tracking.flatten(made["model"] | {"train": made["train"]})}
         params["pixels"] = "original" if made["permutation_seed"] is None else "permuted"
         tags = {"recipe": entry.record["recipe"], "variant": entry.variant, "seed": str(entry.seed)}
         rows = entry.history.rename(columns={"train_loss": "sample_loss", "train_accuracy": "sample_accuracy"})
         final = {f"{split}_{name}": float(scores[split][name]) for split in SPLITS for name in FINAL}
         name = f"{entry.variant}-{entry.seed}"
-        # Bound now, done later.
+        # Bound now, called later.
         arguments = (tracking.STUDY, name, tags, params, rows.to_dict("records"), final)
         self._sender.put(name, lambda: tracking.add_finished(*arguments))
 
     def close(self) -> None:
-        """Wait until all is told; what could not be is said, and is told by the next call."""
+        """Wait until all runs are logged, and report those that could not be."""
         left = self._sender.close(tracking.LAST_CALL)
         if left:
             text = f"MLflow lacks {len(left)} replicates ({tracking.reason(self._sender.error)})"
@@ -78,29 +76,29 @@ class Tracker:
 
 
 def main() -> int:
-    """Run what the ledger lacks, and say what there is then."""
+    """Train the replicates that are missing from the ledger."""
     arguments = _arguments()
-    study = plan.load(arguments.study)
+    study = plan.load_study(arguments.study)
     sha256 = files.read_json(arguments.summary)["sha256"]
     if (found := files.sha256(arguments.data)) != sha256:
-        heal = "`dvc repro --force prepare` in study/ makes both again"
-        raise InputError(f"{arguments.data}: has sha256 {found}, not the {sha256} of {arguments.summary}; {heal}")
-    there = list(ledger.entries(arguments.runs, plan.replicates(study, sha256)))
-    wanted = [replicate for replicate, _, state in there if state is not State.CURRENT]
+        fix = "`dvc repro --force prepare` in study/ creates both again"
+        raise InputError(f"has sha256 {found}, not the {sha256} of {arguments.summary}", path=arguments.data, fix=fix)
+    there = list(ledger.look_up(arguments.runs, plan.replicates(study, sha256)))
+    wanted = [replicate for replicate, _, state in there if state is not EntryState.CURRENT]
     print(f"{len(there)} replicates planned, {len(there) - len(wanted)} of them in {arguments.runs}", flush=True)
     tracker = Tracker()
     for _, entry, state in there:
-        if entry and state is State.CURRENT:
+        if entry and state is EntryState.CURRENT:
             tracker.add(entry)
     failed = _work(arguments, wanted, tracker) if wanted else 0
     tracker.close()
     if failed:
-        raise PipelineError(f"{failed} trainings failed; the others are in {arguments.runs}")
+        raise PipelineError(f"{failed} training run{'s' * (failed > 1)} failed; the others are in {arguments.runs}")
     return 0
 
 
 def _work(arguments: argparse.Namespace, wanted: list[Replicate], tracker: Tracker) -> int:
-    """Run the `wanted` replicates and return how many trainings failed."""
+    """Train the `wanted` replicates and return the number of training runs that failed."""
     failed = 0
     with cluster.connected(arguments.scheduler, arguments.workers) as client:
         if address := cluster.dashboard(client):
@@ -119,14 +117,16 @@ def _work(arguments: argparse.Namespace, wanted: list[Replicate], tracker: Track
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m pipeline.study.run", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="npz made by prepare")
-    parser.add_argument("--summary", type=Path, required=True, help="JSON made by prepare")
-    parser.add_argument("--runs", type=Path, required=True, help="folder of the ledger")
-    parser.add_argument("--study", type=Path, default=Path("study/params.yaml"))
+    parser.add_argument("--data", type=Path, required=True, help="npz written by prepare")
+    parser.add_argument("--summary", type=Path, required=True, help="JSON written by prepare")
+    parser.add_argument("--runs", type=Path, required=True, help="directory of the ledger")
+    parser.add_argument("--study", type=Path, default=Path("study/params.yaml"), help="YAML with the plan of the study")
     parser.add_argument(
-        "--scheduler", default=os.environ.get(cluster.ADDRESS), help=f"address of your Dask; or set {cluster.ADDRESS}"
+        "--scheduler",
+        default=os.environ.get(cluster.ADDRESS),
+        help=f"of Dask; default: ${cluster.ADDRESS}",
     )
-    parser.add_argument("--workers", type=int, default=CPU_COUNT, help="processes of a local cluster; all cores")
+    parser.add_argument("--workers", type=int, default=CPU_COUNT, help="workers of a local cluster; default: all cores")
     return parser.parse_args()
 
 

@@ -1,4 +1,4 @@
-"""The study's tables: every number behind the page, rounded where another processor or library might differ."""
+"""The study's CSV tables: every number behind the page, rounded to digits that do not depend on the processor."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import pandas as pd
 from pipeline.analysis import means
 from pipeline.analysis.multitest import Judgement
 from pipeline.study import convergence, factorial, spread
-from pipeline.study.comparisons import Pair
-from pipeline.study.convergence import Seconds
-from pipeline.study.groups import OUTCOMES, Evidence
+from pipeline.study.comparisons import VariantPair
+from pipeline.study.convergence import EpochSeconds
+from pipeline.study.groups import OUTCOMES, StudyData
 
 # Significant digits. The last bits of a sum depend on the order in which a processor adds.
 DIGITS = 10
@@ -26,20 +26,22 @@ SPREAD = ("variant", "n", "degrees_of_freedom", "sd", "allowed_drop")
 FACTORIAL = ("outcome", "effect", "estimate", "low", "high", "p_value", "n")
 
 
-def tables(evidence: Evidence, pairs: Sequence[Pair], pace: Mapping[str, Seconds]) -> dict[str, pd.DataFrame]:
-    """Return the tables by file name without `.csv`; what is not known is left empty."""
+def tables(
+    data: StudyData, pairs: Sequence[VariantPair], timings: Mapping[str, EpochSeconds]
+) -> dict[str, pd.DataFrame]:
+    """Return the tables by file name without `.csv`; unknown values are left empty."""
     rows = {
-        "summary": pd.DataFrame(_summary(evidence), columns=SUMMARY, dtype=object),
+        "summary": pd.DataFrame(_summary(data), columns=SUMMARY, dtype=object),
         "comparisons": pd.DataFrame([_pair(pair) for pair in pairs], dtype=object),
-        "factorial": pd.DataFrame(factorial.table(evidence), columns=FACTORIAL, dtype=object),
-        "convergence": pd.DataFrame(convergence.table(evidence, pace), columns=CONVERGENCE, dtype=object),
-        "spread": pd.DataFrame(_spread(evidence), columns=SPREAD, dtype=object),
+        "factorial": pd.DataFrame(factorial.table(data), columns=FACTORIAL, dtype=object),
+        "convergence": pd.DataFrame(convergence.table(data, timings), columns=CONVERGENCE, dtype=object),
+        "spread": pd.DataFrame(_spread(data), columns=SPREAD, dtype=object),
     }
     return {name: table.map(_rounded) for name, table in rows.items()}
 
 
-def _summary(evidence: Evidence) -> Iterator[dict[str, object]]:
-    for name, group in evidence.groups.items():
+def _summary(data: StudyData) -> Iterator[dict[str, object]]:
+    for name, group in data.groups.items():
         counts = {"n_planned": group.variant.seeds, "n_used": len(group.entries), "n_stale": group.stale}
         for outcome in OUTCOMES:
             numbers: dict[str, Any] = {}
@@ -48,14 +50,14 @@ def _summary(evidence: Evidence) -> Iterator[dict[str, object]]:
             yield {"variant": name, "outcome": outcome, **counts, **{key: numbers.get(key) for key in SUMMARY[5:]}}
 
 
-def _spread(evidence: Evidence) -> Iterator[dict[str, object]]:
-    for name, one in spread.spreads(evidence).items():
+def _spread(data: StudyData) -> Iterator[dict[str, object]]:
+    for name, one in spread.spreads(data).items():
         yield {"variant": name, **{key: getattr(one, key) for key in SPREAD[1:]}}
 
 
-def _pair(pair: Pair) -> dict[str, object]:
+def _pair(pair: VariantPair) -> dict[str, object]:
     judged = _judgement(pair.judgement) if pair.judgement else dict.fromkeys(_NUMBERS)
-    wins = pair.superiority
+    superiority = pair.superiority
     return {
         "first": pair.first,
         "second": pair.second,
@@ -63,9 +65,9 @@ def _pair(pair: Pair) -> dict[str, object]:
         "n_first": pair.n_first,
         "n_second": pair.n_second,
         **judged,
-        "superiority": wins and wins.estimate,
-        "superiority_low": wins and wins.low,
-        "superiority_high": wins and wins.high,
+        "superiority": superiority and superiority.estimate,
+        "superiority_low": superiority and superiority.low,
+        "superiority_high": superiority and superiority.high,
         "mcnemar_seeds": pair.tested,
         "mcnemar_significant": pair.significant,
         "verdict": pair.verdict,

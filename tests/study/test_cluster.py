@@ -1,4 +1,4 @@
-"""Trainings on Dask: nothing is lost when workers and schedulers die, and no training is stopped by another."""
+"""Training runs on Dask: no result is lost when workers or the scheduler die, and no run is stopped by another."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from distributed import Security
 
 from pipeline.errors import UnavailableError
 from pipeline.study import cluster
-from pipeline.study.cluster import Outcome
+from pipeline.study.cluster import TrainingOutcome
 from pipeline.study.plan import Replicate, Trajectory
 from tests.support import study_work
 from tests.support.study_ledger import ROOT
@@ -32,14 +32,14 @@ pytestmark = [
 
 @pytest.fixture(autouse=True)
 def _no_half_made_client() -> Iterator[None]:
-    """Free what is left of a client that did not connect: freed while another starts, it waits for that one's lock."""
+    """Free a client that failed to connect: freed while another one starts, it would wait for that one's lock."""
     yield
     gc.collect()
 
 
 @pytest.fixture
 def seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a folder in which the stand-in notes every try of every seed."""
+    """Return a folder in which the stand-in records every try of every seed."""
     monkeypatch.setenv(study_work.SEEN, str(tmp_path))
     return tmp_path
 
@@ -58,13 +58,13 @@ def tries(seen: Path, seed: int) -> int:
 
 
 def trajectories(*seeds: int) -> list[Trajectory]:
-    """Return one training for each seed."""
+    """Return one training run for each seed."""
     model = {"epochs": 1, "network": {"units": 1}}
     return [Trajectory((Replicate("v", seed, {"model": model}),)) for seed in seeds]
 
 
-def outcomes(client: cluster.Client, data: Path, *seeds: int) -> Iterator[Outcome]:
-    """Yield what comes of the stand-in for each seed."""
+def outcomes(client: cluster.Client, data: Path, *seeds: int) -> Iterator[TrainingOutcome]:
+    """Yield the outcome of the stand-in for each seed."""
     return cluster.outcomes(client, trajectories(*seeds), data, "d" * 64, study_work.work)
 
 
@@ -72,9 +72,9 @@ def outcomes(client: cluster.Client, data: Path, *seeds: int) -> Iterator[Outcom
 def scheduler(*options: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """Run a scheduler of its own on this machine; yield its address and its process."""
     words = ("-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", *options)
-    talkative = os.environ | {"DASK_LOGGING__DISTRIBUTED": "info"}
+    verbose = os.environ | {"DASK_LOGGING__DISTRIBUTED": "info"}
     with subprocess.Popen(
-        [sys.executable, *words], cwd=ROOT, env=talkative, stderr=subprocess.PIPE, text=True
+        [sys.executable, *words], cwd=ROOT, env=verbose, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stderr is not None
         line = next(line for line in process.stderr if "Scheduler at:" in line)
@@ -86,7 +86,7 @@ def scheduler(*options: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
 
 @contextmanager
 def worker(address: str, *options: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a worker without a nanny: nobody starts it again."""
+    """Run a worker without a nanny, so that it is not restarted."""
     words = ("-m", "distributed.cli.dask_worker", address, "--nthreads", "1", "--no-nanny", "--no-dashboard", *options)
     with subprocess.Popen([sys.executable, *words], cwd=ROOT, stderr=subprocess.DEVNULL) as process:
         try:
@@ -95,14 +95,14 @@ def worker(address: str, *options: str) -> Iterator[subprocess.Popen[bytes]]:
             process.kill()
 
 
-def by_seed(found: Iterator[Outcome]) -> dict[int, Outcome]:
+def by_seed(found: Iterator[TrainingOutcome]) -> dict[int, TrainingOutcome]:
     """Return outcomes by their seeds."""
     return {one.trajectory.replicates[0].seed: one for one in found}
 
 
 @pytest.mark.fault("study: worker killed")
-def test_a_killed_workers_training_is_done_again(seen: Path, data: Path) -> None:
-    """A training whose worker is killed is tried once more, and it and all others come back."""
+def test_the_training_run_of_a_killed_worker_is_repeated(seen: Path, data: Path) -> None:
+    """A training run whose worker is killed is tried once more, and all runs return results."""
     seeds = (1, Kind.DEADLY, 2)
 
     with cluster.connected(None, workers=2) as client:
@@ -115,8 +115,8 @@ def test_a_killed_workers_training_is_done_again(seen: Path, data: Path) -> None
 
 
 @pytest.mark.fault("study: training that fails")
-def test_a_training_that_fails_is_not_tried_again(seen: Path, data: Path) -> None:
-    """It comes back with its reason after one try, and all others come back with results."""
+def test_a_training_run_that_fails_is_not_tried_again(seen: Path, data: Path) -> None:
+    """It is reported with its reason after one try, and all others return results."""
     with cluster.connected(None, workers=2) as client:
         found = by_seed(outcomes(client, data, 1, Kind.FAILING, 2))
 
@@ -126,8 +126,8 @@ def test_a_training_that_fails_is_not_tried_again(seen: Path, data: Path) -> Non
 
 @pytest.mark.fault("study: training killed again and again")
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_training_that_always_kills_its_worker_is_the_only_one_blamed(seen: Path, data: Path, workers: int) -> None:
-    """It is reported after some tries; those that were at its workers, or waited there, come back with results."""
+def test_a_run_that_always_kills_its_worker_is_the_only_one_blamed(seen: Path, data: Path, workers: int) -> None:
+    """It is reported after some tries; those that ran or waited on the same workers return results."""
     innocent = (1, 2, 3, 4, 5)
 
     with cluster.connected(None, workers=workers) as client:
@@ -139,14 +139,14 @@ def test_a_training_that_always_kills_its_worker_is_the_only_one_blamed(seen: Pa
     }
     allowed = dask.config.get("distributed.scheduler.allowed-failures")
     for fatal in (Kind.FATAL, Kind.FATAL + 1):
-        assert found[fatal].error.startswith("killed again and again")
-        # Beside others, and once more alone.
+        assert found[fatal].error.startswith("killed repeatedly")
+        # First among others, then alone.
         assert allowed < tries(seen, fatal) <= 2 * (allowed + 1)
 
 
 @pytest.mark.fault("study: node of the user's own cluster killed")
-def test_a_training_goes_on_at_another_node(seen: Path, data: Path) -> None:
-    """Of two workers of a scheduler on this machine one is killed at work: the other does all that is left."""
+def test_work_continues_on_another_node(seen: Path, data: Path) -> None:
+    """If one of two workers of a scheduler is killed at work, the other one does all the rest."""
     seeds = tuple(range(Kind.SLOW, Kind.SLOW + 6))
 
     with (
@@ -163,14 +163,14 @@ def test_a_training_goes_on_at_another_node(seen: Path, data: Path) -> None:
 
     assert sorted(one.trajectory.replicates[0].seed for one in done) == list(seeds)
     assert not any(one.error for one in done)
-    # Twice at most: what the killed one was doing, and what it had done and not yet handed over.
+    # At most two more: the run that was killed, and one that had finished but was not yet returned.
     assert sum(tries(seen, seed) for seed in seeds) <= len(seeds) + 2
 
 
 @pytest.mark.fault("study: scheduler lost")
 @pytest.mark.usefixtures("seen")
-def test_a_lost_scheduler_is_said_and_what_had_ended_is_there(data: Path) -> None:
-    """What was done before comes back; then one error says that the scheduler is lost, within seconds."""
+def test_a_lost_scheduler_is_reported_and_finished_runs_are_kept(data: Path) -> None:
+    """Finished runs are returned; then one error reports, within seconds, that the scheduler was lost."""
     done = []
 
     def work() -> None:
@@ -182,7 +182,7 @@ def test_a_lost_scheduler_is_said_and_what_had_ended_is_there(data: Path) -> Non
                     process.send_signal(signal.SIGKILL)
 
     started = time.monotonic()
-    with pytest.raises(UnavailableError, match="scheduler was lost; what had ended is kept"):
+    with pytest.raises(UnavailableError, match="scheduler was lost; finished training runs are kept"):
         work()
 
     assert len(done) >= 3
@@ -205,8 +205,8 @@ def test_an_address_without_a_scheduler_is_refused() -> None:
 
 @pytest.mark.fault("study: scheduler that only speaks TLS")
 @pytest.mark.usefixtures("seen")
-def test_a_cluster_may_be_reached_by_tls(data: Path, tmp_path: Path) -> None:
-    """With the certificates of Dask's configuration the work is done; without them the scheduler does not answer."""
+def test_a_cluster_can_be_reached_by_tls(data: Path, tmp_path: Path) -> None:
+    """With the certificates of Dask's configuration the work is done; without them the connection fails."""
     security = Security.temporary()
     paths = {name: tmp_path / f"{name}.pem" for name in ("ca", "cert", "key")}
     paths["ca"].write_text(security.tls_ca_file)
@@ -228,7 +228,7 @@ def test_a_cluster_may_be_reached_by_tls(data: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("seen")
-def test_few_trainings_are_handed_out_at_a_time(data: Path) -> None:
+def test_few_training_runs_are_submitted_at_a_time(data: Path) -> None:
     """However many are planned, only as many are taken from the plan as the workers need next."""
     taken = []
 

@@ -1,4 +1,4 @@
-"""What is committed of the study: the ledger, and the report that follows from it."""
+"""The committed results of the study: the ledger, and the report that follows from it."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ import pytest
 
 from pipeline import files, gate
 from pipeline.study import ledger, plan
-from pipeline.study.ledger import State
+from pipeline.study.ledger import EntryState
 from tests.support.study_ledger import ROOT
 
 STUDY = ROOT / "study"
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Return the files of the report, by name; the summary of the data there is of another stage."""
+    """Return the files of the report by name, without the summary of the data, which another stage writes."""
     found = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*.*")}
     return {name: content for name, content in found.items() if name != "data.json"}
 
 
 def test_the_report_follows_from_the_ledger(tmp_path: Path) -> None:
-    """Made again from the committed ledger, every file of the report has the bytes that are committed."""
+    """Recreated from the committed ledger, every file of the report has the committed bytes."""
     words = ("--summary", "study/reports/data.json", "--runs", "study/runs", "--metrics", "reports/metrics.json")
     words += ("--benchmarks", "benchmarks/results.json", "--output", str(tmp_path))
     subprocess.run([sys.executable, "-m", "pipeline.study.report", *words], cwd=ROOT, check=True)
@@ -36,18 +36,18 @@ def test_the_report_follows_from_the_ledger(tmp_path: Path) -> None:
 
 
 def test_the_ledger_holds_what_was_planned(capsys: pytest.CaptureFixture[str]) -> None:
-    """Every replicate in the ledger is whole and of the experiment in study/params.yaml; no folder is anything else."""
-    study = plan.load(STUDY / "params.yaml")
+    """Every replicate in the ledger is intact and of the experiment in study/params.yaml; there is nothing else."""
+    study = plan.load_study(STUDY / "params.yaml")
     planned = plan.replicates(study, files.read_json(STUDY / "reports" / "data.json")["sha256"])
 
     states = {
         f"{replicate.variant}/{replicate.seed}": state
-        for replicate, _, state in ledger.entries(STUDY / "runs", planned)
+        for replicate, _, state in ledger.look_up(STUDY / "runs", planned)
     }
 
     there = {path.parent.relative_to(STUDY / "runs").as_posix() for path in (STUDY / "runs").rglob("record.json")}
-    assert there == {name for name, state in states.items() if state is not State.MISSING}
-    assert State.FOREIGN not in states.values()
+    assert there == {name for name, state in states.items() if state is not EntryState.MISSING}
+    assert EntryState.FOREIGN not in states.values()
     assert capsys.readouterr().err == ""
 
 

@@ -1,4 +1,4 @@
-"""The ledger: replicates are there whole or not at all, and known for what they are."""
+"""The ledger: replicates are written atomically, and their state is recognised."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pipeline.study import ledger, plan
-from pipeline.study.ledger import Entry, State
+from pipeline.study.ledger import Entry, EntryState
 from pipeline.study.plan import Replicate
 from tests.support.study_ledger import params, write_params
 
@@ -20,18 +20,18 @@ ERRORS = "image,label,answer\n7,3,5\n"
 @pytest.fixture
 def replicate(tmp_path: Path) -> Replicate:
     """Return a planned replicate."""
-    return plan.replicates(plan.load(write_params(tmp_path / "params.yaml", params())), "d" * 64)[0]
+    return plan.replicates(plan.load_study(write_params(tmp_path / "params.yaml", params())), "d" * 64)[0]
 
 
 def keep(folder: Path, replicate: Replicate, **changes: Any) -> None:
-    """Write the replicate to the ledger, as made by other ingredients if `changes` says so."""
+    """Write the replicate to the ledger, with `changes` of its ingredients."""
     record = {"recipe": replicate.recipe, "ingredients": {**replicate.ingredients, **changes}, "splits": {}}
-    ledger.write(folder, replicate.variant, replicate.seed, record, HISTORY, ERRORS)
+    ledger.write_entry(folder, replicate.variant, replicate.seed, record, HISTORY, ERRORS)
 
 
 def read(folder: Path, replicate: Replicate) -> Entry | None:
-    """Return what the ledger has of the replicate."""
-    return ledger.read(folder, replicate.variant, replicate.seed)
+    """Return the replicate's entry in the ledger."""
+    return ledger.read_entry(folder, replicate.variant, replicate.seed)
 
 
 def test_what_is_written_is_read(tmp_path: Path, replicate: Replicate) -> None:
@@ -44,32 +44,32 @@ def test_what_is_written_is_read(tmp_path: Path, replicate: Replicate) -> None:
     assert entry.record["recipe"] == replicate.recipe
     assert entry.history.to_csv(index=False) == HISTORY
     assert entry.errors.to_csv(index=False) == ERRORS
-    assert ledger.state(entry, replicate) is State.CURRENT
+    assert ledger.entry_state(entry, replicate) is EntryState.CURRENT
 
 
 @pytest.mark.parametrize(
     ("changes", "state"),
     [
-        ({"versions": {"keras": "0"}}, State.OTHER_VERSIONS),
-        ({"code": "0"}, State.STALE),
-        ({"code": "0", "versions": {}}, State.STALE),
-        ({"data": "0"}, State.FOREIGN),
-        ({"permutation_seed": 9}, State.FOREIGN),
-        ({"model": {}, "code": "0"}, State.FOREIGN),
+        ({"versions": {"keras": "0"}}, EntryState.OTHER_VERSIONS),
+        ({"code": "0"}, EntryState.STALE),
+        ({"code": "0", "versions": {}}, EntryState.STALE),
+        ({"data": "0"}, EntryState.FOREIGN),
+        ({"permutation_seed": 9}, EntryState.FOREIGN),
+        ({"model": {}, "code": "0"}, EntryState.FOREIGN),
     ],
 )
-def test_a_replicate_is_known_for_what_it_is(
-    tmp_path: Path, replicate: Replicate, changes: dict[str, Any], state: State
+def test_the_state_of_a_replicate_is_recognised(
+    tmp_path: Path, replicate: Replicate, changes: dict[str, Any], state: EntryState
 ) -> None:
-    """Other versions, other code and another experiment are told apart."""
+    """Other versions, other code and another experiment are distinguished."""
     keep(tmp_path, replicate, **changes)
 
-    assert ledger.state(read(tmp_path, replicate), replicate) is state
+    assert ledger.entry_state(read(tmp_path, replicate), replicate) is state
 
 
-def test_a_replicate_that_is_not_there_is_missing(tmp_path: Path, replicate: Replicate) -> None:
-    """Without a folder, and without a record in it, there is nothing."""
-    assert ledger.state(read(tmp_path, replicate), replicate) is State.MISSING
+def test_a_replicate_without_a_record_is_missing(tmp_path: Path, replicate: Replicate) -> None:
+    """Without its folder, or without a record in it, a replicate does not exist."""
+    assert ledger.entry_state(read(tmp_path, replicate), replicate) is EntryState.MISSING
 
     keep(tmp_path, replicate)
     (tmp_path / "short" / "0" / "record.json").unlink()
@@ -77,7 +77,7 @@ def test_a_replicate_that_is_not_there_is_missing(tmp_path: Path, replicate: Rep
     assert read(tmp_path, replicate) is None
 
 
-@pytest.mark.fault("replicate cut short, edited, or in another's place")
+@pytest.mark.fault("replicate truncated, edited, or in another one's place")
 @pytest.mark.parametrize(
     ("file", "content"),
     [
@@ -91,7 +91,7 @@ def test_a_replicate_that_is_not_there_is_missing(tmp_path: Path, replicate: Rep
 def test_a_damaged_replicate_is_not_used(
     tmp_path: Path, replicate: Replicate, file: str, content: str | None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It counts as missing, so that it is made again, and a notice names it."""
+    """It counts as missing, so that it is run again, and a notice names it."""
     keep(tmp_path, replicate)
     place = tmp_path / "short" / "0"
     (place / file).unlink()
@@ -102,7 +102,7 @@ def test_a_damaged_replicate_is_not_used(
     assert capsys.readouterr().err.startswith(f"notice: {place}: damaged (")
 
 
-def test_a_replicate_in_anothers_place_is_not_used(tmp_path: Path, replicate: Replicate) -> None:
+def test_a_replicate_in_the_place_of_another_is_not_used(tmp_path: Path, replicate: Replicate) -> None:
     """A folder that was renamed does not become the result of another seed."""
     keep(tmp_path, replicate)
     (tmp_path / "short" / "0").rename(tmp_path / "short" / "1")

@@ -1,4 +1,4 @@
-"""study/params.yaml: what it plans, and how faults in it are answered."""
+"""study/params.yaml: what it plans, and how mistakes in it are reported."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ DATA = "d" * 64
 @pytest.fixture(scope="module")
 def study() -> Study:
     """Return the project's own study."""
-    return plan.load(ROOT / "study" / "params.yaml")
+    return plan.load_study(ROOT / "study" / "params.yaml")
 
 
 def small(tmp_path: Path, change: Callable[[dict[str, Any]], None] = lambda _: None) -> list[Replicate]:
     """Return the replicates of the small study after a change of its params."""
     values = params()
     change(values)
-    return plan.replicates(plan.load(write_params(tmp_path / "params.yaml", values)), DATA)
+    return plan.replicates(plan.load_study(write_params(tmp_path / "params.yaml", values)), DATA)
 
 
 def names(replicates: list[Replicate]) -> list[tuple[str, int]]:
@@ -43,7 +43,7 @@ def test_replicates_come_seed_by_seed(tmp_path: Path) -> None:
 
 
 def test_one_more_seed_is_one_more_replicate(tmp_path: Path) -> None:
-    """The replicates that were planned before keep their recipes."""
+    """Replicates that were planned before keep their recipes."""
     before = {one.recipe for one in small(tmp_path)}
 
     after = small(tmp_path, lambda values: values["variants"]["cnn"].update(seeds=2))
@@ -66,16 +66,16 @@ def test_one_more_seed_is_one_more_replicate(tmp_path: Path) -> None:
 def test_a_recipe_changes_with_what_determines_the_result(
     tmp_path: Path, change: Callable[[dict[str, Any]], None], changed: set[str]
 ) -> None:
-    """A change of params gives new recipes to the replicates that it touches, and to no others."""
+    """A change of params gives new recipes to the replicates that it affects, and to no others."""
     before = {one.recipe for one in small(tmp_path)}
 
     assert {one.variant for one in small(tmp_path, change) if one.recipe not in before} == changed
 
 
 def test_a_recipe_covers_data_code_and_versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Other data, other code or another library version makes all recipes new."""
+    """Other data, other code or another library version gives all replicates new recipes."""
     before = {one.recipe for one in small(tmp_path)}
-    loaded = plan.load(tmp_path / "params.yaml")
+    loaded = plan.load_study(tmp_path / "params.yaml")
     assert not before & {one.recipe for one in plan.replicates(loaded, "e" * 64)}
     for name in ("code_hash", "versions"):
         with monkeypatch.context() as other:
@@ -83,8 +83,8 @@ def test_a_recipe_covers_data_code_and_versions(tmp_path: Path, monkeypatch: pyt
             assert not before & {one.recipe for one in small(tmp_path)}
 
 
-def test_variants_that_differ_in_epochs_alone_are_trained_once(tmp_path: Path) -> None:
-    """Per seed, `short` and `long` are one training; a variant that is wanted alone is trained alone."""
+def test_variants_that_differ_only_in_epochs_are_trained_once(tmp_path: Path) -> None:
+    """Per seed, `short` and `long` are one training run; a variant that is wanted alone is trained alone."""
     wanted = small(tmp_path)
 
     together = [names(list(one.replicates)) for one in plan.trajectories(wanted)]
@@ -102,15 +102,15 @@ def test_variants_that_differ_in_epochs_alone_are_trained_once(tmp_path: Path) -
 
 
 def test_the_cnn_of_the_study_is_trained_once_for_both_lengths(study: Study) -> None:
-    """12 and 24 epochs of the cnn are one training per seed, and nothing else shares one."""
+    """12 and 24 epochs of the CNN are one training run per seed; no other variants share one."""
     shared = [one for one in plan.trajectories(plan.replicates(study, DATA)) if len(one.replicates) > 1]
 
     assert {tuple(one.variant for one in each.replicates) for each in shared} == {("cnn", "cnn_24_epochs")}
     assert len(shared) == study.variants["cnn"].seeds
 
 
-def test_networks_that_differ_in_dropout_start_alike(study: Study) -> None:
-    """Dropout, optimizer and pixels leave the initial weights as they are; another network has others."""
+def test_networks_that_differ_only_in_dropout_start_alike(study: Study) -> None:
+    """Dropout, optimizer and pixels do not affect the initial weights; another network does."""
     variants = study.variants
 
     alike = ["mlp_adadelta", "mlp_rmsprop_no_dropout", "mlp_adadelta_permuted", "mlp_rmsprop_keras3"]
@@ -120,7 +120,7 @@ def test_networks_that_differ_in_dropout_start_alike(study: Study) -> None:
 
 
 def test_the_models_of_the_root_are_variants(study: Study) -> None:
-    """mlp_rmsprop, mlp_adadelta and cnn are to the letter those of params.yaml."""
+    """mlp_rmsprop, mlp_adadelta and cnn are exactly those of params.yaml."""
     from pipeline import params as root
 
     for name, model in root.load(ROOT / "params.yaml").models.items():
@@ -136,7 +136,7 @@ def test_work_is_counted_in_multiplications(study: Study) -> None:
     assert plan.multiply_adds(study.variants["cnn"].network.model_dump()) == cnn
 
 
-@pytest.mark.fault("study/params.yaml: what cannot be meant")
+@pytest.mark.fault("study/params.yaml: invalid plan")
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -157,7 +157,7 @@ def test_a_fault_in_the_params_is_one_line(
     change(values)
 
     with pytest.raises(InputError) as refused:
-        plan.load(write_params(tmp_path / "params.yaml", values))
+        plan.load_study(write_params(tmp_path / "params.yaml", values))
 
     assert str(refused.value).startswith(f"{tmp_path}/params.yaml: ")
     assert said in str(refused.value)

@@ -1,4 +1,4 @@
-"""The study's report: its page, tables and figures follow from the ledger, and from nothing else."""
+"""The study's report: its page, tables and figures follow from the ledger alone."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from scipy import stats
 from pipeline import params
 from pipeline.errors import InputError
 from pipeline.params import Params
-from pipeline.reporting import plots
+from pipeline.reporting.plots import curves, effects, style
 from pipeline.study import comparisons, groups, ledger, report
-from pipeline.study.groups import Look
-from pipeline.study.ledger import Entry, State
+from pipeline.study.groups import Lookup
+from pipeline.study.ledger import Entry, EntryState
 from pipeline.study.plan import Replicate, Study
-from pipeline.study.report import Report
+from pipeline.study.report import StudyReport
 from tests.support import study_runs
 
 ROOT = Path(__file__).parents[2]
@@ -37,27 +37,33 @@ def four() -> Study:
 
 
 @pytest.fixture(scope="module")
-def looks() -> list[Look]:
-    """Return all replicates, as one would hope for."""
-    return study_runs.looks(four())
+def lookups() -> list[Lookup]:
+    """Return all planned replicates."""
+    return study_runs.lookups(four())
 
 
 @pytest.fixture
 def no_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out the drawing, for tests of words and numbers."""
-    for name in ("bands", "effects", "changes", "png"):
-        monkeypatch.setattr(plots, name, lambda *_: b"")
+    """Skip the drawing in tests of text and numbers."""
+    for module, name in ((curves, "bands"), (effects, "intervals"), (effects, "changes"), (style, "png")):
+        monkeypatch.setattr(module, name, lambda *_, **__: b"")
 
 
-def made(looks: list[Look], values: Params, study: Study | None = None) -> Report:
+def made(lookups: list[Lookup], values: Params, study: Study | None = None) -> StudyReport:
     """Return the report on these replicates."""
     inputs = study_runs.SUMMARY, study_runs.REPRODUCED, study_runs.BENCHMARKS
-    return report.report(study or four(), values.overfitting, looks, *inputs)
+    return report.report(study or four(), values.overfitting, lookups, *inputs)
 
 
 def section(markdown: str, title: str) -> str:
     """Return the part of the page below a heading, as one line."""
     return " ".join(markdown.split(f"## {title}\n")[1].split("\n## ")[0].split())
+
+
+def audited(markdown: str) -> list[list[str]]:
+    """Return the rows of the audit: claim, reading, measure, result, seeds and verdict."""
+    claims = range(1, 8)
+    return [[str(claim), *row] for claim in claims for row in rows(markdown, f"Readings of claim {claim}")[1:]]
 
 
 def rows(markdown: str, caption: str) -> list[list[str]]:
@@ -67,23 +73,23 @@ def rows(markdown: str, caption: str) -> list[list[str]]:
     return [cells[0], *cells[2:]]
 
 
-def scores(looks: list[Look], variant: str, of: Callable[[Entry], float]) -> np.ndarray:
+def scores(lookups: list[Lookup], variant: str, of: Callable[[Entry], float]) -> np.ndarray:
     """Return a score of a variant's replicates by seed."""
-    return np.array([of(entry) for _, entry, _ in looks if entry is not None and entry.variant == variant])
+    return np.array([of(entry) for _, entry, _ in lookups if entry is not None and entry.variant == variant])
 
 
-def right(entry: Entry) -> float:
-    """Return the share of test images that it gets right."""
+def accuracy(entry: Entry) -> float:
+    """Return its test accuracy, from the misclassified images."""
     return 1 - len(entry.errors) / 10_000
 
 
 @pytest.fixture(scope="module")
-def whole(looks: list[Look]) -> Report:
+def whole(lookups: list[Lookup]) -> StudyReport:
     """Return the report on all replicates, figures and all."""
-    return made(looks, params.load(ROOT / "params.yaml"))
+    return made(lookups, params.load(ROOT / "params.yaml"))
 
 
-def test_page_links_to_what_is_there(whole: Report) -> None:
+def test_page_links_to_what_is_there(whole: StudyReport) -> None:
     """Every figure and table that the page names is part of the report, and every figure is on the page."""
     shown = re.findall(r"!\[[^]]+\]\(figures/([^)]+)\)", whole.markdown)
     linked = set(re.findall(r"\]\(([a-z]+)\.csv\)", whole.markdown))
@@ -93,7 +99,7 @@ def test_page_links_to_what_is_there(whole: Report) -> None:
     assert linked == set(whole.tables)
 
 
-def test_page_is_whole_markdown(whole: Report) -> None:
+def test_page_is_whole_markdown(whole: StudyReport) -> None:
     """Each table has as many cells in every row as in its head, headings stand alone, and no template is left over."""
     for block in re.findall(r"(?:^\|.*\n)+", whole.markdown, re.MULTILINE):
         assert len({line.count("|") for line in block.splitlines()}) == 1
@@ -103,33 +109,33 @@ def test_page_is_whole_markdown(whole: Report) -> None:
     assert not re.search(r"[{}]|None|nan|\bTrue\b", whole.markdown)
 
 
-def test_conclusion_comes_first_and_follows_from_the_audit(whole: Report) -> None:
-    """Each of the seven claims is there with its verdicts, which the table repeats for each reading."""
+def test_conclusion_comes_first_and_follows_from_the_audit(whole: StudyReport) -> None:
+    """Each of the seven claims is there with its verdicts, which the audit repeats for each reading."""
     short = whole.markdown.split("## The audit")[0]
-    table = rows(whole.markdown, "Each claim under each reading")[1:]
+    table = audited(whole.markdown)
 
     assert "Of 15 readings of its 7 claims, " in short
     for claim in range(1, 8):
-        (line,) = [line for line in short.splitlines() if line.startswith(f"{claim}. ")]
+        (line,) = [line for line in short.splitlines() if line.startswith(f"- Claim {claim}, ")]
         verdicts = {row[-1] for row in table if row[0] == str(claim)}
         assert verdicts
         assert set(re.findall(r"\*[a-z ]+\*(?=[.,]| \()", line)) >= verdicts
-    for verdict in ("supported", "not supported", "confounded in the report"):
+    for verdict in ("supported", "not supported", "confounded in the original"):
         count = sum(row[-1] == f"*{verdict}*" for row in table)
         assert re.search(rf"\b{count} (is|are) \*{verdict}\*", short)
 
 
 @pytest.mark.usefixtures("no_drawing")
-def test_summary_is_that_of_the_replicates(looks: list[Look], values: Params) -> None:
+def test_summary_is_that_of_the_replicates(lookups: list[Lookup], values: Params) -> None:
     """Each variant's outcomes have mean, spread, t interval and extremes of the scores in the ledger."""
-    table = made(looks, values).tables["summary"].set_index(["variant", "outcome"])
+    table = made(lookups, values).tables["summary"].set_index(["variant", "outcome"])
 
     for variant in ("mlp_rmsprop", "cnn"):
         expected = {
-            "test_accuracy": scores(looks, variant, right),
-            "running_accuracy": scores(looks, variant, lambda entry: entry.history["accuracy"].iloc[-1]),
+            "test_accuracy": scores(lookups, variant, accuracy),
+            "running_accuracy": scores(lookups, variant, lambda entry: entry.history["accuracy"].iloc[-1]),
             "generalization_gap": scores(
-                looks, variant, lambda e: e.score("train", "accuracy") - e.score("test", "accuracy")
+                lookups, variant, lambda e: e.score("train", "accuracy") - e.score("test", "accuracy")
             ),
         }
         for outcome, found in expected.items():
@@ -142,11 +148,11 @@ def test_summary_is_that_of_the_replicates(looks: list[Look], values: Params) ->
 
 
 @pytest.mark.usefixtures("no_drawing")
-def test_comparisons_are_scipys_and_adjusted_for_all_that_are_listed(looks: list[Look], values: Params) -> None:
+def test_comparisons_are_scipys_and_adjusted_for_all_that_are_listed(lookups: list[Lookup], values: Params) -> None:
     """Same network: the paired t test; else Welch's. Holm's factor counts the pairs that lack seeds too."""
     fewer = [
-        (one, None, State.MISSING) if one.variant == "cnn_permuted" and one.seed > 1 else (one, entry, state)
-        for one, entry, state in looks
+        (one, None, EntryState.MISSING) if one.variant == "cnn_permuted" and one.seed > 1 else (one, entry, state)
+        for one, entry, state in lookups
     ]
     table = made(fewer, values).tables["comparisons"]
 
@@ -154,7 +160,7 @@ def test_comparisons_are_scipys_and_adjusted_for_all_that_are_listed(looks: list
     assert len(table) == len(four().statistics.comparisons) == 14
     assert len(judged) == 12
     for _, row in judged.iterrows():
-        groups = scores(fewer, row["first"], right), scores(fewer, row["second"], right)
+        groups = scores(fewer, row["first"], accuracy), scores(fewer, row["second"], accuracy)
         paired = row["first"].split("_")[0] == row["second"].split("_")[0]
         assert row["method"] == ("paired t" if paired else "Welch's t")
         test = stats.ttest_rel(*groups) if paired else stats.ttest_ind(*groups, equal_var=False)
@@ -168,9 +174,9 @@ def test_comparisons_are_scipys_and_adjusted_for_all_that_are_listed(looks: list
 
 
 @pytest.mark.usefixtures("no_drawing")
-def test_a_comparison_that_lacks_seeds_is_listed(looks: list[Look], values: Params) -> None:
+def test_a_comparison_that_lacks_seeds_is_listed(lookups: list[Lookup], values: Params) -> None:
     """It cannot tell, and says with how many seeds; two seeds have a McNemar test each all the same."""
-    fewer = [look for look in looks if look[0].variant != "cnn_permuted" or look[0].seed < 2]
+    fewer = [look for look in lookups if look[0].variant != "cnn_permuted" or look[0].seed < 2]
 
     found = made(fewer, values)
 
@@ -178,16 +184,16 @@ def test_a_comparison_that_lacks_seeds_is_listed(looks: list[Look], values: Para
     assert table.loc[("cnn_permuted", "cnn"), "verdict"] == "cannot tell with 2 seeds"
     assert table.loc[("cnn_permuted", "mlp_adadelta_permuted"), "verdict"] == "cannot tell with 2 and 4 seeds"
     assert table.loc[("cnn_permuted", "cnn"), "mcnemar_seeds"] == 2
-    lines = {row[0]: row for row in rows(found.markdown, "The family of comparisons")}
-    assert lines["`cnn_permuted` less `cnn`"][-1] == "*cannot tell with 2 seeds*"
+    lines = {row[0]: row for row in rows(found.markdown, "Differences in test accuracy")}
+    assert lines["`cnn_permuted` minus `cnn`"][-1] == "*cannot tell with 2 seeds*"
 
 
 @pytest.mark.usefixtures("no_drawing")
-def test_mcnemar_counts_are_those_of_the_binomial_sum(looks: list[Look], values: Params) -> None:
+def test_mcnemar_counts_are_those_of_the_binomial_sum(lookups: list[Lookup], values: Params) -> None:
     """Of the seeds that both variants have, those count whose exact p value, summed by hand, is below the level."""
-    wrong = {(e.variant, e.seed): set(e.errors["image"]) for _, e, _ in looks if e is not None}
+    wrong = {(e.variant, e.seed): set(e.errors["image"]) for _, e, _ in lookups if e is not None}
 
-    table = made(looks, values).tables["comparisons"]
+    table = made(lookups, values).tables["comparisons"]
 
     counts = set()
     for _, row in table.iterrows():
@@ -203,19 +209,19 @@ def test_mcnemar_counts_are_those_of_the_binomial_sum(looks: list[Look], values:
 
 
 @pytest.mark.usefixtures("no_drawing")
-def test_factorial_is_the_arithmetic_of_the_cells(looks: list[Look], values: Params) -> None:
+def test_factorial_is_the_arithmetic_of_the_cells(lookups: list[Lookup], values: Params) -> None:
     """Main effects, simple effects and interaction are contrasts of the four cells, each with its t interval."""
     names = ("mlp_rmsprop_no_dropout", "mlp_rmsprop", "mlp_adadelta_no_dropout", "mlp_adadelta")
-    plain_r, r, plain_a, a = (scores(looks, name, right) for name in names)
+    plain_r, r, plain_a, a = (scores(lookups, name, accuracy) for name in names)
     expected = {
         "dropout": (r + a - plain_r - plain_a) / 2,
         "dropout with RMSprop": r - plain_r,
         "dropout with Adadelta": a - plain_a,
-        "Adadelta for RMSprop": (plain_a + a - plain_r - r) / 2,
+        "Adadelta instead of RMSprop": (plain_a + a - plain_r - r) / 2,
         "interaction": (a - plain_a) - (r - plain_r),
     }
 
-    table = made(looks, values).tables["factorial"].set_index(["outcome", "effect"])
+    table = made(lookups, values).tables["factorial"].set_index(["outcome", "effect"])
 
     assert len(table) == 4 * 5
     for effect, contrast in expected.items():
@@ -226,12 +232,12 @@ def test_factorial_is_the_arithmetic_of_the_cells(looks: list[Look], values: Par
 
 
 @pytest.mark.usefixtures("no_drawing")
-def test_convergence_counts_the_epochs(looks: list[Look], values: Params) -> None:
+def test_convergence_counts_the_epochs(lookups: list[Lookup], values: Params) -> None:
     """The first epoch at or above 98% is found by going through them; a variant that is never there has none."""
-    table = made(looks, values).tables["convergence"].set_index(["variant", "column"])
+    table = made(lookups, values).tables["convergence"].set_index(["variant", "column"])
 
     for variant in ("mlp_rmsprop", "cnn"):
-        first = scores(looks, variant, lambda e: 1 + [x >= 0.98 for x in e.history["val_accuracy"]].index(True))
+        first = scores(lookups, variant, lambda e: 1 + [x >= 0.98 for x in e.history["val_accuracy"]].index(True))
         row = table.loc[(variant, "val_accuracy")]
         assert tuple(row[["n", "reached", "median", "smallest", "largest"]]) == (
             *(4, 4),
@@ -244,7 +250,7 @@ def test_convergence_counts_the_epochs(looks: list[Look], values: Params) -> Non
 
 
 @pytest.mark.usefixtures("no_drawing")
-def test_the_spread_is_that_of_one_way_analysis_of_variance(looks: list[Look], values: Params) -> None:
+def test_the_spread_is_that_of_one_way_analysis_of_variance(lookups: list[Lookup], values: Params) -> None:
     """The pooled spread is the root of the mean square within groups, on as many degrees of freedom, of statsmodels.
 
     Three of the standard deviations of a difference are what the gate may allow.
@@ -253,11 +259,11 @@ def test_the_spread_is_that_of_one_way_analysis_of_variance(looks: list[Look], v
     from statsmodels.formula.api import ols
 
     models = ("mlp_rmsprop", "mlp_adadelta", "cnn")
-    kept = [look for look in looks if (look[0].variant, look[0].seed) != ("cnn", 3)]
+    kept = [look for look in lookups if (look[0].variant, look[0].seed) != ("cnn", 3)]
 
     table = made(kept, values).tables["spread"].set_index("variant")
 
-    by_model = {model: scores(kept, model, right) for model in models}
+    by_model = {model: scores(kept, model, accuracy) for model in models}
     long = pd.DataFrame([(model, value) for model, found in by_model.items() for value in found], columns=["m", "y"])
     fitted = ols("y ~ m", long).fit()
     assert list(table.index) == [*models, "pooled"]
@@ -268,17 +274,18 @@ def test_the_spread_is_that_of_one_way_analysis_of_variance(looks: list[Look], v
     assert table["allowed_drop"].tolist() == pytest.approx((3 * np.sqrt(2 * table["sd"].astype(float) ** 2)).tolist())
 
 
-def test_stale_replicates_are_used_and_counted(looks: list[Look], values: Params) -> None:
+def test_stale_replicates_are_used_and_counted(lookups: list[Lookup], values: Params) -> None:
     """Those made by other code change no number, and the page and the table say how many they are."""
     aged = [
-        (one, entry, State.STALE if one.variant == "cnn" and one.seed < 3 else state) for one, entry, state in looks
+        (one, entry, EntryState.STALE if one.variant == "cnn" and one.seed < 3 else state)
+        for one, entry, state in lookups
     ]
 
-    fresh, found = made(looks, values), made(aged, values)
+    fresh, found = made(lookups, values), made(aged, values)
 
     assert found.tables["comparisons"].equals(fresh.tables["comparisons"])
-    assert "3 replicates were made by other code than is here now" in section(found.markdown, "In short")
-    assert "other code" not in section(fresh.markdown, "In short")
+    assert "3 replicates were made with different code than the current one" in section(found.markdown, "In short")
+    assert "different code" not in section(fresh.markdown, "In short")
     summary = found.tables["summary"].groupby("variant")["n_stale"].max()
     assert summary["cnn"] == 3
     assert summary.sum() == 3
@@ -287,34 +294,36 @@ def test_stale_replicates_are_used_and_counted(looks: list[Look], values: Params
 
 
 @pytest.mark.usefixtures("no_drawing")
-def test_installed_versions_change_nothing(looks: list[Look], values: Params) -> None:
+def test_installed_versions_change_nothing(lookups: list[Lookup], values: Params) -> None:
     """Replicates of other library versions than are installed here give the same page."""
-    elsewhere = [(one, entry, State.OTHER_VERSIONS) for one, entry, _ in looks]
+    elsewhere = [(one, entry, EntryState.OTHER_VERSIONS) for one, entry, _ in lookups]
 
-    assert made(elsewhere, values).markdown == made(looks, values).markdown
+    assert made(elsewhere, values).markdown == made(lookups, values).markdown
 
 
 @pytest.mark.usefixtures("no_drawing")
-def test_replicates_of_another_experiment_are_not_used(looks: list[Look], values: Params) -> None:
+def test_replicates_of_another_experiment_are_not_used(lookups: list[Lookup], values: Params) -> None:
     """They are counted, and what needs them is decided without them."""
-    foreign = [(one, entry, State.FOREIGN if one.variant == "cnn_24_epochs" else state) for one, entry, state in looks]
+    foreign = [
+        (one, entry, EntryState.FOREIGN if one.variant == "cnn_24_epochs" else state) for one, entry, state in lookups
+    ]
 
     found = made(foreign, values)
 
     short = section(found.markdown, "In short")
     assert "4 replicates of another experiment are not used." in short
-    assert "48 of 52 planned replicates are there; fewer than planned: `cnn_24_epochs` 0 of 4." in short
-    assert "Too few seeds: `cnn_24_epochs` 0, `cnn` 0" in short
+    assert "48 of 52 planned replicates exist; incomplete are `cnn_24_epochs` 0 of 4." in short
+    assert "Too few seeds: `cnn_24_epochs` 0, `cnn` 0" in section(found.markdown, "The audit")
 
 
-def test_an_empty_ledger_decides_nothing(looks: list[Look], values: Params) -> None:
+def test_an_empty_ledger_decides_nothing(lookups: list[Lookup], values: Params) -> None:
     """All is undecided but what the design decides; there are no figures, and the tables are there without numbers."""
-    found = made([(one, None, State.MISSING) for one, _, _ in looks], values)
+    found = made([(one, None, EntryState.MISSING) for one, _, _ in lookups], values)
 
-    verdicts = [row[-1] for row in rows(found.markdown, "Each claim under each reading")[1:]]
+    verdicts = [row[-1] for row in audited(found.markdown)]
     assert verdicts.count("*undecided*") == UNDECIDED
-    assert verdicts.count("*confounded in the report*") == 1
-    assert "0 of 52 planned replicates are there" in found.markdown
+    assert verdicts.count("*confounded in the original*") == 1
+    assert "0 of 52 planned replicates exist" in found.markdown
     assert not found.figures
     assert len(found.tables["comparisons"]) == 14
     assert found.tables["summary"]["mean"].isna().all()
@@ -323,7 +332,7 @@ def test_an_empty_ledger_decides_nothing(looks: list[Look], values: Params) -> N
 
 
 @pytest.mark.usefixtures("no_drawing")
-def test_a_study_without_a_variant_has_a_report(looks: list[Look], values: Params) -> None:
+def test_a_study_without_a_variant_has_a_report(lookups: list[Lookup], values: Params) -> None:
     """Without the CNN in its params, what needs it is undecided, and the page does not break."""
     study = four()
     kept = {name: block for name, block in study.variants.items() if name != "cnn"}
@@ -332,23 +341,23 @@ def test_a_study_without_a_variant_has_a_report(looks: list[Look], values: Param
     )
     smaller = study.model_copy(update={"variants": kept, "statistics": statistics})
 
-    found = made([look for look in looks if look[0].variant != "cnn"], values, smaller)
+    found = made([look for look in lookups if look[0].variant != "cnn"], values, smaller)
 
-    verdicts = {tuple(row[:2]): row[-1] for row in rows(found.markdown, "Each claim under each reading")[1:]}
-    assert verdicts["3", "by test accuracy"] == "*undecided*"
-    assert verdicts["1", "by the rise of `val_loss`"] == "*supported*"
+    verdicts = {tuple(row[:2]): row[-1] for row in audited(found.markdown)}
+    assert verdicts["3", "By test accuracy"] == "*undecided*"
+    assert verdicts["1", "By the rise of `val_loss`"] == "*supported*"
     assert "`cnn`" not in set(found.tables["summary"]["variant"])
 
 
 @pytest.mark.usefixtures("no_drawing")
-def test_page_names_processors_and_libraries_of_the_replicates(looks: list[Look], values: Params) -> None:
+def test_page_names_processors_and_libraries_of_the_replicates(lookups: list[Lookup], values: Params) -> None:
     """They are those in the records, with how many replicates each made, not those of the machine that reports."""
-    one, entry, state = looks[0]
+    one, entry, state = lookups[0]
     assert entry is not None
     ingredients = {**entry.record["ingredients"], "versions": {"keras": "9.9"}}
     record = {**entry.record, "processor": "Another one", "ingredients": ingredients}
 
-    found = made([(one, dataclasses.replace(entry, record=record), state), *looks[1:]], values)
+    found = made([(one, dataclasses.replace(entry, record=record), state), *lookups[1:]], values)
 
     run = section(found.markdown, "What was run")
     assert "Processors: A processor, family 1, model 2 (51 replicates); Another one (1 replicate)." in run
@@ -356,18 +365,18 @@ def test_page_names_processors_and_libraries_of_the_replicates(looks: list[Look]
 
 
 @pytest.mark.usefixtures("no_drawing")
-def test_page_says_what_it_cannot_say(looks: list[Look], values: Params) -> None:
+def test_page_says_what_it_cannot_say(lookups: list[Lookup], values: Params) -> None:
     """Verdicts are conditional on split and test set, intervals are of means over seeds, and few seeds are named."""
-    said = section(made(looks, values).markdown, "What this can say")
+    said = section(made(lookups, values).markdown, "Limits")
 
     assert "conditional on this split and this test set" in said
     assert "95% t interval of a mean over seeds" in said
-    assert "no sign of no difference" in said
+    assert "not evidence of no difference" in said
 
 
-def test_a_history_that_cannot_be_analysed_is_named(looks: list[Look], values: Params) -> None:
+def test_a_history_that_cannot_be_analysed_is_named(lookups: list[Lookup], values: Params) -> None:
     """The error says which replicate it is."""
-    one, entry, state = looks[0]
+    one, entry, state = lookups[0]
     assert entry is not None
     broken = dataclasses.replace(entry, history=entry.history.drop(columns="val_loss"))
 
@@ -375,12 +384,12 @@ def test_a_history_that_cannot_be_analysed_is_named(looks: list[Look], values: P
         groups.gather(four(), values.overfitting, [(one, broken, state)])
 
 
-def test_mcnemar_of_equal_networks_is_one(looks: list[Look]) -> None:
+def test_mcnemar_of_equal_networks_is_one(lookups: list[Lookup]) -> None:
     """A network is not told apart from itself."""
-    entry = looks[0][1]
+    entry = lookups[0][1]
 
     assert entry is not None
-    assert comparisons.mcnemar(entry, entry) == 1
+    assert comparisons.mcnemar_p(entry, entry) == 1
 
 
 def test_import_is_light() -> None:
@@ -434,9 +443,9 @@ def test_stage_writes_the_same_bytes_again(
     assert first == second
     tables = {f"{name}.csv" for name in ("summary", "comparisons", "factorial", "convergence", "spread")}
     figures = {f"figures/{name}.png" for name in ("convergence", "dropout", "effects", "variants")}
-    assert set(first) == {"claims.md", *tables, *figures}
-    assert b"6 of 105 planned replicates are there" in first["claims.md"]
-    assert "claims.md: 7 claims" in capsys.readouterr().out
+    assert set(first) == {"claims.md", "claims.html", *tables, *figures}
+    assert b"6 of 105 planned replicates exist" in first["claims.md"]
+    assert "claims.html: 7 claims" in capsys.readouterr().out
 
 
 def test_stage_tells_stale_and_damaged_replicates(
@@ -453,6 +462,6 @@ def test_stage_tells_stale_and_damaged_replicates(
 
     lines = {row[0]: row[1:4] for row in rows(page, "Replicates and their scores after the last epoch")}
     assert lines["`cnn`"] == ["5", "2", "1"]
-    assert "1 replicate was made by other code" in section(page, "In short")
+    assert "1 replicate was made with different code" in section(page, "In short")
     assert "1 replicate of another experiment is not used." in section(page, "In short")
     assert "damaged" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The claims of the original report: other measurements get other verdicts, and too few seeds get none."""
+"""The claims of the original: other measurements lead to other verdicts, and too few seeds to none."""
 
 from __future__ import annotations
 
@@ -14,21 +14,26 @@ from pipeline.analysis.multitest import Verdict
 from pipeline.errors import InputError
 from pipeline.params import Params
 from pipeline.study import audit, comparisons, convergence, groups, rules
-from pipeline.study.convergence import Seconds
-from pipeline.study.findings import Row
-from pipeline.study.groups import Evidence, Look
-from pipeline.study.ledger import State
+from pipeline.study.convergence import EpochSeconds
+from pipeline.study.findings import ClaimRow
+from pipeline.study.groups import Lookup, StudyData
+from pipeline.study.ledger import EntryState
 from pipeline.study.plan import Study
-from pipeline.study.rules import Finding, Interval
+from pipeline.study.rules import ClaimVerdict, Interval
 from tests.support import study_runs
 from tests.support.study_runs import Made
 
-YES, NO, OPEN, CONFOUNDED = Finding.SUPPORTED, Finding.NOT_SUPPORTED, Finding.UNDECIDED, Finding.CONFOUNDED
-BETTER, WORSE, SAME, UNTOLD = Verdict.BETTER, Verdict.WORSE, Verdict.EQUIVALENT, Verdict.UNDECIDED
-PACE = convergence.seconds(study_runs.BENCHMARKS, 55_000)
+YES, NO, OPEN, CONFOUNDED = (
+    ClaimVerdict.SUPPORTED,
+    ClaimVerdict.NOT_SUPPORTED,
+    ClaimVerdict.UNDECIDED,
+    ClaimVerdict.CONFOUNDED,
+)
+BETTER, WORSE, SAME, UNSURE = Verdict.BETTER, Verdict.WORSE, Verdict.EQUIVALENT, Verdict.UNDECIDED
+TIMINGS = convergence.epoch_seconds(study_runs.BENCHMARKS, 55_000)
 READINGS = (1, 2, 2, 3, 3, 3, 4, 4, 4, 4, 5, 6, 6, 7, 7)
 USUAL = (YES, CONFOUNDED, YES, YES, YES, NO, YES, YES, NO, YES, NO, YES, NO, YES, NO)
-# Which lines of the audit need a variant.
+# The rows of the audit that depend on each variant.
 NEEDS = {
     "mlp_rmsprop": (0, 2, *range(3, 10), 11, 12),
     "mlp_adadelta": (2, *range(3, 10), 11, 12, 13, 14),
@@ -49,31 +54,31 @@ def five() -> Study:
 
 
 @pytest.fixture(scope="module")
-def usual() -> list[Look]:
-    """Return replicates of which the report's figures are typical."""
-    return study_runs.looks(five())
+def usual() -> list[Lookup]:
+    """Return replicates for which the results of the original are typical."""
+    return study_runs.lookups(five())
 
 
-def evidence(looks: list[Look], values: Params, study: Study | None = None) -> Evidence:
-    """Return the evidence in these replicates."""
-    return groups.gather(study or five(), values.overfitting, looks)
+def study_data(lookups: list[Lookup], values: Params, study: Study | None = None) -> StudyData:
+    """Return the data in these replicates."""
+    return groups.gather(study or five(), values.overfitting, lookups)
 
 
-def rows(found: Evidence, pace: Mapping[str, Seconds] = PACE) -> list[Row]:
-    """Return the audit of this evidence."""
-    return audit.audit(found, comparisons.judge(found), study_runs.REPRODUCED, pace)
+def rows(found: StudyData, timings: Mapping[str, EpochSeconds] = TIMINGS) -> list[ClaimRow]:
+    """Return the audit of this data."""
+    return audit.audit(found, comparisons.compare_variants(found), study_runs.REPRODUCED, timings)
 
 
-def verdicts(found: Evidence, pace: Mapping[str, Seconds] = PACE) -> list[Finding]:
-    """Return the verdicts of this evidence."""
-    return [row.answer.verdict for row in rows(found, pace)]
+def verdicts(found: StudyData, timings: Mapping[str, EpochSeconds] = TIMINGS) -> list[ClaimVerdict]:
+    """Return the verdicts on this data."""
+    return [row.finding.verdict for row in rows(found, timings)]
 
 
-def without(looks: list[Look], variant: str, kept: int) -> list[Look]:
+def without(lookups: list[Lookup], variant: str, kept: int) -> list[Lookup]:
     """Return the replicates without those of a variant beyond the first few seeds."""
     return [
-        (one, None, State.MISSING) if one.variant == variant and one.seed >= kept else (one, entry, state)
-        for one, entry, state in looks
+        (one, None, EntryState.MISSING) if one.variant == variant and one.seed >= kept else (one, entry, state)
+        for one, entry, state in lookups
     ]
 
 
@@ -81,13 +86,13 @@ def without(looks: list[Look], variant: str, kept: int) -> list[Look]:
     ("rise", "finding"),
     [((1.25, 1.4), YES), ((1.24, 1.4), OPEN), ((1.0, 1.04), NO), ((1.0, 1.05), OPEN), ((1.1, 1.2), OPEN)],
 )
-def test_claim_1_follows_the_rise(rise: Interval, finding: Finding) -> None:
-    """It needs the whole interval in the range of one verdict on a history."""
+def test_claim_1_follows_the_rise(rise: Interval, finding: ClaimVerdict) -> None:
+    """The whole interval has to lie within the range of one verdict on a single history."""
     assert rules.gets_worse(rise, 1.05, 1.25) is finding
 
 
 def test_claim_2_is_confounded_where_the_optimizer_alone_was_changed() -> None:
-    """The project's two MLPs differ in nothing else; pairs that differ in dropout, or in it too, are not confounded."""
+    """The study's two MLPs differ in nothing else; pairs that differ in dropout (too) are not confounded."""
     variants = five().variants
 
     assert rules.caused_by_dropout(variants["mlp_rmsprop"], variants["mlp_adadelta"]) is CONFOUNDED
@@ -106,8 +111,8 @@ def test_claim_2_is_confounded_where_the_optimizer_alone_was_changed() -> None:
         ((-0.06, -0.01), [(-0.06, -0.01)] * 2, YES),
     ],
 )
-def test_claim_2_of_dropout_follows_its_effects(main: Interval, simple: list[Interval], finding: Finding) -> None:
-    """A sure reduction supports it unless one optimizer says the opposite; one that is surely too small does not."""
+def test_claim_2_of_dropout_follows_its_effects(main: Interval, simple: list[Interval], finding: ClaimVerdict) -> None:
+    """A significant reduction supports it unless one optimizer shows the opposite; one that is too small refutes it."""
     assert rules.reduces(main, simple, 0.05) is finding
 
 
@@ -120,8 +125,8 @@ def test_claim_2_of_dropout_follows_its_effects(main: Interval, simple: list[Int
         ([(0.98, 0.9879), (0.98, 0.99)], NO),
     ],
 )
-def test_claim_3_speaks_of_every_model(scores: list[Interval], finding: Finding) -> None:
-    """One model that is surely below refutes it, and one that may be below leaves it open."""
+def test_claim_3_is_about_every_model(scores: list[Interval], finding: ClaimVerdict) -> None:
+    """One model below the bound refutes it, and one whose interval contains the bound leaves it undecided."""
     assert rules.reach(scores, 0.988) is finding
 
 
@@ -138,17 +143,17 @@ def test_claim_3_speaks_of_every_model(scores: list[Interval], finding: Finding)
         ([(-2, -1), (-2, -1)], False, True, NO),
     ],
 )
-def test_claim_4_needs_both_mlps(lags: list[Interval], unfinished: bool, others: bool, finding: Finding) -> None:
-    """Both have to agree, and a seed that never got there may only be counted against the verdict."""
+def test_claim_4_needs_both_mlps(lags: list[Interval], unfinished: bool, others: bool, finding: ClaimVerdict) -> None:
+    """Both have to agree, and a seed that never reached it may only be counted against the verdict."""
     assert rules.slower(lags, unfinished=unfinished, others_unfinished=others) is finding
 
 
 @pytest.mark.parametrize(
     ("verdict", "within", "finding"),
-    [(BETTER, False, YES), (BETTER, True, NO), (SAME, True, NO), (WORSE, False, NO), (UNTOLD, False, OPEN)],
+    [(BETTER, False, YES), (BETTER, True, NO), (SAME, True, NO), (WORSE, False, NO), (UNSURE, False, OPEN)],
 )
-def test_claim_5_needs_a_gain_that_matters(verdict: Verdict, within: bool, finding: Finding) -> None:
-    """A gain that is there but too small to matter does not make 12 epochs too few."""
+def test_claim_5_needs_a_gain_that_matters(verdict: Verdict, within: bool, finding: ClaimVerdict) -> None:
+    """A gain that is significant but too small to matter does not make 12 epochs too few."""
     assert rules.too_few_epochs(verdict, within_smallest_effect=within) is finding
 
 
@@ -158,15 +163,15 @@ def test_claim_5_needs_a_gain_that_matters(verdict: Verdict, within: bool, findi
         ([BETTER], NO),
         ([WORSE], NO),
         ([SAME], YES),
-        ([UNTOLD], OPEN),
+        ([UNSURE], OPEN),
         ([BETTER, WORSE], NO),
         ([BETTER, SAME], OPEN),
         ([SAME, SAME], YES),
-        ([SAME, UNTOLD], OPEN),
+        ([SAME, UNSURE], OPEN),
     ],
 )
-def test_claim_6_follows_the_judgements(found: list[Verdict], finding: Finding) -> None:
-    """Not being told apart is no support: that takes an interval without a relevant difference."""
+def test_claim_6_follows_the_judgements(found: list[Verdict], finding: ClaimVerdict) -> None:
+    """A difference that is not significant does not support it: that takes an interval without a relevant one."""
     assert rules.chance(found) is finding
 
 
@@ -174,19 +179,19 @@ def test_claim_6_follows_the_judgements(found: list[Verdict], finding: Finding) 
     ("loss", "first", "second"),
     [((0.0011, 0.01), YES, NO), ((0.001, 0.01), OPEN, OPEN), ((-0.01, 0.0009), NO, YES), ((0, 0.002), OPEN, OPEN)],
 )
-def test_claim_7_has_two_opposite_halves(loss: Interval, first: Finding, second: Finding) -> None:
-    """What shape is worth has to exceed the smallest effect, and MNIST shows it or does not accordingly."""
+def test_claim_7_has_two_opposite_halves(loss: Interval, first: ClaimVerdict, second: ClaimVerdict) -> None:
+    """The benefit of shape has to exceed the smallest effect, and MNIST can or cannot show it accordingly."""
     assert rules.uses_shape(loss, 0.001) is first
     assert rules.cannot_show(first) is second
 
 
-def test_the_audit_has_a_line_for_each_reading(usual: list[Look], values: Params) -> None:
-    """With figures like the report's, each claim has its known verdict under each reading."""
-    found = rows(evidence(usual, values))
+def test_the_audit_has_a_line_for_each_reading(usual: list[Lookup], values: Params) -> None:
+    """With results like the original's, each claim has its known verdict under each reading."""
+    found = rows(study_data(usual, values))
 
     assert tuple(row.claim for row in found) == READINGS
-    assert tuple(row.answer.verdict for row in found) == USUAL
-    assert all(row.answer.numbers for row in found[:-1])
+    assert tuple(row.finding.verdict for row in found) == USUAL
+    assert all(row.finding.measurements for row in found[:-1])
     assert set(READINGS) == set(rules.SENTENCES)
 
 
@@ -208,45 +213,45 @@ def test_the_audit_has_a_line_for_each_reading(usual: list[Look], values: Params
     ],
 )
 def test_other_measurements_flip_the_verdicts(
-    made: Mapping[str, Made], changed: Mapping[int, Finding], usual: list[Look], values: Params
+    made: Mapping[str, Made], changed: Mapping[int, ClaimVerdict], usual: list[Lookup], values: Params
 ) -> None:
-    """What is changed in the replicates changes the verdicts that it decides."""
-    looks = [
+    """A change in the replicates changes the verdicts that depend on it."""
+    lookups = [
         (one, study_runs.entry(one, made[one.variant]) if one.variant in made else entry, state)
         for one, entry, state in usual
     ]
 
-    found = verdicts(evidence(looks, values))
+    found = verdicts(study_data(lookups, values))
 
     assert {line: found[line] for line in changed} == changed
     assert all(USUAL[line] is not verdict for line, verdict in changed.items())
 
 
 @pytest.mark.parametrize("variant", NEEDS)
-def test_too_few_seeds_leave_a_claim_undecided(variant: str, usual: list[Look], values: Params) -> None:
-    """Two seeds of a variant decide nothing that needs it, which the reason says; all else is as before."""
-    found = rows(evidence(without(usual, variant, 2), values))
+def test_too_few_seeds_leave_a_claim_undecided(variant: str, usual: list[Lookup], values: Params) -> None:
+    """With two seeds of a variant, what needs it is undecided, and the remark says so; the rest is as before."""
+    found = rows(study_data(without(usual, variant, 2), values))
 
     for line, row in enumerate(found):
         if line in NEEDS[variant]:
-            assert row.answer.verdict is OPEN
+            assert row.finding.verdict is OPEN
             assert row.needs[variant] == 2
-            assert f"`{variant}` 2" in row.answer.reason or line == 14
+            assert f"`{variant}` 2" in row.finding.remark or line == 14
         else:
-            assert row.answer.verdict is USUAL[line]
+            assert row.finding.verdict is USUAL[line]
 
 
 @pytest.mark.parametrize("variant", NEEDS)
-def test_a_variant_that_is_not_in_the_study_is_no_crash(variant: str, usual: list[Look], values: Params) -> None:
-    """What needs it is undecided, and so is the attribution of claim 2 without one of its two networks."""
+def test_a_variant_may_be_missing_from_the_study(variant: str, usual: list[Lookup], values: Params) -> None:
+    """What needs it is undecided, as is the attribution of claim 2 without one of its two networks."""
     study = five()
     pairs = tuple(pair for pair in study.statistics.comparisons if variant not in pair)
     variants = {name: block for name, block in study.variants.items() if name != variant}
     statistics = study.statistics.model_copy(update={"comparisons": pairs})
     smaller = study.model_copy(update={"variants": variants, "statistics": statistics})
-    looks = [look for look in usual if look[0].variant != variant]
+    lookups = [look for look in usual if look[0].variant != variant]
 
-    found = verdicts(evidence(looks, values, smaller))
+    found = verdicts(study_data(lookups, values, smaller))
 
     expected = [OPEN if line in NEEDS[variant] else verdict for line, verdict in enumerate(USUAL)]
     if variant in ("mlp_rmsprop", "mlp_adadelta"):
@@ -254,83 +259,83 @@ def test_a_variant_that_is_not_in_the_study_is_no_crash(variant: str, usual: lis
     assert found == expected
 
 
-def test_the_attribution_is_confounded_without_any_seed(usual: list[Look], values: Params) -> None:
-    """The design alone decides it; all else is undecided."""
-    nothing = [(one, None, State.MISSING) for one, _, _ in usual]
+def test_the_attribution_is_confounded_without_any_seed(usual: list[Lookup], values: Params) -> None:
+    """The design alone decides it; the rest is undecided."""
+    nothing = [(one, None, EntryState.MISSING) for one, _, _ in usual]
 
-    assert verdicts(evidence(nothing, values)) == [OPEN, CONFOUNDED, *[OPEN] * 13]
+    assert verdicts(study_data(nothing, values)) == [OPEN, CONFOUNDED, *[OPEN] * 13]
 
 
-def test_a_pair_that_is_not_listed_is_not_judged(usual: list[Look], values: Params) -> None:
-    """Claims 5 and 6 rest on the family that was fixed before, and on nothing beside it."""
+def test_a_pair_that_is_not_listed_is_not_judged(usual: list[Lookup], values: Params) -> None:
+    """Claims 5 and 6 are judged only by comparisons that were planned in advance."""
     study = five()
     pairs = tuple(pair for pair in study.statistics.comparisons if pair != ("cnn_24_epochs", "cnn"))
     statistics = study.statistics.model_copy(update={"comparisons": pairs})
 
-    row = rows(evidence(usual, values, study.model_copy(update={"statistics": statistics})))[10]
+    row = rows(study_data(usual, values, study.model_copy(update={"statistics": statistics})))[10]
 
-    assert row.answer.verdict is OPEN
-    assert "not among the comparisons" in row.answer.reason
+    assert row.finding.verdict is OPEN
+    assert "not among the comparisons" in row.finding.remark
 
 
-def test_a_pair_may_be_listed_the_other_way_round(usual: list[Look], values: Params) -> None:
-    """`find` says what the judgement says of the variant that is asked for."""
-    pairs = comparisons.judge(evidence(usual, values))
+def test_a_pair_may_be_listed_the_other_way_round(usual: list[Lookup], values: Params) -> None:
+    """`find_pair` returns the verdict on the variant that is asked for."""
+    pairs = comparisons.compare_variants(study_data(usual, values))
 
     for first, second, verdict in (("cnn", "mlp_rmsprop", BETTER), ("mlp_rmsprop", "cnn", WORSE)):
-        found = comparisons.find(pairs, first, second)
+        found = comparisons.find_pair(pairs, first, second)
         assert found is not None
         assert found[0].first == "cnn"
         assert found[1] is verdict
-    assert comparisons.find(pairs, "cnn", "mlp_rmsprop_keras3") is None
+    assert comparisons.find_pair(pairs, "cnn", "mlp_rmsprop_keras3") is None
 
 
-def test_the_rise_is_a_geometric_mean_with_its_t_interval(usual: list[Look], values: Params) -> None:
-    """Claim 1's number is computed from the histories: the last three losses over the lowest one, by seed."""
+def test_the_rise_is_a_geometric_mean_with_its_t_interval(usual: list[Lookup], values: Params) -> None:
+    """Claim 1 is measured from the histories: the mean of the last three losses over the lowest one, by seed."""
     losses = [e.history["val_loss"].to_numpy() for _, e, _ in usual if e is not None and e.variant == "mlp_rmsprop"]
     logs = np.log([loss[-3:].mean() / loss.min() for loss in losses])
 
-    (number,) = rows(evidence(usual, values))[0].answer.numbers
+    (number,) = rows(study_data(usual, values))[0].finding.measurements
 
     assert number.estimate == pytest.approx(stats.gmean(np.exp(logs)))
     low, high = stats.t.interval(0.95, 4, logs.mean(), stats.sem(logs))
     assert number.interval == pytest.approx((np.exp(low), np.exp(high)))
 
 
-def test_dropouts_effect_is_that_within_seeds(usual: list[Look], values: Params) -> None:
-    """Claim 2's number is the one-sample t interval of each seed's mean difference over both optimizers."""
-    found = evidence(usual, values)
+def test_dropouts_effect_is_that_within_seeds(usual: list[Lookup], values: Params) -> None:
+    """Claim 2 is measured by the one-sample t interval of each seed's mean difference over both optimizers."""
+    found = study_data(usual, values)
     logs = {name: found.groups[name].values("log_rise") for name in NEEDS if name.startswith("mlp")}
     contrast = (logs["mlp_rmsprop"] - logs["mlp_rmsprop_no_dropout"]) / 2
     contrast += (logs["mlp_adadelta"] - logs["mlp_adadelta_no_dropout"]) / 2
 
-    number = rows(found)[2].answer.numbers[0]
+    number = rows(found)[2].finding.measurements[0]
 
     interval = stats.ttest_1samp(contrast, 0).confidence_interval()
     assert number.estimate == pytest.approx(np.exp(contrast.mean()))
     assert number.interval == pytest.approx((np.exp(interval.low), np.exp(interval.high)))
 
 
-def test_the_worth_of_shape_is_a_welch_interval_of_paired_costs(usual: list[Look], values: Params) -> None:
-    """Claim 7's number compares what the permutation costs each network, seed by seed."""
-    found = evidence(without(usual, "cnn_permuted", 4), values)
+def test_the_benefit_of_shape_is_a_welch_interval_of_paired_costs(usual: list[Lookup], values: Params) -> None:
+    """Claim 7 is measured by what the permutation costs each network, seed by seed."""
+    found = study_data(without(usual, "cnn_permuted", 4), values)
     scores = {name: found.groups[name].values("test_accuracy") for name in NEEDS}
     costs = scores["cnn"][:4] - scores["cnn_permuted"], scores["mlp_adadelta"] - scores["mlp_adadelta_permuted"]
 
-    (number,) = rows(found)[13].answer.numbers
+    (number,) = rows(found)[13].finding.measurements
 
     assert number.estimate == pytest.approx(costs[0].mean() - costs[1].mean())
     assert number.interval == pytest.approx(stats.ttest_ind(*costs, equal_var=False).confidence_interval())
 
 
-def test_claim_4_compares_at_the_cnns_last_epoch(usual: list[Look], values: Params) -> None:
+def test_claim_4_compares_at_the_cnns_last_epoch(usual: list[Lookup], values: Params) -> None:
     """The running accuracies of epoch 12 are compared, not those of the last epochs."""
     at = {
         name: [e.history["accuracy"][11] for _, e, _ in usual if e is not None and e.variant == name]
         for name in ("cnn", "mlp_rmsprop", "mlp_adadelta")
     }
 
-    numbers = rows(evidence(usual, values))[6].answer.numbers
+    numbers = rows(study_data(usual, values))[6].finding.measurements
 
     for number, name in zip(numbers, ("mlp_rmsprop", "mlp_adadelta"), strict=True):
         expected = stats.ttest_ind(at["cnn"], at[name], equal_var=False).confidence_interval()
@@ -338,17 +343,17 @@ def test_claim_4_compares_at_the_cnns_last_epoch(usual: list[Look], values: Para
 
 
 @pytest.mark.filterwarnings("ignore:Precision loss")  # all seeds of the CNN take two epochs
-def test_seconds_are_epochs_times_the_benchmarks_seconds(usual: list[Look], values: Params) -> None:
-    """An epoch of 55,000 images takes 3 and 40 seconds; the interval holds the extremes of the benchmark too."""
-    found = evidence(usual, values)
+def test_seconds_are_epochs_times_the_benchmarks_seconds(usual: list[Lookup], values: Params) -> None:
+    """An epoch of 55,000 images takes 3 and 40 seconds; the interval also covers the extremes of the benchmark."""
+    found = study_data(usual, values)
     until = {
         name: np.argmax(found.groups[name].curves("val_accuracy") >= 0.98, axis=1) + 1
         for name in ("cnn", "mlp_rmsprop")
     }
 
-    number = rows(found)[9].answer.numbers[0]
+    number = rows(found)[9].finding.measurements[0]
 
-    assert PACE["cnn"] == Seconds(40.0, 39.0, 50.0)
+    assert TIMINGS["cnn"] == EpochSeconds(40.0, 39.0, 50.0)
     assert number.estimate == pytest.approx(40 * until["cnn"].mean() - 3 * until["mlp_rmsprop"].mean())
     assert number.interval is not None
     for cnn, mlp in ((40, 3), (39, 3.2), (50, 2.8)):
@@ -357,53 +362,55 @@ def test_seconds_are_epochs_times_the_benchmarks_seconds(usual: list[Look], valu
         assert number.interval[1] >= ends.high - 1e-9
 
 
-def test_seconds_may_flip_what_epochs_say(usual: list[Look], values: Params) -> None:
-    """A CNN whose epochs were as quick as the MLPs' would be faster by the clock; without a benchmark it is open."""
-    found = evidence(usual, values)
-    quick = dict.fromkeys(PACE, Seconds(3.0, 2.9, 3.1))
+def test_seconds_may_contradict_epochs(usual: list[Lookup], values: Params) -> None:
+    """A CNN with epochs as fast as the MLPs' would be faster in seconds; without a benchmark it is undecided."""
+    found = study_data(usual, values)
+    quick = dict.fromkeys(TIMINGS, EpochSeconds(3.0, 2.9, 3.1))
 
     assert verdicts(found, quick)[9] is NO
-    row = rows(found, {"cnn": PACE["cnn"]})[9]
-    assert row.answer.verdict is OPEN
-    assert row.answer.reason == "There is no benchmark of `mlp_rmsprop` and `mlp_adadelta`."
+    row = rows(found, {"cnn": TIMINGS["cnn"]})[9]
+    assert row.finding.verdict is OPEN
+    assert row.finding.remark == "There is no benchmark of `mlp_rmsprop` and `mlp_adadelta`."
 
 
 def test_a_benchmark_without_its_numbers_is_an_error() -> None:
-    """The model that lacks them is named."""
+    """The model whose numbers are missing is named."""
     with pytest.raises(InputError, match=r"training\.cnn: cannot be read"):
-        convergence.seconds({"training": {"cnn": {"images": 10, "epoch": {}}}}, 10)
+        convergence.epoch_seconds({"training": {"cnn": {"images": 10, "epoch": {}}}}, 10)
 
 
 @pytest.mark.parametrize(("slow", "finding"), [("cnn", YES), ("mlp_rmsprop", OPEN)])
-def test_a_seed_that_never_gets_there_is_said(slow: str, finding: Finding, usual: list[Look], values: Params) -> None:
+def test_a_seed_that_never_gets_there_is_said(
+    slow: str, finding: ClaimVerdict, usual: list[Lookup], values: Params
+) -> None:
     """A CNN that never reaches 98% is slower; an MLP that does not leaves open whether it is, and the page says so."""
     made = {slow: Made(test=0.97), **({} if slow == "cnn" else {"cnn": Made(half=3.0, test=0.9905)})}
-    looks = [
+    lookups = [
         (one, study_runs.entry(one, made[one.variant]) if one.variant in made else entry, state)
         for one, entry, state in usual
     ]
 
-    row = rows(evidence(looks, values))[8]
+    row = rows(study_data(lookups, values))[8]
 
-    assert row.answer.verdict is finding
-    assert f"5 seeds of `{slow}` never got there" in row.answer.reason
+    assert row.finding.verdict is finding
+    assert f"5 seeds of `{slow}` never reached it" in row.finding.remark
 
 
 @pytest.mark.parametrize(
     ("gain", "words"),
     [
-        (0.0003, "*better*, by less than matters"),
-        (-0.0003, "*worse*, by less than matters"),
+        (0.0003, "*better*, but by less than matters"),
+        (-0.0003, "*worse*, but by less than matters"),
         (0.003, "*better*"),
         (0.0, "*no relevant difference*"),
     ],
 )
-def test_a_difference_too_small_to_matter_is_said(gain: float, words: str) -> None:
-    """What is told apart within the smallest effect is worded so; what is not told apart keeps its verdict."""
+def test_a_difference_too_small_to_matter_is_reported(gain: float, words: str) -> None:
+    """A significant difference below the smallest effect is described as such; others keep their verdict."""
     base = np.array([0.98, 0.981, 0.982, 0.983])
     noise = np.array([1, -1, 1, -1]) * 1e-5
     found = means.compare(base + gain + noise, base, paired=True)
     (judgement,) = multitest.judge({"pair": found}, 0.001).values()
-    pair = comparisons.Pair("a", "b", True, 4, 4, judgement, None, 0, 0)
+    pair = comparisons.VariantPair("a", "b", True, 4, 4, judgement, None, 0, 0)
 
     assert pair.words == words

@@ -1,4 +1,4 @@
-"""The study on real digits: one training in a process of its own, the ledger it fills, and what a second run does."""
+"""The study on real digits: training runs in separate processes, the ledger they fill, and what a second run does."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pipeline import files
 from pipeline.data import dataset
 from pipeline.data.dataset import Dataset, Split
 from pipeline.study import ledger, plan, replicate
-from pipeline.study.ledger import State
+from pipeline.study.ledger import EntryState
 from pipeline.study.plan import Replicate, Trajectory
 from tests.support.study_ledger import ROOT, params, write_params
 
@@ -37,7 +37,7 @@ def held_out(digits: Dataset) -> Dataset:
 
 
 def study(**seeds: int) -> dict[str, Any]:
-    """Return params of a study with the named variants and so many seeds of each."""
+    """Return params of a study with the named variants and the given number of seeds of each."""
     variants = params()["variants"]
     named = {name: variants[name] | {"seeds": count} for name, count in seeds.items()}
     return params(variants=named, statistics=params()["statistics"] | {"comparisons": [["short", "long"]]})
@@ -54,7 +54,7 @@ def folder(tmp_path: Path, held_out: Dataset, empty_store: Path) -> Path:
 
 
 def command(folder: Path, *options: str) -> dict[str, Any]:
-    """Return how to start the stage in the folder."""
+    """Return the arguments for starting the stage in the folder."""
     words = [sys.executable, "-m", "pipeline.study.run", "--study", "params.yaml", "--data", "mnist.npz"]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
     return {"args": [*words, "--summary", "data.json", "--runs", "runs", *options], "cwd": folder, "env": environment}
@@ -68,14 +68,14 @@ def run(folder: Path, *options: str, code: int = 0) -> list[str]:
 
 
 def trained(lines: list[str]) -> list[str]:
-    """Return which replicates a run says that it made, sorted."""
+    """Return the replicates that a run reports as trained, sorted."""
     return sorted(line.partition(":")[0] for line in lines if ": test accuracy " in line)
 
 
-def states(folder: Path) -> list[State]:
+def states(folder: Path) -> list[EntryState]:
     """Return the state of every planned replicate."""
-    study, sha256 = plan.load(folder / "params.yaml"), files.read_json(folder / "data.json")["sha256"]
-    return [state for _, _, state in ledger.entries(folder / "runs", plan.replicates(study, sha256))]
+    study, sha256 = plan.load_study(folder / "params.yaml"), files.read_json(folder / "data.json")["sha256"]
+    return [state for _, _, state in ledger.look_up(folder / "runs", plan.replicates(study, sha256))]
 
 
 def recipes(folder: Path) -> list[str]:
@@ -90,7 +90,7 @@ def recipes(folder: Path) -> list[str]:
 
 @pytest.mark.fault("study: replicate lost, store lost")
 def test_only_what_is_missing_is_run(folder: Path) -> None:
-    """All are trained once, later what was lost or added; then nothing. MLflow has each once, also when it was lost."""
+    """All are trained once, then only what was lost or added, then nothing; MLflow has each once, even after a loss."""
     assert trained(run(folder)) == ["long  seed 0", "permuted  seed 0", "short  seed 0"]
     kept = {path: path.read_bytes() for path in (folder / "runs").rglob("*.*")}
     shutil.rmtree(folder / "runs" / "short")
@@ -100,14 +100,14 @@ def test_only_what_is_missing_is_run(folder: Path) -> None:
     assert trained(run(folder)) == ["permuted  seed 1", "short  seed 0"]
     assert run(folder) == ["4 replicates planned, 4 of them in runs"]
 
-    assert states(folder) == [State.CURRENT] * 4
+    assert states(folder) == [EntryState.CURRENT] * 4
     assert {path: path.read_bytes() for path in kept} == kept
     entries = [files.read_json(path) for path in (folder / "runs").rglob("record.json")]
     assert recipes(folder) == sorted(entry["recipe"] for entry in entries)
 
 
 @pytest.mark.fault("study: training that diverges")
-def test_a_training_that_fails_stops_no_other(folder: Path) -> None:
+def test_a_training_run_that_fails_stops_no_other(folder: Path) -> None:
     """It is named with its reason, the others are in the ledger, and the exit code is 1."""
     values = study(short=1, long=1, permuted=1)
     permuted = values["variants"]["permuted"]
@@ -118,13 +118,13 @@ def test_a_training_that_fails_stops_no_other(folder: Path) -> None:
 
     assert trained(lines) == ["long  seed 0", "short  seed 0"]
     assert any(line.startswith("error: permuted-0: diverged in epoch 1: ") for line in lines)
-    assert lines[-1] == "error: 1 trainings failed; the others are in runs"
-    assert sorted(states(folder), key=str) == [State.CURRENT, State.CURRENT, State.MISSING]
+    assert lines[-1] == "error: 1 training run failed; the others are in runs"
+    assert sorted(states(folder), key=str) == [EntryState.CURRENT, EntryState.CURRENT, EntryState.MISSING]
 
 
 @pytest.mark.fault("study: worker with other code")
 def test_a_worker_with_other_code_is_refused(folder: Path) -> None:
-    """A training on a worker whose code differs from the driver's ends with a line that says so; others go on."""
+    """A training run on a worker whose code differs from the driver's ends with a line that says so."""
     shutil.copytree(ROOT / "pipeline", folder / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
     (planned,) = [one for one in _planned(folder) if one.variant == "short"]
     edited = folder / "pipeline" / "training" / "networks.py"
@@ -141,7 +141,7 @@ def test_a_worker_with_other_code_is_refused(folder: Path) -> None:
 
 
 def _planned(folder: Path) -> list[Replicate]:
-    return plan.replicates(plan.load(folder / "params.yaml"), files.sha256(folder / "mnist.npz"))
+    return plan.replicates(plan.load_study(folder / "params.yaml"), files.sha256(folder / "mnist.npz"))
 
 
 def _replicate(folder: Path, line: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -166,7 +166,7 @@ def _replicate(folder: Path, line: str, **environment: str) -> subprocess.Comple
 @pytest.mark.slow
 @pytest.mark.fault("study: kill -9 of the whole run")
 def test_a_killed_run_leaves_no_process_and_loses_what_was_in_flight_at_most(folder: Path) -> None:
-    """Killed after its first replicate, it leaves workers and trainings none; the next one does the rest alone."""
+    """Killed after its first replicate, it leaves no process behind; the next run does only the rest."""
     with subprocess.Popen(**command(folder, "--workers", "1"), stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         first = next(line for line in process.stdout if ": test accuracy " in line)
@@ -179,7 +179,7 @@ def test_a_killed_run_leaves_no_process_and_loses_what_was_in_flight_at_most(fol
 
     assert [pid for pid in processes if Path(f"/proc/{pid}").exists()] == []
     assert first.partition(":")[0] not in trained(run(folder))
-    assert states(folder) == [State.CURRENT] * 3
+    assert states(folder) == [EntryState.CURRENT] * 3
 
 
 def _descendants(pid: int) -> list[int]:
@@ -193,13 +193,13 @@ def _descendants(pid: int) -> list[int]:
 
 @pytest.mark.fault("study: data that is not the one that was prepared")
 def test_other_data_is_refused(folder: Path, digits: Dataset) -> None:
-    """A data file that differs from its summary is named, with the command that heals it; nothing is run."""
+    """A data file that differs from its summary is named, with the command that restores it; nothing is run."""
     dataset.save(folder / "mnist.npz", digits)
 
     (line,) = run(folder, code=2)
 
     assert line.startswith("error: mnist.npz: has sha256 ")
-    assert line.endswith("`dvc repro --force prepare` in study/ makes both again")
+    assert line.endswith("`dvc repro --force prepare` in study/ creates both again")
 
 
 @pytest.mark.fault("study: no scheduler at the address")
@@ -218,7 +218,7 @@ def test_a_scheduler_that_does_not_answer_ends_the_run(folder: Path) -> None:
 def results(held_out: Dataset, tmp_path_factory: pytest.TempPathFactory) -> dict[str, replicate.Result]:
     """Return the results of `short` and `long` trained together, of `short` trained alone, and of `permuted`."""
     planned = plan.replicates(
-        plan.load(write_params(tmp_path_factory.mktemp("study") / "params.yaml", params())), "d" * 64
+        plan.load_study(write_params(tmp_path_factory.mktemp("study") / "params.yaml", params())), "d" * 64
     )
     short, long, permuted, *_ = planned
     together = replicate.run(Trajectory((short, long)), held_out)
@@ -227,15 +227,15 @@ def results(held_out: Dataset, tmp_path_factory: pytest.TempPathFactory) -> dict
     return {"short": together[0], "long": together[1], "alone": alone, "permuted": other}
 
 
-def test_a_longer_training_passes_through_the_shorter_one(results: dict[str, replicate.Result]) -> None:
-    """What a variant comes to does not depend on whether its training went on for another one."""
+def test_a_longer_training_run_passes_through_the_shorter_one(results: dict[str, replicate.Result]) -> None:
+    """The results of a variant do not depend on whether its training run continued for another one."""
     assert results["short"] == results["alone"]
     assert results["long"].history.startswith(results["short"].history)
     assert results["long"].record["splits"] != results["short"].record["splits"]
 
 
-def test_a_result_tells_what_was_scored(results: dict[str, replicate.Result], held_out: Dataset) -> None:
-    """Scores cover every image of all three splits, and the errors are the test images that are wrong."""
+def test_a_result_covers_every_image(results: dict[str, replicate.Result], held_out: Dataset) -> None:
+    """Scores cover every image of all three splits, and the errors are the misclassified test images."""
     long = results["long"]
     splits = long.record["splits"]
     errors = pd.read_csv(pd.io.common.StringIO(long.errors))
@@ -251,7 +251,7 @@ def test_a_result_tells_what_was_scored(results: dict[str, replicate.Result], he
 
 
 def test_permuted_pixels_are_the_same_ones_for_all_images(held_out: Dataset) -> None:
-    """One fixed order for every image of every split: the values of an image stay, their places move together."""
+    """One fixed permutation for every image of every split: the values of an image stay, their places change."""
     moved = replicate.permuted(held_out, 0)
 
     places = np.arange(28 * 28)

@@ -1,4 +1,4 @@
-"""A small study for tests: its params, and replicates that were made up."""
+"""The params of a small study for tests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def params(**changes: Any) -> dict[str, Any]:
-    """Return params of a study with four tiny variants, two of which are one training; `changes` replace sections."""
+    """Return params of a study with four tiny variants, two of which share a run; `changes` replace sections."""
     adadelta = {"name": "adadelta", "learning_rate": 1.0, "rho": 0.95, "epsilon": 1.0e-8}
     shared = {"loss": {"name": "crossentropy", "clip": 1.0e-7}, "precision": "float32"}
     mlp = {"network": {"name": "mlp", "units": [16], "dropout": 0.2}, "optimizer": adadelta, **shared}

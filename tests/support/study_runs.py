@@ -1,4 +1,4 @@
-"""Made-up replicates of the project's own study, as a ledger would hold them."""
+"""Synthetic replicates of the project's own study, as a ledger would hold them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from pipeline.study import ledger, plan
-from pipeline.study.groups import Look
-from pipeline.study.ledger import Entry, State
+from pipeline.study.groups import Lookup
+from pipeline.study.ledger import Entry, EntryState
 from pipeline.study.plan import Replicate, Study
 
 ROOT = Path(__file__).parents[2]
@@ -36,9 +36,9 @@ REPRODUCED = {"mlp_rmsprop": {"train_accuracy": 0.9991, "test_accuracy": 0.9829}
 
 @dataclass(frozen=True)
 class Made:
-    """What a variant's replicates are like: accuracies at the end, the rise of val_loss, and how fast they learn.
+    """Properties of a variant's replicates: final accuracies, the rise of val_loss, and how fast they learn.
 
-    After `half` epochs half of the way from 90% to the final accuracy is gone.
+    After `half` epochs, half of the way from 90% to the final accuracy is done.
     """
 
     test: float = 0.983
@@ -66,7 +66,7 @@ MADE: Mapping[str, Made] = {
 
 def study(**seeds: int) -> Study:
     """Return the project's study, with other numbers of seeds for the variants named."""
-    found = plan.load(ROOT / "study" / "params.yaml")
+    found = plan.load_study(ROOT / "study" / "params.yaml")
     return found.model_copy(
         update={
             "variants": {
@@ -83,7 +83,7 @@ def replicates(of: Study) -> list[Replicate]:
 
 
 def entry(replicate: Replicate, made: Made | None = None, **changes: Any) -> Entry:
-    """Return a made-up replicate; `changes` are of its ingredients. Variants of one seed share part of their luck."""
+    """Return a synthetic replicate; `changes` are of its ingredients. Variants with the same seed share some noise."""
     made = made or MADE.get(replicate.variant, Made())
     own = np.random.default_rng([replicate.seed, *replicate.variant.encode()])
     luck = float(np.random.default_rng(replicate.seed).normal(0, made.spread) + own.normal(0, made.spread / 2))
@@ -138,12 +138,12 @@ def _history(epochs: int, made: Made, luck: float, rng: np.random.Generator) -> 
     )
 
 
-def looks(of: Study, made: Mapping[str, Made] | None = None) -> list[Look]:
-    """Return all planned replicates as a ledger would have them; `made` says what some variants are like instead."""
-    return [(one, entry(one, (made or {}).get(one.variant)), State.CURRENT) for one in replicates(of)]
+def lookups(of: Study, made: Mapping[str, Made] | None = None) -> list[Lookup]:
+    """Return all planned replicates as a ledger would have them; `made` replaces the properties of some variants."""
+    return [(one, entry(one, (made or {}).get(one.variant)), EntryState.CURRENT) for one in replicates(of)]
 
 
 def write(folder: Path, found: Entry) -> None:
     """Put a replicate into a ledger."""
     tables = (table.to_csv(index=False, lineterminator="\n") for table in (found.history, found.errors))
-    ledger.write(folder, found.variant, found.seed, found.record, *tables)
+    ledger.write_entry(folder, found.variant, found.seed, found.record, *tables)

@@ -1,4 +1,4 @@
-"""What stands in for a training on Dask's workers: answers at once, waits, dies, or fails."""
+"""A stand-in for a training run on Dask workers: returns at once, waits, dies, or fails."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SEEN = "MNIST_STUDY_TEST_SEEN"
 
 
 class Kind(IntEnum):
-    """What the hundreds of a seed stand for."""
+    """What the hundreds of a seed mean."""
 
     SLOW = 100
     DEADLY = 200  # kills its worker at the first try
@@ -22,7 +22,7 @@ class Kind(IntEnum):
 
 
 def work(replicates: list[dict[str, Any]], _: str) -> dict[str, Any]:
-    """Note that this seed was tried, and do as the seed says."""
+    """Record that this seed was tried, and do what the seed means."""
     seed = replicates[0]["seed"]
     tries = Path(os.environ[SEEN]) / str(seed)
     with tries.open("a") as file:
