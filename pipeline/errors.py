@@ -5,6 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 
+def printable(text: str) -> str:
+    """Return `text` with everything that a terminal would act on or could not show escaped, except line breaks.
+
+    Texts from params.yaml, servers and other programs go into messages.
+    """
+    return "".join(
+        letter if letter.isprintable() or letter == "\n" else letter.encode("unicode_escape").decode()
+        for letter in text
+    )
+
+
 class PipelineError(Exception):
     """The run failed: `what` is wrong, at `path` if a file is to blame, and `fix` says what to do about it."""
 
@@ -16,7 +27,7 @@ class PipelineError(Exception):
 
     def __str__(self) -> str:
         where = f"{self.path}: " if self.path else ""
-        return where + "; ".join(filter(None, (self.what, self.fix)))
+        return printable(where + "; ".join(filter(None, (self.what, self.fix))))
 
 
 class InputError(PipelineError):

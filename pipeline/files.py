@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and sums that name their content."""
+"""Atomic writes, checked reads, and checksums of files."""
 
 from __future__ import annotations
 
@@ -13,18 +13,23 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
 from pipeline import errors
 from pipeline.errors import InputError, PipelineError
 
 if TYPE_CHECKING:
     import pandas as pd
 
+MAX_YAML_BYTES = 1_000_000
+
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path` to write to; it takes the place of `path` when the block ends well.
+def atomic(path: Path) -> Iterator[Path]:
+    """Yield a temporary path next to `path` to write to, which is renamed to `path` when the block ends without error.
 
-    Until then the previous file stays as it is; after an error nothing of the new one is left.
+    Until then the previous file stays as it is; after an error the temporary file is removed.
 
     Raises:
         PipelineError: The file cannot be written (no space, no permission, not a directory).
@@ -36,39 +41,39 @@ def whole(path: Path) -> Iterator[Path]:
         os.close(handle)
         temporary = Path(name)
         yield temporary
-        _settle(temporary, path)
+        _replace(temporary, path)
     except OSError as error:
-        raise PipelineError(f"{path}: cannot be written ({_why(error, temporary)})") from error
+        raise _unwritable(path, error, temporary) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
 
 
-def _why(error: OSError, temporary: Path | None) -> str:
+def _unwritable(path: Path, error: OSError, temporary: Path | None = None) -> PipelineError:
     reason = error.strerror or str(error)
     if temporary is None or error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return reason
+        return PipelineError(f"cannot be written ({reason})", path=path)
     written, free = temporary.stat().st_size, shutil.disk_usage(temporary.parent).free
-    healing = "make room and run again; `dvc checkout` and `git checkout` bring the last good files back"
-    return f"{reason} after {written} bytes, {free} bytes free; {healing}"
+    fix = "free some space and run again; `dvc checkout` and `git checkout` restore the last good files"
+    return PipelineError(f"cannot be written ({reason} after {written} bytes, {free} bytes free)", path=path, fix=fix)
 
 
 def check_writable(path: Path) -> None:
-    """Refuse a path at which no file can be written, before the work that would fill it; nothing is changed.
+    """Check that a file can be written at `path`, before the work that would fill it; no file is changed.
 
     Raises:
-        PipelineError: It is a directory, or its directory cannot be made or written to.
+        PipelineError: It is a directory, or its directory cannot be created or written to.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=path.parent).close()
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     except OSError as error:
-        raise PipelineError(f"{path}: cannot be written ({error.strerror})") from error
-    if path.is_dir():
-        raise PipelineError(f"{path}: cannot be written (Is a directory)")
+        raise _unwritable(path, error) from error
 
 
-def _settle(temporary: Path, path: Path) -> None:
+def _replace(temporary: Path, path: Path) -> None:
     umask = os.umask(0)
     os.umask(umask)
     temporary.chmod(0o666 & ~umask)
@@ -78,13 +83,13 @@ def _settle(temporary: Path, path: Path) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write `content` to `path`, whole or not at all."""
-    with whole(path) as temporary:
+    """Write `content` to `path` atomically."""
+    with atomic(path) as temporary:
         temporary.write_bytes(content)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` to `path` as UTF-8 with LF line ends, whole or not at all."""
+    """Write `text` to `path` atomically, as UTF-8 with LF line endings."""
     write_bytes(path, text.encode())
 
 
@@ -97,20 +102,49 @@ def read_json(path: Path) -> dict[str, Any]:
     """Return the JSON object in `path`.
 
     Raises:
-        InputError: There is no such file, or it holds something else.
+        InputError: The file does not exist, or its content is something else.
     """
     try:
         with _reading(path):
             value = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not JSON ({error})") from None
+        raise InputError(f"not JSON ({error})", path=path) from None
     if not isinstance(value, dict):
-        raise InputError(f"{path}: expected a JSON object, found {type(value).__name__}")
+        raise InputError(f"expected a JSON object, found {type(value).__name__}", path=path)
     return value
 
 
+def read_yaml(path: Path) -> Any:
+    """Return the content of the YAML file at `path`, as `parse_yaml` reads it.
+
+    Raises:
+        InputError: The file cannot be read, or `parse_yaml` rejects it.
+    """
+    # Not _reading(): what DVC does not create, `dvc repro` cannot create again.
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise errors.unreadable(path, error) from None
+    return parse_yaml(content, path)
+
+
+def parse_yaml(content: bytes, path: Path) -> Any:
+    """Return `content` as DVC's own parser reads it: YAML 1.2, where `1e-8` is a number; `path` is for the error.
+
+    Raises:
+        InputError: It is too long, is not YAML, or has a duplicate key.
+    """
+    if len(content) > MAX_YAML_BYTES:
+        raise InputError(f"expected at most {MAX_YAML_BYTES} bytes, found {len(content)}", path=path)
+    try:
+        return YAML(typ="safe", pure=True).load(content.decode())
+    except (YAMLError, ValueError, RecursionError) as error:
+        reason = " ".join(str(error).partition("To suppress this check")[0].split())[:300]
+        raise InputError(f"not YAML as DVC reads it ({reason})", path=path) from None
+
+
 def write_csv(path: Path, table: pd.DataFrame) -> None:
-    """Write `table` without its index, floats in the shortest form that reads back to the same number."""
+    """Write `table` without its index, each float in the shortest form that reads back as the same number."""
     write_text(path, table.to_csv(index=False, lineterminator="\n"))
 
 
@@ -118,7 +152,7 @@ def read_csv(path: Path) -> pd.DataFrame:
     """Return the table in `path`, every float exactly as written.
 
     Raises:
-        InputError: There is no such file, or it is not a table.
+        InputError: The file does not exist, or is not a table.
     """
     # Imported late: it takes half a second, and most stages read no table.
     import pandas as pd
@@ -127,7 +161,7 @@ def read_csv(path: Path) -> pd.DataFrame:
         with _reading(path):
             return pd.read_csv(path)
     except ValueError as error:
-        raise InputError(f"{path}: not a CSV table ({str(error).strip()})") from None
+        raise InputError(f"not a CSV table ({str(error).strip()})", path=path) from None
 
 
 def sha256(path: Path) -> str:
@@ -136,7 +170,7 @@ def sha256(path: Path) -> str:
 
 
 def md5(path: Path) -> str:
-    """Return the MD5 of the file's content: what dvc.lock records for it. It names the content and protects nothing."""
+    """Return the MD5 of the file's content, as dvc.lock records it: an identifier, not a protection."""
     return _digest(path, "md5")
 
 

@@ -1,11 +1,10 @@
-"""Files that appear whole or not at all, and what is written reads back as it was."""
+"""Atomic writes, and what is written reads back as it was."""
 
 from __future__ import annotations
 
 import errno
 import hashlib
 import os
-import re
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -34,13 +33,13 @@ def names(directory: Path) -> list[str]:
 
 def write_half(path: Path, error: BaseException) -> None:
     """Begin to write a file, then raise `error`."""
-    with files.whole(path) as temporary:
+    with files.atomic(path) as temporary:
         temporary.write_text("half")
         raise error
 
 
 def test_a_new_file_takes_the_place_of_the_old(tmp_path: Path) -> None:
-    """The content is replaced, and nothing else is left beside it."""
+    """The content is replaced, and no other file is left next to it."""
     path = tmp_path / "table.csv"
     path.write_text("old")
 
@@ -51,11 +50,11 @@ def test_a_new_file_takes_the_place_of_the_old(tmp_path: Path) -> None:
 
 
 def test_the_old_file_stays_until_the_block_ends(tmp_path: Path) -> None:
-    """While the new content is being written, a reader still finds the old one whole."""
+    """While the new content is being written, a reader still finds the old one, complete."""
     path = tmp_path / "table.csv"
     path.write_text("old")
 
-    with files.whole(path) as temporary:
+    with files.atomic(path) as temporary:
         temporary.write_text("half")
         assert path.read_text() == "old"
 
@@ -65,7 +64,7 @@ def test_the_old_file_stays_until_the_block_ends(tmp_path: Path) -> None:
 @pytest.mark.fault("error or interruption while a file is written")
 @pytest.mark.parametrize("error", [ValueError("bad"), KeyboardInterrupt(), SystemExit(143)])
 def test_an_exception_leaves_the_old_file(tmp_path: Path, error: BaseException) -> None:
-    """After an error or an interruption the previous file is as it was, with no temporary file beside it."""
+    """After an error or an interruption the previous file is as it was, with no temporary file next to it."""
     path = tmp_path / "table.csv"
     path.write_text("old")
 
@@ -87,7 +86,7 @@ def test_an_exception_leaves_no_new_file(tmp_path: Path) -> None:
 
 def test_the_temporary_file_keeps_the_ending(tmp_path: Path) -> None:
     """Writers that choose a format by the file's ending see the right one, on the same file system."""
-    with files.whole(tmp_path / "model.keras") as temporary:
+    with files.atomic(tmp_path / "model.keras") as temporary:
         assert temporary.suffix == ".keras"
         assert temporary.parent == tmp_path
 
@@ -118,26 +117,24 @@ def test_a_path_that_cannot_be_written_is_named(tmp_path: Path, path: str) -> No
     (tmp_path / "directory").mkdir()
     (tmp_path / "directory" / "kept.txt").write_text("text")
 
-    with pytest.raises(
-        PipelineError, match=rf"^{re.escape(str(tmp_path / path))}: cannot be written \(.+\)$"
-    ) as caught:
+    with pytest.raises(PipelineError, match=r"cannot be written \(.+\)$") as caught:
         files.write_text(tmp_path / path, "text")
 
-    assert caught.value.exit_code == 1
+    assert (caught.value.path, caught.value.exit_code) == (tmp_path / path, 1)
     assert names(tmp_path) == ["directory", "file"]
 
 
 @pytest.mark.fault("disk full")
-def test_a_full_disk_is_told(tmp_path: Path) -> None:
-    """An error of the system while writing becomes one line with the path, and the old file stays."""
+def test_a_full_disk_is_reported(tmp_path: Path) -> None:
+    """An error of the system while writing becomes one line with path, sizes and way out; the old file stays."""
     path = tmp_path / "table.csv"
     path.write_text("old")
 
-    with pytest.raises(
-        PipelineError, match=r"table.csv: cannot be written \(No space left on device after 4 bytes, \d+"
-    ):
+    with pytest.raises(PipelineError, match=r"No space left on device after 4 bytes, \d+ bytes free") as caught:
         write_half(path, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
 
+    assert caught.value.path == path
+    assert "`dvc checkout`" in caught.value.fix
     assert (path.read_text(), names(tmp_path)) == ("old", ["table.csv"])
 
 
@@ -148,8 +145,10 @@ def test_a_path_that_cannot_be_written_is_refused_beforehand(tmp_path: Path, pat
     (tmp_path / "file").write_text("text")
     (tmp_path / "directory").mkdir()
 
-    with pytest.raises(PipelineError, match=rf"^{re.escape(str(tmp_path / path))}: cannot be written \(.+\)$"):
+    with pytest.raises(PipelineError, match=r"cannot be written \(.+\)$") as caught:
         files.check_writable(tmp_path / path)
+
+    assert caught.value.path == tmp_path / path
 
     assert names(tmp_path) == ["directory", "file"]
 
@@ -187,8 +186,8 @@ def test_json_keeps_order_and_values(tmp_path: Path) -> None:
 
 @pytest.mark.fault("NaN in a result")
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
-def test_json_refuses_what_is_no_number(tmp_path: Path, number: float) -> None:
-    """NaN and infinities are no JSON; the old file stays."""
+def test_json_refuses_what_is_not_a_number(tmp_path: Path, number: float) -> None:
+    """NaN and infinities are not JSON; the old file stays."""
     (tmp_path / "x.json").write_text("{}")
 
     with pytest.raises(ValueError, match="JSON"):
@@ -209,12 +208,15 @@ def test_json_refuses_what_is_no_number(tmp_path: Path, number: float) -> None:
         (b"null", "expected a JSON object, found NoneType"),
     ],
 )
-def test_what_is_no_json_object_is_named(tmp_path: Path, content: bytes, message: str) -> None:
+def test_what_is_not_a_json_object_is_named(tmp_path: Path, content: bytes, message: str) -> None:
     """A damaged file is an input error of one line with its path."""
     (tmp_path / "x.json").write_bytes(content)
 
-    with pytest.raises(InputError, match=rf"^{re.escape(str(tmp_path))}/x.json: {message}.*$"):
+    with pytest.raises(InputError, match=f"{message}.*$") as caught:
         files.read_json(tmp_path / "x.json")
+
+    assert caught.value.path == tmp_path / "x.json"
+    assert "\n" not in str(caught.value)
 
 
 def test_floats_survive_a_csv_exactly(tmp_path: Path) -> None:
@@ -241,16 +243,18 @@ def test_a_csv_has_shortest_floats_and_plain_lines(tmp_path: Path) -> None:
 
 @pytest.mark.fault("CSV damaged")
 @pytest.mark.parametrize("content", [b"", b"a,b\n1,2\n1,2,3\n", b"\xff\xfe\xff"])
-def test_what_is_no_table_is_named(tmp_path: Path, content: bytes) -> None:
-    """An empty file, uneven rows and bytes that are no text are an input error of one line with the path."""
+def test_what_is_not_a_table_is_named(tmp_path: Path, content: bytes) -> None:
+    """An empty file, uneven rows and bytes that are not text are an input error of one line with the path."""
     (tmp_path / "x.csv").write_bytes(content)
 
-    with pytest.raises(InputError, match=r"/x.csv: not a CSV table \([^\n]+\)$"):
+    with pytest.raises(InputError, match=r"not a CSV table \([^\n]+\)$") as caught:
         files.read_csv(tmp_path / "x.csv")
+
+    assert caught.value.path == tmp_path / "x.csv"
 
 
 @pytest.mark.parametrize("size", [0, 1, 3_000_000])
-def test_sums_are_those_of_hashlib(tmp_path: Path, size: int) -> None:
+def test_checksums_are_those_of_hashlib(tmp_path: Path, size: int) -> None:
     """SHA-256 and MD5 of files that are empty, small and larger than any buffer."""
     content = np.random.default_rng(0).bytes(size)
     (tmp_path / "x").write_bytes(content)
@@ -262,7 +266,7 @@ def test_sums_are_those_of_hashlib(tmp_path: Path, size: int) -> None:
 @pytest.mark.fault("input missing, or a directory")
 @pytest.mark.parametrize("read", [files.read_json, files.read_csv, files.sha256, files.md5])
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, read: Callable[[Path], Any]) -> None:
-    """An absent file says what makes it, a directory what the system says; both are input errors."""
+    """An absent file is reported with what creates it, a directory with the system's reason; both are input errors."""
     with pytest.raises(InputError, match="absent: no such file; `dvc repro` creates it"):
         read(tmp_path / "absent")
     with pytest.raises(InputError, match=r"cannot be read \(Is a directory\)"):

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import errors, files
+from pipeline import files
+from pipeline.data.formats import npz
 from pipeline.errors import InputError
 
 CLASSES = 10
 SIDE = 28
+
+_FIX = "`dvc repro -f preprocess` creates it again"
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """The splits; `validation` is None under the report's protocol, which watches the test images during training."""
+    """The splits; `validation` is None under the original's protocol, which monitors the test split during training."""
 
     train: Split
     validation: Split | None
@@ -41,7 +43,7 @@ class Dataset:
         return self.test if self.validation is None else self.validation
 
     def splits(self) -> dict[str, Split]:
-        """Return the splits there are, by name."""
+        """Return the splits by name, without one that is None."""
         named = {"train": self.train, "validation": self.validation, "test": self.test}
         return {name: split for name, split in named.items() if split is not None}
 
@@ -53,7 +55,7 @@ def save(path: Path, dataset: Dataset) -> None:
         for name, split in dataset.splits().items()
         for kind in ("images", "labels")
     }
-    with files.whole(path) as temporary, temporary.open("wb") as file:
+    with files.atomic(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **arrays)
 
 
@@ -63,17 +65,13 @@ def load(path: Path) -> Dataset:
     Raises:
         InputError: The file is missing, damaged, or not such a dataset.
     """
+    arrays = npz.read(path, stage="preprocess")
+    present = {key.rpartition("_")[0] for key in arrays}
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            present = {key.rpartition("_")[0] for key in arrays.files}
-            splits = {name: Split(arrays[f"{name}_images"], arrays[f"{name}_labels"]) for name in present}
+        splits = {name: Split(arrays[f"{name}_images"], arrays[f"{name}_labels"]) for name in present}
         dataset = Dataset(splits["train"], splits.get("validation"), splits["test"])
-    except FileNotFoundError:
-        raise errors.missing(path, "preprocess") from None
-    except (OSError, ValueError, TypeError, KeyError, EOFError, BadZipFile) as error:
-        raise InputError(
-            f"{path}: not a preprocessed data set ({error}); `dvc repro -f preprocess` makes it again"
-        ) from None
+    except KeyError as error:
+        raise InputError(f"not a preprocessed data set ({error} is missing)", path=path, fix=_FIX) from None
     for name, split in dataset.splits().items():
         _check(path, name, split)
     return dataset
@@ -83,7 +81,6 @@ def _check(path: Path, name: str, split: Split) -> None:
     images, labels = split.images, split.labels
     fits = labels.ndim == 1 and len(labels) > 0 and images.shape == (len(labels), SIDE, SIDE)
     if not (fits and images.dtype == labels.dtype == np.uint8 and labels.max() < CLASSES):
+        expected = f"expected uint8 (n, {SIDE}, {SIDE}) with n labels below {CLASSES}"
         found = f"{images.dtype}{images.shape} with {labels.dtype}{labels.shape}"
-        raise InputError(
-            f"{path}: {name}: expected uint8 (n, {SIDE}, {SIDE}) with n labels below {CLASSES}, found {found}"
-        )
+        raise InputError(f"{name}: {expected}, found {found}", path=path, fix=_FIX)

@@ -1,4 +1,5 @@
 """One reader per file format.
 
 idx         IDX bytes <-> arrays
+npz         arrays in numpy's zip archives
 """

@@ -1,0 +1,69 @@
+"""numpy's npz format: a zip archive with one .npy file per array. Read without trust in what the archive declares."""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline import errors
+from pipeline.errors import InputError
+
+# The versions of the .npy format that numpy writes for arrays of numbers and texts.
+_HEADERS: dict[tuple[int, int], Callable[..., tuple[tuple[int, ...], bool, np.dtype[Any]]]] = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+
+
+def read(path: Path, *, stage: str, limit: int | None = None) -> dict[str, NDArray[Any]]:
+    """Return the arrays in the npz file at `path` by name; `stage` is the DVC stage that creates the file.
+
+    All arrays together may take `limit` bytes, by default the size of the file: what an uncompressed one can hold.
+    No memory is allocated for an array before the archive has shown to hold as many bytes.
+
+    Raises:
+        InputError: The file is missing, unreadable, damaged, or holds anything but arrays of numbers and texts.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+            size, limit = sum(member.file_size for member in members), path.stat().st_size if limit is None else limit
+            if size > limit:
+                raise ValueError(f"unpacks to {size} bytes, expected at most {limit}")
+            return {member.filename.removesuffix(".npy"): _array(archive, member) for member in members}
+    except FileNotFoundError:
+        raise errors.missing(path, stage) from None
+    except OSError as error:
+        raise errors.unreadable(path, error) from None
+    # Damaged content makes zipfile, zlib, tokenize, struct and numpy raise a dozen types; MemoryError is one.
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        fix = f"`dvc repro -f {stage}` creates it again"
+        raise InputError(f"not an npz file that can be read ({reason})", path=path, fix=fix) from None
+
+
+def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
+    name = member.filename
+    if not name.endswith(".npy"):
+        raise ValueError(f"{name}: not an .npy file")
+    with archive.open(member) as file:
+        version = np.lib.format.read_magic(file)
+        if version not in _HEADERS:
+            raise ValueError(f"{name}: .npy format {version}, expected one of {', '.join(map(str, _HEADERS))}")
+        shape, _, dtype = _HEADERS[version](file)
+        if dtype.hasobject:
+            raise ValueError(f"{name}: holds Python objects, which could run code")
+        if min(shape, default=0) < 0:
+            raise ValueError(f"{name}: negative dimensions: {shape}")
+        expected, found = math.prod(shape) * dtype.itemsize, member.file_size - file.tell()
+        if expected != found:
+            raise ValueError(f"{name}: {dtype}{shape} takes {expected} bytes, found {found}")
+    with archive.open(member) as file:
+        array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
+    return array

@@ -1,0 +1,235 @@
+"""Reading npz files that cannot be trusted: damaged, or made to exhaust memory or to run code."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import struct
+import tracemalloc
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.data.formats import npz
+from pipeline.errors import InputError
+
+ARRAYS = {
+    "images": np.arange(2 * 28 * 28, dtype=np.uint8).reshape(2, 28, 28),
+    "transposed": np.arange(6, dtype=np.float32).reshape(2, 3).T,
+    "text": np.array("epoch"),
+    "empty": np.zeros((0, 3)),
+}
+
+
+def npy(shape: str, descr: str = "'|u1'", data: bytes = b"", version: tuple[int, int] = (1, 0)) -> bytes:
+    """Return an .npy file whose header declares `shape` and `descr`, and whose content is `data`."""
+    header = f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}".encode()
+    size = struct.pack("<H" if version == (1, 0) else "<I", len(header))
+    return b"\x93NUMPY" + bytes(version) + size + header + data
+
+
+def archive(path: Path, *, compression: int = zipfile.ZIP_STORED, **members: bytes) -> Path:
+    """Write a zip archive with these members; `x` becomes `x.npy`."""
+    with zipfile.ZipFile(path, "w", compression) as file:
+        for name, content in members.items():
+            file.writestr(f"{name}.npy", content)
+    return path
+
+
+def refusal(path: Path, **options: Any) -> InputError:
+    """Return the error of reading `path`, which must be one line that has the path and the way out."""
+    with pytest.raises(InputError) as caught:
+        npz.read(path, stage="preprocess", **options)
+    assert caught.value.path == path
+    assert "dvc repro" in caught.value.fix
+    assert "\n" not in str(caught.value)
+    return caught.value
+
+
+def test_arrays_read_back_as_numpy_wrote_them(tmp_path: Path) -> None:
+    """Values, types, shapes and names are those of numpy.load, and each array can be written to."""
+    np.savez(tmp_path / "x.npz", **ARRAYS)
+
+    found = npz.read(tmp_path / "x.npz", stage="any")
+
+    with np.load(tmp_path / "x.npz", allow_pickle=False) as expected:
+        assert list(found) == expected.files
+        for name, array in found.items():
+            np.testing.assert_array_equal(array, expected[name], strict=True)
+            assert array.flags.writeable
+
+
+def test_a_compressed_file_needs_a_limit(tmp_path: Path) -> None:
+    """What unpacks to more than the file's size is read only where the caller states how much it may be."""
+    zeros = np.zeros((100, 28, 28), np.uint8)
+    np.savez_compressed(tmp_path / "x.npz", images=zeros)
+
+    assert "unpacks to 78528 bytes, expected at most" in refusal(tmp_path / "x.npz").what
+    np.testing.assert_array_equal(npz.read(tmp_path / "x.npz", stage="any", limit=78_528)["images"], zeros)
+    refusal(tmp_path / "x.npz", limit=78_527)
+
+
+@pytest.mark.fault("npz that declares arrays larger than it is")
+@pytest.mark.parametrize(
+    "shape",
+    ["(1000000000000000, 28, 28)", "(60000, 28, 28)", "(2, 28, 28)", f"({2**63}, 2)", "(-1, 28)", "(-28, -28)", "(1,)"],
+)
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_no_memory_is_taken_for_a_declared_shape(tmp_path: Path, shape: str, compression: int) -> None:
+    """A header of 10^15 images, or of any other number of bytes than follow, is refused before memory is allocated."""
+    path = archive(tmp_path / "x.npz", compression=compression, train_images=npy(shape, data=bytes(784)))
+    tracemalloc.start()
+
+    error = refusal(path, limit=10**9)
+
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert "bytes, found 784" in error.what or "negative" in error.what
+    assert peak < 2**20
+
+
+@pytest.mark.fault("npz bomb")
+def test_a_bomb_is_refused_in_little_memory(tmp_path: Path) -> None:
+    """A megabyte that would unpack to a gigabyte is refused without unpacking it."""
+    size = 2**30
+    with zipfile.ZipFile(tmp_path / "x.npz", "w", zipfile.ZIP_DEFLATED) as file, file.open("x.npy", "w") as member:
+        member.write(npy(f"({size},)"))
+        for _ in range(size // 2**24):
+            member.write(bytes(2**24))
+    tracemalloc.start()
+
+    error = refusal(tmp_path / "x.npz")
+
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert "unpacks to 107374" in error.what
+    assert peak < 2**20
+
+
+class Harmful:
+    """Unpickling it opens a file for writing."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return open, (str(self.path), "w")
+
+
+@pytest.mark.fault("npz with pickled objects")
+@pytest.mark.parametrize("descr", ["'|O'", "[('a', '|u1'), ('b', '|O')]"])
+def test_pickled_objects_are_never_loaded(tmp_path: Path, descr: str) -> None:
+    """An array of Python objects, plain or as a field, is refused and its pickle not read."""
+    pickled = pickle.dumps(np.array([Harmful(tmp_path / "mark")], dtype=object))
+
+    error = refusal(archive(tmp_path / "x.npz", x=npy("(1,)", descr, pickled)))
+
+    assert "holds Python objects" in error.what
+    assert not (tmp_path / "mark").exists()
+
+
+def flipped(content: bytes, position: int) -> bytes:
+    """Return the bytes with one bit changed."""
+    return content[:position] + bytes([content[position] ^ 1]) + content[position + 1 :]
+
+
+def saved(**options: Any) -> bytes:
+    """Return the bytes of a good file."""
+    file = io.BytesIO()
+    save: Callable[..., None] = np.savez_compressed if options.get("compressed") else np.savez
+    save(file, x=np.random.default_rng(0).integers(0, 9, (40, 28), np.uint8))
+    return file.getvalue()
+
+
+def encrypted() -> bytes:
+    """Return a good file whose member is flagged as encrypted."""
+    content = bytearray(saved())
+    content[6] |= 1
+    content[content.index(b"PK\x01\x02") + 8] |= 1
+    return bytes(content)
+
+
+def unknown_method() -> bytes:
+    """Return a good file whose member names a compression that does not exist."""
+    content = bytearray(saved())
+    content[8] = 77
+    content[content.index(b"PK\x01\x02") + 10] = 77
+    return bytes(content)
+
+
+@pytest.mark.fault("npz damaged")
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"text",
+        b"PK\x03\x04",
+        saved()[:200],
+        saved()[:-30],
+        flipped(saved(), len(saved()) // 2),
+        flipped(saved(compressed=True), len(saved(compressed=True)) // 2),
+        saved(compressed=True).replace(b"\x08\x00", b"\x09\x00"),
+        encrypted(),
+        unknown_method(),
+    ],
+    ids=[
+        "empty", "text", "beginning", "cut short", "end cut off", "one bit", "damaged deflate", "another method",
+        "encrypted", "unknown method",
+    ],
+)  # fmt: skip
+def test_a_damaged_file_is_one_line(tmp_path: Path, content: bytes) -> None:
+    """Whatever is wrong with the bytes, the error is one line with the path and the command that restores it."""
+    (tmp_path / "x.npz").write_bytes(content)
+
+    assert refusal(tmp_path / "x.npz", limit=10**9).what.startswith("not an npz file that can be read (")
+
+
+@pytest.mark.fault("npz with members that are not arrays")
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"text",
+        b"\x93NUMPY",
+        b"\x93NUMPY\x01\x00\xff\xff",
+        npy("(3,)", data=b"abc", version=(9, 9)),
+        npy("(3,)", data=b"abc", version=(3, 0)),
+        npy("3", data=b"abc"),
+        npy("(3.0,)", data=b"abc"),
+        npy("('a',)", data=b"abc"),
+        npy("(True, 3)", data=b"abcd"),
+        npy("(3,)", "'|x9'", b"abc"),
+        npy("(3,)", "None", b"abc"),
+        npy("(3,)", "{}", b"abc"),
+        npy("(3,)", "__import__('os').getpid()", b"abc"),
+        npy("(" * 9000, data=b"abc"),
+        npy("-" * 9000 + "1", data=b"abc"),
+        npy("'''", data=b"abc"),
+        npy("\xff\0", data=b"abc"),
+        npy("(" + "9" * 5000 + ",)", data=b"abc"),
+        npy("(0,)", "'|V999999999999'", b"abc"),
+    ],
+)
+def test_a_member_that_is_not_an_array_is_one_line(tmp_path: Path, content: bytes) -> None:
+    """Wrong magic, versions, shapes and types, headers that are code or exhaust the parser: one line each."""
+    refusal(archive(tmp_path / "x.npz", good=npy("(3,)", data=b"abc"), x=content))
+
+
+def test_a_member_of_another_name_is_one_line(tmp_path: Path) -> None:
+    """An archive of other files, such as a model's, is named as what it is not."""
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as file:
+        file.writestr("config.json", "{}")
+
+    assert "config.json: not an .npy file" in refusal(tmp_path / "x.npz").what
+
+
+@pytest.mark.fault("npz missing, or a directory")
+def test_what_cannot_be_opened_is_one_line(tmp_path: Path) -> None:
+    """A missing file is named with the stage that creates it, a directory with the system's reason."""
+    assert str(refusal(tmp_path / "x.npz")).endswith("x.npz: no such file; `dvc repro preprocess` creates it")
+    with pytest.raises(InputError, match=r"cannot be read \(Is a directory\)"):
+        npz.read(tmp_path, stage="preprocess")
