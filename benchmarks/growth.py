@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pipeline import files, params
+from pipeline import files, params, schema
 from pipeline.data import dataset
 from pipeline.data.dataset import Dataset, Split
 from pipeline.study import cluster, ledger, plan
@@ -32,7 +32,7 @@ def study(seeds: int) -> plan.Study:
         "variants": {"tiny": variant, "other": other},
         "statistics": statistics,
     }
-    return params.validate(plan.Study, values, "growth")
+    return schema.validate(plan.Study, values)
 
 
 def nothing(replicates: list[dict[str, Any]], _: str) -> dict[str, Any]:

@@ -11,15 +11,17 @@ Stages, one pure function and a main() each; dvc.yaml hands them their paths:
 
 Commands:
     sync        MLflow brought up to the files in the workspace
-    gate        committed metrics against the bounds in params.yaml -> exit code
+    gate        committed metrics checked against the bounds in params.yaml -> exit code
     promote     a trained model -> the champion in MLflow's registry, by gate and comparison
     predict     pictures -> digits, by one trained model
     demo        a page to draw on, and each trained model's answer
 
 Common to all:
     params      params.yaml -> frozen, validated objects; the only reader of that file
-    files       files that appear whole or not at all; sums
-    dvc_lock    inputs against the sums in dvc.lock
+    schema      what a YAML file may hold, and one line per fault in it
+    files       atomic writes, checked reads, checksums
+    dvc_lock    inputs checked against dvc.lock
+    revision    files as an earlier git revision has them
     cli         how a command ends: exit codes, signals
     errors      what a user can cause: where, what, what to do
 

@@ -1,54 +1,73 @@
-"""Inputs that another stage made, held against the sums that DVC recorded when it made them.
+"""dvc.lock: the checksums that DVC recorded for the outputs of the stages.
 
-DVC trusts its cache: an object that was altered there is handed out as good. So a stage asks itself.
+DVC trusts its cache: it checks out a corrupted object as if it were good. So a stage verifies its inputs itself.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pipeline import files, params
+from pipeline import files
 from pipeline.errors import InputError
 
 LOCK = Path("dvc.lock")
 
 
 def verify(*paths: Path) -> None:
-    """Refuse a file that is not the one dvc.lock records; a path that it does not name has nothing to be held against.
+    """Check each file against its checksum in dvc.lock; a path that is not recorded there passes.
 
     Raises:
-        InputError: A file is missing or another; the message has the command that heals it.
+        InputError: A file is missing or has another checksum; the message has the command that restores it.
     """
     for path in paths:
         found = files.md5(path)
         expected = recorded().get(path.as_posix(), found)
-        if found != expected and not _settles(path, found):
+        if found != expected and not _follows(path, found):
             cached = f".dvc/cache/files/md5/{expected[:2]}/{expected[2:]}"
-            heal = f"`rm -f '{path}' '{cached}'`, then `dvc repro` makes it again"
-            raise InputError(f"{path}: has md5 {found}, not the {expected} of dvc.lock; {heal}")
+            fix = f"`rm -f '{path}' '{cached}'`, then `dvc repro` creates it again"
+            raise InputError(f"has md5 {found}, not {expected} as recorded in dvc.lock", path=path, fix=fix)
 
 
 def recorded() -> dict[str, str]:
-    """Return the md5 of every output in the current directory's dvc.lock, by path; without that file, nothing."""
-    outputs = [out for stage in stages().values() for out in stage.get("outs", [])]
-    return {out["path"]: out["md5"] for out in outputs if "md5" in out}
+    """Return the md5 of every output in the current directory's dvc.lock, by path; {} without that file.
+
+    Raises:
+        InputError: The file cannot be read, or is not a lock file.
+    """
+    try:
+        outputs = [out for stage in stages().values() for out in stage.get("outs", [])]
+        return {out["path"]: out["md5"] for out in outputs if "md5" in out}
+    except (AttributeError, KeyError, TypeError):
+        raise _malformed(LOCK) from None
 
 
 def stages() -> dict[str, Any]:
-    """Return the stages in the current directory's dvc.lock by name; without that file, nothing."""
+    """Return the stages in the current directory's dvc.lock by name; {} without that file.
+
+    Raises:
+        InputError: The file cannot be read, or is not a lock file.
+    """
     return _read(LOCK.absolute(), LOCK.stat().st_mtime_ns) if LOCK.exists() else {}
 
 
 @cache
 def _read(path: Path, _modified: int) -> dict[str, Any]:
-    stages: dict[str, Any] = (params.read(path) or {}).get("stages", {})
+    content = files.read_yaml(path)
+    stages = content.get("stages", {}) if isinstance(content, Mapping) else content or {}
+    if not isinstance(stages, dict):
+        raise _malformed(path)
     return stages
 
 
-def _settles(path: Path, found: str) -> bool:
-    """Return whether dvc.lock has that sum a moment later: a stage running beside this one may be writing it."""
+def _malformed(path: Path) -> InputError:
+    return InputError("not a lock file as DVC writes it", path=path, fix="restore it from version control")
+
+
+def _follows(path: Path, found: str) -> bool:
+    """Return whether dvc.lock records that checksum a moment later: DVC may be recording a stage that just ended."""
     time.sleep(0.5)
     return recorded().get(path.as_posix(), found) == found

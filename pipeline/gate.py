@@ -1,6 +1,6 @@
-"""The committed metrics against the bounds in params.yaml, and against an earlier revision.
+"""The committed metrics checked against the bounds in params.yaml, and against an earlier revision.
 
-`gate.default` holds for every model; `gate.models.MODEL` replaces its bounds one by one. A value that equals its bound
+`gate.default` applies to every model; `gate.models.MODEL` replaces single bounds of it. A value that equals its bound
 passes, and a drop is the difference of the decimals that the two files show: from .9850 to .9820 it is .003 exactly.
 """
 
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,12 +19,13 @@ from typing import Annotated, Any, Self
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from pipeline import cli, files, params
+from pipeline import cli, files, params, revision, schema
 from pipeline.errors import InputError
+from pipeline.schema import Block, Name
 
 
-class Bounds(params.Block):
-    """What one metric must keep: at least `min`, at most `max`, at most `max_drop` below the earlier revision."""
+class Bounds(Block):
+    """The bounds of one metric: at least `min`, at most `max`, at most `max_drop` below the earlier revision."""
 
     min: float | None = None
     max: float | None = None
@@ -39,17 +39,17 @@ class Bounds(params.Block):
         return self
 
 
-Metrics = Mapping[params.Name, Bounds]
+BoundsByMetric = Mapping[Name, Bounds]
 
 
-class Gate(params.Block):
-    """Bounds by metric, for every model and for one."""
+class Gate(Block):
+    """Bounds by metric, for every model and for single models."""
 
-    default: Metrics = Field(default_factory=dict)
-    models: Mapping[params.Name, Metrics] = Field(default_factory=dict)
+    default: BoundsByMetric = Field(default_factory=dict)
+    models: Mapping[Name, BoundsByMetric] = Field(default_factory=dict)
 
     def bounds(self, model: str) -> dict[str, Bounds]:
-        """Return the bounds of one model by metric: the default's with its own in their place."""
+        """Return the bounds of one model by metric: the default ones, replaced by its own where it has any."""
         merged = dict(self.default)
         for metric, own in self.models.get(model, {}).items():
             given = own.model_dump(exclude_unset=True)
@@ -57,12 +57,12 @@ class Gate(params.Block):
         return merged
 
 
-class _Section(params.Block):
+class _Section(Block):
     gate: Gate
 
 
-class Verdict(StrEnum):
-    """How a check ended."""
+class CheckStatus(StrEnum):
+    """The outcome of a check."""
 
     PASSED = "pass"
     FAILED = "FAIL"
@@ -71,20 +71,24 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Check:
-    """One line of the table; `reason` says why a check could not be judged."""
+    """One row of the table; `reason` says why a check could not be judged."""
 
     model: str
     metric: str
     kind: str
     value: str
     bound: str
-    verdict: Verdict
+    status: CheckStatus
     reason: str
+
+    def __str__(self) -> str:
+        """Its status, with the reason if it has one."""
+        return ": ".join(filter(None, (self.status, self.reason)))
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """An earlier revision: the models of its params.yaml and its metrics by model, both empty where it had no file."""
+    """An earlier revision: the models of its params.yaml and its metrics by model; empty if it has no such file."""
 
     revision: str
     models: frozenset[str]
@@ -95,66 +99,56 @@ def load(path: Path) -> dict[str, dict[str, Bounds]]:
     """Return the bounds of every model of the params file at `path`, by model and metric.
 
     Raises:
-        InputError: The file or its gate section breaks a rule, or the section names a model that there is not.
+        InputError: The file or its gate section breaks a rule, or the section names an unknown model.
     """
     values = params.load(path)
-    gate = params.validate(_Section, {"gate": values.gate}, str(path)).gate
+    gate = schema.validate(_Section, {"gate": values.gate}, path).gate
     for name in gate.models:
         if name not in values.models:
-            raise InputError(f"{path}: gate.models.{name}: no such model; known: {', '.join(values.models)}")
+            raise InputError(f"gate.models.{name}: no such model; known: {', '.join(values.models)}", path=path)
     return {name: gate.bounds(name) for name in values.models}
 
 
-def read_baseline(revision: str, params_path: Path, metrics_path: Path) -> Baseline:
-    """Read the two files as `revision` has them; of its params, which may have an older form, the models' names only.
+def read_baseline(name: str, params_path: Path, metrics_path: Path) -> Baseline:
+    """Read the two files as the git revision `name` has them; of its params only the names of the models are read.
+
+    Its params file may have an older schema.
 
     Raises:
-        InputError: There is no git or no such revision, or one of its files is damaged.
+        InputError: There is no such revision, git cannot read it, or one of its files is damaged.
     """
-    if not revision or revision.startswith("-") or not revision.isprintable():
-        raise InputError(f"--baseline: expected a git revision, found {revision!r}")
-    content = params.parse(_show(revision, params_path) or b"{}", f"{revision}:{params_path}")
+    content = files.parse_yaml(_at(name, params_path), _place(name, params_path))
     models = content.get("models", {}) if isinstance(content, Mapping) else content
     try:
-        metrics = json.loads(_show(revision, metrics_path) or b"{}")
+        metrics = json.loads(_at(name, metrics_path))
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{revision}:{metrics_path}: not JSON ({error})") from None
+        raise InputError(f"not JSON ({error})", path=_place(name, metrics_path)) from None
     for path, value in ((params_path, models), (metrics_path, metrics)):
         if not isinstance(value, Mapping):
-            raise InputError(f"{revision}:{path}: expected models by name, found {type(value).__name__}")
-    return Baseline(revision, frozenset(map(str, models)), metrics)
+            raise InputError(f"expected models by name, found {type(value).__name__}", path=_place(name, path))
+    return Baseline(name, frozenset(map(str, models)), metrics)
 
 
-def _show(revision: str, path: Path) -> bytes | None:
-    """Return the content of the file at `path` in `revision`, None if it was not there."""
-    commit = _git(path.parent, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
-    if commit is None:
-        where = path.parent.absolute()
-        raise InputError(f"--baseline: git knows no revision {revision!r} in {where}; fetch it first")
-    name = commit.decode().strip()
-    if not _git(path.parent, "ls-tree", name, "--", path.name):
-        return None
-    content = _git(path.parent, "show", f"{name}:./{path.name}")
-    if content is None:
-        raise InputError(f"{revision}:{path}: git cannot show it")
-    return content
-
-
-def _git(directory: Path, *arguments: str) -> bytes | None:
-    """Return what git prints, None if it fails."""
+def _at(name: str, path: Path) -> bytes:
+    """Return the content of the file at `path` in a revision; an empty mapping if it has no such file."""
     try:
-        done = subprocess.run(["git", *arguments], cwd=directory, capture_output=True, check=False)
-    except OSError as error:
-        raise InputError(f"--baseline: git does not run in {directory.absolute()} ({error.strerror})") from None
-    return done.stdout if done.returncode == 0 else None
+        content = revision.show(name, path)
+    except InputError as error:
+        raise InputError(f"--baseline: {CheckStatus.UNJUDGED}: {error.what}", fix=error.fix) from None
+    return b"{}" if content is None else content
+
+
+def _place(name: str, path: Path) -> Path:
+    """Return where a file of a revision is, as git writes it."""
+    return Path(f"{name}:{path}")
 
 
 def judge(
     bounds: Mapping[str, Mapping[str, Bounds]], metrics: Mapping[str, Any], baseline: Baseline | None
 ) -> list[Check]:
-    """Return a check for each bound of each model; of drops only for the models that `baseline` had.
+    """Return a check for each bound of each model; drops are checked only for the models that `baseline` has.
 
-    A model that is left without any check gets one that cannot be judged: it must not pass unseen.
+    A model without any check gets one that cannot be judged, so that it does not pass unnoticed.
     """
     checks: list[Check] = []
     for model, of_model in bounds.items():
@@ -178,32 +172,32 @@ def _checks(
 
 
 def _floor(before: Decimal | str, max_drop: float, revision: str) -> tuple[str, Decimal | str]:
-    """Return the bound that a drop sets, as it is shown and as a number; a text says why there is none."""
+    """Return the bound that `max_drop` implies, as text and as a number; or the reason why there is none."""
     if isinstance(before, str):
         return f"{max_drop!r} below ?", f"{revision}: {before}"
     return f"{max_drop!r} below {before}", before - _decimal(max_drop)
 
 
 def _check(model: str, metric: str, kind: str, value: Decimal | str, shown: str, limit: Decimal | str) -> Check:
-    """Compare two numbers; a text in the place of one says what is wrong with it."""
+    """Compare a value with its limit; either may be a text instead, which says what is wrong with it."""
     if isinstance(value, str):
-        return Check(model, metric, kind, "-", shown, Verdict.UNJUDGED, value)
+        return Check(model, metric, kind, "-", shown, CheckStatus.UNJUDGED, value)
     if isinstance(limit, str):
-        return Check(model, metric, kind, str(value), shown, Verdict.UNJUDGED, limit)
+        return Check(model, metric, kind, str(value), shown, CheckStatus.UNJUDGED, limit)
     passed = value <= limit if kind == "max" else value >= limit
-    return Check(model, metric, kind, str(value), shown, Verdict.PASSED if passed else Verdict.FAILED, "")
+    return Check(model, metric, kind, str(value), shown, CheckStatus.PASSED if passed else CheckStatus.FAILED, "")
 
 
 def _unchecked(model: str, bounds: Mapping[str, Bounds]) -> Check:
     reason = "nothing to compare with and no min or max" if bounds else "no bound"
-    return Check(model, "-", "-", "-", "-", Verdict.UNJUDGED, f"{reason}; set gate.models.{model}")
+    return Check(model, "-", "-", "-", "-", CheckStatus.UNJUDGED, f"{reason}; set gate.models.{model}")
 
 
 def _number(metrics: Mapping[str, Any], model: str, metric: str) -> Decimal | str:
-    """Return the metric's value, or what is wrong with it."""
+    """Return the value of the metric, or a text that says what is wrong with it."""
     of_model = metrics.get(model)
     if not isinstance(of_model, Mapping) or metric not in of_model:
-        return "missing" if isinstance(of_model, Mapping) else "the metrics lack this model"
+        return "missing" if isinstance(of_model, Mapping) else "no metrics of this model"
     value = of_model[metric]
     if isinstance(value, bool) or not isinstance(value, int | float):
         return f"not a number ({type(value).__name__})"
@@ -213,18 +207,18 @@ def _number(metrics: Mapping[str, Any], model: str, metric: str) -> Decimal | st
 
 
 def _decimal(value: float) -> Decimal:
-    """Return the number as it is written: the shortest decimal that reads back to it."""
+    """Return the number as it is written: the shortest decimal that reads back as the same float."""
     return Decimal(repr(value))
 
 
 def exit_code(checks: Sequence[Check]) -> int:
-    """Return 0 if every check passed, 1 if one failed, whatever else there is, and 2 if one could not be judged."""
-    verdicts = {check.verdict for check in checks}
-    return 1 if Verdict.FAILED in verdicts else 2 if Verdict.UNJUDGED in verdicts else 0
+    """Return 1 if a check failed, else 2 if one could not be judged, else 0."""
+    statuses = {check.status for check in checks}
+    return 1 if CheckStatus.FAILED in statuses else 2 if CheckStatus.UNJUDGED in statuses else 0
 
 
 def _notes(checks: Sequence[Check], models: Sequence[str], baseline: Baseline | None) -> list[str]:
-    """Return what is said below the table: which models have no drop check and why, and the sum of the verdicts."""
+    """Return the lines below the table: which models have no drop check and why, and the count of each status."""
     if baseline is None:
         notes = ["No --baseline: drops are not checked."]
     elif not baseline.models:
@@ -232,18 +226,17 @@ def _notes(checks: Sequence[Check], models: Sequence[str], baseline: Baseline | 
     else:
         new = [model for model in models if model not in baseline.models]
         notes = [f"{model} is new, not in {baseline.revision}: it has no drop check." for model in new]
-    counts = [(word, sum(check.verdict == word for check in checks)) for word in Verdict]
-    return [*notes, f"gate: {', '.join(f'{count} {word}' for word, count in counts if count)}"]
+    counts = [(status, sum(check.status == status for check in checks)) for status in CheckStatus]
+    return [*notes, f"gate: {', '.join(f'{count} {status}' for status, count in counts if count)}"]
 
 
 def _rows(checks: Sequence[Check]) -> list[tuple[str, ...]]:
-    verdicts = [": ".join(filter(None, (check.verdict, check.reason))) for check in checks]
-    rows = [(c.model, c.metric, c.kind, c.value, c.bound, v) for c, v in zip(checks, verdicts, strict=True)]
-    return [("model", "metric", "check", "value", "bound", "verdict"), *rows]
+    rows = [(c.model, c.metric, c.kind, c.value, c.bound, str(c)) for c in checks]
+    return [("model", "metric", "check", "value", "bound", "status"), *rows]
 
 
 def as_text(checks: Sequence[Check]) -> str:
-    """Return the checks as a table with aligned columns."""
+    """Return the checks as a plain-text table with aligned columns."""
     rows = _rows(checks)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
@@ -264,33 +257,33 @@ def _append(path: Path | None, *paragraphs: str) -> None:
         with path.open("a", encoding="utf-8", newline="\n") as file:
             file.write("\n" + "\n\n".join(["### Gate", *paragraphs]) + "\n")
     except OSError as error:
-        raise InputError(f"--summary: {path} cannot be written ({error.strerror})") from None
+        raise InputError(f"--summary cannot be written ({error.strerror})", path=path) from None
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m pipeline.gate", description=main.__doc__)
     parser.add_argument(
-        "--baseline", metavar="REV", help="git revision below which no metric may drop by more than max_drop"
+        "--baseline", metavar="REV", help="git revision to compare with: no metric may be more than max_drop below it"
     )
-    parser.add_argument("--summary", type=Path, metavar="FILE", help="file to append the table to, as Markdown")
+    parser.add_argument("--summary", type=Path, metavar="FILE", help="file to append the table to, in Markdown")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     parser.add_argument("--metrics", type=Path, default=Path("reports/metrics.json"))
     return parser.parse_args(argv)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Hold the metrics of every model against the bounds in params.yaml.
+    """Check the metrics of every model against the bounds in params.yaml.
 
-    Exit codes: 0 every check was evaluated and passed; 1 one failed; 2 none failed, but one could not be judged.
+    Exit codes: 0 every check passed; 1 a check failed; 2 no check failed, but one could not be judged.
     """
     arguments = _arguments(argv)
     try:
         bounds = load(arguments.params)
         metrics = files.read_json(arguments.metrics)
-        revision = arguments.baseline
-        baseline = None if revision is None else read_baseline(revision, arguments.params, arguments.metrics)
+        name = arguments.baseline
+        baseline = None if name is None else read_baseline(name, arguments.params, arguments.metrics)
     except InputError as error:
-        _append(arguments.summary, f"Could not judge: {error}")
+        _append(arguments.summary, f"{CheckStatus.UNJUDGED}: {error}")
         raise
     checks = judge(bounds, metrics, baseline)
     notes = _notes(checks, list(bounds), baseline)

@@ -2,94 +2,40 @@
 
 from __future__ import annotations
 
-import difflib
-import re
-import reprlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    StringConstraints,
-    Tag,
-    ValidationError,
-    model_validator,
-)
-from pydantic_core import ErrorDetails, PydanticCustomError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, StringConstraints, Tag, model_validator
+from pydantic_core import PydanticCustomError
 
-from pipeline import errors
+from pipeline import files, schema
 from pipeline.errors import InputError
-
-NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
-MAX_BYTES = 1_000_000
-
-
-class Block(BaseModel):
-    """A mapping of params.yaml: every key known and given, every value of its exact type, nothing changeable."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _known_keys(cls, value: Any) -> Any:
-        for key in value if isinstance(value, Mapping) else ():
-            if key not in cls.model_fields:
-                near = difflib.get_close_matches(str(key), cls.model_fields, n=1)
-                hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(cls.model_fields)}"
-                raise PydanticCustomError(
-                    "unknown_key", "unknown key {key}; {hint}", {"key": _shown(key), "hint": hint}
-                )
-        return value
+from pipeline.schema import Block, FileName, Fraction, Name, PlainPath, Positive, Positives, Seed, Sha256, tag
 
 
 def _held_out(value: Any) -> Any:
     number = isinstance(value, int) and not isinstance(value, bool) and value > 0
     if value != "test" and not number:
         text = "expected 'test' or a number of images above 0, found {value}"
-        raise PydanticCustomError("validation", text, {"value": _shown(value)})
+        raise PydanticCustomError("validation", text, {"value": schema.shown(value)})
     return value
-
-
-def _plain_path(value: str) -> str:
-    if not value or "\0" in value:
-        raise PydanticCustomError("path", "expected a path, found {value}", {"value": _shown(value)})
-    return value
-
-
-def _items(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
-
-
-Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-PlainPath = Annotated[str, AfterValidator(_plain_path)]
-Positive = Annotated[int, Field(gt=0)]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
-Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Directory(Block):
-    """A local directory, relative to the repository, with the four files plain or with `.gz`."""
+    """A local directory, relative to the repository, with the four files, plain or gzipped with `.gz`."""
 
     directory: PlainPath
 
 
 class Mirror(Block):
-    """An https address under which the four files lie with `.gz`."""
+    """An https address below which a mirror serves the four files with `.gz`."""
 
     mirror: Annotated[str, StringConstraints(pattern=r"^https://[^\s/@?#]+(/[^\s@?#]+)*$")]
 
 
 class Wheel(Block):
-    """A wheel on the Python package index with a gzipped pickle of float32 arrays (pixel/256), known by its sum."""
+    """A wheel on the Python package index with a gzipped pickle of float32 arrays (pixel/256) of a known checksum."""
 
     wheel: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*==[0-9][0-9A-Za-z.]*$")]
     member: PlainPath
@@ -97,27 +43,32 @@ class Wheel(Block):
 
 
 def _source_kind(value: Any) -> str:
-    return next((kind for kind in ("mirror", "wheel") if isinstance(value, Mapping) and kind in value), "directory")
+    # A validated source, when it is written out again, or the mapping that it is made from.
+    content = vars(value) if isinstance(value, Block) else value
+    kinds = (kind for kind in ("mirror", "wheel") if isinstance(content, Mapping) and kind in content)
+    return tag(next(kinds, "directory"))
 
 
 Source = Annotated[
-    Annotated[Directory, Tag("directory")] | Annotated[Mirror, Tag("mirror")] | Annotated[Wheel, Tag("wheel")],
+    Annotated[Directory, Tag(tag("directory"))]
+    | Annotated[Mirror, Tag(tag("mirror"))]
+    | Annotated[Wheel, Tag(tag("wheel"))],
     Discriminator(_source_kind),
 ]
 
 
 class File(Block):
-    """One IDX file: its name, how many items it holds, and the sum that identifies it or its .gz."""
+    """One IDX file: its name, how many items it holds, and the checksum of the file or of its .gz."""
 
-    name: Name
+    name: FileName
     count: Positive
     sha256: Sha256 | None = None
     gz_sha256: Sha256 | None = None
 
     @model_validator(mode="after")
-    def _has_a_sum(self) -> Self:
+    def _has_a_checksum(self) -> Self:
         if self.sha256 is None and self.gz_sha256 is None:
-            raise PydanticCustomError("no_sum", "expected sha256 or gz_sha256, found neither")
+            raise PydanticCustomError("no_checksum", "expected sha256 or gz_sha256, found neither")
         return self
 
 
@@ -153,14 +104,14 @@ class Data(Block):
     """Where the data comes from and how it is split."""
 
     dataset: Name
-    sources: Annotated[tuple[Source, ...], BeforeValidator(_items), Field(min_length=1)]
+    sources: Annotated[tuple[Source, ...], BeforeValidator(schema.as_tuple), Field(min_length=1)]
     files: Files
     validation: Annotated[Literal["test"] | int, BeforeValidator(_held_out)]
     split_seed: Seed
 
     @property
     def train_count(self) -> int:
-        """Images left for training."""
+        """The number of images left for training."""
         held_out = 0 if self.validation == "test" else int(self.validation)
         return self.files.train_images.count - held_out
 
@@ -174,7 +125,7 @@ class Data(Block):
 
 
 class Training(Block):
-    """What all models share."""
+    """The settings that all models share."""
 
     seed: Seed
     batch_size: Positive
@@ -186,7 +137,7 @@ class Mlp(Block):
     """Dense layers with ReLU, each followed by dropout."""
 
     name: Literal["mlp"]
-    units: Annotated[tuple[Positive, ...], BeforeValidator(_items), Field(min_length=1)]
+    units: Positives
     dropout: Fraction
 
 
@@ -194,7 +145,7 @@ class Cnn(Block):
     """Convolutions with ReLU, one max-pooling, dropout, one dense layer, dropout."""
 
     name: Literal["cnn"]
-    filters: Annotated[tuple[Positive, ...], BeforeValidator(_items), Field(min_length=1)]
+    filters: Positives
     kernel: Positive
     pool: Positive
     pool_dropout: Fraction
@@ -213,7 +164,7 @@ class Cnn(Block):
 
 
 class RmspropParams(Block):
-    """RMSprop; `epsilon_in_root: true` is Keras 3's rule, `false` the report's."""
+    """RMSprop; `epsilon_in_root: true` is Keras 3's rule, `false` the original's."""
 
     name: Literal["rmsprop"]
     learning_rate: Annotated[float, Field(gt=0)]
@@ -232,17 +183,19 @@ class AdadeltaParams(Block):
 
 
 class Loss(Block):
-    """Cross-entropy of probabilities clipped to [clip, 1 - clip]; without a clip, Keras 3's, which is unbounded."""
+    """Cross-entropy of probabilities clipped to [clip, 1 - clip]; `clip: null` is Keras 3's unbounded loss."""
 
     name: Literal["crossentropy"]
     clip: Annotated[float, Field(gt=0, lt=0.1)] | None
 
 
 class Model(Block):
-    """A named experiment: network, optimizer, loss and how long it is trained."""
+    """A named experiment: network, optimizer, loss and number of epochs."""
 
-    network: Annotated[Mlp | Cnn, Field(discriminator="name")]
-    optimizer: Annotated[RmspropParams | AdadeltaParams, Field(discriminator="name")]
+    network: Annotated[Annotated[Mlp, Tag(tag("mlp"))] | Annotated[Cnn, Tag(tag("cnn"))], schema.by_name]
+    optimizer: Annotated[
+        Annotated[RmspropParams, Tag(tag("rmsprop"))] | Annotated[AdadeltaParams, Tag(tag("adadelta"))], schema.by_name
+    ]
     loss: Loss
     epochs: Annotated[int, Field(gt=0, le=10_000)]
 
@@ -265,11 +218,11 @@ class OverfittingRule(Block):
 
 
 class Params(Block):
-    """The whole of params.yaml. `gate` is left as read: gate.py, its one user, knows its form."""
+    """The whole of params.yaml. `gate` is left as read: gate.py, its only user, knows its schema."""
 
     data: Data
     train: Training
-    models: Annotated[Mapping[Name, Model], Field(min_length=1)]
+    models: Annotated[Mapping[Name, Model], AfterValidator(schema.distinct), Field(min_length=1)]
     overfitting: OverfittingRule
     gate: Mapping[str, Any]
 
@@ -291,9 +244,6 @@ class Params(Block):
         return self.models[name]
 
 
-B = TypeVar("B", bound=Block)
-
-
 def load(path: Path) -> Params:
     """Return the validated content of the params file at `path`.
 
@@ -301,93 +251,4 @@ def load(path: Path) -> Params:
         InputError: The file is missing, is not YAML or breaks a rule: one line per fault with the key's path, what was
             expected and what was found.
     """
-    return validate(Params, read(path), str(path))
-
-
-def read(path: Path) -> Any:
-    """Return the content of the file at `path`, as `parse` gives it.
-
-    Raises:
-        InputError: The file cannot be read, or `parse` refuses it.
-    """
-    try:
-        return parse(path.read_bytes(), str(path))
-    except OSError as error:
-        raise errors.unreadable(path, error) from None
-
-
-def parse(text: bytes, where: str) -> Any:
-    """Return `text` as DVC reads it: YAML 1.2, where `1e-8` is a number; a duplicate key is an error.
-
-    Raises:
-        InputError: It is too long or not YAML; `where` begins the line.
-    """
-    if len(text) > MAX_BYTES:
-        raise InputError(f"{where}: expected at most {MAX_BYTES} bytes, found {len(text)}")
-    try:
-        return YAML(typ="safe", pure=True).load(text.decode())
-    except (YAMLError, ValueError, RecursionError) as error:
-        raise InputError(f"{where}: not YAML as DVC reads it ({_one_line(error)})") from None
-
-
-def validate(block: type[B], value: Any, where: str) -> B:
-    """Return `value` as a `block`; `where` (a file, or a file and a key) begins each line of the error.
-
-    Raises:
-        InputError: `value` breaks a rule of the block.
-    """
-    try:
-        return block.model_validate(value)
-    except ValidationError as error:
-        lines = [f"{where}: {_describe(fault, value)}" for fault in error.errors()]
-        raise InputError("\n".join(lines)) from None
-
-
-def _describe(fault: ErrorDetails, value: Any) -> str:
-    keys = _keys(fault["loc"], value, fault["type"] == "missing")
-    path = ".".join([*keys, *filter(None, [fault.get("ctx", {}).get("below")])])
-    found = fault.get("input")
-    text = fault["msg"].removeprefix("Input should be ")
-    match fault["type"]:
-        case "missing":
-            text = "missing"
-        case "tuple_type":
-            text = f"expected a list, found {_shown(found)}"
-        case "string_pattern_mismatch":
-            text = f"expected a text matching {fault['ctx']['pattern']}, found {_shown(found)}"
-        case "union_tag_invalid":
-            text = f"expected {fault['ctx']['expected_tags']} for name, found {fault['ctx']['tag']!r:.80}"
-        case "union_tag_not_found":
-            text = "missing name"
-        case "too_short":
-            text = f"expected one item or more, found {_shown(found)}"
-        case "model_type" | "model_attributes_type" | "mapping_type" | "dict_type":
-            text = f"expected a mapping, found {_shown(found)}"
-        case _ if fault["msg"].startswith("Input should be"):
-            text = f"expected {text}, found {_shown(found)}"
-    return f"{path}: {text}" if path else text
-
-
-def _keys(location: tuple[int | str, ...], value: Any, missing: bool) -> list[str]:
-    """Return an error's location without the names of union members, which are no keys of the file."""
-    keys: list[str] = []
-    for position, key in enumerate(location):
-        absent = missing and position == len(location) - 1
-        if isinstance(value, Mapping) and (key in value or absent):
-            keys.append(str(key) if re.fullmatch(NAME_PATTERN, str(key)) else _shown(key))
-            value = value.get(key)
-        elif isinstance(value, list) and isinstance(key, int):
-            keys[-1] += f"[{key}]"
-            value = value[key]
-    return keys
-
-
-def _shown(value: Any) -> str:
-    """Return a short text for `value`; `repr` would write out in full what aliases in YAML repeat a billion times."""
-    brief = reprlib.Repr()
-    brief.maxlevel, brief.maxstring, brief.maxother = 3, 80, 80
-    return brief.repr(value)[:80]
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).partition("To suppress this check")[0].split())[:300]
+    return schema.validate(Params, files.read_yaml(path), path)

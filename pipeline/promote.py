@@ -83,14 +83,13 @@ def checked(candidate: Candidate, path: Path) -> list[gate.Check]:
         raise InputError(f"{path}: {candidate.name}: of another training; `dvc repro report` makes it again")
     checks = gate.judge({candidate.name: candidate.bounds}, metrics, None)
     if gate.exit_code(checks):
-        bad = [_told(check) for check in checks if check.verdict != gate.Verdict.PASSED]
+        bad = [_told(check) for check in checks if check.status != gate.CheckStatus.PASSED]
         raise candidate.refused(f"the gate does not pass: {'; '.join(bad)}")
     return checks
 
 
 def _told(check: gate.Check) -> str:
-    verdict = ": ".join(filter(None, (check.verdict, check.reason)))
-    return f"{check.metric} {check.value}, {check.kind} {check.bound}: {verdict}"
+    return f"{check.metric} {check.value}, {check.kind} {check.bound}: {check}"
 
 
 def judge(candidate: Candidate, checks: list[gate.Check], champion: Any, *, replace: bool) -> Promotion:

@@ -273,7 +273,7 @@ def test_an_unknown_base_is_no_pass(summary: Summary, base: str) -> None:
     code, page = summary(base)
 
     assert code == 2
-    assert "\n### Gate\n\nCould not judge: --baseline: " in page
+    assert "\n### Gate\n\nCANNOT JUDGE: --baseline: " in page
 
 
 @pytest.mark.fault("settings of the caller's login shell")

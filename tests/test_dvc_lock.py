@@ -1,4 +1,4 @@
-"""Inputs against the sums in dvc.lock."""
+"""Inputs checked against the checksums in dvc.lock."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.usefixtures("workspace")
 def test_the_recorded_file_is_admitted() -> None:
-    """A file with the sum in dvc.lock passes, and so does one that it does not name."""
+    """A file with its checksum in dvc.lock passes, and so does one that is not recorded there."""
     Path("other.txt").write_text("anything")
 
     dvc_lock.verify(Path("models/cnn.keras"), Path("other.txt"))
@@ -31,19 +31,19 @@ def test_the_recorded_file_is_admitted() -> None:
 
 @pytest.mark.fault("input that is not the one of dvc.lock")
 @pytest.mark.usefixtures("workspace")
-def test_another_file_is_refused_with_the_way_to_heal_it() -> None:
-    """An altered file is named with both sums and a command that removes it and its cached object."""
+def test_another_file_is_refused_with_the_command_that_restores_it() -> None:
+    """An altered file is named with both checksums and a command that removes it and its cached object."""
     Path("models/cnn.keras").write_text("Weights")
     expected = dvc_lock.recorded()["models/cnn.keras"]
 
     with pytest.raises(InputError) as caught:
         dvc_lock.verify(Path("models/cnn.keras"))
 
-    message = str(caught.value)
-    assert message.startswith("models/cnn.keras: has md5 ")
-    assert expected in message
-    assert f".dvc/cache/files/md5/{expected[:2]}/{expected[2:]}" in message
-    assert "\n" not in message
+    assert caught.value.path == Path("models/cnn.keras")
+    assert files.md5(Path("models/cnn.keras")) in caught.value.what
+    assert expected in caught.value.what
+    assert f".dvc/cache/files/md5/{expected[:2]}/{expected[2:]}" in caught.value.fix
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.fault("input missing")
@@ -56,8 +56,8 @@ def test_a_missing_file_is_named() -> None:
         dvc_lock.verify(Path("models/cnn.keras"))
 
 
-def test_without_a_lock_file_there_is_nothing_to_hold_against(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A first run, or one outside DVC, has no recorded sums."""
+def test_without_a_lock_file_every_file_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A first run, or one outside DVC, has no recorded checksums."""
     monkeypatch.chdir(tmp_path)
     Path("data.npz").write_text("x")
 
@@ -66,8 +66,36 @@ def test_without_a_lock_file_there_is_nothing_to_hold_against(tmp_path: Path, mo
 
 
 def test_the_projects_own_lock_file_is_understood() -> None:
-    """The sums of every model, history and table are found in the dvc.lock of this repository."""
+    """The checksums of every model, history and table are found in the dvc.lock of this repository."""
     recorded = dvc_lock.recorded()
 
     assert {"data/processed/mnist.npz", "models/cnn.keras", "reports/metrics/cnn.json"} <= recorded.keys()
     assert files.md5(Path("reports/metrics.json")) == recorded["reports/metrics.json"]
+
+
+@pytest.mark.fault("dvc.lock damaged")
+@pytest.mark.parametrize(
+    "content",
+    ["- stages\n", "stages: [a]\n", "stages: {a: [1]}\n", "stages: {a: {outs: [md5]}}\n", "stages: {a: {outs: 3}}\n",
+     "stages: {a: {outs: [{md5: x}]}}\n", "text\n"],
+)  # fmt: skip
+def test_what_is_not_a_lock_file_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str) -> None:
+    """A lock file that DVC did not write is named, with the way out; nothing is concluded from it."""
+    monkeypatch.chdir(tmp_path)
+    Path("dvc.lock").write_text(content)
+
+    with pytest.raises(InputError, match="not a lock file") as caught:
+        dvc_lock.recorded()
+
+    assert caught.value.path is not None
+    assert caught.value.path.name == "dvc.lock"
+    assert "version control" in caught.value.fix
+
+
+def test_an_empty_lock_file_records_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DVC writes an empty file where every stage has been removed."""
+    monkeypatch.chdir(tmp_path)
+    for content in ("", "schema: '2.0'\n", "schema: '2.0'\nstages: {}\n"):
+        Path("dvc.lock").write_text(content)
+
+        assert dvc_lock.recorded() == {}

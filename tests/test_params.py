@@ -16,14 +16,15 @@ import yaml
 from dvc.utils.serialize import modify_yaml, parse_yaml
 from pydantic import ValidationError
 
-from pipeline import params
+from pipeline import files, params
 from pipeline.errors import InputError
 from pipeline.params import Params
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "params.yaml").read_text()
 RMSPROP = "models.mlp_rmsprop.optimizer"
-NAME = "expected a text matching ^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$, found"
+NAME = "expected a name of at most 64 letters, digits, _ and -, beginning with a letter, found"
+FILE_NAME = "expected a text matching ^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$, found"
 
 
 def load(tmp_path: Path, text: str | bytes) -> Params:
@@ -183,7 +184,7 @@ def test_a_held_out_number_is_taken_from_the_training_images(tmp_path: Path) -> 
         (
             "name: train-images",
             "name: ../train-images",
-            f"data.files.train_images.name: {NAME} '../train-images-idx3-ubyte'",
+            f"data.files.train_images.name: {FILE_NAME} '../train-images-idx3-ubyte'",
         ),
         ("mirror: https:", "mirror: http:", "data.sources[1].mirror: expected a text matching ^https://"),
         ("mirror: https://", "mirror: https://user@", "data.sources[1].mirror: expected a text matching ^https://"),
@@ -323,7 +324,7 @@ def test_a_list_becomes_a_tuple(values: Params) -> None:
 
 def test_the_projects_file_is_read_as_dvc_reads_it() -> None:
     """The reader and DVC's own parser give the same content, value for value and type for type."""
-    ours, dvcs = params.read(ROOT / "params.yaml"), parse_yaml(TEXT, "params.yaml")
+    ours, dvcs = files.read_yaml(ROOT / "params.yaml"), parse_yaml(TEXT, "params.yaml")
 
     assert repr(ours) == repr(dvcs)
 
@@ -354,7 +355,7 @@ def test_the_projects_file_is_read_as_dvc_reads_it() -> None:
 )
 def test_tricky_values_are_read_as_dvc_reads_them(text: str, value: Any) -> None:
     """Numbers and words that YAML 1.1 and 1.2 take differently mean the same here and to DVC."""
-    ours = params.parse(f"key: {text}\n".encode(), "text")["key"]
+    ours = files.parse_yaml(f"key: {text}\n".encode(), Path("text"))["key"]
     dvcs = parse_yaml(f"key: {text}\n", "text")["key"]
 
     assert (ours, type(ours)) == (value, type(value))
@@ -364,7 +365,7 @@ def test_tricky_values_are_read_as_dvc_reads_them(text: str, value: Any) -> None
 @pytest.mark.parametrize("text", ["1e-8", "1e-08", "NO", "0o17", "1:30"])
 def test_pyyaml_would_read_another_value(text: str) -> None:
     """PyYAML takes 1e-8 for a text and NO for false, so it cannot be the reader."""
-    assert yaml.safe_load(f"key: {text}") != params.parse(f"key: {text}".encode(), "text")
+    assert yaml.safe_load(f"key: {text}") != files.parse_yaml(f"key: {text}".encode(), Path("text"))
 
 
 def test_what_dvc_writes_is_read_back(tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ LIGHT = [
     "analysis/overfitting",
     "analysis/proportions",
     "data/dataset",
+    "data/download",
     "demo",
     "fetch",
     "files",
@@ -123,7 +124,7 @@ def stages() -> dict[str, Any]:
         ({"mlflow"}, "tracking"),
         ({"matplotlib"}, "reporting/plots"),
         ({"tensorflow", "keras"}, "training/backend"),
-        ({"ruamel", "yaml"}, "params"),
+        ({"ruamel", "yaml"}, "files"),
     ],
 )
 def test_each_package_of_weight_has_one_door(packages: set[str], door: str) -> None:

@@ -26,7 +26,7 @@ import pytest
 import yaml
 from matplotlib.figure import Figure
 
-from pipeline import cli, files, params, sync, tracking
+from pipeline import cli, files, sync, tracking
 from pipeline.data import dataset
 from pipeline.tracking import client, live, logged_model, store
 from pipeline.tracking.artifacts import Evidence

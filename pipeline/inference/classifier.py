@@ -43,7 +43,7 @@ def file_of(values: Params, name: str) -> Path:
     Raises:
         InputError: params.yaml has no such model, it is not trained, or the file is not the one in dvc.lock.
     """
-    # Only a name in params.yaml becomes part of a path: those match params.NAME_PATTERN.
+    # Only a name in params.yaml becomes part of a path: those are a params.Name.
     values.model(name)
     path = FOLDER / f"{name}.keras"
     if not path.exists():

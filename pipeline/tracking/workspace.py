@@ -12,7 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from pipeline import dvc_lock, files, params
+from pipeline import dvc_lock, files, schema
 from pipeline.data import dataset, original
 from pipeline.errors import InputError
 from pipeline.params import Model, Training

@@ -1,0 +1,70 @@
+"""Files as an earlier git revision has them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+from pipeline.errors import InputError
+
+GIT_TIMEOUT_S = 120.0  # a partial clone fetches what it does not have yet
+
+
+def show(revision: str, path: Path) -> bytes | None:
+    """Return the content of the file at `path` in `revision`, None if that revision has no such file.
+
+    Raises:
+        InputError: There is no such revision, or git cannot tell; the message has git's own words.
+    """
+    commit = _commit(revision, path.parent)
+    if not _git(path.parent, "ls-tree", commit, "--", path.name):
+        return None
+    return _git(path.parent, "show", f"{commit}:./{path.name}")
+
+
+def _commit(revision: str, directory: Path) -> str:
+    if not revision or revision.startswith("-") or not revision.isprintable():
+        raise InputError(f"expected a git revision, found {revision!r}")
+    done = _run(directory, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+    if done.returncode == 0:
+        return done.stdout.decode().strip()
+    # With --quiet, git has nothing to say of a name that it does not know; what it says is another failure.
+    if words := _words(done):
+        raise _unanswered("rev-parse", words)
+    raise InputError(f"git knows no revision {revision!r} in {directory.absolute()}", fix="fetch it first")
+
+
+def _git(directory: Path, command: str, *arguments: str) -> bytes:
+    done = _run(directory, command, *arguments)
+    if done.returncode != 0:
+        raise _unanswered(command, _words(done) or f"exit code {done.returncode}")
+    return done.stdout
+
+
+def _run(directory: Path, command: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    line = ["git", command, *arguments]
+    # Nobody is there to type a password for what a partial clone fetches.
+    environment = os.environ | {"GIT_TERMINAL_PROMPT": "0"}
+    try:
+        return subprocess.run(
+            line,
+            cwd=directory,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=GIT_TIMEOUT_S,
+            check=False,
+        )
+    except OSError as error:
+        raise InputError(f"git does not run in {directory.absolute()} ({error.strerror})") from None
+    except subprocess.TimeoutExpired:
+        raise _unanswered(command, f"no answer within {GIT_TIMEOUT_S:g} s") from None
+
+
+def _words(done: subprocess.CompletedProcess[bytes]) -> str:
+    return " ".join(done.stderr.decode(errors="replace").split())
+
+
+def _unanswered(command: str, words: str) -> InputError:
+    return InputError(f"`git {command}` failed ({words})")
