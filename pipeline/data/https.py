@@ -1,4 +1,4 @@
-"""Downloads over https: bounded in time and size, followed to nothing but https."""
+"""Downloads over https, bounded in time and size; only redirects to https are followed."""
 
 from __future__ import annotations
 
@@ -17,39 +17,39 @@ from pipeline.errors import PipelineError
 
 T = TypeVar("T")
 
-# Seconds
-ANSWER = 10.0  # until a server answers, and between two pieces of a file
-PAUSE = 1.0  # before the one retry
+ANSWER_TIMEOUT_S = 10.0  # until a server answers, and between two pieces of a file
+RETRY_DELAY_S = 1.0
 
 BUSY = (429, 500, 502, 503, 504)
 
 
-def get(url: str, limit: int, deadline: float, *, again: bool = True) -> bytes:
+def get(url: str, limit: int, deadline: float, *, retry: bool = True) -> bytes:
     """Return the content at `url`: at most `limit` bytes, before `deadline` on the monotonic clock (seconds).
 
-    What may pass (a connection reset, a short body, a busy server) is tried once more.
+    A transient failure (a connection reset, a short body, a busy server) is retried once.
 
     Raises:
-        PipelineError: It cannot be had; the message is the reason.
+        PipelineError: It cannot be downloaded; the message is the reason.
     """
     try:
         return _download(url, limit, deadline)
-    except (OSError, HTTPException) as error:
+    # ValueError and OverflowError: an address that cannot be asked (a label of 70 letters, non-ASCII, a port of 99999).
+    except (OSError, HTTPException, ValueError, OverflowError) as error:
         if isinstance(error, HTTPError):
             error.close()
-        if again and _may_pass(error):
-            time.sleep(PAUSE)
-            return get(url, limit, deadline, again=False)
+        if retry and _is_transient(error):
+            time.sleep(RETRY_DELAY_S)
+            return get(url, limit, deadline, retry=False)
         raise PipelineError(_reason(error)) from None
 
 
 class HttpsOnly(urllib.request.HTTPRedirectHandler):
-    """Follows a redirect to https and to nothing else."""
+    """Follows redirects to https only."""
 
     def redirect_request(
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
     ) -> urllib.request.Request | None:
-        """Return the request to follow with.
+        """Return the request for the new address.
 
         Raises:
             PipelineError: The new address is not https.
@@ -61,15 +61,15 @@ class HttpsOnly(urllib.request.HTTPRedirectHandler):
 
 
 def open_url(url: str) -> HTTPResponse:
-    """Return the answer to a GET of `url`, its body unread."""
-    response: HTTPResponse = urllib.request.build_opener(HttpsOnly).open(url, timeout=ANSWER)
+    """Return the response to a GET of `url`, its body unread."""
+    response: HTTPResponse = urllib.request.build_opener(HttpsOnly).open(url, timeout=ANSWER_TIMEOUT_S)
     return response
 
 
 def _download(url: str, limit: int, deadline: float) -> bytes:
     content = bytearray()
     with (
-        _within(ANSWER, lambda: open_url(url)) as response,
+        _within(ANSWER_TIMEOUT_S, lambda: open_url(url)) as response,
         tqdm(total=response.length, desc=url.rpartition("/")[2], unit="B", unit_scale=True, disable=None) as bar,
     ):
         length = response.length
@@ -79,7 +79,7 @@ def _download(url: str, limit: int, deadline: float) -> bytes:
             if len(content) > limit:
                 raise PipelineError(f"larger than the expected {limit} bytes")
             if time.monotonic() > deadline:
-                raise PipelineError("given up, as it took too long")
+                raise PipelineError("gave up, as it took too long")
     if length is not None and len(content) < length:
         raise ConnectionResetError(f"ended after {len(content)} of {length} bytes")
     return bytes(content)
@@ -88,8 +88,8 @@ def _download(url: str, limit: int, deadline: float) -> bytes:
 def _within(seconds: float, call: Callable[[], T]) -> T:
     """Return what `call` returns, or raise TimeoutError after that many seconds.
 
-    A socket's own time-out holds for each address of a host, and for no name lookup: a dead host with ten addresses
-    would take ten times as long.
+    A socket's own timeout applies to each address of a host separately, and not to the name lookup: a dead host with
+    ten addresses would take ten times as long.
     """
     future: Future[T] = Future()
 
@@ -103,7 +103,7 @@ def _within(seconds: float, call: Callable[[], T]) -> T:
     return future.result(seconds)
 
 
-def _may_pass(error: Exception) -> bool:
+def _is_transient(error: Exception) -> bool:
     if isinstance(error, HTTPError):
         return error.code in BUSY
     return isinstance(_cause(error), ConnectionResetError | IncompleteRead)
@@ -115,4 +115,8 @@ def _cause(error: Exception) -> Exception:
 
 def _reason(error: Exception) -> str:
     cause = _cause(error)
-    return f"no answer within {ANSWER:g} s" if isinstance(cause, TimeoutError) else str(cause) or type(cause).__name__
+    return (
+        f"no answer within {ANSWER_TIMEOUT_S:g} s"
+        if isinstance(cause, TimeoutError)
+        else str(cause) or type(cause).__name__
+    )

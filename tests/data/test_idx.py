@@ -17,7 +17,7 @@ IMAGES = b"\x00\x00\x08\x03\x00\x00\x00\x02\x00\x00\x00\x02\x00\x00\x00\x03" + b
 
 def test_labels_are_one_byte_each() -> None:
     """A file with magic 0x801 holds one label per byte after its count."""
-    labels = idx.decode(LABELS, dimensions=1, where="labels")
+    labels = idx.decode(LABELS, dimensions=1, path=Path("labels"))
 
     assert labels.tolist() == [5, 0, 9]
     assert labels.dtype == np.uint8
@@ -25,7 +25,7 @@ def test_labels_are_one_byte_each() -> None:
 
 def test_images_lie_row_by_row() -> None:
     """A file with magic 0x803 holds images one after the other, each row by row, bytes unsigned."""
-    images = idx.decode(IMAGES, dimensions=3, where="images")
+    images = idx.decode(IMAGES, dimensions=3, path=Path("images"))
 
     assert images.tolist() == [
         [[244, 245, 246], [247, 248, 249]],
@@ -37,13 +37,13 @@ def test_counts_are_big_endian() -> None:
     """Each dimension is a 32-bit number with its highest byte first."""
     content = b"\x00\x00\x08\x01\x00\x00\x01\x02" + bytes(258)
 
-    assert len(idx.decode(content, dimensions=1, where="labels")) == 258
+    assert len(idx.decode(content, dimensions=1, path=Path("labels"))) == 258
 
 
 @pytest.mark.parametrize(("content", "dimensions"), [(LABELS, 1), (IMAGES, 3)])
 def test_encode_writes_the_bytes_that_were_read(content: bytes, dimensions: int) -> None:
     """Encoding a decoded array gives the file back, byte by byte."""
-    array = idx.decode(content, dimensions=dimensions, where="file")
+    array = idx.decode(content, dimensions=dimensions, path=Path("file"))
 
     assert idx.encode(array) == content
     assert idx.size(array.shape) == len(content)

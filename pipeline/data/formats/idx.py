@@ -1,7 +1,7 @@
-"""The IDX format of MNIST, described at http://yann.lecun.com/exdb/mnist: bytes <-> uint8 arrays.
+"""The IDX format of MNIST (http://yann.lecun.com/exdb/mnist): bytes <-> uint8 arrays.
 
 A file is a big-endian magic number (0x00000801: labels, one dimension; 0x00000803: images, three), the size of each
-dimension as 32-bit big-endian numbers, then one byte per element, the last dimension running fastest.
+dimension as 32-bit big-endian numbers, then one byte per element, the last dimension varying fastest.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ MAGIC = 0x0800
 
 
 def size(shape: tuple[int, ...]) -> int:
-    """Return the bytes that a file with an array of `shape` takes."""
+    """Return the size in bytes of a file with an array of `shape`."""
     return 4 + 4 * len(shape) + math.prod(shape)
 
 
 def encode(array: NDArray[np.uint8]) -> bytes:
-    """Return `array`, uint8 of 1 to 255 dimensions and not empty, as the content of an IDX file.
+    """Return the content of an IDX file with `array`, which is uint8 of 1 to 255 dimensions and not empty.
 
     Raises:
         ValueError: `array` is of another type or has no elements.
@@ -37,24 +37,24 @@ def encode(array: NDArray[np.uint8]) -> bytes:
     return header + array.tobytes()
 
 
-def decode(content: bytes, *, dimensions: int, where: str) -> NDArray[np.uint8]:
-    """Return the array with that many dimensions in the `content` of an IDX file, as a read-only view.
+def decode(content: bytes, *, dimensions: int, path: Path) -> NDArray[np.uint8]:
+    """Return the array with that many dimensions in the `content` of the IDX file at `path`, as a read-only view.
 
     Raises:
-        InputError: `content` is anything but one whole array; the message names `where` and the field.
+        InputError: `content` is anything but one complete array; the message names the wrong field.
     """
     header = struct.Struct(f">{1 + dimensions}I")
     if len(content) < header.size:
-        raise InputError(f"{where}: header: expected {header.size} bytes, found {len(content)}")
+        raise InputError(f"header: expected {header.size} bytes, found {len(content)}", path=path)
     magic, *shape = header.unpack_from(content)
     if magic != MAGIC | dimensions:
-        raise InputError(f"{where}: magic: expected {MAGIC | dimensions:#010x}, found {magic:#010x}")
+        raise InputError(f"magic: expected {MAGIC | dimensions:#010x}, found {magic:#010x}", path=path)
     if 0 in shape:
-        raise InputError(f"{where}: dimensions: expected each above 0, found {_times(shape)}")
+        raise InputError(f"dimensions: expected each above 0, found {_times(shape)}", path=path)
     expected, found = math.prod(shape), len(content) - header.size
     if expected != found:
         fault = "truncated" if found < expected else "trailing bytes"
-        raise InputError(f"{where}: data: {fault}: {_times(shape)} is {expected} bytes, found {found}")
+        raise InputError(f"data: {fault}: {_times(shape)} is {expected} bytes, found {found}", path=path)
     return np.frombuffer(content, np.uint8, offset=header.size).reshape(shape)
 
 
@@ -62,7 +62,7 @@ def read(path: Path, *, dimensions: int) -> NDArray[np.uint8]:
     """Return the array with that many dimensions in the IDX file at `path`, read-only.
 
     Raises:
-        InputError: The file cannot be read, or is not one whole array of that many dimensions.
+        InputError: The file cannot be read, or is not one complete array of that many dimensions.
     """
     try:
         content = path.read_bytes()
@@ -70,11 +70,11 @@ def read(path: Path, *, dimensions: int) -> NDArray[np.uint8]:
         raise errors.missing(path, "fetch") from None
     except OSError as error:
         raise errors.unreadable(path, error) from None
-    return decode(content, dimensions=dimensions, where=str(path))
+    return decode(content, dimensions=dimensions, path=path)
 
 
 def write(path: Path, array: NDArray[np.uint8]) -> None:
-    """Write `array` (see `encode`) to `path`, whole or not at all."""
+    """Write `array` (see `encode`) to `path` atomically."""
     files.write_bytes(path, encode(array))
 
 
