@@ -1,106 +1,377 @@
-"""The README says what the project is: its results, its chain, its files; and says the same in both languages."""
+"""What README, CONTRIBUTING and docs/ say: the results, the chain, and commands and params that work as they stand."""
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
-from collections import Counter
+from collections.abc import Iterator
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
+import networkx
 import pandas as pd
-import yaml
+import pytest
 
-from pipeline import params
+from pipeline import gate, params
 from pipeline.reporting import render
+from tests.support import small
 
 ROOT = Path(__file__).parents[1]
+ENGLISH, JAPANESE = "README.md", "README.ja.md"
+DOCS = ("method", "datasets", "team", "ci", "promotion", "glossary")
+PAGES = (ENGLISH, JAPANESE, "CONTRIBUTING.md", "study/README.md", *(f"docs/{name}.md" for name in DOCS))
+# Rows of the table of results, and what they are called in each language.
+ROWS = {
+    "model": ("After the last epoch", "最終エポック後"),
+    "accuracy": ("Test accuracy", "テスト正解率"),
+    "original": ("Test accuracy of the original", "元レポートのテスト正解率"),
+    "errors": ("Test errors, of 10,000", "テスト画像 10,000 枚中の誤り"),
+    "train": ("Train accuracy, without dropout", "訓練正解率（ドロップアウトなし）"),  # noqa: RUF001
+    "rise": (
+        "Rise: mean `val_loss` of the last 3 epochs over the lowest",
+        "上昇率：最後の 3 エポックの平均 `val_loss` ÷ 最小の `val_loss`",  # noqa: RUF001
+    ),
+    "verdict": ("Verdict on overfitting", "過学習の判定"),
+}
+# Words of a shell's loops, which start no program.
+LOOPS = {"for", "do", "done"}
+# Parse each command line with the parser of the program itself, and do nothing.
+PARSE_DVC = "import json, sys; from dvc.cli import parse_args; [parse_args(a) for a in json.loads(sys.argv[1])]"
+PARSE_PIP = """import json, sys; from pip._internal.commands import create_command
+for name, *rest in json.loads(sys.argv[1]):
+    create_command(name).parser.parse_args(rest)"""
+PARSE_MLFLOW = """import json, sys, mlflow.cli
+for rest in json.loads(sys.argv[1]):
+    name, command, parent = "mlflow", mlflow.cli.cli, None
+    while True:
+        context = command.make_context(name, rest, parent=parent)
+        if not hasattr(command, "commands"):
+            break
+        name, command, rest = command.resolve_command(context, [*context._protected_args, *context.args])
+        parent = context"""
 
 
-def results() -> list[str]:
-    """Return the lines of the README's table of results, from what the report stage wrote."""
-    scores = pd.read_csv(ROOT / "reports" / "comparison.csv", index_col="model")
-    judged = pd.read_csv(ROOT / "reports" / "overfitting.csv", index_col="model")
-    rows = {
-        "After the last epoch": [render.code(name) for name in scores.index],
-        "Test accuracy": map(render.percent, scores["test_accuracy"]),
-        "the original's": map(render.percent, scores["report_accuracy"]),
-        "Test errors, of 10,000": map(str, scores["test_errors"]),
-        "Train accuracy, dropout off": map(render.percent, scores["train_accuracy"]),
-        "`val_loss` at the end over its lowest": (render.fixed(rise, 2) for rise in judged["rise"]),
-        "which is called": (f"*{verdict}*" for verdict in judged["verdict"]),
+@cache
+def text(page: str) -> str:
+    """Return a page of the project."""
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+def blocks(page: str, language: str) -> list[str]:
+    """Return the fenced blocks of a page in a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", text(page), flags=re.DOTALL | re.MULTILINE)
+
+
+def commands(page: str) -> Iterator[list[str]]:
+    """Yield the words of each command in a page's blocks: without settings in front, and without the words of loops."""
+    for block in blocks(page, "sh"):
+        for line in block.replace("\\\n", "").splitlines():
+            words = shlex.split(line, comments=True)
+            while words and re.match(r"[A-Z_]+=", words[0]):
+                words.pop(0)
+            if words and words[0] not in LOOPS:
+                yield words
+
+
+def of_program(*start: str) -> list[list[str]]:
+    """Return the arguments of each command, of all pages, that starts with these words."""
+    every = [words for page in PAGES for words in commands(page)]
+    found = [words[len(start) :] for words in every if words[: len(start)] == list(start)]
+    assert found, f"no page calls {shlex.join(start)}"
+    return found
+
+
+def expected(language: int) -> list[str]:
+    """Return the table of results as the files in reports/ have it, in English (0) or Japanese (1)."""
+    metrics = json.loads((ROOT / "reports" / "metrics.json").read_text())
+    histories = {model: pd.read_csv(ROOT / "reports" / "history" / f"{model}.csv")["val_loss"] for model in metrics}
+    printed = pd.read_csv(ROOT / "data" / "report_history.csv").groupby("model", sort=False)["val_accuracy"].last()
+    verdicts = pd.read_csv(ROOT / "reports" / "overfitting.csv", index_col="model")["verdict"]
+    cells = {
+        "model": [f"`{model}`" for model in metrics],
+        "accuracy": [render.percent(one["test_accuracy"]) for one in metrics.values()],
+        "original": [render.percent(printed[model]) for model in metrics],
+        "errors": [f"{one['test_errors']:,}" for one in metrics.values()],
+        "train": [render.percent(one["train_accuracy"]) for one in metrics.values()],
+        "rise": [f"{losses.tail(3).mean() / losses.min():.2f}" for losses in histories.values()],
+        "verdict": [f"*{verdicts[model]}*" for model in metrics],
     }
-    head, *body = (f"| {name} | {' | '.join(cells)} |" for name, cells in rows.items())
-    return [head, f"|---|{'---:|' * len(scores)}", *body]
+    head, *body = (f"| {ROWS[key][language]} | {' | '.join(row)} |" for key, row in cells.items())
+    return [head, f"|---|{'---:|' * len(metrics)}", *body]
 
 
-def test_the_results_on_the_first_screen_are_the_committed_ones() -> None:
-    """The README's table of results is, line by line, what follows from reports/."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+@pytest.mark.parametrize(("page", "language"), [(ENGLISH, 0), (JAPANESE, 1)])
+def test_the_results_on_the_first_screen_are_the_committed_ones(page: str, language: int) -> None:
+    """The table of results is, line by line, what follows from reports/ and from what the original printed."""
+    wanted = expected(language)
+    (table,) = re.findall(rf"^\| {re.escape(ROWS['model'][language])} \|.*(?:\n\|.*)*", text(page), flags=re.MULTILINE)
 
-    assert [line for line in results() if line not in readme] == []
-
-
-def test_the_files_that_the_readme_points_to_are_there() -> None:
-    """Every relative link and picture leads to a file of the repository."""
-    for name in ("README.md", "README.ja.md", "study/README.md"):
-        page_ = ROOT / name
-        targets = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page_.read_text(encoding="utf-8"))
-        local = [target for target in targets if "://" not in target]
-        assert local
-        assert [target for target in local if not (page_.parent / target).exists()] == []
+    assert table.splitlines() == wanted, f"in {page}, replace the table of results by:\n\n" + "\n".join(wanted)
 
 
-def blocks(name: str) -> list[str]:
-    """Return the fenced blocks of a page, each with the word after its fence."""
-    text = (ROOT / name).read_text(encoding="utf-8")
-    return re.findall(r"^```(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
+def test_the_rise_is_named_after_the_rule() -> None:
+    """The number of epochs that the table names is the window of the rule in params.yaml."""
+    window = params.load(ROOT / "params.yaml").overfitting.window
+
+    assert all(f" {window} " in name for name in ROWS["rise"])
 
 
-def test_the_diagram_is_dvcs_own() -> None:
-    """The README shows what `dvc dag` draws of what the report needs: the root's stages, none of the study's."""
+def test_the_experiments_scores_are_from_this_table() -> None:
+    """What the worked experiment starts from is the model's test accuracy in the table above it."""
+    accuracy = json.loads((ROOT / "reports" / "metrics.json").read_text())["mlp_adadelta"]["test_accuracy"]
+
+    assert f"the test accuracy was {accuracy:.4f} before".replace("0.", ".") in text(ENGLISH).replace("\n", " ")
+
+
+def test_the_readme_is_short() -> None:
+    """A newcomer reads at most 160 lines; what else there is to know stands in docs/."""
+    assert len(text(ENGLISH).splitlines()) <= 160
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_to_something_that_is_there(page: str) -> None:
+    """Every relative link and picture leads to a file of the repository, and an anchor to a heading of it."""
+    targets = [target for target in re.findall(r"\]\(([^)]+)\)", text(page)) if "://" not in target]
+
+    for target in targets:
+        name, _, anchor = target.partition("#")
+        path = ((ROOT / page).parent / name).resolve() if name else ROOT / page
+        assert path.exists(), target
+        headings = re.findall(r"^#+ (.+)$", path.read_text(), flags=re.MULTILINE) if anchor else []
+        slugs = {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+        assert not anchor or anchor in slugs, target
+
+
+def test_every_page_of_the_documentation_is_linked_and_checked() -> None:
+    """Each page in docs/ is one of those that these tests read, and can be reached from the README."""
+    reached = {target for page in (ENGLISH, "CONTRIBUTING.md") for target in re.findall(r"docs/\w+\.md", text(page))}
+
+    assert {path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md")} == reached
+    assert reached <= set(PAGES)
+
+
+@pytest.mark.parametrize("page", [ENGLISH, JAPANESE])
+def test_the_diagram_is_dvcs_own(page: str) -> None:
+    """Its boxes are DVC's stages, models as M; its arrows are those of DVC's graph that no others imply."""
     dvc = str(Path(sys.executable).with_name("dvc"))
     drawn = subprocess.run([dvc, "dag", "--md", "report"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    names = {node: re.sub(r"@\w+", "@M", name) for node, name in re.findall(r'(node\d+)\["(.+?)"\]', drawn)}
+    graph = networkx.DiGraph((names[a], names[b]) for a, b in re.findall(r"(node\d+)-->(node\d+)", drawn))
+    (diagram,) = blocks(page, "mermaid")
+    boxes = [box.partition('["')[2].rstrip('"]') or box for box in re.split(r" --> ", diagram.splitlines()[1].strip())]
 
-    assert f"```{blocks('README.md')[1]}```\n" == drawn
-
-
-def test_the_other_data_set_is_valid_params(tmp_path: Path) -> None:
-    """The block that the README gives for Fashion-MNIST can take the place of the project's own."""
-    values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    (block,) = [text for text in blocks("README.md") if text.startswith("yaml\n")]
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values | yaml.safe_load(block.removeprefix("yaml\n"))))
-
-    assert params.load(tmp_path / "params.yaml").data.dataset == "fashion_mnist"
+    assert len(boxes) == 5
+    assert set(networkx.transitive_reduction(graph).edges) == set(pairwise(boxes))
 
 
-def commands(block: str) -> list[list[str]]:
-    """Return the words of each line of a block, without comments."""
-    return [words for line in block.replace("\\\n", "").splitlines() if (words := shlex.split(line, comments=True))]
+def test_both_languages_agree() -> None:
+    """The Japanese page has the commands of the English one's first block, its diagram, and no other block."""
+    assert list(commands(JAPANESE)) == [words for words in commands(ENGLISH) if words[0] == "make"][:2]
+    assert blocks(JAPANESE, "mermaid") == blocks(ENGLISH, "mermaid")
+    assert text(JAPANESE).count("```") == 4
 
 
-def numbers(name: str) -> Counter[str]:
-    """Return how often each number stands in a page, outside its blocks and other than inside a word."""
-    text = re.sub(r"^```.*?^```$", "", (ROOT / name).read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
-    return Counter(re.findall(r"(?<![A-Za-z0-9_.])\d+(?:[.,]\d+)*(?:e-\d+)?%?", text))
+def test_every_command_has_a_test() -> None:
+    """No page calls a program, or shows a kind of block, that no test here reads."""
+    known = {"make", "python", ".venv/bin/python", ".venv/bin/pip", ".venv/bin/mlflow", "dvc", "git", "pip", "export"}
+    programs = {words[0] for page in PAGES for words in commands(page)}
+
+    assert {name for name in programs if not name.startswith(".ci/")} == known
+    assert {kind for page in PAGES for kind in re.findall(r"^```(\w+)$", text(page), flags=re.MULTILINE)} == {
+        "sh",
+        "yaml",
+        "mermaid",
+    }
 
 
-def test_both_languages_have_the_same_commands_and_numbers() -> None:
-    """Block by block the Japanese page has the English one's commands, and outside them the same numbers as often."""
-    english, japanese = blocks("README.md"), blocks("README.ja.md")
-
-    assert [commands(block) for block in japanese] == [commands(block) for block in english]
-    assert numbers("README.ja.md") == numbers("README.md")
-    assert len(numbers("README.md")) > 30
+@pytest.mark.parametrize("page", PAGES)
+def test_bash_reads_every_block(page: str) -> None:
+    """Each block of commands is a script to bash."""
+    for block in blocks(page, "sh"):
+        subprocess.run(["bash", "-n"], input=block, text=True, check=True)
 
 
-def test_both_languages_have_the_same_sections_and_links() -> None:
-    """Each page has as many sections, and links to the same places, but for the link to the other."""
-    english, japanese = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README.ja.md"))
+def test_make_knows_every_target() -> None:
+    """Each call of make, in a block or within a sentence, is one for which make has a plan."""
+    within = [words.split() for page in PAGES for words in re.findall(r"`make ([^`]+)`", text(page))]
+    calls = {tuple(words) for words in [*of_program("make"), *within]}
 
-    def targets(text: str) -> set[str]:
-        return set(re.findall(r"\]\(([^)]+)\)", text)) - {"README.md", "README.ja.md"}
+    for words in sorted(calls):
+        done = subprocess.run(["make", "--dry-run", *words], cwd=ROOT, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, ""), words
 
-    assert targets(japanese) == targets(english)
-    assert japanese.count("\n## ") == english.count("\n## ") > 10
+
+@pytest.mark.parametrize(
+    ("program", "code"),
+    [("dvc", PARSE_DVC), (".venv/bin/mlflow", PARSE_MLFLOW), (".venv/bin/pip", PARSE_PIP), ("pip", PARSE_PIP)],
+    ids=lambda value: value if len(value) < 20 else "",
+)
+def test_programs_understand_their_commands(program: str, code: str) -> None:
+    """The program's own parser takes each command line as it stands."""
+    arguments = json.dumps(of_program(program))
+
+    done = subprocess.run([sys.executable, "-c", code, arguments], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+
+
+def test_dvc_understands_what_is_said_within_sentences() -> None:
+    """Each `dvc ...` within a sentence is a command of DVC, too."""
+    said = [shlex.split(words) for page in PAGES for words in re.findall(r"`dvc ([a-z][^`]*)`", text(page))]
+    # A command that is only named (`dvc exp`, `dvc plots diff`) may need more words: it has a page of help.
+    for words in {tuple(words) for words in said if not any("=" in word or word.startswith("-") for word in words)}:
+        names = [word for word in words if "/" not in word]
+        done = subprocess.run([shutil.which("dvc") or "dvc", *names, "--help"], capture_output=True, check=False)
+        assert done.returncode == 0, words
+
+
+def test_the_projects_own_programs_understand_their_commands(tmp_path: Path) -> None:
+    """No `python -m pipeline...` of a page is answered with its usage; what it names need not be there."""
+    environment = small.environment() | {"PYTHONPATH": str(ROOT)}
+    for module, *rest in [*of_program(".venv/bin/python", "-m"), *of_program("python", "-m")]:
+        command = [sys.executable, "-m", module, *rest]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+
+        assert done.stderr.startswith("error: ")
+        assert "usage:" not in done.stderr
+
+
+def test_the_projects_own_modules_are_there() -> None:
+    """Each module and file of the project that a page names is there."""
+    for page in PAGES:
+        modules = re.findall(r"python -m ([\w.]+)", text(page))
+        named = [f"{module.replace('.', '/')}.py" for module in modules]
+        named += re.findall(r"`((?:pipeline|tests|study|benchmarks|\.ci|\.github)/[\w./-]*)`", text(page))
+        inside = re.findall(r"`(pipeline/\w+/)`: ((?:`[\w./]+`(?:, )?)+)", text(page))
+        named += [folder + name for folder, names in inside for name in re.findall(r"`([\w./]+)`", names)]
+        assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_scripts_get_the_arguments_that_they_want() -> None:
+    """Each call of a script of .ci/ has as many arguments as the script's line of usage."""
+    for words in [words for page in PAGES for words in commands(page) if words[0].startswith(".ci/")]:
+        usage = re.findall(r"usage: \S+ ?([A-Z ]*)", (ROOT / words[0]).read_text())
+
+        assert os.access(ROOT / words[0], os.X_OK)
+        assert len(words[1:]) == len(usage[0].split() if usage else [])
+
+
+def test_the_gpus_tensorflow_is_the_version_that_is_locked() -> None:
+    """The page that says how to use a GPU names the version in requirements.lock."""
+    (version,) = re.findall(r"^tensorflow-cpu==(\S+)", text("requirements.lock"), flags=re.MULTILINE)
+
+    assert f"'tensorflow[and-cuda]=={version}'" in text("docs/method.md")
+
+
+def test_results_are_shared_by_the_commands_that_stand_there(tmp_path: Path) -> None:
+    """The first block for a team, run as it stands but for the remote's place, leaves a remote in the last commit."""
+    repository, remote = tmp_path / "clone", tmp_path / "remote"
+    repository.mkdir()
+    small.run(repository, "git", "init", "--quiet")
+    small.run(repository, "dvc", "init", "--quiet")
+    for key, value in (("user.name", "somebody"), ("user.email", "somebody@example.org")):
+        small.run(repository, "git", "config", key, value)
+    small.run(repository, "git", "commit", "--quiet", "--message", "first")
+
+    small.run(repository, "bash", "-euc", blocks("docs/team.md", "sh")[0].replace("/srv/mnist", str(remote)))
+
+    assert f"url = {remote}" in small.run(repository, "git", "show", "HEAD:.dvc/config")
+    assert small.run(repository, "dvc", "remote", "list").startswith("team")
+
+
+def test_results_are_committed_by_the_commands_that_stand_there() -> None:
+    """What CONTRIBUTING adds to git after a run is dvc.lock and every file of git that a stage writes."""
+    (added,) = [words[2:] for words in commands("CONTRIBUTING.md") if words[:2] == ["git", "add"]]
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    written = set(re.findall(r"path: (\S+)", text("dvc.lock").replace("deps:", ""))) & set(tracked)
+    outputs = {path for path in written if not path.startswith(("pipeline/", "data/report_history"))}
+
+    assert "reports/report.md" in outputs
+    assert {path for path in outputs | {"dvc.lock", "study/dvc.lock"} if not path.startswith(tuple(added))} == set()
+
+
+def put(block: str, into: str) -> str:
+    """Return a params file with a block of a page in it, verbatim.
+
+    A block with all keys of a section takes its place; of another one, what follows the keys that are there already is
+    put under the last of these.
+    """
+    section = block.partition("\n")[0]
+    if section == "data:":
+        replaced, count = re.subn(
+            r"^data:\n(?:(?:[ #].*)?\n)*?(?=^\S)", lambda _: f"{block}\n", into, flags=re.MULTILINE
+        )
+        assert count == 1
+        return replaced
+    rest, position = block, 0
+    while (line := rest.partition("\n")[0]) and f"\n{line}\n" in into[max(position - 1, 0) :]:
+        position = into.index(f"\n{line}\n", max(position - 1, 0)) + len(line) + 2
+        rest = rest.partition("\n")[2]
+    assert position
+    return into[:position] + rest + into[position:]
+
+
+def read_by_dvc(folder: Path, content: str) -> str:
+    """Return the stages that DVC finds in the project with these params; it also compares them with those of a run."""
+    small.copy(folder, *small.PROJECT)
+    small.run(folder, "dvc", "init", "--quiet", "--no-scm")
+    (folder / "params.yaml").write_text(content, encoding="utf-8")
+    assert "Running stage 'fetch'" in small.run(folder, "dvc", "repro", "--dry", "--single-item", "fetch")
+    return small.run(folder, "dvc", "stage", "list")
+
+
+def test_the_other_data_set_can_be_put_into_params(tmp_path: Path) -> None:
+    """DVC reads params.yaml with the page's block in the place of its own, and the pipeline takes it."""
+    (block,) = blocks("docs/datasets.md", "yaml")
+    content = put(block, text("params.yaml"))
+
+    listed = read_by_dvc(tmp_path, content)
+
+    assert "train@cnn" in listed
+    data = params.load(tmp_path / "params.yaml").data
+    assert data.dataset == "fashion_mnist"
+    assert content.count("dataset:") == 1
+    assert {file.sha256 for file in data.files.all()} == set(re.findall(r"[0-9a-f]{64}", block))
+
+
+def test_the_other_model_can_be_put_into_params(tmp_path: Path) -> None:
+    """With the blocks for a new model and its bound, DVC lists its stages, and the gate has the bound."""
+    content = text("params.yaml")
+    for page in ("CONTRIBUTING.md", "docs/ci.md"):
+        (block,) = blocks(page, "yaml")
+        content = put(block, content)
+
+    listed = read_by_dvc(tmp_path, content)
+
+    assert {"train@mlp_small", "evaluate@mlp_small", "train@cnn"} <= set(listed.split())
+    assert "mlp_small" in params.load(tmp_path / "params.yaml").models
+    assert gate.load(tmp_path / "params.yaml")["mlp_small"]["test_accuracy"].min == 0.97
+
+
+def test_every_block_of_params_is_tried() -> None:
+    """No page has a block of params that the tests above do not put into params.yaml."""
+    assert {page for page in PAGES if blocks(page, "yaml")} == {"docs/datasets.md", "CONTRIBUTING.md", "docs/ci.md"}
+
+
+def test_the_readme_names_every_section_of_params() -> None:
+    """A reader learns of every section of params.yaml."""
+    assert [name for name in params.Params.model_fields if f"`{name}`" not in text(ENGLISH)] == []
+
+
+def test_the_glossary_names_its_terms_once() -> None:
+    """Each term has one line, also where a line has two."""
+    terms = [
+        term.strip(" *")
+        for line in re.findall(r"^\| ([^|]+) \|", text("docs/glossary.md"), flags=re.MULTILINE)
+        for term in line.split(",")
+    ]
+
+    assert len(terms) == len(set(terms)) > 30
+    wanted = "network model split history run variant replicate rise onset recipe stale"
+    assert {*wanted.split(), "generalization gap", "discordant pairs"} <= set(terms)

@@ -1,4 +1,4 @@
-"""Truths that hold across files: imports, dvc.yaml, the lock file, the README."""
+"""Truths that hold across files: imports, dvc.yaml, the lock file, the maps of packages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline import params
 from pipeline.study import plan
 from tests.support import list_faults
 
@@ -244,22 +243,6 @@ def test_the_lock_file_pins_every_direct_dependency_and_no_address() -> None:
     assert names <= pinned.keys()
     assert "://" not in lock
     assert len(re.findall(r"^[a-z0-9.-]+==", lock, flags=re.MULTILINE)) <= lock.count("--hash=sha256:")
-
-
-def test_what_the_readme_tells_to_run_exists() -> None:
-    """Every make target and every module that the README names is there."""
-    readme = (ROOT / "README.md").read_text()
-    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
-
-    assert {"repro", "test"} <= set(re.findall(r"make ([a-z][a-z-]*)", readme)) <= targets
-    assert set(re.findall(r"python -m pipeline\.([a-z_]+)", readme)) <= set(MODULES)
-
-
-def test_the_readme_names_every_section_of_params() -> None:
-    """A reader learns of every section of params.yaml."""
-    readme = (ROOT / "README.md").read_text()
-
-    assert [name for name in params.Params.model_fields if f"`{name}`" not in readme] == []
 
 
 def test_the_list_of_faults_is_that_of_the_tests() -> None:
