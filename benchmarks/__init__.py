@@ -1,1 +1,1 @@
-"""How fast the project is beside plain scripts that do the same; `make bench` runs all of it."""
+"""How fast the project is compared with plain scripts that do the same; `make bench` runs all of it."""

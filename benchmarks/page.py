@@ -8,24 +8,29 @@ from typing import Any
 Results = Mapping[str, Any]
 HEAD = """# Benchmarks
 
-Written by `make bench`. Contenders take turns in one run; a cell is the median with the smallest and largest in
-brackets; a ratio is taken between two measurements of the same round, since the speed of a shared machine wanders.
-`plain` is `model.fit` on float arrays and nothing else (`plain.py`), `pytorch` the same networks in PyTorch
-(`pytorch.py`), `project` this project's training (`pipeline/training/loop.py`)."""
-TRIED = """## Tried and left
+Written by `make bench`. The contenders take turns in each round. A cell shows the median, with minimum and maximum in
+brackets; a ratio is between two measurements of the same round, since the speed of a shared machine varies. `plain` is
+`model.fit` on float arrays and nothing else (`plain.py`), `pytorch` the same networks in PyTorch (`pytorch.py`),
+`project` this project's training loop (`pipeline/training/loop.py`).
 
-- `model.fit` with many steps per execution: its iterator's work between two steps stays.
-- XLA for the whole step of an MLP: no faster than the loop in parts, and it compiles for seconds. XLA for the pooling
-  and its gradient alone: faster by itself, not inside the step.
-- XLA, or a convolution with roles exchanged, for the gradient of the second convolution's kernel: faster by itself with
-  one thread on a processor with AVX2, and not tried inside the step, for code that nobody would expect.
-- MLflow's share of a short training is its own loading and the writing of the model; both pass while the training goes
-  on. What a stage without TensorFlow takes to start is its packages, listed above.
-- YAML was most of an idle `dvc repro` while it was read in Python. DVC takes the parser in C where there is one, so the
-  project requires it. What is left is imports and the check of every file of the pipeline."""
+TensorFlow divides each operation among its threads, which wait for each other at the end of it. In this project's loop
+each thread takes a part of the batch from images to gradients instead, in one compiled loop.
+`train.precision: mixed_bfloat16` is for processors with AVX512_BF16 or AMX, where *Many runs* shows what it gains; on
+others it is many times slower than `float32`."""
+TRIED = """## Tried and rejected
+
+- `model.fit` with many steps per execution: the work of its iterator between two steps remains.
+- XLA for the whole step of an MLP: no faster than this project's loop, and it takes seconds to compile. XLA for the
+  pooling and its gradient: faster in isolation, not within the step.
+- XLA, or a convolution with exchanged roles, for the gradient of the second convolution's kernel: faster in isolation
+  on one thread of a processor with AVX2. Not tried within the step, since nobody would expect such code.
+- MLflow's share of a short run is its own import and writing the model, both while the training continues. What a stage
+  without TensorFlow takes to start is its packages, listed above.
+- Parsing YAML took most of an idle `dvc repro` while it was done in Python. DVC uses the parser in C where it is
+  installed, so the project requires it. What remains is imports and checking every file of the pipeline."""
 TITLES = {
     "training": "Training",
-    "study": "Many trainings",
+    "study": "Many runs",
     "step": "Where a step's time goes",
     "whole": "What the pipeline adds to its epochs",
     "full": "The whole pipeline",
@@ -34,7 +39,7 @@ TITLES = {
 }
 PLANNED = 10_000
 IMAGES = 60_000
-# Two ways of many trainings: that of `dvc repro`, and that of the study.
+# Two ways to do many runs: that of `dvc repro`, and that of the study.
 _BOTH = "one of two threads, float32"
 _ALONE = "two of one thread, float32"
 _FAST_STAGES = ("fetch", "preprocess", "report")
@@ -68,9 +73,9 @@ def _targets(results: Results) -> Iterator[list[str]]:
         for way, ratio in row["ratio"].items():
             if way.startswith("two"):
                 bound = 2.5 if "bfloat16" in way else 1.4
-                yield _judged(f"{model}: many trainings, {way}, times as fast as plain", ratio, at_least=bound)
+                yield _judged(f"{model}: many runs, {way}, times as fast as plain", ratio, at_least=bound)
         if not any("bfloat16" in way for way in row["ratio"]):
-            what = f"{model}: many trainings, two of one thread, mixed_bfloat16, times as fast as plain"
+            what = f"{model}: many runs, two of one thread, mixed_bfloat16, times as fast as plain"
             yield [what, "at least 2.5", "the processor has no instructions for it", "not known"]
     if "small" in results:
         seconds = results["small"]["seconds"]
@@ -81,9 +86,9 @@ def _targets(results: Results) -> Iterator[list[str]]:
         for model, row in _rows(results, "study"):
             yield _judged(f"{model}: MLflow, share of a run", _mlflow_share(results, model, row), at_most=0.02)
     if "whole" in results:
-        trainings = {name: peak for name, peak in results["whole"]["peak_mib"].items() if name.startswith("train@")}
-        name = max(trainings, key=trainings.__getitem__)
-        yield _judged(f"peak memory of training ({name}), MiB", {"median": trainings[name]}, at_most=1536)
+        peaks = {name: peak for name, peak in results["whole"]["peak_mib"].items() if name.startswith("train@")}
+        name = max(peaks, key=peaks.__getitem__)
+        yield _judged(f"peak memory of training ({name}), MiB", {"median": peaks[name]}, at_most=1536)
 
 
 def _rows(results: Results, name: str) -> Iterator[tuple[str, Results]]:
@@ -136,7 +141,7 @@ def _training(section: Results) -> Iterator[str]:
 
 
 def _study(section: Results) -> Iterator[str]:
-    yield "Seconds are those of an epoch per training: where two run side by side, half of what each takes."
+    yield "Seconds per epoch and run: where two run at the same time, half of what each takes."
     rows = [
         [model, str(row["images"]), way, _cell(seconds), _cell(row["ratio"][way])]
         for model, row in _rows({"study": section}, "study")
@@ -147,8 +152,8 @@ def _study(section: Results) -> Iterator[str]:
 
 def _step(section: Results) -> Iterator[str]:
     yield (
-        "A step of a batch on one thread. Its GFLOP/s are those of the layers' products, forward and backward; beside "
-        "them is the speed at which the same thread multiplies two large matrices, then what takes most of a step."
+        "One step of one batch on one thread. GFLOP/s count the layers' matrix products, forward and backward; for "
+        "comparison, the speed at which the same thread multiplies two large matrices; then the slowest operations."
     )
     rows = [
         [
@@ -173,7 +178,7 @@ def _times(spread: Results, factor: float) -> Results:
 def _whole(section: Results) -> Iterator[str]:
     yield (
         f"`dvc repro` of a fresh clone, every model trained for one epoch: {_cell(section['seconds'])} seconds, "
-        f"{_cell(section['around'])} of them around the epochs: the fetch, starts of programs, tracking, evaluation, "
+        f"{_cell(section['around'])} of them outside the epochs: fetching, starting programs, tracking, evaluation, "
         "report."
     )
     yield _table(["stage", "peak memory, MiB"], [[name, str(peak)] for name, peak in section["peak_mib"].items()])
@@ -181,8 +186,8 @@ def _whole(section: Results) -> Iterator[str]:
 
 def _full(section: Results) -> Iterator[str]:
     yield (
-        "`dvc repro` of a fresh clone with all epochs, and the three plain scripts one after another. Of a plain "
-        "script some epochs are run; the last of them stands for the others."
+        "`dvc repro` of a fresh clone with all epochs, and the three plain scripts one after another. A plain script "
+        "runs only a few epochs; the others are taken to last as long as the last of these."
     )
     rows = [[name, _cell(seconds)] for name, seconds in section["seconds"].items()]
     yield _table(["what", "seconds"], rows)
@@ -192,7 +197,7 @@ def _small(section: Results) -> Iterator[str]:
     names = {"nothing to do": "`dvc repro` with nothing to do"}
     rows = [[names.get(name, f"import of {name}"), _cell(spread)] for name, spread in section["seconds"].items()]
     yield _table(["what", "seconds"], rows)
-    yield "Their imports in one further run, and the packages that take most, each without those that it imports:"
+    yield "Imports in one more run, and the slowest packages, each without the packages that it imports:"
     yield _table(
         ["what", "imports, seconds", "of these"],
         [
@@ -204,18 +209,18 @@ def _small(section: Results) -> Iterator[str]:
             for name, imports in section["imports"].items()
         ],
     )
-    yield "MLflow's seconds of all cores, for one run; they pass beside the training:"
+    yield "Seconds of MLflow for one run, all cores; the training continues meanwhile:"
     yield _table(["part", "seconds"], [[name, _cell(spread)] for name, spread in section["mlflow"].items()])
 
 
 def _growth(section: Results) -> Iterator[str]:
-    yield "Tiny trainings, each a process of its own: nearly all of it is the start of TensorFlow."
+    yield "Tiny runs, each in a process of its own: nearly all of the time is the start of TensorFlow."
     rows = [
         [str(case["replicates"]), str(case["workers"]), _cell(case["seconds"]), _cell(_per_replicate(case))]
         for case in section["cases"]
     ]
     yield _table(["replicates", "workers", "seconds", "core-seconds per replicate"], rows)
-    yield "Plans with a task that does nothing, to see what the plan itself costs:"
+    yield "Plans whose task does nothing, to measure the plan itself:"
     plans = [
         [
             str(one["planned"]),
@@ -227,11 +232,11 @@ def _growth(section: Results) -> Iterator[str]:
     ]
     yield _table(["planned", "seconds", "milliseconds each", "peak memory, MiB"], plans)
     hours = ", ".join(f"{_number(value)} core-hours for `{model}`" for model, value in section["hours"].items())
-    yield f"{PLANNED:,} trainings of one kind, extrapolated from *Many trainings* above: {hours}."
+    yield f"{PLANNED:,} runs of one model, extrapolated from *Many runs* above: {hours}."
 
 
 def _derived(results: Results, name: str) -> Results:
-    """Return what a section shows of another one: the core-hours of many whole trainings, one thread each."""
+    """Return what a section shows of another one: the core-hours of many complete runs, one thread each."""
     if name != "growth" or not {"study", "training"} <= results.keys():
         return {}
     cores = results["study"]["machine"]["cores"]

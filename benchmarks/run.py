@@ -21,7 +21,7 @@ from benchmarks import measure, page
 from benchmarks.measure import ROOT, Spread
 
 PYTHON = sys.executable
-# In an environment of its own: PyTorch is no dependency of the project.
+# In an environment of its own: the project does not depend on PyTorch.
 TORCH = str(ROOT / ".venv" / "torch" / "bin" / "python")
 RESULTS = Path(__file__).parent / "results.json"
 PAGE = Path(__file__).parent / "RESULTS.md"
@@ -61,7 +61,7 @@ def epochs_of(model: str) -> int:
 
 
 def turns(rounds: int, takers: Sequence[str]) -> Iterator[str]:
-    """Yield who is next: everybody once a round, each round another one first."""
+    """Yield whose turn it is: everyone once per round, each round starting with another one."""
     for number in tqdm(range(rounds), desc="rounds", leave=False, disable=None):
         yield from takers[number % len(takers) :]
         yield from takers[: number % len(takers)]
@@ -103,7 +103,7 @@ def precisions() -> list[str]:
 
 
 def study(rounds: int) -> Row:
-    """Measure trainings per hour: one process of two threads, two of one thread, in both precisions."""
+    """Measure many runs: one process of two threads, two of one thread, in both precisions."""
     table: Row = {}
     for model in ("mlp_adadelta", "cnn"):
         ways: dict[str, Callable[[], float]] = {"plain": lambda: alone("plain", 2, "float32")}
