@@ -1,4 +1,4 @@
-"""make in surroundings that are not as expected: git that does not answer, settings of the caller's login shell."""
+"""make in an unexpected environment: git that fails, settings of the caller's login shell."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support import small
 ROOT = Path(__file__).parents[1]
 STAGE = "stages:\n  copy:\n    cmd: echo done > out\n    params: [value]\n    outs: [out]\n"
 NO_GIT_CONFIG = {"GIT_CONFIG_NOSYSTEM": "1"}
-# Each breaks a Python, or the shell that DVC would start for a stage; the last stands for those of a later Python.
+# Each breaks Python, pip, git, or the shell that DVC starts for a stage; PYTHONFUTURE stands for later variables.
 LOGIN_SHELL = {
     "PYTHONSAFEPATH": "1",
     "PYTHONHOME": "/nonexistent",
@@ -41,7 +41,7 @@ def make(folder: Path, *targets: str, **more: str) -> subprocess.CompletedProces
 
 
 def complete(folder: Path) -> None:
-    """Put the Makefile into a folder, whose environment then seems complete; the real one is found behind it on PATH."""
+    """Put the Makefile into a folder; make takes its .venv for complete, and the real one follows on PATH."""
     small.copy(folder, "Makefile", ".dvc/config", ".dvc/.gitignore", ".dvc/without-git/config")
     (folder / ".venv" / "bin").mkdir(parents=True)
     for name in ("requirements.lock", "requirements-team.lock", ".venv/complete", ".venv/team"):
@@ -124,7 +124,7 @@ def test_where_git_fails_the_pipeline_runs_and_nothing_is_kept(
 
 
 def test_a_healthy_clone_gets_no_notice(archive: Path) -> None:
-    """In a repository, or in a folder within one, make says nothing of git, and DVC compares with HEAD."""
+    """In a repository in which git works, make adds nothing about git to what DVC prints."""
     commit(archive)
 
     done = make(archive, "repro")
@@ -156,9 +156,9 @@ def test_check_lock_says_when_it_has_no_answer(archive: Path) -> None:
 
 @pytest.mark.fault("settings of the caller's login shell")
 def test_no_target_sees_the_callers_settings(tmp_path: Path) -> None:
-    """Whatever a target starts in .venv has none of the settings that change a Python, pip or git, also unknown ones."""
+    """No program of .venv that a target starts gets a setting for another Python, pip or git, known or not."""
     complete(tmp_path)
-    program = '#!/bin/sh\nenv >>"$OLDPWD_SEEN"\n'
+    program = '#!/bin/sh\nenv >>"$SEEN"\n'
     for name in ("python", "dvc", "mlflow", "ruff", "mypy", "bandit", "pip-audit"):
         (tmp_path / ".venv" / "bin" / name).write_text(program)
         (tmp_path / ".venv" / "bin" / name).chmod(0o755)
@@ -166,7 +166,7 @@ def test_no_target_sees_the_callers_settings(tmp_path: Path) -> None:
 
     for target in (*targets, "faults"):
         seen = tmp_path / f"seen-{target}"
-        done = make(tmp_path, target, OLDPWD_SEEN=str(seen), PYTHONUNBUFFERED="1", **LOGIN_SHELL)
+        done = make(tmp_path, target, SEEN=str(seen), PYTHONUNBUFFERED="1", **LOGIN_SHELL)
 
         assert done.returncode == 0, done.stdout
         lines = seen.read_text().splitlines()
