@@ -13,11 +13,10 @@ from pipeline.analysis import overfitting
 from pipeline.analysis.overfitting import Analysis
 from pipeline.errors import InputError
 from pipeline.params import OverfittingRule
-from pipeline.study.ledger import Entry, EntryState
-from pipeline.study.plan import Replicate, Study, Variant
+from pipeline.study.ledger import Entry, EntryState, Lookup
+from pipeline.study.plan import Study, Variant
 
 SeedValues = NDArray[np.float64]
-Lookup = tuple[Replicate, Entry | None, EntryState]
 
 # The outcomes of a replicate, after its last epoch and in inference mode. The losses of all variants clip probabilities
 # at 1e-7, or the one that trains without clipping would not be comparable. `running_accuracy` is the training accuracy

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import io
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -55,6 +56,10 @@ class Entry:
         return float(self.record["splits"][split][name])
 
 
+# A planned replicate, with its entry in the ledger and the state of that.
+Lookup = tuple[Replicate, Entry | None, EntryState]
+
+
 def write_entry(folder: Path, variant: str, seed: int, record: Mapping[str, Any], history: str, errors: str) -> None:
     """Write one replicate; it exists once its record does."""
     place = _place(folder, variant, seed)
@@ -94,11 +99,33 @@ def entry_state(entry: Entry | None, replicate: Replicate) -> EntryState:
     return EntryState.OTHER_VERSIONS if made.get("code") == wanted["code"] else EntryState.STALE
 
 
-def look_up(folder: Path, replicates: Iterable[Replicate]) -> Iterator[tuple[Replicate, Entry | None, EntryState]]:
+def look_up(folder: Path, replicates: Iterable[Replicate]) -> Iterator[Lookup]:
     """Yield each replicate with its entry in the ledger and the state of that."""
     for replicate in replicates:
         entry = read_entry(folder, replicate.variant, replicate.seed)
         yield replicate, entry, entry_state(entry, replicate)
+
+
+def check_not_overwritten(lookups: Iterable[Lookup], folder: Path) -> None:
+    """Check that running what `look_up` found would not overwrite the results of another experiment.
+
+    Raises:
+        InputError: It would; the message lists the variants and how many of their seeds.
+    """
+    foreign = Counter(replicate.variant for replicate, _, state in lookups if state is EntryState.FOREIGN)
+    if foreign:
+        named = ", ".join(f"{variant} ({count})" for variant, count in foreign.items())
+        what = (
+            f"{foreign.total()} replicates of another experiment (other params or data) would be overwritten: {named}"
+        )
+        fix = f"give these variants new names, delete their folders in {folder}, or use another --runs"
+        raise InputError(what, path=folder, fix=fix)
+
+
+def unplanned(folder: Path, replicates: Iterable[Replicate]) -> int:
+    """Return the number of replicates in the ledger that are not among `replicates`."""
+    planned = {_place(folder, replicate.variant, replicate.seed) for replicate in replicates}
+    return sum(path.parent not in planned for path in folder.glob(f"*/*/{RECORD}"))
 
 
 def _place(folder: Path, variant: str, seed: int) -> Path:

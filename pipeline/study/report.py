@@ -33,7 +33,8 @@ from pipeline.study import (
 )
 from pipeline.study.audit import Reproduced
 from pipeline.study.findings import ClaimRow
-from pipeline.study.groups import Lookup, StudyData
+from pipeline.study.groups import StudyData
+from pipeline.study.ledger import Lookup
 from pipeline.study.plan import Study
 from pipeline.study.rules import ClaimVerdict
 

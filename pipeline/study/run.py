@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from tqdm import tqdm
 from pipeline import cli, files, tracking
 from pipeline.errors import InputError, PipelineError
 from pipeline.study import cluster, ledger, plan
-from pipeline.study.ledger import Entry, EntryState
+from pipeline.study.ledger import Entry, EntryState, Lookup
 from pipeline.study.plan import Replicate
 
 SPLITS = ("train", "validation", "test")
@@ -68,11 +69,13 @@ class Tracker:
         self._sender.put(name, lambda: tracking.add_finished(*arguments))
 
     def close(self) -> None:
-        """Wait until all runs are logged, and report those that could not be."""
-        left = self._sender.close(tracking.LAST_CALL)
+        """Wait until all runs are logged, as long as that makes progress, and report those that could not be."""
+        waiting = self._sender.waiting
+        with tqdm(total=waiting, desc="MLflow", unit="run", disable=None if waiting else True) as bar:
+            left = self._sender.drain(tracking.LAST_CALL, bar.update)
         if left:
-            text = f"MLflow lacks {len(left)} replicates ({tracking.reason(self._sender.error)})"
-            print(f"warning: {text}; `make study` adds them, and the ledger has them", file=sys.stderr)
+            text = f"{len(left)} replicates are missing from MLflow ({tracking.reason(self._sender.error)})"
+            print(f"warning: {text}; the ledger has them, and the next `make study` adds them", file=sys.stderr)
 
 
 def main() -> int:
@@ -80,14 +83,15 @@ def main() -> int:
     arguments = _arguments()
     study = plan.load_study(arguments.study)
     sha256 = files.read_json(arguments.summary)["sha256"]
-    if (found := files.sha256(arguments.data)) != sha256:
+    if (actual := files.sha256(arguments.data)) != sha256:
         fix = "`dvc repro --force prepare` in study/ creates both again"
-        raise InputError(f"has sha256 {found}, not the {sha256} of {arguments.summary}", path=arguments.data, fix=fix)
-    there = list(ledger.look_up(arguments.runs, plan.replicates(study, sha256)))
-    wanted = [replicate for replicate, _, state in there if state is not EntryState.CURRENT]
-    print(f"{len(there)} replicates planned, {len(there) - len(wanted)} of them in {arguments.runs}", flush=True)
+        raise InputError(f"has sha256 {actual}, not the {sha256} of {arguments.summary}", path=arguments.data, fix=fix)
+    found = list(ledger.look_up(arguments.runs, plan.replicates(study, sha256)))
+    ledger.check_not_overwritten(found, arguments.runs)
+    print(_counts(found, arguments.runs), flush=True)
+    wanted = [replicate for replicate, _, state in found if state is not EntryState.CURRENT]
     tracker = Tracker()
-    for _, entry, state in there:
+    for _, entry, state in found:
         if entry and state is EntryState.CURRENT:
             tracker.add(entry)
     failed = _work(arguments, wanted, tracker) if wanted else 0
@@ -95,6 +99,19 @@ def main() -> int:
     if failed:
         raise PipelineError(f"{failed} training run{'s' * (failed > 1)} failed; the others are in {arguments.runs}")
     return 0
+
+
+def _counts(found: Sequence[Lookup], folder: Path) -> str:
+    """Return in one line how many replicates are planned, and how many of which kind are in the ledger."""
+    counts = Counter(state for _, _, state in found)
+    outdated = counts[EntryState.STALE] + counts[EntryState.OTHER_VERSIONS]
+    others = ledger.unplanned(folder, [replicate for replicate, _, _ in found])
+    parts = [f"{len(found)} replicates planned, {counts[EntryState.CURRENT]} of them in {folder}"]
+    if outdated:
+        parts.append(f"{outdated} there are of other code or library versions and will be replaced")
+    if others:
+        parts.append(f"{others} more there are not in this plan and stay as they are")
+    return "; ".join(parts)
 
 
 def _work(arguments: argparse.Namespace, wanted: list[Replicate], tracker: Tracker) -> int:

@@ -1,4 +1,4 @@
-"""Work that is done in order beside the caller, who never waits for it: what fails is tried again."""
+"""A retry queue: actions done in order in the background, retried after errors, while the caller goes on."""
 
 from __future__ import annotations
 
@@ -6,45 +6,45 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
-RETRY = 5.0  # seconds from a failure to the next try, if nothing else is given to do before
+RETRY_S = 5.0  # from a failure to the next attempt, unless something else is put before that
 
 
-class Sender:
-    """A thread with a queue of named actions; the first must succeed before the next is tried.
+class Outbox:
+    """A thread with a queue of named actions; the first must succeed before the next is attempted.
 
-    An action can have had its effect and fail all the same, so each has to be one that can be repeated. After an error
-    that is `hopeless`, nothing more is tried.
+    An action can take effect and fail all the same, so each must be idempotent. After an error that `is_permanent`,
+    nothing more is attempted.
     """
 
-    def __init__(self, hopeless: Callable[[Exception], bool] = lambda _: False) -> None:
-        self.error: Exception | None = None  # why the action that is tried has not succeeded yet
-        self._hopeless = hopeless
-        self._waiting: deque[tuple[str, Callable[[], None]]] = deque()
+    def __init__(self, is_permanent: Callable[[Exception], bool] = lambda _: False) -> None:
+        self.error: Exception | None = None  # why the action at the head of the queue has not succeeded yet
+        self._is_permanent = is_permanent
+        self._queue: deque[tuple[str, Callable[[], None]]] = deque()
         self._changed = threading.Condition()
-        self._given_up = False
+        self._stopped = False
         threading.Thread(target=self._work, daemon=True).start()
 
     def put(self, name: str, action: Callable[[], None]) -> None:
-        """Have `action` done after all that was put before it."""
+        """Append `action` to the queue."""
         with self._changed:
-            self._waiting.append((name, action))
+            self._queue.append((name, action))
             self._changed.notify_all()
 
-    def wait(self, patience: float) -> list[str]:
-        """Wait until all is done, for `patience` seconds at most, and return the names of what is not done."""
+    def wait(self, timeout_s: float) -> list[str]:
+        """Wait until the queue is empty, for `timeout_s` seconds at most; return the names of what is left in it."""
         with self._changed:
-            self._changed.wait_for(lambda: self._given_up or not self._waiting, patience)
-            return [name for name, _ in self._waiting]
+            self._changed.wait_for(lambda: self._stopped or not self._queue, timeout_s)
+            return [name for name, _ in self._queue]
 
-    def close(self, patience: float) -> list[str]:
+    def close(self, timeout_s: float) -> list[str]:
         """Wait as `wait` does, and begin nothing more after that."""
-        left = self.wait(patience)
-        self._give_up()
+        left = self.wait(timeout_s)
+        self._stop()
         return left
 
-    def _give_up(self) -> None:
+    def _stop(self) -> None:
         with self._changed:
-            self._given_up = True
+            self._stopped = True
             self._changed.notify_all()
 
     def _work(self) -> None:
@@ -54,23 +54,23 @@ class Sender:
             except Exception as error:
                 self._pause_after(error)
             else:
-                self._done()
+                self._remove()
 
     def _next(self) -> Callable[[], None] | None:
         with self._changed:
-            self._changed.wait_for(lambda: self._given_up or self._waiting)
-            return None if self._given_up else self._waiting[0][1]
+            self._changed.wait_for(lambda: self._stopped or self._queue)
+            return None if self._stopped else self._queue[0][1]
 
-    def _done(self) -> None:
+    def _remove(self) -> None:
         with self._changed:
             self.error = None
-            self._waiting.popleft()
+            self._queue.popleft()
             self._changed.notify_all()
 
     def _pause_after(self, error: Exception) -> None:
         with self._changed:
             self.error = error
-            if self._hopeless(error):
-                self._give_up()
+            if self._is_permanent(error):
+                self._stop()
             else:
-                self._changed.wait(RETRY)
+                self._changed.wait(RETRY_S)

@@ -21,8 +21,7 @@ from pipeline.errors import InputError
 from pipeline.params import Params
 from pipeline.reporting.plots import curves, effects, style
 from pipeline.study import comparisons, groups, ledger, report
-from pipeline.study.groups import Lookup
-from pipeline.study.ledger import Entry, EntryState
+from pipeline.study.ledger import Entry, EntryState, Lookup
 from pipeline.study.plan import Replicate, Study
 from pipeline.study.report import StudyReport
 from tests.support import study_runs

@@ -16,8 +16,8 @@ from pipeline.params import Params
 from pipeline.study import audit, comparisons, convergence, groups, rules
 from pipeline.study.convergence import EpochSeconds
 from pipeline.study.findings import ClaimRow
-from pipeline.study.groups import Lookup, StudyData
-from pipeline.study.ledger import EntryState
+from pipeline.study.groups import StudyData
+from pipeline.study.ledger import EntryState, Lookup
 from pipeline.study.plan import Study
 from pipeline.study.rules import ClaimVerdict, Interval
 from tests.support import study_runs

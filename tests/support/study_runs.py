@@ -11,8 +11,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.study import ledger, plan
-from pipeline.study.groups import Lookup
-from pipeline.study.ledger import Entry, EntryState
+from pipeline.study.ledger import Entry, EntryState, Lookup
 from pipeline.study.plan import Replicate, Study
 
 ROOT = Path(__file__).parents[2]

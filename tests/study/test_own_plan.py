@@ -1,0 +1,228 @@
+"""Another plan on the same ledger, and replicates on their way to MLflow: nothing is lost without a word."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline import files, tracking
+from pipeline.errors import InputError
+from pipeline.study import cluster, ledger, plan, run
+from tests.support import study_runs
+from tests.support.study_ledger import params, write_params
+
+Values = dict[str, Any]
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return a list that collects the names of runs instead of MLflow."""
+    names: list[str] = []
+    monkeypatch.setattr(tracking, "add_finished", lambda _experiment, name, *_: names.append(name))
+    return names
+
+
+@pytest.fixture
+def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sent: list[str]) -> Callable[[Values], int]:
+    """Return a function that runs the stage with the given params on a complete ledger of the small study."""
+    (tmp_path / "mnist.npz").write_bytes(b"data")
+    sha256 = files.sha256(tmp_path / "mnist.npz")
+    files.write_json(tmp_path / "data.json", {"sha256": sha256})
+    for replicate in plan.replicates(plan.load_study(write_params(tmp_path / "params.yaml", params())), sha256):
+        study_runs.write(tmp_path / "runs", study_runs.entry(replicate))
+    # Training would start here.
+    monkeypatch.setattr(cluster, "connected", lambda *_: pytest.fail("a training run was started"))
+
+    def start(values: Values) -> int:
+        sent.clear()
+        write_params(tmp_path / "params.yaml", values)
+        options = {"study": "params.yaml", "data": "mnist.npz", "summary": "data.json", "runs": "runs"}
+        monkeypatch.setattr("sys.argv", ["run", *(f"--{name}={tmp_path / file}" for name, file in options.items())])
+        return run.main()
+
+    return start
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    """Return all files of the ledger."""
+    return {path: path.read_bytes() for path in (folder / "runs").rglob("*.*")}
+
+
+def more_data(folder: Path) -> None:
+    """Replace the data."""
+    (folder / "mnist.npz").write_bytes(b"other data")
+    files.write_json(folder / "data.json", {"sha256": files.sha256(folder / "mnist.npz")})
+
+
+@pytest.mark.fault("study: plan of another experiment under the same names")
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda values, _: values["variants"]["cnn"].update(epochs=2), "cnn (1)"),
+        (lambda values, _: values["variants"]["long"].update(precision="mixed_bfloat16"), "long (2)"),
+        (lambda values, _: values["data"].update(permutation_seed=7), "permuted (1)"),
+        (lambda values, _: values["train"].update(batch_size=32), "short (2), long (2), permuted (1), cnn (1)"),
+        (lambda _, folder: more_data(folder), "short (2), long (2), permuted (1), cnn (1)"),
+    ],
+    ids=["epochs", "precision", "permutation", "batch size", "data"],
+)
+def test_results_of_another_experiment_are_never_overwritten(
+    tmp_path: Path, start: Callable[[Values], int], sent: list[str], change: Callable[[Values, Path], None], named: str
+) -> None:
+    """The run stops before it trains or logs anything, and lists the variants; the ledger keeps its bytes."""
+    before, values = contents(tmp_path), params()
+    change(values, tmp_path)
+
+    with pytest.raises(InputError) as refused:
+        start(values)
+
+    assert refused.value.path == tmp_path / "runs"
+    assert refused.value.what.endswith(f"would be overwritten: {named}")
+    assert "--runs" in refused.value.fix
+    assert contents(tmp_path) == before
+    assert sent == []
+
+
+def test_a_renamed_variant_stands_next_to_the_old_one(
+    tmp_path: Path, start: Callable[[Values], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A changed variant with a name of its own is wanted, and the old one's results stay."""
+    values = params()
+    values["variants"]["cnn_2"] = values["variants"].pop("cnn") | {"epochs": 2}
+    values["statistics"]["comparisons"] = [["short", "long"]]
+    wanted: list[str] = []
+    monkeypatch.setattr(run, "_work", lambda _, found, __: wanted.extend(one.variant for one in found) or 0)
+    before = contents(tmp_path)
+
+    assert start(values) == 0
+
+    assert wanted == ["cnn_2"]
+    assert contents(tmp_path) == before
+
+
+def test_replicates_outside_the_plan_are_counted_and_kept(
+    tmp_path: Path, start: Callable[[Values], int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With fewer seeds and variants, all that are planned are there, and the others are said to be there too."""
+    values = params()
+    values["variants"]["short"]["seeds"] = 1
+    del values["variants"]["cnn"]
+    values["statistics"]["comparisons"] = [["short", "long"]]
+    before = contents(tmp_path)
+
+    assert start(values) == 0
+
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith(f"4 replicates planned, 4 of them in {tmp_path / 'runs'}; ")
+    assert "2 more there are not in this plan" in line
+    assert contents(tmp_path) == before
+
+
+def test_replicates_that_will_be_replaced_are_counted(
+    tmp_path: Path, start: Callable[[Values], int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Those of other code or library versions are announced before they are trained again; damaged ones are missing."""
+    values = params()
+    replicates = plan.replicates(
+        plan.load_study(write_params(tmp_path / "params.yaml", values)), files.sha256(tmp_path / "mnist.npz")
+    )
+    stale, other, damaged, *current = replicates
+    study_runs.write(tmp_path / "runs", study_runs.entry(stale, code="0"))
+    study_runs.write(tmp_path / "runs", study_runs.entry(other, versions={"keras": "0"}))
+    (tmp_path / "runs" / damaged.variant / str(damaged.seed) / ledger.ERRORS).write_text("")
+    monkeypatch.setattr(run, "_work", lambda *_: 0)
+
+    assert start(values) == 0
+
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith(f"6 replicates planned, {len(current)} of them in {tmp_path / 'runs'}; ")
+    assert line.endswith("2 there are of other code or library versions and will be replaced")
+
+
+@pytest.fixture
+def tracker(monkeypatch: pytest.MonkeyPatch) -> run.Tracker:
+    """Return a tracker that gives up after 0.5 seconds without progress."""
+    monkeypatch.setattr(tracking, "LAST_CALL", 0.5)
+    return run.Tracker()
+
+
+def add_all(tracker: run.Tracker) -> int:
+    """Have 13 replicates sent and return their number."""
+    replicates = [one for one in study_runs.replicates(study_runs.study()) if one.seed == 0]
+    for replicate in replicates:
+        tracker.add(study_runs.entry(replicate))
+    return len(replicates)
+
+
+@pytest.mark.fault("study: many replicates to send to a slow tracking server")
+def test_all_replicates_are_sent_however_many_they_are(
+    tracker: run.Tracker, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Sending goes on for much longer than the timeout, since each replicate arrives in time."""
+    names: list[str] = []
+
+    def slowly(_experiment: str, name: str, *_: object) -> None:
+        time.sleep(0.1)
+        names.append(name)
+
+    monkeypatch.setattr(tracking, "add_finished", slowly)
+    count = add_all(tracker)
+
+    tracker.close()
+
+    assert len(names) == count == 13
+    assert "missing from MLflow" not in capsys.readouterr().err
+
+
+@pytest.mark.fault("study: tracking server that stops answering")
+def test_replicates_that_cannot_be_sent_are_counted(
+    tracker: run.Tracker, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Once nothing has arrived for the length of the timeout, it ends and says how many are missing, and why."""
+    names: list[str] = []
+
+    def three(_experiment: str, name: str, *_: object) -> None:
+        if len(names) == 3:
+            raise OSError("gone")
+        names.append(name)
+
+    monkeypatch.setattr(tracking, "add_finished", three)
+    count = add_all(tracker)
+    started = time.monotonic()
+
+    tracker.close()
+
+    assert time.monotonic() - started < 5
+    (warning,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]
+    assert warning.startswith(f"warning: {count - 3} replicates are missing from MLflow (gone)")
+
+
+def test_progress_is_shown_on_a_terminal(tracker: run.Tracker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bar counts the replicates as they arrive, up to all of them."""
+    steps: list[int] = []
+
+    class Bar:
+        def __init__(self, total: int, **_: object) -> None:
+            self.total = total
+
+        def __enter__(self) -> Bar:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def update(self, count: int) -> None:
+            steps.append(count)
+
+    monkeypatch.setattr(run, "tqdm", Bar)
+    monkeypatch.setattr(tracking, "add_finished", lambda *_: time.sleep(0.05))
+    count = add_all(tracker)
+
+    tracker.close()
+
+    assert len(steps) > 3
+    assert count - 2 <= sum(steps) <= count
