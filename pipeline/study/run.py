@@ -70,7 +70,7 @@ class Tracker:
 
     def close(self) -> None:
         """Wait until all runs are logged, as long as that makes progress, and report those that could not be."""
-        waiting = self._sender.waiting
+        waiting = len(self._sender)
         with tqdm(total=waiting, desc="MLflow", unit="run", disable=None if waiting else True) as bar:
             left = self._sender.drain(tracking.LAST_CALL, bar.update)
         if left:

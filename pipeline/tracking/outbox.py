@@ -42,6 +42,28 @@ class Outbox:
         self._stop()
         return left
 
+    def drain(self, timeout_s: float, on_progress: Callable[[int], object]) -> list[str]:
+        """Wait as long as actions succeed, each within `timeout_s` seconds, and begin nothing more after that.
+
+        `on_progress` is called with the number of actions that have succeeded since it was last called. Returns the names
+        of what is left. Nothing may be put meanwhile.
+        """
+        with self._changed:
+            while self._queue and not self._stopped:
+                before = len(self._queue)
+                self._changed.wait_for(lambda: self._stopped or len(self._queue) < before, timeout_s)  # noqa: B023
+                if len(self._queue) == before:
+                    break
+                on_progress(before - len(self._queue))
+            left = [name for name, _ in self._queue]
+        self._stop()
+        return left
+
+    def __len__(self) -> int:
+        """Return the number of actions that have not succeeded yet."""
+        with self._changed:
+            return len(self._queue)
+
     def _stop(self) -> None:
         with self._changed:
             self._stopped = True
