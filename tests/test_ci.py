@@ -1,4 +1,4 @@
-"""What CI does: the workflow holds no logic, and the scripts that it calls are called here as it calls them."""
+"""CI: the workflow has no logic of its own, and its scripts are called here as it calls them."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def commands(steps: list[dict[str, Any]]) -> list[str]:
 
 
 def test_the_workflow_holds_no_logic(steps: list[dict[str, Any]]) -> None:
-    """Each `run:` is one line that calls a script of this repository with variables in quotes, and nothing else."""
+    """Each `run:` is one line that calls a script of this repository, with quoted variables, and nothing else."""
     assert [line for line in commands(steps) if not re.fullmatch(r'\.ci/[a-z]+( "\$[A-Z_]+[a-z/]*")*', line)] == []
 
 
 def test_every_script_is_called_and_can_be(steps: list[dict[str, Any]]) -> None:
-    """The workflow calls every script; each can be executed, stops at a fault and says in a line what it is for."""
+    """The workflow calls every script; each is executable, stops at the first error and has a line on its purpose."""
     scripts = [path for path in (ROOT / ".ci").iterdir() if not path.suffix]
 
     assert {path.name for path in scripts} == SCRIPTS
@@ -59,8 +59,8 @@ def test_every_script_is_called_and_can_be(steps: list[dict[str, Any]]) -> None:
         assert start[2] == "set -euo pipefail"
 
 
-def test_the_full_pipeline_runs_when_asked_alone(workflow: dict[Any, Any]) -> None:
-    """What is started by hand is the full pipeline and no other job; it does not run with pull requests and pushes."""
+def test_only_the_full_pipeline_is_started_by_hand(workflow: dict[Any, Any]) -> None:
+    """Only the full pipeline is started by hand, and only by hand: not by pull requests and pushes."""
     jobs = workflow["jobs"]
     by_hand = {name for name, job in jobs.items() if job["if"] == "github.event_name == 'workflow_dispatch'"}
 
@@ -70,7 +70,7 @@ def test_the_full_pipeline_runs_when_asked_alone(workflow: dict[Any, Any]) -> No
 
 
 def test_the_workflow_may_read_and_no_more(workflow: dict[Any, Any], steps: list[dict[str, Any]]) -> None:
-    """Its token reads contents, no job asks for more, no checkout keeps it; each job has an end, old runs are ended."""
+    """Its token only reads contents and is not kept; each job has a time limit, and a new run cancels the old one."""
     assert workflow["permissions"] == {"contents": "read"}
     assert [name for name, job in workflow["jobs"].items() if "permissions" in job or "secrets" in job] == []
     checkouts = [step for step in steps if step.get("uses", "").startswith("actions/checkout@")]
@@ -81,7 +81,7 @@ def test_the_workflow_may_read_and_no_more(workflow: dict[Any, Any], steps: list
 
 
 def test_every_action_is_pinned_by_its_commit() -> None:
-    """Each `uses:` names 40 hex digits, with the release as a comment."""
+    """Each `uses:` names a commit by 40 hex digits, with the release as a comment."""
     used = re.findall(r"uses: (.+)", WORKFLOW.read_text())
 
     assert used
@@ -102,7 +102,7 @@ def test_the_summary_sees_the_base_branch(workflow: dict[Any, Any]) -> None:
     ("line", "targets"), [("run", ["test", "lint", "check-lock", "gate"]), ("full reports", ["repro", "gate"])]
 )
 def test_a_script_ends_at_the_first_target_that_fails(line: str, targets: list[str], tmp_path: Path) -> None:
-    """The targets are made in this order, from whatever folder; the first that fails is the last and gives its code."""
+    """Targets run in this order, from any folder; the first that fails ends the script with its exit code."""
     name, *arguments = line.split()
     make = tmp_path / "bin" / "make"
     make.parent.mkdir()
@@ -116,7 +116,7 @@ def test_a_script_ends_at_the_first_target_that_fails(line: str, targets: list[s
 
         assert done.stdout.splitlines() == [f"{ROOT} {target}" for target in targets[:number]]
         assert done.returncode == (0 if fails == "nothing" else 7)
-        # The full pipeline's reports are there though the gate fails, and not those of another run if it is what fails.
+        # The full pipeline's reports are copied even if the gate fails, but not if the pipeline itself fails.
         assert (tmp_path / "reports" / "report.md").exists() == (name == "full" and number > 1)
 
 
@@ -127,7 +127,7 @@ def git(folder: Path, *arguments: str) -> None:
 
 
 def write_metrics(folder: Path, **accuracy: float | None) -> None:
-    """Write metrics in which every model has the accuracy of before, but for those that are given; None is none."""
+    """Write metrics in which every model has the previous accuracy, except for those given; None leaves it out."""
     values = {model: {"test_accuracy": accuracy.get(model, BEFORE), "test_loss": 0.05} for model in MODELS}
     kept = {model: {name: value for name, value in one.items() if value is not None} for model, one in values.items()}
     (folder / "reports").mkdir(exist_ok=True)
@@ -143,10 +143,10 @@ def change_params(folder: Path, change: Callable[[dict[str, Any]], None]) -> Non
 
 @pytest.fixture(scope="module")
 def committed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a repository with this project's code, bounds for every model, and metrics of before, on `main`."""
+    """Return a repository with this project's code, bounds for every model, and previous metrics, on `main`."""
     folder = tmp_path_factory.mktemp("ci") / "a clone"
     small.copy(folder, *small.PROJECT, ".ci", ".dvc/config", ".dvc/.gitignore", "Makefile")
-    # As make sees it, the environment is complete; the one in use is found behind it, on PATH.
+    # make takes this environment for complete; the programs come from the real one, further back on PATH.
     (folder / ".venv").mkdir()
     for name in ("requirements.lock", ".venv/complete"):
         (folder / name).touch()
@@ -188,7 +188,7 @@ Summary = Callable[[str], tuple[int, str]]
 
 @pytest.mark.fault("CI: a change makes a model worse")
 def test_a_degraded_model_fails(repository: Path, summary: Summary) -> None:
-    """An accuracy that drops by more than max_drop ends the summary with 1; it shows the drop and the check."""
+    """If an accuracy drops by more than max_drop, the exit code is 1, and the page shows the drop and the check."""
     now = 0.9919
     write_metrics(repository, cnn=now)
 
@@ -201,7 +201,7 @@ def test_a_degraded_model_fails(repository: Path, summary: Summary) -> None:
 
 
 def test_noise_passes_and_is_shown_in_order(repository: Path, summary: Summary) -> None:
-    """A drop of max_drop is none; params and metrics that have changed are listed by name, values as in the files."""
+    """A drop of exactly max_drop passes; changed params and metrics are listed by name, with both values."""
     write_metrics(repository, cnn=0.992, mlp_adadelta=0.9951)
 
     def change(values: dict[str, Any]) -> None:
@@ -233,9 +233,9 @@ def test_noise_passes_and_is_shown_in_order(repository: Path, summary: Summary) 
     assert judged.endswith("gate: 6 pass\n")
 
 
-@pytest.mark.fault("CI: the metrics lack one")
-def test_a_missing_metric_is_no_pass(repository: Path) -> None:
-    """Without a model's accuracy the summary ends with 2 and says what is missing; it is added to GitHub's page."""
+@pytest.mark.fault("CI: a metric is missing")
+def test_a_missing_metric_does_not_pass(repository: Path) -> None:
+    """Without a model's accuracy the exit code is 2, and GitHub's page, to which the summary is added, says so."""
     write_metrics(repository, cnn=None)
     page = repository / "page.md"
     page.write_text("of another step\n")
@@ -251,7 +251,7 @@ def test_a_missing_metric_is_no_pass(repository: Path) -> None:
 
 @pytest.mark.fault("CI: DVC cannot read the base")
 def test_where_dvc_cannot_compare_the_gate_decides(repository: Path, summary: Summary) -> None:
-    """With a damaged dvc.yaml in the base, DVC's word stands in the place of its tables, and the gate passes."""
+    """With a damaged dvc.yaml in the base, DVC's message replaces its tables, and the gate passes."""
     good = (repository / "dvc.yaml").read_text()
     (repository / "dvc.yaml").write_text("stages: [\n")
     git(repository, "commit", "--quiet", "--all", "--message=damaged")
@@ -266,10 +266,10 @@ def test_where_dvc_cannot_compare_the_gate_decides(repository: Path, summary: Su
     assert page.endswith("gate: 6 pass\n")
 
 
-@pytest.mark.fault("CI: the base is not there")
+@pytest.mark.fault("CI: the base is unknown")
 @pytest.mark.parametrize("base", ["origin/nowhere", ""])
-def test_an_unknown_base_is_no_pass(summary: Summary, base: str) -> None:
-    """A branch that was not fetched, or nothing in the place of a revision, ends with 2 and is told."""
+def test_an_unknown_base_does_not_pass(summary: Summary, base: str) -> None:
+    """A branch that was not fetched, or an empty revision, is reported, and the exit code is 2."""
     code, page = summary(base)
 
     assert code == 2
@@ -278,7 +278,7 @@ def test_an_unknown_base_is_no_pass(summary: Summary, base: str) -> None:
 
 @pytest.mark.fault("settings of the caller's login shell")
 def test_the_summary_is_the_same_under_the_callers_settings(repository: Path) -> None:
-    """Settings of the shell for another Python and another shell change neither the exit code nor the page."""
+    """Variables for another Python and another shell change neither the exit code nor the page."""
     settings = {"PYTHONSAFEPATH": "1", "PYTHONPATH": "/nonexistent", "PYTHONOPTIMIZE": "2", "SHELL": "/bin/false"}
 
     plain, under = called(repository, "main"), called(repository, "main", **settings)
@@ -287,7 +287,7 @@ def test_the_summary_is_the_same_under_the_callers_settings(repository: Path) ->
 
 
 def test_scripts_without_their_argument_say_so(repository: Path) -> None:
-    """Without a base, or a folder, it is 2 and a line on how to call."""
+    """Without a base, or a folder, the exit code is 2, and one line shows the usage."""
     for script, word in (("summary", "BASE"), ("digits", "FOLDER"), ("full", "FOLDER")):
         line = [str(repository / ".ci" / script)]
         done = subprocess.run(line, capture_output=True, text=True, check=False)
@@ -297,7 +297,7 @@ def test_scripts_without_their_argument_say_so(repository: Path) -> None:
 
 @pytest.mark.slow
 def test_the_small_pipeline_runs_every_stage(repository: Path, tmp_path: Path) -> None:
-    """Every stage runs, each model is judged, the folder has curves and page, and nothing else is left behind."""
+    """Every stage runs, the gate checks each model, the folder gets curves and page, and nothing else is left."""
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     small.copy(repository, "tests/support/small.py")
