@@ -167,12 +167,6 @@ def _uses_shape(data: StudyData) -> Finding:
     further = (
         findings.mean(f"cost to the CNN: `{CNN}` minus `{CNN_PERMUTED}`", costs[0], "points"),
         findings.mean(f"cost to the MLP: `{ADADELTA}` minus `{MLP_PERMUTED}`", costs[1], "points"),
-        *(
-            findings.difference(
-                f"`{a}` minus `{b}`", "points", findings.variant_difference(data, "test_accuracy", a, b)
-            )
-            for a, b in ((CNN, ADADELTA), (CNN_PERMUTED, MLP_PERMUTED))
-        ),
     )
     verdict = rules.uses_shape(shape.interval(), data.study.statistics.smallest_effect)
     return Finding(verdict, (number,), further=further)

@@ -124,16 +124,8 @@ def _epochs(data: StudyData) -> Finding:
         findings.difference(f"`{CNN}` minus `{name}`", "lag", means.compare(epochs[CNN], epochs[name], paired=False))
         for name in MLPS
     ]
-    tests = [
-        findings.difference(
-            f"`{CNN}` minus `{name}`, test accuracy",
-            "points",
-            findings.variant_difference(data, "test_accuracy", CNN, name),
-        )
-        for name in MLPS
-    ]
     averages = [findings.mean(f"`{name}`", epochs[name], "epochs") for name in MODELS]
-    return _until_target(data, lags, (*averages, *tests))
+    return _until_target(data, lags, averages)
 
 
 def _seconds(data: StudyData, timings: Mapping[str, EpochSeconds]) -> Finding:

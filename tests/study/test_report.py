@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
+import html
 import json
 import math
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -106,6 +109,66 @@ def test_page_is_whole_markdown(whole: StudyReport) -> None:
         if line.startswith("#"):
             assert f"\n\n{line}\n\n" in f"\n\n{whole.markdown}"
     assert not re.search(r"[{}]|None|nan|\bTrue\b", whole.markdown)
+
+
+def test_no_number_stands_more_than_twice(whole: StudyReport) -> None:
+    """Each estimate with an interval is with its claim, and at most once more in the table of its subject."""
+    intervals = re.findall(r"[+\u2212]?\d[\d.]*%? to [+\u2212]?\d[\d.]*%?(?: at \d[\d.]*%)?", whole.markdown)
+
+    wide = [text for text in intervals if len(set(text.split(" at ")[0].split(" to "))) == 2]
+    often = {text: count for text, count in Counter(wide).items() if count > 2}
+
+    assert len(set(wide)) > 80
+    assert often == {}
+
+
+def test_html_page_needs_nothing_else_and_says_the_same(whole: StudyReport) -> None:
+    """It holds its figures and has no other address than the original's; its cells are those of the Markdown page."""
+    addresses = re.findall(r'(?:src|href)="([^"]*)"', whole.html)
+    outside = [one for one in addresses if not one.startswith(("#", "data:"))]
+    embedded = [base64.b64decode(one.partition(",")[2]) for one in addresses if one.startswith("data:image/png")]
+    anchors = {one[1:] for one in addresses if one.startswith("#")}
+
+    assert set(outside) == {"https://github.com/psato/Keras-MNIST"}
+    assert sorted(embedded) == sorted(whole.figures.values())
+    assert anchors <= set(re.findall(r'id="([^"]*)"', whole.html))
+    cells = re.findall(r"<t[hd](?: scope=\"\w+\")?>(.*?)</t[hd]>", whole.html)
+    plain = [html.unescape(re.sub(r"<[^>]+>", "", cell)) for cell in cells]
+    tables = re.findall(r"(?:^\|.*\n)+", whole.markdown, re.MULTILINE)
+    lines = [line for block in tables for line in block.splitlines() if not line.startswith("|---")]
+    assert plain == [re.sub(r"[`*]", "", cell.strip()) for line in lines for cell in line[1:-1].split(" | ")]
+
+
+@pytest.mark.usefixtures("no_drawing")
+@pytest.mark.parametrize(
+    ("kept", "said"),
+    [
+        (
+            {"mlp_rmsprop", "cnn", "cnn_permuted"},
+            "12 replicates of these networks and of variants of them, with ",
+        ),
+        ({"mlp_rmsprop", "mlp_adadelta", "cnn"}, "12 replicates of these networks, with several seeds "),
+        (
+            {"cnn_permuted", "cnn_no_dropout"},
+            "8 replicates of variants of these networks, with several ",
+        ),
+    ],
+)
+def test_page_says_what_the_replicates_are_of(lookups: list[Lookup], values: Params, kept: set[str], said: str) -> None:
+    """Variants are mentioned only if there are replicates of some, and so are the original's networks."""
+    found = made([look if look[0].variant in kept else (look[0], None, EntryState.MISSING) for look in lookups], values)
+
+    assert f"Here {said}" in section(found.markdown, "In short")
+
+
+@pytest.mark.usefixtures("no_drawing")
+def test_a_single_replicate_has_no_several_seeds(lookups: list[Lookup], values: Params) -> None:
+    """The page speaks of it in the singular."""
+    one, *others = lookups
+
+    found = made([one, *((look[0], None, EntryState.MISSING) for look in others)], values)
+
+    assert "Here 1 replicate of these networks tests what it claims" in section(found.markdown, "In short")
 
 
 def test_conclusion_comes_first_and_follows_from_the_audit(whole: StudyReport) -> None:
