@@ -62,7 +62,7 @@ def main() -> None:
                 if outcome.error:
                     raise RuntimeError(outcome.error)
                 for result in outcome.results:
-                    ledger.write(Path(folder) / "runs", **result)
+                    ledger.write_entry(Path(folder) / "runs", **result)
                 done += 1
             print(json.dumps({"seconds": time.perf_counter() - started, "done": done}))
 
