@@ -1,4 +1,4 @@
-"""Histories -> when the monitored loss began to rise, by how much, and what that is called."""
+"""Histories -> when the monitored loss began to rise, by how much, and a verdict on overfitting."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ ROUNDING = 1e-9
 
 
 class OverfittingVerdict(StrEnum):
-    """What a history shows; overconfidence is a loss that rises while the accuracy is kept."""
+    """What a history shows; overconfidence is a loss that rises while the accuracy holds."""
 
+    NOT_JUDGED = "cannot be judged"
     NO_SIGN = "no sign"
     SLIGHT = "slight"
     OVERCONFIDENT = "grows overconfident"
@@ -32,13 +33,14 @@ class OverfittingVerdict(StrEnum):
 
 @dataclass(frozen=True)
 class Analysis:
-    """One history, judged. Epochs count from 1; losses are in nats per image, accuracies within [0, 1].
+    """The analysis of one history. Epochs count from 1; losses are in nats per image, accuracies within [0, 1].
 
-    `rise`: mean val_loss of the last `window` epochs / minimum val_loss (the first, where it occurs twice).
+    `rise`: mean val_loss of the last `window` epochs / minimum val_loss (the first, if it occurs twice).
     `onset_epoch`: first epoch after the minimum at which the mean val_loss of `window` epochs, itself and those
-    that follow, is at or above `onset` x minimum and stays there to the end. Only whole windows count, none with the
-    minimum; None if there is no such epoch.
+    that follow, is at or above `onset` x minimum and stays there to the end. Only complete windows without the minimum
+    count; None if there is no such epoch.
     `best_val_accuracy`: highest mean over `window` consecutive epochs; `final_val_accuracy`: that of the last ones.
+    `verdict`: NOT_JUDGED for a history of `window` epochs or fewer, which has no window besides its minimum.
     """
 
     epochs: int
@@ -53,7 +55,7 @@ class Analysis:
 
 
 def analyse(history: pd.DataFrame, rule: OverfittingRule) -> Analysis:
-    """Judge `history` (columns epoch, val_loss, val_accuracy; epoch from 1, one row each) by `rule`.
+    """Analyse `history` (columns epoch, val_loss, val_accuracy; epoch from 1, one row each) by `rule`.
 
     A history shorter than the window is one window. A value that equals a bound up to rounding has reached it.
 
@@ -91,7 +93,9 @@ def _onset(losses: Floats, lowest: int, rule: OverfittingRule) -> int | None:
 
 
 def _verdict(losses: Floats, lowest: int, *, kept: bool, rule: OverfittingRule) -> OverfittingVerdict:
-    # Epochs before the minimum show how the loss fell. In a short history the last window may reach back to them.
+    if len(losses) <= rule.window:
+        return OverfittingVerdict.NOT_JUDGED
+    # Epochs before the minimum show how the loss fell; in a short history the last window may include them.
     rise = _rise(losses[lowest:], 0, rule.window)
     if not _reaches(rise, rule.slight):
         return OverfittingVerdict.NO_SIGN
@@ -101,7 +105,7 @@ def _verdict(losses: Floats, lowest: int, *, kept: bool, rule: OverfittingRule) 
 
 
 def _means(values: Floats, window: int) -> Floats:
-    """Return the means over all runs of `window` consecutive values (of all of them, if they are fewer), in order."""
+    """Return the means of each `window` consecutive values (of all values, if there are fewer), in order."""
     windows = np.lib.stride_tricks.sliding_window_view(values, min(window, len(values)))
     return np.asarray(windows.mean(axis=1))
 

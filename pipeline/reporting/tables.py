@@ -1,4 +1,4 @@
-"""The report's tables as numbers: what each model scored, beside what the original report printed for it."""
+"""The report's tables as numbers: what each model scored, and what the original printed for it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.analysis import metrics, overfitting, proportions
-from pipeline.analysis.overfitting import Analysis
+from pipeline.analysis import metrics, overfitting, proportions, time_to_target
+from pipeline.analysis.overfitting import Analysis, OverfittingVerdict
 from pipeline.data import original
 from pipeline.params import Model, OverfittingRule
 from pipeline.reporting.inputs import Metrics, ModelResult
@@ -22,7 +22,6 @@ class Scores:
     """A row of comparison.csv. Accuracies and their interval are within [0, 1], losses in nats per image.
 
     `epochs_to_98`: the first epoch whose val_accuracy is at least 0.98, None if there is none.
-    `clipped_loss`: the test loss with probabilities clipped as in the report, whatever the model's own loss does.
     """
 
     parameters: int
@@ -32,7 +31,6 @@ class Scores:
     test_accuracy_high: float
     test_errors: int
     test_loss: float
-    clipped_loss: float
     train_accuracy: float
     generalization_gap: float
     test_calibration_error: float
@@ -42,10 +40,10 @@ class Scores:
 
 @dataclass(frozen=True)
 class Reported:
-    """The report's printed figures for the model of the same name; differences are ours less the report's.
+    """The scores printed in the original for the model of the same name; differences are ours minus the original's.
 
-    `errors` follow from its accuracy, `low` and `high` are the accuracy's Wilson 95% interval, `within` says whether
-    ours lies in it.
+    `errors` is derived from its accuracy, `low` and `high` are the accuracy's Wilson 95% interval, `within` is True if
+    our accuracy lies in it. `loss_difference` compares losses with probabilities clipped as in the original.
     """
 
     epochs: int
@@ -64,7 +62,7 @@ class Reported:
 
 @dataclass(frozen=True)
 class ModelRow:
-    """One model, judged; `reported` and `reported_analysis` are None where the report has no such model."""
+    """All figures of one model; `reported` and `reported_analysis` are None if the original has no such model."""
 
     name: str
     model: Model
@@ -76,8 +74,13 @@ class ModelRow:
 
     @property
     def loss_gap(self) -> float:
-        """Test loss less train loss, both in inference mode."""
+        """Test loss minus train loss, both in inference mode."""
         return self.metrics.splits["test"].loss - self.metrics.splits["train"].loss
+
+    @property
+    def clipped_loss(self) -> float:
+        """The test loss with probabilities clipped as in the original, whatever the model's own loss does."""
+        return self.metrics.splits["test"].negative_log_likelihood
 
     @property
     def commonest_errors(self) -> tuple[int, list[tuple[int, int]]]:
@@ -97,13 +100,19 @@ class ModelRow:
         return {"model": self.name, **asdict(self.analysis), **measured, **_prefixed(self.reported_analysis)}
 
     def flat(self) -> dict[str, float]:
-        """Return the model's entry of metrics.json, which holds no seconds: they would change with every run."""
+        """Return the model's entry of metrics.json.
+
+        It has no seconds, which would change with every run, and no rise if there are too few epochs to judge one, so
+        that no gate passes on it.
+        """
         scores = {
             f"{split}_{name}": getattr(score, name)
             for split, score in self.metrics.splits.items()
             for name in ("accuracy", "loss")
         }
         test = self.metrics.splits["test"]
+        judged = self.analysis.verdict is not OverfittingVerdict.NOT_JUDGED
+        rise = {"val_loss_rise": self.analysis.rise} if judged else {}
         return {
             "parameters": self.scores.parameters,
             "epochs": self.scores.epochs,
@@ -116,21 +125,21 @@ class ModelRow:
             "final_val_loss": self.analysis.final_val_loss,
             "min_val_loss": self.analysis.min_val_loss,
             "min_val_loss_epoch": self.analysis.min_val_loss_epoch,
-            "val_loss_rise": self.analysis.rise,
+            **rise,
         }
 
 
 def row(result: ModelResult, reported: pd.DataFrame | None, rule: OverfittingRule) -> ModelRow:
-    """Judge one model; `reported` are the report's rows for it (epoch, ..., seconds), None where it has none."""
+    """Return the figures of one model; `reported` are the original's rows for it (epoch, ..., seconds), if any."""
     scores = _scores(result)
-    beside = None if reported is None else _beside(scores, reported)
+    printed = None if reported is None else _reported(scores, result, reported)
     analysed = None if reported is None else overfitting.analyse(reported, rule)
     analysis = overfitting.analyse(result.history, rule)
-    return ModelRow(result.name, result.model, result.metrics, scores, analysis, beside, analysed)
+    return ModelRow(result.name, result.model, result.metrics, scores, analysis, printed, analysed)
 
 
 def calibration(result: ModelResult) -> pd.DataFrame:
-    """Return a row per bin of confidence: confidence, accuracy, its Wilson 95% interval (low, high), count."""
+    """Return a row per bin of confidence: mean confidence, accuracy, its Wilson 95% interval (low, high), count."""
     bins = metrics.reliability(result.probabilities, result.labels)
     hits = np.rint(np.nan_to_num(bins.accuracy) * bins.count).astype(int)
     intervals = [proportions.wilson(k, n) if n else (np.nan, np.nan) for k, n in zip(hits, bins.count, strict=True)]
@@ -150,7 +159,6 @@ def _scores(result: ModelResult) -> Scores:
         test_accuracy_high=high,
         test_errors=test.errors,
         test_loss=test.loss,
-        clipped_loss=test.negative_log_likelihood,
         train_accuracy=train.accuracy,
         generalization_gap=train.accuracy - test.accuracy,
         test_calibration_error=test.calibration_error,
@@ -159,7 +167,7 @@ def _scores(result: ModelResult) -> Scores:
     )
 
 
-def _beside(ours: Scores, reported: pd.DataFrame) -> Reported:
+def _reported(ours: Scores, result: ModelResult, reported: pd.DataFrame) -> Reported:
     last = reported.iloc[-1]
     errors = round((1 - last["val_accuracy"]) * original.TEST_IMAGES)
     low, high = proportions.wilson(original.TEST_IMAGES - errors, original.TEST_IMAGES)
@@ -174,15 +182,14 @@ def _beside(ours: Scores, reported: pd.DataFrame) -> Reported:
         seconds_per_epoch=float(reported["seconds"].mean()),
         accuracy_difference=ours.test_accuracy - float(last["val_accuracy"]),
         errors_difference=ours.test_errors - errors,
-        loss_difference=ours.clipped_loss - float(last["val_loss"]),
+        loss_difference=result.metrics.splits["test"].negative_log_likelihood - float(last["val_loss"]),
         within=low <= ours.test_accuracy <= high,
     )
 
 
 def _epochs_to_target(history: pd.DataFrame) -> int | None:
-    reached = history.loc[history["val_accuracy"] >= TARGET, "epoch"]
-    return None if reached.empty else int(reached.iloc[0])
+    return time_to_target.epochs_to([history["val_accuracy"]], TARGET).smallest
 
 
 def _prefixed(figures: Reported | Analysis | None) -> dict[str, Any]:
-    return {} if figures is None else {f"report_{name}": value for name, value in asdict(figures).items()}
+    return {} if figures is None else {f"original_{name}": value for name, value in asdict(figures).items()}

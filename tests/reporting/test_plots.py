@@ -163,19 +163,19 @@ def test_digit_grid_shows_the_first_images_row_by_row(count: int) -> None:
     assert np.count_nonzero(sheet) == 28 * 28 * min(count, 12)
 
 
-@pytest.mark.parametrize("with_report", [False, True])
-def test_curves_draw_the_history_and_the_report_dashed(with_report: bool) -> None:
-    """Both panels have the training and the val curve, and the report's val curve as the one dashed line, if given."""
+@pytest.mark.parametrize("with_original", [False, True])
+def test_curves_draw_the_history_and_the_original_dashed(with_original: bool) -> None:
+    """Both panels have the training and the val curve, and that of the original as the one dashed line, if given."""
     ours, theirs = history(0), history(1, 4)
 
-    figure = curves.training(ours, theirs if with_report else None, "first")
+    figure = curves.training(ours, theirs if with_original else None, "first")
 
     for axes, column in zip(figure.axes, ("accuracy", "loss"), strict=True):
         lines = {line.get_label(): line for line in axes.get_lines()}
         np.testing.assert_array_equal(lines[column].get_ydata(), ours[column])
         np.testing.assert_array_equal(lines[f"val_{column}"].get_ydata(), ours[f"val_{column}"])
         dashed = [line for line in axes.get_lines() if line.get_linestyle() == "--"]
-        assert len(dashed) == with_report
+        assert len(dashed) == with_original
         for line in dashed:
             np.testing.assert_array_equal(line.get_xydata(), theirs[["epoch", f"val_{column}"]])
             assert "of the original" in str(line.get_label())
@@ -320,6 +320,38 @@ def test_bands_of_accuracies_leave_out_the_first_epoch_below() -> None:
 def test_one_epoch_is_drawn() -> None:
     """A curve of a single epoch has a figure too."""
     assert style.png(curves.bands({"one": {"a": band(0, 1)}}, "accuracy", {"a": colours.TRAINING}))
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 20])
+def test_axes_end_where_epochs_and_accuracies_do(epochs: int) -> None:
+    """The axis of epochs has whole numbers and less than one epoch beyond the data; no accuracy is above 100%."""
+    table = history(0, epochs).assign(accuracy=1.0, val_accuracy=0.9995)
+
+    for figure in (curves.training(table, None, "first"), curves.comparison({"first": table})):
+        figure.draw_without_rendering()
+        for axes in figure.axes:
+            low, high = axes.get_xlim()
+            assert 0 < low < 1
+            assert epochs < high < epochs + 1
+            assert all(tick == int(tick) for tick in axes.get_xticks())
+        bottom, top = figure.axes[0].get_ylim()
+        assert bottom < 0.9995 < top <= 1
+
+
+@pytest.mark.parametrize("length", [8, 60])
+def test_a_legend_leaves_room_for_the_curves(length: int) -> None:
+    """However long the names of six models, the legend is within the picture, and the panels keep their height."""
+    names = [f"{'m' * (length - 1)}{i}" for i in range(6)]
+
+    figure = curves.comparison({name: history(0) for name in names})
+    figure.draw_without_rendering()
+
+    legend = figure.legends[0].get_window_extent()
+    assert legend.x1 <= figure.bbox.x1
+    for axes in figure.axes:
+        box = axes.get_window_extent()
+        assert box.y1 <= legend.y0
+        assert box.height > figure.bbox.height / 3
 
 
 def test_effects_draw_estimate_interval_and_verdict() -> None:

@@ -57,7 +57,7 @@ def result(
 
 @pytest.fixture
 def reported() -> pd.DataFrame:
-    """Return a made-up history of the report: 166 errors in the end."""
+    """Return a made-up history of the original: 166 errors in the end."""
     table = history([0.95, 0.9834], [0.12, 0.11])
     return table.assign(model="m", seconds=[15.0, 13.0])
 
@@ -70,18 +70,19 @@ def wilson(successes: int, n: int) -> tuple[float, float]:
 
 
 def test_scores_follow_from_metrics_history_and_seconds(values: Params) -> None:
-    """The interval is Wilson's, the gap train less test accuracy, seconds are a mean, 98% is counted when reached."""
-    scores = tables.row(result(values), None, values.overfitting).scores
+    """The interval is Wilson's, the gap train minus test accuracy, seconds are a mean, 98% is counted when reached."""
+    row = tables.row(result(values), None, values.overfitting)
 
+    scores = row.scores
     assert (scores.test_accuracy_low, scores.test_accuracy_high) == pytest.approx(wilson(9850, COUNT))
     assert scores.generalization_gap == pytest.approx(0.999 - 0.985)
     assert scores.seconds_per_epoch == pytest.approx(10.5 / 5)
     assert scores.epochs_to_98 == 3
-    assert (scores.test_errors, scores.test_loss, scores.clipped_loss) == (150, 0.09, 0.045)
+    assert (scores.test_errors, scores.test_loss, row.clipped_loss) == (150, 0.09, 0.045)
 
 
 def test_98_percent_may_not_be_reached(values: Params, reported: pd.DataFrame) -> None:
-    """Where no epoch reaches 98%, there is no such epoch, in the report's history either."""
+    """If no epoch reaches 98%, there is no such epoch, in the original's history either."""
     slow = reported.assign(val_accuracy=[0.95, 0.9799])
 
     found = tables.row(result(values), slow, values.overfitting).reported
@@ -91,7 +92,7 @@ def test_98_percent_may_not_be_reached(values: Params, reported: pd.DataFrame) -
 
 
 def test_reported_figures_are_those_of_its_last_epoch(values: Params, reported: pd.DataFrame) -> None:
-    """Errors follow from the accuracy, differences are ours less the report's, the loss compared is the clipped one."""
+    """Errors follow from the accuracy, differences are ours minus the original's, losses are compared clipped."""
     found = tables.row(result(values), reported, values.overfitting).reported
 
     assert found is not None
@@ -104,7 +105,7 @@ def test_reported_figures_are_those_of_its_last_epoch(values: Params, reported: 
 
 
 @pytest.mark.parametrize(("errors", "within"), [(142, False), (143, True), (192, True), (193, False)])
-def test_within_is_inside_the_reports_interval(
+def test_within_is_inside_the_interval_of_the_original(
     values: Params, reported: pd.DataFrame, errors: int, within: bool
 ) -> None:
     """An accuracy is within from the lower to the upper end of the interval of 9,834 in 10,000, and not beyond."""
@@ -118,7 +119,7 @@ def test_within_is_inside_the_reports_interval(
 
 
 def test_both_histories_are_analysed_by_one_rule(values: Params, reported: pd.DataFrame) -> None:
-    """The analyses are those of overfitting.analyse, and without the report's history there is one."""
+    """The analyses are those of overfitting.analyse, and without the original's history there is one."""
     ours = result(values)
 
     row = tables.row(ours, reported, values.overfitting)
@@ -130,8 +131,8 @@ def test_both_histories_are_analysed_by_one_rule(values: Params, reported: pd.Da
     assert alone.reported_analysis is None
 
 
-def test_rows_have_the_reports_columns_only_beside_the_report(values: Params, reported: pd.DataFrame) -> None:
-    """The rows of both CSV files have columns of the report if, and only if, it is given."""
+def test_rows_have_columns_of_the_original_only_with_the_original(values: Params, reported: pd.DataFrame) -> None:
+    """The rows of both CSV files have columns of the original if, and only if, it is given."""
     beside = tables.row(result(values), reported, values.overfitting)
     alone = tables.row(result(values), None, values.overfitting)
 
@@ -139,8 +140,8 @@ def test_rows_have_the_reports_columns_only_beside_the_report(values: Params, re
         (beside.comparison(), alone.comparison()),
         (beside.overfitting(), alone.overfitting()),
     ):
-        assert not [name for name in without if name.startswith("report_")]
-        assert [name for name in with_report if not name.startswith("report_")] == list(without)
+        assert not [name for name in without if name.startswith("original_")]
+        assert [name for name in with_report if not name.startswith("original_")] == list(without)
         assert len(with_report) > len(without)
     assert beside.overfitting()["loss_gap"] == pytest.approx(0.09 - 0.02)
 

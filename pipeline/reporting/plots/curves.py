@@ -97,7 +97,7 @@ def bands(
 
 
 def _scale(axes: Axes, tables: Iterable[pd.DataFrame], measure: str) -> None:
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
     if measure == "accuracy":
         later = [table["middle"].iloc[1:].min() for table in tables if len(table) > 1]
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
@@ -114,7 +114,7 @@ def _scale(axes: Axes, tables: Iterable[pd.DataFrame], measure: str) -> None:
 
 def _over_epochs(axes: Axes, column: str) -> None:
     axes.set(title=column, xlabel="epoch")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     low, high = axes.dataLim.intervalx
     margin = max(0.05 * (high - low), 0.5)
     # Without limits the axis of one epoch would run from 0.945 to 1.055, and its accuracy's beyond 100%.
