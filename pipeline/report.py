@@ -7,9 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from pipeline import cli, dvc_lock, files, params
+from pipeline.analysis.overfitting import OverfittingVerdict
 from pipeline.data import dataset as datasets
 from pipeline.data import original
 from pipeline.data.dataset import Dataset
@@ -17,9 +20,13 @@ from pipeline.params import Params
 from pipeline.reporting import inputs, pairwise, render, tables
 from pipeline.reporting.inputs import DataSummary, Folders, ModelResult
 from pipeline.reporting.plots import classification, curves, grids, style
+from pipeline.reporting.tables import ModelRow
 
 GRID = 9
-SHOWN = 60
+# Images that every model gets wrong: so many are pictured.
+PICTURED = 60
+# With more models than this, figures and sentences are limited to the FEW best and the FEW worst.
+MANY, FEW = 8, 3
 
 
 @dataclass(frozen=True)
@@ -48,38 +55,47 @@ def report(
     values: Params,
     data: Dataset,
     summary: DataSummary,
-    outcomes: Sequence[ModelResult],
+    results: Sequence[ModelResult],
     reported: Mapping[str, pd.DataFrame],
 ) -> Report:
-    """Return the report on `outcomes`, one or more models in the order of params.yaml.
+    """Return the report on `results`, of one or more models in the order of params.yaml.
 
-    `reported` are the original report's histories by model (columns as in inputs.REPORTED). They are for MNIST's test
-    images; with other data nothing is compared with them.
+    `reported` are the histories printed in the original, by model (columns as in inputs.REPORTED). They are for MNIST's
+    test images; results on other data are not compared with them.
     """
     reportable = summary.dataset == original.DATASET and len(data.test) == original.TEST_IMAGES
-    beside = reported if reportable else {}
-    rows = [tables.row(outcome, beside.get(outcome.name), values.overfitting) for outcome in outcomes]
-    figures = _figures(outcomes, beside) | _missed(data, outcomes)
+    comparable = reported if reportable else {}
+    rows = [tables.row(result, comparable.get(result.name), values.overfitting) for result in results]
+    shown = _shown(results)
+    names = {result.name for result in shown}
+    missed = pairwise.missed_by_all(results)
+    pairs = pairwise.mcnemar_pairs(results)
+    figures = _figures(shown, comparable) | _missed(data, shown, missed)
     grid = grids.digit_grid(data.train.images[: GRID**2], GRID, GRID)
     content = {
         "title": f"{len(rows)} model{'s' if len(rows) > 1 else ''} on {summary.dataset}",
         "summary": summary,
+        "size": data.train.images.shape[1:3],
         "train": values.train,
         "rule": values.overfitting,
         "models": rows,
-        "pairs": pairwise.mcnemar_pairs(outcomes),
-        "contrasts": pairwise.setting_contrasts({row.name: row.model for row in rows}),
-        "verdicts": {row.name: row.analysis.verdict for row in rows},
-        "versions": _versions(outcomes),
+        "many": len(rows) > MANY,
+        "shown": [row for row in rows if row.name in names],
+        "pairs": pairs,
+        "listed": [pair for pair in pairs if {pair.first, pair.second} <= names],
+        "contrasts": pairwise.setting_contrasts({result.name: result.model for result in shown}),
+        "verdict_of": {row.name: row.analysis.verdict for row in rows},
+        "verdicts": _by_verdict(rows),
+        "versions": _versions(results),
         "reportable": reportable,
-        "missed": len(pairwise.missed_by_all(outcomes)),
-        "shown": SHOWN,
+        "missed": len(missed),
+        "pictured": PICTURED,
         "pictures": {"digits.png": style.png(grid), **{f"figures/{name}": png for name, png in figures.items()}},
     }
     return Report(
         render.markdown(content),
         render.html(content),
-        # As objects, or a whole number beside a gap would become a float.
+        # As objects, or a whole number next to an empty cell would become a float.
         pd.DataFrame([row.comparison() for row in rows], dtype=object),
         pd.DataFrame([row.overfitting() for row in rows], dtype=object),
         {row.name: row.flat() for row in rows},
@@ -87,34 +103,49 @@ def report(
     )
 
 
-def _figures(outcomes: Sequence[ModelResult], reported: Mapping[str, pd.DataFrame]) -> dict[str, bytes]:
+def _shown(results: Sequence[ModelResult]) -> list[ModelResult]:
+    """Return the models with figures of their own: all, or those with the fewest and the most test errors."""
+    if len(results) <= MANY:
+        return list(results)
+    ranked = sorted(results, key=lambda result: result.metrics.splits["test"].errors)
+    chosen = {result.name for result in (*ranked[:FEW], *ranked[-FEW:])}
+    return [result for result in results if result.name in chosen]
+
+
+def _by_verdict(rows: Sequence[ModelRow]) -> dict[str, list[str]]:
+    """Return the names of the models by overfitting verdict, the verdicts from none to strong."""
+    found: dict[str, list[str]] = {str(verdict): [] for verdict in OverfittingVerdict}
+    for row in rows:
+        found[str(row.analysis.verdict)].append(row.name)
+    return {verdict: names for verdict, names in found.items() if names}
+
+
+def _figures(shown: Sequence[ModelResult], reported: Mapping[str, pd.DataFrame]) -> dict[str, bytes]:
     figures = {
-        "comparison.png": curves.comparison({outcome.name: outcome.history for outcome in outcomes}),
-        "reliability.png": classification.reliability(
-            {outcome.name: tables.calibration(outcome) for outcome in outcomes}
-        ),
+        "comparison.png": curves.comparison({result.name: result.history for result in shown}),
+        "reliability.png": classification.reliability({result.name: tables.calibration(result) for result in shown}),
     }
-    for outcome in outcomes:
-        name, matrix = outcome.name, outcome.metrics.splits["test"].confusion
-        figures[f"curves-{name}.png"] = curves.training(outcome.history, reported.get(name), name)
+    for result in shown:
+        name, matrix = result.name, result.metrics.splits["test"].confusion
+        figures[f"curves-{name}.png"] = curves.training(result.history, reported.get(name), name)
         figures[f"confusion-{name}.png"] = classification.confusion(matrix, name)
     return {name: style.png(figure) for name, figure in figures.items()}
 
 
-def _missed(data: Dataset, outcomes: Sequence[ModelResult]) -> dict[str, bytes]:
-    missed = pairwise.missed_by_all(outcomes)[:SHOWN]
+def _missed(data: Dataset, shown: Sequence[ModelResult], missed: NDArray[np.int64]) -> dict[str, bytes]:
     if not missed.size:
         return {}
-    answers = {outcome.name: outcome.answers[missed] for outcome in outcomes}
-    return {"missed.png": style.png(grids.gallery(data.test.images[missed], data.test.labels[missed], answers))}
+    first = missed[:PICTURED]
+    answers = {result.name: result.answers[first] for result in shown}
+    return {"missed.png": style.png(grids.gallery(data.test.images[first], data.test.labels[first], answers))}
 
 
-def _versions(outcomes: Sequence[ModelResult]) -> dict[str, list[str]]:
-    """Return the models by the libraries that made them: one entry, unless some were made again after an upgrade."""
+def _versions(results: Sequence[ModelResult]) -> dict[str, list[str]]:
+    """Return the models by the library versions they were trained with: one entry, unless some predate an upgrade."""
     models: dict[str, list[str]] = {}
-    for outcome in outcomes:
-        versions = ", ".join(f"{library} {version}" for library, version in outcome.metrics.versions.items())
-        models.setdefault(versions, []).append(outcome.name)
+    for result in results:
+        versions = ", ".join(f"{library} {version}" for library, version in result.metrics.versions.items())
+        models.setdefault(versions, []).append(result.name)
     return models
 
 
@@ -127,8 +158,8 @@ def main() -> int:
     summary = inputs.read_summary(arguments.summary, values.data, arguments.data)
     reported = inputs.read_reported(arguments.reported)
     folders = Folders(arguments.history, arguments.timing, arguments.metrics, arguments.predictions)
-    outcomes = [folders.read(name, model, data) for name, model in values.models.items()]
-    report(values, data, summary, outcomes, reported).write(arguments.output)
+    results = [folders.read(name, model, data) for name, model in values.models.items()]
+    report(values, data, summary, results, reported).write(arguments.output)
     print(f"{arguments.output / 'report.html'}: {', '.join(values.models)}")
     return 0
 
@@ -143,7 +174,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--metrics", type=Path, required=True, help="directory of the scores, made by evaluate")
     parser.add_argument("--predictions", type=Path, required=True, help="directory of probabilities, made by evaluate")
     parser.add_argument("--output", type=Path, required=True, help="directory to write the report into")
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="the experiment's settings")
     return parser.parse_args()
 
 

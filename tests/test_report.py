@@ -204,7 +204,7 @@ def test_comparison_follows_from_the_predictions(three: Experiment, whole: Repor
     assert cells["Test accuracy"] == [f"{1 - count / 10_000:.2%}" for count in errors]
     assert cells["95% interval"] == [wilson(count) for count in errors]
     assert cells["Generalization gap, points"] == ["+1.60", "+1.72", "+0.95"]
-    assert cells["Epochs until 98%"] == ["6", "8", "2"]
+    assert cells["Epochs to 98%"] == ["6", "8", "2"]
     assert cells["Seconds per epoch"] == ["2.5"] * 3
 
 
@@ -212,7 +212,7 @@ def test_pairs_follow_from_the_predictions(three: Experiment, whole: Report) -> 
     """Each pair's p value is the binomial sum over the images that one of the two alone gets right."""
     right = {one.name: one.probabilities.argmax(1) == three.data.test.labels for one in three.results}
 
-    rows = tables(whole.markdown)["Exact McNemar test on the test images"][1:]
+    rows = tables(whole.markdown)["Exact McNemar tests on the test images"][1:]
 
     assert len(rows) == 3
     for (first, second), row in zip(combinations(right, 2), rows, strict=True):
@@ -223,43 +223,44 @@ def test_pairs_follow_from_the_predictions(three: Experiment, whole: Report) -> 
         assert row[1:3] == [str(count) for count in counts]
         assert float(row[3]) == pytest.approx(p, rel=0.01)
         assert float(row[4]) <= min(1.0, 3 * p) * 1.01
-    assert "these fitted models, trained once each" in section(whole.markdown, "The models in pairs")
+    assert "these fitted models, trained once each" in section(whole.markdown, "Pairwise comparisons")
 
 
 def test_words_on_pairs_follow_the_adjusted_p(three: Experiment, whole: Report) -> None:
-    """Below 0.05 the model with fewer errors is said to make fewer; from there on the two are not told apart."""
+    """Below 0.05 the model with fewer errors makes significantly fewer; otherwise no difference is significant."""
     errors = {f"`{one.name}`": one.metrics.splits["test"].errors for one in three.results}
-    said = section(whole.markdown, "The models in pairs")
+    said = section(whole.markdown, "Pairwise comparisons")
     short = section(whole.markdown, "In short")
-    told, untold = short.split("these models are told apart: ")[1].split(". Not told apart: ")
+    found = short.split("find significantly different error rates for ")[1]
+    different, similar = found.split(". They find no significant difference for ")
 
-    rows = tables(whole.markdown)["Exact McNemar test on the test images"][1:]
+    rows = tables(whole.markdown)["Exact McNemar tests on the test images"][1:]
 
     assert {float(row[4]) < 0.05 for row in rows} == {True, False}
     for row in rows:
         better, worse = sorted(row[0].split(" and "), key=lambda name: errors[name])
         alone, most = int(row[1]) + int(row[2]), max(int(row[1]), int(row[2]))
         if float(row[4]) < 0.05:
-            assert f"- {better} makes fewer errors than {worse}: of the {alone} images" in said
-            assert f"it gets {most}." in said
-            assert row[0] in told
+            assert f"- {better} makes significantly fewer errors than {worse}: of the {alone} images" in said
+            assert f"it wins {most} (adjusted p" in said
+            assert row[0] in different
         else:
-            assert f"- {row[0]} are not told apart: of the {alone} images" in said
-            assert row[0] in untold
+            assert f"- {row[0]} do not differ significantly: of the {alone} images" in said
+            assert row[0] in similar
 
 
 def test_the_reports_own_figures_stand_beside_ours(whole: Report) -> None:
     """For each model the report's last epoch, the errors that follow, and the differences are given."""
-    rows = tables(whole.markdown)["The test images after the last epoch, here and in the report"][1:]
+    rows = tables(whole.markdown)["Test images after the last epoch, here and in the original"][1:]
 
     assert rows[0][:4] == ["`mlp_rmsprop`", "20", "98.40%", "160"]
-    assert rows[1] == ["the report's", "20", "98.34%", "166", "0.1104", "6", "13.1"]
+    assert rows[1] == ["original", "20", "98.34%", "166", "0.1104", "6", "13.1"]
     assert rows[2][2:4] == ["+0.06", "\N{MINUS SIGN}6"]
     assert [row[3] for row in rows[1::3]] == ["166", "169", "98"]
-    beside = section(whole.markdown, "Beside the original report")
-    assert f"98.40% is within the report's 95% interval, {wilson(166)}" in beside
+    beside = section(whole.markdown, "Comparison with the original")
+    assert f"98.40% is within the original's 95% interval, {wilson(166)}" in beside
     assert "coarse check" in beside
-    assert "new images, not new seeds" in " ".join(beside.split())
+    assert "the choice of test images, not of seeds" in " ".join(beside.split())
 
 
 @pytest.mark.usefixtures("no_drawing")
@@ -268,9 +269,9 @@ def test_position_in_the_reports_interval_flips(values: Params, errors: int, wor
     """More or fewer errors move a model out of the report's interval, in the table and in the words."""
     made = Experiment(values, {"mlp_rmsprop": values.models["mlp_rmsprop"]}, errors={"mlp_rmsprop": errors}).report()
 
-    assert f"is {word} the report's 95% interval" in section(made.markdown, "Beside the original report")
+    assert f"is {word} the original's 95% interval" in section(made.markdown, "Comparison with the original")
     assert f"`mlp_rmsprop` is {word} it" in section(made.markdown, "In short")
-    assert made.comparison["report_within"].tolist() == [word == "within"]
+    assert made.comparison["original_within"].tolist() == [word == "within"]
 
 
 @pytest.mark.usefixtures("no_drawing")
@@ -287,16 +288,16 @@ def test_flipped_histories_flip_the_verdicts(values: Params) -> None:
         made = Experiment(values, models, histories=histories).report()
 
         assert made.overfitting["verdict"].tolist() == list(verdicts)
-        rows = tables(made.markdown)["The histories, here and in the report, by the rule"][1:]
+        rows = tables(made.markdown)["Overfitting analysis of the histories, here and in the original"][1:]
         assert [row[-1] for row in rows[::2]] == [f"*{verdict}*" for verdict in verdicts]
         assert [row[-1] for row in rows[1::2]] == ["*grows overconfident*", "*slight*"]
-        short = f"`{names[0]}` *{verdicts[0]}*; `{names[1]}` *{verdicts[1]}*."
-        assert short in section(made.markdown, "In short")
+        short = section(made.markdown, "In short")
+        assert all(f"*{verdict}*: `{name}`" in short for name, verdict in zip(names, verdicts, strict=True))
         told = [verdict.replace("slight", "shows a slight rise") for verdict in verdicts]
         for name, words in zip(names, told, strict=True):
             assert f"- `{name}` {words}:" in section(made.markdown, "Overfitting")
         same = "the same verdict" if histories is None else "another verdict"
-        assert section(made.markdown, "Overfitting").count(f"history gets {same}") == 2
+        assert section(made.markdown, "Overfitting").count(f"history of the original gets {same}") == 2
         differences = f"*{verdicts[0]}* for the first and *{verdicts[1]}* for the second"
         assert differences in section(made.markdown, "What the differences can show")
 
@@ -312,7 +313,7 @@ def test_lost_accuracy_is_called_overfitting(values: Params) -> None:
     ).report()
 
     assert "- `mlp_rmsprop` overfits:" in section(made.markdown, "Overfitting")
-    assert "Its `val_accuracy` is not kept" in section(made.markdown, "Overfitting")
+    assert "Its `val_accuracy` falls" in section(made.markdown, "Overfitting")
 
 
 @pytest.mark.usefixtures("no_drawing")
@@ -323,7 +324,7 @@ def test_the_reports_histories_give_its_known_figures(three: Experiment) -> None
     assert [round(rise, 2) for rise in table["rise"]] == [1.52, 1.11, 1.01]
     assert table["min_val_loss_epoch"].tolist() == [7, 14, 10]
     assert table["verdict"].tolist() == ["grows overconfident", "slight", "no sign"]
-    assert table["rise"].tolist() == table["report_rise"].tolist()
+    assert table["rise"].tolist() == table["original_rise"].tolist()
 
 
 @pytest.mark.usefixtures("no_drawing")
@@ -338,17 +339,17 @@ def test_differences_are_those_of_the_params(values: Params) -> None:
         return section(made.report().markdown, "What the differences can show")
 
     optimizer = said(other)
-    assert "differ in the optimizer alone (rmsprop and adadelta)" in optimizer
+    assert "differ only in the optimizer (rmsprop and adadelta)" in optimizer
     assert "Both have dropout 0.2, so it cannot show what dropout does." in optimizer
     dropout = said(dry)
-    assert "differ in `network.dropout` alone (0.2 and 0.5)" in dropout
+    assert "differ only in `network.dropout` (0.2 and 0.5)" in dropout
     assert "cannot show what dropout does" not in dropout
     several = said(cnn)
     assert (
         "the network (mlp and cnn), the optimizer (rmsprop and adadelta) and the number of epochs (20 and 12)"
         in several
     )
-    assert "cannot be put down to any one of these" in several
+    assert "cannot be attributed to any one of these" in several
     assert "have the same settings and the same seed" in said(mlp)
 
 
@@ -362,15 +363,15 @@ def test_protocol_is_told_from_the_data(values: Params, three: Experiment) -> No
     watched = three.report().markdown
     held_out = Experiment(values, values.models, validation=500).report()
 
-    assert "the test images are scored after every epoch" in section(watched, "What was run")
-    assert "`val_` stands for the test images" in section(watched, "Overfitting")
+    assert "the test images are scored after every epoch" in section(watched, "Setup")
+    assert "`val_` refers to the test images" in section(watched, "Overfitting")
     assert "held out" not in watched
-    run = section(held_out.markdown, "What was run")
-    assert "500 held-out images" in run
-    assert "The test images stay untouched until the finished models are evaluated." in run
+    run = section(held_out.markdown, "Setup")
+    assert "500 validation images" in run
+    assert "The test images are not used until the finished models are evaluated." in run
     assert "the test images are scored after every epoch" not in held_out.markdown
-    assert "`val_` stands for the held-out images" in section(held_out.markdown, "Overfitting")
-    assert "here 500 are held out" in section(held_out.markdown, "Beside the original report")
+    assert "`val_` refers to the validation images" in section(held_out.markdown, "Overfitting")
+    assert "here 500 of them are held out" in section(held_out.markdown, "Comparison with the original")
     assert held_out.metrics["cnn"]["validation_accuracy"] == 1.0
 
 
@@ -379,12 +380,12 @@ def test_other_data_has_nothing_beside_it(values: Params) -> None:
     """On another data set nothing is compared with the report, and the page says so."""
     made = Experiment(values, values.models, dataset="fashion_mnist").report()
 
-    beside = section(made.markdown, "Beside the original report")
+    beside = section(made.markdown, "Comparison with the original")
     assert "There is nothing to compare with" in beside
     assert "`fashion_mnist`" in beside
-    assert not [name for name in (*made.comparison, *made.overfitting) if name.startswith("report_")]
+    assert not [name for name in (*made.comparison, *made.overfitting) if name.startswith("original_")]
     assert "98.34%" not in made.markdown
-    assert "the report's" not in made.markdown
+    assert "the original's" not in made.markdown
     assert "LeCun" not in made.markdown
 
 
@@ -396,11 +397,11 @@ def test_a_model_that_the_report_has_not(values: Params) -> None:
     both = Experiment(values, models).report()
     alone = Experiment(values, {"extra": values.models["mlp_rmsprop"]}).report()
 
-    assert "The report has no `extra`." in section(both.markdown, "Beside the original report")
+    assert "The original has no `extra`." in section(both.markdown, "Comparison with the original")
     row = both.comparison.to_csv(index=False).splitlines()[-1]
     assert row.startswith("extra,1234,20,")
     assert row.endswith(",,,,,,,,,,,,")
-    assert "has no model called `extra`" in section(alone.markdown, "Beside the original report")
+    assert "has no model called `extra`" in section(alone.markdown, "Comparison with the original")
 
 
 @pytest.mark.usefixtures("no_drawing")
@@ -408,10 +409,10 @@ def test_one_model_has_no_pairs(values: Params) -> None:
     """With one model the page is whole, without pairs and without differences."""
     made = Experiment(values, {"cnn": values.models["cnn"]}).report()
 
-    assert "There is one model, and so no pair to compare." in made.markdown
+    assert "There is only one model, so there is no pair to compare." in made.markdown
     assert "What the differences can show" not in made.markdown
     assert "`cnn` makes 95 errors on the 10,000 test images" in section(made.markdown, "In short")
-    assert "The model gets 95 of the 10,000 test images wrong. The first 60" in made.markdown
+    assert "The model misclassifies 95 of the 10,000 test images. The first 60" in made.markdown
     Page(made.html)
 
 
@@ -422,9 +423,9 @@ def test_a_fourth_model_is_everywhere(values: Params, whole: Report) -> None:
     assert set(made.figures) - set(whole.figures) == {"curves-extra.png", "confusion-extra.png"}
     assert made.figures["comparison.png"] != whole.figures["comparison.png"]
     assert made.figures["missed.png"] != whole.figures["missed.png"]
-    for title in ("In short", "What was run", "Comparison", "The models in pairs", "Overfitting", "Curves"):
+    for title in ("In short", "Setup", "Results", "Pairwise comparisons", "Overfitting", "Curves"):
         assert "`extra`" in section(made.markdown, title)
-    assert len(tables(made.markdown)["Exact McNemar test on the test images"]) == 1 + 6
+    assert len(tables(made.markdown)["Exact McNemar tests on the test images"]) == 1 + 6
     assert list(made.metrics) == made.comparison["model"].tolist() == made.overfitting["model"].tolist()
     assert list(made.metrics)[-1] == "extra"
     assert "extra" not in whole.markdown + Page(whole.html).text + json.dumps(whole.metrics) + whole.comparison.to_csv()
@@ -440,9 +441,9 @@ def test_images_that_every_model_gets_wrong(values: Params, three: Experiment, w
     perfect = Experiment(values, {"cnn": values.models["cnn"]}, errors={"cnn": 0}).report()
 
     assert missed >= 5
-    assert f"All 3 models get {missed} of the 10,000 test images wrong." in last
+    assert f"All 3 models misclassify {missed} of the 10,000 test images." in last
     assert "figures/missed.png" in last
-    assert "gets none of the 10,000 test images wrong" in perfect.markdown
+    assert "misclassifies none of the 10,000 test images" in perfect.markdown
     assert "missed.png" not in perfect.figures
     assert "- `cnn`: 0 errors.\n" in perfect.markdown
 
@@ -472,13 +473,120 @@ def test_figures_are_drawn_from_the_data(values: Params, monkeypatch: pytest.Mon
     np.testing.assert_array_equal(given["extra"], made.results[0].probabilities.argmax(1)[missed])
 
 
+@pytest.mark.usefixtures("no_drawing")
+def test_the_study_is_linked_where_it_has_the_answer(values: Params, whole: Report) -> None:
+    """What one seed cannot show, the page refers to the study for: on its models and data, and on no others."""
+    link = "[the study](../study/reports/claims.md)"
+    other = Experiment(values, values.models, dataset="fashion_mnist").report()
+
+    for title in ("In short", "What the differences can show"):
+        assert link in section(whole.markdown, title)
+    assert (ROOT / "reports" / "../study/reports/claims.md").is_file()
+    assert '<a href="../study/reports/claims.md">the study</a>' in whole.html
+    assert "claims.md" not in other.markdown
+
+
+@pytest.mark.usefixtures("no_drawing")
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({(4, 9): 3}, "The most frequent confusion is 4 predicted as 9 (3 images)."),
+        ({(7, 2): 1}, "The most frequent confusion is 7 predicted as 2 (1 image)."),
+        ({(4, 9): 2, (7, 2): 2, (1, 0): 1}, "confusions are 4 predicted as 9 and 7 predicted as 2 (2 images each)."),
+        (
+            dict.fromkeys([(0, 1), (1, 2), (2, 3), (3, 4), (4, 5)], 2),
+            "confusions are 0 predicted as 1, 1 predicted as 2, 2 predicted as 3 and 2 others (2 images each).",
+        ),
+    ],
+)
+def test_the_most_frequent_confusions_are_a_sentence(
+    values: Params, wrong: dict[tuple[int, int], int], sentence: str
+) -> None:
+    """One, several and many most frequent confusions are said in a sentence with its count."""
+    made = Experiment(values, {"cnn": values.models["cnn"]}, errors={"cnn": 0})
+    one = made.results[0]
+    matrix = np.array(one.metrics.splits["test"].confusion)
+    for cell, count in wrong.items():
+        matrix[cell] = count
+    test = dataclasses.replace(one.metrics.splits["test"], confusion=matrix.tolist())
+    scores = dataclasses.replace(one.metrics, splits=one.metrics.splits | {"test": test})
+    made.results[0] = dataclasses.replace(one, metrics=scores)
+
+    assert sentence in section(made.report().markdown, "Errors on the test images")
+
+
+@pytest.mark.usefixtures("no_drawing")
+@pytest.mark.parametrize(
+    ("lowest", "words"),
+    [(9, None), (10, None), (11, "only the epochs from 11 on count"), (12, "only the last epoch counts")],
+)
+def test_a_window_that_reaches_before_the_lowest_is_explained(values: Params, lowest: int, words: str | None) -> None:
+    """The page says which epochs count for the verdict if the lowest loss is among the last ones."""
+    history = REPORTED["cnn"].assign(val_loss=[0.05 if epoch != lowest else 0.049 for epoch in range(1, 13)])
+
+    made = Experiment(values, {"cnn": values.models["cnn"]}, histories={"cnn": history}).report()
+
+    said = section(made.markdown, "Overfitting")
+    assert ("Since the lowest is among these" in said) == (words is not None)
+    assert words is None or f"{words} for the verdict." in said
+
+
+@pytest.mark.usefixtures("no_drawing")
+@pytest.mark.parametrize("epochs", [1, 3, 4])
+def test_too_few_epochs_cannot_be_judged(values: Params, epochs: int) -> None:
+    """A model of no more epochs than the rule averages gets no verdict on overfitting, and the page says why."""
+    short = values.models["cnn"].model_copy(update={"epochs": epochs})
+
+    made = Experiment(values, {"cnn": short}, histories={"cnn": REPORTED["cnn"].iloc[:epochs]}).report()
+
+    judged = epochs > values.overfitting.window
+    said = section(made.markdown, "Overfitting")
+    assert (made.overfitting["verdict"].tolist() == ["cannot be judged"]) is not judged
+    assert ("shows no sign" in said) is judged
+    reason = f"`cnn` cannot be judged: it was trained for {epochs} epoch{'s' * (epochs > 1)}, and the rule needs more"
+    assert (reason in said) is not judged
+    cells = tables(made.markdown)["Overfitting analysis of the histories, here and in the original"][1]
+    assert (cells[4] == "") is not judged
+    assert ("*cannot be judged*: `cnn`" in section(made.markdown, "In short")) is not judged
+    assert ("val_loss_rise" in made.metrics["cnn"]) is judged
+
+
+def test_a_hundred_models_fit_on_a_page(values: Params, tmp_path: Path) -> None:
+    """All models are in the tables, figures and sentences are of the three best and three worst, and nothing warns."""
+    names = [f"model_{number}" for number in range(100)]
+    errors = {name: 100 + (37 * number) % 100 for number, name in enumerate(names)}
+    models = dict.fromkeys(names, values.models["cnn"])
+    histories = dict.fromkeys(names, REPORTED["cnn"])
+
+    made = Experiment(values, models, errors=errors, histories=histories).report()
+    made.write(tmp_path)
+
+    ranked = sorted(names, key=errors.__getitem__)
+    shown = {*ranked[:3], *ranked[-3:]}
+    assert {name.removeprefix("curves-").removesuffix(".png") for name in made.figures if "curves" in name} == shown
+    assert len(made.figures) == 2 * 6 + 3
+    found = tables(made.markdown)
+    for caption in ("Models", "The models after their last epoch", "Overfitting analysis of the histories"):
+        assert [row[0] for row in found[caption][1:]] == [f"`{name}`" for name in names]
+    assert len(found["Exact McNemar tests on the test images"]) == 1 + 15
+    assert "adjusted for all 4,950 pairs" in made.markdown
+    for title in ("Curves", "Errors on the test images"):
+        part = section(made.markdown, title)
+        assert {name for name in names if f"`{name}`" in part} == shown
+    assert made.comparison["model"].tolist() == made.overfitting["model"].tolist() == names
+    assert sum(path.stat().st_size for path in tmp_path.rglob("*.*")) < 5_000_000
+    assert len(made.markdown) < 100_000
+    Page(made.html)
+
+
 def test_html_needs_nothing_else(whole: Report) -> None:
-    """The page has no script and no address but its own parts, pictures inside it, and links to public addresses."""
+    """The page has no script and loads nothing; its links lead to its own parts, the original and the study."""
     page = Page(whole.html)
 
     for tag, address in page.addresses:
         inside = address.startswith(("#", "data:"))
-        assert inside or (tag == "a" and address.startswith("https://github.com/psato/")), address
+        linked = address.startswith("https://github.com/psato/") or address == "../study/reports/claims.md"
+        assert inside or (tag == "a" and linked), address
     assert "script" not in {tag for tag, _ in page.tags}
     assert not re.search(r"@import|url\(", whole.html)
     ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
@@ -532,11 +640,12 @@ def test_markdown_links_to_files_that_are_written(whole: Report, tmp_path: Path)
 
     links = re.findall(r"\]\(([^)]+)\)|src=\"([^\"]+)\"", whole.markdown)
     local = {a or b for a, b in links if not (a or b).startswith("https://")}
-    assert local - {"digits.png"} == {
+    elsewhere = {"digits.png", "../study/reports/claims.md"}
+    assert local - elsewhere == {
         *("comparison.csv", "overfitting.csv", "metrics.json"),
         *(f"figures/{name}" for name in whole.figures),
     }
-    assert all((tmp_path / link).is_file() for link in local - {"digits.png"})
+    assert all((tmp_path / link).is_file() for link in local - elsewhere)
 
 
 def test_writing_leaves_nothing_of_removed_models(whole: Report, tmp_path: Path) -> None:
@@ -568,13 +677,13 @@ def test_equal_inputs_give_equal_bytes(values: Params, whole: Report, tmp_path: 
 def test_versions_are_told_once_or_by_model(values: Params) -> None:
     """Libraries are named once; if one model was made with others, each is named with its models."""
     made = Experiment(values, values.models)
-    assert section(made.report().markdown, "What was run").count("keras 3.15.1") == 1
+    assert section(made.report().markdown, "Setup").count("keras 3.15.1") == 1
 
     old = made.results[0]
     older = Metrics("mlp_rmsprop", 1234, 20, {"keras": "3.14.0"}, old.metrics.splits)
     made.results[0] = ModelResult(old.name, old.model, older, old.history, old.seconds, old.probabilities, old.labels)
 
-    run = section(made.report().markdown, "What was run")
+    run = section(made.report().markdown, "Setup")
     assert "`mlp_rmsprop` with keras 3.14.0; `mlp_adadelta` and `cnn` with keras 3.15.1." in run
 
 

@@ -1,4 +1,4 @@
-"""The models two by two: whether their errors differ, and in which settings they do."""
+"""Pairwise comparisons of the models: whether their errors differ, and in which settings they do."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ALPHA = 0.05
 
 @dataclass(frozen=True)
 class McNemarPair:
-    """The exact McNemar test of two models: images that one alone gets right, p value, and p adjusted by Holm."""
+    """The exact McNemar test of two models: its discordant pairs, the p value, and p adjusted by Holm's method."""
 
     first: str
     second: str
@@ -54,7 +54,7 @@ class SettingsContrast:
 
 
 def mcnemar_pairs(results: Sequence[ModelResult]) -> list[McNemarPair]:
-    """Compare the models two by two on the same test images; the adjustment is for all pairs there are."""
+    """Compare each two models on the same test images; p values are adjusted for the number of pairs."""
     correct = {result.name: result.answers == result.labels for result in results}
     couples = list(combinations(correct, 2))
     tests = [proportions.mcnemar(correct[first], correct[second]) for first, second in couples]
@@ -66,7 +66,7 @@ def mcnemar_pairs(results: Sequence[ModelResult]) -> list[McNemarPair]:
 
 
 def setting_contrasts(models: Mapping[str, Model]) -> list[SettingsContrast]:
-    """Say of each two models in which settings they differ."""
+    """Return the settings in which each two models differ."""
     return [_contrast(first, second, models[first], models[second]) for first, second in combinations(models, 2)]
 
 
@@ -84,7 +84,7 @@ def _contrast(first: str, second: str, one: Model, other: Model) -> SettingsCont
 
 
 def _differences(key: str, one: Any, other: Any) -> list[SettingDifference]:
-    """Go into a block only where both are of one kind: the arguments of two different optimizers have no comparison."""
+    """Descend into blocks of one kind only: the arguments of two different optimizers cannot be compared."""
     if one == other:
         return []
     if isinstance(one, dict) and one["name"] == other["name"]:

@@ -134,17 +134,22 @@ def block(model: Block) -> str:
     return f"{content['name']}: {settings(content)}"
 
 
+def transposed(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    """Return the columns of a table as its rows."""
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
 def flow(text: str) -> str:
     """Return `text` as one line."""
     return " ".join(str(text).split())
 
 
 def inline(text: str) -> Markup:
-    """Return `text` as HTML, with its `code`, *stress* and [links](https://... or #...) marked up."""
+    """Return `text` as HTML, with its `code`, *stress* and [links](https://..., #... or ../...) marked up."""
     safe = flow(escape(text))
     safe = re.sub(r"`([^`]+)`", r"<code>\1</code>", safe)
     safe = re.sub(r"\*([^*]+)\*", r"<em>\1</em>", safe)
-    safe = re.sub(r"\[([^]]+)\]\(((?:https://|#)[^)\s]+)\)", r'<a href="\2">\1</a>', safe)
+    safe = re.sub(r"\[([^]]+)\]\(((?:https://|#|\.\./)[^)\s]+)\)", r'<a href="\2">\1</a>', safe)
     return Markup(safe)  # noqa: S704  # nosec B704
 
 
@@ -160,7 +165,7 @@ def _short(number: str) -> str:
 
 FILTERS = (
     *(percent, fixed, signed, points, probability, thousands, reached),
-    *(code, series, values, settings, block, flow, inline, data_uri),
+    *(code, series, values, settings, block, transposed, flow, inline, data_uri),
 )
 
 
