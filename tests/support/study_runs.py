@@ -146,3 +146,8 @@ def write(folder: Path, found: Entry) -> None:
     """Put a replicate into a ledger."""
     tables = (table.to_csv(index=False, lineterminator="\n") for table in (found.history, found.errors))
     ledger.write_entry(folder, found.variant, found.seed, found.record, *tables)
+
+
+def accuracy(entry: Entry) -> float:
+    """Return its test accuracy, from the misclassified images."""
+    return 1 - len(entry.errors) / 10_000

@@ -1,0 +1,31 @@
+"""What the tests of the study's report share: synthetic replicates, and the report on all of them."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeline import params
+from pipeline.reporting.plots import curves, effects, style
+from pipeline.study.ledger import Lookup
+from pipeline.study.report import StudyReport
+from tests.support import study_pages, study_runs
+from tests.support.study_ledger import ROOT
+
+
+@pytest.fixture(scope="package")
+def lookups() -> list[Lookup]:
+    """Return all planned replicates."""
+    return study_runs.lookups(study_pages.four())
+
+
+@pytest.fixture
+def no_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Skip the drawing in tests of text and numbers."""
+    for module, name in ((curves, "bands"), (effects, "intervals"), (effects, "changes"), (style, "png")):
+        monkeypatch.setattr(module, name, lambda *_, **__: b"")
+
+
+@pytest.fixture(scope="package")
+def whole(lookups: list[Lookup]) -> StudyReport:
+    """Return the report on all replicates, figures and all."""
+    return study_pages.report_on(lookups, params.load(ROOT / "params.yaml"))

@@ -1,0 +1,178 @@
+"""The tables of the study's report, against scipy, statsmodels and sums by hand."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from pipeline.params import Params
+from pipeline.study import comparisons
+from pipeline.study.ledger import Entry, EntryState, Lookup
+from tests.support.study_pages import four, report_on, rows
+from tests.support.study_runs import accuracy
+
+
+def scores(lookups: list[Lookup], variant: str, of: Callable[[Entry], float]) -> np.ndarray:
+    """Return a score of a variant's replicates by seed."""
+    return np.array([of(entry) for _, entry, _ in lookups if entry is not None and entry.variant == variant])
+
+
+@pytest.mark.usefixtures("no_drawing")
+def test_summary_is_that_of_the_replicates(lookups: list[Lookup], values: Params) -> None:
+    """Each variant's outcomes have mean, spread, t interval and extremes of the scores in the ledger."""
+    table = report_on(lookups, values).tables["summary"].set_index(["variant", "outcome"])
+
+    for variant in ("mlp_rmsprop", "cnn"):
+        expected = {
+            "test_accuracy": scores(lookups, variant, accuracy),
+            "running_accuracy": scores(lookups, variant, lambda entry: entry.history["accuracy"].iloc[-1]),
+            "generalization_gap": scores(
+                lookups, variant, lambda e: e.score("train", "accuracy") - e.score("test", "accuracy")
+            ),
+        }
+        for outcome, found in expected.items():
+            row = table.loc[(variant, outcome)]
+            numbers = (found.mean(), found.std(ddof=1), found.min(), found.max())
+            assert tuple(row[["mean", "sd", "smallest", "largest"]]) == pytest.approx(numbers)
+            interval = stats.t.interval(0.95, 3, found.mean(), stats.sem(found))
+            assert tuple(row[["low", "high"]]) == pytest.approx(interval)
+            assert tuple(row[["n_planned", "n_used", "n_stale"]]) == (4, 4, 0)
+
+
+@pytest.mark.usefixtures("no_drawing")
+def test_comparisons_are_scipys_and_adjusted_for_all_that_are_listed(lookups: list[Lookup], values: Params) -> None:
+    """Same network: the paired t test; else Welch's. Holm's factor counts the pairs that lack seeds too."""
+    fewer = [
+        (one, None, EntryState.MISSING) if one.variant == "cnn_permuted" and one.seed > 1 else (one, entry, state)
+        for one, entry, state in lookups
+    ]
+    table = report_on(fewer, values).tables["comparisons"]
+
+    judged = table[table["p_value"].notna()]
+    assert len(table) == len(four().statistics.comparisons) == 14
+    assert len(judged) == 12
+    for _, row in judged.iterrows():
+        groups = scores(fewer, row["first"], accuracy), scores(fewer, row["second"], accuracy)
+        paired = row["first"].split("_")[0] == row["second"].split("_")[0]
+        assert row["method"] == ("paired t" if paired else "Welch's t")
+        test = stats.ttest_rel(*groups) if paired else stats.ttest_ind(*groups, equal_var=False)
+        assert (row["estimate"], row["p_value"]) == pytest.approx((groups[0].mean() - groups[1].mean(), test.pvalue))
+        assert (row["low"], row["high"]) == pytest.approx(tuple(test.confidence_interval(row["confidence"])))
+        assert (row["narrow_low"], row["narrow_high"]) == pytest.approx(tuple(test.confidence_interval(0.9)))
+    running = 0.0
+    for rank, index in enumerate(judged["p_value"].astype(float).sort_values().index):
+        running = max(running, min(1.0, (14 - rank) * judged["p_value"][index]))
+        assert judged["adjusted_p"][index] == pytest.approx(running)
+
+
+@pytest.mark.usefixtures("no_drawing")
+def test_a_comparison_that_lacks_seeds_is_listed(lookups: list[Lookup], values: Params) -> None:
+    """It cannot tell, and says with how many seeds; two seeds have a McNemar test each all the same."""
+    fewer = [look for look in lookups if look[0].variant != "cnn_permuted" or look[0].seed < 2]
+
+    found = report_on(fewer, values)
+
+    table = found.tables["comparisons"].set_index(["first", "second"])
+    assert table.loc[("cnn_permuted", "cnn"), "verdict"] == "cannot tell with 2 seeds"
+    assert table.loc[("cnn_permuted", "mlp_adadelta_permuted"), "verdict"] == "cannot tell with 2 and 4 seeds"
+    assert table.loc[("cnn_permuted", "cnn"), "mcnemar_seeds"] == 2
+    lines = {row[0]: row for row in rows(found.markdown, "Differences in test accuracy")}
+    assert lines["`cnn_permuted` minus `cnn`"][-1] == "*cannot tell with 2 seeds*"
+
+
+@pytest.mark.usefixtures("no_drawing")
+def test_mcnemar_counts_are_those_of_the_binomial_sum(lookups: list[Lookup], values: Params) -> None:
+    """Of the seeds that both variants have, those count whose exact p value, summed by hand, is below the level."""
+    wrong = {(e.variant, e.seed): set(e.errors["image"]) for _, e, _ in lookups if e is not None}
+
+    table = report_on(lookups, values).tables["comparisons"]
+
+    counts = set()
+    for _, row in table.iterrows():
+        significant = 0
+        for seed in range(4):
+            first, second = wrong[row["first"], seed], wrong[row["second"], seed]
+            fewer, more = sorted((len(first - second), len(second - first)))
+            p = min(1.0, 2 * sum(math.comb(fewer + more, k) for k in range(fewer + 1)) / 2 ** (fewer + more))
+            significant += p < 0.05
+        assert (row["mcnemar_significant"], row["mcnemar_seeds"]) == (significant, 4)
+        counts.add(significant)
+    assert {0, 4} <= counts
+
+
+@pytest.mark.usefixtures("no_drawing")
+def test_factorial_is_the_arithmetic_of_the_cells(lookups: list[Lookup], values: Params) -> None:
+    """Main effects, simple effects and interaction are contrasts of the four cells, each with its t interval."""
+    names = ("mlp_rmsprop_no_dropout", "mlp_rmsprop", "mlp_adadelta_no_dropout", "mlp_adadelta")
+    plain_r, r, plain_a, a = (scores(lookups, name, accuracy) for name in names)
+    expected = {
+        "dropout": (r + a - plain_r - plain_a) / 2,
+        "dropout with RMSprop": r - plain_r,
+        "dropout with Adadelta": a - plain_a,
+        "Adadelta instead of RMSprop": (plain_a + a - plain_r - r) / 2,
+        "interaction": (a - plain_a) - (r - plain_r),
+    }
+
+    table = report_on(lookups, values).tables["factorial"].set_index(["outcome", "effect"])
+
+    assert len(table) == 4 * 5
+    for effect, contrast in expected.items():
+        row = table.loc[("test_accuracy", effect)]
+        test = stats.ttest_1samp(contrast, 0)
+        assert (row["estimate"], row["p_value"], row["n"]) == pytest.approx((contrast.mean(), test.pvalue, 4))
+        assert (row["low"], row["high"]) == pytest.approx(tuple(test.confidence_interval()))
+
+
+@pytest.mark.usefixtures("no_drawing")
+def test_convergence_counts_the_epochs(lookups: list[Lookup], values: Params) -> None:
+    """The first epoch at or above 98% is found by going through them; a variant that is never there has none."""
+    table = report_on(lookups, values).tables["convergence"].set_index(["variant", "column"])
+
+    for variant in ("mlp_rmsprop", "cnn"):
+        first = scores(lookups, variant, lambda e: 1 + [x >= 0.98 for x in e.history["val_accuracy"]].index(True))
+        row = table.loc[(variant, "val_accuracy")]
+        assert tuple(row[["n", "reached", "median", "smallest", "largest"]]) == (
+            *(4, 4),
+            *(np.median(first), first.min(), first.max()),
+        )
+        assert row["median_seconds"] == pytest.approx({"mlp_rmsprop": 3, "cnn": 40}[variant] * np.median(first))
+    never = table.loc[("mlp_adadelta_keras3", "val_accuracy")]
+    assert never["reached"] == 0
+    assert never[["median", "smallest", "largest", "median_seconds"]].isna().all()
+
+
+@pytest.mark.usefixtures("no_drawing")
+def test_the_spread_is_that_of_one_way_analysis_of_variance(lookups: list[Lookup], values: Params) -> None:
+    """The pooled spread is the root of the mean square within groups, on as many degrees of freedom, of statsmodels.
+
+    Three of the standard deviations of a difference are what the gate may allow.
+    """
+    import pandas as pd
+    from statsmodels.formula.api import ols
+
+    models = ("mlp_rmsprop", "mlp_adadelta", "cnn")
+    kept = [look for look in lookups if (look[0].variant, look[0].seed) != ("cnn", 3)]
+
+    table = report_on(kept, values).tables["spread"].set_index("variant")
+
+    by_model = {model: scores(kept, model, accuracy) for model in models}
+    long = pd.DataFrame([(model, value) for model, found in by_model.items() for value in found], columns=["m", "y"])
+    fitted = ols("y ~ m", long).fit()
+    assert list(table.index) == [*models, "pooled"]
+    assert table["n"].tolist() == [4, 4, 3, 11]
+    assert table.loc["pooled", "degrees_of_freedom"] == fitted.df_resid == 8
+    assert table.loc["pooled", "sd"] == pytest.approx(math.sqrt(fitted.mse_resid))
+    assert table["sd"][:3].tolist() == pytest.approx([found.std(ddof=1) for found in by_model.values()])
+    assert table["allowed_drop"].tolist() == pytest.approx((3 * np.sqrt(2 * table["sd"].astype(float) ** 2)).tolist())
+
+
+def test_mcnemar_of_equal_networks_is_one(lookups: list[Lookup]) -> None:
+    """A network is not told apart from itself."""
+    entry = lookups[0][1]
+
+    assert entry is not None
+    assert comparisons.mcnemar_p(entry, entry) == 1

@@ -1,0 +1,39 @@
+"""The report on synthetic replicates, and the parts of its page."""
+
+from __future__ import annotations
+
+from pipeline.params import Params
+from pipeline.study import report
+from pipeline.study.ledger import Lookup
+from pipeline.study.plan import Study
+from pipeline.study.report import StudyReport
+from tests.support import study_runs
+
+
+def four() -> Study:
+    """Return the project's study with four seeds for each variant."""
+    return study_runs.study(**dict.fromkeys(study_runs.study().variants, 4))
+
+
+def report_on(lookups: list[Lookup], values: Params, study: Study | None = None) -> StudyReport:
+    """Return the report on these replicates."""
+    inputs = study_runs.SUMMARY, study_runs.REPRODUCED, study_runs.BENCHMARKS
+    return report.report(study or four(), values.overfitting, lookups, *inputs)
+
+
+def section(markdown: str, title: str) -> str:
+    """Return the part of the page below a heading, as one line."""
+    return " ".join(markdown.split(f"## {title}\n")[1].split("\n## ")[0].split())
+
+
+def audited(markdown: str) -> list[list[str]]:
+    """Return the rows of the audit: claim, reading, measure, result, seeds and verdict."""
+    claims = range(1, 8)
+    return [[str(claim), *row] for claim in claims for row in rows(markdown, f"Readings of claim {claim}")[1:]]
+
+
+def rows(markdown: str, caption: str) -> list[list[str]]:
+    """Return the cells of a table of the page, head first."""
+    lines = markdown.split(f"**{caption}**\n\n")[1].split("\n\n")[0].splitlines()
+    cells = [[cell.strip() for cell in line[1:-1].split(" | ")] for line in lines]
+    return [cells[0], *cells[2:]]
