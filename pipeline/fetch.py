@@ -49,7 +49,7 @@ def main() -> int:
     """Fetch the four files of params.yaml's data set into a directory, from the first source that has them."""
     parser = argparse.ArgumentParser(prog="python -m pipeline.fetch", description=main.__doc__)
     parser.add_argument("--output", type=Path, required=True, help="directory for the four files")
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="the experiment's settings")
     arguments = parser.parse_args()
     fetch(params.load(arguments.params).data, arguments.output, Path(os.environ.get("DVC_ROOT", "")))
     return 0

@@ -266,8 +266,8 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--baseline", metavar="REV", help="git revision to compare with: no metric may be more than max_drop below it"
     )
     parser.add_argument("--summary", type=Path, metavar="FILE", help="file to append the table to, in Markdown")
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
-    parser.add_argument("--metrics", type=Path, default=Path("reports/metrics.json"))
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="the experiment's settings")
+    parser.add_argument("--metrics", type=Path, default=Path("reports/metrics.json"), help="JSON made by report")
     return parser.parse_args(argv)
 
 

@@ -121,7 +121,7 @@ def main() -> int:
     parser.add_argument("--output", type=Path, required=True, help="npz to write")
     parser.add_argument("--summary", type=Path, required=True, help="JSON with counts to write")
     parser.add_argument("--digits", type=Path, required=True, help="figure of the first training digits to write")
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="the experiment's settings")
     arguments = parser.parse_args()
     data = params.load(arguments.params).data
     dataset = preprocess(data, arguments.input)

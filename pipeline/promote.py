@@ -206,8 +206,8 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--replace", action="store_true", help="take the place of a champion with which no comparison is possible"
     )
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
-    parser.add_argument("--metrics", type=Path, default=Path("reports/metrics.json"))
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="the experiment's settings")
+    parser.add_argument("--metrics", type=Path, default=Path("reports/metrics.json"), help="JSON made by report")
     return parser.parse_args(argv)
 
 

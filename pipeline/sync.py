@@ -49,7 +49,7 @@ def _restore_champion() -> int:
 def main() -> int:
     """Give MLflow what it lacks of the trained models in the workspace."""
     parser = argparse.ArgumentParser(prog="python -m pipeline.sync", description=main.__doc__)
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="the experiment's settings")
     parser.add_argument("--work", type=Path, default=Path(os.environ.get("DVC_ROOT", ".")) / "work", help="checkpoints")
     arguments = parser.parse_args()
     outcomes = {name: tracking.trained(name) for name in params.load(arguments.params).models}

@@ -249,3 +249,17 @@ def test_the_list_of_faults_is_that_of_the_tests() -> None:
     """FAULTS.md is what `make faults` writes, and each test in it says what it requires."""
     assert list_faults.PAGE.read_text(encoding="utf-8") == list_faults.page()
     assert [one.test for one in list_faults.shown() if not one.claim] == []
+
+
+def test_every_option_has_a_help_text() -> None:
+    """What `--help` lists of a command says what each option is for."""
+    mute = [
+        f"{module}: {ast.unparse(node.args[0])}"
+        for module in MODULES
+        for node in ast.walk(tree(module))
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func).endswith(".add_argument")
+        and "help" not in {keyword.arg for keyword in node.keywords}
+    ]
+
+    assert mute == []
