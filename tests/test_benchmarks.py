@@ -101,7 +101,7 @@ def test_the_arithmetic_of_a_step_is_counted(values: Params, name: str, forward:
     assert step.arithmetic(network) == 3 * sum(forward) - forward[0]
 
 
-def test_the_operations_of_a_step_are_told_apart() -> None:
+def test_the_operations_of_a_step_are_distinguished() -> None:
     """Most of the time of a large product is that product's; what only wraps operations does not count."""
     import tensorflow as tf
 
@@ -117,7 +117,7 @@ def test_the_operations_of_a_step_are_told_apart() -> None:
     assert found.total() < seconds
 
 
-def test_a_program_that_fails_is_no_measurement() -> None:
+def test_a_program_that_fails_is_not_a_measurement() -> None:
     """Its exit code and words come back as an error instead of seconds."""
     with pytest.raises(RuntimeError, match=r"exit 3: .*no such thing"):
         measure.run("sh", "-c", "echo no such thing >&2; exit 3")
@@ -160,7 +160,7 @@ def test_imports_are_counted_by_package(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["plain", "project"])
 def test_contenders_train(name: str, digits: Dataset, tmp_path: Path) -> None:
-    """Each contender trains on what it is given, tells an epoch's seconds, and has learned."""
+    """Each contender trains on the data it is given, reports the seconds of each epoch, and has learned."""
     dataset.save(tmp_path / "digits.npz", digits)
     words = run.contender(name, "mlp_adadelta", images=1400, epochs=4)
     words[words.index("--data") + 1] = str(tmp_path / "digits.npz")

@@ -1,4 +1,4 @@
-"""The README's worked experiment, by its own commands, and a model more and a model less: on a small copy, for real."""
+"""The README's worked experiment, by its own commands, and a model added and removed: for real, on a small copy."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def edit_params(repository: Path, change: Callable[[dict[str, Any]], object]) ->
 
 
 def shrink(values: dict[str, Any]) -> None:
-    """Leave two tiny networks, one epoch, and a bound that even they keep."""
+    """Leave two tiny networks, one epoch, and a bound that even they pass."""
     models = {name: values["models"][name] | {"epochs": 1} for name in (MODEL, OTHER)}
     models[MODEL]["network"]["units"] = [16, 16]
     models[OTHER]["network"] |= {"filters": [2, 2], "units": 8}
@@ -73,7 +73,7 @@ def shrink(values: dict[str, Any]) -> None:
 
 @pytest.fixture(scope="module")
 def repositories(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Return two repositories with the same committed result; MLflow has its runs in the first alone."""
+    """Return two repositories with the same committed results; only the first has its runs in MLflow."""
     first = tmp_path_factory.mktemp("experiments") / "a clone"
     small.make(first)
     edit_params(first, shrink)
@@ -82,7 +82,7 @@ def repositories(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     small.run(first, "dvc", "repro")
     commit(first, "result")
     other = first.with_name("another clone")
-    # The runs' artifacts are addressed in the first.
+    # The addresses of the runs' artifacts lie in the first.
     shutil.copytree(first, other, symlinks=True, ignore=shutil.ignore_patterns("mlflow.db*", "mlruns", "work"))
     return first, other
 
@@ -97,7 +97,7 @@ def runs(repository: Path) -> list[Any]:
 
 @dataclass(frozen=True)
 class Step:
-    """A command of the README, what it printed, and how it left the workspace: what git says, the models' sums."""
+    """A command of the README, its output, and the workspace after it: git's status, the models' checksums."""
 
     words: list[str]
     output: str
@@ -109,14 +109,14 @@ class Step:
         return [value for option, value in pairwise(self.words) if option in options]
 
     def rows(self) -> list[list[str]]:
-        """Return the cells of the table that was printed; columns are set apart by two spaces or more, or by bars."""
+        """Return the cells of the printed table, whose columns are separated by bars, or by two spaces or more."""
         lines = [line.strip("| ") for line in self.output.splitlines() if not line.startswith("|-")]
         return [re.split(r"\s+\| | {2,}", line) for line in lines if line]
 
 
 @dataclass(frozen=True)
 class Worked:
-    """The README's worked experiment, run to its end: the params before it, its steps, and MLflow's runs after it."""
+    """The README's worked experiment, complete: the params before it, its steps, and MLflow's runs after it."""
 
     repository: Path
     before: Mapping[str, Any]
@@ -177,11 +177,13 @@ def commands() -> Iterator[str]:
 
 
 def take(repository: Path, command: str) -> list[Step]:
-    """Run a command of the README in a shell that tells each program which it calls, and return these as steps."""
-    said = re.split(r"^\+ (.*)\n", small.run(repository, "bash", "-exc", command), flags=re.MULTILINE)[1:]
+    """Run a command of the README in a shell that traces the programs it calls; return each of these as a step."""
+    traced = re.split(r"^\+ (.*)\n", small.run(repository, "bash", "-exc", command), flags=re.MULTILINE)[1:]
     changed = small.run(repository, "git", "status", "--porcelain")
     models = {path.name: files.md5(path) for path in (repository / "models").glob("*.keras")}
-    return [Step(shlex.split(words), text, changed, models) for words, text in zip(said[::2], said[1::2], strict=True)]
+    return [
+        Step(shlex.split(words), text, changed, models) for words, text in zip(traced[::2], traced[1::2], strict=True)
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -194,7 +196,7 @@ def worked(repositories: tuple[Path, Path]) -> Worked:
 
 
 def test_experiments_leave_the_workspace_as_it_is(worked: Worked) -> None:
-    """Until one is applied, no command changes a file that git has, leaves one beside them, or changes a model."""
+    """Until one is applied, no command changes a file of git, leaves an untracked one, or changes a model."""
     until = worked.steps.index(worked.step("exp", "apply"))
 
     assert {step.changed for step in worked.steps[:until]} == {""}
@@ -202,8 +204,8 @@ def test_experiments_leave_the_workspace_as_it_is(worked: Worked) -> None:
     assert {"exp", "run", "show", "diff"} <= {word for step in worked.steps[:until] for word in step.words}
 
 
-def test_each_training_is_one_run_with_the_experiments_name(worked: Worked) -> None:
-    """MLflow has a run of the changed model for each new combination of params, of nothing else, with these params."""
+def test_each_training_run_carries_the_experiments_name(worked: Worked) -> None:
+    """MLflow has one run of the changed model, with its params, for each new combination, and no other run."""
     of_experiments = [one for one in worked.runs if TAG in one.data.tags]
     made = worked.experiments()
 
@@ -214,20 +216,20 @@ def test_each_training_is_one_run_with_the_experiments_name(worked: Worked) -> N
         assert {name: float(one.data.params[name.removeprefix(f"models.{MODEL}.")]) for name in expected} == expected
 
 
-def test_an_experiments_run_is_not_the_current_one(worked: Worked) -> None:
-    """The workspace's runs stay the current ones, also that of the model which experiments changed."""
+def test_the_run_of_an_experiment_is_not_current(worked: Worked) -> None:
+    """The workspace's runs stay current, including that of the model that the experiments change."""
     states = {name_of(one): one.data.tags.get("dvc.state") for one in worked.runs}
 
     assert states == dict.fromkeys(worked.trained().values()) | {"HEAD": "current", OTHER: "current"}
 
 
 def name_of(one: Any) -> str:
-    """Return the experiment that a run is of, and for the workspace's runs HEAD or the other model's name."""
+    """Return the experiment of a run; for the workspace's runs, HEAD or the other model's name."""
     return str(one.data.tags.get(TAG, "HEAD" if one.info.run_name == MODEL else one.info.run_name))
 
 
 def test_a_grid_is_every_combination_and_no_training_is_repeated(worked: Worked) -> None:
-    """What has been trained with the same params is taken from DVC's cache; for what equals HEAD, nothing is run."""
+    """A repeated combination of params comes from DVC's cache; for one that equals HEAD, nothing runs."""
     trained = worked.trained()
     made = [tuple(params.values()) for params in worked.experiments().values()]
 
@@ -240,7 +242,7 @@ def test_a_grid_is_every_combination_and_no_training_is_repeated(worked: Worked)
 
 
 def test_params_diff_shows_the_changed_param_alone(worked: Worked) -> None:
-    """Between HEAD and an experiment it prints one row, with both values."""
+    """For HEAD and an experiment it prints one row, with both values."""
     step = worked.step("params", "diff")
     old, new = step.words[3:]
     header, (file, name, *values) = step.rows()
@@ -252,7 +254,7 @@ def test_params_diff_shows_the_changed_param_alone(worked: Worked) -> None:
 
 
 def test_metrics_diff_shows_what_came_of_it(worked: Worked) -> None:
-    """Between HEAD and an experiment it prints the scores of the changed model, before and after, and no other's."""
+    """For HEAD and an experiment it prints the changed model's scores, before and after, and no other model's."""
     step = worked.step("metrics", "diff")
     old, new = step.words[3:]
     header, *rows = step.rows()
@@ -280,7 +282,7 @@ def test_exp_show_lists_every_experiment_with_params_and_score(worked: Worked) -
 
 
 def test_plots_diff_draws_the_curves_but_not_offline(worked: Worked) -> None:
-    """Its page has the curves of each named revision, and takes a script from the network; the report needs nothing."""
+    """Its page has the curves of each named revision and loads a script from the internet; the report loads nothing."""
     step = worked.step("plots", "diff")
     page = (worked.repository / "dvc_plots" / "index.html").read_text()
     report = (worked.repository / "reports" / "report.html").read_text()
@@ -319,7 +321,7 @@ def test_removed_experiments_are_gone(worked: Worked) -> None:
 
 
 def test_a_sync_after_applying_finds_the_experiments_run(worked: Worked) -> None:
-    """`make sync` adds no run: it shows the applied one beside the others; the one that it replaced is superseded."""
+    """`make sync` adds no run: it lists the applied one with the others; the one that it replaced is superseded."""
     (applied,) = worked.step("exp", "apply").words[3:]
 
     printed = small.run(worked.repository, sys.executable, "-m", "pipeline.sync")
@@ -333,7 +335,7 @@ def test_a_sync_after_applying_finds_the_experiments_run(worked: Worked) -> None
 
 @dataclass(frozen=True)
 class Change:
-    """What `dvc repro` made of a change of the models: the stages it ran, and the reports as they then were."""
+    """What `dvc repro` did after a change of the models: the stages that it ran, and the reports after it."""
 
     repository: Path
     ran: set[str]
@@ -378,7 +380,7 @@ def figures(reports: Path) -> set[str]:
 
 
 def test_another_block_runs_its_own_stages_alone(first: Change, added: Change) -> None:
-    """It is trained and evaluated, the report is written anew, no other model is touched, and MLflow has its run."""
+    """It is trained and evaluated, the report is written again, other models stay as they are, and MLflow has its run."""
     (one,) = runs(added.repository)
 
     assert first.ran == set()
@@ -388,7 +390,7 @@ def test_another_block_runs_its_own_stages_alone(first: Change, added: Change) -
 
 
 def test_another_model_is_everywhere_in_the_report(first: Change, added: Change) -> None:
-    """It is the last line of both tables and of the metrics; it has figures of its own, and both pages name it."""
+    """It comes last in both tables and the metrics; it has figures of its own, and both pages name it."""
     for name in ("comparison.csv", "overfitting.csv"):
         assert pd.read_csv(added.reports / name)["model"].tolist() == [MODEL, OTHER, NEW]
     assert list(pd.read_json(added.reports / "metrics.json")) == [MODEL, OTHER, NEW]
@@ -397,14 +399,14 @@ def test_another_model_is_everywhere_in_the_report(first: Change, added: Change)
     assert NEW in (added.reports / "report.html").read_text()
 
 
-def test_another_model_is_judged(first: Change, added: Change) -> None:
-    """The gate holds it against the bounds that all models have."""
+def test_another_model_is_gated(first: Change, added: Change) -> None:
+    """The gate checks it against the bounds that all models have."""
     assert re.findall(r"^(\w+) +test_accuracy +min ", added.gate, flags=re.MULTILINE) == [MODEL, OTHER, NEW]
     assert re.findall(r"^(\w+) +test_accuracy +min ", first.gate, flags=re.MULTILINE) == [MODEL, OTHER]
 
 
 def test_without_the_block_the_report_is_the_old_one(first: Change, removed: Change) -> None:
-    """Nothing is trained again, and every file of the report is, byte for byte, what it was before the model came."""
+    """Nothing is trained again, and every file of the report has the bytes that it had before the model was added."""
     names = [*REPORT, *(f"figures/{name}" for name in sorted(figures(first.reports)))]
 
     assert removed.ran == {"report"}
@@ -414,13 +416,13 @@ def test_without_the_block_the_report_is_the_old_one(first: Change, removed: Cha
 
 
 def left(repository: Path) -> set[str]:
-    """Return the files of the new model in the folders for models and results."""
+    """Return the files of the new model in the folders of models and reports."""
     paths = [path for folder in ("models", "reports") for path in (repository / folder).rglob(f"*{NEW}*")]
     return {path.relative_to(repository).as_posix() for path in paths}
 
 
 def test_what_is_left_of_a_removed_model_goes_by_two_globs(removed: Change) -> None:
-    """Its stages' files stay and are all that does; without them only the report runs, and a clone's lock file fits."""
+    """Only its stages' files are left; without them only the report runs, and dvc.lock matches in a clone."""
     repository = removed.repository
     assert left(repository) == OF_MODEL
 
@@ -428,7 +430,7 @@ def test_what_is_left_of_a_removed_model_goes_by_two_globs(removed: Change) -> N
 
     assert left(repository) == set()
     assert ran(small.run(repository, "dvc", "repro")) == {"report"}
-    commit(repository, "a model less")
+    commit(repository, "a model removed")
     clone = repository.with_name("a third clone")
     small.run(repository, "git", "clone", "--quiet", ".", str(clone))
     assert ran(small.run(clone, "dvc", "repro", "--dry", "--allow-missing")) == set()
