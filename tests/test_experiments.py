@@ -380,7 +380,7 @@ def figures(reports: Path) -> set[str]:
 
 
 def test_another_block_runs_its_own_stages_alone(first: Change, added: Change) -> None:
-    """It is trained and evaluated, the report is written again, other models stay as they are, and MLflow has its run."""
+    """It is trained and evaluated, the report is written again, no other model is run, and MLflow has its run."""
     (one,) = runs(added.repository)
 
     assert first.ran == set()
