@@ -53,7 +53,7 @@ class Tracker:
     """Logs replicates to MLflow in the background: one finished run per recipe, in the experiment of the study."""
 
     def __init__(self) -> None:
-        self._sender = tracking.Sender(hopeless=tracking.refused)
+        self._outbox = tracking.Outbox(tracking.is_permanent)
 
     def add(self, entry: Entry) -> None:
         """Have the run of `entry` created, unless it exists."""
@@ -66,15 +66,15 @@ class Tracker:
         name = f"{entry.variant}-{entry.seed}"
         # Bound now, called later.
         arguments = (tracking.STUDY, name, tags, params, rows.to_dict("records"), final)
-        self._sender.put(name, lambda: tracking.add_finished(*arguments))
+        self._outbox.put(name, lambda: tracking.add_finished(*arguments))
 
     def close(self) -> None:
         """Wait until all runs are logged, as long as that makes progress, and report those that could not be."""
-        waiting = len(self._sender)
-        with tqdm(total=waiting, desc="MLflow", unit="run", disable=None if waiting else True) as bar:
-            left = self._sender.drain(tracking.LAST_CALL, bar.update)
+        pending = self._outbox.pending
+        with tqdm(total=pending, desc="MLflow", unit="run", disable=None if pending else True) as bar:
+            left = self._outbox.drain(tracking.END_TIMEOUT_S, bar.update)
         if left:
-            text = f"{len(left)} replicates are missing from MLflow ({tracking.reason(self._sender.error)})"
+            text = f"{len(left)} replicates are missing from MLflow ({tracking.reason(self._outbox.error)})"
             print(f"warning: {text}; the ledger has them, and the next `make study` adds them", file=sys.stderr)
 
 

@@ -45,8 +45,8 @@ class Outbox:
     def drain(self, timeout_s: float, on_progress: Callable[[int], object]) -> list[str]:
         """Wait as long as actions succeed, each within `timeout_s` seconds, and begin nothing more after that.
 
-        `on_progress` is called with the number of actions that have succeeded since it was last called. Returns the names
-        of what is left. Nothing may be put meanwhile.
+        `on_progress` is called with the number of actions that have succeeded since its last call. Returns the names of
+        what is left. Nothing may be put meanwhile.
         """
         with self._changed:
             while self._queue and not self._stopped:
@@ -59,8 +59,9 @@ class Outbox:
         self._stop()
         return left
 
-    def __len__(self) -> int:
-        """Return the number of actions that have not succeeded yet."""
+    @property
+    def pending(self) -> int:
+        """The number of actions that have not succeeded yet."""
         with self._changed:
             return len(self._queue)
 

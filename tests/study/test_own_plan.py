@@ -146,7 +146,7 @@ def test_replicates_that_will_be_replaced_are_counted(
 @pytest.fixture
 def tracker(monkeypatch: pytest.MonkeyPatch) -> run.Tracker:
     """Return a tracker that gives up after 0.5 seconds without progress."""
-    monkeypatch.setattr(tracking, "LAST_CALL", 0.5)
+    monkeypatch.setattr(tracking, "END_TIMEOUT_S", 0.5)
     return run.Tracker()
 
 
@@ -178,16 +178,17 @@ def test_all_replicates_are_sent_however_many_they_are(
     assert "missing from MLflow" not in capsys.readouterr().err
 
 
-@pytest.mark.fault("study: tracking server that stops answering")
+@pytest.mark.fault("study: tracking server that stops answering, or rejects the password")
+@pytest.mark.parametrize("error", ["gone", "401 Client Error: Unauthorized"])
 def test_replicates_that_cannot_be_sent_are_counted(
-    tracker: run.Tracker, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tracker: run.Tracker, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: str
 ) -> None:
     """Once nothing has arrived for the length of the timeout, it ends and says how many are missing, and why."""
     names: list[str] = []
 
     def three(_experiment: str, name: str, *_: object) -> None:
         if len(names) == 3:
-            raise OSError("gone")
+            raise OSError(error)
         names.append(name)
 
     monkeypatch.setattr(tracking, "add_finished", three)
@@ -198,7 +199,7 @@ def test_replicates_that_cannot_be_sent_are_counted(
 
     assert time.monotonic() - started < 5
     (warning,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]
-    assert warning.startswith(f"warning: {count - 3} replicates are missing from MLflow (gone)")
+    assert warning.startswith(f"warning: {count - 3} replicates are missing from MLflow ({error}")
 
 
 def test_progress_is_shown_on_a_terminal(tracker: run.Tracker, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from pipeline.study.report import StudyReport
 from tests.support.study_pages import audited, report_on, section
 
 
-def test_page_links_to_what_is_there(whole: StudyReport) -> None:
+def test_page_links_only_to_files_of_the_report(whole: StudyReport) -> None:
     """Every figure and table that the page names is part of the report, and every figure is on the page."""
     shown = re.findall(r"!\[[^]]+\]\(figures/([^)]+)\)", whole.markdown)
     linked = set(re.findall(r"\]\(([a-z]+)\.csv\)", whole.markdown))
@@ -26,7 +26,7 @@ def test_page_links_to_what_is_there(whole: StudyReport) -> None:
     assert linked == set(whole.tables)
 
 
-def test_page_is_whole_markdown(whole: StudyReport) -> None:
+def test_page_is_well_formed_markdown(whole: StudyReport) -> None:
     """Each table has as many cells in every row as in its head, headings stand alone, and no template is left over."""
     for block in re.findall(r"(?:^\|.*\n)+", whole.markdown, re.MULTILINE):
         assert len({line.count("|") for line in block.splitlines()}) == 1

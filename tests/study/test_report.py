@@ -19,13 +19,13 @@ from pipeline.study.ledger import EntryState, Lookup
 from pipeline.study.plan import Replicate
 from tests.support import study_runs
 from tests.support.study_ledger import ROOT
+from tests.support.study_pages import audited, four, report_on, rows, section
 
 UNDECIDED = 14
-from tests.support.study_pages import audited, four, report_on, rows, section
 
 
 def test_stale_replicates_are_used_and_counted(lookups: list[Lookup], values: Params) -> None:
-    """Those made by other code change no number, and the page and the table say how many they are."""
+    """Those of other code do not change any number, and the page and the table say how many they are."""
     aged = [
         (one, entry, EntryState.STALE if one.variant == "cnn" and one.seed < 3 else state)
         for one, entry, state in lookups
@@ -67,7 +67,7 @@ def test_replicates_of_another_experiment_are_not_used(lookups: list[Lookup], va
 
 
 def test_an_empty_ledger_decides_nothing(lookups: list[Lookup], values: Params) -> None:
-    """All is undecided but what the design decides; there are no figures, and the tables are there without numbers."""
+    """All is undecided except what the design decides; there are no figures, and the tables have no numbers."""
     found = report_on([(one, None, EntryState.MISSING) for one, _, _ in lookups], values)
 
     verdicts = [row[-1] for row in audited(found.markdown)]
@@ -165,10 +165,10 @@ def test_stage_writes_the_same_bytes_again(
     assert "claims.html: 7 claims" in capsys.readouterr().out
 
 
-def test_stage_tells_stale_and_damaged_replicates(
+def test_stage_reports_stale_and_damaged_replicates(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One made by other code is used and counted, one of other data is not used, a damaged one is missing and said."""
+    """One of other code is used and counted, one of other data is not used, a damaged one is missing and reported."""
     one, two, three, four = [one for one in study_runs.replicates(study_runs.study()) if one.variant == "cnn"][:4]
     folder = Folder(tmp_path, [one, four])
     study_runs.write(tmp_path / "runs", study_runs.entry(two, code="0"))

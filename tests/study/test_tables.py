@@ -45,7 +45,7 @@ def test_summary_is_that_of_the_replicates(lookups: list[Lookup], values: Params
 
 @pytest.mark.usefixtures("no_drawing")
 def test_comparisons_are_scipys_and_adjusted_for_all_that_are_listed(lookups: list[Lookup], values: Params) -> None:
-    """Same network: the paired t test; else Welch's. Holm's factor counts the pairs that lack seeds too."""
+    """Same network: the paired t test; otherwise Welch's. Holm's adjustment also counts pairs with too few seeds."""
     fewer = [
         (one, None, EntryState.MISSING) if one.variant == "cnn_permuted" and one.seed > 1 else (one, entry, state)
         for one, entry, state in lookups
@@ -70,7 +70,7 @@ def test_comparisons_are_scipys_and_adjusted_for_all_that_are_listed(lookups: li
 
 
 @pytest.mark.usefixtures("no_drawing")
-def test_a_comparison_that_lacks_seeds_is_listed(lookups: list[Lookup], values: Params) -> None:
+def test_a_comparison_with_too_few_seeds_is_listed(lookups: list[Lookup], values: Params) -> None:
     """It cannot tell, and says with how many seeds; two seeds have a McNemar test each all the same."""
     fewer = [look for look in lookups if look[0].variant != "cnn_permuted" or look[0].seed < 2]
 
@@ -171,7 +171,7 @@ def test_the_spread_is_that_of_one_way_analysis_of_variance(lookups: list[Lookup
 
 
 def test_mcnemar_of_equal_networks_is_one(lookups: list[Lookup]) -> None:
-    """A network is not told apart from itself."""
+    """A network does not differ from itself."""
     entry = lookups[0][1]
 
     assert entry is not None
