@@ -19,6 +19,7 @@ import pandas as pd
 import pytest
 
 from pipeline import gate, params
+from pipeline.analysis.overfitting import OverfittingVerdict
 from pipeline.reporting import render
 from tests.support import small
 
@@ -361,6 +362,12 @@ def test_every_block_of_params_is_tried() -> None:
 def test_the_readme_names_every_section_of_params() -> None:
     """A reader learns of every section of params.yaml."""
     assert [name for name in params.Params.model_fields if f"`{name}`" not in text(ENGLISH)] == []
+
+
+@pytest.mark.parametrize("page", ["docs/method.md", "docs/glossary.md"])
+def test_every_verdict_on_overfitting_is_explained(page: str) -> None:
+    """The pages that explain the rule name every verdict that it can give."""
+    assert [verdict for verdict in OverfittingVerdict if f"*{verdict}*" not in " ".join(text(page).split())] == []
 
 
 def test_the_glossary_names_its_terms_once() -> None:
