@@ -1,4 +1,4 @@
-"""The report: what its pages, tables and figures say follows from the data, and from nothing else."""
+"""The report: its pages, tables and figures follow from the data, and from nothing else."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def probabilities(chosen: np.ndarray, seed: int) -> np.ndarray:
 
 
 class Experiment:
-    """A made-up experiment in memory, whose models have the report's histories unless other ones are given."""
+    """A made-up experiment in memory, whose models have the original's histories unless other ones are given."""
 
     def __init__(
         self,
@@ -166,7 +166,7 @@ class Experiment:
 
 @pytest.fixture(scope="module")
 def three(values: Params) -> Experiment:
-    """Return the project's three models with the report's own histories."""
+    """Return the project's three models with the original's own histories."""
     return Experiment(values, values.models)
 
 
@@ -209,7 +209,7 @@ def test_comparison_follows_from_the_predictions(three: Experiment, whole: Repor
 
 
 def test_pairs_follow_from_the_predictions(three: Experiment, whole: Report) -> None:
-    """Each pair's p value is the binomial sum over the images that one of the two alone gets right."""
+    """Each pair's p value is the binomial sum over the discordant pairs."""
     right = {one.name: one.probabilities.argmax(1) == three.data.test.labels for one in three.results}
 
     rows = tables(whole.markdown)["Exact McNemar tests on the test images"][1:]
@@ -249,24 +249,24 @@ def test_words_on_pairs_follow_the_adjusted_p(three: Experiment, whole: Report) 
             assert row[0] in similar
 
 
-def test_the_reports_own_figures_stand_beside_ours(whole: Report) -> None:
-    """For each model the report's last epoch, the errors that follow, and the differences are given."""
+def test_the_scores_of_the_original_are_compared_with_ours(whole: Report) -> None:
+    """For each model the original's last epoch, the errors that follow, and the differences are given."""
     rows = tables(whole.markdown)["Test images after the last epoch, here and in the original"][1:]
 
     assert rows[0][:4] == ["`mlp_rmsprop`", "20", "98.40%", "160"]
     assert rows[1] == ["original", "20", "98.34%", "166", "0.1104", "6", "13.1"]
     assert rows[2][2:4] == ["+0.06", "\N{MINUS SIGN}6"]
     assert [row[3] for row in rows[1::3]] == ["166", "169", "98"]
-    beside = section(whole.markdown, "Comparison with the original")
-    assert f"98.40% is within the original's 95% interval, {wilson(166)}" in beside
-    assert "coarse check" in beside
-    assert "the choice of test images, not of seeds" in " ".join(beside.split())
+    compared = section(whole.markdown, "Comparison with the original")
+    assert f"98.40% is within the original's 95% interval, {wilson(166)}" in compared
+    assert "coarse check" in compared
+    assert "the choice of test images, not of seeds" in " ".join(compared.split())
 
 
 @pytest.mark.usefixtures("no_drawing")
 @pytest.mark.parametrize(("errors", "word"), [(100, "above"), (160, "within"), (300, "below")])
-def test_position_in_the_reports_interval_flips(values: Params, errors: int, word: str) -> None:
-    """More or fewer errors move a model out of the report's interval, in the table and in the words."""
+def test_position_in_the_interval_of_the_original_flips(values: Params, errors: int, word: str) -> None:
+    """More or fewer errors move a model out of the original's interval, in the table and in the text."""
     made = Experiment(values, {"mlp_rmsprop": values.models["mlp_rmsprop"]}, errors={"mlp_rmsprop": errors}).report()
 
     assert f"is {word} the original's 95% interval" in section(made.markdown, "Comparison with the original")
@@ -293,8 +293,8 @@ def test_flipped_histories_flip_the_verdicts(values: Params) -> None:
         assert [row[-1] for row in rows[1::2]] == ["*grows overconfident*", "*slight*"]
         short = section(made.markdown, "In short")
         assert all(f"*{verdict}*: `{name}`" in short for name, verdict in zip(names, verdicts, strict=True))
-        told = [verdict.replace("slight", "shows a slight rise") for verdict in verdicts]
-        for name, words in zip(names, told, strict=True):
+        phrases = [verdict.replace("slight", "shows a slight rise") for verdict in verdicts]
+        for name, words in zip(names, phrases, strict=True):
             assert f"- `{name}` {words}:" in section(made.markdown, "Overfitting")
         same = "the same verdict" if histories is None else "another verdict"
         assert section(made.markdown, "Overfitting").count(f"history of the original gets {same}") == 2
@@ -317,8 +317,8 @@ def test_lost_accuracy_is_called_overfitting(values: Params) -> None:
 
 
 @pytest.mark.usefixtures("no_drawing")
-def test_the_reports_histories_give_its_known_figures(three: Experiment) -> None:
-    """On the report's own histories the rises are 1.52, 1.11 and 1.01, and the lowest losses in epochs 7, 14 and 10."""
+def test_the_histories_of_the_original_give_its_known_figures(three: Experiment) -> None:
+    """On the original's histories the rises are 1.52, 1.11 and 1.01, and the lowest losses in epochs 7, 14 and 10."""
     table = three.report().overfitting
 
     assert [round(rise, 2) for rise in table["rise"]] == [1.52, 1.11, 1.01]
@@ -358,14 +358,14 @@ def _long(epochs: int) -> pd.DataFrame:
 
 
 @pytest.mark.usefixtures("no_drawing")
-def test_protocol_is_told_from_the_data(values: Params, three: Experiment) -> None:
-    """The report's protocol and the held-out one are told apart in every place that speaks of val_."""
-    watched = three.report().markdown
+def test_the_protocol_is_that_of_the_data(values: Params, three: Experiment) -> None:
+    """The protocol is stated correctly in every place that mentions val_: test images, or validation images."""
+    monitored = three.report().markdown
     held_out = Experiment(values, values.models, validation=500).report()
 
-    assert "the test images are scored after every epoch" in section(watched, "Setup")
-    assert "`val_` refers to the test images" in section(watched, "Overfitting")
-    assert "held out" not in watched
+    assert "the test images are scored after every epoch" in section(monitored, "Setup")
+    assert "`val_` refers to the test images" in section(monitored, "Overfitting")
+    assert "held out" not in monitored
     run = section(held_out.markdown, "Setup")
     assert "500 validation images" in run
     assert "The test images are not used until the finished models are evaluated." in run
@@ -376,13 +376,13 @@ def test_protocol_is_told_from_the_data(values: Params, three: Experiment) -> No
 
 
 @pytest.mark.usefixtures("no_drawing")
-def test_other_data_has_nothing_beside_it(values: Params) -> None:
-    """On another data set nothing is compared with the report, and the page says so."""
+def test_other_data_is_not_compared(values: Params) -> None:
+    """Results on another data set are not compared with the original, and the page says so."""
     made = Experiment(values, values.models, dataset="fashion_mnist").report()
 
-    beside = section(made.markdown, "Comparison with the original")
-    assert "There is nothing to compare with" in beside
-    assert "`fashion_mnist`" in beside
+    compared = section(made.markdown, "Comparison with the original")
+    assert "There is nothing to compare with" in compared
+    assert "`fashion_mnist`" in compared
     assert not [name for name in (*made.comparison, *made.overfitting) if name.startswith("original_")]
     assert "98.34%" not in made.markdown
     assert "the original's" not in made.markdown
@@ -390,8 +390,8 @@ def test_other_data_has_nothing_beside_it(values: Params) -> None:
 
 
 @pytest.mark.usefixtures("no_drawing")
-def test_a_model_that_the_report_has_not(values: Params) -> None:
-    """A model of another name has no figures beside it; its columns of the report are empty."""
+def test_a_model_that_the_original_does_not_have(values: Params) -> None:
+    """A model of another name is not compared; its columns of the original are empty."""
     models = {"cnn": values.models["cnn"], "extra": values.models["mlp_rmsprop"]}
 
     both = Experiment(values, models).report()
@@ -433,7 +433,7 @@ def test_a_fourth_model_is_everywhere(values: Params, whole: Report) -> None:
 
 @pytest.mark.usefixtures("no_drawing")
 def test_images_that_every_model_gets_wrong(values: Params, three: Experiment, whole: Report) -> None:
-    """The number is that of the images without one right answer; where there is none, there is no figure."""
+    """The number is that of the images without one correct answer; if there is none, there is no figure."""
     labels = three.data.test.labels
     given = [one.probabilities.argmax(1) for one in three.results]
     missed = sum(label not in of_image for label, of_image in zip(labels, zip(*given, strict=True), strict=True))
@@ -449,7 +449,7 @@ def test_images_that_every_model_gets_wrong(values: Params, three: Experiment, w
 
 
 def test_figures_are_drawn_from_the_data(values: Params, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Curves get the model's history and the report's, if it has one; the gallery gets the first 60 images missed."""
+    """Curves get the model's history and the original's, if it has one; the gallery gets the first 60 images missed."""
     drawn: dict[str, list[tuple[Any, ...]]] = {}
     for module, name in DRAWING:
         monkeypatch.setattr(module, name, lambda *given, name=name: drawn.setdefault(name, []).append(given) or b"")
@@ -460,9 +460,9 @@ def test_figures_are_drawn_from_the_data(values: Params, monkeypatch: pytest.Mon
 
     made.report()
 
-    (_, with_report, cnn), (history, without, extra) = drawn["training"]
+    (_, with_original, cnn), (history, without, extra) = drawn["training"]
     assert (cnn, extra) == ("cnn", "extra")
-    pd.testing.assert_frame_equal(with_report, REPORTED["cnn"])
+    pd.testing.assert_frame_equal(with_original, REPORTED["cnn"])
     assert without is None
     pd.testing.assert_frame_equal(history, made.results[1].history)
     assert drawn["confusion"][0] == (made.results[0].metrics.splits["test"].confusion, "cnn")
@@ -595,7 +595,7 @@ def test_html_needs_nothing_else(whole: Report) -> None:
 
 
 def test_html_holds_every_figure_with_an_alternative_text(three: Experiment, whole: Report) -> None:
-    """The pictures of the page are the report's figures and the digits, each a PNG, each with words for it."""
+    """The pictures of the page are the report's figures and the digits, each a PNG with an alternative text."""
     pictures = [attributes for tag, attributes in Page(whole.html).tags if tag == "img"]
 
     decoded = [base64.b64decode(str(one["src"]).removeprefix("data:image/png;base64,")) for one in pictures]
@@ -649,7 +649,7 @@ def test_markdown_links_to_files_that_are_written(whole: Report, tmp_path: Path)
 
 
 def test_writing_leaves_nothing_of_removed_models(whole: Report, tmp_path: Path) -> None:
-    """Figures of an earlier report vanish; files that are no figures, and other stages' files, stay."""
+    """Figures of an earlier report are removed; other files, and those of other stages, stay."""
     stale = tmp_path / "figures" / "curves-removed.png"
     kept = [tmp_path / "digits.png", tmp_path / "figures" / "note.txt"]
     for path in (stale, *kept):
@@ -674,7 +674,7 @@ def test_equal_inputs_give_equal_bytes(values: Params, whole: Report, tmp_path: 
 
 
 @pytest.mark.usefixtures("no_drawing")
-def test_versions_are_told_once_or_by_model(values: Params) -> None:
+def test_versions_are_given_once_or_by_model(values: Params) -> None:
     """Libraries are named once; if one model was made with others, each is named with its models."""
     made = Experiment(values, values.models)
     assert section(made.report().markdown, "Setup").count("keras 3.15.1") == 1

@@ -1,4 +1,4 @@
-"""What the stages before the report wrote, read strictly: every file of a model has to tell of the same training."""
+"""Strict reading of what the stages before the report wrote: all files of a model must be of the same training run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
-from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -16,11 +15,13 @@ from pydantic import TypeAdapter, ValidationError
 from pipeline import dvc_lock, errors, files
 from pipeline.analysis.metrics import Score, reliability
 from pipeline.data.dataset import Dataset
+from pipeline.data.formats import npz
 from pipeline.errors import InputError
 from pipeline.params import Data, Model
 from pipeline.training.history import COLUMNS
 
 REPORTED = ("model", *COLUMNS, "seconds")
+RESTORE = "restore the file from version control"
 
 T = TypeVar("T")
 
@@ -37,7 +38,7 @@ class SplitSummary:
 
 @dataclass(frozen=True)
 class DataSummary:
-    """What preprocess says of the data, in reports/data.json; `sha256` is that of the npz."""
+    """The summary of the data that preprocess wrote, reports/data.json; `sha256` is that of the npz."""
 
     dataset: str
     validation: str | int
@@ -48,7 +49,7 @@ class DataSummary:
 
 @dataclass(frozen=True)
 class Metrics:
-    """What evaluate says of one model, in reports/metrics: its scores by split, and what made it."""
+    """The file of one model that evaluate wrote, in reports/metrics: its scores by split, and what they depend on."""
 
     model: str
     parameters: int
@@ -64,7 +65,7 @@ class Metrics:
 
 @dataclass(frozen=True)
 class ModelResult:
-    """All that there is of one model.
+    """All results of one model.
 
     `history` has a row per epoch (columns COLUMNS), `seconds` is (epochs,), `probabilities` (n, 10) are those of the n
     test images, whose `labels` are (n,).
@@ -80,13 +81,13 @@ class ModelResult:
 
     @property
     def answers(self) -> NDArray[np.int64]:
-        """The class of the highest probability of each test image, (n,); of equal ones the first."""
+        """The class with the highest probability for each test image, (n,); the first of equal ones."""
         return np.asarray(self.probabilities.argmax(axis=1))
 
 
 @dataclass(frozen=True)
 class Folders:
-    """Where the stages before put their files, one per model."""
+    """The folders that the stages before fill, with one file per model each."""
 
     history: Path
     timing: Path
@@ -94,10 +95,10 @@ class Folders:
     predictions: Path
 
     def read(self, name: str, model: Model, dataset: Dataset) -> ModelResult:
-        """Return all that there is of the model called `name`.
+        """Return all results of the model called `name`.
 
         Raises:
-            InputError: A file is missing or damaged, or belongs to a diverged training, other params or other data.
+            InputError: A file is missing or damaged, or is of a diverged run, other params or other data.
         """
         history, timing = self.history / f"{name}.csv", self.timing / f"{name}.csv"
         metrics, predictions = self.metrics / f"{name}.json", self.predictions / f"{name}.npz"
@@ -111,14 +112,14 @@ class Folders:
             _probabilities(predictions, name, dataset),
             dataset.test.labels,
         )
-        found, told = int(np.sum(result.answers != result.labels)), result.metrics.splits["test"].errors
-        if found != told:
-            raise _stale(predictions, f"it has {found} errors, the metrics say {told}", f"evaluate@{name}")
+        found, expected = int(np.sum(result.answers != result.labels)), result.metrics.splits["test"].errors
+        if found != expected:
+            raise _stale(predictions, f"has {found} errors, the metrics have {expected}", f"evaluate@{name}")
         return result
 
 
-def read_summary(path: Path, data: Data, npz: Path) -> DataSummary:
-    """Return what preprocess says of the data in `npz`.
+def read_summary(path: Path, data: Data, dataset: Path) -> DataSummary:
+    """Return the summary of the data set in the npz `dataset` that preprocess wrote.
 
     Raises:
         InputError: The file is missing or damaged, or is of other params or of another npz.
@@ -127,25 +128,25 @@ def read_summary(path: Path, data: Data, npz: Path) -> DataSummary:
     found = (summary.dataset, summary.validation, summary.split_seed)
     expected = (data.dataset, data.validation, data.split_seed)
     if found != expected:
-        raise _stale(path, f"params.yaml says {_words(expected)}, the file {_words(found)}", "preprocess")
-    if summary.sha256 != files.sha256(npz):
-        raise _stale(path, f"it describes another file than {npz}", "preprocess")
+        raise _stale(path, f"expected {_words(expected)} as in params.yaml, found {_words(found)}", "preprocess")
+    if summary.sha256 != files.sha256(dataset):
+        raise _stale(path, f"describes another file than {dataset}", "preprocess")
     return summary
 
 
 def read_reported(path: Path) -> dict[str, pd.DataFrame]:
-    """Return the report's printed numbers, a table for each of its models with a row per epoch.
+    """Return the histories printed in the original, a table for each of its models with a row per epoch.
 
     Raises:
         InputError: The file is missing, is not such a table, or a model's epochs are not 1, 2, ...
     """
     table = files.read_csv(path)
     if tuple(table.columns) != REPORTED:
-        raise InputError(f"{path}: expected columns {', '.join(REPORTED)}, found {', '.join(map(str, table.columns))}")
+        raise InputError(_columns(REPORTED, table), path=path, fix=RESTORE)
     models = {str(name): rows.reset_index(drop=True) for name, rows in table.groupby("model", sort=False)}
     for name, rows in models.items():
         for fault in _faults(rows, REPORTED[1:], len(rows)):
-            raise InputError(f"{path}: {name}: {fault}; restore the file from version control")
+            raise InputError(f"{name}: {fault}", path=path, fix=RESTORE)
     return models
 
 
@@ -158,8 +159,8 @@ def _metrics(path: Path, name: str, model: Model, dataset: Dataset) -> Metrics:
     sizes = {split: score.count for split, score in metrics.splits.items()}
     expected = {split: len(images) for split, images in dataset.splits().items()}
     if (metrics.model, metrics.epochs) != (name, model.epochs):
-        told = f"model {metrics.model} after {metrics.epochs} epochs"
-        raise _stale(path, f"expected model {name} after {model.epochs} epochs, found {told}", stage)
+        found = f"model {metrics.model} after {metrics.epochs} epochs"
+        raise _stale(path, f"expected model {name} after {model.epochs} epochs, found {found}", stage)
     if sizes != expected:
         raise _stale(path, f"expected scores of {expected} images, found {sizes}", stage)
     numbers = [number for score in metrics.splits.values() for number in vars(score).values()]
@@ -171,11 +172,14 @@ def _metrics(path: Path, name: str, model: Model, dataset: Dataset) -> Metrics:
 def _per_epoch(path: Path, columns: tuple[str, ...], name: str, model: Model) -> pd.DataFrame:
     table = files.read_csv(path)
     if tuple(table.columns) != columns:
-        found = ", ".join(map(str, table.columns))
-        raise _stale(path, f"expected columns {', '.join(columns)}, found {found}", f"train@{name}")
+        raise _stale(path, _columns(columns, table), f"train@{name}")
     for fault in _faults(table, columns, model.epochs):
         raise _stale(path, fault, f"train@{name}")
     return table
+
+
+def _columns(expected: tuple[str, ...], table: pd.DataFrame) -> str:
+    return f"expected columns {', '.join(expected)}, found {', '.join(map(str, table.columns))}"
 
 
 def _faults(table: pd.DataFrame, columns: tuple[str, ...], epochs: int) -> Iterator[str]:
@@ -191,13 +195,11 @@ def _faults(table: pd.DataFrame, columns: tuple[str, ...], epochs: int) -> Itera
 
 def _probabilities(path: Path, name: str, dataset: Dataset) -> NDArray[np.float32]:
     stage = f"evaluate@{name}"
+    arrays = npz.read(path, stage=stage)
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            probabilities, labels = arrays["probabilities"], arrays["labels"]
+        probabilities, labels = arrays["probabilities"], arrays["labels"]
         reliability(probabilities, dataset.test.labels)
-    except FileNotFoundError:
-        raise errors.missing(path, stage) from None
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+    except (ValueError, KeyError) as error:
         raise _stale(path, f"not the predictions of a model ({error})", stage) from None
     if not np.array_equal(labels, dataset.test.labels):
         raise _stale(path, "its labels are not those of the test images", stage)
@@ -216,4 +218,4 @@ def _parse(kind: type[T], path: Path, stage: str) -> T:
 
 
 def _stale(path: Path, fault: str, stage: str) -> InputError:
-    return InputError(f"{path}: {fault}; `dvc repro {stage}` makes it again")
+    return InputError(fault, path=path, fix=f"`dvc repro {stage}` creates it again")

@@ -66,7 +66,7 @@ def test_a_contrast_is_a_one_sample_t_test() -> None:
 
 
 def test_a_contrast_that_is_rounding_is_none() -> None:
-    """Differences that would be 0 without rounding are 0 beside the numbers that they were computed from."""
+    """Differences that would be 0 without rounding are 0 relative to the numbers that they were computed from."""
     values = (np.array([0.3, 0.6, 0.9]) - np.array([0.1, 0.4, 0.7])) - 0.2
 
     assert values.any()
@@ -88,13 +88,13 @@ def test_a_sample_is_a_row_of_finite_numbers(function: Callable[[Any], Any], val
 
 
 def test_a_contrast_needs_two_seeds() -> None:
-    """One seed says nothing of a mean contrast: a ValueError."""
+    """One seed gives no mean contrast: a ValueError."""
     with pytest.raises(ValueError, match="at least 2"):
         paired_contrast([0.1])
 
 
 @pytest.mark.parametrize("confidence", [0.0, 1.0, -0.5, nan])
-def test_an_interval_refuses_what_is_no_confidence(confidence: float) -> None:
+def test_an_interval_rejects_what_is_not_a_confidence(confidence: float) -> None:
     """A confidence that no interval can have is a ValueError."""
     with pytest.raises(ValueError, match="expected a confidence"):
         Estimate(1.0, 1.0, 5).interval(confidence)

@@ -23,7 +23,7 @@ FIELDS = [
 
 
 def some(n: int = 400, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Return probabilities, mostly right, sure and unsure ones; class 7 neither occurs nor is predicted."""
+    """Return probabilities, mostly correct, confident and unsure ones; class 7 neither occurs nor is predicted."""
     random = np.random.default_rng(seed)
     labels = random.choice([0, 1, 2, 3, 4, 5, 6, 8, 9], n).astype(np.uint8)
     logits = random.normal(0, 3, (n, 10))
@@ -132,7 +132,7 @@ def test_sums_are_double_precision() -> None:
 
 
 def test_a_perfect_and_a_hopeless_classifier_are_the_extremes() -> None:
-    """Certain and right: no error, ECE 0, Brier 0. Certain and wrong: ECE 1, Brier 2."""
+    """Certain and correct: no error, ECE 0, Brier 0. Certain and wrong: ECE 1, Brier 2."""
     labels = np.arange(10)
 
     best, worst = (
@@ -217,8 +217,8 @@ def test_the_dictionary_is_the_json() -> None:
         (one_hot([1]).astype(int), np.array([1])),
     ],
 )
-def test_what_is_no_prediction_is_refused(function, probabilities: np.ndarray, labels: np.ndarray) -> None:
-    """NaN, infinity, negative numbers, sums other than 1, wrong shapes and labels that are no class: ValueError."""
+def test_what_is_not_a_prediction_is_rejected(function, probabilities: np.ndarray, labels: np.ndarray) -> None:
+    """NaN, infinity, negative numbers, sums other than 1, wrong shapes and impossible labels: ValueError."""
     with pytest.raises(ValueError, match="expected"):
         function(probabilities, labels)
 
@@ -235,6 +235,6 @@ def test_bins_must_be_some() -> None:
 
 
 def test_calibration_uses_the_documented_bins() -> None:
-    """The calibration error has 15 bins unless told otherwise, as its name in the report says."""
+    """The calibration error has 15 bins by default, as the report states."""
     assert metrics.BINS == 15
     assert len(reliability(*some()).count) == 15

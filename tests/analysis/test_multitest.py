@@ -40,7 +40,7 @@ def test_holm_of_nothing_is_nothing() -> None:
 
 
 @pytest.mark.parametrize("p_value", [-0.1, 1.1, float("nan")])
-def test_holm_refuses_what_is_no_p_value(p_value: float) -> None:
+def test_holm_rejects_what_is_not_a_p_value(p_value: float) -> None:
     """A number outside [0, 1] is a ValueError."""
     with pytest.raises(ValueError, match="p values within"):
         holm([0.5, p_value])
@@ -101,7 +101,7 @@ def test_confidences_of_nothing_are_none() -> None:
 @pytest.mark.parametrize(
     ("p_values", "alpha"), [([1.1], 0.05), ([nan], 0.05), ([0.5], 0.0), ([0.5], 1.0), ([0.5], nan)]
 )
-def test_confidences_refuse_what_is_no_probability(p_values: list[float], alpha: float) -> None:
+def test_confidences_reject_what_is_not_a_probability(p_values: list[float], alpha: float) -> None:
     """A p value outside [0, 1] and an alpha that no test can have are a ValueError."""
     with pytest.raises(ValueError, match="expected"):
         simultaneous_confidences(p_values, alpha)
@@ -183,10 +183,10 @@ def test_intervals_agree_with_verdicts() -> None:
 
         expected = holm([one.p_value for one in family.values()] + [1.0] * extra)
         for key, judgement in judgements.items():
-            told_apart = judgement.verdict in {Verdict.BETTER, Verdict.WORSE}
+            significant = judgement.verdict in {Verdict.BETTER, Verdict.WORSE}
             assert judgement.adjusted_p == expected[key]
             assert (judgement.low, judgement.high) == judgement.comparison.interval(judgement.confidence)
-            assert (not judgement.low <= 0 <= judgement.high) == told_apart == (judgement.adjusted_p < 0.05)
+            assert (not judgement.low <= 0 <= judgement.high) == significant == (judgement.adjusted_p < 0.05)
             seen.add(judgement.verdict)
     assert seen >= {Verdict.BETTER, Verdict.UNDECIDED}
 
@@ -226,7 +226,7 @@ def test_two_seeds_are_not_judged() -> None:
         {"smallest_effect": 1.0, "family_size": 1},
     ],
 )
-def test_judge_refuses_what_is_no_rule(arguments: dict[str, Any]) -> None:
+def test_judge_rejects_impossible_rules(arguments: dict[str, Any]) -> None:
     """An effect or a level that decides nothing, and a family smaller than what is given, are a ValueError."""
     with pytest.raises(ValueError, match="expected"):
         judge(with_estimates([1.0, 2.0]), **arguments)

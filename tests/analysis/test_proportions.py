@@ -26,13 +26,13 @@ def wilson_by_formula(successes: int, n: int, confidence: float) -> tuple[float,
 
 
 def two_sided_binomial(first: int, second: int) -> float:
-    """Sum the chances of all outcomes of fair coins that are no likelier than the one seen."""
+    """Add up the probabilities of all outcomes of fair coins that are at most as likely as the observed one."""
     n = first + second
     return sum(comb(n, k) for k in range(n + 1) if comb(n, k) <= comb(n, first)) / 2**n
 
 
-def right_answers(both: int, only_first: int, only_second: int, neither: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return two classifiers' right answers with these four counts."""
+def correct_answers(both: int, only_first: int, only_second: int, neither: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mark two classifiers' correct answers with these four counts."""
     counts = [both, only_first, only_second, neither]
     return np.repeat([True, True, False, False], counts), np.repeat([True, False, True, False], counts)
 
@@ -50,8 +50,8 @@ def test_wilson_follows_the_formula(successes: int, n: int, confidence: float) -
 @pytest.mark.parametrize(
     ("errors", "interval"), [(166, (0.9807, 0.9857)), (169, (0.9804, 0.9854)), (98, (0.9881, 0.9920))]
 )
-def test_wilson_gives_the_reports_intervals(errors: int, interval: tuple[float, float]) -> None:
-    """The accuracies that the report prints have the intervals from which the gate's floors are taken."""
+def test_wilson_gives_the_intervals_of_the_original(errors: int, interval: tuple[float, float]) -> None:
+    """The accuracies printed in the original have the intervals from which the gate's floors are taken."""
     assert tuple(round(limit, 4) for limit in wilson(10000 - errors, 10000)) == interval
 
 
@@ -102,7 +102,7 @@ def test_clopper_pearson_takes_half_a_success() -> None:
 @pytest.mark.parametrize(("only_first", "only_second"), list(product([0, 1, 2, 5, 30], repeat=2)))
 def test_mcnemar_is_an_exact_binomial_test(only_first: int, only_second: int) -> None:
     """The p value is the two-sided binomial one of the discordant images, by enumeration and by scipy."""
-    result = mcnemar(*right_answers(4, only_first, only_second, 3))
+    result = mcnemar(*correct_answers(4, only_first, only_second, 3))
 
     expected = two_sided_binomial(only_first, only_second)
     assert result == McNemar(only_first, only_second, pytest.approx(expected, rel=1e-9))
@@ -111,8 +111,8 @@ def test_mcnemar_is_an_exact_binomial_test(only_first: int, only_second: int) ->
 
 
 def test_mcnemar_leaves_agreement_out() -> None:
-    """Images that both get right or both get wrong change nothing."""
-    assert mcnemar(*right_answers(0, 7, 2, 0)) == mcnemar(*right_answers(9000, 7, 2, 500))
+    """Images that both classify correctly, or both wrongly, change nothing."""
+    assert mcnemar(*correct_answers(0, 7, 2, 0)) == mcnemar(*correct_answers(9000, 7, 2, 500))
 
 
 def test_mcnemar_of_equal_answers_is_one() -> None:
@@ -131,7 +131,7 @@ def test_mcnemar_of_equal_answers_is_one() -> None:
         (np.ones((3, 1), bool), np.ones((3, 1), bool)),
     ],
 )
-def test_mcnemar_refuses_what_is_not_paired(first: np.ndarray, second: np.ndarray) -> None:
+def test_mcnemar_rejects_what_is_not_paired(first: np.ndarray, second: np.ndarray) -> None:
     """Unequal lengths, no images, numbers and tables are a ValueError."""
     with pytest.raises(ValueError, match="expected"):
         mcnemar(first, second)
@@ -178,7 +178,7 @@ def test_without_a_discordant_image_the_bound_has_a_closed_form(n: int) -> None:
 
 @pytest.mark.parametrize(("only_first", "n"), [(0, 9), (1, 9), (5, 9), (9, 9), (5000, 10_000), (10_000, 10_000)])
 def test_with_discordant_images_alone_it_is_wilsons(only_first: int, n: int) -> None:
-    """Where exactly one is right on each image, the difference is twice a proportion less one."""
+    """If exactly one is correct on each image, the difference is twice a proportion minus one."""
     low, _ = wilson(only_first, n, confidence=0.9)
 
     assert tango_lower_bound(only_first, n - only_first, n) == pytest.approx(2 * low - 1, abs=1e-9)
@@ -186,7 +186,7 @@ def test_with_discordant_images_alone_it_is_wilsons(only_first: int, n: int) -> 
 
 @pytest.mark.parametrize(("only_first", "only_second"), [(40, 20), (34, 22), (33, 22), (20, 40), (3, 0), (2, 0)])
 def test_it_is_above_zero_where_mcnemars_statistic_is_significant(only_first: int, only_second: int) -> None:
-    """At a difference of 0 the score test is McNemar's, whatever the number of images that both got right."""
+    """At a difference of 0 the score test is McNemar's, whatever the number of images that both classify correctly."""
     significant = (only_first - only_second) / sqrt(only_first + only_second) > Z
 
     assert all((tango_lower_bound(only_first, only_second, n) > 0) == significant for n in (60, 10_000))
@@ -221,7 +221,7 @@ def test_a_model_that_loses_the_margin_is_rarely_taken(discordant: float, margin
 @pytest.mark.parametrize(
     "arguments", [(0, 0, 0), (-1, 0, 5), (0, -1, 5), (3, 3, 5), (1, 1, 5, 0.5), (1, 1, 5, 1.0), (1, 1, 5, float("nan"))]
 )
-def test_impossible_counts_are_refused(arguments: tuple[Any, ...]) -> None:
-    """Counts that no comparison gives, and a confidence that is no bound's, are a ValueError."""
+def test_impossible_counts_are_rejected(arguments: tuple[Any, ...]) -> None:
+    """Counts that no comparison gives, and an impossible confidence are a ValueError."""
     with pytest.raises(ValueError, match="expected"):
         tango_lower_bound(*arguments)

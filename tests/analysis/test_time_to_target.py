@@ -30,7 +30,7 @@ def test_a_seed_that_never_reaches_the_target_is_later_than_all() -> None:
     ("histories", "target"),
     [([], 0.5), ([[]], 0.5), ([0.5], 0.5), ([[0.5, 0.6], [0.5]], 0.5), ([[0.5, nan]], 0.5), ([[0.5]], nan)],
 )
-def test_epochs_to_refuses_what_it_cannot_judge(histories: Any, target: float) -> None:
+def test_epochs_to_rejects_what_it_cannot_judge(histories: Any, target: float) -> None:
     """No seed, no epoch, unequal numbers of epochs and numbers that are not finite are a ValueError."""
     with pytest.raises(ValueError, match=r"expected|inhomogeneous"):
         epochs_to(histories, target)

@@ -1,4 +1,4 @@
-"""Models two by two: tests and settings, against brute force."""
+"""Pairwise tests and differences in settings, against brute force."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LABELS = np.random.default_rng(0).integers(0, 10, COUNT).astype(np.uint8)
 
 
 def result(name: str, wrong: set[int]) -> ModelResult:
-    """Return a result whose answers are wrong for the images in `wrong` and right for the others."""
+    """Return a result whose answers are wrong for the images in `wrong` and correct for the others."""
     answers = np.array([(label + 1) % 10 if i in wrong else label for i, label in enumerate(LABELS)])
     probabilities = np.eye(10, dtype=np.float32)[answers]
     return ModelResult(name, sentinel.model, sentinel.metrics, pd.DataFrame(), np.empty(0), probabilities, LABELS)
@@ -47,7 +47,7 @@ def mlp(values: Params) -> Model:
 
 
 def test_compare_agrees_with_brute_force() -> None:
-    """Counts are of images that one alone gets right; p is the binomial sum; Holm multiplies p in rising order."""
+    """Counts are of discordant pairs; p is the binomial sum; Holm multiplies p in rising order."""
     wrong = {"a": set(range(12)), "b": set(range(10, 14)), "c": {0, 1}}
 
     found = pairwise.mcnemar_pairs([result(name, images) for name, images in wrong.items()])
@@ -73,7 +73,7 @@ def test_compare_needs_two_models() -> None:
 
 
 def test_missed_by_all_are_the_images_that_every_model_gets_wrong() -> None:
-    """An image that one of the models gets right is not among them."""
+    """An image that one of the models classifies correctly is not among them."""
     results = [result("a", {3, 7, 20, 21}), result("b", {7, 3, 22}), result("c", {39, 7, 3})]
 
     assert pairwise.missed_by_all(results).tolist() == [3, 7]

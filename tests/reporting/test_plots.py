@@ -46,7 +46,7 @@ def bins(seed: int) -> pd.DataFrame:
 
 
 def confusions(seed: int) -> np.ndarray:
-    """Return a made-up confusion matrix, most images right."""
+    """Return a made-up confusion matrix, most images correct."""
     rng = np.random.default_rng(seed)
     return np.diag(rng.integers(900, 1100, 10)) + rng.poisson(1.0, (10, 10))
 
@@ -140,7 +140,7 @@ def test_import_is_light() -> None:
 
 
 def test_save_writes_the_png(tmp_path: Path) -> None:
-    """`save` writes what `png` returns, and nothing else is left beside it."""
+    """`save` writes what `png` returns, and leaves nothing else behind."""
     style.save(classification.confusion(confusions(0), "first"), tmp_path / "new" / "figure.png")
 
     expected = style.png(classification.confusion(confusions(0), "first"))
@@ -307,7 +307,7 @@ def test_bands_have_one_scale_or_one_each() -> None:
 
 
 def test_bands_of_accuracies_leave_out_the_first_epoch_below() -> None:
-    """The axis begins at the lowest accuracy after the first epoch, so that what comes later can be told apart."""
+    """The axis begins at the lowest accuracy after the first epoch, so that later epochs can be distinguished."""
     table = band(0).assign(middle=[0.2, 0.95, 0.97, 0.98, 0.985, 0.987])
 
     axes = curves.bands({"one": {"a": table}}, "accuracy", {"a": colours.TRAINING}).axes[0]

@@ -133,17 +133,17 @@ def test_both_histories_are_analysed_by_one_rule(values: Params, reported: pd.Da
 
 def test_rows_have_columns_of_the_original_only_with_the_original(values: Params, reported: pd.DataFrame) -> None:
     """The rows of both CSV files have columns of the original if, and only if, it is given."""
-    beside = tables.row(result(values), reported, values.overfitting)
+    compared = tables.row(result(values), reported, values.overfitting)
     alone = tables.row(result(values), None, values.overfitting)
 
     for with_report, without in (
-        (beside.comparison(), alone.comparison()),
-        (beside.overfitting(), alone.overfitting()),
+        (compared.comparison(), alone.comparison()),
+        (compared.overfitting(), alone.overfitting()),
     ):
         assert not [name for name in without if name.startswith("original_")]
         assert [name for name in with_report if not name.startswith("original_")] == list(without)
         assert len(with_report) > len(without)
-    assert beside.overfitting()["loss_gap"] == pytest.approx(0.09 - 0.02)
+    assert compared.overfitting()["loss_gap"] == pytest.approx(0.09 - 0.02)
 
 
 @pytest.mark.parametrize("validation", [False, True])
