@@ -1,4 +1,4 @@
-"""What DVC says has changed of params and metrics since a revision, as Markdown: python .ci/changes.py REV."""
+"""The changes of params and metrics since a revision, as DVC reports them, in Markdown: python .ci/changes.py REV."""
 
 from __future__ import annotations
 
@@ -10,21 +10,29 @@ from decimal import Decimal
 from typing import Any
 
 KINDS = {"params": "Params", "metrics": "Metrics"}
+DVC_TIMEOUT_S = 120.0  # DVC never ends in a partial clone where it finds a blob missing
 
 
 def section(kind: str, revision: str) -> str:
-    """Return the heading and the table of one kind, or DVC's own word on why there is none."""
-    command = ["dvc", kind, "diff", "--json", "--", revision]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    """Return the heading and the table of one kind, or the reason that DVC gives for having none."""
     heading = f"### {KINDS[kind]} since `{revision}`"
-    # Where it could not read one side, DVC ends with 0 and shows the other as if all of it were new.
+    try:
+        command = ["dvc", kind, "diff", "--json", "--", revision]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=DVC_TIMEOUT_S, check=False)
+    except subprocess.TimeoutExpired:
+        return f"{heading}\n\n{_without_table(revision, f'no answer within {DVC_TIMEOUT_S:g} s')}"
+    # Where DVC cannot read one side, it exits with 0 and shows the other as if all of it were new.
     if done.returncode or "failed to load" in done.stderr:
-        return f"{heading}\n\nDVC cannot compare with `{revision}`:\n\n```\n{done.stderr.strip()}\n```"
+        return f"{heading}\n\n{_without_table(revision, done.stderr.strip())}"
     return f"{heading}\n\n{table(kind, json.loads(done.stdout))}"
 
 
+def _without_table(revision: str, reason: str) -> str:
+    return f"DVC cannot compare with `{revision}`:\n\n```\n{reason}\n```"
+
+
 def table(kind: str, files: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
-    """Return the changes in the order of their names: DVC's own order differs from call to call."""
+    """Return the changes sorted by name: DVC's own order differs from call to call."""
     header = ["file", kind.removesuffix("s"), "before", "after"] + ["change"] * (kind == "metrics")
     rows = [
         [file, name, *cells(kind, change.get("old"), change.get("new"))]
@@ -38,7 +46,7 @@ def table(kind: str, files: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> st
 
 
 def cells(kind: str, old: Any, new: Any) -> list[str]:
-    """Return a change's cells; that of a metric has its difference too, of the decimals that the files show."""
+    """Return the cells of a change; a metric has its difference too, of the decimals that the files show."""
     if kind == "params":
         return [text(old), text(new)]
     numbers = {type(old), type(new)} <= {int, float}

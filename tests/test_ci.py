@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -268,12 +269,39 @@ def test_where_dvc_cannot_compare_the_gate_decides(repository: Path, summary: Su
 
 @pytest.mark.fault("CI: the base is unknown")
 @pytest.mark.parametrize("base", ["origin/nowhere", ""])
-def test_an_unknown_base_does_not_pass(summary: Summary, base: str) -> None:
+def test_an_unknown_base_does_not_pass(repository: Path, summary: Summary, base: str) -> None:
     """A branch that was not fetched, or an empty revision, is reported, and the exit code is 2."""
+    stub(repository / ".venv" / "bin" / "dvc", "exit 255")  # starting DVC twice takes most of the time
+
     code, page = summary(base)
 
     assert code == 2
     assert "\n### Gate\n\nCANNOT JUDGE: --baseline: " in page
+
+
+def stub(program: Path, script: str) -> None:
+    """Write a program that runs a line of shell script."""
+    program.parent.mkdir(parents=True, exist_ok=True)
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+
+
+@pytest.mark.fault("CI: DVC does not end")
+def test_a_dvc_that_does_not_end_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a partial clone DVC waits for ever for a blob that is missing: after a time the page says so instead."""
+    spec = importlib.util.spec_from_file_location("changes", ROOT / ".ci" / "changes.py")
+    assert spec is not None
+    assert spec.loader is not None
+    changes = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(changes)
+    stub(tmp_path / "bin" / "dvc", "exec sleep 60")
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    monkeypatch.setattr(changes, "DVC_TIMEOUT_S", 0.2)
+
+    page = changes.section("params", "main")
+
+    assert page.startswith("### Params since `main`\n\nDVC cannot compare with `main`:")
+    assert "no answer within 0.2 s" in page
 
 
 @pytest.mark.fault("settings of the caller's login shell")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from pipeline import files, gate, params
+from pipeline import revision as revision_module
 from pipeline.errors import InputError
 
 ROOT = Path(__file__).parents[1]
@@ -485,6 +487,131 @@ def test_any_name_of_a_commit_is_a_revision(run: Run, revision: str) -> None:
     git("tag", "--annotate", "v1", "--message", "release")
 
     assert run("--baseline", revision)[0] == 0
+
+
+@pytest.fixture
+def partial_clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """Return a function that works in a partial clone whose current accuracy has dropped, and returns its remote."""
+
+    def clone(leaves_out: str) -> Path:
+        origin = tmp_path / "origin"
+        origin.mkdir()
+        monkeypatch.chdir(origin)
+        git("init", "--quiet", "--initial-branch=main")
+        write(DROP)
+        commit()
+        write(DROP, changed("cnn", test_accuracy=0.6))
+        commit()
+        git("config", "uploadpack.allowFilter", "true")
+        git("clone", "--quiet", f"--filter={leaves_out}", origin.as_uri(), str(tmp_path / "clone"))
+        monkeypatch.chdir(tmp_path / "clone")
+        return origin
+
+    return clone
+
+
+@pytest.mark.parametrize("leaves_out", ["tree:0", "blob:none"])
+def test_a_partial_clone_fetches_what_it_needs(run: Run, partial_clone: Callable[[str], Path], leaves_out: str) -> None:
+    """While its remote can be reached, a clone without trees or blobs is judged as a full one."""
+    partial_clone(leaves_out)
+
+    code, output = run("--baseline", "HEAD~1")
+
+    assert code == 1
+    assert ["cnn", "test_accuracy", "max_drop", "0.6", "0.003 below 0.9902", "FAIL"] in rows(output)
+
+
+@pytest.mark.fault("gate: partial clone whose remote is out of reach")
+@pytest.mark.parametrize("leaves_out", ["tree:0", "blob:none"])
+def test_what_git_cannot_fetch_cannot_be_judged(
+    run: Run, partial_clone: Callable[[str], Path], leaves_out: str
+) -> None:
+    """Trees or blobs missing from the clone are not files missing from the revision: 2, with git's words."""
+    partial_clone(leaves_out).rename("../gone")
+
+    code, message = run("--baseline", "HEAD~1", "--summary", "summary.md")
+
+    assert code == 2
+    assert message.startswith(f"{UNJUDGED}: `git ")
+    assert "promisor remote" in message
+    assert "\n" not in message
+    assert "CANNOT JUDGE" in Path("summary.md").read_text()
+
+
+@pytest.mark.fault("gate: damaged repository")
+@pytest.mark.usefixtures("repository")
+@pytest.mark.parametrize(
+    "what", ["HEAD", "HEAD^{tree}", "HEAD:params.yaml", "HEAD:reports", "HEAD:reports/metrics.json"]
+)
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"")])
+def test_a_damaged_repository_cannot_be_judged(run: Run, what: str, damage: Callable[[Path], Any]) -> None:
+    """A commit, tree or blob that is missing or empty is 2 with git's words, whichever of the files it is about."""
+    found = subprocess.run(["git", "rev-parse", what], capture_output=True, text=True, check=True).stdout.strip()
+    path = Path(".git/objects") / found[:2] / found[2:]
+    path.chmod(0o644)
+    damage(path)
+
+    code, message = run("--baseline", "HEAD")
+
+    assert code == 2
+    assert message.startswith(UNJUDGED)
+    assert "\n" not in message
+
+
+@pytest.mark.usefixtures("repository")
+def test_a_shallow_clone_says_to_fetch(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A commit before those that a shallow clone has is an unknown revision, by whatever name."""
+    commit("second")
+    full = subprocess.run(["git", "rev-parse", "HEAD~1"], capture_output=True, text=True, check=True).stdout.strip()
+    git("clone", "--quiet", "--depth=1", tmp_path.as_uri(), str(tmp_path / "shallow"))
+    monkeypatch.chdir(tmp_path / "shallow")
+
+    for revision in ("HEAD~1", full):
+        code, message = run("--baseline", revision)
+
+        assert code == 2
+        assert message.endswith("; fetch it first")
+
+
+@pytest.mark.fault("gate: repository of another user")
+@pytest.mark.usefixtures("repository")
+def test_a_repository_of_another_user_cannot_be_judged(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What git says of dubious ownership is reported, with the command that it names."""
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    monkeypatch.setenv("HOME", str(tmp_path / "nobody"))
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+
+    code, message = run("--baseline", "HEAD")
+
+    assert code == 2
+    assert message.startswith(f"{UNJUDGED}: `git rev-parse` failed (fatal: detected dubious ownership")
+    assert "safe.directory" in message
+    assert "\n" not in message
+
+
+@pytest.mark.fault("gate: git that does not answer")
+@pytest.mark.usefixtures("repository")
+@pytest.mark.parametrize("command", ["rev-parse", "ls-tree", "show"])
+def test_a_git_that_hangs_or_fails_cannot_be_judged(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """A git that never ends, or fails without a word, at any of its three commands: 2, and the command is named."""
+    real = shutil.which("git")
+    program = tmp_path / "bin" / "git"
+    program.parent.mkdir()
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    monkeypatch.setattr(revision_module, "GIT_TIMEOUT_S", 1.0)
+    for does, reason in (("exec sleep 60", "no answer within 1 s"), ("exit 9", "exit code 9|knows no revision")):
+        program.write_text(f'#!/bin/sh\n[ "$1" != {command} ] || {does}\nexec {real} "$@"\n')
+        program.chmod(0o755)
+
+        code, message = run("--baseline", "HEAD")
+
+        assert code == 2
+        assert message.startswith(UNJUDGED)
+        assert any(words in message for words in reason.split("|"))
 
 
 def test_outside_git_a_baseline_cannot_be_judged(run: Run) -> None:
