@@ -101,7 +101,7 @@ def _scale(axes: Axes, tables: Iterable[pd.DataFrame], measure: str) -> None:
     if measure == "accuracy":
         later = [table["middle"].iloc[1:].min() for table in tables if len(table) > 1]
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
-        axes.set_ylim(min(later, default=None), None)
+        axes.set_ylim(min(later, default=None), min(axes.get_ylim()[1], 1))
     else:
         axes.set_yscale("log")
         # Within one decade the powers of ten alone would leave an axis without a number.
