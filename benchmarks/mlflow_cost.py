@@ -45,22 +45,23 @@ def main() -> None:
         os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
         clock.lap()
         from pipeline import tracking
+        from pipeline.tracking import client
 
         costs["import"] = clock.lap()
-        tracking.connect()
+        client.connect()
         costs["store"] = clock.lap()
-        facts = tracking.Facts(MODEL, "benchmark", "0" * 32, model, values.train, {"dataset": "mnist"})
-        with tracking.training_run(facts, data) as run:
-            run.lacking()
+        description = tracking.RunDescription(MODEL, "benchmark", "0" * 32, model, values.train, {"dataset": "mnist"})
+        with tracking.training_run(description, data) as run:
+            run.missing()
             costs["start"] = clock.lap()
             rows = []
             for epoch in range(1, EPOCHS + 1):
                 rows.append({"epoch": float(epoch), **row})
                 run.log_epochs(rows)
-                run.lacking()
+                run.missing()
             costs["epoch"] = clock.lap() / EPOCHS
             run.log_model(path)
-            run.lacking()
+            run.missing()
             costs["model"] = clock.lap()
         costs["end"] = clock.lap()
     print(json.dumps(costs))

@@ -27,8 +27,7 @@ def verify(*paths: Path) -> None:
         found = files.md5(path)
         expected = recorded().get(path.as_posix(), found)
         if found != expected and not _follows(path, found):
-            cached = f".dvc/cache/files/md5/{expected[:2]}/{expected[2:]}"
-            fix = f"`rm -f '{path}' '{cached}'`, then `dvc repro` creates it again"
+            fix = f"`rm -f '{path}' '{cached(expected)}'`, then `dvc repro` creates it again"
             raise InputError(f"has md5 {found}, not {expected} as recorded in dvc.lock", path=path, fix=fix)
 
 
@@ -65,6 +64,11 @@ def _read(path: Path, _modified: int) -> dict[str, Any]:
 
 def _malformed(path: Path) -> InputError:
     return InputError("not a lock file as DVC writes it", path=path, fix="restore it from version control")
+
+
+def cached(md5: str) -> Path:
+    """Return the place in DVC's cache of the file with this md5, whether or not it is there."""
+    return Path(".dvc/cache/files/md5") / md5[:2] / md5[2:]
 
 
 def _follows(path: Path, found: str) -> bool:

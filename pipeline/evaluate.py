@@ -68,9 +68,9 @@ def main() -> int:
 
 def _log(arguments: argparse.Namespace, data_name: str) -> None:
     reported = arguments.reported if data_name == original.DATASET else None
-    evidence = tracking.Evidence(arguments.name, arguments.output, arguments.history, reported)
-    sums = {"model.md5": files.md5(arguments.model), "data.md5": files.md5(arguments.data)}
-    tracking.log_evaluation(evidence, sums, required=arguments.require_tracking)
+    artifacts = tracking.EvaluationArtifacts(arguments.name, arguments.output, arguments.history, reported)
+    checksums = {"model.md5": files.md5(arguments.model), "data.md5": files.md5(arguments.data)}
+    tracking.log_evaluation(artifacts, checksums, required=arguments.require_tracking)
 
 
 def _arguments() -> argparse.Namespace:
@@ -82,7 +82,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--reported", type=Path, required=True, help="the original report's scores per epoch")
     parser.add_argument("--output", type=Path, required=True, help="JSON to write: scores per split")
     parser.add_argument("--predictions", type=Path, required=True, help="npz to write: test probabilities")
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="the experiment's settings")
     tracking.add_option(parser)
     return parser.parse_args()
 

@@ -1,7 +1,7 @@
-"""The champion: a trained model takes its place if the gate passes and if it is not inferior to the one before.
+"""The champion: a trained model becomes it if the gate passes and it is not inferior to the previous champion.
 
-Each promotion may lose a little, and a chain of them more than one largest drop: only the gate's `min` limits what they
-lose together.
+Each promotion may lose up to the non-inferiority margin, and several in a row more than that: only the gate's `min`
+limits their total.
 """
 
 from __future__ import annotations
@@ -23,31 +23,33 @@ from pipeline.data import dataset
 from pipeline.data.dataset import Dataset, Split
 from pipeline.errors import InputError, PipelineError, UnavailableError
 from pipeline.inference import classifier
-from pipeline.tracking import Comparison, Promotion, promotion
+from pipeline.tracking import ChampionComparison, Promotion, TrainedModel, promotion
 
-# The metric whose largest allowed drop is also that against the champion.
+# The metric whose largest allowed drop is also the non-inferiority margin against the champion.
 METRIC = "test_accuracy"
 _EXACT = 10**promotion.DIGITS
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A model of the workspace, its bounds in the gate, and the threads with which it is asked."""
+    """A trained model, its bounds in the gate, and the number of threads for its predictions."""
 
-    outcome: tracking.Outcome
+    trained: TrainedModel
     bounds: Mapping[str, gate.Bounds]
     threads: int
+    params: Path
 
     @property
     def name(self) -> str:
         """The model's name in params.yaml."""
-        return self.outcome.name
+        return self.trained.name
 
     def max_drop(self) -> float:
-        """Return what it may lose against another model, or raise InputError if the gate does not say."""
+        """Return the non-inferiority margin, or raise InputError if params.yaml does not set it."""
         bounds = self.bounds.get(METRIC)
         if bounds is None or bounds.max_drop is None:
-            raise InputError(f"{self.name}: gate: no {METRIC}.max_drop, so nothing says what it may lose")
+            key = f"gate.models.{self.name}.{METRIC}.max_drop"
+            raise InputError(f"{key} is not set; promotion needs it as the non-inferiority margin", path=self.params)
         return bounds.max_drop
 
     def refused(self, why: str) -> PipelineError:
@@ -55,121 +57,125 @@ class Candidate:
         return PipelineError(f"{self.name}: not promoted: {why}")
 
 
-def read(name: str, params_path: Path) -> Candidate:
-    """Return the trained model `name`, its files held against dvc.lock.
+def load_candidate(name: str, params_path: Path) -> Candidate:
+    """Return the trained model `name`, its files checked against dvc.lock.
 
     Raises:
-        InputError: There is no such model, it is not trained and evaluated as it is now, or a file is another.
+        InputError: There is no such model, it is out of date, or a file is not the one in dvc.lock.
     """
     values = params.load(params_path)
     values.model(name)
-    if (outcome := tracking.trained(name)) is None:
-        raise InputError(f"{name}: not trained and evaluated as it is now; `make repro` does it")
-    outcome.verify()
-    return Candidate(outcome, gate.load(params_path)[name], values.train.threads)
+    if (trained := tracking.trained_model(name)) is None:
+        what = "out of date: code or params changed since it was trained or evaluated"
+        raise InputError(f"{name}: {what}", fix="run `make repro`")
+    trained.verify()
+    return Candidate(trained, gate.load(params_path)[name], values.train.threads, params_path)
 
 
-def checked(candidate: Candidate, path: Path) -> list[gate.Check]:
-    """Return the gate's checks of the candidate by the metrics at `path`, all of which it passed.
+def passed_checks(candidate: Candidate, path: Path) -> list[gate.Check]:
+    """Return the gate's checks of the candidate's metrics in the file at `path`, all of which passed.
 
     Raises:
         PipelineError: One failed, or could not be judged.
-        InputError: The metrics are missing or damaged, or those of another training.
+        InputError: The metrics are missing or damaged, or those of another training run.
     """
     dvc_lock.verify(path)
     metrics = files.read_json(path)
-    of_model, own = metrics.get(candidate.name), candidate.outcome.evidence.final_metrics()
+    of_model, own = metrics.get(candidate.name), candidate.trained.artifacts.final_metrics()
     if isinstance(of_model, Mapping) and any(own.get(key, value) != value for key, value in of_model.items()):
-        raise InputError(f"{path}: {candidate.name}: of another training; `dvc repro report` makes it again")
+        what = f"its metrics of {candidate.name} are those of another training run"
+        raise InputError(what, path=path, fix="`dvc repro report` writes it again")
     checks = gate.judge({candidate.name: candidate.bounds}, metrics, None)
     if gate.exit_code(checks):
-        bad = [_told(check) for check in checks if check.status != gate.CheckStatus.PASSED]
+        bad = [_as_text(check) for check in checks if check.status != gate.CheckStatus.PASSED]
         raise candidate.refused(f"the gate does not pass: {'; '.join(bad)}")
     return checks
 
 
-def _told(check: gate.Check) -> str:
+def _as_text(check: gate.Check) -> str:
     return f"{check.metric} {check.value}, {check.kind} {check.bound}: {check}"
 
 
-def judge(candidate: Candidate, checks: list[gate.Check], champion: Any, *, replace: bool) -> Promotion:
-    """Return the promotion of a candidate that passed the gate's `checks`; `champion` is the version before, or None.
+def decide(candidate: Candidate, checks: list[gate.Check], champion: Any, *, replace: bool) -> Promotion:
+    """Return the promotion of a candidate that passed the gate's `checks`; `champion` is a version or None.
 
     Raises:
-        PipelineError: It may be inferior to the champion, or cannot be compared with it and is not to `replace` it.
-        InputError: The gate sets no largest drop for it.
+        PipelineError: It may be inferior to the champion, or cannot be compared with it and should not `replace` it.
+        InputError: The non-inferiority margin is not set.
         UnavailableError: MLflow does not answer.
     """
-    data, sums = dataset.load(candidate.outcome.data), candidate.outcome.sums()
+    data, checksums = dataset.load(candidate.trained.data), candidate.trained.checksums()
     reason, comparison = _against(candidate, champion, data, replace)
     return Promotion(
         registered_model=tracking.REGISTERED,
         alias=tracking.CHAMPION,
         model=candidate.name,
-        model_md5=sums["model.md5"],
-        data_md5=sums["data.md5"],
-        recipe=candidate.outcome.facts().recipe,
+        model_md5=checksums["model.md5"],
+        data_md5=checksums["data.md5"],
+        recipe=candidate.trained.description().recipe,
         reason=f"the gate passes, and {reason}",
-        images=images(data),
+        images=compared_split(data),
         checks=checks,
         comparison=comparison,
     )
 
 
-def _against(candidate: Candidate, champion: Any, data: Dataset, replace: bool) -> tuple[str, Comparison | None]:
-    """Return why the candidate may take the champion's place, and their comparison if there is one."""
+def _against(
+    candidate: Candidate, champion: Any, data: Dataset, replace: bool
+) -> tuple[str, ChampionComparison | None]:
+    """Return why the candidate may replace the champion, and their comparison if there is one."""
     if champion is None and not promotion.PATH.exists():
         return "there was no champion before", None
-    network_before = (
-        opponent(champion, candidate.outcome.sums(), candidate.threads)
+    opponent = (
+        load_opponent(champion, candidate.trained.checksums(), candidate.threads)
         if champion
         else f"of {promotion.PATH} is not in MLflow"
     )
-    if not isinstance(network_before, str):
+    if not isinstance(opponent, str):
         max_drop = candidate.max_drop()
-        network = classifier.load(candidate.outcome.file, candidate.threads)
-        comparison = compare(network, network_before, champion.tags, data.monitored, max_drop)
+        network = classifier.load(candidate.trained.file, candidate.threads)
+        comparison = compare(network, opponent, champion.tags, data.monitored, max_drop)
         if comparison.lower_bound <= -max_drop:
-            raise candidate.refused(f"it may be inferior. {comparison.as_text(images(data))}")
-        return "it is not inferior to the champion before", comparison
+            raise candidate.refused(f"it may be inferior. {comparison.as_text(compared_split(data))}")
+        return "it is not inferior to the previous champion", comparison
     if not replace:
-        raise candidate.refused(f"the champion {network_before}: no comparison is possible; --replace does without")
-    return f"it takes, without a comparison, the place of a champion that {network_before}", None
+        raise candidate.refused(f"the champion {opponent}, so they cannot be compared; --replace promotes it anyway")
+    return f"it replaces, without a comparison, a champion that {opponent}", None
 
 
-def images(data: Dataset) -> str:
-    """Return the name of the split on which models are compared: the test images only where none are held out."""
+def compared_split(data: Dataset) -> str:
+    """Return the name of the split on which models are compared: test only if no validation split is held out."""
     return "test" if data.validation is None else "validation"
 
 
-def opponent(champion: Any, sums: Mapping[str, str], threads: int) -> Any:
-    """Return the network of a registered version, or a text that says why no model with the tags `sums` is comparable.
+def load_opponent(champion: Any, checksums: Mapping[str, str], threads: int) -> Any:
+    """Return the network of a registered version, or a text that says why a model with these tags cannot be compared.
 
     Raises:
         UnavailableError: MLflow does not answer.
     """
-    if any(key not in champion.tags for key in sums):
+    if any(key not in champion.tags for key in checksums):
         return "was not registered by this command"
-    if champion.tags["data.md5"] != sums["data.md5"]:
-        return "is of other data"
+    if champion.tags["data.md5"] != checksums["data.md5"]:
+        return "was trained on other data"
     try:
         return classifier.load_logged(f"{classifier.REGISTRY_URI}{champion.name}/{champion.version}", threads)
     except InputError as error:
         return f"cannot be loaded ({error})"
 
 
-def right_answers(network: Any, split: Split) -> NDArray[np.bool_]:
-    """Return which images of `split` the network gets right, (n,)."""
-    found = np.array([answer.digit for answer in classifier.predict(network, split.images)])
-    return np.asarray(found == split.labels)
+def correct(network: Any, split: Split) -> NDArray[np.bool_]:
+    """Return which images of `split` the network classifies correctly, (n,)."""
+    predicted = np.array([prediction.digit for prediction in classifier.predict(network, split.images)])
+    return np.asarray(predicted == split.labels)
 
 
-def compare(network: Any, champion: Any, tags: Mapping[str, str], split: Split, max_drop: float) -> Comparison:
-    """Ask both networks, of which the champion's version has these `tags`, the images of `split`."""
-    now, before = right_answers(network, split), right_answers(champion, split)
+def compare(network: Any, champion: Any, tags: Mapping[str, str], split: Split, max_drop: float) -> ChampionComparison:
+    """Compare the predictions of both networks on the images of `split`; the champion's version has these `tags`."""
+    now, before = correct(network, split), correct(champion, split)
     test, n = proportions.mcnemar(now, before), len(now)
     bound = proportions.tango_lower_bound(test.only_first, test.only_second, n, promotion.CONFIDENCE)
-    return Comparison(
+    return ChampionComparison(
         champion=tags["model"],
         champion_md5=tags["model.md5"],
         count=n,
@@ -178,7 +184,7 @@ def compare(network: Any, champion: Any, tags: Mapping[str, str], split: Split, 
         only_this=test.only_first,
         only_champion=test.only_second,
         difference=round((test.only_first - test.only_second) / n, promotion.DIGITS),
-        # Downwards: none may seem to be above the limit that is not.
+        # Rounded down: a bound must not seem to be above the margin if it is not.
         lower_bound=floor(bound * _EXACT) / _EXACT,
         max_drop=max_drop,
     )
@@ -191,52 +197,65 @@ def apply(made: Promotion, run: Any) -> Any:
         PipelineError: The file cannot be written.
         UnavailableError: MLflow does not answer.
     """
-    # First the file: whatever happens after it, running again brings MLflow up to it.
+    # The file first: whatever happens next, running again brings MLflow up to date with it.
     promotion.write(made)
     try:
         with tracking.reachable():
             return promotion.apply(made, run)
     except UnavailableError as error:
-        raise UnavailableError(f"{error}; run again: {promotion.PATH} tells of a promotion that MLflow lacks") from None
+        what = f"{error}; {promotion.PATH} records a promotion that MLflow is missing"
+        raise UnavailableError(what, fix="run this command again") from None
+
+
+def _report_champion(candidate: Candidate, champion: Any) -> int:
+    """Say that the candidate is the champion already, and return the exit code.
+
+    Raises:
+        InputError: MLflow has lost its files.
+    """
+    if fault := promotion.fault(champion):
+        raise InputError(f"{candidate.name}: is the champion, but {fault}", fix="`make sync` puts it back")
+    print(f"{candidate.name}: is the champion already, {champion.name} version {champion.version}")
+    if not promotion.is_recorded(candidate.trained.checksums()):
+        text = "does not record it; the file that does may be in version control"
+        print(f"notice: {promotion.PATH} {text}", file=sys.stderr)
+    return 0
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m pipeline.promote", description=main.__doc__)
     parser.add_argument("model", metavar="MODEL", help="name of a model in params.yaml, trained and evaluated")
-    parser.add_argument(
-        "--replace", action="store_true", help="take the place of a champion with which no comparison is possible"
-    )
+    parser.add_argument("--replace", action="store_true", help="replace a champion with which it cannot be compared")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="the experiment's settings")
     parser.add_argument("--metrics", type=Path, default=Path("reports/metrics.json"), help="JSON made by report")
     return parser.parse_args(argv)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Make a trained model the champion in MLflow's registry, if the gate passes and it is not inferior to the present.
+    """Make a trained model the champion in MLflow, if the gate passes and it is not inferior to the present champion.
 
     Exit codes: 0 it is the champion; 1 it was refused; 2 bad input; 3 MLflow does not answer.
     """
     arguments = _arguments(argv)
-    candidate = read(arguments.model, arguments.params)
-    sums = candidate.outcome.sums()
+    candidate = load_candidate(arguments.model, arguments.params)
+    checksums = candidate.trained.checksums()
     with tracking.reachable():
-        # Nobody takes the place of a champion unseen because the store was lost.
-        if tracking.champion() is None and (brought_back := promotion.restore()):
-            print(brought_back)
-        run, champion = tracking.find_run(sums), tracking.champion()
-    if champion and promotion.is_of(champion, sums):
-        print(f"{candidate.name}: is the champion already, {champion.name} version {champion.version}")
-        if not promotion.tells_of(sums):
-            print(f"notice: {promotion.PATH} does not tell of it; git may have the file that does", file=sys.stderr)
-        return 0
-    if run is None:
-        raise InputError(f"{candidate.name}: MLflow lacks its run; `make sync` adds it")
-    checks = checked(candidate, arguments.metrics)
-    made = judge(candidate, checks, champion, replace=arguments.replace)
-    version = apply(made, run)
-    print(f"{candidate.name}: is the champion now, {version.name} version {version.version}: {made.reason}")
-    if made.comparison:
-        print(made.comparison.as_text(made.images))
+        # A champion is not forgotten because the store was lost.
+        if tracking.champion() is None and (restored := promotion.restore()):
+            print(restored)
+        run, champion = tracking.find_run(checksums), tracking.champion()
+        if champion and promotion.is_of(champion, checksums):
+            return _report_champion(candidate, champion)
+        if run is None:
+            raise InputError(f"{candidate.name}: MLflow is missing its run", fix="`make sync` adds it")
+        if fault := tracking.run_fault(run):
+            raise InputError(f"{candidate.name}: {fault}", fix="`make sync` puts it back")
+    checks = passed_checks(candidate, arguments.metrics)
+    promoted = decide(candidate, checks, champion, replace=arguments.replace)
+    version = apply(promoted, run)
+    print(f"{candidate.name}: is the champion now, {version.name} version {version.version}: {promoted.reason}")
+    if promoted.comparison:
+        print(promoted.comparison.as_text(promoted.images))
     print(f"Commit {promotion.PATH}.")
     return 0
 

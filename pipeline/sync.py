@@ -1,4 +1,4 @@
-"""Bring MLflow up to the files in the workspace: make runs that it lacks, complete those that an outage cut short."""
+"""Bring MLflow up to date with the files in the workspace: add missing runs and files, complete interrupted runs."""
 
 from __future__ import annotations
 
@@ -9,24 +9,23 @@ from pathlib import Path
 
 from pipeline import cli, params, tracking
 from pipeline.errors import InputError, PipelineError, UnavailableError
-from pipeline.tracking import Outcome
 
 
-def _sync_all(outcomes: list[Outcome], work: Path) -> int:
-    """Sync each of `outcomes`, say what came of it, and return the exit code: one that is refused stops no other."""
+def _sync_all(trained: list[tracking.TrainedModel], work: Path) -> int:
+    """Sync each model, print the results, and return the exit code: an error of one does not stop the others."""
     runs, code = [], 0
-    for one in outcomes:
+    for model in trained:
         try:
             with tracking.reachable():
-                run, added = tracking.sync(one, work)
+                run, added = tracking.sync_model(model, work)
         except UnavailableError:
             raise
         except PipelineError as error:
-            print(f"error: {one.name}: {error}", file=sys.stderr)
+            print(f"error: {model.name}: {error}", file=sys.stderr)
             code = max(code, error.exit_code)
         else:
             runs.append(run)
-            print(f"{one.name}: {'added to MLflow' if added else 'complete in MLflow'}", flush=True)
+            print(f"{model.name}: {'added to MLflow' if added else 'complete in MLflow'}", flush=True)
     code = max(code, _restore_champion())
     if runs:
         print(f"current runs: {tracking.page_of(runs)}")
@@ -34,7 +33,7 @@ def _sync_all(outcomes: list[Outcome], work: Path) -> int:
 
 
 def _restore_champion() -> int:
-    """Give MLflow the champion of the file that tells of one, say what came of it, and return the exit code."""
+    """Restore the champion that promotion.json records, if MLflow has lost it, and return the exit code."""
     try:
         with tracking.reachable():
             done = tracking.promotion.restore()
@@ -46,17 +45,36 @@ def _restore_champion() -> int:
     return 0
 
 
+def sync(params_path: Path, work: Path) -> int:
+    """Bring MLflow up to date with the models of the params file, print the results, and return the exit code."""
+    names = list(params.load(params_path).models)
+    found = {name: tracking.trained_model(name) for name in names}
+    for name, model in found.items():
+        if model is None:
+            print(f"{name}: out of date: code or params changed since it was trained or evaluated; run `make repro`")
+    with tracking.reachable():
+        for name in tracking.retire_others(names):
+            print(f"{name}: its run is not current any more, its model is not in the workspace")
+    return _sync_all([model for model in found.values() if model], work)
+
+
 def main() -> int:
-    """Give MLflow what it lacks of the trained models in the workspace."""
+    """Bring MLflow up to date with the trained models in the workspace."""
     parser = argparse.ArgumentParser(prog="python -m pipeline.sync", description=main.__doc__)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="the experiment's settings")
     parser.add_argument("--work", type=Path, default=Path(os.environ.get("DVC_ROOT", ".")) / "work", help="checkpoints")
+    parser.add_argument(
+        "--optional", action="store_true", help="exit with 0 whatever happens; what went wrong is still printed"
+    )
     arguments = parser.parse_args()
-    outcomes = {name: tracking.trained(name) for name in params.load(arguments.params).models}
-    for name, found in outcomes.items():
-        if found is None:
-            print(f"{name}: not trained and evaluated as it is now; `make repro` does it")
-    return _sync_all([found for found in outcomes.values() if found], arguments.work)
+    try:
+        code = sync(arguments.params, arguments.work)
+    except PipelineError as error:
+        if not arguments.optional:
+            raise
+        print(f"notice: {error}; `make sync` tries again", file=sys.stderr)
+        code = 0
+    return 0 if arguments.optional else code
 
 
 if __name__ == "__main__":

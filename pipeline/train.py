@@ -108,9 +108,9 @@ def main() -> int:
     identity = recipe.of(code, name=name, data=data_md5, model=model.model_dump(), train=values.train.model_dump())
     checkpoints = Checkpoints(arguments.work, name, identity)
     described = values.data.model_dump(include={"dataset", "validation", "split_seed"})
-    facts = tracking.Facts(name, identity, data_md5, model, values.train, described)
+    description = tracking.RunDescription(name, identity, data_md5, model, values.train, described)
     with checkpoints.alone():
-        with tracking.training_run(facts, data, required=arguments.require_tracking) as run:
+        with tracking.training_run(description, data, required=arguments.require_tracking) as run:
 
             def on_epoch(state: TrainingState) -> None:
                 checkpoints.save(state)
@@ -152,7 +152,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--output", type=Path, required=True, help="model file to write")
     parser.add_argument("--history", type=Path, required=True, help="CSV to write: scores per epoch")
     parser.add_argument("--timing", type=Path, required=True, help="CSV to write: seconds per epoch")
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="the experiment's settings")
     parser.add_argument("--work", type=Path, default=Path(os.environ.get("DVC_ROOT", ".")) / "work", help="checkpoints")
     tracking.add_option(parser)
     return parser.parse_args()

@@ -760,7 +760,7 @@ def test_a_store_without_room(repository: Workspace) -> None:
         program = repository.ended(*stage, **address)
 
         assert re.search(
-            rf"^warning: {CHEAP}: MLflow lacks the scores \(.+\); .+ complete\n\Z", program.err, re.MULTILINE
+            rf"^warning: {CHEAP}: MLflow is missing the scores \(.+\); .+ complete\n\Z", program.err, re.MULTILINE
         )
         filling.unlink()
         assert "added to MLflow" in repository.ended("python", "-m", "pipeline.sync", **address).out

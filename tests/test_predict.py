@@ -22,7 +22,7 @@ from pipeline.errors import InputError, PipelineError, UnavailableError
 from pipeline.inference import classifier, digits
 from pipeline.params import Params
 from pipeline.tracking.client import connect
-from pipeline.tracking.description import Facts
+from pipeline.tracking.description import RunDescription
 from pipeline.training import backend, model_file, networks
 from pipeline.training.backend import keras
 
@@ -185,8 +185,8 @@ def champion(trained: Path, store: Path, values: Params) -> None:
     import mlflow
 
     split = Split(np.zeros((2, 28, 28), np.uint8), np.zeros(2, np.uint8))
-    facts = Facts("cnn", "r" * 64, "d" * 32, values.models["cnn"], values.train, {"dataset": "mnist"})
-    with tracking.training_run(facts, Dataset(split, None, split), required=True) as run:
+    description = RunDescription("cnn", "r" * 64, "d" * 32, values.models["cnn"], values.train, {"dataset": "mnist"})
+    with tracking.training_run(description, Dataset(split, None, split), required=True) as run:
         run.log_model(trained / "models" / "cnn.keras")
     client = mlflow.MlflowClient(f"sqlite:///{store}")
     (logged,) = client.search_logged_models([connect()])
@@ -230,11 +230,11 @@ def test_a_model_that_mlflow_does_not_give_is_told_in_a_line(
         "models:/other/1",
     ):
         with pytest.raises(InputError, match=address) as error:
-            tracking.logged_file(address, tmp_path / "to")
+            tracking.fetch(address, tmp_path / "to")
         assert "\n" not in str(error.value)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://user:secret@127.0.0.1:9")
     with pytest.raises(UnavailableError) as away:
-        tracking.logged_file("models:/mnist@champion", tmp_path / "to")
+        tracking.fetch("models:/mnist@champion", tmp_path / "to")
     assert "secret" not in str(away.value)
 
 
@@ -244,7 +244,7 @@ def test_a_logged_model_with_code_in_it_is_refused(tmp_path: Path, monkeypatch: 
     """A champion whose layers carry code of their own is refused in one line."""
     layers = [keras.Input((28, 28), dtype="uint8"), keras.layers.Lambda(lambda images: images), keras.layers.Flatten()]
     keras.Sequential(layers).save(tmp_path / "model.keras")
-    monkeypatch.setattr(tracking, "logged_file", lambda *_: tmp_path / "model.keras")
+    monkeypatch.setattr(tracking, "fetch", lambda *_: tmp_path / "model.keras")
 
     with pytest.raises(InputError, match="models:/x: not a model of this project") as error:
         classifier.load_logged("models:/x", 1)

@@ -34,8 +34,8 @@ from pipeline.analysis import metrics, proportions
 from pipeline.data import dataset
 from pipeline.data.dataset import Dataset, Split
 from pipeline.errors import PipelineError
-from pipeline.tracking import client, logged_model, promotion, store
-from pipeline.tracking.artifacts import Evidence
+from pipeline.tracking import address, client, logged_model, promotion
+from pipeline.tracking.artifacts import EvaluationArtifacts
 from pipeline.training import backend, model_file
 from pipeline.training.backend import keras
 
@@ -132,7 +132,7 @@ class Workspace:
         evaluated = f"evaluate {name} --output {scores} --reported data/report_history.csv"
         self.stages[f"evaluate@{name}"] = stage(evaluated, [DATA, paths["output"]], [scores])
         self.report()
-        tracking.sync(outcome(name), Path("work"))
+        tracking.sync_model(outcome(name), Path("work"))
 
     def report(self) -> None:
         """Write the metrics of all models and dvc.lock."""
@@ -150,9 +150,9 @@ def stage(command: str, deps: Sequence[str], outs: Sequence[str], told: dict[str
     return {"cmd": f"python -m pipeline.{command}", "params": {"params.yaml": told or {}}} | body
 
 
-def outcome(name: str) -> tracking.Outcome:
+def outcome(name: str) -> tracking.TrainedModel:
     """Return what the current directory has of a model."""
-    found = tracking.trained(name)
+    found = tracking.trained_model(name)
     assert found is not None
     return found
 
@@ -165,8 +165,9 @@ def lighten(patch: pytest.MonkeyPatch) -> None:
         (folder / "MLmodel").write_text("flavors: {}\n")
         shutil.copy(path, folder / logged_model.LOGGED_FILE)
 
-    patch.setattr(logged_model, "_save_model", save)
-    patch.setattr(Evidence, "figures", lambda _: {"curves.png": Figure(figsize=(1, 1))})
+    patch.setattr(logged_model, "_save", save)
+    patch.setattr(logged_model, "FILES", {"MLmodel", logged_model.LOGGED_FILE})
+    patch.setattr(EvaluationArtifacts, "figures", lambda _: {"curves.png": Figure(figsize=(1, 1))})
 
 
 @pytest.fixture(autouse=True)
@@ -257,12 +258,12 @@ Call = Callable[..., Ended]
 
 def versions() -> dict[str, Any]:
     """Return the registered versions by number."""
-    return {str(one.version): one for one in mlflow.MlflowClient(store.uri()).search_model_versions("name = 'mnist'")}
+    return {str(one.version): one for one in mlflow.MlflowClient(address.uri()).search_model_versions("name = 'mnist'")}
 
 
 def champion() -> str | None:
     """Return the name of the model that has the alias."""
-    api = mlflow.MlflowClient(store.uri())
+    api = mlflow.MlflowClient(address.uri())
     try:
         return str(api.get_model_version_by_alias("mnist", "champion").tags["model"])
     except mlflow.MlflowException:
@@ -271,7 +272,7 @@ def champion() -> str | None:
 
 def run_of(name: str) -> Any:
     """Return the run of a model in the workspace."""
-    return tracking.find_run(outcome(name).sums())
+    return tracking.find_run(outcome(name).checksums())
 
 
 def told() -> dict[str, Any]:
@@ -293,14 +294,14 @@ def test_the_first_champion_needs_the_gate_alone(workspace: Workspace, call: Cal
     assert ended.output.startswith("good: is the champion now, mnist version 1: the gate passes, and there was no")
     (version,) = versions().values()
     assert champion() == "good"
-    assert version.tags == outcome("good").sums()
+    assert version.tags == outcome("good").checksums()
     assert version.run_id == run_of("good").info.run_id
     assert version.source == f"models:/{run_of('good').outputs.model_outputs[0].model_id}"
     assert f"**good** of run `{version.run_id}`" in version.description
     accuracy = workspace.metrics["good"]["test_accuracy"]
     assert f"| good | test_accuracy | min | {accuracy} | 0.3 | pass |" in version.description
     assert "makes its test score optimistic" in version.description
-    file = tracking.logged_file("models:/mnist@champion", tmp_path / "to")
+    file = tracking.fetch("models:/mnist@champion", tmp_path / "to")
     assert files.md5(file) == told()["model_md5"] == files.md5(Path("models/good.keras"))
     assert told() | {"comparison": None, "images": "test", "recipe": "good-good"} == told()
 
@@ -325,8 +326,8 @@ def test_a_model_that_is_not_inferior_takes_the_place(
     assert (ended.code, champion(), len(versions())) == (0, "good", 2)
     for text in (ended.output, versions()["2"].description):
         assert f"Compared with near (md5 `{found['champion_md5']}`) on the same 397 test images" in text
-        assert f"{counts[0]} images this one alone gets right, {counts[1]} the other alone" in text
-        assert f"95% confidence above {found['lower_bound']:+.4f}; it had to be above -0.0500" in text
+        assert f"{counts[0]} images that only this model classifies correctly, {counts[1]} that only the other does" in text
+        assert f"95% lower confidence bound {found['lower_bound']:+.4f}; it had to be above -0.0500" in text
 
 
 @pytest.mark.fault("promotion: model inferior to the champion, or too few images to tell")
@@ -387,14 +388,14 @@ def test_another_models_failure_refuses_nobody(workspace: Workspace, call: Call)
         (lambda _: Path("models/good.keras").unlink(), "models/good.keras: no such file"),
         (lambda _: Path(DATA).write_bytes(b"edited"), f"{DATA}: has md5 "),
         (lambda _: Path("reports/metrics.json").write_text("{}"), "reports/metrics.json: has md5 "),
-        (lambda _: Path("dvc.lock").unlink(), "good: not trained and evaluated as it is now; `make repro` does it"),
+        (lambda _: Path("dvc.lock").unlink(), "good: out of date: "),
         (
             lambda w: (w.metrics["good"].update(test_errors=1), w.report()),
-            "reports/metrics.json: good: of another training; `dvc repro report` makes it again",
+            "reports/metrics.json: its metrics of good are those of another training run; `dvc repro report` ",
         ),
         (
-            lambda _: mlflow.MlflowClient(store.uri()).delete_run(run_of("good").info.run_id),
-            "good: MLflow lacks its run; `make sync` adds it",
+            lambda _: mlflow.MlflowClient(address.uri()).delete_run(run_of("good").info.run_id),
+            "good: MLflow is missing its run; `make sync` adds it",
         ),
     ],
 )
@@ -428,7 +429,7 @@ def test_without_a_largest_drop_there_is_no_comparison(workspace: Workspace, cal
     ended = call("good")
 
     assert (ended.code, champion()) == (2, "near")
-    assert "no test_accuracy.max_drop" in ended.error
+    assert "gate.models.good.test_accuracy.max_drop is not set" in ended.error
 
 
 @pytest.mark.usefixtures("workspace")
@@ -443,7 +444,7 @@ def test_the_champion_promoted_again_changes_nothing(call: Call, store: Path) ->
     assert ended.output == "good: is the champion already, mnist version 1\n"
     assert (rows(store), promotion.PATH.read_bytes()) == before
     promotion.PATH.unlink()
-    assert call("good").error == "notice: reports/promotion.json does not tell of it; git may have the file that does\n"
+    assert call("good").error == "notice: reports/promotion.json does not record it; the file that does may be in version control\n"
 
 
 @pytest.mark.usefixtures("workspace")
@@ -466,7 +467,7 @@ def test_what_cannot_be_compared_is_replaced_on_demand_alone(
     if kind == "other data":
         workspace.prepare(dataclasses.replace(workspace.data, test=workspace.data.train))
     elif kind == "by hand":
-        mlflow.MlflowClient(store.uri()).delete_model_version_tag("mnist", "1", "data.md5")
+        mlflow.MlflowClient(address.uri()).delete_model_version_tag("mnist", "1", "data.md5")
     else:
         model_id = versions()["1"].source.removeprefix("models:/")
         artifacts = next((made[0] / "mlruns").rglob(f"{model_id}/artifacts"))
@@ -477,10 +478,10 @@ def test_what_cannot_be_compared_is_replaced_on_demand_alone(
     assert (refused.code, champion()) == (1, "near")
     replaced = call("good", "--replace")
 
-    reason = {"other data": "is of other data", "by hand": "was not registered by", "lost": "cannot be loaded ("}[kind]
+    reason = {"other data": "was trained on other data", "by hand": "was not registered by", "lost": "cannot be loaded ("}[kind]
     assert refused.error.startswith(f"good: not promoted: the champion {reason}")
     assert (replaced.code, champion(), told()["comparison"]) == (0, "good", None)
-    assert f"without a comparison, the place of a champion that {reason}" in told()["reason"]
+    assert f"it replaces, without a comparison, a champion that {reason}" in told()["reason"]
     assert told()["reason"] in versions()["2"].description
 
 
@@ -534,7 +535,7 @@ def test_a_promotion_cut_short_is_completed(
 
     assert ended.code == 0
     (version,) = versions().values()
-    assert (champion(), version.tags) == ("good", outcome("good").sums())
+    assert (champion(), version.tags) == ("good", outcome("good").checksums())
     assert version.description == promotion.read().description(version.run_id)
 
 
@@ -552,7 +553,7 @@ def test_without_mlflow_nobody_is_promoted(call: Call, monkeypatch: pytest.Monke
     assert (away.code, lost.code) == (3, 3)
     assert away.error.startswith("http://***@127.0.0.1:9: ")
     assert "hunter2" not in away.error
-    assert "run again: reports/promotion.json tells of a promotion that MLflow lacks" in lost.error
+    assert "reports/promotion.json records a promotion that MLflow is missing; run this command again" in lost.error
     assert (call("good").code, len(versions())) == (0, 1)
 
 
@@ -596,7 +597,7 @@ def test_a_lost_champion_is_brought_back(
     (after,) = versions().values()
     assert after.tags == before.tags
     assert after.description == before.description.replace(before.run_id, run_of("good").info.run_id)
-    assert files.md5(tracking.logged_file("models:/mnist@champion", tmp_path / "to")) == told()["model_md5"]
+    assert files.md5(tracking.fetch("models:/mnist@champion", tmp_path / "to")) == told()["model_md5"]
     assert "already" in call("good").output
     assert promotion.PATH.read_bytes() == text
 
@@ -605,7 +606,7 @@ def test_a_lost_champion_is_brought_back(
 @pytest.mark.usefixtures("workspace")
 def test_a_lost_champion_is_still_to_be_beaten(call: Call) -> None:
     """Where the store has lost it, it is brought back first; where it cannot be, only --replace does without."""
-    api = mlflow.MlflowClient(store.uri())
+    api = mlflow.MlflowClient(address.uri())
     call("good")
     api.delete_registered_model("mnist")
     compared = call("near")
@@ -616,7 +617,7 @@ def test_a_lost_champion_is_still_to_be_beaten(call: Call) -> None:
 
     assert compared.output.startswith("champion: good added to MLflow\nnear: is the champion now")
     assert refused.code == 1
-    assert "the champion of reports/promotion.json is not in MLflow: no comparison" in refused.error
+    assert "the champion of reports/promotion.json is not in MLflow, so they cannot be compared" in refused.error
     assert (replaced.code, champion(), told()["comparison"]) == (0, "good", None)
 
 
@@ -647,8 +648,8 @@ def test_sync_changes_no_champion(workspace: Workspace, call: Call, synced: Call
 
     kept = synced()
     workspace.train("near", "poor")
-    mlflow.MlflowClient(store.uri()).delete_registered_model("mnist")
-    mlflow.MlflowClient(store.uri()).delete_run(
+    mlflow.MlflowClient(address.uri()).delete_registered_model("mnist")
+    mlflow.MlflowClient(address.uri()).delete_run(
         next(run.info.run_id for run in all_runs() if run.data.tags["model.md5"] == told()["model_md5"])
     )
     gone = synced()
@@ -665,7 +666,7 @@ def test_sync_changes_no_champion(workspace: Workspace, call: Call, synced: Call
 
 def all_runs() -> list[Any]:
     """Return the runs of the experiment."""
-    return list(mlflow.MlflowClient(store.uri()).search_runs([client.connect()]))
+    return list(mlflow.MlflowClient(address.uri()).search_runs([client.connect()]))
 
 
 @pytest.mark.usefixtures("workspace")

@@ -28,9 +28,9 @@ from matplotlib.figure import Figure
 
 from pipeline import cli, files, sync, tracking
 from pipeline.data import dataset
-from pipeline.tracking import client, live, logged_model, store
-from pipeline.tracking.artifacts import Evidence
-from pipeline.tracking.description import Facts
+from pipeline.tracking import address, client, live, logged_model
+from pipeline.tracking.artifacts import EvaluationArtifacts
+from pipeline.tracking.description import RunDescription
 from pipeline.training.checkpoint import Checkpoints
 from tests.support import small
 
@@ -73,12 +73,15 @@ def workspace(repository: Path, tmp_path: Path, store: Path, monkeypatch: pytest
 def _light(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have runs whose model and figures take no time to make, where a test is not about them."""
 
-    def save(_path: Path, folder: Path, _logged: Any) -> None:
+    def save(path: Path, folder: Path, _logged: Any) -> None:
         folder.mkdir()
         (folder / "MLmodel").write_text(workspace.name)
+        (folder / "data").mkdir()
+        shutil.copy(path, folder / logged_model.LOGGED_FILE)
 
-    monkeypatch.setattr(logged_model, "_save_model", save)
-    monkeypatch.setattr(Evidence, "figures", lambda _: dict.fromkeys(FIGURES, Figure(figsize=(1, 1))))
+    monkeypatch.setattr(logged_model, "_save", save)
+    monkeypatch.setattr(logged_model, "FILES", {"MLmodel", logged_model.LOGGED_FILE})
+    monkeypatch.setattr(EvaluationArtifacts, "figures", lambda _: dict.fromkeys(FIGURES, Figure(figsize=(1, 1))))
 
 
 @dataclass(frozen=True)
@@ -107,14 +110,14 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 
 def runs(uri: str | None = None) -> list[Any]:
     """Return the runs of the experiment, the latest first."""
-    api = mlflow.MlflowClient(uri or store.uri())
+    api = mlflow.MlflowClient(uri or address.uri())
     experiment = api.get_experiment_by_name("mnist")
     return list(api.search_runs([experiment.experiment_id])) if experiment else []
 
 
 def content(run: Any, uri: str | None = None) -> dict[str, Any]:
     """Return all that a run tells of its training: params, points, data, artifacts by sum, the model's answers."""
-    uri = uri or store.uri()
+    uri = uri or address.uri()
     api = mlflow.MlflowClient(uri)
     mlflow.set_tracking_uri(uri)
     points = {
@@ -218,22 +221,22 @@ def test_where_nothing_is_missing_sync_is_quick_and_changes_nothing(store: Path,
     assert now.ru_utime + now.ru_stime - used.ru_utime - used.ru_stime < 30
 
 
-def outcome(name: str = MODEL) -> tracking.Outcome:
+def outcome(name: str = MODEL) -> tracking.TrainedModel:
     """Return what the current directory has of a model."""
-    found = tracking.trained(name)
+    found = tracking.trained_model(name)
     assert found is not None
     return found
 
 
-def begun_facts() -> Facts:
+def begun_description() -> RunDescription:
     """Return what the training of the model told MLflow at its start."""
-    return dataclasses.replace(outcome().facts(), restored_from=None)
+    return dataclasses.replace(outcome().description(), restored_from=None)
 
 
 def begin(epochs: int) -> live.TrainingRun:
     """Begin a run as the training of the model did, and log some epochs."""
     made = outcome()
-    begun = live.TrainingRun(begun_facts(), dataset.load(made.data))
+    begun = live.TrainingRun(begun_description(), dataset.load(made.data))
     if epochs:
         begun.log_epochs(made.rows()[:epochs])
     return begun
@@ -242,7 +245,7 @@ def begin(epochs: int) -> live.TrainingRun:
 def cut_before_params() -> None:
     """Leave a run as its making does."""
     experiment = client.connect()
-    mlflow.MlflowClient().create_run(experiment, tags=begun_facts().tags(), run_name=MODEL)
+    mlflow.MlflowClient().create_run(experiment, tags=begun_description().tags(), run_name=MODEL)
 
 
 def cut_before_the_first_epoch() -> None:
@@ -267,7 +270,7 @@ def cut_before_the_model() -> None:
 
 
 def cut_within_the_model() -> None:
-    """Leave a run with a model that lacks most of its files."""
+    """Leave a run whose model has few of its files."""
     cut_before_the_model()
     (run,) = runs()
     api, experiment, params = mlflow.MlflowClient(), run.info.experiment_id, run.data.params
@@ -306,7 +309,7 @@ CUTS = [
 def test_a_run_that_was_cut_short_is_completed(
     reference: dict[str, Any], call: Callable[..., Ended], cut: Callable[[], None]
 ) -> None:
-    """Whatever it lacks is added to the run itself, once; it lasted as long as its epochs, and is the current one."""
+    """Whatever is missing is added to the run itself, once; it lasted as long as its epochs, and is the current one."""
     cut()
     (left,) = runs()
     assert left.info.status == "RUNNING"
@@ -428,8 +431,8 @@ def test_a_model_that_has_left_params_yaml_is_left_alone(call: Callable[..., End
 def test_a_training_of_another_recipe_is_not_touched(call: Callable[..., Ended]) -> None:
     """A run that counts as running stays as it is if its recipe is another one."""
     experiment = client.connect()
-    facts = dataclasses.replace(begun_facts(), recipe="3" * 64)
-    mlflow.MlflowClient().create_run(experiment, tags=facts.tags(), run_name=MODEL)
+    description = dataclasses.replace(begun_description(), recipe="3" * 64)
+    mlflow.MlflowClient().create_run(experiment, tags=description.tags(), run_name=MODEL)
     (other,) = runs()
 
     assert call().code == 0
@@ -442,7 +445,7 @@ def test_a_training_of_another_recipe_is_not_touched(call: Callable[..., Ended])
 def test_a_training_at_work_is_not_touched(workspace: Path, call: Callable[..., Ended]) -> None:
     """It is refused by the number of its process, and its run stays as it is."""
     cut_in_mid_training()
-    with Checkpoints(workspace / "work", MODEL, begun_facts().recipe).alone():
+    with Checkpoints(workspace / "work", MODEL, begun_description().recipe).alone():
         ended = call()
 
     assert ended.code == 1
@@ -466,7 +469,7 @@ def test_what_is_left_running_beside_a_finished_run_was_killed(call: Callable[..
 
 
 @pytest.mark.fault("the store lost a figure, a table or scores of a finished run")
-def test_what_a_finished_run_lacks_is_added(workspace: Path, store: Path, call: Callable[..., Ended]) -> None:
+def test_what_is_missing_from_a_finished_run_is_added(workspace: Path, store: Path, call: Callable[..., Ended]) -> None:
     """A figure or table that is not there is made again; changed scores are added with the figures that show them."""
     assert call().code == 0
     (run,) = runs()
@@ -496,15 +499,15 @@ def test_what_a_finished_run_lacks_is_added(workspace: Path, store: Path, call: 
 
 def finish_another(**tags: str) -> str:
     """Finish another training of the model, with other sums, and return its id."""
-    facts = dataclasses.replace(begun_facts(), recipe="4" * 64)
+    description = dataclasses.replace(begun_description(), recipe="4" * 64)
     made = outcome()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(live, "LAST_CALL", 120.0)
+        patch.setattr(live, "END_TIMEOUT_S", 120.0)
         for name, value in tags.items():
             patch.setenv(name, value)
-        with tracking.training_run(facts, dataset.load(made.data)) as run:
+        with tracking.training_run(description, dataset.load(made.data)) as run:
             run.log_model(made.file)
-    (finished,) = [run for run in runs() if run.data.tags["recipe"] == facts.recipe]
+    (finished,) = [run for run in runs() if run.data.tags["recipe"] == description.recipe]
     mlflow.MlflowClient().set_tag(finished.info.run_id, "model.md5", "5" * 32)
     return str(finished.info.run_id)
 
@@ -564,7 +567,7 @@ def test_an_experiment_with_the_same_result_takes_nothing_from_the_workspace(cal
     assert call().code == 0
     (own,) = states()
     experiment = finish_another(DVC_EXP_NAME="brave-owl")
-    mlflow.MlflowClient().set_tag(experiment, "model.md5", outcome().sums()["model.md5"])
+    mlflow.MlflowClient().set_tag(experiment, "model.md5", outcome().checksums()["model.md5"])
 
     assert call().code == 0
 
@@ -611,7 +614,8 @@ def test_where_nothing_is_trained_that_is_said(call: Callable[..., Ended], store
     ended = call()
 
     assert (ended.code, ended.errors) == (0, "")
-    assert ended.output == f"{MODEL}: not trained and evaluated as it is now; `make repro` does it\n"
+    assert ended.output.startswith(f"{MODEL}: out of date: ")
+    assert ended.output.endswith("run `make repro`\n")
     assert everything(store) == before
 
 
@@ -630,20 +634,20 @@ def test_scores_of_an_older_model_are_not_given_to_a_newer_one(call: Callable[..
     ended = call()
 
     assert ended.code == 0
-    assert "`make repro` does it" in ended.output
+    assert "run `make repro`" in ended.output
     assert runs() == []
 
 
 @pytest.mark.fault("dvc.lock was edited by hand")
 @pytest.mark.usefixtures("workspace")
 def test_a_lock_that_dvc_did_not_write_is_refused(call: Callable[..., Ended]) -> None:
-    """Exit code 2 and one line that names the file and what it lacks."""
+    """Exit code 2 and one line that names the file and what is missing there."""
     rewrite_lock(lambda stages: stages["preprocess"].pop("params"))
 
     ended = call()
 
     assert ended.code == 2
-    assert ended.errors == f"error: dvc.lock: {MODEL}: lacks 'params'; `dvc repro` writes it anew\n"
+    assert ended.errors == f"error: dvc.lock: {MODEL}: 'params' is missing; `dvc repro` writes it again\n"
 
 
 @pytest.mark.fault("tracking server away when MLflow is to be filled again")
@@ -727,7 +731,7 @@ def test_a_browser_shows_the_current_runs_alone(
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    monkeypatch.setattr("pipeline.tracking.store.UI", f"http://127.0.0.1:{port}")
+    monkeypatch.setattr("pipeline.tracking.address.UI", f"http://127.0.0.1:{port}")
     address = call().output.splitlines()[-1].removeprefix("current runs: ")
     for run in runs():
         api.set_tag(run.info.run_id, "mlflow.runName", f"it-is-{run.data.tags['dvc.state']}")

@@ -86,7 +86,7 @@ def load_logged(address: str, threads: int) -> Any:
     from pipeline import tracking
 
     with tempfile.TemporaryDirectory() as folder:
-        path = tracking.logged_file(address, Path(folder))
+        path = tracking.fetch(address, Path(folder))
         try:
             return load(path, threads)
         except InputError as error:

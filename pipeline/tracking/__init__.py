@@ -1,61 +1,64 @@
-"""What MLflow is told: the only importer of mlflow. No stage needs an answer from it to compute its result.
+"""MLflow: the only package that imports mlflow. No stage needs an answer from it to compute its result.
 
-The store is `MLFLOW_TRACKING_URI`, or else `mlflow.db` at the root of the repository. A training is one run of the
-experiment `mnist`. It carries the recipe's hash from the start and the md5 sums of data and model once they are safe;
-by these sums the evaluation finds it again. Everything here can be repeated: what is there already is not sent twice.
+The store is `MLFLOW_TRACKING_URI`, or else `mlflow.db` at the root of the repository. A trained model is one run of the
+experiment `mnist`. It carries the recipe hash from the start, and the md5 of data and model once they are safe; the
+evaluation finds it by these. Everything here is idempotent: what MLflow has already is not sent again.
 
-    client        settings, connection, and what an error means
-    store         where MLflow's store is, and its making
+    address       the address of the store, and messages without its secrets
+    client        settings, connection, the meaning of errors
+    store         a local store: created atomically, checked
     live          the run of a training in progress
-    outbox        work beside the caller, tried again
-    runs          finished runs: found, completed, added
-    logged_model  a model file in MLflow
+    outbox        a retry queue in the background
+    runs          runs: found, completed, marked as current; their parts
+    logged_model  a model file in MLflow: uploaded, checked, downloaded
     registry      the champion in MLflow's registry
-    promotion     what MLflow and a committed file tell of the champion
-    workspace     trained models, as dvc.lock records them
-    description   what MLflow is told of a training that starts
-    artifacts     what MLflow shows of an evaluated model
-    view          what MLflow's pages show first
+    promotion     promotion.json, and the registry brought up to date with it
+    workspace     the trained models, as dvc.lock records them
+    description   params and tags of a training run
+    artifacts     scores, figures and tables of an evaluated model
+    view          the saved view in MLflow's pages
 
-A stage or a command uses what is named below, and nothing else of this package.
+Stages and commands use the names below, and nothing else of this package.
 """
 
 from pipeline.tracking import promotion
-from pipeline.tracking.artifacts import Evidence
-from pipeline.tracking.client import STUDY, add_option, reachable, reason, refused
-from pipeline.tracking.description import Facts, flatten
-from pipeline.tracking.live import LAST_CALL, log_evaluation, training_run
-from pipeline.tracking.logged_model import fetch as logged_file
-from pipeline.tracking.outbox import Sender
-from pipeline.tracking.promotion import Comparison, Promotion
+from pipeline.tracking.artifacts import EvaluationArtifacts
+from pipeline.tracking.client import STUDY, add_option, is_permanent, reachable, reason
+from pipeline.tracking.description import RunDescription, flatten
+from pipeline.tracking.live import END_TIMEOUT_S, log_evaluation, training_run
+from pipeline.tracking.logged_model import fetch, run_fault
+from pipeline.tracking.outbox import Outbox
+from pipeline.tracking.promotion import ChampionComparison, Promotion
 from pipeline.tracking.registry import CHAMPION, REGISTERED, champion
 from pipeline.tracking.runs import add_finished, find_run, page_of
-from pipeline.tracking.workspace import Outcome, sync, trained
+from pipeline.tracking.workspace import TrainedModel, retire_others, sync_model, trained_model
 
 __all__ = [
     "CHAMPION",
-    "LAST_CALL",
+    "END_TIMEOUT_S",
     "REGISTERED",
     "STUDY",
-    "Comparison",
-    "Evidence",
-    "Facts",
-    "Outcome",
+    "ChampionComparison",
+    "EvaluationArtifacts",
+    "Outbox",
     "Promotion",
-    "Sender",
+    "RunDescription",
+    "TrainedModel",
     "add_finished",
     "add_option",
     "champion",
+    "fetch",
     "find_run",
     "flatten",
+    "is_permanent",
     "log_evaluation",
-    "logged_file",
     "page_of",
     "promotion",
     "reachable",
     "reason",
-    "refused",
-    "sync",
-    "trained",
+    "retire_others",
+    "run_fault",
+    "sync_model",
+    "trained_model",
     "training_run",
 ]

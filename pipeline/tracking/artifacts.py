@@ -1,4 +1,4 @@
-"""What MLflow shows of a model once it is evaluated, made from the files that DVC keeps: so it can be made again."""
+"""What MLflow shows of an evaluated model: scores, figures and tables, reproducible from the files that DVC keeps."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SCORES = ("accuracy", "loss", "negative_log_likelihood", "errors", "calibration_error", "brier")
-# In no folder, and without the model's name: MLflow's compare view shows only such files side by side.
+# In the root directory and without the model's name: MLflow's compare view shows only such files side by side.
 _CURVES, _CONFUSION, _HISTORY, _SCORES = "curves.png", "confusion.png", "history.csv", "scores.json"
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """Where a model's scores and history lie, and the original report's histories, None if they are of other data."""
+class EvaluationArtifacts:
+    """The files with a model's scores and history, and with the original's histories (None if of other data)."""
 
     model: str
     metrics: Path
@@ -27,7 +27,7 @@ class Evidence:
     reported: Path | None
 
     def final_metrics(self) -> dict[str, float]:
-        """Return the scores as flat metrics, such as `test_accuracy`, with the gaps from training to test images."""
+        """Return the scores as flat metrics, such as `test_accuracy`, with the generalization gaps."""
         return flat(files.read_json(self.metrics)["splits"])
 
     def names(self) -> set[str]:
@@ -44,7 +44,7 @@ class Evidence:
         return {_CURVES: training, _CONFUSION: classification.confusion(matrix, self.model)}
 
     def tables(self) -> dict[str, Path]:
-        """Return the files to keep beside the figures, by name in MLflow."""
+        """Return the files that are logged as they are, by name in MLflow."""
         return {_HISTORY: self.history, _SCORES: self.metrics}
 
     def _reported(self) -> Any:
@@ -56,8 +56,16 @@ class Evidence:
 
 
 def flat(splits: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
-    """Return each split's scores as `SPLIT_SCORE`, and the gaps: accuracy is train - test, loss test - train."""
-    scores = {f"{split}_{name}": float(score[name]) for split, score in splits.items() for name in SCORES}
+    """Return scores as `SPLIT_SCORE`, and generalization gaps: accuracy train - test, loss test - train.
+
+    The negative log-likelihood is left out if it is the loss, as it is for a model whose loss is clipped at 1e-7.
+    """
+    scores = {
+        f"{split}_{name}": float(score[name])
+        for split, score in splits.items()
+        for name in SCORES
+        if name != "negative_log_likelihood" or score[name] != score["loss"]
+    }
     return scores | {
         "generalization_gap": scores["train_accuracy"] - scores["test_accuracy"],
         "loss_gap": scores["test_loss"] - scores["train_loss"],

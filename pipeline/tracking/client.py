@@ -1,60 +1,66 @@
-"""The way to MLflow: settings that must stand before it is imported, the connection, and what an error means."""
+"""The connection to MLflow: settings that must precede its import, the experiments, and the meaning of its errors."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import re
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
 from pipeline.errors import UnavailableError
-from pipeline.tracking import store, view
+from pipeline.tracking import address, store, view
+from pipeline.tracking.address import SetupError
 from pipeline.tracking.description import NOTE
 
-# Set before mlflow is imported: it reads some of them once.
+# MLflow reads some of them once, when it is imported.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_DISABLE_AGENT_HINT", "1")
 os.environ.setdefault("MLFLOW_UV_AUTO_DETECT", "false")
-# What fails is tried again here. MLflow's own second try of a request that had its effect would have it twice.
+# What fails is retried here. MLflow's own retry of a request that took effect would apply it twice.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-# The address that it prints at the end of a run has the password in it.
+# The address that it prints at the end of a run contains the password.
 os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
 os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
-# Its own logging beside the program loses without a word what it could not send.
+# Its own asynchronous logging loses silently what it could not send.
 os.environ["MLFLOW_ENABLE_ASYNC_LOGGING"] = "false"
 
+# Under its own name, so that other modules of this package import it from here, after the settings.
 import mlflow as mlflow
 
 EXPERIMENT, STUDY = "mnist", "mnist-study"
-# The tag that tells the runs of the files in the workspace from those of earlier ones.
+# The tag that separates the runs of the files in the workspace from earlier ones, and the query for the former.
 STATE = "dvc.state"
 CURRENT = f"tags.`{STATE}` = 'current'"
-# What MLflow shows above an experiment's runs, as Markdown.
+# What MLflow shows above the runs of an experiment, in Markdown.
 ABOUT = {
     EXPERIMENT: (
-        "Two MLPs and a CNN on MNIST, trained by `dvc repro`: a run is one training.\n\n"
+        "Two MLPs and a CNN on MNIST, trained by `dvc repro`: one run per model that was trained.\n\n"
         "The models in the workspace are those with the tag `dvc.state = current`. Select some and press *Compare*: "
         "their params, metrics, figures and tables have the same names. Under *Views*, *Current models* shows training "
         "and validation in one chart."
     ),
     STUDY: (
-        "Many seeds of the models and of variants of them, trained by `make study`: a run is one variant with one "
-        "seed. Group the runs by the param `variant`. `study/reports/claims.md` says what comes of them."
+        "Many seeds of the models and of variants of them, trained by `make study`: one run per variant and seed. "
+        "Group the runs by the param `variant`. The results are in `study/reports/claims.md`."
     ),
 }
-# What MLflow's pages read of an experiment.
+# The tags that MLflow's pages read from an experiment.
 _SHOWN = {
     EXPERIMENT: {NOTE: ABOUT[EXPERIMENT], view.TAG: view.saved(CURRENT)},
     STUDY: {NOTE: ABOUT[STUDY]},
 }
-_LONG = 240  # characters of a reason
+_MAX_REASON = 240  # characters
 _LOGIN = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+_DATABASE_TIMEOUT_S = 5
+# The drivers of databases that have the option connect_timeout.
+_WITH_TIMEOUT = ("psycopg", "psycopg2", "pymysql", "mysqldb")
 
 
 def add_option(parser: argparse.ArgumentParser) -> None:
@@ -63,46 +69,85 @@ def add_option(parser: argparse.ArgumentParser) -> None:
         "--require-tracking",
         action="store_true",
         default=bool(os.environ.get("REQUIRE_TRACKING")),
-        help="exit with 3 if MLflow does not take all of the run; under dvc, set REQUIRE_TRACKING=1",
+        help="exit with 3 unless MLflow takes the whole run; under dvc, set REQUIRE_TRACKING=1",
     )
 
 
 def connect(experiment: str = EXPERIMENT) -> str:
-    """Point mlflow at the store, make store and `experiment` where they are missing, and return the experiment's id.
+    """Point mlflow at the store, create store and `experiment` where they are missing, and return the experiment's id.
 
     Raises:
-        UnavailableError: There is a local store that cannot be used.
+        UnavailableError: The store cannot be used.
+        SetupError: Nor will it be before somebody changes something: its address, a package, a deleted experiment.
     """
-    address = store.uri()
-    path = store.local(address)
-    mlflow.set_tracking_uri(address)
-    if path is None:
-        return _experiment(experiment, None)
-    with store.prepared(path, _schema(), lambda at: mlflow.MlflowClient(at).search_experiments(max_results=1)):
-        return _experiment(experiment, (path.parent / "mlruns").as_uri())
+    with open_store() as path:
+        return _experiment(experiment, (path.parent / "mlruns").as_uri() if path else None)
+
+
+@contextmanager
+def open_store() -> Iterator[Path | None]:
+    """Point mlflow at the store, created if it is missing, and hold it if it is local; yield its file, None if not.
+
+    Raises:
+        UnavailableError: The store cannot be used.
+        SetupError: Nor will it be before somebody changes something.
+    """
+    uri = address.uri()
+    mlflow.set_tracking_uri(uri)
+    if path := address.local(uri):
+        with store.prepared(path, _schema(), lambda at: mlflow.MlflowClient(at).search_experiments(max_results=1)):
+            yield path
+    else:
+        _check_database(uri)
+        yield None
 
 
 @cache
 def _schema() -> str:
-    """Return the version of the tables that this MLflow works with."""
+    """Return the version of the schema that this MLflow works with."""
     from alembic.script import ScriptDirectory
 
     return str(ScriptDirectory(Path(mlflow.__file__).parent / "store" / "db_migrations").get_current_head())
 
 
+def _check_database(uri: str) -> None:
+    """Connect once to a server's database, if that is the address: where it refuses, MLflow would retry for minutes."""
+    if uri.startswith("http"):
+        return
+    import sqlalchemy
+
+    try:
+        url = sqlalchemy.make_url(uri)
+        has_timeout = url.get_dialect().driver in _WITH_TIMEOUT
+        options = {"connect_timeout": _DATABASE_TIMEOUT_S} if has_timeout else {}
+        sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool, connect_args=options).connect().close()
+    except ImportError as error:
+        fix = "`make team` installs that of postgresql://"
+        raise SetupError(f"{address.shown()}: its driver is not installed ({error})", fix=fix) from None
+    except sqlalchemy.exc.ArgumentError as error:
+        raise SetupError(f"{address.shown()}: {reason(error)}") from None
+    except sqlalchemy.exc.SQLAlchemyError as error:
+        raise UnavailableError(f"{address.shown()}: {reason(error)}") from None
+
+
 def _experiment(name: str, artifact_location: str | None) -> str:
-    client = mlflow.MlflowClient()
-    if (found := client.get_experiment_by_name(name)) is None:
+    api = mlflow.MlflowClient()
+    if (found := api.get_experiment_by_name(name)) is None:
         try:
-            client.create_experiment(name, artifact_location=artifact_location, tags=_SHOWN[name])
+            api.create_experiment(name, artifact_location=artifact_location, tags=_SHOWN[name])
         except mlflow.MlflowException:
             # On a server, another client may have been first.
-            if client.get_experiment_by_name(name) is None:
+            if api.get_experiment_by_name(name) is None:
                 raise
-        found = client.get_experiment_by_name(name)
-    # One that an earlier version of this code made may lack some.
+        found = api.get_experiment_by_name(name)
+    if found.lifecycle_stage != "active":
+        command = f"mlflow experiments restore --experiment-id {found.experiment_id}"
+        if artifact_location:
+            command = f"{address.VARIABLE}={shlex.quote(address.uri())} {command}"
+        raise SetupError(f"MLflow's experiment {name!r} was deleted", fix=f"`{command}` restores it")
+    # An earlier version of this code may have created it without some.
     for key in _SHOWN[name].keys() - found.tags.keys():
-        client.set_experiment_tag(found.experiment_id, key, _SHOWN[name][key])
+        api.set_experiment_tag(found.experiment_id, key, _SHOWN[name][key])
     return str(found.experiment_id)
 
 
@@ -110,23 +155,27 @@ def reason(error: Exception | None) -> str:
     """Return one line that says what is wrong with MLflow, without anybody's password."""
     if error is None:
         return "no answer yet"
-    text = store.without_credentials(" ".join(str(error).split()))
+    text = address.without_credentials(" ".join(str(error).split()))
     if isinstance(error, UnavailableError):
         return text
-    # MLflow names the address first and the cause last.
-    short = text if len(text) < _LONG else f"{text[: _LONG // 2]} ... {text[-_LONG // 2 :]}"
-    return f"{short}; {_LOGIN}" if refused(error) else short
+    # MLflow gives the address first and the cause last.
+    short = text if len(text) < _MAX_REASON else f"{text[: _MAX_REASON // 2]} ... {text[-_MAX_REASON // 2 :]}"
+    return f"{short}; {_LOGIN}" if _is_rejection(error) else short
 
 
-def refused(error: Exception) -> bool:
-    """Return whether `error` is MLflow's refusal of who asks: asking again cannot help."""
+def is_permanent(error: Exception) -> bool:
+    """Return True if retrying cannot help: the setup is wrong, or MLflow rejected our credentials."""
+    return isinstance(error, SetupError) or _is_rejection(error)
+
+
+def _is_rejection(error: Exception) -> bool:
     return bool(re.search(r"error code 40[13]\b|\b40[13] Client Error|UNAUTHENTICATED|PERMISSION_DENIED", str(error)))
 
 
 @contextmanager
 def reachable() -> Iterator[None]:
-    """Turn an error of MLflow or of the way to it into UnavailableError: for commands that are about MLflow alone."""
+    """Turn errors of MLflow and of the network into UnavailableError, for commands that need MLflow."""
     try:
         yield
     except (mlflow.MlflowException, OSError) as error:
-        raise UnavailableError(f"{store.without_credentials(store.uri())}: {reason(error)}") from None
+        raise UnavailableError(f"{address.shown()}: {reason(error)}") from None

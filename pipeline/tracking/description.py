@@ -1,4 +1,4 @@
-"""What is known about a training before it starts, in the form in which MLflow is told."""
+"""What is known about a training run before it starts, as MLflow's params and tags."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.params import Model, Training
-from pipeline.tracking import store
+from pipeline.tracking import address
 
 # The tag of the runs that `dvc exp` made.
 DVC_EXPERIMENT = "dvc.exp_name"
-# The tag that tells the runs of one clone from those of others on the same server.
+# The tag that separates the runs of one clone from those of others on the same server.
 WORKSPACE = "workspace"
-# The tag that MLflow shows beside a run or an experiment, as Markdown.
+# The tag that MLflow shows as the description of a run or an experiment, in Markdown.
 NOTE = "mlflow.note.content"
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What is known about a training before it starts: who, by what recipe, on what data.
+class RunDescription:
+    """What is known about a training run before it starts: model, recipe, data.
 
     `data` is the part of params.yaml that says what the model is trained on: dataset, validation, split_seed.
-    `restored_from` is the stage of dvc.lock that tells of a training at some other time.
+    `restored_from` is the stage in dvc.lock that records the training run, where it is logged at some other time.
     """
 
     name: str
@@ -37,8 +37,8 @@ class Facts:
     data: Mapping[str, Any]
     restored_from: str | None = None
 
-    def flat(self) -> dict[str, Any]:
-        """Return the params that make this model, under keys that do not have its name in them."""
+    def params(self) -> dict[str, Any]:
+        """Return the params of this model, under keys without its name, so that models can be compared."""
         return flatten(self.model.model_dump()) | flatten({"train": self.train.model_dump(), "data": self.data})
 
     def tags(self) -> dict[str, str]:
@@ -48,27 +48,27 @@ class Facts:
             "recipe": self.recipe,
             "data.md5": self.data_md5,
             "seed": str(self.train.seed),
-            WORKSPACE: workspace(),
-            NOTE: self._description(),
+            WORKSPACE: clone(),
+            NOTE: self._note(),
         }
         if self.restored_from:
             return tags | {"restored": "true", "dvc.stage": self.restored_from}
         environment = {"dvc.stage": os.environ.get("DVC_STAGE"), DVC_EXPERIMENT: os.environ.get("DVC_EXP_NAME")}
         return tags | {"git.dirty": _git_dirty()} | {key: value for key, value in environment.items() if value}
 
-    def _description(self) -> str:
+    def _note(self) -> str:
         return (
             f"**{self.name}**: {self.model.network.name} trained with {self.model.optimizer.name} for "
             f"{self.model.epochs} epochs on {self.data['dataset']}; batches of {self.train.batch_size}, "
             f"seed {self.train.seed}.\n\n"
-            "`loss` and `accuracy` are running means over an epoch, with dropout on; "
-            "`train_*` and `test_*` are measured after the last one, with dropout off."
+            "`loss` and `accuracy` are running means over an epoch, with dropout on; `train_*` and `test_*` are "
+            "measured after the last epoch, with dropout off."
         )
 
 
-def workspace() -> str:
-    """Return where this clone is: its lock files tell what trains here, and its files which runs are current."""
-    return f"{socket.gethostname()}:{store.root()}"
+def clone() -> str:
+    """Return the host and path of this clone: only its own files say which of its runs are current or in progress."""
+    return f"{socket.gethostname()}:{address.root()}"
 
 
 def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -80,7 +80,7 @@ def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _git_dirty() -> str:
-    """Return whether the code that runs differs from what git has: "true", "false", or "unknown"."""
+    """Return whether the running code differs from git's: "true", "false", or "unknown"."""
     command = ["git", "--no-optional-locks", "status", "--porcelain", "--untracked-files=no", "--"]
     command += ["pipeline", "params.yaml", "dvc.yaml"]
     try:

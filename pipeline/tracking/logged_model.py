@@ -1,4 +1,4 @@
-"""A model file as a logged model of MLflow: put there, and fetched from there."""
+"""A model file as a logged model of MLflow: uploaded, checked, and downloaded."""
 
 from __future__ import annotations
 
@@ -8,78 +8,179 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from pipeline import files
 from pipeline.errors import InputError
 from pipeline.tracking import client
 from pipeline.tracking.client import mlflow
 from pipeline.tracking.description import NOTE
 
-# Where MLflow has a Keras model's file.
+# The model file, and all files of a logged model.
 LOGGED_FILE = "data/model.keras"
+FILES = {
+    LOGGED_FILE,
+    "MLmodel",
+    "conda.yaml",
+    "data/keras_module.txt",
+    "data/save_format.txt",
+    "python_env.yaml",
+    "requirements.txt",
+}
+_PREFIX = "models:/"
+_NOT_FOUND = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+_FIX = "`make sync` puts it back"
+
+
+def log(run_id: str, name: str, path: Path) -> None:
+    """Give the run the model file at `path` as its model, unless it has one.
+
+    The run refers to it once it is complete, so that a failed attempt leaves no second one.
+    """
+    api = mlflow.MlflowClient()
+    run = api.get_run(run_id)
+    if of_run(run):
+        return
+    outputs = _outputs(run)
+    begun = [model for model in _all_of(run) if model.model_id not in outputs]
+    model = begun[0] if begun else _create(run, name)
+    upload(model, path)
+    api.finalize_logged_model(model.model_id, "READY")
+    api.log_outputs(run_id, [mlflow.entities.LoggedModelOutput(model.model_id, step=0)])
+
+
+def of_run(run: Any) -> Any:
+    """Return the logged model of a run; None if it has none, or if it was deleted."""
+    outputs = _outputs(run)
+    return next((model for model in _all_of(run) if model.model_id in outputs), None)
+
+
+def of_version(version: Any) -> Any:
+    """Return the logged model of a registered version; None if it was registered from something else, or deleted."""
+    if not version.source.startswith(_PREFIX):
+        return None
+    try:
+        return mlflow.MlflowClient().get_logged_model(version.source.removeprefix(_PREFIX))
+    except mlflow.MlflowException as error:
+        if error.error_code not in _NOT_FOUND:
+            raise
+        return None
+
+
+def restore(run: Any, name: str, path: Path) -> bool:
+    """Put back what the finished `run` of the model file at `path` is missing of its model; return whether it was."""
+    if (model := of_run(run)) is None:
+        log(run.info.run_id, name, path)
+        return True
+    if not fault(model, run.data.tags["model.md5"]):
+        return False
+    upload(model, path)
+    return True
+
+
+def run_fault(run: Any) -> str:
+    """Return what is wrong with the files of the model of a finished run; empty if nothing."""
+    return fault(of_run(run), run.data.tags["model.md5"])
+
+
+def fault(model: Any, md5: str) -> str:
+    """Return what is wrong with the files of a logged model whose model file has this md5; empty if nothing."""
+    if model is None:
+        return "its model was deleted in MLflow"
+    list_files = mlflow.MlflowClient().list_logged_model_artifacts
+    found = {file.path for folder in (None, "data") for file in list_files(model.model_id, folder)}
+    if absent := sorted(FILES - found):
+        return f"MLflow has lost {absent[0] if len(absent) == 1 else f'{len(absent)} files'} of its model"
+    with tempfile.TemporaryDirectory() as folder:
+        source = f"{model.artifact_location}/{LOGGED_FILE}"
+        path = Path(mlflow.artifacts.download_artifacts(source, dst_path=folder))
+        return "" if files.md5(path) == md5 else f"MLflow's {LOGGED_FILE} of it is damaged"
 
 
 def fetch(address: str, folder: Path) -> Path:
     """Return the `.keras` file of the model at `address` (models:/...), downloaded into `folder`.
 
     Raises:
-        InputError: It is no such address, there is no such model, or it is none of Keras.
+        InputError: The address is malformed, there is no such model, it is not one of Keras, or its file was lost.
         UnavailableError: MLflow does not answer.
     """
     if not re.fullmatch(r"models:/[^/@\s]+([/@][^/@\s]+)?", address):
         raise InputError(f"{address!r}: expected models:/NAME@ALIAS, models:/NAME/VERSION or models:/ID")
     with client.reachable():
-        client.connect()
+        with client.open_store():
+            pass
         try:
-            downloaded = mlflow.artifacts.download_artifacts(address, dst_path=str(folder))
+            path = Path(mlflow.artifacts.download_artifacts(address, dst_path=str(folder))) / LOGGED_FILE
+            md5 = _recorded_md5(address)
         except mlflow.MlflowException as error:
-            if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            if error.error_code not in _NOT_FOUND:
                 raise
-            raise InputError(f"{address}: {client.reason(error)}; `make ui` shows which there are") from None
-    if not (path := Path(downloaded) / LOGGED_FILE).is_file():
+            raise InputError(f"{address}: {client.reason(error)}", fix="`make ui` shows which there are") from None
+    if not path.is_file():
+        if md5:
+            raise InputError(f"{address}: MLflow has lost its file {LOGGED_FILE}", fix=_FIX)
         raise InputError(f"{address}: not a model of this project: it has no {LOGGED_FILE}")
+    if md5 and (found := files.md5(path)) != md5:
+        raise InputError(f"{address}: MLflow's {LOGGED_FILE} has md5 {found}, not the {md5} of its run", fix=_FIX)
     return path
 
 
-def log(run_id: str, name: str, path: Path) -> None:
-    """Give the run its model: known to it only when it is complete, so that a try that fails leaves no second one."""
-    api = mlflow.MlflowClient()
-    run = api.get_run(run_id)
-    if run.outputs.model_outputs:
-        return
-    begun = api.search_logged_models([run.info.experiment_id], f"source_run_id = '{run_id}'")
-    logged = begun[0] if begun else _create_model(run, name)
+def _recorded_md5(address: str) -> str | None:
+    """Return the md5 of the model file at an address, as its version or its run records it."""
+    api, place = mlflow.MlflowClient(), address.removeprefix(_PREFIX)
+    if "@" in place:
+        recorded = api.get_model_version_by_alias(*place.split("@")).tags
+    elif "/" in place:
+        recorded = api.get_model_version(*place.split("/")).tags
+    else:
+        recorded = api.get_run(api.get_logged_model(place).source_run_id).data.tags
+    return dict(recorded).get("model.md5")
+
+
+def upload(model: Any, path: Path) -> None:
+    """Upload the model file at `path`, and what describes it, as the files of a logged model."""
     with tempfile.TemporaryDirectory() as folder:
-        _save_model(path, Path(folder) / "model", logged)
-        api.log_model_artifacts(logged.model_id, f"{folder}/model")
-    api.finalize_logged_model(logged.model_id, "READY")
-    api.log_outputs(run_id, [mlflow.entities.LoggedModelOutput(logged.model_id, step=0)])
+        _save(path, Path(folder) / "model", model)
+        mlflow.MlflowClient().log_model_artifacts(model.model_id, f"{folder}/model")
 
 
-def _create_model(run: Any, name: str) -> Any:
+def _outputs(run: Any) -> set[str]:
+    return {output.model_id for output in run.outputs.model_outputs}
+
+
+def _all_of(run: Any) -> list[Any]:
+    """Return the logged models of a run, complete or not, without deleted ones."""
+    query = f"source_run_id = '{run.info.run_id}'"
+    return list(mlflow.MlflowClient().search_logged_models([run.info.experiment_id], query))
+
+
+def _create(run: Any, name: str) -> Any:
     kept = (NOTE, "mlflow.user", "mlflow.source.")
-    told = {key: value for key, value in run.data.tags.items() if key.startswith(kept)}
+    tags = {key: value for key, value in run.data.tags.items() if key.startswith(kept)}
     return mlflow.MlflowClient().create_logged_model(
-        run.info.experiment_id, name, run.info.run_id, told, run.data.params, model_type="classifier"
+        run.info.experiment_id, name, run.info.run_id, tags, run.data.params, model_type="classifier"
     )
 
 
-def _save_model(path: Path, folder: Path, logged: Any) -> None:
-    import mlflow.keras
+def _save(path: Path, folder: Path, model: Any) -> None:
+    """Write a logged model's files to `folder`."""
     import numpy as np
 
     from pipeline.training import model_file, recipe
 
     network = model_file.load(path)
+    # After our settings of Keras: it imports Keras.
+    import mlflow.keras
+
     packages = {"mlflow": mlflow.__version__, **recipe.versions()}
     images = np.zeros((2, *network.input_shape[1:]), network.input_dtype)
-    answers = np.zeros((2, *network.output_shape[1:]), np.float32)
+    probabilities = np.zeros((2, *network.output_shape[1:]), np.float32)
     mlflow.keras.save_model(
         network,
         str(folder),
         mlflow_model=mlflow.models.Model(
-            logged.artifact_location, logged.source_run_id, model_uuid=logged.model_id, model_id=logged.model_id
+            model.artifact_location, model.source_run_id, model_uuid=model.model_id, model_id=model.model_id
         ),
-        signature=mlflow.models.infer_signature(images, answers),
+        signature=mlflow.models.infer_signature(images, probabilities),
         pip_requirements=[f"{package}=={version}" for package, version in packages.items()],
     )
-    # The very bytes that model.md5 names: Keras writes no file twice alike.
+    # The very bytes that model.md5 names: Keras never writes the same file twice.
     shutil.copyfile(path, folder / LOGGED_FILE)

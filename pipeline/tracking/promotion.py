@@ -1,4 +1,4 @@
-"""What reports/promotion.json says of the champion, and MLflow's registry brought up to it."""
+"""reports/promotion.json, which records the champion and why, and MLflow's registry brought up to date with it."""
 
 from __future__ import annotations
 
@@ -9,18 +9,21 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from pipeline import files, gate
+from pipeline import dvc_lock, files, gate
 from pipeline.errors import InputError
-from pipeline.tracking import registry, runs
+from pipeline.tracking import logged_model, registry, runs
 
 PATH = Path("reports/promotion.json")
-# The confidence of the bound, and the decimals with which the file tells it.
+# The confidence of the lower bound, and the decimals of numbers in the file.
 CONFIDENCE, DIGITS = 0.95, 6
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """The model beside the champion before it, on the same images; `lower_bound` had to lie above -`max_drop`."""
+class ChampionComparison:
+    """The model and the previous champion on the same `count` images; `lower_bound` had to be above -`max_drop`.
+
+    `only_this` and `only_champion` count the discordant pairs: images that only one of the two classifies correctly.
+    """
 
     champion: str
     champion_md5: str
@@ -37,15 +40,19 @@ class Comparison:
         """Return the comparison as a paragraph."""
         return (
             f"Compared with {self.champion} (md5 `{self.champion_md5}`) on the same {self.count} {images} images: "
-            f"accuracy {self.accuracy:.4f} against {self.champion_accuracy:.4f}. {self.only_this} images this one "
-            f"alone gets right, {self.only_champion} the other alone. Difference {self.difference:+.4f}, with "
-            f"{CONFIDENCE:.0%} confidence above {self.lower_bound:+.4f}; it had to be above {-self.max_drop:+.4f}."
+            f"accuracy {self.accuracy:.4f} against {self.champion_accuracy:.4f}. Discordant pairs: {self.only_this} "
+            f"images that only this model classifies correctly, {self.only_champion} that only the other does. "
+            f"Difference {self.difference:+.4f}, {CONFIDENCE:.0%} lower confidence bound {self.lower_bound:+.4f}; "
+            f"it had to be above {-self.max_drop:+.4f}."
         )
 
 
 @dataclass(frozen=True)
 class Promotion:
-    """One model made the champion: which, by what gate and comparison, judged on the `images` test or validation."""
+    """Which model was made the champion, by what checks of the gate and what comparison.
+
+    `images` is the split on which it was compared: test or validation.
+    """
 
     registered_model: str
     alias: str
@@ -56,14 +63,14 @@ class Promotion:
     reason: str
     images: str
     checks: list[gate.Check]
-    comparison: Comparison | None
+    comparison: ChampionComparison | None
 
     def tags(self) -> dict[str, str]:
-        """Return the tags by which the model's run is known, and its version."""
+        """Return the tags by which the model's run is found, and its version."""
         return {"model": self.model, "model.md5": self.model_md5, "data.md5": self.data_md5}
 
     def description(self, run_id: str) -> str:
-        """Return what the registry says of the version, as Markdown."""
+        """Return the description of the version in the registry, in Markdown."""
         compared = [self.comparison.as_text(self.images)] if self.comparison else []
         head = f"**{self.model}** of run `{run_id}`: {self.reason}."
         return "\n\n".join([head, gate.as_markdown(self.checks), *compared, self._caution()])
@@ -71,8 +78,8 @@ class Promotion:
     def _caution(self) -> str:
         if self.images == "test":
             return (
-                "Judged on the test images. Choosing a model on them makes its test score optimistic: "
-                "the one that is chosen is in part the lucky one."
+                "Judged on the test images. Selecting a model on them makes its test score optimistic: "
+                "the selected model is partly the lucky one."
             )
         return (
             f"Compared on the {self.images} images, which were held out from training. "
@@ -81,7 +88,7 @@ class Promotion:
 
 
 def write(promotion: Promotion) -> None:
-    """Write the file, of which equal promotions make equal bytes."""
+    """Write the file; equal promotions give equal bytes."""
     files.write_json(PATH, asdict(promotion))
 
 
@@ -89,56 +96,73 @@ def read() -> Promotion:
     """Return the promotion in the file.
 
     Raises:
-        InputError: It is missing or damaged, or tells of another registered model or alias.
+        InputError: The file is missing or damaged, or is about another registered model or alias.
     """
     content = files.read_json(PATH)
-    heal = f"`git checkout {PATH}` brings back what was committed"
+    fix = f"`git checkout {PATH}` restores what was committed"
     try:
         promotion = TypeAdapter(Promotion).validate_python(content)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"]))
-        raise InputError(f"{PATH}: {where}: {first['msg']}; {heal}") from None
+        raise InputError(f"{where}: {first['msg']}", path=PATH, fix=fix) from None
     found = (promotion.registered_model, promotion.alias)
     if found != (expected := (registry.REGISTERED, registry.CHAMPION)):
-        raise InputError(f"{PATH}: expected {'@'.join(expected)}, found {'@'.join(found)}; {heal}")
+        raise InputError(f"expected {'@'.join(expected)}, found {'@'.join(found)}", path=PATH, fix=fix)
     return promotion
 
 
-def tells_of(sums: Mapping[str, str]) -> bool:
-    """Return whether there is a sound file, of the model with these tags."""
+def is_recorded(tags: Mapping[str, str]) -> bool:
+    """Return whether a valid file records the model with these tags as the champion."""
     try:
-        return PATH.exists() and read().tags() == sums
+        return PATH.exists() and read().tags() == tags
     except InputError:
         return False
 
 
-def is_of(version: Any, sums: Mapping[str, str]) -> bool:
+def is_of(version: Any, tags: Mapping[str, str]) -> bool:
     """Return whether a registered version is that of the model with these tags."""
-    return all(version.tags.get(key) == sums[key] for key in ("model.md5", "data.md5"))
+    return all(version.tags.get(key) == tags[key] for key in ("model.md5", "data.md5"))
+
+
+def fault(version: Any) -> str:
+    """Return what is wrong with the files of a registered version that we created; empty if nothing."""
+    return logged_model.fault(logged_model.of_version(version), version.tags["model.md5"])
 
 
 def apply(promotion: Promotion, run: Any) -> Any:
-    """Make the model of `run` the champion in MLflow, and return its version; done twice it is there once."""
-    return registry.crown(run, promotion.tags(), promotion.description(run.info.run_id))
+    """Make the model of `run` the champion in MLflow, and return its version; repeated, it changes nothing."""
+    return registry.set_champion(run, promotion.tags(), promotion.description(run.info.run_id))
 
 
 def restore() -> str:
-    """Give MLflow the champion of the file if it has none; return what came of it as a line, empty without a file.
+    """Restore in MLflow the champion that the file records, if it has none or has lost its files.
 
-    A champion that is there is left alone: the file may be that of an older commit.
+    Returns one line about the result, empty if there is no file. Another champion than that of the file is kept: the
+    file may be that of an older commit.
 
     Raises:
-        InputError: The file is damaged.
+        InputError: The file is damaged, or the files of the champion are lost and in DVC's cache neither.
     """
     if not PATH.exists():
         return ""
-    told = read()
+    recorded = read()
     if champion := registry.champion():
-        if is_of(champion, told.tags()):
-            return "champion: complete in MLflow"
+        if is_of(champion, recorded.tags()):
+            return _restore_files(champion, recorded)
         return f"champion: MLflow has another one than {PATH}, and keeps it; `make promote MODEL=...` changes it"
-    if not (run := runs.find_run(told.tags())):
-        return f"champion: {told.model} of {PATH} (md5 {told.model_md5}) is not among the trained models; not added"
-    apply(told, run)
-    return f"champion: {told.model} added to MLflow"
+    if not (run := runs.find_run(recorded.tags())):
+        return f"champion: {recorded.model} of {PATH} (md5 {recorded.model_md5}) is not a trained model; not added"
+    apply(recorded, run)
+    return f"champion: {recorded.model} added to MLflow"
+
+
+def _restore_files(champion: Any, recorded: Promotion) -> str:
+    if not (found := fault(champion)):
+        return "champion: complete in MLflow"
+    model, cached = logged_model.of_version(champion), dvc_lock.cached(recorded.model_md5)
+    if model is None or not cached.is_file() or files.md5(cached) != recorded.model_md5:
+        fix = f"`make promote MODEL={recorded.model} REPLACE=1` promotes the model in the workspace instead"
+        raise InputError(f"champion: {found}, and DVC's cache does not have the file", fix=fix)
+    logged_model.upload(model, cached)
+    return f"champion: files of {recorded.model} put back into MLflow"

@@ -1,4 +1,4 @@
-"""Finished runs: found by what they hold, completed, added, and the parts of a run, each logged once."""
+"""Runs in MLflow: found by their tags, completed, marked as current, and their parts, each logged once."""
 
 from __future__ import annotations
 
@@ -11,49 +11,49 @@ from urllib.parse import quote
 
 from pipeline import files
 from pipeline.data.dataset import Dataset
-from pipeline.tracking import client, logged_model, store, view
-from pipeline.tracking.artifacts import Evidence
-from pipeline.tracking.client import STATE, mlflow
-from pipeline.tracking.description import DVC_EXPERIMENT, WORKSPACE, Facts, workspace
+from pipeline.tracking import address, client, logged_model, view
+from pipeline.tracking.artifacts import EvaluationArtifacts
+from pipeline.tracking.client import CURRENT, STATE, mlflow
+from pipeline.tracking.description import DVC_EXPERIMENT, WORKSPACE, RunDescription, clone
 from pipeline.training import history
 
-_BATCH = 1000  # metrics that MLflow takes at once
+_BATCH = 1000  # metrics that MLflow takes in one request
 
 
 def find_run(tags: Mapping[str, str]) -> Any:
     """Return the latest finished run of the experiment with these tags, or None.
 
-    One from where this process runs goes first: its experiment of `dvc exp`, or else the files' own; then its clone.
+    One from where this process runs is preferred: of its experiment of `dvc exp`, or of none; then one of this clone.
     """
     experiment = client.connect()
     query = " and ".join(["status = 'FINISHED'", *(f"tags.`{key}` = '{value}'" for key, value in tags.items())])
     found = mlflow.MlflowClient().search_runs([experiment], query, order_by=["attributes.start_time DESC"])
     here = os.environ.get("DVC_EXP_NAME")
-    return min(found, key=lambda run: (run.data.tags.get(DVC_EXPERIMENT) != here, not _ours(run)), default=None)
+    return min(found, key=lambda run: (run.data.tags.get(DVC_EXPERIMENT) != here, not _is_ours(run)), default=None)
 
 
-def complete(facts: Facts, data: Dataset, rows: Sequence[Mapping[str, float]], model: Path) -> Any:
-    """Return a finished run that holds all of a training whose files are safe.
+def complete(description: RunDescription, data: Dataset, rows: Sequence[Mapping[str, float]], model: Path) -> Any:
+    """Return a finished run of a training whose files are safe: `rows` of its history with seconds, and its `model`.
 
-    That is the run of the recipe that still counts as running, since an outage hid its end, with what it lacks; without
-    one, a new run. No trainer of the recipe may be at work.
+    That is the run of the recipe with the status RUNNING, whose end an outage prevented, with what it is missing; if
+    there is none, a new run. No process may be training the recipe.
     """
     experiment, api = client.connect(), mlflow.MlflowClient()
     duration = round(1000 * sum(row["seconds"] for row in rows))
-    if not (cut_short := running(experiment, facts.recipe)):
-        cut_short = [api.create_run(experiment, now() - duration, facts.tags(), run_name=facts.name)]
+    if not (cut_short := running(experiment, description.recipe)):
+        cut_short = [api.create_run(experiment, now() - duration, description.tags(), run_name=description.name)]
     run = cut_short[0].info
-    log_params(run.run_id, facts)
-    log_inputs(run.run_id, facts, data)
-    log_points(run.run_id, _lacking_points(run.run_id, rows))
-    logged_model.log(run.run_id, facts.name, model)
+    log_params(run.run_id, description)
+    log_inputs(run.run_id, description, data)
+    log_points(run.run_id, _missing_points(run.run_id, rows))
+    logged_model.log(run.run_id, description.name, model)
     api.set_tag(run.run_id, "model.md5", files.md5(model))
     api.set_terminated(run.run_id, "FINISHED", run.start_time + duration)
     return api.get_run(run.run_id)
 
 
-def end_left(recipe: str) -> None:
-    """Mark the runs of the recipe that still count as running as killed. No trainer of it may be at work."""
+def end_interrupted(recipe: str) -> None:
+    """Mark the runs of the recipe with the status RUNNING as KILLED. No process may be training it."""
     for left in running(client.connect(), recipe):
         mlflow.MlflowClient().set_terminated(left.info.run_id, "KILLED")
 
@@ -66,9 +66,9 @@ def add_finished(
     rows: Sequence[Mapping[str, float]],
     final: Mapping[str, float],
 ) -> None:
-    """Make a finished run of `experiment` with a row of metrics per epoch and final ones, unless its recipe has one.
+    """Create a finished run of `experiment`, unless its recipe has one: metrics of each epoch, and `final` ones.
 
-    A run of the recipe that is not finished, since its making was cut short, is marked as killed.
+    A run of the recipe that is not finished, because its creation was cut short, is marked as KILLED.
     """
     found, api = client.connect(experiment), mlflow.MlflowClient()
     if api.search_runs([found], f"tags.recipe = '{tags['recipe']}' and status = 'FINISHED'", max_results=1):
@@ -76,9 +76,9 @@ def add_finished(
     for left in running(found, tags["recipe"]):
         api.set_terminated(left.info.run_id, "KILLED")
     run = api.create_run(found, tags=dict(tags), run_name=name)
-    points = [point for row in rows for point in _metrics(_without_epoch(row), step=int(row["epoch"]))]
+    points = [point for row in rows for point in _points(_without_epoch(row), step=int(row["epoch"]))]
     api.log_batch(run.info.run_id, params=[mlflow.entities.Param(key, str(value)) for key, value in params.items()])
-    log_points(run.info.run_id, [*points, *_metrics(final, step=0)])
+    log_points(run.info.run_id, [*points, *_points(final, step=0)])
     api.set_terminated(run.info.run_id, "FINISHED")
 
 
@@ -87,94 +87,121 @@ def _without_epoch(row: Mapping[str, float]) -> dict[str, float]:
 
 
 def mark_current(run: Any) -> None:
-    """Tag `run` as the current one of its model, and the one that was it as superseded; no run of `dvc exp` is either.
+    """Tag `run` as the current one of its model, and its predecessor as superseded; runs of `dvc exp` are neither.
 
-    Other clones' runs stay as they are. What has its tag already is not written.
+    Runs of other clones stay as they are. A tag that is right already is not written.
     """
     api = mlflow.MlflowClient()
-    query = f"tags.model = '{run.data.tags['model']}' and tags.`{STATE}` = 'current'"
-    for other in api.search_runs([run.info.experiment_id], query):
-        if other.info.run_id != run.info.run_id and _ours(other):
+    for other in _current(run.info.experiment_id):
+        if other.data.tags["model"] == run.data.tags["model"] and other.info.run_id != run.info.run_id:
             api.set_tag(other.info.run_id, STATE, "superseded")
     if run.data.tags.get(STATE) != "current" and DVC_EXPERIMENT not in run.data.tags:
         api.set_tag(run.info.run_id, STATE, "current")
 
 
-def add_evidence(run: Any, evidence: Evidence) -> bool:
-    """Add to `run` what it lacks of the scores, figures and tables, and return whether it lacked any."""
+def retire(models: Mapping[str, str | None]) -> list[str]:
+    """Tag the current runs of this clone whose model is not in the workspace any more; return their models' names.
+
+    `models` has the md5 in dvc.lock of each model of params.yaml, None if it is not trained. Runs of a model that is
+    not among them are tagged as removed, those of another file than that as superseded.
+    """
+    path = address.local(address.uri())
+    if path and not path.exists():
+        return []
+    with client.open_store():
+        found = mlflow.MlflowClient().get_experiment_by_name(client.EXPERIMENT)
+    retired = []
+    for run in _current(found.experiment_id) if found else []:
+        name = run.data.tags["model"]
+        if name not in models or run.data.tags.get("model.md5") != models[name]:
+            mlflow.MlflowClient().set_tag(run.info.run_id, STATE, "superseded" if name in models else "removed")
+            retired.append(name)
+    return retired
+
+
+def _current(experiment: str) -> list[Any]:
+    """Return this clone's runs that are tagged as current."""
+    return [run for run in mlflow.MlflowClient().search_runs([experiment], CURRENT) if _is_ours(run)]
+
+
+def add_artifacts(run: Any, artifacts: EvaluationArtifacts) -> bool:
+    """Add to `run` what it is missing of the scores, figures and tables; return whether anything was missing."""
     api, run_id = mlflow.MlflowClient(), run.info.run_id
     present = {file.path for file in api.list_artifacts(run_id)}
-    metrics = evidence.final_metrics()
-    fresh = {key: value for key, value in metrics.items() if run.data.metrics.get(key) != value}
-    if not fresh and evidence.names() <= present:
+    changed = {key: value for key, value in artifacts.final_metrics().items() if run.data.metrics.get(key) != value}
+    if not changed and artifacts.names() <= present:
         return False
-    for name, figure in evidence.figures().items():
+    for name, figure in artifacts.figures().items():
         api.log_figure(run_id, figure, name)
-    for name, table in evidence.tables().items():
+    for name, table in artifacts.tables().items():
         api.log_text(run_id, table.read_text(encoding="utf-8"), name)
-    # Last, since scores that are there say that the figures are those of these scores.
-    log_points(run_id, [_score(run, name, value) for name, value in fresh.items()])
+    # Last: scores that are present prove that the figures show these scores.
+    log_points(run_id, _scores(run, changed))
     return True
 
 
-def _score(run: Any, name: str, value: float) -> mlflow.entities.Metric:
-    """Return a point that knows the run's model and, if its name begins with a split, the data it was measured on."""
-    models = [output.model_id for output in run.outputs.model_outputs]
+def _scores(run: Any, scores: Mapping[str, float]) -> list[mlflow.entities.Metric]:
+    """Return points that refer to the run's model and, if a name begins with a split, to the data of that split."""
+    if not scores:
+        return []
+    model = logged_model.of_run(run)
     data = {tag.value: one.dataset for one in run.inputs.dataset_inputs for tag in one.tags}
-    measured_on = data.get(name.partition("_")[0])
-    about = {"dataset_name": measured_on.name, "dataset_digest": measured_on.digest} if measured_on else {}
-    return mlflow.entities.Metric(name, value, now(), 0, model_id=models[0] if models else None, **about)
+    points = []
+    for name, value in scores.items():
+        measured_on = data.get(name.partition("_")[0])
+        about = {"dataset_name": measured_on.name, "dataset_digest": measured_on.digest} if measured_on else {}
+        model_id = model.model_id if model else None
+        points.append(mlflow.entities.Metric(name, value, now(), 0, model_id=model_id, **about))
+    return points
 
 
 def now() -> int:
-    """Return the time as MLflow has it: milliseconds since 1970."""
+    """Return the time in MLflow's unit: milliseconds since 1970."""
     return int(time.time() * 1000)
 
 
 def running(experiment: str, recipe: str) -> list[Any]:
-    """Return this clone's runs of the recipe that count as running, the latest first."""
+    """Return this clone's runs of the recipe that have the status RUNNING, the latest first."""
     found = mlflow.MlflowClient().search_runs([experiment], f"tags.recipe = '{recipe}' and status = 'RUNNING'")
-    return [run for run in found if _ours(run)]
+    return [run for run in found if _is_ours(run)]
 
 
-def _ours(run: Any) -> bool:
-    """Return whether the run was made here: a local store has no others, even after its folder was moved."""
-    return store.local(store.uri()) is not None or run.data.tags.get(WORKSPACE, workspace()) == workspace()
+def _is_ours(run: Any) -> bool:
+    """Return whether this clone created the run; a local store has no others, even after its folder was moved."""
+    return address.local(address.uri()) is not None or run.data.tags.get(WORKSPACE, clone()) == clone()
 
 
-def log_params(run_id: str, facts: Facts) -> None:
-    """Log the params that the run does not have yet."""
+def log_params(run_id: str, description: RunDescription) -> None:
+    """Log the params that the run does not have yet: MLflow refuses to change one."""
     api = mlflow.MlflowClient()
-    # A param that is there is left alone: MLflow refuses to change one.
     present = api.get_run(run_id).data.params
-    params = [mlflow.entities.Param(key, str(value)) for key, value in facts.flat().items() if key not in present]
-    api.log_batch(run_id, params=params)
+    absent = {key: value for key, value in description.params().items() if key not in present}
+    api.log_batch(run_id, params=[mlflow.entities.Param(key, str(value)) for key, value in absent.items()])
 
 
-def log_inputs(run_id: str, facts: Facts, data: Dataset) -> None:
+def log_inputs(run_id: str, description: RunDescription, data: Dataset) -> None:
     """Log each split of the data as an input of the run."""
     inputs = []
     for split_name, split in data.splits().items():
-        name = f"{facts.data['dataset']}-{split_name}"
-        source = mlflow.data.from_numpy(split.images, targets=split.labels, name=name, digest=facts.data_md5)
+        name = f"{description.data['dataset']}-{split_name}"
+        source = mlflow.data.from_numpy(split.images, targets=split.labels, name=name, digest=description.data_md5)
+        logged = mlflow.entities.Dataset.from_dictionary(source.to_dict())
         context = mlflow.entities.InputTag("mlflow.data.context", split_name)
-        inputs.append(
-            mlflow.entities.DatasetInput(mlflow.entities.Dataset.from_dictionary(source.to_dict()), [context])
-        )
+        inputs.append(mlflow.entities.DatasetInput(logged, [context]))
     mlflow.MlflowClient().log_inputs(run_id, inputs)
 
 
 def epoch_points(row: Mapping[str, float]) -> list[mlflow.entities.Metric]:
-    """Return the points of one epoch: a row of the history with the seconds that it took."""
+    """Return the points of one epoch: a row of the history, with the seconds that it took."""
     values = {key: row[key] for key in history.SCORES} | {"epoch_seconds": row["seconds"]}
-    return _metrics(values, step=int(row["epoch"]))
+    return _points(values, step=int(row["epoch"]))
 
 
-def _metrics(values: Mapping[str, float], step: int) -> list[mlflow.entities.Metric]:
+def _points(values: Mapping[str, float], step: int) -> list[mlflow.entities.Metric]:
     return [mlflow.entities.Metric(key, float(value), now(), step) for key, value in values.items()]
 
 
-def _lacking_points(run_id: str, rows: Sequence[Mapping[str, float]]) -> list[mlflow.entities.Metric]:
+def _missing_points(run_id: str, rows: Sequence[Mapping[str, float]]) -> list[mlflow.entities.Metric]:
     names = (*history.SCORES, "epoch_seconds")
     of_metric = mlflow.MlflowClient().get_metric_history
     present = {(name, point.step) for name in names for point in of_metric(run_id, name)}
@@ -190,11 +217,12 @@ def log_points(run_id: str, points: Sequence[mlflow.entities.Metric]) -> None:
 def page_of(runs: Sequence[Any]) -> str:
     """Return the address at which a browser shows charts of these current runs of one experiment, and no others.
 
-    The saved view shows them, as it will later ones; where `dvc exp` made one, or a model has gone, their ids do.
+    That is the saved view, which will show later ones too, or their ids where some are of `dvc exp`.
     """
     experiment, ids = runs[0].info.experiment_id, {run.info.run_id for run in runs}
     shown = f"viewStateShareKey={view.KEY}"
-    if {run.info.run_id for run in mlflow.MlflowClient().search_runs([experiment], client.CURRENT)} != ids:
+    if {run.info.run_id for run in mlflow.MlflowClient().search_runs([experiment], CURRENT)} != ids:
         chosen = ", ".join(f"'{run_id}'" for run_id in sorted(ids))
         shown = f"searchFilter={quote(f'attributes.run_id IN ({chosen})', safe='')}"
-    return f"{store.page()}/#/experiments/{experiment}/runs?workflowType=machine_learning&compareRunsMode=CHART&{shown}"
+    page = f"{address.page()}/#/experiments/{experiment}/runs"
+    return f"{page}?workflowType=machine_learning&compareRunsMode=CHART&{shown}"

@@ -1,4 +1,4 @@
-"""What MLflow's pages show first of the current runs: training and validation in one chart, and a few columns.
+"""A saved view in MLflow's pages: the current runs, training and validation in one chart, and a few columns.
 
 MLflow keeps a saved view as a tag of the experiment, in the form in which its own pages write it.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-# The view's name in an address, and the tag that holds it.
+# The name of the view in an address, and the tag that holds it.
 KEY = "current"
 TAG = f"mlflow.sharedViewState.{KEY}"
 _COLUMNS = (
@@ -19,19 +19,19 @@ _SECTION = {"uuid": "curves", "name": "Training and validation by epoch", "displ
 
 
 def saved(query: str) -> str:
-    """Return the tag's value for a view of the runs that `query` finds."""
+    """Return the value of the tag, for a view of the runs that `query` finds."""
     state = {
         "searchFilter": query,
         "selectedColumns": _COLUMNS,
         "compareRunCharts": [_chart("loss", "val_loss"), _chart("accuracy", "val_accuracy")],
         "compareRunSections": [_SECTION],
     }
-    # No time of making: the same view is the same tag.
+    # No time of creation: the same view is the same tag.
     return json.dumps({"name": "Current models", "createdAt": 0, "state": json.dumps(state)})
 
 
 def _chart(*metrics: str) -> dict[str, Any]:
-    """Return a chart with a line per run and metric, each metric in a style of its own."""
+    """Return a chart with a line per run and metric, and a line style per metric."""
     return {
         "type": "LINE",
         "uuid": metrics[0],

@@ -1,6 +1,6 @@
-"""The trained models in the workspace, as dvc.lock records them, and MLflow brought up to one.
+"""The trained models in the workspace, as dvc.lock records them, and MLflow brought up to date with one.
 
-What a run has to hold is taken from dvc.lock and from the files that it records, not from params.yaml as it is now.
+What a run must hold comes from dvc.lock and from the files that it records, not from params.yaml as it is now.
 """
 
 from __future__ import annotations
@@ -16,86 +16,85 @@ from pipeline import dvc_lock, files, schema
 from pipeline.data import dataset, original
 from pipeline.errors import InputError
 from pipeline.params import Model, Training
-from pipeline.tracking import runs
-from pipeline.tracking.artifacts import Evidence
-from pipeline.tracking.description import Facts
+from pipeline.tracking import logged_model, runs
+from pipeline.tracking.artifacts import EvaluationArtifacts
+from pipeline.tracking.description import RunDescription
 from pipeline.training.checkpoint import Checkpoints
 
-DATA_FACTS = ("dataset", "validation", "split_seed")
+_OF_DATA = ("dataset", "validation", "split_seed")
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrainedModel:
     """A trained and evaluated model in the workspace: the params that dvc.lock records for it, and its files."""
 
     name: str
     stage: str
     model: Model
     train: Training
-    data_facts: Mapping[str, Any]
+    data_params: Mapping[str, Any]
     data: Path
     file: Path
     timing: Path
-    evidence: Evidence
+    artifacts: EvaluationArtifacts
 
     def verify(self) -> None:
-        """Refuse files that are not those of dvc.lock, with InputError."""
-        dvc_lock.verify(self.data, self.file, self.timing, self.evidence.history, self.evidence.metrics)
+        """Raise InputError if a file is not the one that dvc.lock records."""
+        dvc_lock.verify(self.data, self.file, self.timing, self.artifacts.history, self.artifacts.metrics)
 
-    def sums(self) -> dict[str, str]:
-        """Return the tags by which the model's run is known."""
+    def checksums(self) -> dict[str, str]:
+        """Return the tags by which the model's run is found."""
         recorded = dvc_lock.recorded()
-        sums = {"model.md5": recorded[self.file.as_posix()], "data.md5": recorded[self.data.as_posix()]}
-        return {"model": self.name, **sums}
+        md5s = {"model.md5": recorded[self.file.as_posix()], "data.md5": recorded[self.data.as_posix()]}
+        return {"model": self.name, **md5s}
 
-    def facts(self) -> Facts:
-        """Return what was known before the training."""
-        recipe = files.read_json(self.evidence.metrics)["made_with"]["recipe"]
-        md5 = self.sums()["data.md5"]
-        return Facts(self.name, recipe, md5, self.model, self.train, self.data_facts, restored_from=self.stage)
+    def description(self) -> RunDescription:
+        """Return what was known before the training run."""
+        recipe = files.read_json(self.artifacts.metrics)["made_with"]["recipe"]
+        md5 = self.checksums()["data.md5"]
+        return RunDescription(self.name, recipe, md5, self.model, self.train, self.data_params, self.stage)
 
     def rows(self) -> list[dict[str, float]]:
         """Return the history with the seconds of each epoch."""
-        history, timing = files.read_csv(self.evidence.history), files.read_csv(self.timing)
+        history, timing = files.read_csv(self.artifacts.history), files.read_csv(self.timing)
         rows: list[dict[str, float]] = history.merge(timing, on="epoch").to_dict("records")
         return rows
 
 
-def trained(name: str) -> Outcome | None:
-    """Return what dvc.lock has of the model `name`; None if it is not evaluated as it is now.
+def trained_model(name: str) -> TrainedModel | None:
+    """Return the model `name` as dvc.lock records it; None unless it was trained and evaluated as its stages are now.
 
     Raises:
-        InputError: dvc.lock lacks what DVC writes there.
+        InputError: Something that DVC writes to dvc.lock is missing there.
     """
-    stage = f"train@{name}"
-    stages = dvc_lock.stages()
+    stages, stage = dvc_lock.stages(), f"train@{name}"
     trained, evaluated = stages.get(stage), stages.get(f"evaluate@{name}")
     try:
         if not trained or not evaluated or not (_is_fresh(trained) and _is_fresh(evaluated)):
             return None
         recorded, preprocessed = (body["params"]["params.yaml"] for body in (trained, stages["preprocess"]))
-        data_facts = {key: preprocessed[f"data.{key}"] for key in DATA_FACTS}
+        data_params = {key: preprocessed[f"data.{key}"] for key in _OF_DATA}
         of_train, of_evaluate = _paths(trained["cmd"]), _paths(evaluated["cmd"])
-        reported = of_evaluate["reported"] if data_facts["dataset"] == original.DATASET else None
-        return Outcome(
+        reported = of_evaluate["reported"] if data_params["dataset"] == original.DATASET else None
+        return TrainedModel(
             name,
             stage,
             schema.validate(Model, recorded[f"models.{name}"], dvc_lock.LOCK, f"models.{name}"),
             schema.validate(Training, recorded["train"], dvc_lock.LOCK, "train"),
-            data_facts,
+            data_params,
             of_train["data"],
             of_train["output"],
             of_train["timing"],
-            Evidence(name, of_evaluate["output"], of_train["history"], reported),
+            EvaluationArtifacts(name, of_evaluate["output"], of_train["history"], reported),
         )
     except KeyError as error:
-        raise InputError(f"{dvc_lock.LOCK}: {name}: lacks {error}; `dvc repro` writes it anew") from None
+        raise InputError(f"{name}: {error} is missing", path=dvc_lock.LOCK, fix="`dvc repro` writes it again") from None
 
 
 def _is_fresh(stage: Mapping[str, Any]) -> bool:
-    """Return whether what the stage was run on is what the stages before it made last."""
-    made = dvc_lock.recorded()
-    return all(made.get(dep["path"], dep.get("md5")) == dep.get("md5") for dep in stage["deps"])
+    """Return whether the dependencies with which the stage ran are what other stages wrote last."""
+    written = dvc_lock.recorded()
+    return all(written.get(dep["path"], dep.get("md5")) == dep.get("md5") for dep in stage["deps"])
 
 
 def _paths(command: str) -> dict[str, Path]:
@@ -103,23 +102,36 @@ def _paths(command: str) -> dict[str, Path]:
     return {word[2:]: Path(value) for word, value in pairwise(words) if word.startswith("--")}
 
 
-def sync(outcome: Outcome, work: Path) -> tuple[Any, bool]:
-    """Give MLflow what it lacks of `outcome`, make its run the current one; return the run and whether it lacked any.
+def sync_model(trained: TrainedModel, work: Path) -> tuple[Any, bool]:
+    """Add to MLflow what it is missing of a model and make its run the current one; return the run and if it was any.
 
-    `work` is where checkpoints lie: while a training of the same recipe is at work there, nothing is touched.
+    `work` is the directory of the checkpoints: while the same recipe is being trained there, nothing is changed.
 
     Raises:
         InputError: A file is not the one that dvc.lock records.
-        PipelineError: A training of the recipe is at work.
+        PipelineError: The recipe is being trained.
     """
-    outcome.verify()
-    facts = outcome.facts()
-    checkpoints = Checkpoints(work, facts.name, facts.recipe)
+    trained.verify()
+    description = trained.description()
+    checkpoints = Checkpoints(work, description.name, description.recipe)
     with checkpoints.alone():
-        found = runs.find_run(outcome.sums())
-        run = found or runs.complete(facts, dataset.load(outcome.data), outcome.rows(), outcome.file)
-        runs.end_left(facts.recipe)
+        found = runs.find_run(trained.checksums())
+        run = found or runs.complete(description, dataset.load(trained.data), trained.rows(), trained.file)
+        runs.end_interrupted(description.recipe)
         checkpoints.discard()
-    added = runs.add_evidence(run, outcome.evidence)
+    restored = bool(found) and logged_model.restore(run, trained.name, trained.file)
+    added = runs.add_artifacts(run, trained.artifacts)
     runs.mark_current(run)
-    return run, found is None or added
+    return run, not found or restored or added
+
+
+def retire_others(names: list[str]) -> list[str]:
+    """Let no run count as current whose model is not among `names`, or not the one in dvc.lock; return their models."""
+    recorded = {name: dvc_lock.stages().get(f"train@{name}") for name in names}
+    return runs.retire({name: _md5(stage) if stage else None for name, stage in recorded.items()})
+
+
+def _md5(stage: Mapping[str, Any]) -> str | None:
+    """Return the md5 of the model file that a stage train@MODEL wrote."""
+    output = _paths(stage["cmd"]).get("output")
+    return dvc_lock.recorded().get(output.as_posix()) if output else None

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline import files
 from pipeline.tracking import artifacts
-from pipeline.tracking.artifacts import SCORES, Evidence
+from pipeline.tracking.artifacts import SCORES, EvaluationArtifacts
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,7 +37,7 @@ def test_curves_have_the_reports_beside_them_where_it_has_the_model(tmp_path: Pa
     files.write_json(tmp_path / "m.json", {"splits": {"train": score(0.5), "test": score(0.5)}})
     names = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy")
     files.write_csv(tmp_path / "h.csv", pd.DataFrame([dict.fromkeys(names, 0.5) | {"epoch": 1}]))
-    shown = Evidence(model, tmp_path / "m.json", tmp_path / "h.csv", ROOT / "data" / "report_history.csv")
+    shown = EvaluationArtifacts(model, tmp_path / "m.json", tmp_path / "h.csv", ROOT / "data" / "report_history.csv")
 
     curves = shown.figures()["curves.png"]
 
@@ -50,6 +50,15 @@ def test_what_will_be_there_is_known_before_it_is_drawn(tmp_path: Path) -> None:
     files.write_json(tmp_path / "m.json", {"splits": {"train": score(0.5), "test": score(0.5)}})
     names = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy")
     files.write_csv(tmp_path / "h.csv", pd.DataFrame([dict.fromkeys(names, 0.5) | {"epoch": 1}]))
-    shown = Evidence("cnn", tmp_path / "m.json", tmp_path / "h.csv", None)
+    shown = EvaluationArtifacts("cnn", tmp_path / "m.json", tmp_path / "h.csv", None)
 
     assert shown.names() == {*shown.figures(), "scores.json", "history.csv"}
+
+
+def test_the_likelihood_is_shown_if_it_is_not_the_loss() -> None:
+    """The negative log-likelihood is a metric of its own only for a model whose loss is another number."""
+    clipped, unclipped = score(0.5), score(0.5) | {"loss": 0.7}
+
+    assert "train_negative_log_likelihood" not in artifacts.flat({"train": clipped, "test": clipped})
+    flat = artifacts.flat({"train": clipped, "test": unclipped})
+    assert (flat["test_loss"], flat["test_negative_log_likelihood"]) == (0.7, 0.5)

@@ -32,7 +32,7 @@ from pipeline.errors import UnavailableError
 from pipeline.params import Params
 from pipeline.tracking import client, live, outbox
 from pipeline.tracking import runs as finished_runs
-from pipeline.tracking.description import Facts
+from pipeline.tracking.description import RunDescription
 from pipeline.training import model_file, networks
 from tests.support.local_server import LocalServer
 
@@ -171,11 +171,11 @@ def wait_for(condition: Callable[[], object], seconds: float = 120) -> None:
 
 
 @pytest.fixture
-def facts(values: Params, request: pytest.FixtureRequest) -> Facts:
+def description(values: Params, request: pytest.FixtureRequest) -> RunDescription:
     """Return what is known before a training, with a recipe that no other test has."""
     data = {"dataset": "digits", "validation": "test", "split_seed": 0}
     recipe = f"{abs(hash(request.node.name)):064x}"
-    return Facts("mlp_rmsprop", recipe, "d" * 32, values.models["mlp_rmsprop"], values.train, data)
+    return RunDescription("mlp_rmsprop", recipe, "d" * 32, values.models["mlp_rmsprop"], values.train, data)
 
 
 @pytest.fixture(scope="module")
@@ -189,21 +189,23 @@ def model(values: Params, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "PATIENCE", 0.5)
-    monkeypatch.setattr(live, "LAST_CALL", 0.5)
-    monkeypatch.setattr(outbox, "RETRY", 0.1)
+    monkeypatch.setattr(live, "START_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(live, "END_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(outbox, "RETRY_S", 0.1)
 
 
 @pytest.fixture
 def _quick_to_retry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outbox, "RETRY", 0.2)
-    monkeypatch.setattr(live, "LAST_CALL", 120.0)
+    monkeypatch.setattr(outbox, "RETRY_S", 0.2)
+    monkeypatch.setattr(live, "END_TIMEOUT_S", 120.0)
 
 
-def train(facts: Facts, data: Dataset, model: Path, after: Mapping[int, Callable[[], object]] | None = None) -> float:
+def train(
+    description: RunDescription, data: Dataset, model: Path, after: Mapping[int, Callable[[], object]] | None = None
+) -> float:
     """Train in pretence, with something that happens `after` an epoch; return the seconds that logging took in all."""
     spent = 0.0
-    with tracking.training_run(facts, data) as run:
+    with tracking.training_run(description, data) as run:
         for epoch in range(1, len(ROWS) + 1):
             started = time.monotonic()
             run.log_epochs(ROWS[:epoch])
@@ -218,11 +220,11 @@ def runs(recipe: str) -> list[Any]:
     return list(mlflow.MlflowClient().search_runs([client.connect()], f"tags.recipe = '{recipe}'"))
 
 
-def assert_whole(run: Any, facts: Facts, model: Path) -> None:
+def assert_whole(run: Any, description: RunDescription, model: Path) -> None:
     """Check that a run holds a training once: status, params, data, each epoch, the model, its sum."""
     api = mlflow.MlflowClient()
     assert run.info.status == "FINISHED"
-    assert run.data.params == {key: str(value) for key, value in facts.flat().items()}
+    assert run.data.params == {key: str(value) for key, value in description.params().items()}
     assert len(run.inputs.dataset_inputs) == 2
     for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
         history = api.get_metric_history(run.info.run_id, name)
@@ -236,7 +238,7 @@ def assert_whole(run: Any, facts: Facts, model: Path) -> None:
 
 def assert_one_warning(text: str) -> None:
     """Check that one line says what is missing and what adds it, and that no password is in it."""
-    assert re.fullmatch(r"warning: mlp_rmsprop: MLflow lacks .*`make sync` adds this later, .*\n", text), text
+    assert re.fullmatch(r"warning: mlp_rmsprop: MLflow is missing .*`make sync` adds it afterwards, .*\n", text), text
     assert "hunter2" not in text
 
 
@@ -245,17 +247,17 @@ def assert_one_warning(text: str) -> None:
 @pytest.mark.parametrize("mode", BROKEN)
 def test_training_does_not_wait_for_a_broken_server(
     mode: str,
-    facts: Facts,
+    description: RunDescription,
     digits: Dataset,
     model: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """An epoch costs no time, the end only the patience; one line says what MLflow lacks and what adds it later."""
+    """An epoch costs no time, the end only the timeout; one line says what MLflow is missing and what adds it."""
     with tracker(mode) as server:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
         started = time.monotonic()
-        spent = train(facts, digits, model)
+        spent = train(description, digits, model)
         took = time.monotonic() - started
 
     assert spent < 0.5
@@ -269,7 +271,7 @@ def test_training_does_not_wait_for_a_broken_server(
 @pytest.mark.parametrize("mode", ["401", "403"])
 def test_a_refused_login_is_not_tried_again(
     mode: str,
-    facts: Facts,
+    description: RunDescription,
     digits: Dataset,
     model: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -279,7 +281,7 @@ def test_a_refused_login_is_not_tried_again(
     with tracker(mode) as server:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
         started = time.monotonic()
-        train(facts, digits, model, {2: lambda: time.sleep(1)})
+        train(description, digits, model, {2: lambda: time.sleep(1)})
         took = time.monotonic() - started
 
     assert took < 10
@@ -293,14 +295,14 @@ def test_a_refused_login_is_not_tried_again(
 @pytest.mark.usefixtures("_impatient")
 @pytest.mark.parametrize("mode", BROKEN)
 def test_where_tracking_is_required_nothing_starts_without_it(
-    mode: str, facts: Facts, digits: Dataset, monkeypatch: pytest.MonkeyPatch
+    mode: str, description: RunDescription, digits: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the condition, the training ends before it begins, with exit code 3 and no password in the message."""
     with tracker(mode) as server:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
         with (
             pytest.raises(UnavailableError, match="nothing was trained") as caught,
-            tracking.training_run(facts, digits, required=True),
+            tracking.training_run(description, digits, required=True),
         ):
             pytest.fail("the training began")
 
@@ -331,23 +333,23 @@ def locked(database: Path) -> Iterator[subprocess.Popen[str]]:
 @pytest.mark.fault("sqlite locked by another process for three seconds")
 @pytest.mark.usefixtures("_quick_to_retry")
 def test_a_store_that_is_locked_for_a_moment_is_waited_for(
-    facts: Facts, digits: Dataset, model: Path, store: Path, capfd: pytest.CaptureFixture[str]
+    description: RunDescription, digits: Dataset, model: Path, store: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """The training goes on meanwhile, and in the end its run is whole, without a warning."""
     with locked(store) as holder:
         threading.Timer(3, holder.kill).start()
-        spent = train(facts, digits, model)
+        spent = train(description, digits, model)
 
     assert spent < 0.5
     assert capfd.readouterr().err == ""
-    (run,) = runs(facts.recipe)
-    assert_whole(run, facts, model)
+    (run,) = runs(description.recipe)
+    assert_whole(run, description, model)
 
 
 @pytest.mark.fault("sqlite locked by another process for the whole training")
 @pytest.mark.usefixtures("_impatient")
 def test_a_store_that_stays_locked_is_an_outage(
-    facts: Facts,
+    description: RunDescription,
     digits: Dataset,
     model: Path,
     store: Path,
@@ -355,17 +357,17 @@ def test_a_store_that_stays_locked_is_an_outage(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     """The training ends well with one warning that speaks of the lock; completed later, one run holds all of it."""
-    monkeypatch.setattr("pipeline.tracking.store._BUSY", 0.1)
+    monkeypatch.setattr("pipeline.tracking.store._BUSY_TIMEOUT_S", 0.1)
     with locked(store):
-        train(facts, digits, model)
+        train(description, digits, model)
         time.sleep(0.5)
     text = capfd.readouterr().err
 
     assert_one_warning(text)
     assert "locked by another process" in text
-    finished_runs.complete(facts, digits, ROWS, model)
-    (run,) = runs(facts.recipe)
-    assert_whole(run, facts, model)
+    finished_runs.complete(description, digits, ROWS, model)
+    (run,) = runs(description.recipe)
+    assert_whole(run, description, model)
 
 
 TRAINER = """
@@ -374,15 +376,15 @@ from pathlib import Path
 import numpy as np
 from pipeline import cli, params, tracking
 from pipeline.data.dataset import Dataset, Split
-from pipeline.tracking.description import Facts
+from pipeline.tracking.description import RunDescription
 
 def main():
     model, recipe, rows = Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
     split = Split(np.zeros((20, 28, 28), np.uint8), np.arange(20, dtype=np.uint8) % 10)
     values = params.load(Path("params.yaml"))
     data = {"dataset": "digits", "validation": "test", "split_seed": 0}
-    facts = Facts("mlp_rmsprop", recipe, "d" * 32, values.models["mlp_rmsprop"], values.train, data)
-    with tracking.training_run(facts, Dataset(split, None, split)) as run:
+    description = RunDescription("mlp_rmsprop", recipe, "d" * 32, values.models["mlp_rmsprop"], values.train, data)
+    with tracking.training_run(description, Dataset(split, None, split)) as run:
         for epoch in range(1, len(rows) + 1):
             started = time.monotonic()
             run.log_epochs(rows[:epoch])
@@ -398,10 +400,10 @@ cli.run(main)
 class Trainer:
     """A process that trains in pretence against `uri`, epoch by epoch as it is told."""
 
-    def __init__(self, uri: str, facts: Facts, model: Path) -> None:
+    def __init__(self, uri: str, description: RunDescription, model: Path) -> None:
         self.lines: list[str] = []
         self._process = subprocess.Popen(
-            [sys.executable, "-c", TRAINER, str(model), facts.recipe, json.dumps(ROWS)],
+            [sys.executable, "-c", TRAINER, str(model), description.recipe, json.dumps(ROWS)],
             cwd=ROOT,
             env=os.environ | SECRETS | {"MLFLOW_TRACKING_URI": uri},
             stdin=subprocess.PIPE,
@@ -440,11 +442,11 @@ def outages(real: RealServer, values: Params, model: Path) -> dict[str, tuple[in
     with ExitStack() as stack:
         trainers = {}
         for mode in (*BROKEN, "slow"):
-            facts = Facts(
+            description = RunDescription(
                 "mlp_rmsprop", mode.ljust(64, "0"), "d" * 32, values.models["mlp_rmsprop"], values.train, data
             )
             uri = stack.enter_context(tracker(mode, real.address)).uri
-            trainers[mode] = Trainer(uri, facts, model)
+            trainers[mode] = Trainer(uri, description, model)
         for trainer in trainers.values():
             trainer.train()
         for mode, trainer in trainers.items():
@@ -466,11 +468,13 @@ def test_the_end_costs_seconds_at_most(outages: dict[str, tuple[int, float, str]
 
 @pytest.mark.slow
 @pytest.mark.fault("sqlite locked by another process in mid-training, for good")
-def test_a_lock_in_mid_training_loses_nothing(facts: Facts, digits: Dataset, model: Path, store: Path) -> None:
+def test_a_lock_in_mid_training_loses_nothing(
+    description: RunDescription, digits: Dataset, model: Path, store: Path
+) -> None:
     """The process ends well; the run that it left is completed later, each epoch once."""
-    trainer = Trainer(f"sqlite:///{store}", facts, model)
+    trainer = Trainer(f"sqlite:///{store}", description, model)
     trainer.train(2)
-    wait_for(lambda: len(runs(facts.recipe)) == 1 and runs(facts.recipe)[0].data.metrics)
+    wait_for(lambda: len(runs(description.recipe)) == 1 and runs(description.recipe)[0].data.metrics)
     with locked(store):
         trainer.train(len(ROWS) - 2)
         code, seconds, text = trainer.end()
@@ -478,11 +482,11 @@ def test_a_lock_in_mid_training_loses_nothing(facts: Facts, digits: Dataset, mod
     assert code == 0
     assert seconds < 27
     assert_one_warning(text)
-    (left,) = runs(facts.recipe)
+    (left,) = runs(description.recipe)
     assert left.info.status == "RUNNING"
-    finished_runs.complete(facts, digits, ROWS, model)
-    (run,) = runs(facts.recipe)
-    assert_whole(run, facts, model)
+    finished_runs.complete(description, digits, ROWS, model)
+    (run,) = runs(description.recipe)
+    assert_whole(run, description, model)
 
 
 @pytest.mark.slow
@@ -490,7 +494,7 @@ def test_a_lock_in_mid_training_loses_nothing(facts: Facts, digits: Dataset, mod
 @pytest.mark.usefixtures("_quick_to_retry")
 def test_a_server_that_comes_back_gets_everything_once(
     real: RealServer,
-    facts: Facts,
+    description: RunDescription,
     digits: Dataset,
     model: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -501,17 +505,17 @@ def test_a_server_that_comes_back_gets_everything_once(
         monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
 
         def die() -> None:
-            wait_for(lambda: runs(facts.recipe) and runs(facts.recipe)[0].data.metrics)
+            wait_for(lambda: runs(description.recipe) and runs(description.recipe)[0].data.metrics)
             server.mode = "drop"
 
         def come_back() -> None:
             time.sleep(1)
             server.mode = "pass"
 
-        train(facts, digits, model, {2: die, 4: come_back})
+        train(description, digits, model, {2: die, 4: come_back})
 
-        (run,) = runs(facts.recipe)
-        assert_whole(run, facts, model)
+        (run,) = runs(description.recipe)
+        assert_whole(run, description, model)
         history = mlflow.MlflowClient().get_metric_history(run.info.run_id, "loss")
         assert [point.step for point in history] == [row["epoch"] for row in ROWS]
     assert capfd.readouterr().err == ""
@@ -534,17 +538,22 @@ CALLS = (
 @pytest.mark.usefixtures("_quick_to_retry")
 @pytest.mark.parametrize("lost", [*CALLS, "all"])
 def test_a_lost_answer_doubles_nothing(
-    real: RealServer, facts: Facts, digits: Dataset, model: Path, monkeypatch: pytest.MonkeyPatch, lost: str
+    real: RealServer,
+    description: RunDescription,
+    digits: Dataset,
+    model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    lost: str,
 ) -> None:
     """What is asked for again is there once: the run, each epoch, the data, the model."""
     with tracker("pass", real.address) as server:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
         server.lost |= set(CALLS) if lost == "all" else {lost}
-        train(facts, digits, model)
+        train(description, digits, model)
 
         assert server.lost == set()
-        (run,) = runs(facts.recipe)
-        assert_whole(run, facts, model)
+        (run,) = runs(description.recipe)
+        assert_whole(run, description, model)
 
 
 @pytest.mark.slow
@@ -553,7 +562,7 @@ def test_a_lost_answer_doubles_nothing(
 @pytest.mark.parametrize("fatal", CALLS)
 def test_a_run_that_was_cut_short_is_completed(
     real: RealServer,
-    facts: Facts,
+    description: RunDescription,
     digits: Dataset,
     model: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -564,29 +573,29 @@ def test_a_run_that_was_cut_short_is_completed(
     with tracker("pass", real.address) as server:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
         # Not a matter of time here: it gives up as soon as the server is dead.
-        monkeypatch.setattr(client, "refused", lambda _: server.mode == "drop")
+        monkeypatch.setattr(client, "is_permanent", lambda _: server.mode == "drop")
         server.fatal = fatal
-        train(facts, digits, model)
+        train(description, digits, model)
         assert server.mode == "drop"
         assert_one_warning(capfd.readouterr().err)
 
         server.mode, server.fatal = "pass", ""
-        finished_runs.complete(facts, digits, ROWS, model)
+        finished_runs.complete(description, digits, ROWS, model)
 
-        (run,) = runs(facts.recipe)
-        assert_whole(run, facts, model)
+        (run,) = runs(description.recipe)
+        assert_whole(run, description, model)
 
 
 @pytest.mark.slow
 @pytest.mark.fault("an outage of hundreds of epochs, seen from a server")
 def test_a_server_takes_hundreds_of_epochs_at_once(
-    real: RealServer, facts: Facts, digits: Dataset, model: Path, monkeypatch: pytest.MonkeyPatch
+    real: RealServer, description: RunDescription, digits: Dataset, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """More than it takes in one request is sent in several."""
     rows = [ROWS[0] | {"epoch": epoch} for epoch in range(1, 301)]
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://{real.address}")
 
-    run = finished_runs.complete(facts, digits, rows, model)
+    run = finished_runs.complete(description, digits, rows, model)
 
     history = mlflow.MlflowClient().get_metric_history(run.info.run_id, "loss")
     assert [point.step for point in history] == list(range(1, 301))
@@ -662,7 +671,7 @@ def test_a_required_server_that_dies_repeats_no_training(
 
         assert first.returncode == 3, first.stderr
         assert re.search(
-            r"^error: MLflow lacks its model.*; run again: the training is kept", first.stderr, re.MULTILINE
+            r"^error: MLflow is missing its model.*; run again: the model is kept", first.stderr, re.MULTILINE
         )
         assert kept
         assert second.returncode == 0, second.stderr
@@ -714,14 +723,14 @@ def test_no_secret_reaches_a_server(real: RealServer, workspace: Workspace) -> N
 
 @pytest.mark.fault("secrets in the environment")
 def test_no_secret_reaches_a_local_store(
-    facts: Facts, digits: Dataset, model: Path, store: Path, monkeypatch: pytest.MonkeyPatch
+    description: RunDescription, digits: Dataset, model: Path, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The bytes of the store and of its artifacts hold nothing of the environment."""
     for name, secret in SECRETS.items():
         monkeypatch.setenv(name, secret)
-    monkeypatch.setattr(live, "LAST_CALL", 120.0)
-    train(facts, digits, model)
+    monkeypatch.setattr(live, "END_TIMEOUT_S", 120.0)
+    train(description, digits, model)
 
     stored = texts(store, store.parent / "mlruns")
-    assert facts.recipe.encode() in stored
+    assert description.recipe.encode() in stored
     assert [secret for secret in SECRETS.values() if secret.encode() in stored] == []

@@ -8,18 +8,18 @@ import time
 import pytest
 
 from pipeline.tracking import outbox
-from pipeline.tracking.outbox import Sender
+from pipeline.tracking.outbox import Outbox
 
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outbox, "RETRY", 0.02)
+    monkeypatch.setattr(outbox, "RETRY_S", 0.02)
 
 
 def test_actions_are_done_in_order() -> None:
     """Everything put is done, in the order in which it was put."""
     done: list[int] = []
-    queue = Sender()
+    queue = Outbox()
     for number in range(50):
         queue.put(str(number), lambda number=number: done.append(number))
 
@@ -30,7 +30,7 @@ def test_actions_are_done_in_order() -> None:
 def test_putting_never_waits() -> None:
     """While an action hangs, the caller goes on."""
     release = threading.Event()
-    queue = Sender()
+    queue = Outbox()
     started = time.monotonic()
 
     queue.put("hangs", release.wait)
@@ -50,7 +50,7 @@ def test_what_fails_is_tried_again_before_anything_else() -> None:
         if len(done) < 3:
             raise ConnectionError
 
-    queue = Sender()
+    queue = Outbox()
     queue.put("first", fail_twice)
     queue.put("second", lambda: done.append("second"))
 
@@ -66,7 +66,7 @@ def test_what_cannot_be_done_is_named_in_time() -> None:
         tries.append(time.monotonic())
         raise ConnectionError("away")
 
-    queue = Sender()
+    queue = Outbox()
     queue.put("done", lambda: None)
     queue.put("lost", fail)
     queue.put("also lost", lambda: None)
@@ -83,7 +83,7 @@ def test_what_cannot_be_done_is_named_in_time() -> None:
 
 def test_patience_is_for_all_that_is_left() -> None:
     """A queue that moves on slowly is not waited for any longer."""
-    queue = Sender()
+    queue = Outbox()
     for _ in range(20):
         queue.put("slow", lambda: time.sleep(0.1))
     started = time.monotonic()
@@ -102,7 +102,7 @@ def test_after_a_hopeless_error_nothing_is_tried_or_waited_for() -> None:
         tries.append("refused")
         raise PermissionError("no")
 
-    queue = Sender(hopeless=lambda error: isinstance(error, PermissionError))
+    queue = Outbox(is_permanent=lambda error: isinstance(error, PermissionError))
     queue.put("first", refuse)
     assert queue.wait(5) == ["first"]
     queue.put("second", lambda: tries.append("second"))
@@ -123,7 +123,7 @@ def test_an_error_that_was_overcome_is_no_reason() -> None:
         if len(tries) == 1:
             raise ConnectionError
 
-    queue = Sender()
+    queue = Outbox()
     queue.put("fails once", fail_once)
 
     assert queue.wait(5) == []

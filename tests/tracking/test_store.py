@@ -17,7 +17,7 @@ import mlflow
 import pytest
 
 from pipeline.errors import UnavailableError
-from pipeline.tracking import client, store
+from pipeline.tracking import address, client
 
 ROOT = Path(__file__).parents[2]
 START = """
@@ -137,7 +137,7 @@ def test_the_command_to_run_helps(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.fault("sqlite locked by another connection")
 def test_a_locked_store_is_not_called_broken(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody is told to move away a store that something else is writing to."""
-    monkeypatch.setattr("pipeline.tracking.store._BUSY", 0.1)
+    monkeypatch.setattr("pipeline.tracking.store._BUSY_TIMEOUT_S", 0.1)
     with closing(sqlite3.connect(store)) as holder:
         holder.execute("BEGIN EXCLUSIVE")
         with pytest.raises(UnavailableError, match="locked by another process") as caught:
@@ -152,19 +152,19 @@ def test_the_store_is_at_the_root_of_the_repository_or_where_it_is_said(
     """DVC_ROOT, which queued experiments have, is the place of the file; a relative address is made absolute."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.delenv("DVC_ROOT", raising=False)
-    assert store.local(store.uri()) == ROOT / "mlflow.db"
+    assert address.local(address.uri()) == ROOT / "mlflow.db"
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    assert store.local(store.uri()) == tmp_path / "mlflow.db"
+    assert address.local(address.uri()) == tmp_path / "mlflow.db"
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///other.db?timeout=60")
-    assert store.uri() == f"sqlite:///{tmp_path}/other.db?timeout=60"
-    assert store.local(store.uri()) == tmp_path / "other.db"
+    assert address.uri() == f"sqlite:///{tmp_path}/other.db?timeout=60"
+    assert address.local(address.uri()) == tmp_path / "other.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://tracker.example/mlflow")
-    assert store.local(store.uri()) is None
+    assert address.local(address.uri()) is None
 
 
 @pytest.mark.parametrize(
-    ("address", "page"),
+    ("uri", "page"),
     [
         ("https://user:p@ss@tracker.example:8443/mlflow/", "https://tracker.example:8443/mlflow"),
         ("http://127.0.0.1:5001", "http://127.0.0.1:5001"),
@@ -173,12 +173,12 @@ def test_the_store_is_at_the_root_of_the_repository_or_where_it_is_said(
     ],
 )
 def test_a_browser_finds_the_store_without_credentials(
-    monkeypatch: pytest.MonkeyPatch, address: str, page: str
+    monkeypatch: pytest.MonkeyPatch, uri: str, page: str
 ) -> None:
     """A server is its own page, without user and password; any other store is shown by `make ui`."""
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
 
-    assert store.page() == page
+    assert address.page() == page
 
 
 @pytest.mark.parametrize(
@@ -192,4 +192,4 @@ def test_a_browser_finds_the_store_without_credentials(
 )
 def test_credentials_are_taken_out_of_addresses(text: str, public: str) -> None:
     """User and password go wherever an address has them; paths and mail addresses stay."""
-    assert store.without_credentials(text) == public
+    assert address.without_credentials(text) == public

@@ -20,9 +20,9 @@ from pipeline.errors import UnavailableError
 from pipeline.params import Params
 from pipeline.tracking import client, live, logged_model, outbox, view
 from pipeline.tracking import runs as finished_runs
-from pipeline.tracking import store as store_module
-from pipeline.tracking.artifacts import SCORES, Evidence
-from pipeline.tracking.description import Facts
+from pipeline.tracking import address
+from pipeline.tracking.artifacts import SCORES, EvaluationArtifacts
+from pipeline.tracking.description import RunDescription
 from pipeline.training import model_file, networks
 
 ROWS = [
@@ -41,22 +41,22 @@ MD5 = "d" * 32
 
 @pytest.fixture
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "PATIENCE", 1.0)
-    monkeypatch.setattr(live, "LAST_CALL", 1.0)
-    monkeypatch.setattr(live, "HURRY", 0.5)
-    monkeypatch.setattr(outbox, "RETRY", 0.1)
+    monkeypatch.setattr(live, "START_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(live, "END_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(live, "INTERRUPT_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(outbox, "RETRY_S", 0.1)
 
 
 @pytest.fixture
-def facts(values: Params) -> Facts:
+def description(values: Params) -> RunDescription:
     """Return what is known before a training starts."""
     return described(values, "mlp_rmsprop")
 
 
-def described(values: Params, name: str) -> Facts:
-    """Return the facts about a model of the project."""
+def described(values: Params, name: str) -> RunDescription:
+    """Return the description about a model of the project."""
     data = {"dataset": "mnist", "validation": "test", "split_seed": 0}
-    return Facts(name, "r" * 64, MD5, values.models[name], values.train, data)
+    return RunDescription(name, "r" * 64, MD5, values.models[name], values.train, data)
 
 
 @pytest.fixture
@@ -67,9 +67,9 @@ def model(values: Params, tmp_path: Path) -> Path:
     return tmp_path / "m.keras"
 
 
-def track(facts: Facts, data: Dataset, model: Path) -> None:
+def track(description: RunDescription, data: Dataset, model: Path) -> None:
     """Log a whole training, epoch by epoch."""
-    with tracking.training_run(facts, data) as run:
+    with tracking.training_run(description, data) as run:
         for epoch in range(1, len(ROWS) + 1):
             run.log_epochs(ROWS[:epoch])
         run.log_model(model)
@@ -80,7 +80,7 @@ def evaluate(model: Path, accuracy: float = 0.9, *, required: bool = False) -> N
     score = dict.fromkeys(SCORES, 0.5) | {"accuracy": accuracy, "confusion": np.eye(10, dtype=int).tolist()}
     files.write_json(model.with_suffix(".json"), {"splits": {"train": score, "test": score}})
     files.write_csv(model.with_suffix(".csv"), pd.DataFrame(ROWS))
-    evidence = Evidence("mlp_rmsprop", model.with_suffix(".json"), model.with_suffix(".csv"), None)
+    evidence = EvaluationArtifacts("mlp_rmsprop", model.with_suffix(".json"), model.with_suffix(".csv"), None)
     tracking.log_evaluation(evidence, {"model.md5": files.md5(model), "data.md5": MD5}, required=required)
 
 
@@ -91,9 +91,9 @@ def runs(status: str | None = None) -> list[Any]:
 
 
 @pytest.mark.usefixtures("store")
-def test_a_run_holds_the_whole_training(facts: Facts, digits: Dataset, model: Path) -> None:
+def test_a_run_holds_the_whole_training(description: RunDescription, digits: Dataset, model: Path) -> None:
     """Params, four epochs under their numbers, tags, data and sums are in one finished run of the model's name."""
-    track(facts, digits, model)
+    track(description, digits, model)
 
     (run,) = runs()
     assert (run.info.run_name, run.info.status) == ("mlp_rmsprop", "FINISHED")
@@ -108,9 +108,9 @@ def test_a_run_holds_the_whole_training(facts: Facts, digits: Dataset, model: Pa
 
 
 @pytest.mark.usefixtures("store")
-def test_the_logged_model_answers_as_the_file(facts: Facts, digits: Dataset, model: Path) -> None:
+def test_the_logged_model_answers_as_the_file(description: RunDescription, digits: Dataset, model: Path) -> None:
     """The model in MLflow takes raw images, has pinned requirements, needs no pickle and answers as the file does."""
-    track(facts, digits, model)
+    track(description, digits, model)
 
     (run,) = runs()
     uri = f"models:/{run.outputs.model_outputs[0].model_id}"
@@ -127,7 +127,7 @@ def test_the_logged_model_answers_as_the_file(facts: Facts, digits: Dataset, mod
 
 def test_models_that_differ_in_their_optimizer_have_comparable_params(values: Params) -> None:
     """The same keys for every model, with other values only where the params differ: the compare view lines up."""
-    first, second = (described(values, name).flat() for name in ("mlp_rmsprop", "mlp_adadelta"))
+    first, second = (described(values, name).params() for name in ("mlp_rmsprop", "mlp_adadelta"))
 
     different = {key for key in first.keys() | second.keys() if first.get(key) != second.get(key)}
 
@@ -135,9 +135,9 @@ def test_models_that_differ_in_their_optimizer_have_comparable_params(values: Pa
 
 
 @pytest.mark.usefixtures("store")
-def test_an_evaluation_joins_the_run_of_its_model(facts: Facts, digits: Dataset, model: Path) -> None:
+def test_an_evaluation_joins_the_run_of_its_model(description: RunDescription, digits: Dataset, model: Path) -> None:
     """Scores and figures go into the run with these sums and make no second run; the run stays as it ended."""
-    track(facts, digits, model)
+    track(description, digits, model)
     ended = runs()[0].info.end_time
 
     evaluate(model)
@@ -156,9 +156,9 @@ def test_an_evaluation_joins_the_run_of_its_model(facts: Facts, digits: Dataset,
 
 
 @pytest.mark.usefixtures("store")
-def test_an_evaluation_repeated_adds_nothing(facts: Facts, digits: Dataset, model: Path) -> None:
+def test_an_evaluation_repeated_adds_nothing(description: RunDescription, digits: Dataset, model: Path) -> None:
     """The same scores again leave one point per metric."""
-    track(facts, digits, model)
+    track(description, digits, model)
 
     evaluate(model)
     evaluate(model)
@@ -170,15 +170,15 @@ def test_an_evaluation_repeated_adds_nothing(facts: Facts, digits: Dataset, mode
 @pytest.mark.fault("an outage between the parts of an evaluation")
 @pytest.mark.usefixtures("store")
 def test_an_evaluation_that_was_cut_short_is_not_taken_for_whole(
-    facts: Facts, digits: Dataset, model: Path, monkeypatch: pytest.MonkeyPatch
+    description: RunDescription, digits: Dataset, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where new scores came without the figures that show them, both are added the next time."""
-    track(facts, digits, model)
+    track(description, digits, model)
     evaluate(model)
     before = {path: path.read_bytes() for path in (model.parent / "mlruns").rglob("scores.json")}
     with monkeypatch.context() as outage:
         outage.setattr(mlflow.MlflowClient, "log_artifact", lambda *_: 1 / 0)
-        outage.setattr(live, "LAST_CALL", 3.0)
+        outage.setattr(live, "END_TIMEOUT_S", 3.0)
         evaluate(model, accuracy=0.8)
 
     evaluate(model, accuracy=0.8)
@@ -189,11 +189,11 @@ def test_an_evaluation_that_was_cut_short_is_not_taken_for_whole(
 
 
 @pytest.mark.usefixtures("store")
-def test_what_a_run_was_told_at_its_start_stays(facts: Facts, digits: Dataset, model: Path) -> None:
+def test_what_a_run_was_told_at_its_start_stays(description: RunDescription, digits: Dataset, model: Path) -> None:
     """A run that is completed keeps its params, also where one that changes no result is another by now."""
-    left = live.TrainingRun(facts, digits)
+    left = live.TrainingRun(description, digits)
     assert left.leave(60) == ""
-    later = dataclasses.replace(facts, data=dict(facts.data) | {"split_seed": 7})
+    later = dataclasses.replace(description, data=dict(description.data) | {"split_seed": 7})
 
     run = finished_runs.complete(later, digits, ROWS, model)
 
@@ -207,11 +207,11 @@ def test_an_evaluation_without_its_run_warns(model: Path, capsys: pytest.Capture
     evaluate(model)
 
     warning = capsys.readouterr().err
-    assert warning.startswith("warning: mlp_rmsprop: MLflow lacks the run of this model")
-    assert "`make sync` adds this later" in warning
+    assert warning.startswith("warning: mlp_rmsprop: MLflow is missing the run of this model")
+    assert "`make sync` adds it afterwards" in warning
     assert warning.count("\n") == 1
     assert runs() == []
-    with pytest.raises(UnavailableError, match="lacks the run"):
+    with pytest.raises(UnavailableError, match="missing the run"):
         evaluate(model, required=True)
 
 
@@ -226,10 +226,10 @@ def test_an_evaluation_does_not_depend_on_the_store(
     evaluate(model)
 
     warning = capsys.readouterr().err
-    assert warning.startswith("warning: mlp_rmsprop: MLflow lacks the scores (")
+    assert warning.startswith("warning: mlp_rmsprop: MLflow is missing the scores (")
     assert warning.count("\n") == 1
     assert "hunter2" not in warning
-    with pytest.raises(UnavailableError, match="lacks the scores"):
+    with pytest.raises(UnavailableError, match="missing the scores"):
         evaluate(model, required=True)
 
 
@@ -238,14 +238,18 @@ def test_an_evaluation_does_not_depend_on_the_store(
     ("error", "status"), [(ValueError, "FAILED"), (KeyboardInterrupt, "KILLED"), (SystemExit, "KILLED")]
 )
 def test_a_training_that_does_not_end_well_is_no_finished_run(
-    facts: Facts, digits: Dataset, monkeypatch: pytest.MonkeyPatch, error: type[BaseException], status: str
+    description: RunDescription,
+    digits: Dataset,
+    monkeypatch: pytest.MonkeyPatch,
+    error: type[BaseException],
+    status: str,
 ) -> None:
     """An error leaves a failed run, an interruption a killed one, with the epochs so far."""
     # How long it may take on a busy machine is not what is tested here.
-    monkeypatch.setattr(live, "HURRY", 60.0)
+    monkeypatch.setattr(live, "INTERRUPT_TIMEOUT_S", 60.0)
 
     def training() -> None:
-        with tracking.training_run(facts, digits) as run:
+        with tracking.training_run(description, digits) as run:
             run.log_epochs(ROWS[:2])
             raise error
 
@@ -259,14 +263,14 @@ def test_a_training_that_does_not_end_well_is_no_finished_run(
 
 
 @pytest.mark.usefixtures("store")
-def test_a_run_left_running_is_marked_killed(facts: Facts, digits: Dataset, model: Path) -> None:
+def test_a_run_left_running_is_marked_killed(description: RunDescription, digits: Dataset, model: Path) -> None:
     """The next training of the recipe ends the run of the one that was killed."""
     experiment = client.connect()
     api = mlflow.MlflowClient()
-    left = api.create_run(experiment, tags=facts.tags())
-    other = api.create_run(experiment, tags=facts.tags() | {"recipe": "s" * 64})
+    left = api.create_run(experiment, tags=description.tags())
+    other = api.create_run(experiment, tags=description.tags() | {"recipe": "s" * 64})
 
-    track(facts, digits, model)
+    track(description, digits, model)
 
     assert api.get_run(left.info.run_id).info.status == "KILLED"
     assert api.get_run(other.info.run_id).info.status == "RUNNING"
@@ -275,17 +279,17 @@ def test_a_run_left_running_is_marked_killed(facts: Facts, digits: Dataset, mode
 
 @pytest.mark.usefixtures("_impatient")
 def test_what_was_not_sent_is_sent_with_a_later_epoch(
-    facts: Facts, digits: Dataset, model: Path, store: Path, monkeypatch: pytest.MonkeyPatch
+    description: RunDescription, digits: Dataset, model: Path, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A store that answers only after some epochs holds every epoch once in the end."""
     with monkeypatch.context() as outage:
         outage.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-        run = live.TrainingRun(facts, digits)
+        run = live.TrainingRun(description, digits)
         run.log_epochs(ROWS[:2])
-        assert "MLflow lacks the run" in run.lacking()
+        assert "MLflow is missing the run" in run.missing()
     run.log_epochs(ROWS)
     run.log_model(model)
-    assert run.end("FINISHED", patience=30) == ""
+    assert run.end("FINISHED", timeout_s=30) == ""
 
     history = mlflow.MlflowClient(f"sqlite:///{store}").get_metric_history(runs()[0].info.run_id, "loss")
     assert [point.step for point in history] == [1, 2, 3, 4]
@@ -294,13 +298,13 @@ def test_what_was_not_sent_is_sent_with_a_later_epoch(
 @pytest.mark.fault("tracking server hangs while the training is interrupted")
 @pytest.mark.usefixtures("_impatient", "store")
 def test_an_interruption_does_not_wait_for_the_store(
-    facts: Facts, digits: Dataset, monkeypatch: pytest.MonkeyPatch
+    description: RunDescription, digits: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However much is unsent, it takes seconds to end, and the interruption goes on."""
     monkeypatch.setattr(finished_runs, "running", lambda *_: time.sleep(60))
 
     def training() -> None:
-        with tracking.training_run(facts, digits) as run:
+        with tracking.training_run(description, digits) as run:
             run.log_epochs(ROWS)
             raise SystemExit(143)
 
@@ -315,14 +319,14 @@ def test_an_interruption_does_not_wait_for_the_store(
 @pytest.mark.fault("SIGTERM while the model is logged")
 @pytest.mark.usefixtures("store")
 def test_an_interruption_does_not_wait_for_the_model(
-    facts: Facts, digits: Dataset, model: Path, monkeypatch: pytest.MonkeyPatch
+    description: RunDescription, digits: Dataset, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The run is marked killed within seconds, with its epochs, though its model is still being written."""
     begun, released = threading.Event(), threading.Event()
-    monkeypatch.setattr(logged_model, "_save_model", lambda *_: begun.set() or released.wait(60))
+    monkeypatch.setattr(logged_model, "_save", lambda *_: begun.set() or released.wait(60))
 
     def training() -> None:
-        with tracking.training_run(facts, digits) as run:
+        with tracking.training_run(description, digits) as run:
             run.log_epochs(ROWS)
             run.log_model(model)
             assert begun.wait(60)
@@ -344,15 +348,15 @@ def test_an_interruption_does_not_wait_for_the_model(
 @pytest.mark.usefixtures("store")
 @pytest.mark.parametrize("later", [False, True])
 def test_more_epochs_than_mlflow_takes_at_once_are_logged(
-    facts: Facts, digits: Dataset, model: Path, later: bool
+    description: RunDescription, digits: Dataset, model: Path, later: bool
 ) -> None:
     """Three hundred epochs are there, each once, whether they are sent in a training or added later."""
     rows = [ROWS[0] | {"epoch": epoch} for epoch in range(1, 301)]
 
     if later:
-        finished_runs.complete(facts, digits, rows, model)
+        finished_runs.complete(description, digits, rows, model)
     else:
-        with tracking.training_run(facts, digits) as run:
+        with tracking.training_run(description, digits) as run:
             run.log_epochs(rows)
 
     (stored,) = runs("FINISHED")
@@ -361,7 +365,9 @@ def test_more_epochs_than_mlflow_takes_at_once_are_logged(
 
 
 @pytest.mark.usefixtures("store")
-def test_a_run_begins_when_its_training_does(facts: Facts, digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_begins_when_its_training_does(
+    description: RunDescription, digits: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nothing in the environment makes it another run, and the time at which MLflow answers is not its start."""
     monkeypatch.setenv("MLFLOW_RUN_ID", "0" * 32)
     connect = client.connect
@@ -372,7 +378,7 @@ def test_a_run_begins_when_its_training_does(facts: Facts, digits: Dataset, monk
 
     monkeypatch.setattr(client, "connect", connect_late)
     before = time.time()
-    with tracking.training_run(facts, digits):
+    with tracking.training_run(description, digits):
         pass
 
     (stored,) = runs("FINISHED")
@@ -381,10 +387,10 @@ def test_a_run_begins_when_its_training_does(facts: Facts, digits: Dataset, monk
 
 
 @pytest.mark.usefixtures("store")
-def test_one_run_of_a_model_is_current(facts: Facts, digits: Dataset, model: Path) -> None:
+def test_one_run_of_a_model_is_current(description: RunDescription, digits: Dataset, model: Path) -> None:
     """A repeated training makes the new run the current one, and the old one superseded."""
-    track(facts, digits, model)
-    track(facts, digits, model)
+    track(description, digits, model)
+    track(description, digits, model)
 
     assert [run.data.tags[client.STATE] for run in runs("FINISHED")] == ["current", "superseded"]
 
@@ -392,18 +398,18 @@ def test_one_run_of_a_model_is_current(facts: Facts, digits: Dataset, model: Pat
 @pytest.mark.usefixtures("store")
 @pytest.mark.parametrize("place", ["a server", "a local store"])
 def test_other_clones_runs_are_left_alone_on_a_server(
-    facts: Facts, digits: Dataset, model: Path, monkeypatch: pytest.MonkeyPatch, place: str
+    description: RunDescription, digits: Dataset, model: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
     """There a training neither kills nor supersedes a run of another clone; a local store has no other clone."""
     experiment, api = client.connect(), mlflow.MlflowClient()
-    elsewhere = facts.tags() | {"workspace": "elsewhere:/clone"}
+    elsewhere = description.tags() | {"workspace": "elsewhere:/clone"}
     running = api.create_run(experiment, tags=elsewhere).info.run_id
     done = api.create_run(experiment, tags=elsewhere | {client.STATE: "current"}).info.run_id
     api.set_terminated(done, "FINISHED")
     if place == "a server":
-        monkeypatch.setattr(store_module, "local", lambda _: None)
+        monkeypatch.setattr(address, "local", lambda _: None)
 
-    track(facts, digits, model)
+    track(description, digits, model)
 
     found = api.get_run(running).info.status, api.get_run(done).data.tags[client.STATE]
     assert found == (("RUNNING", "current") if place == "a server" else ("KILLED", "superseded"))
@@ -430,7 +436,7 @@ def test_an_experiment_says_what_its_runs_are(name: str) -> None:
 
 @pytest.mark.usefixtures("store")
 def test_an_experiment_shows_training_and_validation_in_one_chart() -> None:
-    """It has a saved view of the current runs; where an experiment lacks that, or its description, it gets it."""
+    """It has a saved view of the current runs; where that or the description is missing, it is added."""
     made, api = client.connect(), mlflow.MlflowClient()
     tags = api.get_experiment(made).tags
     for key in (view.TAG, "mlflow.note.content"):
