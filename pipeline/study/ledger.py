@@ -115,9 +115,8 @@ def check_not_overwritten(lookups: Iterable[Lookup], folder: Path) -> None:
     foreign = Counter(replicate.variant for replicate, _, state in lookups if state is EntryState.FOREIGN)
     if foreign:
         named = ", ".join(f"{variant} ({count})" for variant, count in foreign.items())
-        what = (
-            f"{foreign.total()} replicates of another experiment (other params or data) would be overwritten: {named}"
-        )
+        count = f"{foreign.total()} replicate{'s' * (foreign.total() > 1)}"
+        what = f"{count} of another experiment (other params or data) would be overwritten: {named}"
         fix = f"give these variants new names, delete their folders in {folder}, or use another --runs"
         raise InputError(what, path=folder, fix=fix)
 

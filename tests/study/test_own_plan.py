@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -81,7 +82,9 @@ def test_results_of_another_experiment_are_never_overwritten(
         start(values)
 
     assert refused.value.path == tmp_path / "runs"
-    assert refused.value.what.endswith(f"would be overwritten: {named}")
+    count = sum(map(int, re.findall(r"\((\d+)\)", named)))
+    assert refused.value.what.startswith(f"{count} replicate{'s' if count > 1 else ''} of another experiment ")
+    assert refused.value.what.endswith(f" would be overwritten: {named}")
     assert "--runs" in refused.value.fix
     assert contents(tmp_path) == before
     assert sent == []
