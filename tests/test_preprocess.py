@@ -41,10 +41,10 @@ def arrays() -> dict[str, np.ndarray]:
     return made
 
 
-def _data(validation: Any = "test", seed: int = 0, sums: bool = False, folder: Path | None = None) -> params.Data:
+def _data(validation: Any = "test", seed: int = 0, checksums: bool = False, folder: Path | None = None) -> params.Data:
     block: dict[str, Any] = {}
     for key, name in NAMES.items():
-        found = hashlib.sha256((folder / name).read_bytes()).hexdigest() if sums and folder else None
+        found = hashlib.sha256((folder / name).read_bytes()).hexdigest() if checksums and folder else None
         known = {"sha256": found} if found else {"gz_sha256": "0" * 64}
         block[key] = {"name": name, "count": TRAIN if key.startswith("train") else TEST, **known}
     value = {
@@ -199,7 +199,8 @@ def test_files_that_do_not_fit_are_refused(
     with pytest.raises(InputError) as caught:
         preprocess.preprocess(_data(), folder)
 
-    assert str(caught.value).startswith(f"{folder / NAMES[key]}: {field}")
+    assert caught.value.path == folder / NAMES[key]
+    assert caught.value.what.startswith(field)
 
 
 @pytest.mark.fault("IDX file truncated or missing")
@@ -208,24 +209,26 @@ def test_damaged_and_missing_files_are_refused(tmp_path: Path, arrays: dict[str,
     path = _write(tmp_path, arrays) / NAMES["test_images"]
     path.write_bytes(path.read_bytes()[:-1])
 
-    with pytest.raises(InputError, match=f"{path}: data: truncated"):
-        preprocess.preprocess(_data(), tmp_path)
-    path.unlink()
-    with pytest.raises(InputError, match=f"{path}: no such file"):
-        preprocess.preprocess(_data(), tmp_path)
+    for what in ("data: truncated", "no such file"):
+        with pytest.raises(InputError, match=what) as caught:
+            preprocess.preprocess(_data(), tmp_path)
+        assert caught.value.path == path
+        path.unlink(missing_ok=True)
 
 
 @pytest.mark.fault("IDX file edited after it was fetched")
 def test_files_changed_after_they_were_fetched_are_refused(tmp_path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Where params.yaml states a file's sum, a single other pixel is noticed."""
+    """Where params.yaml has the checksum of a file, a single changed pixel is noticed."""
     folder = _write(tmp_path, arrays)
-    data = _data(sums=True, folder=folder)
+    data = _data(checksums=True, folder=folder)
     preprocess.preprocess(data, folder)
 
     idx.write(folder / NAMES["test_images"], _change(arrays["test_images"], at=(3, 3, 3), to=1))
 
-    with pytest.raises(InputError, match=f"{NAMES['test_images']}: sha256: expected {data.files.test_images.sha256}"):
+    with pytest.raises(InputError, match=f"sha256: expected {data.files.test_images.sha256}") as caught:
         preprocess.preprocess(data, folder)
+    assert caught.value.path == folder / NAMES["test_images"]
+    assert "dvc repro fetch" in caught.value.fix
 
 
 def _run(folder: Path, out: Path, data: params.Data, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,7 +241,7 @@ def _run(folder: Path, out: Path, data: params.Data, monkeypatch: pytest.MonkeyP
 def test_two_runs_write_the_same_bytes(
     tmp_path: Path, arrays: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Two runs write equal bytes: arrays, summary (with the sum of the arrays' file) and figure."""
+    """Two runs write equal bytes: arrays, summary (with the checksum of the npz) and figure."""
     folder = _write(tmp_path / "raw", arrays)
     for out in ("first", "second"):
         _run(folder, tmp_path / out, _data(15), monkeypatch)

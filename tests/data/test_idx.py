@@ -102,7 +102,8 @@ def test_anything_but_one_whole_array_is_refused(tmp_path: Path, content: bytes,
     with pytest.raises(InputError) as caught:
         idx.read(path, dimensions=dimensions)
 
-    assert f"{path}: {field}" in str(caught.value)
+    assert caught.value.path == path
+    assert caught.value.what.startswith(field)
     assert "\n" not in str(caught.value)
 
 
@@ -110,8 +111,9 @@ def test_anything_but_one_whole_array_is_refused(tmp_path: Path, content: bytes,
 def test_a_missing_file_is_bad_input(tmp_path: Path) -> None:
     """A missing file, and a directory in its place, are named."""
     for path in (tmp_path / "none", tmp_path):
-        with pytest.raises(InputError, match=str(path)):
+        with pytest.raises(InputError) as caught:
             idx.read(path, dimensions=1)
+        assert caught.value.path == path
 
 
 @pytest.mark.parametrize("array", [np.zeros((0,), np.uint8), np.zeros((2, 0), np.uint8), np.zeros(2), np.uint8(3)])
