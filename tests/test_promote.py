@@ -33,7 +33,7 @@ from pipeline import files, predict, promote, sync, tracking
 from pipeline.analysis import metrics, proportions
 from pipeline.data import dataset
 from pipeline.data.dataset import Dataset, Split
-from pipeline.errors import PipelineError
+from pipeline.errors import InputError, PipelineError
 from pipeline.tracking import address, client, logged_model, promotion
 from pipeline.tracking.artifacts import EvaluationArtifacts
 from pipeline.training import backend, model_file
@@ -326,7 +326,10 @@ def test_a_model_that_is_not_inferior_takes_the_place(
     assert (ended.code, champion(), len(versions())) == (0, "good", 2)
     for text in (ended.output, versions()["2"].description):
         assert f"Compared with near (md5 `{found['champion_md5']}`) on the same 397 test images" in text
-        assert f"{counts[0]} images that only this model classifies correctly, {counts[1]} that only the other does" in text
+        assert (
+            f"{counts[0]} images that only this model classifies correctly, {counts[1]} that only the other does"
+            in text
+        )
         assert f"95% lower confidence bound {found['lower_bound']:+.4f}; it had to be above -0.0500" in text
 
 
@@ -444,7 +447,10 @@ def test_the_champion_promoted_again_changes_nothing(call: Call, store: Path) ->
     assert ended.output == "good: is the champion already, mnist version 1\n"
     assert (rows(store), promotion.PATH.read_bytes()) == before
     promotion.PATH.unlink()
-    assert call("good").error == "notice: reports/promotion.json does not record it; the file that does may be in version control\n"
+    assert (
+        call("good").error
+        == "notice: reports/promotion.json does not record it; the file that does may be in version control\n"
+    )
 
 
 @pytest.mark.usefixtures("workspace")
@@ -478,7 +484,11 @@ def test_what_cannot_be_compared_is_replaced_on_demand_alone(
     assert (refused.code, champion()) == (1, "near")
     replaced = call("good", "--replace")
 
-    reason = {"other data": "was trained on other data", "by hand": "was not registered by", "lost": "cannot be loaded ("}[kind]
+    reason = {
+        "other data": "was trained on other data",
+        "by hand": "was not registered by",
+        "lost": "cannot be loaded (",
+    }[kind]
     assert refused.error.startswith(f"good: not promoted: the champion {reason}")
     assert (replaced.code, champion(), told()["comparison"]) == (0, "good", None)
     assert f"it replaces, without a comparison, a champion that {reason}" in told()["reason"]
@@ -619,6 +629,99 @@ def test_a_lost_champion_is_still_to_be_beaten(call: Call) -> None:
     assert refused.code == 1
     assert "the champion of reports/promotion.json is not in MLflow, so they cannot be compared" in refused.error
     assert (replaced.code, champion(), told()["comparison"]) == (0, "good", None)
+
+
+@pytest.fixture
+def artifacts(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Train the workspace's models in a store of its own, and return the folder of its artifacts, which may be lost."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/own.db")
+    workspace.prepare(workspace.data)
+    return tmp_path / "mlruns"
+
+
+@pytest.mark.fault("mlruns/ deleted or damaged, and mlflow.db kept")
+@pytest.mark.parametrize(
+    ("loss", "reason"),
+    [
+        (shutil.rmtree, "lost"),
+        (lambda artifacts: [path.write_bytes(b"damaged") for path in artifacts.rglob("model.keras")], "model.keras"),
+    ],
+    ids=["lost", "damaged"],
+)
+def test_files_that_mlflow_has_lost_are_reported_and_put_back(
+    call: Call, synced: Call, artifacts: Path, tmp_path: Path, loss: Callable[[Path], object], reason: str
+) -> None:
+    """Promote and predict exit with 2, the reason, and the command that puts them back; after it both work."""
+    call("good")
+    loss(artifacts)
+    (version,) = versions().values()
+
+    for name in ("good", "near"):
+        ended = call(name)
+        assert (ended.code, reason in ended.error) == (2, True), ended.error
+        assert ended.error.endswith("; `make sync` puts it back")
+    for uri in ("models:/mnist@champion", "models:/mnist/1", version.source):
+        with pytest.raises(InputError, match=reason) as caught:
+            tracking.fetch(uri, tmp_path / "to")
+        assert caught.value.fix == "`make sync` puts it back"
+
+    assert synced().code == 0
+    assert "already" in call("good").output
+    for uri in ("models:/mnist@champion", "models:/mnist/1", version.source):
+        assert files.md5(tracking.fetch(uri, tmp_path / "to")) == told()["model_md5"]
+    assert call("near").code == 0
+
+
+@pytest.mark.fault("mlruns/ deleted after the champion has left the workspace")
+def test_the_files_of_a_champion_that_left_the_workspace_come_from_dvcs_cache(
+    workspace: Workspace, call: Call, synced: Call, artifacts: Path, tmp_path: Path
+) -> None:
+    """If the cache has them; if not, exit code 2 and one line with what else there is."""
+    call("good")
+    content, md5 = Path("models/good.keras").read_bytes(), told()["model_md5"]
+    workspace.train("good", "near")
+    shutil.rmtree(artifacts)
+
+    lost = synced()
+    files.write_bytes(Path(".dvc/cache/files/md5") / md5[:2] / md5[2:], content)
+    found = synced()
+
+    assert lost.code == 2
+    assert lost.error.startswith("error: champion: MLflow has lost ")
+    assert lost.error.count("\n") == 1
+    assert "make promote MODEL=good REPLACE=1" in lost.error
+    assert (found.code, found.error) == (0, "")
+    assert "champion: files of good put back into MLflow" in found.output.splitlines()
+    assert tracking.fetch("models:/mnist@champion", tmp_path / "to").read_bytes() == content
+    assert "champion: complete in MLflow" in synced().output
+
+
+@pytest.mark.fault("the experiment, or the champion's version or alias, deleted in MLflow's pages")
+@pytest.mark.parametrize("kind", ["experiment", "version", "alias", "registered model"])
+@pytest.mark.usefixtures("workspace")
+def test_what_is_deleted_in_mlflow_comes_back_or_is_named(call: Call, synced: Call, kind: str) -> None:
+    """A champion is restored by sync; a deleted experiment is one line with the command that restores it."""
+    call("good")
+    api = mlflow.MlflowClient(address.uri())
+    if kind == "experiment":
+        api.delete_experiment(api.get_experiment_by_name("mnist").experiment_id)
+        ended = call("near")
+        assert ended.code == 3
+        assert "mlflow experiments restore" in ended.error
+        return
+    if kind == "version":
+        api.delete_model_version("mnist", "1")
+    elif kind == "alias":
+        api.delete_registered_model_alias("mnist", "champion")
+    else:
+        api.delete_registered_model("mnist")
+
+    ended = synced()
+
+    assert ended.code == 0
+    assert "champion: good added to MLflow" in ended.output
+    assert champion() == "good"
+    assert "already" in call("good").output
 
 
 def test_the_file_tells_the_same_of_the_same_promotion(

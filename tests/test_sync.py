@@ -574,6 +574,174 @@ def test_an_experiment_with_the_same_result_takes_nothing_from_the_workspace(cal
     assert states() == {own: "current", experiment: None}
 
 
+LOSSES: dict[str, Callable[[Path], object]] = {
+    "all artifacts": shutil.rmtree,
+    "all logged models": lambda artifacts: shutil.rmtree(artifacts / "models"),
+    "the model file": lambda artifacts: next(artifacts.rglob("model.keras")).unlink(),
+    "the model's description": lambda artifacts: next(artifacts.rglob("MLmodel")).unlink(),
+    "bytes of the model file": lambda artifacts: next(artifacts.rglob("model.keras")).write_bytes(b"damaged"),
+}
+
+
+@pytest.mark.fault("mlruns/ deleted or damaged, and mlflow.db kept")
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+def test_a_logged_model_that_lost_its_files_gets_them_back(
+    workspace: Path, store: Path, call: Callable[..., Ended], loss: Callable[[Path], object]
+) -> None:
+    """Whatever the store has lost or damaged is put back into the same run, equal in all; then it is complete."""
+    assert call().code == 0
+    (run,) = runs()
+    whole = content(run)
+    loss(store.parent / "mlruns")
+
+    ended = call()
+
+    assert (ended.code, ended.errors) == (0, "")
+    assert f"{MODEL}: added to MLflow" in ended.output
+    (same,) = runs()
+    assert same.info.run_id == run.info.run_id
+    assert content(same) == whole
+    (file,) = (store.parent / "mlruns").rglob("model.keras")
+    assert file.read_bytes() == (workspace / f"models/{MODEL}.keras").read_bytes()
+    before = everything(store)
+    assert f"{MODEL}: complete in MLflow" in call().output
+    assert everything(store) == before
+
+
+@pytest.mark.fault("a logged model deleted in MLflow's pages")
+@pytest.mark.usefixtures("_light")
+def test_a_logged_model_that_was_deleted_is_logged_again(call: Callable[..., Ended]) -> None:
+    """The run gets another one with the model's file, once."""
+    assert call().code == 0
+    (run,) = runs()
+    api, (output,) = mlflow.MlflowClient(), run.outputs.model_outputs
+    api.delete_logged_model(output.model_id)
+
+    assert f"{MODEL}: added to MLflow" in call().output
+
+    assert f"{MODEL}: complete in MLflow" in call().output
+    (logged,) = api.search_logged_models([run.info.experiment_id])
+    assert logged.model_id in {one.model_id for one in runs()[0].outputs.model_outputs} - {output.model_id}
+
+
+@pytest.mark.fault("a run deleted in MLflow's pages")
+@pytest.mark.usefixtures("_light")
+def test_a_run_that_was_deleted_is_added_again(call: Callable[..., Ended]) -> None:
+    """Sync adds the model's run anew, once, as the current one."""
+    assert call().code == 0
+    (deleted,) = states()
+    mlflow.MlflowClient().delete_run(deleted)
+
+    assert f"{MODEL}: added to MLflow" in call().output
+
+    assert f"{MODEL}: complete in MLflow" in call().output
+    assert list(states().values()) == ["current"]
+    assert deleted not in states()
+
+
+@pytest.mark.fault("the experiment deleted in MLflow's pages")
+@pytest.mark.usefixtures("_light")
+def test_an_experiment_that_was_deleted_is_named_with_the_way_out(call: Callable[..., Ended]) -> None:
+    """Exit code 3, one line with a command that restores it, from any directory; after that, nothing is missing."""
+    assert call().code == 0
+    api = mlflow.MlflowClient()
+    api.delete_experiment(api.get_experiment_by_name("mnist").experiment_id)
+
+    ended = call()
+
+    assert ended.code == 3
+    assert ended.errors.startswith("error: MLflow's experiment 'mnist' was deleted; `")
+    assert ended.errors.count("\n") == 1
+    command = ended.errors.split("`")[1].replace(" mlflow ", f" {sys.executable} -m mlflow ")
+    subprocess.run(command, shell=True, cwd="/", check=True, env={"PATH": os.environ["PATH"]})  # noqa: S602
+    assert f"{MODEL}: complete in MLflow" in call().output
+
+
+@pytest.mark.fault("a model leaves params.yaml, or dvc.lock, after its training")
+@pytest.mark.parametrize("left", ["params.yaml", "dvc.lock"])
+@pytest.mark.usefixtures("_light")
+def test_the_run_of_a_model_that_has_left_is_not_current(call: Callable[..., Ended], left: str) -> None:
+    """It is said once, the saved view shows the others alone, and a model that comes back is current again."""
+    add_twin()
+    assert call().code == 0
+    before = {name: Path(name).read_text() for name in ("params.yaml", "dvc.lock")}
+    if left == "params.yaml":
+        write_params(lambda values: values["models"].pop(TWIN))
+    else:
+        rewrite_lock(lambda stages: [stages.pop(f"{stage}@{TWIN}") for stage in ("train", "evaluate")])
+
+    first, second = call(), call()
+
+    assert f"{TWIN}: its run is not current any more" in first.output
+    assert "not current any more" not in second.output
+    found = {run.info.run_name: run for run in runs()}
+    assert found[MODEL].data.tags["dvc.state"] == "current"
+    assert found[TWIN].data.tags["dvc.state"] == ("removed" if left == "params.yaml" else "superseded")
+    for ended in (first, second):
+        assert shown(ended.output) == [found[MODEL].info.run_id]
+        assert "viewStateShareKey" in ended.output
+    for name, text in before.items():
+        Path(name).write_text(text)
+    assert sorted(shown(call().output)) == sorted(run.info.run_id for run in found.values())
+
+
+@pytest.mark.fault("all models leave params.yaml's pipeline: no dvc.lock, and no store")
+@pytest.mark.usefixtures("workspace")
+def test_where_nothing_is_trained_no_store_is_created(
+    call: Callable[..., Ended], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sync without dvc.lock and without a store leaves none behind."""
+    Path("dvc.lock").unlink()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/none/mlflow.db")
+
+    assert call().code == 0
+
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.fault("MLflow away, or a result edited, at the end of `make repro`")
+@pytest.mark.parametrize("fault", ["store", "file"])
+@pytest.mark.usefixtures("_light")
+def test_optional_sync_fails_nothing(call: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
+    """With --optional the exit code is 0, and one line says what went wrong."""
+    if fault == "store":
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://somebody:hunter2@127.0.0.1:9")
+    else:
+        Path(FILES[0]).unlink()
+
+    ended = call("--optional")
+
+    assert ended.code == 0
+    assert ended.errors.count("\n") == 1
+    assert ended.errors.startswith("notice: http://***@127.0.0.1:9: " if fault == "store" else f"error: {MODEL}: ")
+
+
+def test_make_repro_ends_with_what_sync_does(repository: Path, tmp_path: Path) -> None:
+    """After files come back from DVC's cache and nothing is trained, the tags call the run of these files current."""
+    clone = tmp_path / "clone"
+    shutil.copytree(repository, clone, symlinks=True)
+    for path in (clone / "mlflow.db", clone / "mlflow.db.lock"):
+        path.unlink()
+    shutil.rmtree(clone / "mlruns")
+    small.copy(clone, "Makefile")
+    # As make sees it, the environment is complete; the one in use is found behind it, on PATH.
+    (clone / ".venv").mkdir(exist_ok=True)
+    for name in ("requirements.lock", ".venv/complete", ".dvc/scm"):
+        (clone / name).touch()
+    uri = f"sqlite:///{clone}/mlflow.db"
+    (clone / "dvc.yaml").write_text("stages:\n  nothing:\n    cmd: 'true'\n")
+
+    printed = small.run(clone, "make", "repro")
+
+    assert f"{MODEL}: added to MLflow" in printed
+    (run,) = runs(uri)
+    mlflow.MlflowClient(uri).set_tag(run.info.run_id, "dvc.state", "superseded")
+    assert f"{MODEL}: complete in MLflow" in small.run(clone, "make", "repro")
+    assert runs(uri)[0].data.tags["dvc.state"] == "current"
+    # Nor does it need MLflow.
+    small.run(clone, "make", "repro", MLFLOW_TRACKING_URI="http://127.0.0.1:9")
+
+
 def shown(output: str) -> list[str]:
     """Return the ids of the runs that the printed address shows."""
     address = urlsplit(output.splitlines()[-1].removeprefix("current runs: "))
@@ -596,13 +764,16 @@ def test_the_address_shows_the_current_runs_alone(call: Callable[..., Ended]) ->
     finish_another(DVC_EXP_NAME="brave-owl")
     add_twin()
     by_tag = call().output
-    write_params(lambda values: values["models"].pop(TWIN))
-    by_id = call().output
-
     current = {run.info.run_name: run.info.run_id for run in runs() if run.data.tags.get("dvc.state") == "current"}
     assert sorted(shown(by_tag)) == sorted(current.values())
+    # As where the files are those of an experiment's run.
+    mlflow.MlflowClient().set_tag(current[TWIN], "dvc.exp_name", "brave-owl")
+    mlflow.MlflowClient().delete_tag(current[TWIN], "dvc.state")
+    by_id = call().output
+
+    assert sorted(shown(by_id)) == sorted(current.values())
     assert "viewStateShareKey" in by_tag
-    assert shown(by_id) == [current[MODEL]]
+    assert "viewStateShareKey" not in by_id
 
 
 @pytest.mark.usefixtures("workspace")

@@ -21,7 +21,6 @@ FILES = {
     "MLmodel",
     "conda.yaml",
     "data/keras_module.txt",
-    "data/save_format.txt",
     "python_env.yaml",
     "requirements.txt",
 }

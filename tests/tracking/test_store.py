@@ -161,35 +161,3 @@ def test_the_store_is_at_the_root_of_the_repository_or_where_it_is_said(
     assert address.local(address.uri()) == tmp_path / "other.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://tracker.example/mlflow")
     assert address.local(address.uri()) is None
-
-
-@pytest.mark.parametrize(
-    ("uri", "page"),
-    [
-        ("https://user:p@ss@tracker.example:8443/mlflow/", "https://tracker.example:8443/mlflow"),
-        ("http://127.0.0.1:5001", "http://127.0.0.1:5001"),
-        ("postgresql://user:secret@db/mlflow", "http://127.0.0.1:5000"),
-        ("sqlite:///mlflow.db", "http://127.0.0.1:5000"),
-    ],
-)
-def test_a_browser_finds_the_store_without_credentials(
-    monkeypatch: pytest.MonkeyPatch, uri: str, page: str
-) -> None:
-    """A server is its own page, without user and password; any other store is shown by `make ui`."""
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-
-    assert address.page() == page
-
-
-@pytest.mark.parametrize(
-    ("text", "public"),
-    [
-        ("failed: http://user:p@ss@host/api (no)", "failed: http://***@host/api (no)"),
-        ("https://user:a/b@host and https://token@host", "https://***@host and https://***@host"),
-        ("at https://host/path, ask a@b", "at https://host/path, ask a@b"),
-        ("sqlite:////home/a@b/mlflow.db", "sqlite:////home/a@b/mlflow.db"),
-    ],
-)
-def test_credentials_are_taken_out_of_addresses(text: str, public: str) -> None:
-    """User and password go wherever an address has them; paths and mail addresses stay."""
-    assert address.without_credentials(text) == public

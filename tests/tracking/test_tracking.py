@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import threading
 import time
 from pathlib import Path
@@ -18,9 +19,8 @@ from pipeline import files, tracking
 from pipeline.data.dataset import Dataset
 from pipeline.errors import UnavailableError
 from pipeline.params import Params
-from pipeline.tracking import client, live, logged_model, outbox, view
+from pipeline.tracking import address, client, live, logged_model, outbox, view
 from pipeline.tracking import runs as finished_runs
-from pipeline.tracking import address
 from pipeline.tracking.artifacts import SCORES, EvaluationArtifacts
 from pipeline.tracking.description import RunDescription
 from pipeline.training import model_file, networks
@@ -121,6 +121,8 @@ def test_the_logged_model_answers_as_the_file(description: RunDescription, digit
     assert info.signature.inputs.inputs[0].shape == (-1, 28, 28)
     folder = Path(mlflow.artifacts.download_artifacts(uri))
     assert (folder / logged_model.LOGGED_FILE).read_bytes() == model.read_bytes()
+    logged = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
+    assert logged - {"registered_model_meta"} == logged_model.FILES
     assert all("==" in line for line in (folder / "requirements.txt").read_text().split())
     assert not [path for path in folder.rglob("*") if "pickle" in path.name or path.suffix == ".pkl"]
 
@@ -231,6 +233,30 @@ def test_an_evaluation_does_not_depend_on_the_store(
     assert "hunter2" not in warning
     with pytest.raises(UnavailableError, match="missing the scores"):
         evaluate(model, required=True)
+
+
+@pytest.mark.fault("the experiment deleted in MLflow's pages")
+@pytest.mark.usefixtures("store")
+def test_a_training_into_a_deleted_experiment_ends_at_once_with_the_way_out(
+    description: RunDescription, digits: Dataset, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It does not wait for MLflow; one warning names the experiment, the command that restores it, and then sync."""
+    api = mlflow.MlflowClient()
+    api.delete_experiment(client.connect())
+    started = time.monotonic()
+
+    track(description, digits, model)
+    evaluate(model)
+
+    assert time.monotonic() - started < live.END_TIMEOUT_S
+    warnings = capsys.readouterr().err.splitlines()
+    assert len(warnings) == 2
+    for line in warnings:
+        assert re.fullmatch(
+            r"warning: mlp_rmsprop: MLflow is missing .*'mnist' was deleted; `.*mlflow experiments restore "
+            r"--experiment-id 1` restores it\); `make sync` adds it afterwards, .*",
+            line,
+        )
 
 
 @pytest.mark.usefixtures("store")
