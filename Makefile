@@ -31,6 +31,8 @@ help: ## show this list
 
 repro: .venv/complete git ## run the whole pipeline, or the stages that a change affects
 	$(DVC) repro
+	@# Where DVC took the results from its cache, no stage has told MLflow which runs are current.
+	@python -m pipeline.sync $(if $(REQUIRE_TRACKING),,--optional)
 
 study: .venv/complete git ## run the study's missing replicates, here or at DASK_SCHEDULER_ADDRESS, and its report
 	$(DVC) repro study/dvc.yaml
