@@ -241,8 +241,8 @@ def test_a_training_into_a_deleted_experiment_ends_at_once_with_the_way_out(
     description: RunDescription, digits: Dataset, model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It does not wait for MLflow; one warning names the experiment, the command that restores it, and then sync."""
-    api = mlflow.MlflowClient()
-    api.delete_experiment(client.connect())
+    experiment = client.connect()
+    mlflow.MlflowClient().delete_experiment(experiment)
     started = time.monotonic()
 
     track(description, digits, model)
