@@ -31,7 +31,7 @@ STUDY = {"study/prepare", "study/run", "study/report"}
 # How a stage is started and what MLflow is told change no output, so an edit there must not run anything again.
 NO_DEPS = {"cli", "errors", *(module for module in MODULES if module.partition("/")[0] == "tracking")}
 # Modules that a module starts as programs.
-STARTED = {"study/cluster": {"study/replicate"}}
+STARTED = {"study/worker": {"study/forkserver"}}
 LIGHT = [
     "analysis/means",
     "analysis/multitest",
