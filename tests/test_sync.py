@@ -1,4 +1,4 @@
-"""MLflow filled again from the files: what was lost or cut short is there once, and nothing else changes."""
+"""MLflow brought up to date with the files: what was lost or interrupted is there once, and nothing else changes."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def runs(uri: str | None = None) -> list[Any]:
 
 
 def content(run: Any, uri: str | None = None) -> dict[str, Any]:
-    """Return all that a run tells of its training: params, points, data, artifacts by sum, the model's answers."""
+    """Return all that a run holds: params, points, data, artifacts by checksum, the predictions of its model."""
     uri = uri or address.uri()
     api = mlflow.MlflowClient(uri)
     mlflow.set_tracking_uri(uri)
@@ -154,9 +154,9 @@ def reference(repository: Path) -> dict[str, Any]:
 
 
 def assert_equal(restored: dict[str, Any], first: dict[str, Any]) -> None:
-    """Check that two runs tell the same, but for what a timing file cuts off: it has three digits of a second."""
-    for told in (restored, first):
-        told["points"]["epoch_seconds"] = [(step, round(value, 3)) for step, value in told["points"]["epoch_seconds"]]
+    """Check that two runs hold the same, except what a timing file rounds: it has three digits of a second."""
+    for run in (restored, first):
+        run["points"]["epoch_seconds"] = [(step, round(value, 3)) for step, value in run["points"]["epoch_seconds"]]
     assert restored == first
 
 
@@ -221,7 +221,7 @@ def test_where_nothing_is_missing_sync_is_quick_and_changes_nothing(store: Path,
     assert now.ru_utime + now.ru_stime - used.ru_utime - used.ru_stime < 30
 
 
-def outcome(name: str = MODEL) -> tracking.TrainedModel:
+def trained(name: str = MODEL) -> tracking.TrainedModel:
     """Return what the current directory has of a model."""
     found = tracking.trained_model(name)
     assert found is not None
@@ -229,16 +229,16 @@ def outcome(name: str = MODEL) -> tracking.TrainedModel:
 
 
 def begun_description() -> RunDescription:
-    """Return what the training of the model told MLflow at its start."""
-    return dataclasses.replace(outcome().description(), restored_from=None)
+    """Return the description of the model's run at its start."""
+    return dataclasses.replace(trained().description(), restored_from=None)
 
 
 def begin(epochs: int) -> live.TrainingRun:
     """Begin a run as the training of the model did, and log some epochs."""
-    made = outcome()
-    begun = live.TrainingRun(begun_description(), dataset.load(made.data))
+    found = trained()
+    begun = live.TrainingRun(begun_description(), dataset.load(found.data))
     if epochs:
-        begun.log_epochs(made.rows()[:epochs])
+        begun.log_epochs(found.rows()[:epochs])
     return begun
 
 
@@ -261,7 +261,7 @@ def cut_in_mid_training() -> None:
 def cut_within_an_epoch() -> None:
     """Leave a run with one epoch and a part of the second."""
     cut_in_mid_training()
-    mlflow.MlflowClient().log_metric(runs()[0].info.run_id, "loss", outcome().rows()[1]["loss"], step=2)
+    mlflow.MlflowClient().log_metric(runs()[0].info.run_id, "loss", trained().rows()[1]["loss"], step=2)
 
 
 def cut_before_the_model() -> None:
@@ -281,11 +281,11 @@ def cut_within_the_model() -> None:
 def cut_before_the_end() -> None:
     """Leave a run that only counts as running."""
     begun = begin(2)
-    begun.log_model(outcome().file)
+    begun.log_model(trained().file)
     assert begun.leave(120) == ""
 
 
-def cut_before_the_sums() -> None:
+def cut_before_the_checksums() -> None:
     """Leave a run with its model, but without the tag by which it is known."""
     cut_before_the_end()
     mlflow.MlflowClient().delete_tag(runs()[0].info.run_id, "model.md5")
@@ -298,7 +298,7 @@ CUTS = [
     cut_within_an_epoch,
     cut_before_the_model,
     cut_within_the_model,
-    cut_before_the_sums,
+    cut_before_the_checksums,
     cut_before_the_end,
 ]
 
@@ -321,7 +321,7 @@ def test_a_run_that_was_cut_short_is_completed(
     assert completed.info.run_id == left.info.run_id
     assert completed.data.tags["dvc.state"] == "current"
     assert "restored" not in completed.data.tags
-    seconds = sum(row["seconds"] for row in outcome().rows())
+    seconds = sum(row["seconds"] for row in trained().rows())
     assert completed.info.end_time - left.info.start_time == pytest.approx(1000 * seconds, abs=2)
     assert_equal(content(completed), reference)
 
@@ -339,8 +339,8 @@ def add_twin() -> None:
         if path.parts[0] in ("models", "reports"):
             shutil.copy(path, path.with_name(path.name.replace(MODEL, TWIN)))
     metrics = Path(f"reports/metrics/{TWIN}.json")
-    told = files.read_json(metrics)
-    files.write_json(metrics, told | {"made_with": told["made_with"] | {"recipe": "2" * 64}})
+    scores = files.read_json(metrics)
+    files.write_json(metrics, scores | {"made_with": scores["made_with"] | {"recipe": "2" * 64}})
 
     def add(stages: dict[str, Any]) -> None:
         for stage in ("train", "evaluate"):
@@ -368,7 +368,7 @@ FILES = [
 ]
 
 
-@pytest.mark.fault("a result was edited, or is missing, when MLflow is filled again")
+@pytest.mark.fault("a result was edited, or is missing, when sync runs")
 @pytest.mark.parametrize("state", ["edited", "missing"])
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.usefixtures("_light")
@@ -389,7 +389,7 @@ def test_a_file_that_dvc_did_not_make_is_refused(call: Callable[..., Ended], nam
     assert [run.info.run_name for run in runs()] == [TWIN]
 
 
-@pytest.mark.fault("the data set was edited when MLflow is filled again")
+@pytest.mark.fault("the data set was edited when sync runs")
 @pytest.mark.usefixtures("_light")
 def test_data_that_dvc_did_not_make_is_refused(call: Callable[..., Ended]) -> None:
     """Exit code 2, the name of the file, and no run."""
@@ -441,7 +441,7 @@ def test_a_training_of_another_recipe_is_not_touched(call: Callable[..., Ended])
     assert other.to_dictionary() in [run.to_dictionary() for run in runs()]
 
 
-@pytest.mark.fault("MLflow is filled again while a training of the recipe is at work")
+@pytest.mark.fault("sync while the recipe is being trained")
 def test_a_training_at_work_is_not_touched(workspace: Path, call: Callable[..., Ended]) -> None:
     """It is refused by the number of its process, and its run stays as it is."""
     cut_in_mid_training()
@@ -454,7 +454,7 @@ def test_a_training_at_work_is_not_touched(workspace: Path, call: Callable[..., 
     assert left.info.status == "RUNNING"
 
 
-@pytest.mark.fault("an attempt that was killed is left as running beside the finished run")
+@pytest.mark.fault("a killed attempt is left with the status RUNNING next to the finished run")
 @pytest.mark.usefixtures("_light")
 def test_what_is_left_running_beside_a_finished_run_was_killed(call: Callable[..., Ended]) -> None:
     """Where a finished run has the result, one of the same recipe that still counts as running is marked as killed."""
@@ -481,9 +481,9 @@ def test_what_is_missing_from_a_finished_run_is_added(workspace: Path, store: Pa
         assert content(runs()[0]) == whole
 
     metrics = workspace / f"reports/metrics/{MODEL}.json"
-    told = files.read_json(metrics)
-    told["splits"]["test"]["brier"] = 0.125
-    files.write_json(metrics, told)
+    scores = files.read_json(metrics)
+    scores["splits"]["test"]["brier"] = 0.125
+    files.write_json(metrics, scores)
 
     def evaluated_again(stages: dict[str, Any]) -> None:
         (entry,) = [out for out in stages[f"evaluate@{MODEL}"]["outs"] if out["path"].startswith("reports/metrics/")]
@@ -498,9 +498,9 @@ def test_what_is_missing_from_a_finished_run_is_added(workspace: Path, store: Pa
 
 
 def finish_another(**tags: str) -> str:
-    """Finish another training of the model, with other sums, and return its id."""
+    """Finish another training of the model, with other checksums, and return its id."""
     description = dataclasses.replace(begun_description(), recipe="4" * 64)
-    made = outcome()
+    made = trained()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(live, "END_TIMEOUT_S", 120.0)
         for name, value in tags.items():
@@ -563,11 +563,11 @@ def test_an_experiment_that_was_applied_is_not_doubled(call: Callable[..., Ended
 
 @pytest.mark.usefixtures("_light")
 def test_an_experiment_with_the_same_result_takes_nothing_from_the_workspace(call: Callable[..., Ended]) -> None:
-    """Of two runs with the files' sums, the workspace's own is the current one, also if the experiment's is newer."""
+    """Of two runs with the files' checksums, the workspace's own is the current one, also if the experiment's is newer."""
     assert call().code == 0
     (own,) = states()
     experiment = finish_another(DVC_EXP_NAME="brave-owl")
-    mlflow.MlflowClient().set_tag(experiment, "model.md5", outcome().checksums()["model.md5"])
+    mlflow.MlflowClient().set_tag(experiment, "model.md5", trained().checksums()["model.md5"])
 
     assert call().code == 0
 
@@ -821,9 +821,11 @@ def test_a_lock_that_dvc_did_not_write_is_refused(call: Callable[..., Ended]) ->
     assert ended.errors == f"error: dvc.lock: {MODEL}: 'params' is missing; `dvc repro` writes it again\n"
 
 
-@pytest.mark.fault("tracking server away when MLflow is to be filled again")
+@pytest.mark.fault("tracking server away when sync runs")
 @pytest.mark.usefixtures("workspace")
-def test_a_store_that_cannot_be_reached_is_told(call: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_cannot_be_reached_is_reported(
+    call: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Exit code 3, one line with the address, and no password."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://somebody:hunter2@127.0.0.1:9")
 
@@ -836,9 +838,9 @@ def test_a_store_that_cannot_be_reached_is_told(call: Callable[..., Ended], monk
     assert "hunter2" not in ended.errors
 
 
-@pytest.mark.fault("mlflow.db broken when MLflow is to be filled again")
+@pytest.mark.fault("mlflow.db broken when sync runs")
 @pytest.mark.usefixtures("workspace")
-def test_a_store_that_is_broken_is_told(call: Callable[..., Ended], store: Path) -> None:
+def test_a_store_that_is_broken_is_reported(call: Callable[..., Ended], store: Path) -> None:
     """Exit code 3, one line with the command to run; what is there is left."""
     store.write_text("broken")
 

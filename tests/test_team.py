@@ -44,8 +44,8 @@ GIT = ("git", "-c", "user.name=t", "-c", "user.email=t@t")
 
 def postgres_program(name: str) -> str | None:
     """Return the path of one of PostgreSQL's programs; Debian has those of a server in no folder of PATH."""
-    beside = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
-    return shutil.which(name) or (str(beside[-1]) if beside else None)
+    installed = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
+    return shutil.which(name) or (str(installed[-1]) if installed else None)
 
 
 # Stays: PostgreSQL is not a Python package, so the environment cannot bring it; only slow tests need it.

@@ -1,4 +1,4 @@
-"""The making of a local store by many processes at once, and the refusal of one that cannot be used."""
+"""A local store: created by many processes at once, and rejected if it cannot be used."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ UNUSABLE: dict[str, tuple[Callable[[Path], object], str]] = {
 }
 
 
-@pytest.mark.fault("mlflow.db is no database, is empty, is cut off, or has tables of another version")
+@pytest.mark.fault("mlflow.db is not a database, is empty, is truncated, or has the schema of another version")
 @pytest.mark.parametrize("state", UNUSABLE)
 def test_an_unusable_store_is_reported_and_left_as_it_is(store: Path, state: str) -> None:
     """Within seconds, one line says what is wrong and which command helps; no byte of the store is changed."""
@@ -117,7 +117,7 @@ def test_an_unusable_store_is_reported_and_left_as_it_is(store: Path, state: str
     assert {path.name for path in store.parent.iterdir()} == {"mlflow.db", "mlflow.db.lock"}
 
 
-@pytest.mark.fault("mlflow.db is no database, and the advice is followed")
+@pytest.mark.fault("mlflow.db is not a database, and the advice is followed")
 def test_the_command_to_run_helps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the command of the message, the broken store is kept under another name and a new one is made."""
     root = tmp_path / "it's here"
@@ -136,7 +136,7 @@ def test_the_command_to_run_helps(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.fault("sqlite locked by another connection")
 def test_a_locked_store_is_not_called_broken(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody is told to move away a store that something else is writing to."""
+    """The advice is not to move away a store that another process is writing to."""
     monkeypatch.setattr("pipeline.tracking.store._BUSY_TIMEOUT_S", 0.1)
     with closing(sqlite3.connect(store)) as holder:
         holder.execute("BEGIN EXCLUSIVE")

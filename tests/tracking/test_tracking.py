@@ -1,4 +1,4 @@
-"""What MLflow holds after a training and an evaluation, and what happens without it."""
+"""What MLflow has after training and evaluation, and what happens without it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ MD5 = "d" * 32
 
 
 @pytest.fixture
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def _short_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "START_TIMEOUT_S", 1.0)
     monkeypatch.setattr(live, "END_TIMEOUT_S", 1.0)
     monkeypatch.setattr(live, "INTERRUPT_TIMEOUT_S", 0.5)
@@ -49,7 +49,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def description(values: Params) -> RunDescription:
-    """Return what is known before a training starts."""
+    """Return the description of a run."""
     return described(values, "mlp_rmsprop")
 
 
@@ -92,7 +92,7 @@ def runs(status: str | None = None) -> list[Any]:
 
 @pytest.mark.usefixtures("store")
 def test_a_run_holds_the_whole_training(description: RunDescription, digits: Dataset, model: Path) -> None:
-    """Params, four epochs under their numbers, tags, data and sums are in one finished run of the model's name."""
+    """Params, four epochs under their numbers, tags, data and checksums are in one finished run of the model's name."""
     track(description, digits, model)
 
     (run,) = runs()
@@ -138,7 +138,7 @@ def test_models_that_differ_in_their_optimizer_have_comparable_params(values: Pa
 
 @pytest.mark.usefixtures("store")
 def test_an_evaluation_joins_the_run_of_its_model(description: RunDescription, digits: Dataset, model: Path) -> None:
-    """Scores and figures go into the run with these sums and make no second run; the run stays as it ended."""
+    """Scores and figures go into the run with these checksums and create no second run; the run stays as it ended."""
     track(description, digits, model)
     ended = runs()[0].info.end_time
 
@@ -191,8 +191,8 @@ def test_an_evaluation_that_was_cut_short_is_not_taken_for_whole(
 
 
 @pytest.mark.usefixtures("store")
-def test_what_a_run_was_told_at_its_start_stays(description: RunDescription, digits: Dataset, model: Path) -> None:
-    """A run that is completed keeps its params, also where one that changes no result is another by now."""
+def test_what_a_run_has_from_its_start_stays(description: RunDescription, digits: Dataset, model: Path) -> None:
+    """A run that is completed keeps its params, also where one that changes no result differs by now."""
     left = live.TrainingRun(description, digits)
     assert left.leave(60) == ""
     later = dataclasses.replace(description, data=dict(description.data) | {"split_seed": 7})
@@ -218,7 +218,7 @@ def test_an_evaluation_without_its_run_warns(model: Path, capsys: pytest.Capture
 
 
 @pytest.mark.fault("tracking server away when a model is evaluated")
-@pytest.mark.usefixtures("_impatient")
+@pytest.mark.usefixtures("_short_timeouts")
 def test_an_evaluation_does_not_depend_on_the_store(
     model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -303,7 +303,7 @@ def test_a_run_left_running_is_marked_killed(description: RunDescription, digits
     assert len(runs("FINISHED")) == 1
 
 
-@pytest.mark.usefixtures("_impatient")
+@pytest.mark.usefixtures("_short_timeouts")
 def test_what_was_not_sent_is_sent_with_a_later_epoch(
     description: RunDescription, digits: Dataset, model: Path, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -322,7 +322,7 @@ def test_what_was_not_sent_is_sent_with_a_later_epoch(
 
 
 @pytest.mark.fault("tracking server hangs while the training is interrupted")
-@pytest.mark.usefixtures("_impatient", "store")
+@pytest.mark.usefixtures("_short_timeouts", "store")
 def test_an_interruption_does_not_wait_for_the_store(
     description: RunDescription, digits: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -426,7 +426,7 @@ def test_one_run_of_a_model_is_current(description: RunDescription, digits: Data
 def test_other_clones_runs_are_left_alone_on_a_server(
     description: RunDescription, digits: Dataset, model: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
-    """There a training neither kills nor supersedes a run of another clone; a local store has no other clone."""
+    """There a new run neither kills nor supersedes one of another clone; a local store has no other clone."""
     experiment, api = client.connect(), mlflow.MlflowClient()
     elsewhere = description.tags() | {"workspace": "elsewhere:/clone"}
     running = api.create_run(experiment, tags=elsewhere).info.run_id
