@@ -110,6 +110,9 @@ clean: ## remove what can be made again; asks before it removes results
 	$(PYTHON) -m venv --clear .venv
 	.venv/bin/python $(PIP_INSTALL) -r requirements.lock
 	@touch $@
+	@# The page of `dvc plots`, so that it needs no network; without it, DVC's own page loads its scripts from there.
+	@.venv/bin/python -m pipeline.reporting.offline .dvc/plots/page.html
+	@$(DVC) config --local plots.html_template plots/page.html
 
 .venv/team: requirements-team.lock .venv/complete
 	.venv/bin/python $(PIP_INSTALL) -r requirements-team.lock
