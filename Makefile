@@ -35,7 +35,7 @@ repro: .venv/complete git ## run the whole pipeline, or the stages that a change
 	@python -m pipeline.sync $(if $(REQUIRE_TRACKING),,--optional)
 
 study: .venv/complete git ## run the study's missing replicates, here or at DASK_SCHEDULER_ADDRESS, and its report
-	$(DVC) repro study/dvc.yaml
+	$(DVC) --cd study repro
 
 check: test lint check-lock gate ## run what CI requires of a change, before a pull request
 
