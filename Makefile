@@ -67,8 +67,8 @@ check-lock: .venv/complete git ## check that dvc.lock matches code and params; n
 gate: .venv/complete ## check the committed metrics; BASELINE=origin/main also limits the loss since then
 	python -m pipeline.gate $(if $(BASELINE),--baseline $(BASELINE))
 
-promote: .venv/complete ## make a model the champion in MLflow; MODEL=cnn; REPLACE=1 skips the comparison
-	python -m pipeline.promote $(MODEL) $(if $(REPLACE),--replace)
+promote: .venv/complete ## make a model the champion in MLflow; MODEL=cnn; REPLACE=1 skips the comparison; GTO=1 tags it
+	python -m pipeline.promote $(MODEL) $(if $(REPLACE),--replace) $(if $(GTO),--gto)
 
 sync: .venv/complete ## add to MLflow what is missing of the trained models
 	python -m pipeline.sync

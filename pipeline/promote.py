@@ -207,8 +207,8 @@ def apply(made: Promotion, run: Any) -> Any:
         raise UnavailableError(what, fix="run this command again") from None
 
 
-def _report_champion(candidate: Candidate, champion: Any) -> int:
-    """Say that the candidate is the champion already, and return the exit code.
+def _report_champion(candidate: Candidate, champion: Any) -> Promotion | None:
+    """Say that the candidate is the champion already, and return its promotion if the file records it.
 
     Raises:
         InputError: MLflow has lost its files.
@@ -216,16 +216,18 @@ def _report_champion(candidate: Candidate, champion: Any) -> int:
     if fault := promotion.fault(champion):
         raise InputError(f"{candidate.name}: is the champion, but {fault}", fix="`make sync` puts it back")
     print(f"{candidate.name}: is the champion already, {champion.name} version {champion.version}")
-    if not promotion.is_recorded(candidate.trained.checksums()):
-        text = "does not record it; the file that does may be in version control"
-        print(f"notice: {promotion.PATH} {text}", file=sys.stderr)
-    return 0
+    if promotion.is_recorded(candidate.trained.checksums()):
+        return promotion.read()
+    text = "does not record it; the file that does may be in version control"
+    print(f"notice: {promotion.PATH} {text}", file=sys.stderr)
+    return None
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m pipeline.promote", description=main.__doc__)
     parser.add_argument("model", metavar="MODEL", help="name of a model in params.yaml, trained and evaluated")
     parser.add_argument("--replace", action="store_true", help="replace a champion with which it cannot be compared")
+    parser.add_argument("--gto", action="store_true", help="also commit the champion in git, with tags that DVC reads")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="the experiment's settings")
     parser.add_argument("--metrics", type=Path, default=Path("reports/metrics.json"), help="JSON made by report")
     return parser.parse_args(argv)
@@ -245,7 +247,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(restored)
         run, champion = tracking.find_run(checksums), tracking.champion()
         if champion and promotion.is_of(champion, checksums):
-            return _report_champion(candidate, champion)
+            recorded = _report_champion(candidate, champion)
+            return _register(recorded, candidate) if recorded and arguments.gto else 0
         if run is None:
             raise InputError(f"{candidate.name}: MLflow is missing its run", fix="`make sync` adds it")
         if fault := tracking.run_fault(run):
@@ -256,7 +259,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"{candidate.name}: is the champion now, {version.name} version {version.version}: {promoted.reason}")
     if promoted.comparison:
         print(promoted.comparison.as_text(promoted.images))
+    if arguments.gto:
+        return _register(promoted, candidate)
     print(f"Commit {promotion.PATH}.")
+    return 0
+
+
+def _register(promoted: Promotion, candidate: Candidate) -> int:
+    # Imported late: it takes half a second.
+    from pipeline.tracking import git_registry
+
+    print(git_registry.register(promoted, candidate.trained.file))
     return 0
 
 

@@ -34,7 +34,7 @@ from pipeline.analysis import metrics, proportions
 from pipeline.data import dataset
 from pipeline.data.dataset import Dataset, Split
 from pipeline.errors import InputError, PipelineError
-from pipeline.tracking import address, client, logged_model, promotion
+from pipeline.tracking import address, client, git_registry, logged_model, promotion
 from pipeline.tracking.artifacts import EvaluationArtifacts
 from pipeline.training import backend, model_file
 from pipeline.training.backend import keras
@@ -897,3 +897,26 @@ def test_a_tracking_server_takes_a_promotion(
         assert (champion(), sorted(versions())) == ("good", ["1", "2"])
         assert versions()["2"].source == f"models:/{run_of('good').outputs.model_outputs[0].model_id}"
         assert "champion: complete in MLflow" in done.output.splitlines()
+
+
+@pytest.mark.usefixtures("workspace")
+def test_with_gto_the_champion_is_registered_in_git_too(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only with --gto, when it becomes the champion or is it already; a refused candidate is not registered."""
+    registered: list[tuple[str, Path]] = []
+
+    def register(promoted: promotion.Promotion, model: Path) -> str:
+        registered.append((promoted.model_md5, model))
+        return "registered"
+
+    monkeypatch.setattr(git_registry, "register", register)
+
+    without = call("good")
+    already = call("good", "--gto")
+    refused = call("poor", "--gto")
+    replaced = call("near", "--gto", "--replace")
+
+    assert "registered" not in without.output
+    assert [ended.output.splitlines()[-1] for ended in (already, replaced)] == ["registered"] * 2
+    assert refused.code == 1
+    models = [Path(f"models/{name}.keras") for name in ("good", "near")]
+    assert registered == [(files.md5(model), model) for model in models]

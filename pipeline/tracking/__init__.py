@@ -13,6 +13,7 @@ evaluation finds it by these. Everything here is idempotent: what MLflow has alr
     logged_model  a model file in MLflow: uploaded, checked, downloaded
     registry      the champion in MLflow's registry
     promotion     promotion.json, and the registry brought up to date with it
+    git_registry  the champion as a commit with tags, for git and DVC
     workspace     the trained models, as dvc.lock records them
     description   params and tags of a training run
     artifacts     scores, figures and tables of an evaluated model

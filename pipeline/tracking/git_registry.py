@@ -1,0 +1,90 @@
+"""The champion for those who have git and DVC, and no MLflow: its file, in a commit with tags that GTO and DVC read.
+
+`dvc artifacts get ADDRESS classifier --stage champion` then gives the file, anywhere.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+from gto import api
+from gto.exceptions import ArtifactNotFound, GTOException
+
+from pipeline import dvc_lock, files, revision
+from pipeline.errors import InputError, PipelineError
+from pipeline.tracking import promotion
+from pipeline.tracking.promotion import Promotion
+from pipeline.tracking.registry import CHAMPION
+
+# The name under `artifacts` in dvc.yaml. Its file is a copy: a model in the workspace may be trained again and differ.
+ARTIFACT, FILE = "classifier", Path("models/champion/model.keras")
+# What `dvc add` writes for git.
+_POINTER, _IGNORED = FILE.with_name(f"{FILE.name}.dvc"), FILE.with_name(".gitignore")
+_TIMEOUT_S = 600.0
+
+
+def register(promoted: Promotion, model: Path) -> str:
+    """Commit the promotion and the file `model` as the champion, and tag that commit; return one line about it.
+
+    Nothing else is committed, and nothing pushed. Interrupted anywhere and repeated, it leaves one version.
+
+    Raises:
+        InputError: The commit would lack the results: dvc.lock in HEAD does not record the model.
+        PipelineError: git, DVC or GTO failed; the message has their words.
+    """
+    lock = revision.show("HEAD", dvc_lock.LOCK)
+    if lock is None or promoted.model_md5.encode() not in lock:
+        what = f"in HEAD, it does not record {promoted.model} (md5 {promoted.model_md5})"
+        raise InputError(what, path=dvc_lock.LOCK, fix="commit the results, then run this command again")
+    if (found := _tagged()) and found[1] == promoted.model_md5:
+        return f"{ARTIFACT} {found[0]}: is the champion in git already"
+    files.write_bytes(FILE, model.read_bytes())
+    _call("dvc", "add", str(FILE))
+    _commit(promoted, [str(promotion.PATH), str(_POINTER), str(_IGNORED)])
+    try:
+        api.assign(".", ARTIFACT, CHAMPION, ref="HEAD")
+    except GTOException as error:
+        raise PipelineError(f"GTO cannot tag the commit ({error})") from None
+    version, _ = _tagged() or ("", "")
+    return f"{ARTIFACT} {version}: is the champion in git now; `dvc push` and `git push --follow-tags` share it"
+
+
+def _tagged() -> tuple[str, str] | None:
+    """Return the version that the tags call the champion, and the md5 of its file; None if there is none."""
+    try:
+        found = api.find_versions_in_stage(".", ARTIFACT, CHAMPION)
+    except ArtifactNotFound:
+        return None
+    if not found:
+        return None
+    pointer = revision.show(found[0].commit_hexsha, _POINTER)
+    return found[0].version, str(files.parse_yaml(pointer, _POINTER)["outs"][0]["md5"]) if pointer else ""
+
+
+def _commit(promoted: Promotion, paths: list[str]) -> None:
+    """Commit these files, unless HEAD has them as they are; what else is staged stays staged."""
+    _call("git", "add", "--", *paths)
+    if _call("git", "status", "--porcelain", "--", *paths):
+        _call("git", "commit", "--quiet", "--only", "--message", f"Promote {promoted.model}", "--", *paths)
+
+
+def _call(*command: str) -> str:
+    environment = os.environ | {"GIT_TERMINAL_PROMPT": "0"}
+    try:
+        done = subprocess.run(
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise PipelineError(f"`{command[0]} {command[1]}` failed ({error})") from None
+    if done.returncode:
+        words = " ".join((done.stderr or done.stdout).split())
+        raise PipelineError(f"`{command[0]} {command[1]}` failed ({words})")
+    return done.stdout
