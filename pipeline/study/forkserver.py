@@ -93,32 +93,24 @@ def _train(trajectory: Trajectory, data: Dataset, path: Path) -> None:
 
 def _exit_code(run: Callable[[], None], output: Path) -> int:
     """Return the exit code of `run` in a child, negative if a signal killed it; `output` gets what the child prints."""
-    if sys.platform == "darwin":
-        # Apple's libraries may not be used after a fork: the caller has to start a new process for each run.
-        _end_with_run(run, output, _STDIN)
-    server, ours = os.pipe()
-    child = os.fork()
+    # Apple's libraries may not be used after a fork: there, the worker has to start a new process for each run.
+    child = 0 if sys.platform == "darwin" else os.fork()
     if child == 0:
-        os.close(ours)
-        _end_with_run(run, output, _STDIN, server)
-    os.close(server)
-    try:
-        _, status = os.waitpid(child, 0)
-    finally:
-        os.close(ours)
+        _end_with_run(run, output)
+    _, status = os.waitpid(child, 0)
     return os.waitstatus_to_exitcode(status)
 
 
-def _end_with_run(run: Callable[[], None], output: Path, *ends: int) -> NoReturn:
-    """Call `run` and end this process with it, or as soon as the other side of one of the pipes `ends` is closed."""
+def _end_with_run(run: Callable[[], None], output: Path) -> NoReturn:
+    """Call `run` and end this process with it."""
     code: Any = 1
     try:
         with output.open("wb") as file:
             os.dup2(file.fileno(), _STDOUT)
             os.dup2(file.fileno(), _STDERR)
-        # TensorFlow leaves files behind if it does not end in its own way, as if it is killed.
+        # TensorFlow leaves files behind in a process that is killed, or ends as this one does.
         tempfile.tempdir = str(output.parent)
-        threading.Thread(target=_end_with, args=ends, daemon=True).start()
+        threading.Thread(target=_end_with_worker, daemon=True).start()
         cli.run(run)
     except SystemExit as done:
         code = done.code
@@ -131,9 +123,10 @@ def _end_with_run(run: Callable[[], None], output: Path, *ends: int) -> NoReturn
         os._exit(code)
 
 
-def _end_with(*ends: int) -> None:
-    # Nothing is ever sent on these pipes now: they become readable when their other side is closed, however that ends.
-    select.select(ends, [], [])
+def _end_with_worker() -> None:
+    # During a run, nothing is sent. The pipe becomes readable when the worker ends in any way, or closes it since the
+    # process that forked has ended.
+    select.select([_STDIN], [], [])
     os._exit(1)
 
 

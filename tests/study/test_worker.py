@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -51,14 +53,30 @@ class Work:
 
 @pytest.fixture
 def work(tmp_path: Path, digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> Iterator[Work]:
-    """Return a worker in this process, with no fork server yet."""
-    dataset.save(tmp_path / "data.npz", digits)
+    """Return a worker in this process, with no fork server yet; no run may leave a file behind."""
+    folder, temporary = tmp_path / "worker", tmp_path / "temporary"
+    dataset.save(folder / "data.npz", digits)
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
     monkeypatch.setattr(worker, "PROGRAM", stand_in())
-    monkeypatch.setattr(worker, "get_worker", lambda: SimpleNamespace(local_directory=tmp_path))
+    monkeypatch.setattr(worker, "get_worker", lambda: SimpleNamespace(local_directory=folder))
     monkeypatch.setattr(worker, "_idle", idle := LifoQueue[worker.ForkServer]())
-    yield Work(tmp_path, {**plan.identity(), "data": files.sha256(tmp_path / "data.npz")})
+    yield Work(folder, {**plan.identity(), "data": files.sha256(folder / "data.npz")})
     while not idle.empty():
         idle.get().close()
+    assert [*folder.iterdir(), *temporary.iterdir()] == [folder / "data.npz"]
+
+
+@pytest.fixture
+def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder with a copy of the package, which the worker uses."""
+    copy = tmp_path / "node"
+    shutil.copytree(ROOT / "pipeline", copy / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(worker, "__file__", str(copy / "pipeline" / "study" / "worker.py"))
+    # For the stand-in.
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.chdir(copy)
+    return copy
 
 
 def test_a_worker_keeps_one_process_that_forks(work: Work) -> None:
@@ -68,7 +86,6 @@ def test_a_worker_keeps_one_process_that_forks(work: Work) -> None:
     assert (first["seed"], second["seed"]) == (1, 2)
     assert first["server"] == second["server"] != os.getpid()
     assert len({first["process"], second["process"], first["server"]}) == 3
-    assert list(work.folder.iterdir()) == [work.folder / "data.npz"]
 
 
 def test_each_thread_of_a_worker_has_a_process(work: Work) -> None:
@@ -124,13 +141,13 @@ def test_a_run_ends_with_the_process_that_forked_it(work: Work) -> None:
 
 
 @pytest.mark.fault("study: worker killed at work")
-def test_nothing_is_left_of_a_worker_that_ends(work: Work) -> None:
+def test_nothing_is_left_of_a_worker_that_ends(work: Work, tmp_path: Path) -> None:
     """Once the worker's end of the pipe is closed, as the system does it, fork server and run end as well."""
     server = worker.ForkServer(work.folder / "data.npz", {})
     replicates = [{"variant": "v", "seed": int(Kind.SLOW), "ingredients": work.ingredients}]
     pid = server._process.pid
     with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(server.run, replicates, work.folder / "results.json")
+        running = pool.submit(server.run, replicates, tmp_path / "results.json")
         wait_until(lambda: bool(children(pid)))
         (child,) = children(pid)
         assert server._process.stdin is not None
@@ -140,35 +157,39 @@ def test_nothing_is_left_of_a_worker_that_ends(work: Work) -> None:
     server.close()
 
 
-@pytest.mark.fault("study: package updated under a running worker")
-def test_other_code_or_data_is_for_another_process(work: Work) -> None:
-    """A process serves only runs of the code that it imported and of its data; for others a new one takes its place."""
-    server = work.result(1)["server"]
-    other_code = replace(work, ingredients={**work.ingredients, "code": "0"})
-    other_data = replace(work, ingredients={**work.ingredients, "data": "0"})
+@pytest.mark.fault("study: worker with other code")
+def test_a_run_is_of_the_code_of_its_recipe(work: Work, node: Path) -> None:
+    """After an update of the package under a running worker, runs of the new code have a new process.
 
-    assert "has code" in other_code.train(1)["error"]
-    assert "has sha256" in other_data.train(1)["error"]
+    Those of the old code are refused then, with a line that says what to do.
+    """
+    server = work.result(1)["server"]
+    edited = node / "pipeline" / "training" / "networks.py"
+    edited.write_text(edited.read_text().replace("1 / 255", "1 / 256"))
+    code = subprocess.run(
+        [sys.executable, "-c", "from pipeline.study import plan; print(plan.identity()['code'])"],
+        cwd=node,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    updated = replace(work, ingredients={**work.ingredients, "code": code})
+
+    assert work.result(2)["server"] == server
+    assert updated.result(3)["server"] != server
+    error = work.train(4)["error"]
 
     assert gone(server)
-    assert work.result(1)["server"] != server
-
-
-@pytest.mark.fault("study: worker with other code")
-def test_a_worker_with_other_code_is_refused(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A training run on a worker whose code differs from the driver's ends with a line that says what to do."""
-    copy = work.folder / "node"
-    shutil.copytree(ROOT / "pipeline", copy / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
-    edited = copy / "pipeline" / "training" / "networks.py"
-    edited.write_text(edited.read_text().replace("1 / 255", "1 / 256"))
-    monkeypatch.setattr(worker, "__file__", str(copy / "pipeline" / "study" / "worker.py"))
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.chdir(copy)
-
-    error = work.train(1)["error"]
-
-    assert "has code" in error
+    assert f"has code {code}, not {work.ingredients['code']}" in error
     assert error.endswith("install the same package on every worker")
+
+
+@pytest.mark.fault("study: damaged data on a worker")
+def test_other_data_is_refused(work: Work) -> None:
+    """The data is checked against the recipe's checksum."""
+    other = replace(work, ingredients={**work.ingredients, "data": "0"})
+
+    assert f"data.npz: has sha256 {work.ingredients['data']}, not 0" in other.train(1)["error"]
 
 
 def test_an_idle_process_ends(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
