@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -24,11 +25,14 @@ os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "critical")
 from distributed import Client, Future, KilledWorker, LocalCluster, as_completed
 from distributed.client import FutureCancelledError
 from distributed.diagnostics.plugin import UploadFile
+from tornado.ioloop import PeriodicCallback
 
 from pipeline.study import worker
 
 ADDRESS = "DASK_SCHEDULER_ADDRESS"
 CONNECT_TIMEOUT_S = 10.0  # seconds for a scheduler to answer
+# Seconds between two looks for workers of a local cluster that have to be replaced.
+_REPLACE_S = 5.0
 # Retries of a training run that was killed from outside, as the kernel does when memory runs out.
 _RETRIES = 2
 # Training runs submitted per thread: one to work on and one to continue with.
@@ -61,7 +65,11 @@ def connected(address: str | None, workers: int) -> Iterator[Client]:
     # Port 0: several studies on one machine, each with a server of its own.
     local = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "memory_limit": None}
     with LocalCluster(n_workers=workers, threads_per_worker=1, **local) as cluster, Client(cluster) as client:
+        # Dask gives up a worker that was killed and whose restart fails or takes long, and would wait for it for ever.
+        replace = PeriodicCallback(partial(cluster.scale, workers), _REPLACE_S * 1000)
+        client.loop.add_callback(replace.start)
         yield client
+        client.loop.add_callback(replace.stop)
         # A cluster cannot be closed while it is replacing a worker that was killed.
         with suppress(TimeoutError):
             client.wait_for_workers(workers, timeout=CONNECT_TIMEOUT_S)
