@@ -41,7 +41,7 @@ import sys
 _missing = [name for name in ("keras", "mlflow", "pydantic", "tensorflow") if importlib.util.find_spec(name) is None]
 if _missing and sys.argv[0] == "-m":
     print(
-        f"error: {sys.executable} lacks {', '.join(_missing)}: call make, or put .venv/bin first on PATH",
+        f"error: {sys.executable} is missing {', '.join(_missing)}: call make, or put .venv/bin first on PATH",
         file=sys.stderr,
     )
     raise SystemExit(2)

@@ -99,4 +99,4 @@ def test_a_wrong_interpreter_says_so(command: str) -> None:
     done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, env=ENVIRONMENT, check=False)
 
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
-    assert done.stderr.startswith(f"error: {sys.executable} lacks keras, mlflow, pydantic, tensorflow: call make")
+    assert done.stderr.startswith(f"error: {sys.executable} is missing keras, mlflow, pydantic, tensorflow: call make")

@@ -563,7 +563,7 @@ def test_an_experiment_that_was_applied_is_not_doubled(call: Callable[..., Ended
 
 @pytest.mark.usefixtures("_light")
 def test_an_experiment_with_the_same_result_takes_nothing_from_the_workspace(call: Callable[..., Ended]) -> None:
-    """Of two runs with the files' checksums, the workspace's own is the current one, also if the experiment's is newer."""
+    """Of two runs with the files' checksums, the workspace's own is the current one, even if the other is newer."""
     assert call().code == 0
     (own,) = states()
     experiment = finish_another(DVC_EXP_NAME="brave-owl")

@@ -90,7 +90,7 @@ def test_an_absent_file_names_its_stage(tmp_path: Path) -> None:
 
 
 @pytest.mark.fault("npz damaged")
-@pytest.mark.parametrize("damage", [lambda _: b"text", lambda c: c[:-30], lambda c: c[:200]], ids=str)
+@pytest.mark.parametrize("damage", [lambda _: b"text", lambda c: c[:-30], lambda c: c[:200]], ids=["text", "cut", "head"])
 def test_a_damaged_file_is_named(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
     """The error has the path and the command that creates the file again."""
     path = tmp_path / "x.npz"

@@ -202,7 +202,7 @@ def test_the_compare_view_shows_figures_side_by_side(
 
 
 def test_a_run_describes_itself(window: browser.Browser, show: Callable[..., None], current: dict[str, Any]) -> None:
-    """Its page has a description in Markdown, both data sets with their checksum, its model, and that it is registered."""
+    """Its page has a description in Markdown, both data sets with their checksum, its model and registration."""
     run = current["cnn"]
     md5 = run.data.tags["data.md5"]
     show(
