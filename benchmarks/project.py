@@ -25,7 +25,7 @@ def main() -> None:
     images, labels, test_images, test_labels = task.arrays()
     data = Dataset(Split(images, labels), None, Split(test_images, test_labels))
 
-    network = networks.build(model.network, seed=training.seed, precision=training.precision)
+    network = networks.build(model.network, (28, 28), 10, seed=training.seed, precision=training.precision)
     rows = train.train(network, data, model, training).rows
     contender.answer([row["seconds"] for row in rows], rows[-1]["val_accuracy"])
 

@@ -55,7 +55,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name in ("cnn", "other")
     }
     (folder / "params.yaml").write_text(yaml.safe_dump(content))
-    network = networks.build(params.load(folder / "params.yaml").models["cnn"].network, seed=1, precision="float32")
+    network = networks.build(params.load(folder / "params.yaml").models["cnn"].network, (28, 28), 10, seed=1, precision="float32")
     model_file.save(folder / "models" / "cnn.keras", network, {"recipe": "r"})
     for name, text in (("three.png", "3"), ("seven.jpg", "7")):
         picture = Image.new("L", (200, 300), 255)
@@ -154,7 +154,7 @@ def networks_of(values: Params, **changes: Any) -> Any:
     """Return a small network, or one that is none of this project's."""
     if changes:
         return keras.Sequential([keras.Input(**changes), keras.layers.Flatten(), keras.layers.Dense(10)])
-    return networks.build(values.models["mlp_rmsprop"].network, seed=0, precision="float32")
+    return networks.build(values.models["mlp_rmsprop"].network, (28, 28), 10, seed=0, precision="float32")
 
 
 @pytest.mark.fault("model file of something else")

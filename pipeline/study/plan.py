@@ -159,7 +159,7 @@ def identity() -> dict[str, Any]:
 def _ingredients(study: Study, variant: Variant, seed: int) -> dict[str, Any]:
     training = Training(seed=seed, precision=variant.precision, **study.train.model_dump())
     return {
-        "model": variant.model_dump(mode="json", include=set(Model.model_fields)),
+        "model": variant.model_dump(mode="json", include=set(Model.model_fields), exclude_unset=True),
         "train": training.model_dump(mode="json"),
         "permutation_seed": study.data.permutation_seed if variant.pixels == "permuted" else None,
     }

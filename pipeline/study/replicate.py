@@ -58,7 +58,7 @@ def run(trajectory: Trajectory, data: Dataset) -> list[Result]:
     seed = longest.ingredients["permutation_seed"]
     data = data if seed is None else permuted(data, seed)
     sample = Split(data.train.images[:SAMPLE], data.train.labels[:SAMPLE])
-    network = networks.build(model.network, seed=training.seed, precision=training.precision)
+    network = train.build(model, training, data)
     rows: list[dict[str, float]] = []
     results: list[Result] = []
 

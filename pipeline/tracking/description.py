@@ -39,7 +39,7 @@ class RunDescription:
 
     def params(self) -> dict[str, Any]:
         """Return the params of this model, under keys without its name, so that models can be compared."""
-        return flatten(self.model.model_dump()) | flatten({"train": self.train.model_dump(), "data": self.data})
+        return flatten(self.model.settings()) | flatten({"train": self.train.model_dump(), "data": self.data})
 
     def tags(self) -> dict[str, str]:
         """Return the tags that a run carries from its start."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile, ZipFile, ZipInfo
+from zipfile import ZipFile, ZipInfo
 
 from pipeline import errors, files
 from pipeline.errors import InputError
@@ -55,7 +57,8 @@ def load(path: Path) -> keras.Sequential:
         InputError: The file is missing or is not a `.keras` file of this project.
     """
     made_with(path)
-    return keras.saving.load_model(path, compile=False, safe_mode=True)
+    with _readable(path):
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
 
 
 def made_with(path: Path) -> dict[str, str]:
@@ -64,12 +67,18 @@ def made_with(path: Path) -> dict[str, str]:
     Raises:
         InputError: The file is missing or is not a `.keras` file of this project.
     """
+    with _readable(path), ZipFile(path) as archive:
+        return {str(key): str(value) for key, value in json.loads(archive.read("metadata.json"))["made_with"].items()}
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
     try:
-        with ZipFile(path) as archive:
-            made_with: dict[str, str] = json.loads(archive.read("metadata.json"))["made_with"]
+        yield
     except FileNotFoundError:
         raise errors.missing(path) from None
-    except (BadZipFile, KeyError, ValueError) as error:
-        what = f"not a model of this project ({error})"
-        raise InputError(what, path=path, fix="remove it and run `dvc repro`") from None
-    return made_with
+    # Damaged content makes zipfile, zlib, json, h5py and Keras raise a dozen types.
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        fix = "remove it and run `dvc repro`"
+        raise InputError(f"not a model of this project ({reason})", path=path, fix=fix) from None

@@ -181,7 +181,7 @@ def description(values: Params, request: pytest.FixtureRequest) -> RunDescriptio
 @pytest.fixture(scope="module")
 def model(values: Params, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a model file."""
-    network = networks.build(values.models["mlp_rmsprop"].network, seed=0, precision="float32")
+    network = networks.build(values.models["mlp_rmsprop"].network, (28, 28), 10, seed=0, precision="float32")
     path = tmp_path_factory.mktemp("model") / "m.keras"
     model_file.save(path, network, {"recipe": "r"})
     return path
