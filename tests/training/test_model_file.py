@@ -43,7 +43,7 @@ def test_equal_weights_give_equal_bytes_in_every_process(values: Params, tmp_pat
 def test_a_saved_network_answers_as_before(values: Params, digits: Dataset, tmp_path: Path) -> None:
     """Loading gives a network with the same answers, without optimizer, that says what made it."""
     model = values.models["mlp_rmsprop"]
-    network = networks.build(model.network, seed=0, precision="float32")
+    network = networks.build(model.network, (28, 28), 10, seed=0, precision="float32")
     network.compile(optimizers.build(model.optimizer), networks.loss(model.loss))
     network.fit(digits.train.images[:256], digits.train.labels[:256], verbose=0)
     path = tmp_path / "m.keras"
