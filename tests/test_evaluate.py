@@ -14,7 +14,7 @@ from pipeline.training import networks
 
 def test_every_image_of_every_split_is_scored_without_dropout(values: Params, digits: Dataset) -> None:
     """Accuracy and loss of each split are those of the network's plain answers to all of its images."""
-    data = Dataset(digits.train, Split(digits.test.images[:97], digits.test.labels[:97]), digits.test)
+    data = Dataset(digits.train, Split(digits.test.images[:97], digits.test.labels[:97]), digits.test, digits.classes)
     network = networks.build(values.models["cnn"].network, (28, 28), 10, seed=0, precision="float32")
 
     scores, probabilities = evaluate.evaluate(network, data, clip=1e-7)

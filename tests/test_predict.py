@@ -25,6 +25,7 @@ from pipeline.tracking.client import connect
 from pipeline.tracking.description import RunDescription
 from pipeline.training import backend, model_file, networks
 from pipeline.training.backend import keras
+from tests.support import small
 
 ROOT = Path(__file__).parents[1]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -186,7 +187,7 @@ def champion(trained: Path, store: Path, values: Params) -> None:
 
     split = Split(np.zeros((2, 28, 28), np.uint8), np.zeros(2, np.uint8))
     description = RunDescription("cnn", "r" * 64, "d" * 32, values.models["cnn"], values.train, {"dataset": "mnist"})
-    with tracking.training_run(description, Dataset(split, None, split), required=True) as run:
+    with tracking.training_run(description, Dataset(split, None, split, small.DIGITS), required=True) as run:
         run.log_model(trained / "models" / "cnn.keras")
     client = mlflow.MlflowClient(f"sqlite:///{store}")
     (logged,) = client.search_logged_models([connect()])

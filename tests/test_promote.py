@@ -38,6 +38,7 @@ from pipeline.tracking import address, client, logged_model, promotion
 from pipeline.tracking.artifacts import EvaluationArtifacts
 from pipeline.training import backend, model_file
 from pipeline.training.backend import keras
+from tests.support import small
 
 ROOT = Path(__file__).parents[1]
 DATA = "data/processed/mnist.npz"
@@ -491,7 +492,7 @@ def test_images_that_were_held_out_decide(
     """Under the protocol with a validation split the comparison is made on it, and the description says so."""
     train, test = workspace.data.train, workspace.data.test
     held = Split(test.images[:200], test.labels[:200])
-    workspace.prepare(Dataset(train, held, Split(test.images[200:], test.labels[200:])))
+    workspace.prepare(Dataset(train, held, Split(test.images[200:], test.labels[200:]), small.DIGITS))
     call("near")
 
     assert call("good").code == 0

@@ -13,9 +13,9 @@ from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from pipeline import files, schema
-from pipeline.params import Model, Training
 from pipeline.schema import Block, Name, Positive, Seed
 from pipeline.training import recipe
+from pipeline.training.settings import Model, Training
 
 # The modules that a replicate's scores depend on.
 CODE = (*recipe.TRAINING, "analysis/metrics", "study/replicate")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import math
 import os
 import platform
 import sys
@@ -23,10 +24,10 @@ from pipeline.analysis import metrics
 from pipeline.data import dataset
 from pipeline.data.dataset import Dataset, Split
 from pipeline.errors import InputError
-from pipeline.params import Model, Training
 from pipeline.study import plan
 from pipeline.study.plan import Replicate, Trajectory
-from pipeline.training import backend, checkpoint, networks
+from pipeline.training import backend, checkpoint
+from pipeline.training.settings import Model, Training
 
 SCORES = ("count", "errors", "accuracy", "loss", "negative_log_likelihood", "calibration_error", "brier")
 # The number of training images, the first ones, that are scored in inference mode after every epoch.
@@ -74,12 +75,12 @@ def run(trajectory: Trajectory, data: Dataset) -> list[Result]:
 
 def permuted(data: Dataset, seed: int) -> Dataset:
     """Return `data` with the pixels of all images in one fixed permutation, a function of `seed`."""
-    order = np.random.default_rng(seed).permutation(dataset.SIDE**2)
+    order = np.random.default_rng(seed).permutation(math.prod(data.shape))
 
     def of(split: Split) -> Split:
         return Split(split.images.reshape(len(split), -1)[:, order].reshape(split.images.shape), split.labels)
 
-    splits = {name: of(split) for name, split in data.splits().items()}
+    splits: dict[str, Any] = {name: of(split) for name, split in data.splits().items()}
     return dataclasses.replace(data, **splits)
 
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.params import Model, Training
 from pipeline.tracking import address
+from pipeline.training.settings import Model, Training
 
 # The tag of the runs that `dvc exp` made.
 DVC_EXPERIMENT = "dvc.exp_name"
