@@ -60,7 +60,7 @@ def attribution(data: StudyData) -> ClaimRow:
         finding = Finding(ClaimVerdict.UNDECIDED, (), remark)
     else:
         remark = (
-            f"Both networks have dropout {first.network.dropout}, and only the optimizer differs between them: "
+            f"Both networks have dropout {getattr(first.network, 'dropout', 0)}, and only the optimizer differs between them: "
             "this change cannot show anything about dropout."
         )
         enough = min(needs.values()) >= MIN_SEEDS

@@ -71,7 +71,7 @@ class Checkpoints:
         """Store `state`, and keep the one before it."""
         content = io.BytesIO()
         rows = np.array(json.dumps(state.rows))
-        best = {f"best_{number}": weights for number, weights in enumerate(state.best)}
+        best: dict[str, Any] = {f"best_{number}": weights for number, weights in enumerate(state.best)}
         np.savez(content, rows, *state.variables, **best)
         checksum = hashlib.sha256(content.getbuffer()).hexdigest()
         files.write_bytes(self.directory / f"epoch-{len(state.rows):05}-{checksum}.npz", content.getvalue())
