@@ -56,7 +56,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name in ("cnn", "other")
     }
     (folder / "params.yaml").write_text(yaml.safe_dump(content))
-    network = networks.build(params.load(folder / "params.yaml").models["cnn"].network, (28, 28), 10, seed=1, precision="float32")
+    network = networks.build(
+        params.load(folder / "params.yaml").models["cnn"].network, (28, 28), 10, seed=1, precision="float32"
+    )
     model_file.save(folder / "models" / "cnn.keras", network, {"recipe": "r"})
     for name, text in (("three.png", "3"), ("seven.jpg", "7")):
         picture = Image.new("L", (200, 300), 255)

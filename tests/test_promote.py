@@ -327,7 +327,10 @@ def test_a_model_that_is_not_inferior_takes_the_place(
     assert (ended.code, champion(), len(versions())) == (0, "good", 2)
     for text in (ended.output, versions()["2"].description):
         assert f"Compared with near (md5 `{found['champion_md5']}`) on the same 397 test images" in text
-        assert f"{counts[0]} images that only this model classifies correctly, {counts[1]} that only the other does" in text
+        assert (
+            f"{counts[0]} images that only this model classifies correctly, {counts[1]} that only the other does"
+            in text
+        )
         assert f"95% lower confidence bound {found['lower_bound']:+.4f}; it had to be above -0.0500" in text
 
 
@@ -445,7 +448,10 @@ def test_the_champion_promoted_again_changes_nothing(call: Call, store: Path) ->
     assert ended.output == "good: is the champion already, mnist version 1\n"
     assert (rows(store), promotion.PATH.read_bytes()) == before
     promotion.PATH.unlink()
-    assert call("good").error == "notice: reports/promotion.json does not record it; the file that does may be in version control\n"
+    assert (
+        call("good").error
+        == "notice: reports/promotion.json does not record it; the file that does may be in version control\n"
+    )
 
 
 @pytest.mark.usefixtures("workspace")
@@ -479,7 +485,11 @@ def test_what_cannot_be_compared_is_replaced_on_demand_alone(
     assert (refused.code, champion()) == (1, "near")
     replaced = call("good", "--replace")
 
-    reason = {"other data": "was trained on other data", "by hand": "was not registered by", "lost": "cannot be loaded ("}[kind]
+    reason = {
+        "other data": "was trained on other data",
+        "by hand": "was not registered by",
+        "lost": "cannot be loaded (",
+    }[kind]
     assert refused.error.startswith(f"good: not promoted: the champion {reason}")
     assert (replaced.code, champion(), told()["comparison"]) == (0, "good", None)
     assert f"it replaces, without a comparison, a champion that {reason}" in told()["reason"]

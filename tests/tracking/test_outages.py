@@ -384,7 +384,7 @@ def main():
     values = params.load(Path("params.yaml"))
     data = {"dataset": "digits", "validation": "test", "split_seed": 0}
     description = RunDescription("mlp_rmsprop", recipe, "d" * 32, values.models["mlp_rmsprop"], values.train, data)
-    with tracking.training_run(description, Dataset(split, None, split)) as run:
+    with tracking.training_run(description, Dataset(split, None, split, tuple("0123456789"))) as run:
         for epoch in range(1, len(rows) + 1):
             started = time.monotonic()
             run.log_epochs(rows[:epoch])
@@ -606,7 +606,7 @@ class Workspace:
 
     def __init__(self, folder: Path, digits: Dataset) -> None:
         self.folder = folder
-        few = Dataset(Split(digits.train.images[:256], digits.train.labels[:256]), None, digits.test)
+        few = Dataset(Split(digits.train.images[:256], digits.train.labels[:256]), None, digits.test, digits.classes)
         dataset.save(folder / "digits.npz", few)
         values = yaml.safe_load((ROOT / "params.yaml").read_text())
         values["models"] = {"mlp_rmsprop": values["models"]["mlp_rmsprop"] | {"epochs": 2}}

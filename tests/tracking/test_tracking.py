@@ -18,9 +18,8 @@ from pipeline import files, tracking
 from pipeline.data.dataset import Dataset
 from pipeline.errors import UnavailableError
 from pipeline.params import Params
-from pipeline.tracking import client, live, logged_model, outbox, view
+from pipeline.tracking import address, client, live, logged_model, outbox, view
 from pipeline.tracking import runs as finished_runs
-from pipeline.tracking import address
 from pipeline.tracking.artifacts import SCORES, EvaluationArtifacts
 from pipeline.tracking.description import RunDescription
 from pipeline.training import model_file, networks
