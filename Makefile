@@ -31,9 +31,11 @@ help: ## show this list
 
 repro: .venv/complete git ## run the whole pipeline, or the stages that a change affects
 	$(DVC) repro
+	@# Where DVC took the results from its cache, no stage has told MLflow which runs are current.
+	@python -m pipeline.sync $(if $(REQUIRE_TRACKING),,--optional)
 
 study: .venv/complete git ## run the study's missing replicates, here or at DASK_SCHEDULER_ADDRESS, and its report
-	$(DVC) repro study/dvc.yaml
+	$(DVC) --cd study repro
 
 check: test lint check-lock gate ## run what CI requires of a change, before a pull request
 
@@ -108,6 +110,9 @@ clean: ## remove what can be made again; asks before it removes results
 	$(PYTHON) -m venv --clear .venv
 	.venv/bin/python $(PIP_INSTALL) -r requirements.lock
 	@touch $@
+	@# The page of `dvc plots`, so that it needs no network; without it, DVC's own page loads its scripts from there.
+	@.venv/bin/python -m pipeline.reporting.offline .dvc/plots/page.html
+	@$(DVC) config --local plots.html_template plots/page.html
 
 .venv/team: requirements-team.lock .venv/complete
 	.venv/bin/python $(PIP_INSTALL) -r requirements-team.lock

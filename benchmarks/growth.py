@@ -12,7 +12,7 @@ from typing import Any
 from pipeline import files, params, schema
 from pipeline.data import dataset
 from pipeline.data.dataset import Dataset, Split
-from pipeline.study import cluster, ledger, plan
+from pipeline.study import cluster, ledger, plan, worker
 
 ROOT = Path(__file__).parents[1]
 # What a tiny training is trained on.
@@ -54,7 +54,7 @@ def main() -> None:
         dataset.save(data, Dataset(few, few, few, whole.classes))
         planned = plan.replicates(study(arguments.replicates), files.sha256(data))
         trajectories = plan.trajectories([one for one in planned if one.variant == "tiny"])
-        work = nothing if arguments.stub else None
+        work = nothing if arguments.stub else worker.train
         done = 0
         with cluster.connected(None, arguments.workers) as client:
             started = time.perf_counter()

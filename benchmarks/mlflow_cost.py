@@ -1,4 +1,4 @@
-"""What MLflow takes of the processor for one training: to load it, to start a run, per epoch, and for the model."""
+"""The processor time of MLflow in one training run: import, start of a run, each epoch, and the model."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Clock:
 
 
 def main() -> None:
-    """Log a training of a network that is not trained, and print the seconds as JSON."""
+    """Log a run of a network that is not trained, and print the seconds as JSON."""
     from pipeline import params
     from pipeline.data import dataset
     from pipeline.training import backend, model_file, networks

@@ -17,7 +17,7 @@ from pipeline.data import dataset as datasets
 from pipeline.data import original
 from pipeline.data.dataset import Dataset
 from pipeline.params import Params
-from pipeline.reporting import inputs, pairwise, render, tables
+from pipeline.reporting import inputs, pairwise, render, tables, views
 from pipeline.reporting.inputs import DataSummary, Folders, ModelResult
 from pipeline.reporting.plots import classification, curves, grids, style
 from pipeline.reporting.tables import ModelRow
@@ -37,16 +37,24 @@ class Report:
     html: str
     comparison: pd.DataFrame
     overfitting: pd.DataFrame
+    curves: pd.DataFrame
+    confusion: pd.DataFrame
     metrics: dict[str, dict[str, float]]
     figures: dict[str, bytes]
 
     def write(self, directory: Path) -> None:
-        """Write the files of the report into `directory`, each atomically; figures of earlier reports are removed."""
+        """Write the files of the report into `directory`, each atomically; those of earlier reports are removed."""
         files.write_json(directory / "metrics.json", self.metrics)
+        views.write_scores(directory / "scores", self.metrics)
         render.write(
             directory,
             pages={"report.md": self.markdown, "report.html": self.html},
-            tables={"comparison.csv": self.comparison, "overfitting.csv": self.overfitting},
+            tables={
+                "comparison.csv": self.comparison,
+                "overfitting.csv": self.overfitting,
+                "curves.csv": self.curves,
+                "confusion.csv": self.confusion,
+            },
             figures=self.figures,
         )
 
@@ -72,6 +80,7 @@ def report(
     missed = pairwise.missed_by_all(results)
     pairs = pairwise.mcnemar_pairs(results)
     figures = _figures(shown, comparable, data.classes) | _missed(data, shown, missed)
+    monitored = "test" if data.validation is None else "validation"
     grid = grids.samples(data.train.images[: GRID**2], GRID, GRID)
     content = {
         "title": f"{len(rows)} model{'s' if len(rows) > 1 else ''} on {summary.title}",
@@ -99,6 +108,8 @@ def report(
         # As objects, or a whole number next to an empty cell would become a float.
         pd.DataFrame([row.comparison() for row in rows], dtype=object),
         pd.DataFrame([row.overfitting() for row in rows], dtype=object),
+        views.curves({result.name: result.history for result in results}, monitored),
+        views.confusion({result.name: result.metrics.splits["test"].confusion for result in results}),
         {row.name: row.flat() for row in rows},
         figures,
     )

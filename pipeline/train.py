@@ -168,12 +168,15 @@ def main() -> int:
 
             def on_epoch(state: TrainingState) -> None:
                 checkpoints.save(state)
+                _write_history(arguments, state)
                 run.log_epochs(state.rows)
                 _print_epoch(name, model.epochs, state.rows[-1])
 
             network = build(model, values.train, data)
-            state = train(network, data, model, values.train, state=_saved(checkpoints), on_epoch=on_epoch)
-            _write(arguments, network, state, identity)
+            if (saved := _saved(checkpoints)) is not None:
+                _write_history(arguments, saved)
+            state = train(network, data, model, values.train, state=saved, on_epoch=on_epoch)
+            model_file.save(arguments.output, network, {"recipe": identity, **recipe.versions()})
             run.log_epochs(state.rows)
             run.log_model(arguments.output)
         checkpoints.discard()
@@ -192,11 +195,11 @@ def _print_epoch(name: str, epochs: int, row: dict[str, float]) -> None:
     print(f"{name}  epoch {row['epoch']:2.0f}/{epochs}  {numbers}  {row['seconds']:.1f} s", flush=True)
 
 
-def _write(arguments: argparse.Namespace, network: keras.Sequential, state: TrainingState, identity: str) -> None:
+def _write_history(arguments: argparse.Namespace, state: TrainingState) -> None:
+    """Write the epochs so far, so that they can be watched; the model file, written last, says that they are all."""
     table = pd.DataFrame(state.rows).astype({"epoch": int})
     files.write_csv(arguments.history, table[[*history.COLUMNS]])
     files.write_csv(arguments.timing, table[["epoch", "seconds"]].round({"seconds": 3}))
-    model_file.save(arguments.output, network, {"recipe": identity, **recipe.versions()})
 
 
 def _arguments() -> argparse.Namespace:

@@ -373,6 +373,22 @@ def test_a_second_trainer_is_refused(workspace: Workspace, trained: Callable[[st
     assert [run.info.status for run in workspace.runs()] == ["FINISHED"]
 
 
+@pytest.mark.fault("kill -9 in an epoch: the history so far")
+def test_a_killed_run_leaves_the_history_of_its_epochs(
+    killed: Callable[[str], Workspace], trained: Callable[[str], Workspace]
+) -> None:
+    """History and seconds have a complete row for each epoch that ended, in the bytes of the undisturbed run."""
+    history, timing = (f"reports/{kind}/{CHEAP}.csv" for kind in ("history", "timing"))
+    whole = (trained(CHEAP).folder / history).read_text()
+
+    left = (killed(CHEAP).folder / history).read_text()
+
+    epochs = left.count("\n") - 1
+    assert 2 <= epochs < EPOCHS
+    assert whole.startswith(left)
+    assert (killed(CHEAP).folder / timing).read_text().count("\n") - 1 == epochs
+
+
 @pytest.mark.fault("SIGTERM, Ctrl-C")
 @pytest.mark.parametrize(
     ("number", "code", "said"),

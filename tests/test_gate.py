@@ -670,8 +670,11 @@ def test_a_git_that_hangs_or_fails_cannot_be_judged(
     program = tmp_path / "bin" / "git"
     program.parent.mkdir()
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
-    monkeypatch.setattr(revision_module, "GIT_TIMEOUT_S", 1.0)
-    for does, reason in (("exec sleep 60", "no answer within 1 s"), ("exit 9", "exit code 9|knows no revision")):
+    for does, seconds, reason in (
+        ("exec sleep 60", 1.0, "no answer within 1 s"),
+        ("exit 9", 60.0, "exit code 9|knows no revision"),
+    ):
+        monkeypatch.setattr(revision_module, "GIT_TIMEOUT_S", seconds)
         program.write_text(f'#!/bin/sh\n[ "$1" != {command} ] || {does}\nexec {real} "$@"\n')
         program.chmod(0o755)
 

@@ -1,4 +1,4 @@
-"""The champion: who becomes it, what is said of it, what refuses it, and what brings it back."""
+"""The champion: how a model becomes it, what is recorded, what prevents it, and what restores it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from pipeline import files, predict, promote, sync, tracking
 from pipeline.analysis import metrics, proportions
 from pipeline.data import dataset
 from pipeline.data.dataset import Dataset, Split
-from pipeline.errors import PipelineError
+from pipeline.errors import InputError, PipelineError
 from pipeline.tracking import address, client, logged_model, promotion
 from pipeline.tracking.artifacts import EvaluationArtifacts
 from pipeline.training import backend, model_file
@@ -54,13 +54,13 @@ def fit(split: Split) -> NDArray[np.float64]:
 
 
 def probabilities(weights: NDArray[np.float64], split: Split) -> NDArray[np.float64]:
-    """Return what the weights answer to images, (n, 10), computed without Keras."""
+    """Return the probabilities (n, 10) that the weights give for images, computed without Keras."""
     raised = np.exp(np.c_[split.images.reshape(len(split), -1) / 255, np.ones(len(split))] @ weights)
     return np.asarray(raised / raised.sum(axis=1, keepdims=True))
 
 
-def answers_of(weights: NDArray[np.float64], split: Split) -> NDArray[np.bool_]:
-    """Return which images the weights get right."""
+def correct_by(weights: NDArray[np.float64], split: Split) -> NDArray[np.bool_]:
+    """Return which images the weights classify correctly."""
     return np.asarray(probabilities(weights, split).argmax(axis=1) == split.labels)
 
 
@@ -128,12 +128,12 @@ class Workspace:
         self.metrics[name] = {"test_accuracy": found["test"].accuracy, "test_errors": found["test"].errors}
         block, train = self.params["models"][name], self.params["train"]
         options = " ".join(f"--{key} {value}" for key, value in ({"data": DATA} | paths).items())
-        told = {f"models.{name}": block, "train": train}
-        self.stages[f"train@{name}"] = stage(f"train {name} {options}", [DATA], list(paths.values()), told)
+        used = {f"models.{name}": block, "train": train}
+        self.stages[f"train@{name}"] = stage(f"train {name} {options}", [DATA], list(paths.values()), used)
         evaluated = f"evaluate {name} --output {scores} --reported data/report_history.csv"
         self.stages[f"evaluate@{name}"] = stage(evaluated, [DATA, paths["output"]], [scores])
         self.report()
-        tracking.sync_model(outcome(name), Path("work"))
+        tracking.sync_model(trained(name), Path("work"))
 
     def report(self) -> None:
         """Write the metrics of all models and dvc.lock."""
@@ -142,16 +142,18 @@ class Workspace:
         Path("dvc.lock").write_text(json.dumps({"schema": "2.0", "stages": self.stages}))
 
 
-def stage(command: str, deps: Sequence[str], outs: Sequence[str], told: dict[str, Any] | None = None) -> dict[str, Any]:
+def stage(
+    command: str, deps: Sequence[str], outs: Sequence[str], params: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """Return a stage as dvc.lock has it."""
     body = {
         key: [{"path": path, "md5": files.md5(Path(path))} for path in paths]
         for key, paths in (("deps", deps), ("outs", outs))
     }
-    return {"cmd": f"python -m pipeline.{command}", "params": {"params.yaml": told or {}}} | body
+    return {"cmd": f"python -m pipeline.{command}", "params": {"params.yaml": params or {}}} | body
 
 
-def outcome(name: str) -> tracking.TrainedModel:
+def trained(name: str) -> tracking.TrainedModel:
     """Return what the current directory has of a model."""
     found = tracking.trained_model(name)
     assert found is not None
@@ -184,7 +186,7 @@ def made(
     weights: dict[str, NDArray[np.float64]],
     digits: Dataset,
 ) -> tuple[Path, Workspace]:
-    """Return a folder with a workspace, and beside it the store that has its runs."""
+    """Return a folder with a workspace and the store that has its runs."""
     folder = tmp_path_factory.mktemp("made")
     shutil.copy(empty_store, folder / "mlflow.db")
     (folder / "workspace").mkdir()
@@ -273,11 +275,11 @@ def champion() -> str | None:
 
 def run_of(name: str) -> Any:
     """Return the run of a model in the workspace."""
-    return tracking.find_run(outcome(name).checksums())
+    return tracking.find_run(trained(name).checksums())
 
 
-def told() -> dict[str, Any]:
-    """Return what the committed file tells."""
+def recorded() -> dict[str, Any]:
+    """Return the content of the committed file."""
     return files.read_json(Path("reports/promotion.json"))
 
 
@@ -295,7 +297,7 @@ def test_the_first_champion_needs_the_gate_alone(workspace: Workspace, call: Cal
     assert ended.output.startswith("good: is the champion now, mnist version 1: the gate passes, and there was no")
     (version,) = versions().values()
     assert champion() == "good"
-    assert version.tags == outcome("good").checksums()
+    assert version.tags == trained("good").checksums()
     assert version.run_id == run_of("good").info.run_id
     assert version.source == f"models:/{run_of('good').outputs.model_outputs[0].model_id}"
     assert f"**good** of run `{version.run_id}`" in version.description
@@ -303,8 +305,8 @@ def test_the_first_champion_needs_the_gate_alone(workspace: Workspace, call: Cal
     assert f"| good | test_accuracy | min | {accuracy} | 0.3 | pass |" in version.description
     assert "makes its test score optimistic" in version.description
     file = tracking.fetch("models:/mnist@champion", tmp_path / "to")
-    assert files.md5(file) == told()["model_md5"] == files.md5(Path("models/good.keras"))
-    assert told() | {"comparison": None, "images": "test", "recipe": "good-good"} == told()
+    assert files.md5(file) == recorded()["model_md5"] == files.md5(Path("models/good.keras"))
+    assert recorded() | {"comparison": None, "images": "test", "recipe": "good-good"} == recorded()
 
 
 def test_a_model_that_is_not_inferior_takes_the_place(
@@ -315,10 +317,10 @@ def test_a_model_that_is_not_inferior_takes_the_place(
 
     ended = call("good")
 
-    right = {name: answers_of(weights[name], workspace.data.test) for name in ("good", "near")}
+    right = {name: correct_by(weights[name], workspace.data.test) for name in ("good", "near")}
     counts = (int(np.sum(right["good"] & ~right["near"])), int(np.sum(right["near"] & ~right["good"])), 397)
     assert min(counts) > 0
-    found = told()["comparison"]
+    found = recorded()["comparison"]
     assert (found["only_this"], found["only_champion"], found["count"]) == counts
     assert (found["accuracy"], found["champion_accuracy"]) == (right["good"].mean(), right["near"].mean())
     assert found["difference"] == pytest.approx(right["good"].mean() - right["near"].mean(), abs=1e-6)
@@ -365,7 +367,7 @@ def test_a_model_that_may_be_inferior_is_refused(
 def test_a_model_that_the_gate_does_not_pass_is_refused(
     workspace: Workspace, call: Call, bounds: Any, reason: str
 ) -> None:
-    """Exit code 1, one line with the check, and nothing registered; a check that cannot be made is no pass."""
+    """Exit code 1, one line with the check, and nothing registered; a check that cannot be made does not pass."""
     workspace.params["gate"] = bounds
     workspace.write_params()
 
@@ -385,7 +387,7 @@ def test_another_models_failure_refuses_nobody(workspace: Workspace, call: Call)
     assert call("good").code == 0
 
 
-@pytest.mark.fault("promotion: a file edited, missing, or of another training")
+@pytest.mark.fault("promotion: a file edited, missing, or of another training run")
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -417,7 +419,7 @@ def test_what_is_not_as_dvc_left_it_is_no_candidate(
 
 
 @pytest.mark.usefixtures("workspace")
-def test_an_unknown_model_is_told(call: Call) -> None:
+def test_an_unknown_model_is_reported(call: Call) -> None:
     """Exit code 2, with the names that there are."""
     ended = call("svm")
 
@@ -491,9 +493,9 @@ def test_what_cannot_be_compared_is_replaced_on_demand_alone(
         "lost": "cannot be loaded (",
     }[kind]
     assert refused.error.startswith(f"good: not promoted: the champion {reason}")
-    assert (replaced.code, champion(), told()["comparison"]) == (0, "good", None)
-    assert f"it replaces, without a comparison, a champion that {reason}" in told()["reason"]
-    assert told()["reason"] in versions()["2"].description
+    assert (replaced.code, champion(), recorded()["comparison"]) == (0, "good", None)
+    assert f"it replaces, without a comparison, a champion that {reason}" in recorded()["reason"]
+    assert recorded()["reason"] in versions()["2"].description
 
 
 def test_images_that_were_held_out_decide(
@@ -507,9 +509,9 @@ def test_images_that_were_held_out_decide(
 
     assert call("good").code == 0
 
-    assert told()["images"] == "validation"
-    assert told()["comparison"]["count"] == 200
-    assert told()["comparison"]["accuracy"] == answers_of(weights["good"], held).mean()
+    assert recorded()["images"] == "validation"
+    assert recorded()["comparison"]["count"] == 200
+    assert recorded()["comparison"]["accuracy"] == correct_by(weights["good"], held).mean()
     assert "on the same 200 validation images" in versions()["2"].description
     assert "optimistic" not in versions()["2"].description
     assert "held out from training" in versions()["2"].description
@@ -546,7 +548,7 @@ def test_a_promotion_cut_short_is_completed(
 
     assert ended.code == 0
     (version,) = versions().values()
-    assert (champion(), version.tags) == ("good", outcome("good").checksums())
+    assert (champion(), version.tags) == ("good", trained("good").checksums())
     assert version.description == promotion.read().description(version.run_id)
 
 
@@ -608,7 +610,7 @@ def test_a_lost_champion_is_brought_back(
     (after,) = versions().values()
     assert after.tags == before.tags
     assert after.description == before.description.replace(before.run_id, run_of("good").info.run_id)
-    assert files.md5(tracking.fetch("models:/mnist@champion", tmp_path / "to")) == told()["model_md5"]
+    assert files.md5(tracking.fetch("models:/mnist@champion", tmp_path / "to")) == recorded()["model_md5"]
     assert "already" in call("good").output
     assert promotion.PATH.read_bytes() == text
 
@@ -629,10 +631,103 @@ def test_a_lost_champion_is_still_to_be_beaten(call: Call) -> None:
     assert compared.output.startswith("champion: good added to MLflow\nnear: is the champion now")
     assert refused.code == 1
     assert "the champion of reports/promotion.json is not in MLflow, so they cannot be compared" in refused.error
-    assert (replaced.code, champion(), told()["comparison"]) == (0, "good", None)
+    assert (replaced.code, champion(), recorded()["comparison"]) == (0, "good", None)
 
 
-def test_the_file_tells_the_same_of_the_same_promotion(
+@pytest.fixture
+def artifacts(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Train the workspace's models in a store of its own, and return the folder of its artifacts, which may be lost."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/own.db")
+    workspace.prepare(workspace.data)
+    return tmp_path / "mlruns"
+
+
+@pytest.mark.fault("mlruns/ deleted or damaged, and mlflow.db kept")
+@pytest.mark.parametrize(
+    ("loss", "reason"),
+    [
+        (shutil.rmtree, "lost"),
+        (lambda artifacts: [path.write_bytes(b"damaged") for path in artifacts.rglob("model.keras")], "model.keras"),
+    ],
+    ids=["lost", "damaged"],
+)
+def test_files_that_mlflow_has_lost_are_reported_and_put_back(
+    call: Call, synced: Call, artifacts: Path, tmp_path: Path, loss: Callable[[Path], object], reason: str
+) -> None:
+    """Promote and predict exit with 2, the reason, and the command that puts them back; after it both work."""
+    call("good")
+    loss(artifacts)
+    (version,) = versions().values()
+
+    for name in ("good", "near"):
+        ended = call(name)
+        assert (ended.code, reason in ended.error) == (2, True), ended.error
+        assert ended.error.endswith("; `make sync` puts it back")
+    for uri in ("models:/mnist@champion", "models:/mnist/1", version.source):
+        with pytest.raises(InputError, match=reason) as caught:
+            tracking.fetch(uri, tmp_path / "to")
+        assert caught.value.fix == "`make sync` puts it back"
+
+    assert synced().code == 0
+    assert "already" in call("good").output
+    for uri in ("models:/mnist@champion", "models:/mnist/1", version.source):
+        assert files.md5(tracking.fetch(uri, tmp_path / "to")) == recorded()["model_md5"]
+    assert call("near").code == 0
+
+
+@pytest.mark.fault("mlruns/ deleted after the champion has left the workspace")
+def test_the_files_of_a_champion_that_left_the_workspace_come_from_dvcs_cache(
+    workspace: Workspace, call: Call, synced: Call, artifacts: Path, tmp_path: Path
+) -> None:
+    """If the cache has them; if not, exit code 2 and one line with what else there is."""
+    call("good")
+    content, md5 = Path("models/good.keras").read_bytes(), recorded()["model_md5"]
+    workspace.train("good", "near")
+    shutil.rmtree(artifacts)
+
+    lost = synced()
+    files.write_bytes(Path(".dvc/cache/files/md5") / md5[:2] / md5[2:], content)
+    found = synced()
+
+    assert lost.code == 2
+    assert lost.error.startswith("error: champion: MLflow has lost ")
+    assert lost.error.count("\n") == 1
+    assert "make promote MODEL=good REPLACE=1" in lost.error
+    assert (found.code, found.error) == (0, "")
+    assert "champion: files of good put back into MLflow" in found.output.splitlines()
+    assert tracking.fetch("models:/mnist@champion", tmp_path / "to").read_bytes() == content
+    assert "champion: complete in MLflow" in synced().output
+
+
+@pytest.mark.fault("the experiment, or the champion's version or alias, deleted in MLflow's pages")
+@pytest.mark.parametrize("kind", ["experiment", "version", "alias", "registered model"])
+@pytest.mark.usefixtures("workspace")
+def test_what_is_deleted_in_mlflow_comes_back_or_is_named(call: Call, synced: Call, kind: str) -> None:
+    """A champion is restored by sync; a deleted experiment is one line with the command that restores it."""
+    call("good")
+    api = mlflow.MlflowClient(address.uri())
+    if kind == "experiment":
+        api.delete_experiment(api.get_experiment_by_name("mnist").experiment_id)
+        ended = call("near")
+        assert ended.code == 3
+        assert "mlflow experiments restore" in ended.error
+        return
+    if kind == "version":
+        api.delete_model_version("mnist", "1")
+    elif kind == "alias":
+        api.delete_registered_model_alias("mnist", "champion")
+    else:
+        api.delete_registered_model("mnist")
+
+    ended = synced()
+
+    assert ended.code == 0
+    assert "champion: good added to MLflow" in ended.output
+    assert champion() == "good"
+    assert "already" in call("good").output
+
+
+def test_the_same_promotion_writes_the_same_file(
     workspace: Workspace, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In another store, with other runs, a promotion writes the same bytes: no ids and no times are in them."""
@@ -649,9 +744,9 @@ def test_the_file_tells_the_same_of_the_same_promotion(
     assert run_of("good").info.run_id not in text
 
 
-@pytest.mark.fault("sync with a promotion.json that is damaged, or of another model than the champion")
+@pytest.mark.fault("sync with a promotion.json that is damaged, or records another model than the champion")
 def test_sync_changes_no_champion(workspace: Workspace, call: Call, synced: Call) -> None:
-    """A champion other than the file's stays, a model that is not there is told, a damaged file is exit code 2."""
+    """A champion other than the file's stays, a model that is not there is reported, a damaged file is exit code 2."""
     call("near")
     older = promotion.PATH.read_bytes()
     call("good")
@@ -661,7 +756,7 @@ def test_sync_changes_no_champion(workspace: Workspace, call: Call, synced: Call
     workspace.train("near", "poor")
     mlflow.MlflowClient(address.uri()).delete_registered_model("mnist")
     mlflow.MlflowClient(address.uri()).delete_run(
-        next(run.info.run_id for run in all_runs() if run.data.tags["model.md5"] == told()["model_md5"])
+        next(run.info.run_id for run in all_runs() if run.data.tags["model.md5"] == recorded()["model_md5"])
     )
     gone = synced()
     promotion.PATH.write_text('{"model": 3}')

@@ -678,15 +678,15 @@ def test_markdown_links_to_files_that_are_written(whole: Report, tmp_path: Path)
 
 
 def test_writing_leaves_nothing_of_removed_models(whole: Report, tmp_path: Path) -> None:
-    """Figures of an earlier report are removed; other files, and those of other stages, stay."""
-    stale = tmp_path / "figures" / "curves-removed.png"
+    """Figures and scores of an earlier report are removed; other files, and those of other stages, stay."""
+    stale = [tmp_path / "figures" / "curves-removed.png", tmp_path / "scores" / "removed.json"]
     kept = [tmp_path / "samples.png", tmp_path / "figures" / "note.txt"]
-    for path in (stale, *kept):
+    for path in (*stale, *kept):
         files.write_bytes(path, b"x")
 
     whole.write(tmp_path)
 
-    assert not stale.exists()
+    assert [path for path in stale if path.exists()] == []
     assert all(path.exists() for path in kept)
     assert {path.name for path in (tmp_path / "figures").glob("*.png")} == set(whole.figures)
 
@@ -697,9 +697,20 @@ def test_equal_inputs_give_equal_bytes(values: Params, whole: Report, tmp_path: 
     Experiment(values, values.models).report().write(tmp_path / "second")
 
     paths = sorted(path.relative_to(tmp_path / "first") for path in (tmp_path / "first").rglob("*") if path.is_file())
-    assert len(paths) == 5 + len(whole.figures)
+    assert len(paths) == 7 + len(whole.metrics) + len(whole.figures)
     for path in paths:
         assert (tmp_path / "first" / path).read_bytes() == (tmp_path / "second" / path).read_bytes(), path
+
+
+@pytest.mark.usefixtures("no_drawing")
+@pytest.mark.parametrize(("validation", "monitored"), [(None, "test"), (500, "validation")])
+def test_curves_name_the_monitored_split(values: Params, validation: int | None, monitored: str) -> None:
+    """The curves have the training images, and the split that was monitored under the protocol, by its name."""
+    made = Experiment(values, values.models, validation=validation).report()
+
+    assert made.curves.groupby("model", sort=False)["split"].unique().map(list).to_dict() == {
+        name: ["train", monitored] for name in values.models
+    }
 
 
 @pytest.mark.usefixtures("no_drawing")
@@ -734,6 +745,9 @@ def test_command_reads_files_and_takes_the_models_from_params(
     assert report.main() == 0
 
     assert list(json.loads((tmp_path / "out" / "metrics.json").read_text())) == ["cnn"]
+    assert [path.name for path in (tmp_path / "out" / "scores").iterdir()] == ["cnn.json"]
+    for name in ("curves", "confusion"):
+        assert set(pd.read_csv(tmp_path / "out" / f"{name}.csv")["model"]) == {"cnn"}
     assert "extra" not in (tmp_path / "out" / "report.md").read_text()
     assert "report.html: cnn" in capsys.readouterr().out
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -31,7 +32,7 @@ STUDY = {"study/prepare", "study/run", "study/report"}
 # How a stage is started and what MLflow is told change no output, so an edit there must not run anything again.
 NO_DEPS = {"cli", "errors", *(module for module in MODULES if module.partition("/")[0] == "tracking")}
 # Modules that a module starts as programs.
-STARTED = {"study/cluster": {"study/replicate"}}
+STARTED = {"study/worker": {"study/forkserver"}}
 LIGHT = [
     "analysis/means",
     "analysis/multitest",
@@ -110,11 +111,22 @@ def reached(module: str) -> set[str]:
 
 @pytest.fixture(scope="module")
 def stages() -> dict[str, Any]:
-    """Return the stages of both pipelines, a foreach stage as its body, those of the study with its folder."""
+    """Return the stages of both pipelines, a foreach stage as its body; names and paths are relative to the root."""
     loaded = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
     study = yaml.safe_load((ROOT / "study" / "dvc.yaml").read_text())["stages"]
-    stages = loaded | {f"study/{name}": stage for name, stage in study.items()}
+    stages = loaded | {f"study/{name}": from_root(stage) for name, stage in study.items()}
     return {name: stage.get("do", stage) for name, stage in stages.items()}
+
+
+def from_root(stage: dict[str, Any]) -> dict[str, Any]:
+    """Return a stage of the study, whose paths are relative to its folder, with paths relative to the root."""
+
+    def path(entry: Any) -> Any:
+        if isinstance(entry, dict):
+            return {path(name): options for name, options in entry.items()}
+        return os.path.normpath(f"study/{entry}")
+
+    return stage | {key: [path(entry) for entry in stage.get(key, [])] for key in ("deps", "outs", "params")}
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What a team shares, with the real servers on this machine: results in a DVC remote, runs in one tracking server."""
+"""What a team shares, with real servers on this machine: results in a DVC remote, runs in one tracking server."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -43,11 +44,11 @@ GIT = ("git", "-c", "user.name=t", "-c", "user.email=t@t")
 
 def postgres_program(name: str) -> str | None:
     """Return the path of one of PostgreSQL's programs; Debian has those of a server in no folder of PATH."""
-    beside = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
-    return shutil.which(name) or (str(beside[-1]) if beside else None)
+    installed = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
+    return shutil.which(name) or (str(installed[-1]) if installed else None)
 
 
-# Stays: PostgreSQL is no Python package, so the environment cannot bring it; the slow tests alone want it.
+# Stays: PostgreSQL is not a Python package, so the environment cannot bring it; only slow tests need it.
 needs_postgres = pytest.mark.skipif(
     not (postgres_program("initdb") and postgres_program("pg_ctl")), reason="needs PostgreSQL's initdb and pg_ctl"
 )
@@ -214,8 +215,8 @@ def test_sync_gives_a_clone_that_has_pulled_the_runs_of_the_first(pulled: Path, 
 
 
 @pytest.mark.slow
-def test_the_bucket_is_closed_to_who_has_no_credentials(bucket: Shared, tmp_path: Path) -> None:
-    """A clone brings none with it: DVC fails and says that it lacks some, and git has none in any commit."""
+def test_the_bucket_is_closed_without_credentials(bucket: Shared, tmp_path: Path) -> None:
+    """A clone brings none with it: DVC fails and says that they are missing, and git has none in any commit."""
     clone = bucket.clone(tmp_path / "second")
 
     ended = small.execute(clone, "dvc", "pull")
@@ -368,10 +369,10 @@ def test_each_clone_has_its_own_current_runs(team: dict[str, Path], server: str)
 
 @pytest.mark.slow
 @needs_postgres
-def test_the_runs_are_in_the_database_which_wants_its_password(
+def test_the_runs_are_in_the_database_which_requires_its_password(
     team: dict[str, Path], server: str, database: Database
 ) -> None:
-    """PostgreSQL holds every run that the server shows, and refuses who has another password."""
+    """PostgreSQL holds every run that the server shows, and rejects another password."""
     import psycopg
 
     with psycopg.connect(database.uri, password=database.password) as connection:
@@ -385,9 +386,30 @@ def test_the_runs_are_in_the_database_which_wants_its_password(
 
 @pytest.mark.slow
 @needs_postgres
+@pytest.mark.fault("the store's database rejects the password")
+def test_a_wrong_password_of_the_database_is_said_within_seconds(
+    database: Database, project: Path, tmp_path: Path
+) -> None:
+    """Sync against PostgreSQL itself ends with exit code 3 and one line with its reason, and without the password."""
+    clone = tmp_path / "clone"
+    shutil.copytree(project, clone, symlinks=True)
+    uri = database.uri.replace("mlflow@", "mlflow:hunter2@")
+    started = time.monotonic()
+
+    ended = small.execute(clone, sys.executable, "-m", "pipeline.sync", MLFLOW_TRACKING_URI=uri)
+
+    assert time.monotonic() - started < 30
+    assert ended.returncode == 3
+    assert "password authentication failed" in ended.stdout
+    assert ended.stdout.count("\n") == 1
+    assert "hunter2" not in ended.stdout
+
+
+@pytest.mark.slow
+@needs_postgres
 @pytest.mark.parametrize(("host", "status"), [(PUBLIC, 200), ("attacker.example.org", 403)])
 def test_the_server_answers_to_its_public_name_alone(server: str, host: str, status: int) -> None:
-    """A page of another site, whose name leads to this machine, cannot ask it; a proxy that keeps the name can."""
+    """A page of another site whose name resolves to this machine gets no answer; a proxy that keeps the name does."""
     asked = requests.post(
         f"{server}/api/2.0/mlflow/experiments/search", json={"max_results": 1}, headers={"Host": host}, timeout=60
     )

@@ -6,4 +6,6 @@ pairwise    comparisons of two models: errors, settings
 render      pages from templates/, numbers in words
 colours     the colour of each model, the tone of each split
 plots       figures; the only importer of matplotlib
+views       what DVC's own views show: curves, confusion matrices, scores
+offline     the page of `dvc plots`, with its scripts inside
 """

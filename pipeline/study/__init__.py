@@ -7,8 +7,10 @@ Stages, chained by study/dvc.yaml:
 
 Common to these stages:
     plan         study/params.yaml -> variants, replicates, training runs
-    replicate    one training run in a separate process: the only module here that needs TensorFlow
-    cluster      training runs on Dask workers
+    replicate    one training run: a network trained, and scored after every epoch that some replicate ends with
+    cluster      training runs on Dask: a local cluster, or the user's own
+    worker       what a Dask worker does: it hands training runs to fork servers
+    forkserver   a process with TensorFlow imported, which forks a child for each training run
     ledger       the results on disk, written atomically
 
 Parts of the report:

@@ -1,17 +1,13 @@
 """Training runs on Dask workers: a local cluster, or one that the user provides.
 
 A worker needs this package and nothing else: the data is sent to it, and its code and library versions are checked
-against those of the recipe. Each training run is a separate process, which ends with its worker.
+against those of the recipe. What it does is in `worker`.
 """
 
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -25,14 +21,14 @@ from pipeline.study.plan import Trajectory
 # Read by distributed when it is imported, here and in its workers; what matters in its warnings we report ourselves.
 os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "critical")
 
-from distributed import Client, Future, KilledWorker, LocalCluster, as_completed, get_worker
+from distributed import Client, Future, KilledWorker, LocalCluster, as_completed
 from distributed.client import FutureCancelledError
 from distributed.diagnostics.plugin import UploadFile
 
+from pipeline.study import worker
+
 ADDRESS = "DASK_SCHEDULER_ADDRESS"
 CONNECT_TIMEOUT_S = 10.0  # seconds for a scheduler to answer
-# Exit codes of a training run that would fail in the same way again.
-_FINAL = (1, 2)
 # Retries of a training run that was killed from outside, as the kernel does when memory runs out.
 _RETRIES = 2
 # Training runs submitted per thread: one to work on and one to continue with.
@@ -86,7 +82,7 @@ def dashboard(client: Client) -> str:
 
 
 def outcomes(
-    client: Client, trajectories: Iterable[Trajectory], data: Path, sha256: str, work: Callable[..., Any] | None = None
+    client: Client, trajectories: Iterable[Trajectory], data: Path, sha256: str, work: Callable[..., Any] = worker.train
 ) -> Iterator[TrainingOutcome]:
     """Yield the outcome of each training run as soon as it ends, in any order; `sha256` is the checksum of `data`.
 
@@ -99,14 +95,14 @@ def outcomes(
     name = f"{sha256}.npz"
     _send(client, data, name)
     suspects = []
-    for trajectory, future in _as_ended(_submitter(client, work or train, name), trajectories, lambda: _width(client)):
+    for trajectory, future in _as_ended(_submitter(client, work, name), trajectories, lambda: _width(client)):
         outcome = _outcome(trajectory, future)
         if outcome is None:
             suspects.append(trajectory)
         else:
             yield outcome
     # Dask blames every task that was on a worker when it died. A run that is alone can only have killed it itself.
-    for trajectory, future in _as_ended(_submitter(client, work or train, name, "alone"), suspects, lambda: 1):
+    for trajectory, future in _as_ended(_submitter(client, work, name, "alone"), suspects, lambda: 1):
         yield _outcome(trajectory, future) or TrainingOutcome(trajectory, [], _KILLED)
 
 
@@ -173,36 +169,3 @@ def _outcome(trajectory: Trajectory, future: Future) -> TrainingOutcome | None:
             killed = isinstance(error, KilledWorker)
             return None if killed else TrainingOutcome(trajectory, [], f"{type(error).__name__}: {error}")
     return TrainingOutcome(trajectory, answer.get("results", []), answer.get("error", ""))
-
-
-def train(replicates: list[dict[str, Any]], data: str) -> dict[str, Any]:
-    """Do one training run on a worker and return its `results`, or its `error` if it would fail in the same way again.
-
-    Raises:
-        RuntimeError: It ended for a reason that may be temporary.
-    """
-    folder = Path(get_worker().local_directory)
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        results = Path(scratch) / "results.json"
-        words = ("-m", "pipeline.study.replicate", "--data", str(folder / data), "--output", str(results))
-        code, output = _run([sys.executable, *words], json.dumps(replicates))
-        if code == 0:
-            return dict(json.loads(results.read_bytes()))
-    last = output.strip().rpartition("\n")[2]
-    if code in _FINAL and last.startswith("error: "):
-        return {"error": last.removeprefix("error: ")}
-    raise RuntimeError(f"exit code {code}: {output.strip()[-500:]}")
-
-
-def _run(command: list[str], line: str) -> tuple[int, str]:
-    """Run a program on one line of input, left open while this process lives; return its exit code and output."""
-    paths = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
-    with tempfile.TemporaryFile("w+") as output:
-        with subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT, text=True, env=environment
-        ) as process:
-            print(line, file=process.stdin, flush=True)
-            code = process.wait()
-        output.seek(0)
-        return code, output.read()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from pipeline import files, schema
@@ -65,7 +65,7 @@ class Study(Block):
 
     data: DataSplit
     train: SharedTraining
-    variants: Annotated[Mapping[Name, Variant], Field(min_length=1)]
+    variants: Annotated[Mapping[Name, Variant], AfterValidator(schema.distinct), Field(min_length=1)]
     statistics: ComparisonSettings
 
     @model_validator(mode="after")

@@ -1,15 +1,10 @@
-"""One training run of the study in a separate process: a trajectory on standard input, its replicates to a file."""
+"""One training run of the study, and the replicates that it gives, scored."""
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-import json
 import math
-import os
 import platform
-import sys
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,14 +14,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline import cli, files, schema, train
+from pipeline import schema, train
 from pipeline.analysis import metrics
-from pipeline.data import dataset
 from pipeline.data.dataset import Dataset, Split
-from pipeline.errors import InputError
-from pipeline.study import plan
 from pipeline.study.plan import Replicate, Trajectory
-from pipeline.training import backend, checkpoint
+from pipeline.training import checkpoint
 from pipeline.training.settings import Model, Training
 
 SCORES = ("count", "errors", "accuracy", "loss", "negative_log_likelihood", "calibration_error", "brier")
@@ -47,15 +39,24 @@ class Result:
     errors: str
 
 
+def run_alone(trajectory: Trajectory, data: Dataset) -> list[Result]:
+    """Do as `run` does in a process that has not used TensorFlow before, with the threads of the recipe.
+
+    Raises:
+        PipelineError: Loss or weights became NaN or infinite.
+    """
+    _, model, training = _settings(trajectory)
+    train.start(model, training)
+    return run(trajectory, data)
+
+
 def run(trajectory: Trajectory, data: Dataset) -> list[Result]:
     """Train once and return the replicates of `trajectory`, each scored after its number of epochs.
 
     Raises:
         PipelineError: Loss or weights became NaN or infinite.
     """
-    longest = max(trajectory.replicates, key=lambda replicate: replicate.epochs)
-    model = schema.validate(Model, longest.ingredients["model"], key="model")
-    training = schema.validate(Training, longest.ingredients["train"], key="train")
+    longest, model, training = _settings(trajectory)
     seed = longest.ingredients["permutation_seed"]
     data = data if seed is None else permuted(data, seed)
     sample = Split(data.train.images[:SAMPLE], data.train.labels[:SAMPLE])
@@ -71,6 +72,13 @@ def run(trajectory: Trajectory, data: Dataset) -> list[Result]:
 
     train.train(network, data, model, training, on_epoch=on_epoch)
     return results
+
+
+def _settings(trajectory: Trajectory) -> tuple[Replicate, Model, Training]:
+    """Return the longest replicate, its model and how it is trained."""
+    longest = max(trajectory.replicates, key=lambda replicate: replicate.epochs)
+    model = schema.validate(Model, longest.ingredients["model"], key="model")
+    return longest, model, schema.validate(Training, longest.ingredients["train"], key="train")
 
 
 def permuted(data: Dataset, seed: int) -> Dataset:
@@ -121,43 +129,3 @@ def processor() -> str:
     return (
         f"{facts.get('model name', platform.machine())}, family {facts.get('cpu family')}, model {facts.get('model')}"
     )
-
-
-def check_identity(replicate: Replicate) -> None:
-    """Check that code and library versions here are those of the replicate's recipe.
-
-    Raises:
-        InputError: They differ; the message names what does.
-    """
-    for key, found in plan.identity().items():
-        if (expected := replicate.ingredients[key]) != found:
-            text = f"{platform.node()}: has {key} {found}, not {expected}; install the same package on every worker"
-            raise InputError(text)
-
-
-def _end_with_parent() -> None:
-    # The parent holds the other end of the pipe, which closes however the parent ends.
-    sys.stdin.read()
-    os._exit(1)
-
-
-def main() -> int:
-    """Do the training run that is given on standard input as one line of JSON, and write its results as JSON."""
-    parser = argparse.ArgumentParser(prog="python -m pipeline.study.replicate", description=main.__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="npz written by prepare")
-    parser.add_argument("--output", type=Path, required=True, help="JSON to write: the results")
-    arguments = parser.parse_args()
-    trajectory = Trajectory(tuple(Replicate(**one) for one in json.loads(sys.stdin.readline())))
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    first = trajectory.replicates[0]
-    check_identity(first)
-    if (found := files.sha256(arguments.data)) != first.ingredients["data"]:
-        raise InputError(f"{arguments.data}: has sha256 {found}, not {first.ingredients['data']}; run again")
-    backend.start(inter_op=first.ingredients["train"]["threads"])
-    results = run(trajectory, dataset.load(arguments.data))
-    files.write_json(arguments.output, {"results": [dataclasses.asdict(result) for result in results]})
-    return 0
-
-
-if __name__ == "__main__":
-    cli.run(main)

@@ -108,6 +108,8 @@ def _secrets(address: str) -> set[str]:
     place, _, options = place.replace("#", "?").partition("?")
     found = {value for key, value in parse_qsl(options.replace("?", "&")) if key not in _HARMLESS}
     found |= {part for part in place.split("/")[1:] if ":" in part}
+    if not (port := place.partition("/")[0].partition(":")[2]).isdigit() and not place.startswith("["):
+        found.add(port)
     # A user without a password is a token to a web server, and merely a name to a database.
     if ":" in userinfo or address.startswith(_HTTP):
         found.add(userinfo)

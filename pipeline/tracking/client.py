@@ -127,7 +127,9 @@ def _check_database(uri: str) -> None:
     except sqlalchemy.exc.ArgumentError as error:
         raise SetupError(f"{address.shown()}: {reason(error)}") from None
     except sqlalchemy.exc.SQLAlchemyError as error:
-        raise UnavailableError(f"{address.shown()}: {reason(error)}") from None
+        # The driver's own words, without SQLAlchemy's around them.
+        cause = getattr(error, "orig", None) or error
+        raise UnavailableError(f"{address.shown()}: {reason(cause)}") from None
 
 
 def _experiment(name: str, artifact_location: str | None) -> str:

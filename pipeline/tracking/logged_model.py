@@ -21,7 +21,6 @@ FILES = {
     "MLmodel",
     "conda.yaml",
     "data/keras_module.txt",
-    "data/save_format.txt",
     "python_env.yaml",
     "requirements.txt",
 }
@@ -99,7 +98,7 @@ def fetch(address: str, folder: Path) -> Path:
     """Return the `.keras` file of the model at `address` (models:/...), downloaded into `folder`.
 
     Raises:
-        InputError: The address is malformed, there is no such model, it is not one of Keras, or its file was lost.
+        InputError: The address is malformed, there is no such model, it has no Keras file, or that was lost.
         UnavailableError: MLflow does not answer.
     """
     if not re.fullmatch(r"models:/[^/@\s]+([/@][^/@\s]+)?", address):

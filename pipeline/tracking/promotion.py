@@ -139,7 +139,7 @@ def restore() -> str:
     """Restore in MLflow the champion that the file records, if it has none or has lost its files.
 
     Returns one line about the result, empty if there is no file. Another champion than that of the file is kept: the
-    file may be that of an older commit.
+    file may be from an older commit.
 
     Raises:
         InputError: The file is damaged, or the files of the champion are lost and in DVC's cache neither.

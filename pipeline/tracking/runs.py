@@ -33,7 +33,7 @@ def find_run(tags: Mapping[str, str]) -> Any:
 
 
 def complete(description: RunDescription, data: Dataset, rows: Sequence[Mapping[str, float]], model: Path) -> Any:
-    """Return a finished run of a training whose files are safe: `rows` of its history with seconds, and its `model`.
+    """Return a finished run with the files of a training: `rows` of its history with seconds, and its `model`.
 
     That is the run of the recipe with the status RUNNING, whose end an outage prevented, with what it is missing; if
     there is none, a new run. No process may be training the recipe.

@@ -146,6 +146,8 @@ def test_work_is_counted_in_multiplications(study: Study) -> None:
         (lambda v: v["variants"]["cnn"].pop("seeds"), "variants.cnn.seeds: missing"),
         (lambda v: v["variants"]["cnn"].update(seed=3), "variants.cnn: unknown key 'seed'; did you mean seeds?"),
         (lambda v: v["variants"].update({"../up": v["variants"]["cnn"]}), "variants"),
+        (lambda v: v["variants"].update({"cnn.2": v["variants"]["cnn"]}), "variants.'cnn.2': expected a name of"),
+        (lambda v: v["variants"].update(CNN=v["variants"]["cnn"] | {"epochs": 9}), "cnn and CNN differ only in case"),
         (lambda v: v.pop("data"), "data: missing"),
     ],
 )

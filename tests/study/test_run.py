@@ -1,4 +1,4 @@
-"""The study on real digits: training runs in separate processes, the ledger they fill, and what a second run does."""
+"""The study on real digits: training runs in forked processes, the ledger they fill, and what a second run does."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,23 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from distributed import Client
 
 from pipeline import files
 from pipeline.data import dataset
 from pipeline.data.dataset import Dataset, Split
-from pipeline.study import ledger, plan, replicate
+from pipeline.errors import InputError, PipelineError, UnavailableError
+from pipeline.study import cluster, ledger, plan, replicate
+from pipeline.study import run as stage
 from pipeline.study.ledger import EntryState
 from pipeline.study.plan import Replicate, Trajectory
+from tests.support.processes import children, descendants, gone, wait_until
 from tests.support.study_ledger import ROOT, params, write_params
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:distributed"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +46,21 @@ def held_out(digits: Dataset) -> Dataset:
     return Dataset(train, validation, digits.test, digits.classes)
 
 
+@pytest.fixture(scope="module")
+def data(held_out: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the file that all training runs of this module use, so that they can share a fork server."""
+    path = tmp_path_factory.mktemp("data") / "mnist.npz"
+    dataset.save(path, held_out)
+    return path
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Client]:
+    """Return a cluster with one worker."""
+    with cluster.connected(None, workers=1) as client:
+        yield client
+
+
 def study(**seeds: int) -> dict[str, Any]:
     """Return params of a study with the named variants and the given number of seeds of each."""
     variants = params()["variants"]
@@ -44,27 +69,44 @@ def study(**seeds: int) -> dict[str, Any]:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, held_out: Dataset, empty_store: Path) -> Path:
+def folder(tmp_path: Path, data: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a folder with params, data and a tracking store, in which nothing has run."""
     write_params(tmp_path / "params.yaml", study(short=1, long=1, permuted=1))
-    dataset.save(tmp_path / "mnist.npz", held_out)
-    files.write_json(tmp_path / "data.json", {"sha256": files.sha256(tmp_path / "mnist.npz")})
+    shutil.copy(data, tmp_path / "mnist.npz")
+    files.write_json(tmp_path / "data.json", {"sha256": files.sha256(data)})
     shutil.copy(empty_store, tmp_path / "mlflow.db")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     return tmp_path
 
 
-def command(folder: Path, *options: str) -> dict[str, Any]:
-    """Return the arguments for starting the stage in the folder."""
-    words = [sys.executable, "-m", "pipeline.study.run", "--study", "params.yaml", "--data", "mnist.npz"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
-    return {"args": [*words, "--summary", "data.json", "--runs", "runs", *options], "cwd": folder, "env": environment}
+OPTIONS = ("--study", "params.yaml", "--data", "mnist.npz", "--summary", "data.json", "--runs", "runs")
 
 
-def run(folder: Path, *options: str, code: int = 0) -> list[str]:
-    """Run the stage, which must end with `code`; return the lines of its output, then those of its errors."""
-    done = subprocess.run(**command(folder, *options), capture_output=True, text=True, check=False)
-    assert done.returncode == code, done.stderr
-    return [*done.stdout.splitlines(), *done.stderr.splitlines()]
+class Stage:
+    """The stage in this process, in the folder, on the cluster of this module."""
+
+    def __init__(self, scheduler: str, patch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self.scheduler, self._patch, self._capsys = scheduler, patch, capsys
+
+    def run(self) -> list[str]:
+        """Run the stage; return the lines of its output."""
+        self._patch.setattr("sys.argv", ["run", *OPTIONS, "--scheduler", self.scheduler])
+        assert stage.main() == 0
+        return self._capsys.readouterr().out.splitlines()
+
+    def fail(self, kind: type[PipelineError]) -> tuple[PipelineError, str]:
+        """Run the stage, which must fail; return its error and what it printed."""
+        with pytest.raises(kind) as caught:
+            self.run()
+        printed = self._capsys.readouterr()
+        return caught.value, printed.out + printed.err
+
+
+@pytest.fixture
+def started(client: Client, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Stage:
+    """Return the stage."""
+    return Stage(client.scheduler.address, monkeypatch, capsys)
 
 
 def trained(lines: list[str]) -> list[str]:
@@ -78,9 +120,9 @@ def states(folder: Path) -> list[EntryState]:
     return [state for _, _, state in ledger.look_up(folder / "runs", plan.replicates(study, sha256))]
 
 
-def recipes(folder: Path) -> list[str]:
+def recipes(store: Path) -> list[str]:
     """Return the recipe of every finished run in MLflow, sorted."""
-    client = mlflow.MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    client = mlflow.MlflowClient(f"sqlite:///{store}")
     experiment = client.get_experiment_by_name("mnist-study")
     assert experiment is not None
     runs = client.search_runs([experiment.experiment_id])
@@ -89,162 +131,169 @@ def recipes(folder: Path) -> list[str]:
 
 
 @pytest.mark.fault("study: replicate lost, store lost")
-def test_only_what_is_missing_is_run(folder: Path) -> None:
+def test_only_what_is_missing_is_run(
+    folder: Path, started: Stage, empty_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """All are trained once, then only what was lost or added, then nothing; MLflow has each once, even after a loss."""
-    assert trained(run(folder)) == ["long  seed 0", "permuted  seed 0", "short  seed 0"]
+    assert trained(started.run()) == ["long  seed 0", "permuted  seed 0", "short  seed 0"]
     kept = {path: path.read_bytes() for path in (folder / "runs").rglob("*.*")}
     shutil.rmtree(folder / "runs" / "short")
     write_params(folder / "params.yaml", study(short=1, long=1, permuted=2))
-    (folder / "mlflow.db").unlink()
+    # A process keeps the file of its store open, so the new store has another name.
+    shutil.copy(empty_store, folder / "new.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/new.db")
 
-    assert trained(run(folder)) == ["permuted  seed 1", "short  seed 0"]
-    assert run(folder) == ["4 replicates planned, 4 of them in runs"]
+    assert trained(started.run()) == ["permuted  seed 1", "short  seed 0"]
+    assert started.run() == ["4 replicates planned, 4 of them in runs"]
 
     assert states(folder) == [EntryState.CURRENT] * 4
     assert {path: path.read_bytes() for path in kept} == kept
     entries = [files.read_json(path) for path in (folder / "runs").rglob("record.json")]
-    assert recipes(folder) == sorted(entry["recipe"] for entry in entries)
+    assert recipes(folder / "new.db") == sorted(entry["recipe"] for entry in entries)
 
 
 @pytest.mark.fault("study: training that diverges")
-def test_a_training_run_that_fails_stops_no_other(folder: Path) -> None:
+def test_a_training_run_that_fails_stops_no_other(folder: Path, started: Stage) -> None:
     """It is named with its reason, the others are in the ledger, and the exit code is 1."""
     values = study(short=1, long=1, permuted=1)
     permuted = values["variants"]["permuted"]
     permuted["optimizer"] = permuted["optimizer"] | {"learning_rate": 1e38}
     write_params(folder / "params.yaml", values)
 
-    lines = run(folder, code=1)
+    error, printed = started.fail(PipelineError)
 
-    assert trained(lines) == ["long  seed 0", "short  seed 0"]
-    assert any(line.startswith("error: permuted-0: diverged in epoch 1: ") for line in lines)
-    assert lines[-1] == "error: 1 training run failed; the others are in runs"
+    assert trained(printed.splitlines()) == ["long  seed 0", "short  seed 0"]
+    assert "\nerror: permuted-0: diverged in epoch 1: " in printed
+    assert (error.exit_code, str(error)) == (1, "1 training run failed; the others are in runs")
     assert sorted(states(folder), key=str) == [EntryState.CURRENT, EntryState.CURRENT, EntryState.MISSING]
-
-
-@pytest.mark.fault("study: worker with other code")
-def test_a_worker_with_other_code_is_refused(folder: Path) -> None:
-    """A training run on a worker whose code differs from the driver's ends with a line that says so."""
-    shutil.copytree(ROOT / "pipeline", folder / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
-    (planned,) = [one for one in _planned(folder) if one.variant == "short"]
-    edited = folder / "pipeline" / "training" / "networks.py"
-    edited.write_text(edited.read_text().replace("1 / 255", "1 / 256"))
-    line = json.dumps([dataclasses.asdict(planned)])
-
-    done = _replicate(folder, line, PYTHONPATH=str(folder))
-
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: ")
-    assert "has code" in done.stderr
-    assert "install the same package on every worker" in done.stderr
-    assert not (folder / "results.json").exists()
-
-
-def _planned(folder: Path) -> list[Replicate]:
-    return plan.replicates(plan.load_study(folder / "params.yaml"), files.sha256(folder / "mnist.npz"))
-
-
-def _replicate(folder: Path, line: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    words = [sys.executable, "-m", "pipeline.study.replicate", "--data", "mnist.npz", "--output", "results.json"]
-    with subprocess.Popen(
-        words,
-        cwd=folder,
-        env=os.environ | environment,
-        stdin=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdin is not None
-        assert process.stderr is not None
-        process.stdin.write(line + "\n")
-        process.stdin.flush()
-        errors = process.stderr.read()
-        process.wait()
-    return subprocess.CompletedProcess(words, process.returncode, "", errors)
 
 
 @pytest.mark.slow
 @pytest.mark.fault("study: kill -9 of the whole run")
-def test_a_killed_run_leaves_no_process_and_loses_what_was_in_flight_at_most(folder: Path) -> None:
+def test_a_killed_run_leaves_no_process_and_loses_what_was_in_flight_at_most(folder: Path, started: Stage) -> None:
     """Killed after its first replicate, it leaves no process behind; the next run does only the rest."""
-    with subprocess.Popen(**command(folder, "--workers", "1"), stdout=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, "-m", "pipeline.study.run", *OPTIONS, "--workers", "1"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         first = next(line for line in process.stdout if ": test accuracy " in line)
-        processes = _descendants(process.pid)
+        processes = descendants(process.pid)
         process.send_signal(signal.SIGKILL)
     assert len(processes) >= 2
-    deadline = time.monotonic() + 20
-    while any(Path(f"/proc/{pid}").exists() for pid in processes) and time.monotonic() < deadline:
-        time.sleep(0.1)
+    wait_until(lambda: all(gone(pid) for pid in processes))
 
-    assert [pid for pid in processes if Path(f"/proc/{pid}").exists()] == []
-    assert first.partition(":")[0] not in trained(run(folder))
+    assert first.partition(":")[0] not in trained(started.run())
     assert states(folder) == [EntryState.CURRENT] * 3
 
 
-def _descendants(pid: int) -> list[int]:
-    table = subprocess.run(["ps", "-eo", "pid,ppid"], capture_output=True, text=True, check=True).stdout
-    parents = {int(child): int(parent) for child, parent in (line.split() for line in table.splitlines()[1:])}
-    found = [pid]
-    for ancestor in found:
-        found += [child for child, parent in parents.items() if parent == ancestor]
-    return found[1:]
-
-
 @pytest.mark.fault("study: data that is not the one that was prepared")
-def test_other_data_is_refused(folder: Path, digits: Dataset) -> None:
+def test_other_data_is_refused(folder: Path, started: Stage, digits: Dataset) -> None:
     """A data file that differs from its summary is named, with the command that restores it; nothing is run."""
     dataset.save(folder / "mnist.npz", digits)
 
-    (line,) = run(folder, code=2)
+    error, printed = started.fail(InputError)
 
-    assert line.startswith("error: mnist.npz: has sha256 ")
-    assert line.endswith("`dvc repro --force prepare` in study/ creates both again")
+    assert error.path == Path("mnist.npz")
+    assert error.what.startswith("has sha256 ")
+    assert error.fix == "`dvc repro --force prepare` in study/ creates both again"
+    assert printed == ""
 
 
 @pytest.mark.fault("study: no scheduler at the address")
-def test_a_scheduler_that_does_not_answer_ends_the_run(folder: Path) -> None:
-    """Exit 3 within 30 seconds, in one line; nothing is run on this machine instead."""
-    started = time.monotonic()
+def test_a_scheduler_that_does_not_answer_ends_the_run(
+    folder: Path, started: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit 3 soon after the timeout, in one line; nothing is run on this machine instead."""
+    monkeypatch.setattr(cluster, "CONNECT_TIMEOUT_S", 0.5)
+    started.scheduler = "tcp://127.0.0.1:9"
+    before = time.monotonic()
 
-    lines = run(folder, "--scheduler", "tcp://127.0.0.1:9", code=3)
+    error, _ = started.fail(UnavailableError)
 
-    assert time.monotonic() - started < 30
-    assert lines[-1].startswith("error: tcp://127.0.0.1:9: no Dask scheduler answers")
+    assert time.monotonic() - before < 5
+    assert error.exit_code == 3
+    assert str(error).startswith("tcp://127.0.0.1:9: no Dask scheduler answers")
     assert not (folder / "runs").exists()
 
 
+Results = dict[str, dict[str, Any]]
+
+
 @pytest.fixture(scope="module")
-def results(held_out: Dataset, tmp_path_factory: pytest.TempPathFactory) -> dict[str, replicate.Result]:
-    """Return the results of `short` and `long` trained together, of `short` trained alone, and of `permuted`."""
-    planned = plan.replicates(
-        plan.load_study(write_params(tmp_path_factory.mktemp("study") / "params.yaml", params())), "d" * 64
-    )
-    short, long, permuted, *_ = planned
-    together = replicate.run(Trajectory((short, long)), held_out)
-    (alone,) = replicate.run(Trajectory((short,)), held_out)
-    (other,) = replicate.run(Trajectory((permuted,)), held_out)
-    return {"short": together[0], "long": together[1], "alone": alone, "permuted": other}
+def planned(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Replicate]:
+    """Return the first replicate of each variant."""
+    path = write_params(tmp_path_factory.mktemp("study") / "params.yaml", params())
+    replicates = plan.replicates(plan.load_study(path), files.sha256(data))
+    return {one.variant: one for one in replicates if one.seed == 0}
 
 
-def test_a_longer_training_run_passes_through_the_shorter_one(results: dict[str, replicate.Result]) -> None:
+@pytest.fixture(scope="module")
+def results(client: Client, data: Path, planned: dict[str, Replicate]) -> Results:
+    """Return the results of `short` and `long` trained together, of `short` trained alone, and of `cnn`, all forked."""
+
+    def train(*names: str) -> list[dict[str, Any]]:
+        trajectory = Trajectory(tuple(planned[name] for name in names))
+        (outcome,) = cluster.outcomes(client, [trajectory], data, files.sha256(data))
+        return [dict(result) for result in outcome.results]
+
+    short, long = train("short", "long")
+    return {"short": short, "long": long, "alone": train("short")[0], "cnn": train("cnn")[0]}
+
+
+FRESH = """
+import dataclasses, json, sys
+from pathlib import Path
+from pipeline.data import dataset
+from pipeline.study import replicate
+from pipeline.study.plan import Replicate, Trajectory
+
+first, second = (Trajectory((Replicate(**one),)) for one in json.loads(sys.argv[2]))
+data = dataset.load(Path(sys.argv[1]))
+results = [*replicate.run_alone(first, data), *replicate.run(second, data)]
+print(json.dumps([dataclasses.asdict(one) for one in results]))
+"""
+
+
+def test_a_forked_run_gives_the_same_bytes_as_a_fresh_process(
+    results: Results, data: Path, planned: dict[str, Replicate]
+) -> None:
+    """Record, history and errors of an MLP and of a CNN are those of a process that imported TensorFlow itself."""
+    line = json.dumps([dataclasses.asdict(planned[name]) for name in ("short", "cnn")])
+
+    fresh = subprocess.run([sys.executable, "-c", FRESH, data, line], cwd=ROOT, capture_output=True, check=True).stdout
+
+    assert json.loads(fresh) == [results["alone"], results["cnn"]]
+
+
+@pytest.mark.usefixtures("results")
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_the_process_that_forks_has_one_thread(client: Client) -> None:
+    """With TensorFlow, NumPy and Arrow imported, it has no other thread that a fork would cut off at any place."""
+    (worker,) = client.run(os.getpid).values()
+
+    (server,) = [pid for pid in children(worker) if b"forkserver" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+    assert len(list(Path(f"/proc/{server}/task").iterdir())) == 1
+
+
+def test_a_longer_training_run_passes_through_the_shorter_one(results: Results) -> None:
     """The results of a variant do not depend on whether its training run continued for another one."""
     assert results["short"] == results["alone"]
-    assert results["long"].history.startswith(results["short"].history)
-    assert results["long"].record["splits"] != results["short"].record["splits"]
+    assert results["long"]["history"].startswith(results["short"]["history"])
+    assert results["long"]["record"]["splits"] != results["short"]["record"]["splits"]
 
 
-def test_a_result_covers_every_image(results: dict[str, replicate.Result], held_out: Dataset) -> None:
+def test_a_result_covers_every_image(results: Results, held_out: Dataset) -> None:
     """Scores cover every image of all three splits, and the errors are the misclassified test images."""
     long = results["long"]
-    splits = long.record["splits"]
-    errors = pd.read_csv(pd.io.common.StringIO(long.errors))
+    splits = long["record"]["splits"]
+    errors = pd.read_csv(pd.io.common.StringIO(long["errors"]))
 
     assert {name: split["count"] for name, split in splits.items()} == {"train": 1200, "validation": 200, "test": 397}
     assert len(errors) == splits["test"]["errors"] > 0
     assert (held_out.test.labels[errors["image"]] == errors["label"]).all()
     assert (errors["label"] != errors["answer"]).all()
-    history = pd.read_csv(pd.io.common.StringIO(long.history))
+    history = pd.read_csv(pd.io.common.StringIO(long["history"]))
     assert history["val_accuracy"].iloc[-1] == pytest.approx(splits["validation"]["accuracy"])
     # All training images are within the sample here.
     assert history["train_accuracy"].iloc[-1] == splits["train"]["accuracy"]

@@ -1,4 +1,4 @@
-"""Take the README's pictures of MLflow's pages anew: python -m tests.support.screenshots STORE FOLDER.
+"""Take the README's pictures of MLflow's pages again: python -m tests.support.screenshots STORE FOLDER.
 
 STORE is an mlflow.db with the current runs. Its copy is shown, so nothing is written into it.
 """
@@ -121,7 +121,7 @@ def _edge(selector: str, side: str) -> str:
 
 
 def _picture(window: browser.Browser, top: str, bottom: str, path: Path) -> None:
-    """Write what stands between two heights on the page, given in JavaScript, without what stands beside."""
+    """Write the part of the page between two heights, given in JavaScript, without its sidebar."""
     window.run("[...document.querySelectorAll('button')].at(-1).style.display = 'none'")  # the assistant's
     time.sleep(2)  # what opens and closes moves for a while
     edges = (_edge("main", "left"), top, f"{_edge('main', 'right')} - {SCROLLBAR}", bottom)

@@ -125,6 +125,7 @@ def make(folder: Path) -> None:
     copy(folder, *PROJECT)
     for program in ("git", "dvc"):
         run(folder, program, "init", "--quiet")
+    copy(folder, ".dvc/plots")
     write_params(folder, digits())
 
 

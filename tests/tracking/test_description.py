@@ -1,4 +1,4 @@
-"""What MLflow is told of a training that starts."""
+"""Params and tags of a run that starts."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from pipeline.params import Params
-from pipeline.tracking import description as facts_module
+from pipeline.tracking import description as description_module
 from pipeline.tracking.description import RunDescription
 
 
 @pytest.fixture
 def description(values: Params) -> RunDescription:
-    """Return what is known before a training of the CNN."""
+    """Return the description of a run of the CNN."""
     data = {"dataset": "mnist", "validation": 5000, "split_seed": 3}
     return RunDescription("cnn", "r" * 64, "d" * 32, values.models["cnn"], values.train, data)
 
@@ -70,11 +70,11 @@ def git(folder: Path, *command: str) -> None:
     subprocess.run(["git", "-c", "user.name=n", "-c", "user.email=e", *command], cwd=folder, check=True)
 
 
-def test_changes_of_code_and_params_are_told(
+def test_changes_of_code_and_params_make_a_run_dirty(
     description: RunDescription, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A change of what git knows of the code or the params makes a run dirty; other files do not."""
-    monkeypatch.setattr(facts_module, "__file__", str(tmp_path / "pipeline" / "tracking" / "description.py"))
+    monkeypatch.setattr(description_module, "__file__", str(tmp_path / "pipeline" / "tracking" / "description.py"))
     (tmp_path / "pipeline").mkdir()
     assert description.tags()["git.dirty"] == "unknown"
     for name in ("pipeline/train.py", "params.yaml", "dvc.yaml", "dvc.lock"):

@@ -172,7 +172,7 @@ def wait_for(condition: Callable[[], object], seconds: float = 120) -> None:
 
 @pytest.fixture
 def description(values: Params, request: pytest.FixtureRequest) -> RunDescription:
-    """Return what is known before a training, with a recipe that no other test has."""
+    """Return the description of a run, with a recipe that no other test has."""
     data = {"dataset": "digits", "validation": "test", "split_seed": 0}
     recipe = f"{abs(hash(request.node.name)):064x}"
     return RunDescription("mlp_rmsprop", recipe, "d" * 32, values.models["mlp_rmsprop"], values.train, data)
@@ -188,7 +188,7 @@ def model(values: Params, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def _short_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "START_TIMEOUT_S", 0.5)
     monkeypatch.setattr(live, "END_TIMEOUT_S", 0.5)
     monkeypatch.setattr(outbox, "RETRY_S", 0.1)
@@ -203,7 +203,7 @@ def _quick_to_retry(monkeypatch: pytest.MonkeyPatch) -> None:
 def train(
     description: RunDescription, data: Dataset, model: Path, after: Mapping[int, Callable[[], object]] | None = None
 ) -> float:
-    """Train in pretence, with something that happens `after` an epoch; return the seconds that logging took in all."""
+    """Pretend to train, with something that happens `after` an epoch; return the seconds that logging took in all."""
     spent = 0.0
     with tracking.training_run(description, data) as run:
         for epoch in range(1, len(ROWS) + 1):
@@ -221,7 +221,7 @@ def runs(recipe: str) -> list[Any]:
 
 
 def assert_whole(run: Any, description: RunDescription, model: Path) -> None:
-    """Check that a run holds a training once: status, params, data, each epoch, the model, its sum."""
+    """Check that a run is complete and nothing is in it twice: status, params, data, epochs, model, checksum."""
     api = mlflow.MlflowClient()
     assert run.info.status == "FINISHED"
     assert run.data.params == {key: str(value) for key, value in description.params().items()}
@@ -243,7 +243,7 @@ def assert_one_warning(text: str) -> None:
 
 
 @pytest.mark.fault("tracking server refuses, drops or hangs connections, answers 500, 401, 403 or with a page")
-@pytest.mark.usefixtures("_impatient")
+@pytest.mark.usefixtures("_short_timeouts")
 @pytest.mark.parametrize("mode", BROKEN)
 def test_training_does_not_wait_for_a_broken_server(
     mode: str,
@@ -292,7 +292,7 @@ def test_a_refused_login_is_not_tried_again(
 
 
 @pytest.mark.fault("tracking is required and its server is away at the start")
-@pytest.mark.usefixtures("_impatient")
+@pytest.mark.usefixtures("_short_timeouts")
 @pytest.mark.parametrize("mode", BROKEN)
 def test_where_tracking_is_required_nothing_starts_without_it(
     mode: str, description: RunDescription, digits: Dataset, monkeypatch: pytest.MonkeyPatch
@@ -347,7 +347,7 @@ def test_a_store_that_is_locked_for_a_moment_is_waited_for(
 
 
 @pytest.mark.fault("sqlite locked by another process for the whole training")
-@pytest.mark.usefixtures("_impatient")
+@pytest.mark.usefixtures("_short_timeouts")
 def test_a_store_that_stays_locked_is_an_outage(
     description: RunDescription,
     digits: Dataset,
@@ -398,7 +398,7 @@ cli.run(main)
 
 
 class Trainer:
-    """A process that trains in pretence against `uri`, epoch by epoch as it is told."""
+    """A process that pretends to train against `uri`, one epoch at each call."""
 
     def __init__(self, uri: str, description: RunDescription, model: Path) -> None:
         self.lines: list[str] = []
@@ -436,7 +436,7 @@ class Trainer:
 
 @pytest.fixture(scope="module")
 def outages(real: RealServer, values: Params, model: Path) -> dict[str, tuple[int, float, str]]:
-    """Return how a process with the project's own patience ended, by what its server did; all ran at once."""
+    """Return how a process with the project's own timeouts ended, by what its server did; all ran at once."""
     ended = {}
     data = {"dataset": "digits", "validation": "test", "split_seed": 0}
     with ExitStack() as stack:

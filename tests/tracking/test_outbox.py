@@ -1,4 +1,4 @@
-"""Work beside the caller: in order, tried again, given up in time."""
+"""The retry queue: actions in order, retried, and given up in time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipeline.tracking.outbox import Outbox
 
 
 @pytest.fixture(autouse=True)
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def _retry_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outbox, "RETRY_S", 0.02)
 
 
@@ -41,7 +41,7 @@ def test_putting_never_waits() -> None:
     assert queue.close(5) == []
 
 
-def test_what_fails_is_tried_again_before_anything_else() -> None:
+def test_what_fails_is_retried_before_anything_else() -> None:
     """An action that fails twice is done at the third try, and the one behind it after that."""
     done: list[str] = []
 
@@ -59,7 +59,7 @@ def test_what_fails_is_tried_again_before_anything_else() -> None:
 
 
 def test_what_cannot_be_done_is_named_in_time() -> None:
-    """Closing gives up after the patience, names what is left and why, and begins nothing more."""
+    """Closing gives up after the timeout, names what is left and why, and begins nothing more."""
     tries: list[float] = []
 
     def fail() -> None:
@@ -81,7 +81,7 @@ def test_what_cannot_be_done_is_named_in_time() -> None:
     assert len(tries) == count
 
 
-def test_patience_is_for_all_that_is_left() -> None:
+def test_the_timeout_is_for_all_that_is_left() -> None:
     """A queue that moves on slowly is not waited for any longer."""
     queue = Outbox()
     for _ in range(20):
@@ -94,7 +94,7 @@ def test_patience_is_for_all_that_is_left() -> None:
     assert 10 <= len(left) < 20
 
 
-def test_after_a_hopeless_error_nothing_is_tried_or_waited_for() -> None:
+def test_after_a_permanent_error_nothing_is_attempted_or_waited_for() -> None:
     """Such an error is the last: what is left is named at once, also what is put later."""
     tries: list[str] = []
 

@@ -1,4 +1,4 @@
-"""The making of a local store by many processes at once, and the refusal of one that cannot be used."""
+"""A local store: created by many processes at once, and rejected if it cannot be used."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ UNUSABLE: dict[str, tuple[Callable[[Path], object], str]] = {
 }
 
 
-@pytest.mark.fault("mlflow.db is no database, is empty, is cut off, or has tables of another version")
+@pytest.mark.fault("mlflow.db is not a database, is empty, is truncated, or has the schema of another version")
 @pytest.mark.parametrize("state", UNUSABLE)
 def test_an_unusable_store_is_reported_and_left_as_it_is(store: Path, state: str) -> None:
     """Within seconds, one line says what is wrong and which command helps; no byte of the store is changed."""
@@ -117,7 +117,7 @@ def test_an_unusable_store_is_reported_and_left_as_it_is(store: Path, state: str
     assert {path.name for path in store.parent.iterdir()} == {"mlflow.db", "mlflow.db.lock"}
 
 
-@pytest.mark.fault("mlflow.db is no database, and the advice is followed")
+@pytest.mark.fault("mlflow.db is not a database, and the advice is followed")
 def test_the_command_to_run_helps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the command of the message, the broken store is kept under another name and a new one is made."""
     root = tmp_path / "it's here"
@@ -136,7 +136,7 @@ def test_the_command_to_run_helps(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.fault("sqlite locked by another connection")
 def test_a_locked_store_is_not_called_broken(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody is told to move away a store that something else is writing to."""
+    """The advice is not to move away a store that another process is writing to."""
     monkeypatch.setattr("pipeline.tracking.store._BUSY_TIMEOUT_S", 0.1)
     with closing(sqlite3.connect(store)) as holder:
         holder.execute("BEGIN EXCLUSIVE")
@@ -161,35 +161,3 @@ def test_the_store_is_at_the_root_of_the_repository_or_where_it_is_said(
     assert address.local(address.uri()) == tmp_path / "other.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://tracker.example/mlflow")
     assert address.local(address.uri()) is None
-
-
-@pytest.mark.parametrize(
-    ("uri", "page"),
-    [
-        ("https://user:p@ss@tracker.example:8443/mlflow/", "https://tracker.example:8443/mlflow"),
-        ("http://127.0.0.1:5001", "http://127.0.0.1:5001"),
-        ("postgresql://user:secret@db/mlflow", "http://127.0.0.1:5000"),
-        ("sqlite:///mlflow.db", "http://127.0.0.1:5000"),
-    ],
-)
-def test_a_browser_finds_the_store_without_credentials(
-    monkeypatch: pytest.MonkeyPatch, uri: str, page: str
-) -> None:
-    """A server is its own page, without user and password; any other store is shown by `make ui`."""
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-
-    assert address.page() == page
-
-
-@pytest.mark.parametrize(
-    ("text", "public"),
-    [
-        ("failed: http://user:p@ss@host/api (no)", "failed: http://***@host/api (no)"),
-        ("https://user:a/b@host and https://token@host", "https://***@host and https://***@host"),
-        ("at https://host/path, ask a@b", "at https://host/path, ask a@b"),
-        ("sqlite:////home/a@b/mlflow.db", "sqlite:////home/a@b/mlflow.db"),
-    ],
-)
-def test_credentials_are_taken_out_of_addresses(text: str, public: str) -> None:
-    """User and password go wherever an address has them; paths and mail addresses stay."""
-    assert address.without_credentials(text) == public

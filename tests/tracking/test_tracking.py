@@ -1,9 +1,10 @@
-"""What MLflow holds after a training and an evaluation, and what happens without it."""
+"""What MLflow has after training and evaluation, and what happens without it."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import threading
 import time
 from pathlib import Path
@@ -39,7 +40,7 @@ MD5 = "d" * 32
 
 
 @pytest.fixture
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def _short_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "START_TIMEOUT_S", 1.0)
     monkeypatch.setattr(live, "END_TIMEOUT_S", 1.0)
     monkeypatch.setattr(live, "INTERRUPT_TIMEOUT_S", 0.5)
@@ -48,7 +49,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def description(values: Params) -> RunDescription:
-    """Return what is known before a training starts."""
+    """Return the description of a run."""
     return described(values, "mlp_rmsprop")
 
 
@@ -91,7 +92,7 @@ def runs(status: str | None = None) -> list[Any]:
 
 @pytest.mark.usefixtures("store")
 def test_a_run_holds_the_whole_training(description: RunDescription, digits: Dataset, model: Path) -> None:
-    """Params, four epochs under their numbers, tags, data and sums are in one finished run of the model's name."""
+    """Params, four epochs under their numbers, tags, data and checksums are in one finished run of the model's name."""
     track(description, digits, model)
 
     (run,) = runs()
@@ -120,6 +121,8 @@ def test_the_logged_model_answers_as_the_file(description: RunDescription, digit
     assert info.signature.inputs.inputs[0].shape == (-1, 28, 28)
     folder = Path(mlflow.artifacts.download_artifacts(uri))
     assert (folder / logged_model.LOGGED_FILE).read_bytes() == model.read_bytes()
+    logged = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
+    assert logged - {"registered_model_meta"} == logged_model.FILES
     assert all("==" in line for line in (folder / "requirements.txt").read_text().split())
     assert not [path for path in folder.rglob("*") if "pickle" in path.name or path.suffix == ".pkl"]
 
@@ -135,7 +138,7 @@ def test_models_that_differ_in_their_optimizer_have_comparable_params(values: Pa
 
 @pytest.mark.usefixtures("store")
 def test_an_evaluation_joins_the_run_of_its_model(description: RunDescription, digits: Dataset, model: Path) -> None:
-    """Scores and figures go into the run with these sums and make no second run; the run stays as it ended."""
+    """Scores and figures go into the run with these checksums and create no second run; the run stays as it ended."""
     track(description, digits, model)
     ended = runs()[0].info.end_time
 
@@ -188,8 +191,8 @@ def test_an_evaluation_that_was_cut_short_is_not_taken_for_whole(
 
 
 @pytest.mark.usefixtures("store")
-def test_what_a_run_was_told_at_its_start_stays(description: RunDescription, digits: Dataset, model: Path) -> None:
-    """A run that is completed keeps its params, also where one that changes no result is another by now."""
+def test_what_a_run_has_from_its_start_stays(description: RunDescription, digits: Dataset, model: Path) -> None:
+    """A run that is completed keeps its params, also where one that changes no result differs by now."""
     left = live.TrainingRun(description, digits)
     assert left.leave(60) == ""
     later = dataclasses.replace(description, data=dict(description.data) | {"split_seed": 7})
@@ -215,7 +218,7 @@ def test_an_evaluation_without_its_run_warns(model: Path, capsys: pytest.Capture
 
 
 @pytest.mark.fault("tracking server away when a model is evaluated")
-@pytest.mark.usefixtures("_impatient")
+@pytest.mark.usefixtures("_short_timeouts")
 def test_an_evaluation_does_not_depend_on_the_store(
     model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -230,6 +233,30 @@ def test_an_evaluation_does_not_depend_on_the_store(
     assert "hunter2" not in warning
     with pytest.raises(UnavailableError, match="missing the scores"):
         evaluate(model, required=True)
+
+
+@pytest.mark.fault("the experiment deleted in MLflow's pages")
+@pytest.mark.usefixtures("store")
+def test_a_training_into_a_deleted_experiment_ends_at_once_with_the_way_out(
+    description: RunDescription, digits: Dataset, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It does not wait for MLflow; one warning names the experiment, the command that restores it, and then sync."""
+    experiment = client.connect()
+    mlflow.MlflowClient().delete_experiment(experiment)
+    started = time.monotonic()
+
+    track(description, digits, model)
+    evaluate(model)
+
+    assert time.monotonic() - started < live.END_TIMEOUT_S
+    warnings = capsys.readouterr().err.splitlines()
+    assert len(warnings) == 2
+    for line in warnings:
+        assert re.fullmatch(
+            r"warning: mlp_rmsprop: MLflow is missing .*'mnist' was deleted; `.*mlflow experiments restore "
+            r"--experiment-id 1` restores it\); `make sync` adds it afterwards, .*",
+            line,
+        )
 
 
 @pytest.mark.usefixtures("store")
@@ -276,7 +303,7 @@ def test_a_run_left_running_is_marked_killed(description: RunDescription, digits
     assert len(runs("FINISHED")) == 1
 
 
-@pytest.mark.usefixtures("_impatient")
+@pytest.mark.usefixtures("_short_timeouts")
 def test_what_was_not_sent_is_sent_with_a_later_epoch(
     description: RunDescription, digits: Dataset, model: Path, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -295,7 +322,7 @@ def test_what_was_not_sent_is_sent_with_a_later_epoch(
 
 
 @pytest.mark.fault("tracking server hangs while the training is interrupted")
-@pytest.mark.usefixtures("_impatient", "store")
+@pytest.mark.usefixtures("_short_timeouts", "store")
 def test_an_interruption_does_not_wait_for_the_store(
     description: RunDescription, digits: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -399,7 +426,7 @@ def test_one_run_of_a_model_is_current(description: RunDescription, digits: Data
 def test_other_clones_runs_are_left_alone_on_a_server(
     description: RunDescription, digits: Dataset, model: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
-    """There a training neither kills nor supersedes a run of another clone; a local store has no other clone."""
+    """There a new run neither kills nor supersedes one of another clone; a local store has no other clone."""
     experiment, api = client.connect(), mlflow.MlflowClient()
     elsewhere = description.tags() | {"workspace": "elsewhere:/clone"}
     running = api.create_run(experiment, tags=elsewhere).info.run_id

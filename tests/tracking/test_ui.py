@@ -1,4 +1,4 @@
-"""MLflow's pages as `make ui` serves them, in a browser: the models side by side, and all that there is of each."""
+"""MLflow's pages as `make ui` serves them, in a browser: the models side by side, and each in detail."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def test_the_printed_address_shows_the_current_runs_alone(
 def test_training_and_validation_are_in_one_chart(
     ui: Served, window: browser.Browser, show: Callable[..., None], current: dict[str, Any]
 ) -> None:
-    """There is a chart of losses and one of accuracies, each with two lines per run; the table has scores beside."""
+    """There is a chart of losses and one of accuracies, each with two lines per run; the table has the scores."""
     for pair in (("loss", "val_loss"), ("accuracy", "val_accuracy")):
         show(ui.page, " vs ".join(pair), *(f"{name} ({metric})" for name in MODELS for metric in pair))
     window.wait("document.querySelectorAll('.scatterlayer .trace').length >= 12")
@@ -201,8 +201,8 @@ def test_the_compare_view_shows_figures_side_by_side(
     window.wait(f"new Set({IMAGES}.filter(one => one.naturalWidth > 400).map(one => one.src)).size == 3")
 
 
-def test_a_run_tells_what_it_is(window: browser.Browser, show: Callable[..., None], current: dict[str, Any]) -> None:
-    """Its page has a description in Markdown, both data sets with their sum, its model, and that it is registered."""
+def test_a_run_describes_itself(window: browser.Browser, show: Callable[..., None], current: dict[str, Any]) -> None:
+    """Its page has a description in Markdown, both data sets with their checksum, its model, and that it is registered."""
     run = current["cnn"]
     md5 = run.data.tags["data.md5"]
     show(
@@ -237,9 +237,7 @@ def test_a_run_has_its_figures_and_tables(
     screenshots.expect(window, "val_loss", "val_accuracy")
 
 
-def test_a_model_tells_where_it_comes_from(
-    window: browser.Browser, show: Callable[..., None], current: dict[str, Any]
-) -> None:
+def test_a_model_shows_its_origin(window: browser.Browser, show: Callable[..., None], current: dict[str, Any]) -> None:
     """The logged model's page has its description, params, scores by data set, run, and place in the registry."""
     run = current["cnn"]
     model = run.outputs.model_outputs[0].model_id

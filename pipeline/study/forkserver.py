@@ -1,0 +1,141 @@
+"""A process that imports TensorFlow once and forks a child for each training run, since the import takes seconds.
+
+In a child only the thread exists that forked. So this process has no other, and runs no operation of TensorFlow: that
+would start some. `multiprocessing` has a fork server as well, but a Dask worker may not use it, being a daemon.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import gc
+import json
+import os
+import platform
+import select
+import sys
+import tempfile
+import threading
+import traceback
+from collections.abc import Callable, Mapping
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, NoReturn
+
+# Scoring imports it when it is first needed, which would be in every child.
+import sklearn.metrics  # noqa: F401
+
+from pipeline import cli, files
+from pipeline.data import dataset
+from pipeline.data.dataset import Dataset
+from pipeline.errors import InputError
+from pipeline.study import plan, replicate
+from pipeline.study.plan import Replicate, Trajectory
+
+# Seconds without a request until the process ends: the user's own Dask workers outlive a study.
+IDLE_TIMEOUT_S = 60.0
+_STDIN, _STDOUT, _STDERR = 0, 1, 2
+
+
+def main() -> int:
+    """Do the training runs that are requested on standard input, one at a time, each in a forked child.
+
+    A request is a line of JSON: the `replicates` of the run, and the files `results` (JSON) and `output` (text) to be
+    written, in a folder that is the run's own. The answer is the line `exit code: N`, that of the child.
+    """
+    parser = argparse.ArgumentParser(prog="python -m pipeline.study.forkserver", description=main.__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="npz written by prepare")
+    arguments = parser.parse_args()
+    # Read once, like the code: that on disk may change while this process lives.
+    identity = plan.identity()
+    # All modules that were imported stay; without this, each child would search them for garbage.
+    gc.freeze()
+    while line := _next_line():
+        request = json.loads(line)
+        trajectory = Trajectory(tuple(Replicate(**one) for one in request["replicates"]))
+        first = trajectory.replicates[0]
+        check_identity(first, identity)
+        run = partial(_train, trajectory, _load(arguments.data, first.ingredients["data"]), Path(request["results"]))
+        print(f"exit code: {_exit_code(run, Path(request['output']))}", flush=True)
+    return 0
+
+
+def check_identity(replicate: Replicate, found: Mapping[str, Any]) -> None:
+    """Check that the code and library versions `found` here are those of the replicate's recipe.
+
+    Raises:
+        InputError: They differ; the message names what does.
+    """
+    for key, here in found.items():
+        if (expected := replicate.ingredients[key]) != here:
+            text = f"{platform.node()}: has {key} {here}, not {expected}"
+            raise InputError(text, fix="install the same package on every worker")
+
+
+def _next_line() -> str:
+    """Return the next line of standard input; empty if that is closed, or if none comes in time."""
+    waiting, _, _ = select.select([_STDIN], [], [], IDLE_TIMEOUT_S)
+    return sys.stdin.readline() if waiting else ""
+
+
+@cache
+def _load(path: Path, sha256: str) -> Dataset:
+    """Return the data, whose memory the children share."""
+    if (found := files.sha256(path)) != sha256:
+        raise InputError(f"has sha256 {found}, not {sha256}", path=path, fix="run again")
+    return dataset.load(path)
+
+
+def _train(trajectory: Trajectory, data: Dataset, path: Path) -> None:
+    results = replicate.run_alone(trajectory, data)
+    files.write_json(path, {"results": [dataclasses.asdict(result) for result in results]})
+
+
+def _exit_code(run: Callable[[], None], output: Path) -> int:
+    """Return the exit code of `run` in a child, negative if a signal killed it; `output` gets what the child prints."""
+    if sys.platform == "darwin":
+        # Apple's libraries may not be used after a fork: the caller has to start a new process for each run.
+        _end_with_run(run, output, _STDIN)
+    server, ours = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(ours)
+        _end_with_run(run, output, _STDIN, server)
+    os.close(server)
+    try:
+        _, status = os.waitpid(child, 0)
+    finally:
+        os.close(ours)
+    return os.waitstatus_to_exitcode(status)
+
+
+def _end_with_run(run: Callable[[], None], output: Path, *ends: int) -> NoReturn:
+    """Call `run` and end this process with it, or as soon as the other side of one of the pipes `ends` is closed."""
+    code: Any = 1
+    try:
+        with output.open("wb") as file:
+            os.dup2(file.fileno(), _STDOUT)
+            os.dup2(file.fileno(), _STDERR)
+        # TensorFlow leaves files behind if it does not end in its own way, as if it is killed.
+        tempfile.tempdir = str(output.parent)
+        threading.Thread(target=_end_with, args=ends, daemon=True).start()
+        cli.run(run)
+    except SystemExit as done:
+        code = done.code
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # What was registered to be done at exit is for the process that forked.
+        os._exit(code)
+
+
+def _end_with(*ends: int) -> None:
+    # Nothing is ever sent on these pipes now: they become readable when their other side is closed, however that ends.
+    select.select(ends, [], [])
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,121 @@
+"""What a Dask worker does: it hands training runs to fork servers, one for each of its threads, and kept for the next.
+
+A fork server ends with its worker, and the training run with its fork server.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from queue import Empty, LifoQueue
+from typing import Any
+
+from distributed import get_worker
+
+# What a fork server runs.
+PROGRAM = ("-m", "pipeline.study.forkserver")
+# Exit codes of a training run that would fail in the same way again.
+_FINAL = (1, 2)
+# What a fork server's answer starts with; the exit code of the run follows.
+_ANSWER = "exit code: "
+# Without these, NumPy and Arrow start threads when they are imported. They compute nothing here.
+_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
+
+
+def train(replicates: list[dict[str, Any]], data: str) -> dict[str, Any]:
+    """Do one training run on a worker and return its `results`, or its `error` if it would fail in the same way again.
+
+    Raises:
+        RuntimeError: It ended for a reason that may be temporary.
+    """
+    folder = Path(get_worker().local_directory)
+    with tempfile.TemporaryDirectory(dir=folder, ignore_cleanup_errors=True) as scratch:
+        results = Path(scratch) / "results.json"
+        code, output = _run(folder / data, replicates, results)
+        if code == 0:
+            return dict(json.loads(results.read_bytes()))
+    last = output.strip().rpartition("\n")[2]
+    if code in _FINAL and last.startswith("error: "):
+        return {"error": last.removeprefix("error: ")}
+    raise RuntimeError(f"exit code {code}: {output.strip()[-500:]}")
+
+
+def _run(data: Path, replicates: list[dict[str, Any]], results: Path) -> tuple[int, str]:
+    ingredients = replicates[0]["ingredients"]
+    server = _server(data, {key: ingredients[key] for key in ("code", "versions", "data")})
+    answer = server.run(replicates, results)
+    if server.ended:
+        server.close()
+    else:
+        _idle.put(server)
+    return answer
+
+
+class ForkServer:
+    """A process that does training runs one at a time, all with the same data, code and library versions.
+
+    These are its `purpose`. It has to be another process when they are others, as after an update of a worker's disk.
+    """
+
+    def __init__(self, data: Path, purpose: Mapping[str, Any]) -> None:
+        self.purpose = purpose
+        paths = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
+        self._process = subprocess.Popen(
+            [sys.executable, *PROGRAM, "--data", str(data)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            env=os.environ | _ONE_THREAD | {"PYTHONPATH": os.pathsep.join(paths)},
+        )
+
+    @property
+    def ended(self) -> bool:
+        """Whether the process has ended."""
+        return self._process.poll() is not None
+
+    def run(self, replicates: list[dict[str, Any]], results: Path) -> tuple[int, str]:
+        """Do one training run; return its exit code and output, or those of the process if that ended meanwhile."""
+        output = results.with_name("output")
+        request = {"replicates": replicates, "results": str(results), "output": str(output)}
+        with suppress(BrokenPipeError):
+            print(json.dumps(request), file=self._process.stdin, flush=True)
+        # Before the answer, libraries may print warnings; the reason why a process ended comes instead of an answer.
+        printed = ""
+        for line in self._process.stdout or ():
+            if line.startswith(_ANSWER):
+                return int(line.removeprefix(_ANSWER)), _text(output)
+            printed += line
+        return self._process.wait(), printed + _text(output)
+
+    def close(self) -> None:
+        """End the process, which does no run now."""
+        self._process.kill()
+        with suppress(BrokenPipeError), self._process:
+            pass
+
+
+def _text(path: Path) -> str:
+    return path.read_text(errors="replace") if path.exists() else ""
+
+
+_idle: LifoQueue[ForkServer] = LifoQueue()
+
+
+def _server(data: Path, purpose: Mapping[str, Any]) -> ForkServer:
+    """Return a fork server that nothing else uses."""
+    while True:
+        try:
+            server = _idle.get_nowait()
+        except Empty:
+            return ForkServer(data, purpose)
+        if server.purpose == purpose and not server.ended:
+            return server
+        server.close()

@@ -1,0 +1,99 @@
+"""The study as a DVC project inside the other one, by DVC itself; a stub stands for what its stages start."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.support import small
+
+# Creates the outputs of whichever stage starts it, and notes where it runs and which folder $DVC_ROOT is.
+STUB = """#!/bin/sh
+echo "$2 $PWD $(cd "$DVC_ROOT" && pwd)" >>{log}
+case $2 in
+*prepare) mkdir -p study/data study/reports && touch study/data/mnist.npz study/reports/data.json ;;
+*run) mkdir -p study/runs && touch study/runs/record ;;
+*report) mkdir -p study/reports/figures && touch study/reports/figures/a.png && cd study/reports &&
+  touch claims.html claims.md comparisons.csv convergence.csv factorial.csv spread.csv summary.csv ;;
+esac
+"""
+
+
+def edit(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Write a YAML file again after a change in place."""
+    values = yaml.safe_load(path.read_text())
+    change(values)
+    path.write_text(yaml.safe_dump(values, sort_keys=False))
+
+
+@pytest.fixture(scope="module")
+def studied(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a repository in which the stages of the study, and none of those around it, have run."""
+    folder = tmp_path_factory.mktemp("study") / "a clone"
+    small.copy(folder, *small.PROJECT, "study/dvc.yaml", "study/params.yaml", "study/.dvc/config")
+    small.copy(folder, "study/.dvc/.gitignore", "benchmarks/results.json", "reports/metrics.json")
+    for program in ("git", "dvc"):
+        small.run(folder, program, "init", "--quiet")
+    (folder / "data" / "raw").mkdir(parents=True)
+    (folder / "data" / "raw" / "images").touch()
+    stub = folder / "bin" / "python"
+    stub.parent.mkdir()
+    stub.write_text(STUB.format(log=f"'{folder}/log'"))
+    stub.chmod(0o755)
+    small.run(folder, "dvc", "--cd", "study", "repro", PATH=f"{stub.parent}:{os.environ['PATH']}")
+    return folder
+
+
+def changed(folder: Path) -> set[str]:
+    """Return the stages of the study that DVC would run."""
+    return {*json.loads(small.run(folder, "dvc", "--cd", "study", "status", "--json"))}
+
+
+def test_its_stages_run_in_the_root(studied: Path) -> None:
+    """Each is started in the folder around the study's; the one that tracks runs has MLflow's store there, too."""
+    store = {"prepare": "/study", "run": "", "report": "/study"}
+
+    assert (studied / "log").read_text().splitlines() == [
+        f"pipeline.study.{stage} {studied} {studied}{root}" for stage, root in store.items()
+    ]
+
+
+def test_the_project_around_it_shows_nothing_of_it(studied: Path) -> None:
+    """There, neither the status nor the params name a stage, a file or a variant of the study."""
+    status = small.run(studied, "dvc", "status", "--json")
+    stages = {name.partition("@")[0] for name in json.loads(status)}
+    small.run(studied, "git", "add", "--all")
+    small.run(studied, "git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "--quiet", "--message", "all")
+    params = json.loads(small.run(studied, "dvc", "params", "diff", "--all", "--json"))
+
+    assert stages == {"fetch", "preprocess", "train", "evaluate", "report"}
+    assert "study" not in status
+    assert {*params} == {"params.yaml"}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "stages"),
+    [
+        ("statistics", {"level": 0.01}, {"report"}),
+        ("train", {"batch_size": 64}, {"run", "report"}),
+        ("variants", {"cnn": None}, {"run", "report"}),
+        ("data", {"validation": 1}, {"prepare", "run", "report"}),
+    ],
+)
+def test_a_change_runs_what_depends_on_it(studied: Path, key: str, value: dict[str, Any], stages: set[str]) -> None:
+    """Nothing is trained for another statistic; the seeds and variants, and what they share, concern no data."""
+    path = studied / "study" / "params.yaml"
+    before = path.read_text()
+
+    assert changed(studied) == set()
+    edit(path, lambda values: values[key].update(value))
+    found = changed(studied)
+    path.write_text(before)
+
+    assert found == stages

@@ -1,0 +1,67 @@
+"""A fork server whose training runs are stand-ins for it: without TensorFlow it starts in a fraction of a second."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from enum import IntEnum
+from types import ModuleType
+from typing import Any
+
+from pipeline import cli
+from pipeline.errors import PipelineError
+from pipeline.study.plan import Trajectory
+
+
+class Kind(IntEnum):
+    """What a seed means; others return at once."""
+
+    SLOW = 100
+    KILLED = 200
+    DIVERGING = 300
+    BROKEN = 400
+
+
+@dataclass(frozen=True)
+class Done:
+    """Who did a training run."""
+
+    seed: int
+    process: int
+    server: int
+
+
+def run_alone(trajectory: Trajectory, _: Any) -> list[Done]:
+    """Print a line to either stream, and do what the seed means."""
+    seed = trajectory.replicates[0].seed
+    print(f"run {seed}", flush=True)
+    os.write(2, f"warning of run {seed}\n".encode())
+    match seed:
+        case Kind.SLOW:
+            time.sleep(60)
+        case Kind.KILLED:
+            os.kill(os.getpid(), signal.SIGKILL)
+        case Kind.DIVERGING:
+            raise PipelineError("diverged")
+        case Kind.BROKEN:
+            raise ValueError("a fault in the code")
+    return [Done(seed, os.getpid(), os.getppid())]
+
+
+def main(platform: str = sys.platform, idle: float = 60) -> None:
+    """Serve as if on this platform, until nothing is requested for so many seconds."""
+    for name in ("pipeline.study.replicate", "sklearn", "sklearn.metrics"):
+        sys.modules[name] = ModuleType(name)
+    sys.modules["pipeline.study.replicate"].run_alone = run_alone  # type: ignore[attr-defined]
+    from pipeline.study import forkserver
+
+    forkserver.IDLE_TIMEOUT_S = idle
+    sys.platform = platform
+    cli.run(forkserver.main)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,255 @@
+"""The address of the store: what is accepted, how paths become one, and that no secret in it is shown."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import sqlalchemy
+
+from pipeline.errors import UnavailableError
+from pipeline.tracking import address, client
+from pipeline.tracking.address import SetupError
+
+ROOT = Path(__file__).parents[2]
+# Names of folders with characters that have a meaning in an address.
+NAMES = ("a?b", "a#b", "a%2Fb", "a%b", "it's", 'a"b', "ä b", "a&b=c", "a@b:c", "a;b")
+SECRET = "hunter2"  # noqa: S105
+MALFORMED = (
+    f"user:{SECRET}@host:5000",
+    f"http:/user:{SECRET}@host:5000",
+    f"http:///user:{SECRET}@host",
+    f"http:user:{SECRET}@host",
+    f"http://user:{SECRET}@host:port",
+    f"http://user:{SECRET}@[::1",
+    f"htp://user:{SECRET}@host",
+    f"postgres://user:{SECRET}@host/db",
+    f"postgresql:user:{SECRET}@host/db",
+    f"sqlite:///a?{SECRET}",
+    f"http://host:5000:{SECRET}",
+    f"http://host:{SECRET}",
+    f"http://user:{SECRET}@",
+    f"{SECRET}",
+    "sqlite://",
+    "./mlruns",
+    "file:///tmp/mlruns",
+    "http://a host/",
+    "http://host/\n",
+)
+
+
+@pytest.mark.fault("the address of the store is malformed")
+@pytest.mark.parametrize("uri", MALFORMED)
+def test_what_is_not_an_address_is_refused_unseen(monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
+    """One line names the variable and what it may be; nothing of the value is in it, which may be a password."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+
+    with pytest.raises(SetupError) as caught, client.reachable():
+        client.connect()
+
+    message = str(caught.value)
+    assert message.startswith("MLFLOW_TRACKING_URI: ")
+    assert "\n" not in message
+    assert SECRET not in message
+    assert client.is_permanent(caught.value)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "http://host",
+        "https://user:pass@host:8443/mlflow/",
+        "http://[::1]:5000",
+        "postgresql://user@host/db",
+        "postgresql+psycopg://user:p@host/db?sslmode=require",
+        "postgresql://mlflow@/postgres?host=/run/postgresql",
+        "mysql+pymysql://user@host/db",
+    ],
+)
+def test_addresses_of_servers_are_left_as_they_are(monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
+    """A server, or its database, is passed to MLflow verbatim and is not a file."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+
+    assert address.uri() == uri
+    assert address.local(uri) is None
+
+
+@pytest.mark.fault("the folder of the repository has a name with ?, #, %2F, quotes or non-ASCII characters")
+@pytest.mark.parametrize("name", NAMES)
+def test_a_path_in_an_address_leads_to_that_file(name: str) -> None:
+    """SQLAlchemy, which opens the file for MLflow, finds the same path in the address, and so do we."""
+    path = Path("/srv") / name / "mlflow.db"
+    uri = address.of_file(path)
+
+    assert sqlalchemy.make_url(uri).database == str(path)
+    assert sqlalchemy.make_url(f"{uri}?timeout=60").query == {"timeout": "60"}
+    assert address.local(uri) == address.local(f"{uri}?timeout=60") == path
+
+
+def test_a_relative_path_is_taken_from_the_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stages of the study, which run in another directory, use the same store."""
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///runs/a%3Fb.db?timeout=60")
+    (tmp_path / "study").mkdir()
+    monkeypatch.chdir(tmp_path / "study")
+
+    assert address.local(address.uri()) == tmp_path / "runs" / "a?b.db"
+    assert address.uri().endswith("?timeout=60")
+
+
+START = """
+from pathlib import Path
+import mlflow
+from pipeline.tracking import client, logged_model
+experiment = client.connect()
+api = mlflow.MlflowClient()
+run = api.create_run(experiment)
+api.log_text(run.info.run_id, "text", "a.txt")
+model = api.create_logged_model(experiment, "m", run.info.run_id)
+api.log_model_artifact(model.model_id, "params.yaml")
+api.finalize_logged_model(model.model_id, "READY")
+folder = mlflow.artifacts.download_artifacts(f"models:/{model.model_id}", dst_path="download")
+print(len(Path(folder, "params.yaml").read_text()))
+"""
+
+
+@pytest.mark.fault("the folder of the repository has a name with ?, #, %2F, quotes or non-ASCII characters")
+@pytest.mark.parametrize("name", ["a?b#c%2Fd", *(pytest.param(name, marks=pytest.mark.slow) for name in NAMES)])
+def test_all_that_mlflow_writes_stays_in_the_repository(tmp_path: Path, name: str) -> None:
+    """Store, lock and artifacts are in the folder of that name, nothing is beside it, and a model comes back."""
+    root = tmp_path / name
+    root.mkdir()
+    (root / "params.yaml").write_text("0123456789")
+    environment = os.environ | {"DVC_ROOT": str(root), "PYTHONPATH": str(ROOT)}
+    environment.pop("MLFLOW_TRACKING_URI", None)
+
+    ended = subprocess.run(
+        [sys.executable, "-c", START], cwd=root, env=environment, capture_output=True, text=True, check=False
+    )
+
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.splitlines()[-1] == "10"
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert sorted(path.name for path in root.iterdir()) == [
+        "download",
+        "mlflow.db",
+        "mlflow.db.lock",
+        "mlruns",
+        "params.yaml",
+    ]
+    assert len(list((root / "mlruns").rglob("a.txt"))) == 1
+
+
+@pytest.mark.fault("the driver of the store's database is not installed")
+def test_a_driver_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line names the package and the command that installs it, without the password."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"postgresql://user:{SECRET}@127.0.0.1:9/db")
+    # Also where it is installed.
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+
+    with pytest.raises(SetupError, match="psycopg") as caught:
+        client.connect()
+
+    assert "make team" in caught.value.fix
+    assert SECRET not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.fault("the store's database rejects the password")
+@pytest.mark.parametrize("kind", ["OperationalError", "ArgumentError"])
+def test_a_database_is_asked_once(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """Where it does not let us in, that is said at once: MLflow would try again for minutes."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"mysql+pymysql://user:{SECRET}@127.0.0.1/db")
+    attempts = []
+
+    def refuse(_url: object, **options: object) -> None:
+        attempts.append(options)
+        text = f'connection failed: FATAL: password authentication failed for "user" ({SECRET})'
+        raise (
+            sqlalchemy.exc.ArgumentError(text)
+            if kind == "ArgumentError"
+            else sqlalchemy.exc.OperationalError("connect", {}, Exception(text))
+        )
+
+    monkeypatch.setattr(sqlalchemy, "create_engine", refuse)
+    monkeypatch.setattr(sqlalchemy.URL, "get_dialect", lambda _: type("dialect", (), {"driver": "pymysql"}))
+
+    with pytest.raises(UnavailableError, match="password authentication failed") as caught:
+        client.connect()
+
+    assert [options["connect_args"] for options in attempts] == [{"connect_timeout": 5}]
+    assert SECRET not in str(caught.value)
+    assert "***@127.0.0.1/db" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("uri", "page"),
+    [
+        ("https://user:p@ss@tracker.example:8443/mlflow/", "https://tracker.example:8443/mlflow"),
+        ("http://127.0.0.1:5001", "http://127.0.0.1:5001"),
+        (f"http://127.0.0.1:5001/?password={SECRET}", "http://127.0.0.1:5001"),
+        (f"http://127.0.0.1:5001/u:{SECRET}/mlflow", "http://127.0.0.1:5001/***/mlflow"),
+        ("postgresql://user:secret@db/mlflow", "http://127.0.0.1:5000"),
+        ("sqlite:///mlflow.db", "http://127.0.0.1:5000"),
+    ],
+)
+def test_a_browser_finds_the_store_without_credentials(monkeypatch: pytest.MonkeyPatch, uri: str, page: str) -> None:
+    """A server is its own page, without user and password; any other store is shown by `make ui`."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+
+    assert address.page() == page
+
+
+@pytest.mark.parametrize(
+    ("text", "public"),
+    [
+        ("failed: http://user:p@ss@host/api (no)", "failed: http://***@host/api (no)"),
+        ("https://user:a/b@host and https://token@host", "https://***@host and https://***@host"),
+        ("at https://host/path, ask a@b", "at https://host/path, ask a@b"),
+        ("sqlite:////home/a@b/mlflow.db", "sqlite:////home/a@b/mlflow.db"),
+        ("sqlite+pysqlite:////home/a@b%3F/mlflow.db", "sqlite+pysqlite:////home/a@b%3F/mlflow.db"),
+    ],
+)
+def test_credentials_are_taken_out_of_addresses(text: str, public: str) -> None:
+    """User and password go wherever an address has them; paths and mail addresses stay."""
+    assert address.without_credentials(text) == public
+
+
+@pytest.mark.fault("the address of the store is malformed")
+@pytest.mark.parametrize(
+    "uri",
+    [
+        *(uri for uri in MALFORMED if SECRET in uri and uri not in (SECRET, f"sqlite:///a?{SECRET}")),
+        f"http://host/api?token={SECRET}&x=1",
+        f"http://host/user:{SECRET}/api",
+        f"http://{SECRET}@host",
+        f"postgresql://host/db?user=u&password={SECRET}",
+        f"http://user:{SECRET.replace('2', '%32')}@host",
+    ],
+)
+@pytest.mark.parametrize(
+    "text", ["Invalid url: {}/api/2.0", "got unsupported URI '{}' for", f"no such user {SECRET}, {{}}"]
+)
+def test_no_part_of_the_stores_address_that_may_be_secret_is_shown(
+    monkeypatch: pytest.MonkeyPatch, uri: str, text: str
+) -> None:
+    """Whoever puts the address, or the password alone, into a message, the password is not shown."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+
+    shown = address.without_credentials(text.format(uri))
+
+    assert SECRET not in shown
+    assert SECRET.replace("2", "%32") not in shown
+    assert "***" in shown
+
+
+def test_what_is_not_secret_in_an_address_stays_readable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user of a database without a password, host and port are left in a message, as is the program's name."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://mlflow@host:5432/db?sslmode=require")
+
+    text = "run `mlflow experiments restore` at host:5432 with sslmode require"
+
+    assert address.without_credentials(text) == text
