@@ -192,10 +192,12 @@ class CsvOptions(Block):
 
 
 class ParquetOptions(Block):
-    """The columns of images and labels."""
+    """The columns of images and labels, and whether images of another size or mode are converted."""
 
     image: Text = "image"
     label: Text = "label"
+    resize: bool = False
+    convert: bool = False
 
 
 class TableSet(ImageSet):

@@ -15,7 +15,6 @@ from pipeline.data import dataset
 from pipeline.data.dataset import Dataset, Split
 from pipeline.errors import InputError
 
-
 CLASSES = ("nought", *"12345678", "T-shirt/top")
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pipeline import schema
 from pipeline.data.dataset import Split
 from pipeline.data.formats import checks
 from pipeline.data.formats.checks import Place
@@ -45,6 +46,8 @@ def _parts(place: Place, described: CsvSet) -> Iterator[tuple[NDArray[Any], NDAr
     options, last = described.options, described.options.first_label + len(described.classes) - 1
     for table in _chunks(place):
         columns = _columns(table, place, described)
+        if table.empty:
+            continue
         pixels = _whole(table, columns, place, 0, 255).astype(np.uint8)
         labels = _whole(table, [options.label], place, options.first_label, last)[:, 0]
         images = checks.images(pixels.reshape(-1, *described.image.shape), described, place)
@@ -69,13 +72,13 @@ def _columns(table: pd.DataFrame, place: Place, described: CsvSet) -> list[str]:
     options, count = described.options, math.prod(described.image.shape)
     found = [str(column) for column in table.columns if column != options.label]
     if options.label not in table.columns:
-        raise place.fault(f"no column {options.label!r}, found {', '.join(found[:3])}, ...")
+        raise place.fault(f"no column {options.label!r}, found {', '.join(map(schema.shown, found[:3]))}, ...")
     if len(found) != count:
         raise place.fault(f"expected {count} columns of pixels, found {len(found)}")
     first = 1 if found[0] == f"{options.pixels}1" else 0
     for position, column in enumerate(found):
         if column != (expected := f"{options.pixels}{position + first}"):
-            raise place.fault(f"expected a column {expected!r}, found {column!r}")
+            raise place.fault(f"expected a column {expected!r}, found {schema.shown(column)}")
     return found
 
 

@@ -60,11 +60,11 @@ def _parts(place: Place, described: ParquetSet) -> Iterator[tuple[NDArray[Any], 
 
 
 def _picture(content: bytes | None, described: ParquetSet, place: Place, row: int) -> NDArray[np.uint8]:
-    where = Place(place.path, f"row {row}, counted from 0")
+    options, where = described.options, Place(place.path, f"row {row}, counted from 0")
     if content is None:
         raise where.fault("no image in it")
     try:
-        return pictures.decode(content, described.image)
+        return pictures.decode(content, described.image, resize=options.resize, convert=options.convert)
     except ValueError as error:
         raise where.fault(str(error)) from None
 
