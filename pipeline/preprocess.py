@@ -30,13 +30,18 @@ def preprocess(data: params.Data, described: sets.AnySet, directory: Path, at: P
             stands in the file at `at`, holds too many images out.
     """
     train, test = raw.read(directory, described)
-    if data.validation == "test":
-        return Dataset(train, None, test, described.classes)
-    if data.validation >= len(train):
-        what = f"{data.validation} of {len(train)} images held out leaves no training data"
-        raise InputError(f"data.validation: {what}", path=at)
-    held_out = raw.hold_out(train.labels, data.validation, data.split_seed)
-    return Dataset(raw.select(train, ~held_out), raw.select(train, held_out), test, described.classes)
+    validation = None
+    if data.validation != "test":
+        if data.validation >= len(train):
+            what = f"{data.validation} of {len(train)} images held out leaves no training data"
+            raise InputError(f"data.validation: {what}", path=at)
+        held_out = raw.hold_out(train.labels, data.validation, data.split_seed)
+        train, validation = raw.select(train, ~held_out), raw.select(train, held_out)
+    left = np.bincount(train.labels, minlength=len(described.classes))
+    if not left.all():
+        what = f"all images of the class {described.classes[int(left.argmin())]!r} are held out"
+        raise InputError(what, path=at, fix="set a smaller data.validation, or held_out.share of the data set")
+    return Dataset(train, validation, test, described.classes)
 
 
 def summarise(data: params.Data, described: sets.AnySet, dataset: Dataset, sha256: str) -> dict[str, Any]:

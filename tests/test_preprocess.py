@@ -97,7 +97,7 @@ def test_without_validation_the_files_are_the_splits(tmp_path: Path, arrays: dic
     np.testing.assert_array_equal(made.test.labels, arrays["test_labels"])
 
 
-@pytest.mark.parametrize("count", [1, 15, 149])
+@pytest.mark.parametrize("count", [1, 15, 60])
 def test_held_out_images_and_the_rest_are_all_in_file_order(
     tmp_path: Path, arrays: dict[str, np.ndarray], count: int
 ) -> None:
@@ -284,6 +284,18 @@ def test_something_has_to_be_left_to_train_on(tmp_path: Path, arrays: dict[str, 
 
     with pytest.raises(InputError, match=r"data\.validation: .* leaves no training data") as caught:
         _made(folder, count)
+    assert caught.value.path == Path("params.yaml")
+
+
+@pytest.mark.fault("params: all images of a class held out")
+def test_each_class_keeps_a_training_image(tmp_path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Where a small class would be held out as a whole, its name is in the error."""
+    arrays["train_labels"] = np.where(arrays["train_labels"] == 0, 9, arrays["train_labels"]).astype(np.uint8)
+    arrays["train_labels"][7] = 0
+    folder = _write(tmp_path, arrays)
+
+    with pytest.raises(InputError, match="all images of the class 'nought' are held out") as caught:
+        _made(folder, TRAIN - 20)
     assert caught.value.path == Path("params.yaml")
 
 

@@ -232,7 +232,7 @@ class ParquetSet(TableSet):
 
 
 AnySet = IdxSet | NpzSet | CifarSet | FolderSet | CsvSet | ParquetSet
-_FORMATS: dict[Any, type[AnySet]] = {
+FORMATS: dict[Any, type[AnySet]] = {
     "idx": IdxSet, "npz": NpzSet, "cifar": CifarSet, "folder": FolderSet, "csv": CsvSet, "parquet": ParquetSet,
 }  # fmt: skip
 
@@ -251,9 +251,9 @@ def load(path: Path) -> AnySet:
     if not isinstance(content, Mapping):
         raise InputError(f"expected a mapping, found {schema.shown(content)}", path=path)
     chosen = content.get("format")
-    if not isinstance(chosen, str) or chosen not in _FORMATS:
+    if not isinstance(chosen, str) or chosen not in FORMATS:
         fault = (
-            f"expected one of {', '.join(_FORMATS)}, found {schema.shown(chosen)}" if "format" in content else "missing"
+            f"expected one of {', '.join(FORMATS)}, found {schema.shown(chosen)}" if "format" in content else "missing"
         )
         raise InputError(f"format: {fault}", path=path)
-    return schema.validate(_FORMATS[chosen], content, path)
+    return schema.validate(FORMATS[chosen], content, path)

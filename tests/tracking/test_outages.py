@@ -610,7 +610,7 @@ class Workspace:
         dataset.save(folder / "digits.npz", few)
         values = yaml.safe_load((ROOT / "params.yaml").read_text())
         values["models"] = {"mlp_rmsprop": values["models"]["mlp_rmsprop"] | {"epochs": 2}}
-        values["gate"]["models"] = {}
+        values["gate"] = {}
         (folder / "params.yaml").write_text(yaml.safe_dump(values))
 
     def train(self, uri: str, *options: str) -> subprocess.CompletedProcess[str]:
