@@ -51,7 +51,7 @@ def main() -> None:
     few = Split(whole.train.images[:IMAGES], whole.train.labels[:IMAGES])
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "mnist.npz"
-        dataset.save(data, Dataset(few, few, few))
+        dataset.save(data, Dataset(few, few, few, whole.classes))
         planned = plan.replicates(study(arguments.replicates), files.sha256(data))
         trajectories = plan.trajectories([one for one in planned if one.variant == "tiny"])
         work = nothing if arguments.stub else worker.train

@@ -40,7 +40,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
         backend.start(inter_op=values.train.threads)
-        network = networks.build(model.network, seed=0, precision="float32")
+        network = networks.build(model.network, (28, 28), 10, seed=0, precision="float32")
         model_file.save(path, network, {"recipe": "benchmark"})
         os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
         clock.lap()

@@ -23,9 +23,9 @@ def main() -> None:
         update={"batch_size": task.batch_size, "precision": task.precision, "threads": task.threads}
     )
     images, labels, test_images, test_labels = task.arrays()
-    data = Dataset(Split(images, labels), None, Split(test_images, test_labels))
+    data = Dataset(Split(images, labels), None, Split(test_images, test_labels), tuple("0123456789"))
 
-    network = networks.build(model.network, seed=training.seed, precision=training.precision)
+    network = networks.build(model.network, (28, 28), 10, seed=training.seed, precision=training.precision)
     rows = train.train(network, data, model, training).rows
     contender.answer([row["seconds"] for row in rows], rows[-1]["val_accuracy"])
 

@@ -83,7 +83,7 @@ def main() -> None:
     values = params.load(ROOT / "params.yaml")
     model, batch = values.model(arguments.model), values.train.batch_size
     images = dataset.load(arguments.data).train
-    network = networks.build(model.network, seed=0, precision=arguments.precision)
+    network = networks.build(model.network, (28, 28), 10, seed=0, precision=arguments.precision)
     optimizer = optimizers.build(model.optimizer)
     optimizer.build(network.trainable_variables)
     loop = Loop(network, optimizer, networks.loss(model.loss), batch_size=batch, threads=1)

@@ -3,8 +3,8 @@
 Each folder is one subject and has a map of its own.
 
 Stages, one pure function and a main() each; dvc.yaml hands them their paths:
-    fetch       the four IDX files of the data set, from the first source that has them
-    preprocess  IDX files -> one npz with the splits, counts, a figure of digits
+    fetch       the files of the data set, from the first source that has them
+    preprocess  files -> one npz with the splits and class names, counts, a figure of samples
     train       one model of params.yaml -> .keras file, history, an MLflow run
     evaluate    the trained model in inference mode on every image -> metrics, probabilities
     report      comparison, overfitting analysis, figures -> report.md, report.html, tables
@@ -18,6 +18,7 @@ Commands:
 
 Common to all:
     params      params.yaml -> frozen, validated objects; the only reader of that file
+    bounds      what the gate requires: the section `gate` of params.yaml
     schema      what a YAML file may hold, and one line per fault in it
     files       atomic writes, checked reads, checksums
     dvc_lock    inputs checked against dvc.lock

@@ -23,7 +23,7 @@ _BATCH = 1000
 
 
 def evaluate(network: keras.Sequential, data: Dataset, clip: float | None) -> tuple[dict[str, Score], NDArray[Any]]:
-    """Return the scores of `network` by split, and its probabilities (n, 10) on the test images.
+    """Return the scores of `network` by split, and its probabilities (n, classes) on the test images.
 
     `clip` is that of the model's loss.
 
@@ -57,6 +57,7 @@ def main() -> int:
         "parameters": network.count_params(),
         "epochs": model.epochs,
         "made_with": made_with,
+        "classes": list(data.classes),
         "splits": {split: score.as_dict() for split, score in scores.items()},
     }
     files.write_json(arguments.output, report)

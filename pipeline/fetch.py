@@ -1,4 +1,4 @@
-"""Stage fetch: the four IDX files of the data set, from the first source that has them.
+"""Stage fetch: the files of a data set, from the first source that has them.
 
 All missing files are verified before the first one is written, so that a source that fails halfway leaves none behind.
 """
@@ -10,32 +10,37 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from pipeline import cli, files, params
-from pipeline.data import download
+from pipeline import cli, files
+from pipeline.data import copies, download, sets
 from pipeline.data.download import Wanted
 from pipeline.data.verify import sha256
 
 
-def fetch(data: params.Data, output: Path, root: Path) -> None:
-    """Write the four files of `data` into `output`; a source's relative directory starts at `root`.
+def fetch(name: str, described: sets.AnySet, output: Path, root: Path) -> None:
+    """Write the files of the data set `name` into `output`; a source's relative directory starts at `root`.
 
     Files that are there and verified stay, without any request.
 
     Raises:
         PipelineError: No source has the files (the message has a reason for each source), or they cannot be written.
     """
-    everything = download.wanted(data.files)
+    if isinstance(described, sets.FolderSet):
+        copies.fetch(name, described, output, root)
+        return
+    everything = download.wanted(described)
     _remove_leftovers(output, everything)
     missing = [item for item in everything if not item.is_at(output / item.name)]
     if not missing:
-        print(f"{output}: the four files of {data.dataset} are there and verified")
+        print(f"{output}: the {len(everything)} files of {name} are there and verified")
         return
-    contents = download.from_first(data, missing, root)
+    contents = download.from_first(
+        name, described.sources, lambda source: download.take(source, described, missing, root)
+    )
     for item in missing:
         files.write_bytes(output / item.name, contents[item.name])
         if item.file.sha256 is None:
             found = sha256(contents[item.name])
-            print(f"{item.name}: sha256: {found} (added to params.yaml, it saves downloading the file again)")
+            print(f"{item.name}: sha256: {found} (added to data/sets/{name}.yaml, it saves downloading the file again)")
 
 
 def _remove_leftovers(output: Path, items: Iterable[Wanted]) -> None:
@@ -46,12 +51,12 @@ def _remove_leftovers(output: Path, items: Iterable[Wanted]) -> None:
 
 
 def main() -> int:
-    """Fetch the four files of params.yaml's data set into a directory, from the first source that has them."""
+    """Fetch the files of a data set into a directory, from the first source that has them."""
     parser = argparse.ArgumentParser(prog="python -m pipeline.fetch", description=main.__doc__)
-    parser.add_argument("--output", type=Path, required=True, help="directory for the four files")
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="the experiment's settings")
+    parser.add_argument("--set", type=Path, required=True, help="YAML that describes the data set")
+    parser.add_argument("--output", type=Path, required=True, help="directory for its files")
     arguments = parser.parse_args()
-    fetch(params.load(arguments.params).data, arguments.output, Path(os.environ.get("DVC_ROOT", "")))
+    fetch(arguments.set.stem, sets.load(arguments.set), arguments.output, Path(os.environ.get("DVC_ROOT", "")))
     return 0
 
 

@@ -1,6 +1,6 @@
 """The committed metrics checked against the bounds in params.yaml, and against an earlier revision.
 
-`gate.default` applies to every model; `gate.models.MODEL` replaces single bounds of it. A value that equals its bound
+Bounds belong to a data set; on one that has none, nothing can be judged. A value that equals its bound
 passes, and a drop is the difference of the decimals that the two files show: from .9850 to .9820 it is .003 exactly.
 """
 
@@ -14,51 +14,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Any
 
-from pydantic import Field, model_validator
-from pydantic_core import PydanticCustomError
-
-from pipeline import cli, files, params, revision, schema
+from pipeline import cli, files, revision
+from pipeline.bounds import UNJUDGED, Bounds, ModelBounds, load
 from pipeline.errors import InputError
-from pipeline.schema import Block, Name
-
-
-class Bounds(Block):
-    """The bounds of one metric: at least `min`, at most `max`, at most `max_drop` below the earlier revision."""
-
-    min: float | None = None
-    max: float | None = None
-    max_drop: Annotated[float, Field(ge=0)] | None = None
-
-    @model_validator(mode="after")
-    def _some(self) -> Self:
-        given = [getattr(self, name) for name in self.model_fields_set]
-        if not given or None in given:
-            raise PydanticCustomError("no_bound", "expected a number for one or more of min, max, max_drop")
-        return self
-
-
-BoundsByMetric = Mapping[Name, Bounds]
-
-
-class Gate(Block):
-    """Bounds by metric, for every model and for single models."""
-
-    default: BoundsByMetric = Field(default_factory=dict)
-    models: Mapping[Name, BoundsByMetric] = Field(default_factory=dict)
-
-    def bounds(self, model: str) -> dict[str, Bounds]:
-        """Return the bounds of one model by metric: the default ones, replaced by its own where it has any."""
-        merged = dict(self.default)
-        for metric, own in self.models.get(model, {}).items():
-            given = own.model_dump(exclude_unset=True)
-            merged[metric] = merged[metric].model_copy(update=given) if metric in merged else own
-        return merged
-
-
-class _Section(Block):
-    gate: Gate
 
 
 class CheckStatus(StrEnum):
@@ -66,7 +26,7 @@ class CheckStatus(StrEnum):
 
     PASSED = "pass"
     FAILED = "FAIL"
-    UNJUDGED = "CANNOT JUDGE"
+    UNJUDGED = UNJUDGED
 
 
 @dataclass(frozen=True)
@@ -88,29 +48,23 @@ class Check:
 
 @dataclass(frozen=True)
 class Baseline:
-    """An earlier revision: the models of its params.yaml and its metrics by model; empty if it has no such file."""
+    """An earlier revision: data set and models of its params.yaml, and its metrics by model.
+
+    Models and metrics are empty if it has no such file, and the data set is None if its params do not name one.
+    """
 
     revision: str
+    dataset: str | None
     models: frozenset[str]
     metrics: Mapping[str, Any]
 
-
-def load(path: Path) -> dict[str, dict[str, Bounds]]:
-    """Return the bounds of every model of the params file at `path`, by model and metric.
-
-    Raises:
-        InputError: The file or its gate section breaks a rule, or the section names an unknown model.
-    """
-    values = params.load(path)
-    gate = schema.validate(_Section, {"gate": values.gate}, path).gate
-    for name in gate.models:
-        if name not in values.models:
-            raise InputError(f"gate.models.{name}: no such model; known: {', '.join(values.models)}", path=path)
-    return {name: gate.bounds(name) for name in values.models}
+    def other_data(self, dataset: str) -> str:
+        """Return why metrics on `dataset` cannot be compared with those of this revision, or an empty text."""
+        return f"{self.revision} is of the data set {self.dataset}" if self.dataset not in (None, dataset) else ""
 
 
 def read_baseline(name: str, params_path: Path, metrics_path: Path) -> Baseline:
-    """Read the two files as the git revision `name` has them; of its params only the names of the models are read.
+    """Read the two files as the git revision `name` has them; of its params, the names of data set and models are read.
 
     Its params file may have an older schema.
 
@@ -126,7 +80,9 @@ def read_baseline(name: str, params_path: Path, metrics_path: Path) -> Baseline:
     for path, value in ((params_path, models), (metrics_path, metrics)):
         if not isinstance(value, Mapping):
             raise InputError(f"expected models by name, found {type(value).__name__}", path=_place(name, path))
-    return Baseline(name, frozenset(map(str, models)), metrics)
+    data = content.get("data") if isinstance(content, Mapping) else None
+    dataset = data.get("dataset") if isinstance(data, Mapping) else None
+    return Baseline(name, None if dataset is None else str(dataset), frozenset(map(str, models)), metrics)
 
 
 def _at(name: str, path: Path) -> bytes:
@@ -143,22 +99,22 @@ def _place(name: str, path: Path) -> Path:
     return Path(f"{name}:{path}")
 
 
-def judge(
-    bounds: Mapping[str, Mapping[str, Bounds]], metrics: Mapping[str, Any], baseline: Baseline | None
-) -> list[Check]:
+def judge(bounds: ModelBounds, metrics: Mapping[str, Any], baseline: Baseline | None) -> list[Check]:
     """Return a check for each bound of each model; drops are checked only for the models that `baseline` has.
 
-    A model without any check gets one that cannot be judged, so that it does not pass unnoticed.
+    A model without any check gets one that cannot be judged, so that it does not pass unnoticed, and so does a drop
+    from a baseline of another data set.
     """
     checks: list[Check] = []
-    for model, of_model in bounds.items():
+    for model, of_model in bounds.models.items():
         before = baseline if baseline and model in baseline.models else None
-        checks += list(_checks(model, of_model, metrics, before)) or [_unchecked(model, of_model)]
+        found = list(_checks(model, of_model, metrics, before, bounds.dataset))
+        checks += found or [_unchecked(model, of_model, bounds.dataset)]
     return checks
 
 
 def _checks(
-    model: str, bounds: Mapping[str, Bounds], metrics: Mapping[str, Any], baseline: Baseline | None
+    model: str, bounds: Mapping[str, Bounds], metrics: Mapping[str, Any], baseline: Baseline | None, dataset: str
 ) -> Iterator[Check]:
     for metric, bound in bounds.items():
         value = _number(metrics, model, metric)
@@ -168,13 +124,15 @@ def _checks(
             yield _check(model, metric, "max", value, f"{bound.max!r}", _decimal(bound.max))
         if bound.max_drop is not None and baseline:
             before = _number(baseline.metrics, model, metric)
-            yield _check(model, metric, "max_drop", value, *_floor(before, bound.max_drop, baseline.revision))
+            before = f"{baseline.revision}: {before}" if isinstance(before, str) else before
+            floor = _floor(baseline.other_data(dataset) or before, bound.max_drop)
+            yield _check(model, metric, "max_drop", value, *floor)
 
 
-def _floor(before: Decimal | str, max_drop: float, revision: str) -> tuple[str, Decimal | str]:
+def _floor(before: Decimal | str, max_drop: float) -> tuple[str, Decimal | str]:
     """Return the bound that `max_drop` implies, as text and as a number; or the reason why there is none."""
     if isinstance(before, str):
-        return f"{max_drop!r} below ?", f"{revision}: {before}"
+        return f"{max_drop!r} below ?", before
     return f"{max_drop!r} below {before}", before - _decimal(max_drop)
 
 
@@ -188,9 +146,9 @@ def _check(model: str, metric: str, kind: str, value: Decimal | str, shown: str,
     return Check(model, metric, kind, str(value), shown, CheckStatus.PASSED if passed else CheckStatus.FAILED, "")
 
 
-def _unchecked(model: str, bounds: Mapping[str, Bounds]) -> Check:
+def _unchecked(model: str, bounds: Mapping[str, Bounds], dataset: str) -> Check:
     reason = "nothing to compare with and no min or max" if bounds else "no bound"
-    return Check(model, "-", "-", "-", "-", CheckStatus.UNJUDGED, f"{reason}; set gate.models.{model}")
+    return Check(model, "-", "-", "-", "-", CheckStatus.UNJUDGED, f"{reason}; set gate.{dataset}.models.{model}")
 
 
 def _number(metrics: Mapping[str, Any], model: str, metric: str) -> Decimal | str:
@@ -278,15 +236,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = _arguments(argv)
     try:
-        bounds = load(arguments.params)
+        required = load(arguments.params)
         metrics = files.read_json(arguments.metrics)
         name = arguments.baseline
         baseline = None if name is None else read_baseline(name, arguments.params, arguments.metrics)
     except InputError as error:
         _append(arguments.summary, f"{CheckStatus.UNJUDGED}: {error}")
         raise
-    checks = judge(bounds, metrics, baseline)
-    notes = _notes(checks, list(bounds), baseline)
+    checks = judge(required, metrics, baseline)
+    notes = _notes(checks, list(required.models), baseline)
     print(as_text(checks), *notes, sep="\n")
     _append(arguments.summary, as_markdown(checks), *notes)
     return exit_code(checks)

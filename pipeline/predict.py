@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 
 from pipeline import cli, params
-from pipeline.data.dataset import CLASSES
 from pipeline.errors import InputError
 from pipeline.inference import classifier, digits, pictures
 from pipeline.inference.classifier import Prediction
@@ -43,7 +42,7 @@ def predict(paths: Sequence[Path], model: str, values: params.Params) -> dict[Pa
 
 def table(found: Mapping[Path, Prediction]) -> str:
     """Return a line per file: its digit, the probability of each, its name."""
-    head = ["digit", *(f"{digit:>5}" for digit in range(CLASSES)), "file"]
+    head = ["digit", *(f"{digit:>5}" for digit in range(classifier.CLASSES)), "file"]
     rows = [
         [f"{prediction.digit:>5}", *(f"{value:.3f}" for value in prediction.probabilities), pictures.shown(path)]
         for path, prediction in found.items()

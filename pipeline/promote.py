@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import cli, dvc_lock, files, gate, params, tracking
+from pipeline import bounds, cli, dvc_lock, files, gate, params, tracking
 from pipeline.analysis import proportions
+from pipeline.bounds import ModelBounds
 from pipeline.data import dataset
 from pipeline.data.dataset import Dataset, Split
 from pipeline.errors import InputError, PipelineError, UnavailableError
@@ -35,7 +36,7 @@ class Candidate:
     """A trained model, its bounds in the gate, and the number of threads for its predictions."""
 
     trained: TrainedModel
-    bounds: Mapping[str, gate.Bounds]
+    bounds: ModelBounds
     threads: int
     params: Path
 
@@ -46,11 +47,11 @@ class Candidate:
 
     def max_drop(self) -> float:
         """Return the non-inferiority margin, or raise InputError if params.yaml does not set it."""
-        bounds = self.bounds.get(METRIC)
-        if bounds is None or bounds.max_drop is None:
-            key = f"gate.models.{self.name}.{METRIC}.max_drop"
+        required = self.bounds.models[self.name].get(METRIC)
+        if required is None or required.max_drop is None:
+            key = f"gate.{self.bounds.dataset}.models.{self.name}.{METRIC}.max_drop"
             raise InputError(f"{key} is not set; promotion needs it as the non-inferiority margin", path=self.params)
-        return bounds.max_drop
+        return required.max_drop
 
     def refused(self, why: str) -> PipelineError:
         """Return the error that says why it is not promoted."""
@@ -69,7 +70,7 @@ def load_candidate(name: str, params_path: Path) -> Candidate:
         what = "out of date: code or params changed since it was trained or evaluated"
         raise InputError(f"{name}: {what}", fix="run `make repro`")
     trained.verify()
-    return Candidate(trained, gate.load(params_path)[name], values.train.threads, params_path)
+    return Candidate(trained, bounds.load(params_path).of(name), values.train.threads, params_path)
 
 
 def passed_checks(candidate: Candidate, path: Path) -> list[gate.Check]:
@@ -85,7 +86,7 @@ def passed_checks(candidate: Candidate, path: Path) -> list[gate.Check]:
     if isinstance(of_model, Mapping) and any(own.get(key, value) != value for key, value in of_model.items()):
         what = f"its metrics of {candidate.name} are those of another training run"
         raise InputError(what, path=path, fix="`dvc repro report` writes it again")
-    checks = gate.judge({candidate.name: candidate.bounds}, metrics, None)
+    checks = gate.judge(candidate.bounds, metrics, None)
     if gate.exit_code(checks):
         bad = [_as_text(check) for check in checks if check.status != gate.CheckStatus.PASSED]
         raise candidate.refused(f"the gate does not pass: {'; '.join(bad)}")

@@ -73,20 +73,20 @@ def report(
     """
     reportable = summary.dataset == original.DATASET and len(data.test) == original.TEST_IMAGES
     comparable = reported if reportable else {}
-    rows = [tables.row(result, comparable.get(result.name), values.overfitting) for result in results]
+    rule, target = values.overfitting, summary.target_accuracy
+    rows = [tables.row(result, comparable.get(result.name), rule, target) for result in results]
     shown = _shown(results)
     names = {result.name for result in shown}
     missed = pairwise.missed_by_all(results)
     pairs = pairwise.mcnemar_pairs(results)
-    figures = _figures(shown, comparable) | _missed(data, shown, missed)
+    figures = _figures(shown, comparable, data.classes) | _missed(data, shown, missed)
     monitored = "test" if data.validation is None else "validation"
-    grid = grids.digit_grid(data.train.images[: GRID**2], GRID, GRID)
+    grid = grids.samples(data.train.images[: GRID**2], GRID, GRID)
     content = {
-        "title": f"{len(rows)} model{'s' if len(rows) > 1 else ''} on {summary.dataset}",
+        "title": f"{len(rows)} model{'s' if len(rows) > 1 else ''} on {summary.title}",
         "summary": summary,
-        "size": data.train.images.shape[1:3],
         "train": values.train,
-        "rule": values.overfitting,
+        "rule": rule,
         "models": rows,
         "many": len(rows) > MANY,
         "shown": [row for row in rows if row.name in names],
@@ -99,7 +99,8 @@ def report(
         "reportable": reportable,
         "missed": len(missed),
         "pictured": PICTURED,
-        "pictures": {"digits.png": style.png(grid), **{f"figures/{name}": png for name, png in figures.items()}},
+        "confusable": classification.MAX_CLASSES,
+        "pictures": {"samples.png": style.png(grid), **{f"figures/{name}": png for name, png in figures.items()}},
     }
     return Report(
         render.markdown(content),
@@ -131,7 +132,9 @@ def _by_verdict(rows: Sequence[ModelRow]) -> dict[str, list[str]]:
     return {verdict: names for verdict, names in found.items() if names}
 
 
-def _figures(shown: Sequence[ModelResult], reported: Mapping[str, pd.DataFrame]) -> dict[str, bytes]:
+def _figures(
+    shown: Sequence[ModelResult], reported: Mapping[str, pd.DataFrame], classes: Sequence[str]
+) -> dict[str, bytes]:
     figures = {
         "comparison.png": curves.comparison({result.name: result.history for result in shown}),
         "reliability.png": classification.reliability({result.name: tables.calibration(result) for result in shown}),
@@ -139,7 +142,7 @@ def _figures(shown: Sequence[ModelResult], reported: Mapping[str, pd.DataFrame])
     for result in shown:
         name, matrix = result.name, result.metrics.splits["test"].confusion
         figures[f"curves-{name}.png"] = curves.training(result.history, reported.get(name), name)
-        figures[f"confusion-{name}.png"] = classification.confusion(matrix, name)
+        figures[f"confusion-{name}.png"] = classification.confusion(matrix, classes, name)
     return {name: style.png(figure) for name, figure in figures.items()}
 
 
@@ -148,7 +151,8 @@ def _missed(data: Dataset, shown: Sequence[ModelResult], missed: NDArray[np.int6
         return {}
     first = missed[:PICTURED]
     answers = {result.name: result.answers[first] for result in shown}
-    return {"missed.png": style.png(grids.gallery(data.test.images[first], data.test.labels[first], answers))}
+    gallery = grids.gallery(data.test.images[first], data.test.labels[first], answers, data.classes)
+    return {"missed.png": style.png(gallery)}
 
 
 def _versions(results: Sequence[ModelResult]) -> dict[str, list[str]]:

@@ -142,7 +142,9 @@ def _text(fault: ErrorDetails) -> str:
             return f"expected a text matching {context['pattern']}, found {shown(found)}"
         case "union_tag_invalid":
             expected = context["expected_tags"].replace("<", "").replace(">", "")
-            return f"expected {expected} for name, found {shown(context['tag'][1:-1])}"
+            # The key that says which member it is, or the function that finds it.
+            key = context["discriminator"].removesuffix("()").replace(_tag_of.__name__, "name")
+            return f"expected {expected} for {key}, found {shown(context['tag'][1:-1])}"
         case "union_tag_not_found":
             return "missing name" if isinstance(found, Mapping) else f"expected a mapping, found {shown(found)}"
         case "too_short":

@@ -18,11 +18,11 @@ from pipeline import cli, dvc_lock, files, params, tracking
 from pipeline.data import dataset
 from pipeline.data.dataset import Dataset
 from pipeline.errors import PipelineError
-from pipeline.params import Model, Training
-from pipeline.training import backend, history, model_file, networks, optimizers, recipe
+from pipeline.training import augmentation, backend, history, model_file, networks, optimizers, recipe
 from pipeline.training.backend import keras
 from pipeline.training.checkpoint import Checkpoints, TrainingState
 from pipeline.training.loop import Loop
+from pipeline.training.settings import Model, Training
 
 # The random stream of the order; the networks have others.
 _ORDER = 2
@@ -37,31 +37,85 @@ def train(
     state: TrainingState | None = None,
     on_epoch: Callable[[TrainingState], None] = lambda _: None,
 ) -> TrainingState:
-    """Train `network` up to `model.epochs` epochs and return its final state.
+    """Train `network` up to `model.epochs` epochs and return the final state; the network has the weights to keep.
 
-    Order and dropout are functions of (seed, epoch), so a run resumed from `state` ends in the same bits as one that
-    was never interrupted. `on_epoch` is called with the state after each epoch.
+    Order, dropout and augmentation are functions of (seed, epoch), so a run resumed from `state` ends in the same bits
+    as one that was never interrupted. `on_epoch` is called with the state after each epoch.
 
     Raises:
         PipelineError: Loss or weights became NaN or infinite.
     """
     optimizer, loss = optimizers.build(model.optimizer), networks.loss(model.loss)
     optimizer.build(network.trainable_variables)
-    changing = [*network.trainable_variables, *optimizer.variables]
+    # Batch normalization's moving averages change without being trained.
+    changing = [*network.trainable_variables, *optimizer.variables, *network.non_trainable_weights]
     state = _restore(changing, state)
-    loop = Loop(network, optimizer, loss, batch_size=training.batch_size, threads=training.threads)
+    loop = _loop(network, optimizer, loss, data, model, training)
     for epoch in range(len(state.rows) + 1, model.epochs + 1):
         networks.seed_dropout(network, training.seed, epoch)
-        order = epoch_order(training.seed, epoch, len(data.train))
+        if model.schedule is not None:
+            optimizer.learning_rate = optimizers.learning_rate(model, epoch)
+        order, moves = epoch_order(training.seed, epoch, len(data.train)), _moves(model, training, epoch, data)
         started = time.perf_counter()
         with tqdm(desc=f"epoch {epoch}", total=len(order), unit="image", leave=False, disable=None) as bar:
-            scores = [*loop.fit(data.train, order, bar.update), *loop.score(data.monitored)]
+            scores = [*loop.fit(data.train, order, bar.update, moves), *loop.score(data.monitored)]
         seconds = time.perf_counter() - started
         row = {"epoch": epoch, **dict(zip(history.SCORES, scores, strict=True)), "seconds": seconds}
-        state = TrainingState((*state.rows, row), _values(changing))
+        rows = (*state.rows, row)
+        state = TrainingState(rows, _values(changing), _best(network, model, rows, state.best))
         _check_finite(state)
         on_epoch(state)
+    if state.best:
+        network.set_weights(state.best)
     return state
+
+
+def _loop(
+    network: keras.Sequential,
+    optimizer: keras.optimizers.Optimizer,
+    loss: keras.losses.Loss,
+    data: Dataset,
+    model: Model,
+    training: Training,
+) -> Loop:
+    return Loop(
+        network,
+        optimizer,
+        loss,
+        batch_size=training.batch_size,
+        parts=1 if model.normalizes_batches else training.threads,
+        labels=data.train.labels.dtype.name,
+        shift=model.augmentation.shift if model.augmentation else 0,
+    )
+
+
+def _moves(model: Model, training: Training, epoch: int, data: Dataset) -> NDArray[np.int32] | None:
+    if model.augmentation is None:
+        return None
+    return augmentation.draw(model.augmentation, seed=training.seed, epoch=epoch, count=len(data.train))
+
+
+def _best(
+    network: keras.Sequential, model: Model, rows: Sequence[dict[str, float]], before: tuple[NDArray[Any], ...]
+) -> tuple[NDArray[Any], ...]:
+    """Return the weights of the epoch that the model keeps, if that is not simply the last one."""
+    if model.keep == "last":
+        return ()
+    return tuple(network.get_weights()) if history.kept_epoch(rows, model.keep) == len(rows) else before
+
+
+def start(model: Model, training: Training) -> None:
+    """Set TensorFlow's threads as `train` needs them: for one part of a batch each, or for operations on all of it."""
+    if model.normalizes_batches:
+        backend.start(intra_op=training.threads)
+    else:
+        backend.start(inter_op=training.threads)
+
+
+def build(model: Model, training: Training, data: Dataset) -> keras.Sequential:
+    """Return the untrained network of a model for the images and classes of `data`."""
+    shape, classes = data.train.images.shape[1:], len(data.classes)
+    return networks.build(model.network, shape, classes, seed=training.seed, precision=training.precision)
 
 
 def epoch_order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
@@ -102,10 +156,10 @@ def main() -> int:
         files.check_writable(output)
     dvc_lock.verify(arguments.data)
     data, data_md5 = dataset.load(arguments.data), files.md5(arguments.data)
-    backend.start(inter_op=values.train.threads)
+    start(model, values.train)
     # The format of checkpoints counts too: one in an older format could not be read.
     code = (*recipe.TRAINING, "training/checkpoint")
-    identity = recipe.of(code, name=name, data=data_md5, model=model.model_dump(), train=values.train.model_dump())
+    identity = recipe.of(code, name=name, data=data_md5, model=model.settings(), train=values.train.model_dump())
     checkpoints = Checkpoints(arguments.work, name, identity)
     described = values.data.model_dump(include={"dataset", "validation", "split_seed"})
     description = tracking.RunDescription(name, identity, data_md5, model, values.train, described)
@@ -118,7 +172,7 @@ def main() -> int:
                 run.log_epochs(state.rows)
                 _print_epoch(name, model.epochs, state.rows[-1])
 
-            network = networks.build(model.network, seed=values.train.seed, precision=values.train.precision)
+            network = build(model, values.train, data)
             if (saved := _saved(checkpoints)) is not None:
                 _write_history(arguments, saved)
             state = train(network, data, model, values.train, state=saved, on_epoch=on_epoch)

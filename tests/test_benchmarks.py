@@ -75,7 +75,7 @@ def test_everybody_has_a_turn_in_every_round() -> None:
 def test_the_plain_network_is_the_projects(values: Params, name: str) -> None:
     """The yardstick has the same weights in the same shapes, the same dropout, and the same optimizer's settings."""
     model = values.model(name)
-    ours, theirs = networks.build(model.network, seed=0, precision="float32"), plain.build(keras, name)
+    ours, theirs = networks.build(model.network, (28, 28), 10, seed=0, precision="float32"), plain.build(keras, name)
 
     def dropouts(network: Any) -> list[float]:
         return [layer.rate for layer in network.layers if isinstance(layer, keras.layers.Dropout)]
@@ -96,7 +96,7 @@ def test_the_plain_network_is_the_projects(values: Params, name: str) -> None:
 )
 def test_the_arithmetic_of_a_step_is_counted(values: Params, name: str, forward: list[int]) -> None:
     """Each product counts once forward and twice backward; the first has no gradient of the images."""
-    network = networks.build(values.model(name).network, seed=0, precision="float32")
+    network = networks.build(values.model(name).network, (28, 28), 10, seed=0, precision="float32")
 
     assert step.arithmetic(network) == 3 * sum(forward) - forward[0]
 

@@ -40,7 +40,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "params.yaml").write_text(yaml.dump(content))
     values = params.load(folder / "params.yaml")
     for seed, name in enumerate(("one", "two")):
-        network = networks.build(values.models[name].network, seed=seed, precision="float32")
+        network = networks.build(values.models[name].network, (28, 28), 10, seed=seed, precision="float32")
         model_file.save(folder / "models" / f"{name}.keras", network, {"recipe": "r"})
     return folder
 

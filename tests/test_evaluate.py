@@ -14,8 +14,8 @@ from pipeline.training import networks
 
 def test_every_image_of_every_split_is_scored_without_dropout(values: Params, digits: Dataset) -> None:
     """Accuracy and loss of each split are those of the network's plain answers to all of its images."""
-    data = Dataset(digits.train, Split(digits.test.images[:97], digits.test.labels[:97]), digits.test)
-    network = networks.build(values.models["cnn"].network, seed=0, precision="float32")
+    data = Dataset(digits.train, Split(digits.test.images[:97], digits.test.labels[:97]), digits.test, digits.classes)
+    network = networks.build(values.models["cnn"].network, (28, 28), 10, seed=0, precision="float32")
 
     scores, probabilities = evaluate.evaluate(network, data, clip=1e-7)
 
@@ -31,7 +31,7 @@ def test_every_image_of_every_split_is_scored_without_dropout(values: Params, di
 @pytest.mark.fault("model with NaN in its weights")
 def test_a_network_with_broken_weights_is_refused(values: Params, digits: Dataset) -> None:
     """NaN in a weight gives an error with the split's name instead of scores."""
-    network = networks.build(values.models["mlp_rmsprop"].network, seed=0, precision="float32")
+    network = networks.build(values.models["mlp_rmsprop"].network, (28, 28), 10, seed=0, precision="float32")
     weights = network.get_weights()
     weights[-1][0] = np.nan
     network.set_weights(weights)

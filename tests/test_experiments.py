@@ -68,7 +68,7 @@ def shrink(values: dict[str, Any]) -> None:
     models = {name: values["models"][name] | {"epochs": 1} for name in (MODEL, OTHER)}
     models[MODEL]["network"]["units"] = [16, 16]
     models[OTHER]["network"] |= {"filters": [2, 2], "units": 8}
-    values |= {"models": models, "gate": {"default": {"test_accuracy": {"min": 0.01}}}}
+    values |= {"models": models, "gate": {"digits": {"default": {"test_accuracy": {"min": 0.01}}}}}
 
 
 @pytest.fixture(scope="module")

@@ -33,7 +33,7 @@ ROOT = Path(__file__).parents[1]
 EPOCHS = 8
 LIMIT = 180.0  # seconds for what takes a few on a machine that does nothing else
 CHEAP = "mlp_adadelta"
-DATA = Path("data/processed/mnist.npz")
+DATA = Path("data/processed/digits.npz")
 NOWHERE = "/proc/home"  # a directory that is not there, and that not even root can make
 
 
@@ -212,7 +212,8 @@ def train(name: str = CHEAP, *more: str, limit: int | None = None) -> tuple[str,
 
 def preprocess(limit: int | None = None) -> tuple[str, ...]:
     """Return the command for the preprocessing."""
-    options = ["--input", "data/local", "--output", str(DATA), "--summary", "data.json", "--digits", "digits.png"]
+    paths = {"set": "data/sets/digits.yaml", "input": "data/local", "output": DATA, "summary": "data.json"}
+    options = [str(word) for key, path in paths.items() for word in (f"--{key}", path)] + ["--samples", "samples.png"]
     return module("preprocess", *options, limit=limit)
 
 

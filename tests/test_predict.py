@@ -25,6 +25,7 @@ from pipeline.tracking.client import connect
 from pipeline.tracking.description import RunDescription
 from pipeline.training import backend, model_file, networks
 from pipeline.training.backend import keras
+from tests.support import small
 
 ROOT = Path(__file__).parents[1]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -55,7 +56,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name in ("cnn", "other")
     }
     (folder / "params.yaml").write_text(yaml.safe_dump(content))
-    network = networks.build(params.load(folder / "params.yaml").models["cnn"].network, seed=1, precision="float32")
+    network = networks.build(
+        params.load(folder / "params.yaml").models["cnn"].network, (28, 28), 10, seed=1, precision="float32"
+    )
     model_file.save(folder / "models" / "cnn.keras", network, {"recipe": "r"})
     for name, text in (("three.png", "3"), ("seven.jpg", "7")):
         picture = Image.new("L", (200, 300), 255)
@@ -154,7 +157,7 @@ def networks_of(values: Params, **changes: Any) -> Any:
     """Return a small network, or one that is none of this project's."""
     if changes:
         return keras.Sequential([keras.Input(**changes), keras.layers.Flatten(), keras.layers.Dense(10)])
-    return networks.build(values.models["mlp_rmsprop"].network, seed=0, precision="float32")
+    return networks.build(values.models["mlp_rmsprop"].network, (28, 28), 10, seed=0, precision="float32")
 
 
 @pytest.mark.fault("model file of something else")
@@ -186,7 +189,7 @@ def champion(trained: Path, store: Path, values: Params) -> None:
 
     split = Split(np.zeros((2, 28, 28), np.uint8), np.zeros(2, np.uint8))
     description = RunDescription("cnn", "r" * 64, "d" * 32, values.models["cnn"], values.train, {"dataset": "mnist"})
-    with tracking.training_run(description, Dataset(split, None, split), required=True) as run:
+    with tracking.training_run(description, Dataset(split, None, split, small.DIGITS), required=True) as run:
         run.log_model(trained / "models" / "cnn.keras")
     client = mlflow.MlflowClient(f"sqlite:///{store}")
     (logged,) = client.search_logged_models([connect()])

@@ -15,11 +15,15 @@ import numpy as np
 import pytest
 
 from pipeline import params, preprocess, schema
-from pipeline.data import dataset
+from pipeline.data import dataset, raw, sets
+from pipeline.data.dataset import Dataset
 from pipeline.data.formats import idx
 from pipeline.errors import InputError
 
+ROOT = Path(__file__).parents[1]
 TRAIN, TEST = 150, 30
+CLASSES = ("nought", *"12345678", "nine")
+BATCH = {"batch_size: 128": "batch_size: 8"}
 NAMES = {
     "train_images": "train-images-idx3-ubyte",
     "train_labels": "train-labels-idx1-ubyte",
@@ -37,24 +41,39 @@ def arrays() -> dict[str, np.ndarray]:
         images = rng.integers(0, 256, (count, 28, 28), dtype=np.uint8)
         images[:, 0, 0], images[:, 0, 1] = np.arange(count) // 256, np.arange(count) % 256
         made[f"{part}_images"] = images
-        made[f"{part}_labels"] = rng.choice(10, count, p=np.arange(1, 11) / 55).astype(np.uint8)
+        # Each class once, so that none is missing.
+        others = rng.choice(10, count - 10, p=np.arange(1, 11) / 55)
+        made[f"{part}_labels"] = rng.permutation(np.concatenate([np.arange(10), others])).astype(np.uint8)
     return made
 
 
-def _data(validation: Any = "test", seed: int = 0, checksums: bool = False, folder: Path | None = None) -> params.Data:
+def _data(validation: Any = "test", seed: int = 0) -> params.Data:
+    return params.Data(dataset="small", validation=validation, split_seed=seed)
+
+
+def _set(folder: Path | None = None) -> sets.IdxSet:
+    """Return what describes the files, with their checksums if they are in a `folder`."""
     block: dict[str, Any] = {}
     for key, name in NAMES.items():
-        found = hashlib.sha256((folder / name).read_bytes()).hexdigest() if checksums and folder else None
-        known = {"sha256": found} if found else {"gz_sha256": "0" * 64}
-        block[key] = {"name": name, "count": TRAIN if key.startswith("train") else TEST, **known}
-    value = {
-        "dataset": "small",
+        found = hashlib.sha256((folder / name).read_bytes()).hexdigest() if folder else None
+        block[key] = {"name": name, **({"sha256": found} if found else {"gz_sha256": "0" * 64})}
+    described = {
+        "format": "idx",
+        "title": "Small",
+        "credit": "made here",
+        "noun": "blot",
+        "target_accuracy": 0.9,
+        "image": {"height": 28, "width": 28, "channels": 1},
+        "classes": list(CLASSES),
+        "counts": {"train": TRAIN, "test": TEST},
         "sources": [{"directory": "none"}],
         "files": block,
-        "validation": validation,
-        "split_seed": seed,
     }
-    return schema.validate(params.Data, value)
+    return schema.validate(sets.IdxSet, described)
+
+
+def _made(folder: Path, validation: Any = "test", described: sets.IdxSet | None = None) -> Dataset:
+    return preprocess.preprocess(_data(validation), described or _set(), folder, Path("params.yaml"))
 
 
 def _write(folder: Path, arrays: dict[str, np.ndarray]) -> Path:
@@ -69,7 +88,7 @@ def _numbers(split: dataset.Split) -> list[int]:
 
 def test_without_validation_the_files_are_the_splits(tmp_path: Path, arrays: dict[str, np.ndarray]) -> None:
     """Under `validation: test` the training split is the whole training set, and there is no validation split."""
-    made = preprocess.preprocess(_data(), _write(tmp_path, arrays))
+    made = _made(_write(tmp_path, arrays))
 
     assert made.validation is None
     np.testing.assert_array_equal(made.train.images, arrays["train_images"])
@@ -78,12 +97,12 @@ def test_without_validation_the_files_are_the_splits(tmp_path: Path, arrays: dic
     np.testing.assert_array_equal(made.test.labels, arrays["test_labels"])
 
 
-@pytest.mark.parametrize("count", [1, 15, 149])
+@pytest.mark.parametrize("count", [1, 15, 60])
 def test_held_out_images_and_the_rest_are_all_in_file_order(
     tmp_path: Path, arrays: dict[str, np.ndarray], count: int
 ) -> None:
     """Training and validation are disjoint, complete, in the files' order, each image with its own label."""
-    made = preprocess.preprocess(_data(count), _write(tmp_path, arrays))
+    made = _made(_write(tmp_path, arrays), count)
 
     assert made.validation is not None
     train, validation = _numbers(made.train), _numbers(made.validation)
@@ -106,7 +125,7 @@ def test_classes_are_held_out_in_proportion(sizes: tuple[int, ...], count: int) 
     def distance(shares: tuple[int, ...]) -> Fraction:
         return sum(((share - wish) ** 2 for share, wish in zip(shares, exact, strict=True)), Fraction(0))
 
-    held_out = Counter(labels[preprocess.hold_out(labels, count, seed=0)].tolist())
+    held_out = Counter(labels[raw.hold_out(labels, count, seed=0)].tolist())
     found = tuple(held_out[label] for label in range(len(sizes)))
     best = min(distance(shares) for shares in product(*(range(size + 1) for size in sizes)) if sum(shares) == count)
     assert sum(found) == count
@@ -117,7 +136,7 @@ def test_the_split_is_a_function_of_its_seed() -> None:
     """The same seed holds the same images out; another seed holds others out."""
     labels = np.tile(np.arange(10, dtype=np.uint8), 40)
 
-    first, again, other = (preprocess.hold_out(labels, 100, seed) for seed in (0, 0, 1))
+    first, again, other = (raw.hold_out(labels, 100, seed) for seed in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
 
@@ -126,7 +145,7 @@ def test_each_image_of_a_class_has_the_same_chance() -> None:
     """Over many seeds each image of a class is held out as often as the others of it."""
     labels = np.tile(np.array([3, 8], dtype=np.uint8), 10)
 
-    share = np.mean([preprocess.hold_out(labels, 5, seed) for seed in range(2000)], axis=0)
+    share = np.mean([raw.hold_out(labels, 5, seed) for seed in range(2000)], axis=0)
     # Of equal remainders the lower class gets the rest: 3 of the ten 3s and 2 of the ten 8s. 0.05 is five deviations.
     np.testing.assert_allclose(share[labels == 3], 0.3, atol=0.05)
     np.testing.assert_allclose(share[labels == 8], 0.2, atol=0.05)
@@ -135,13 +154,22 @@ def test_each_image_of_a_class_has_the_same_chance() -> None:
 def test_the_summary_counts_and_measures_each_split(tmp_path: Path, arrays: dict[str, np.ndarray]) -> None:
     """Counts are those of a plain count; mean and standard deviation are numpy's, of pixels / 255 in float64."""
     arrays["test_labels"] %= 9  # a class without images is counted too
-    data = _data(15, seed=4)
-    made = preprocess.preprocess(data, _write(tmp_path, arrays))
+    made = _made(_write(tmp_path, arrays), 15)
 
-    summary = preprocess.summarise(data, made, "abc")
+    summary = preprocess.summarise(_data(15, seed=4), _set(), made, "abc")
 
-    assert list(summary) == ["dataset", "validation", "split_seed", "sha256", "splits"]
-    assert list(summary.values())[:4] == ["small", 15, 4, "abc"]
+    assert {key: value for key, value in summary.items() if key != "splits"} == {
+        "dataset": "small",
+        "title": "Small",
+        "noun": "blot",
+        "credit": "made here",
+        "target_accuracy": 0.9,
+        "image": [28, 28],
+        "classes": list(CLASSES),
+        "validation": 15,
+        "split_seed": 4,
+        "sha256": "abc",
+    }
     assert list(summary["splits"]) == ["train", "validation", "test"]
     for name, split in made.splits().items():
         counted = Counter(split.labels.tolist())
@@ -154,16 +182,28 @@ def test_the_summary_counts_and_measures_each_split(tmp_path: Path, arrays: dict
         assert found["std"] == pytest.approx(pixels.std(), rel=1e-12)
 
 
-def test_the_table_has_a_line_per_split(tmp_path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Each line of the printed table has the split's name, its count and its ten class counts."""
-    data = _data(15)
-    made = preprocess.preprocess(data, _write(tmp_path, arrays))
+def test_the_table_has_a_line_per_class(tmp_path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Each line of the printed table has the name of a class and its count in each split; the last has the sums."""
+    made = _made(_write(tmp_path, arrays), 15)
 
-    lines = preprocess.table(preprocess.summarise(data, made, "")).splitlines()
+    lines = preprocess.table(preprocess.summarise(_data(15), _set(), made, "")).splitlines()
 
-    assert [line.split()[0] for line in lines[1:]] == ["train", "validation", "test"]
-    for line, split in zip(lines[1:], made.splits().values(), strict=True):
-        assert [int(cell) for cell in line.split()[2:]] == np.bincount(split.labels, minlength=10).tolist()
+    assert lines[0].split() == ["class", "train", "validation", "test"]
+    assert [line.split()[0] for line in lines[1:]] == [*CLASSES, "all"]
+    assert len({len(line) for line in lines}) == 1
+    for column, split in enumerate(made.splits().values(), start=1):
+        counts = np.bincount(split.labels, minlength=10).tolist()
+        assert [int(line.split()[column]) for line in lines[1:]] == [*counts, len(split)]
+
+
+def test_the_table_of_many_classes_is_short() -> None:
+    """Of over twenty classes only the smallest and the largest count are printed."""
+    counts = list(range(3, 103))
+    summary = {"classes": [f"c{i}" for i in counts], "splits": {"train": {"count": sum(counts), "classes": counts}}}
+
+    lines = [line.split() for line in preprocess.table(summary).splitlines()]
+
+    assert lines == [["class", "train"], ["smallest", "3"], ["largest", "102"], ["all", str(sum(counts))]]
 
 
 def _change(array: np.ndarray, **values: Any) -> np.ndarray:
@@ -184,9 +224,14 @@ def _change(array: np.ndarray, **values: Any) -> np.ndarray:
         ("train_images", lambda a: a.reshape(TRAIN, 14, 56), "dimensions"),
         ("train_images", lambda a: np.full_like(a, 9), "pixels: expected more than one value, found 9 everywhere"),
         ("test_images", np.zeros_like, "pixels"),
-        ("train_labels", lambda a: _change(a, at=17, to=10), "labels: expected 0 to 9, found 10 for item 17"),
+        (
+            "train_labels",
+            lambda a: _change(a, at=17, to=10),
+            "labels: expected 0 to 9, found 10 in row 17, counted from 0",
+        ),
         ("test_labels", lambda a: _change(a, at=0, to=255), "labels"),
         ("train_labels", lambda a: a.reshape(TRAIN, 1, 1), "magic"),
+        ("train_labels", lambda a: np.where(a == 0, 9, a).astype(np.uint8), "train: no image of the class 'nought'"),
     ],
 )
 def test_files_that_do_not_fit_are_refused(
@@ -197,10 +242,10 @@ def test_files_that_do_not_fit_are_refused(
     folder = _write(tmp_path, arrays)
 
     with pytest.raises(InputError) as caught:
-        preprocess.preprocess(_data(), folder)
+        _made(folder)
 
     assert caught.value.path == folder / NAMES[key]
-    assert caught.value.what.startswith(field)
+    assert field in caught.value.what
 
 
 @pytest.mark.fault("IDX file truncated or missing")
@@ -211,40 +256,78 @@ def test_damaged_and_missing_files_are_refused(tmp_path: Path, arrays: dict[str,
 
     for what in ("data: truncated", "no such file"):
         with pytest.raises(InputError, match=what) as caught:
-            preprocess.preprocess(_data(), tmp_path)
+            _made(tmp_path)
         assert caught.value.path == path
         path.unlink(missing_ok=True)
 
 
 @pytest.mark.fault("IDX file edited after it was fetched")
 def test_files_changed_after_they_were_fetched_are_refused(tmp_path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Where params.yaml has the checksum of a file, a single changed pixel is noticed."""
+    """Where the checksum of a file is known, a single changed pixel is noticed."""
     folder = _write(tmp_path, arrays)
-    data = _data(checksums=True, folder=folder)
-    preprocess.preprocess(data, folder)
+    described = _set(folder)
+    _made(folder, described=described)
 
     idx.write(folder / NAMES["test_images"], _change(arrays["test_images"], at=(3, 3, 3), to=1))
 
-    with pytest.raises(InputError, match=f"sha256: expected {data.files.test_images.sha256}") as caught:
-        preprocess.preprocess(data, folder)
+    with pytest.raises(InputError, match=f"sha256: expected {described.files.test_images.sha256}") as caught:
+        _made(folder, described=described)
     assert caught.value.path == folder / NAMES["test_images"]
     assert "dvc repro fetch" in caught.value.fix
 
 
-def _run(folder: Path, out: Path, data: params.Data, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(params, "load", lambda _path: type("Params", (), {"data": data}))
-    options = {"--input": folder, "--output": out / "s.npz", "--summary": out / "data.json", "--digits": out / "d.png"}
-    monkeypatch.setattr(sys, "argv", ["preprocess", *(str(part) for pair in options.items() for part in pair)])
-    assert preprocess.main() == 0
+@pytest.mark.fault("params: all training images held out")
+@pytest.mark.parametrize("count", [TRAIN, TRAIN + 1])
+def test_something_has_to_be_left_to_train_on(tmp_path: Path, arrays: dict[str, np.ndarray], count: int) -> None:
+    """Holding all training images out is an error of the params file, with its key."""
+    folder = _write(tmp_path, arrays)
+
+    with pytest.raises(InputError, match=r"data\.validation: .* leaves no training data") as caught:
+        _made(folder, count)
+    assert caught.value.path == Path("params.yaml")
+
+
+@pytest.mark.fault("params: all images of a class held out")
+def test_each_class_keeps_a_training_image(tmp_path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Where a small class would be held out as a whole, its name is in the error."""
+    arrays["train_labels"] = np.where(arrays["train_labels"] == 0, 9, arrays["train_labels"]).astype(np.uint8)
+    arrays["train_labels"][7] = 0
+    folder = _write(tmp_path, arrays)
+
+    with pytest.raises(InputError, match="all images of the class 'nought' are held out") as caught:
+        _made(folder, TRAIN - 20)
+    assert caught.value.path == Path("params.yaml")
+
+
+def _run(folder: Path, out: Path, validation: Any, capsys: pytest.CaptureFixture[str], **edits: str) -> str:
+    """Preprocess with the project's params, some texts of which are replaced, and return what is printed."""
+    out.mkdir(parents=True, exist_ok=True)
+    content = (ROOT / "params.yaml").read_text().replace("validation: test", f"validation: {validation}")
+    for old, new in {"dataset: mnist": "dataset: small", **edits}.items():
+        assert old in content
+        content = content.replace(old, new)
+    (out / "params.yaml").write_text(content)
+    (out / "small.yaml").write_text(json.dumps(_set().model_dump(mode="json", exclude_none=True)))
+    options = {
+        "set": "small.yaml",
+        "output": "s.npz",
+        "summary": "data.json",
+        "samples": "d.png",
+        "params": "params.yaml",
+    }
+    words = [word for key, name in options.items() for word in (f"--{key}", str(out / name))]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["preprocess", "--input", str(folder), *words])
+        assert preprocess.main() == 0
+    return capsys.readouterr().out
 
 
 def test_two_runs_write_the_same_bytes(
-    tmp_path: Path, arrays: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, arrays: dict[str, np.ndarray], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Two runs write equal bytes: arrays, summary (with the checksum of the npz) and figure."""
     folder = _write(tmp_path / "raw", arrays)
-    for out in ("first", "second"):
-        _run(folder, tmp_path / out, _data(15), monkeypatch)
+    printed = [_run(folder, tmp_path / out, 15, capsys, **BATCH) for out in ("first", "second")]
 
     for name in ("s.npz", "data.json", "d.png"):
         assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
@@ -252,18 +335,48 @@ def test_two_runs_write_the_same_bytes(
     assert json.loads((tmp_path / "first" / "data.json").read_text())["sha256"] == found
     loaded = dataset.load(tmp_path / "first" / "s.npz")
     assert {name: len(split) for name, split in loaded.splits().items()} == {"train": 135, "validation": 15, "test": 30}
-    assert "validation" in capsys.readouterr().out
+    assert "validation" in printed[0]
 
 
-def test_the_figure_shows_the_first_81_digits(
-    tmp_path: Path, arrays: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch
+def test_the_figure_shows_the_first_81_images(
+    tmp_path: Path, arrays: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The figure is a 9 by 9 grid of the first 81 training images."""
     seen: list[Any] = []
-    monkeypatch.setattr(preprocess.grids, "digit_grid", lambda *grid: seen.extend(grid))
+    monkeypatch.setattr(preprocess.grids, "samples", lambda *grid: seen.extend(grid))
     monkeypatch.setattr(preprocess.style, "save", lambda _figure, _path: None)
 
-    _run(_write(tmp_path / "raw", arrays), tmp_path / "out", _data(), monkeypatch)
+    _run(_write(tmp_path / "raw", arrays), tmp_path / "out", "test", capsys, **BATCH)
 
     np.testing.assert_array_equal(seen[0], arrays["train_images"][:81])
     assert seen[1:] == [9, 9]
+
+
+@pytest.mark.fault("params: batch or network that does not fit the data")
+@pytest.mark.parametrize(
+    ("old", "new", "faults"),
+    [
+        (
+            "batch_size: 128",
+            "batch_size: 151",
+            ["train.batch_size: expected at most the 150 training images, found 151"],
+        ),
+        ("kernel: 3", "kernel: 15", ["models.cnn.network: a 28x28 image is too small for 2 convolutions"]),
+        ("kernel: 3", "kernel: 99", ["models.cnn.network: a 28x28 image is too small for 2 convolutions"]),
+    ],
+)
+def test_what_does_not_fit_the_data_is_refused_before_anything_is_trained(
+    tmp_path: Path, arrays: dict[str, np.ndarray], capsys: Any, old: str, new: str, faults: list[str]
+) -> None:
+    """A batch larger than the training set and a network larger than the image are a line each, and nothing is made."""
+    folder = _write(tmp_path / "raw", arrays)
+
+    with pytest.raises(InputError) as caught:
+        _run(folder, tmp_path / "out", "test", capsys, **{old: new})
+
+    lines = str(caught.value).splitlines()
+    assert caught.value.path == tmp_path / "out" / "params.yaml"
+    assert [line.startswith(f"{caught.value.path}: {fault}") for line, fault in zip(lines, faults, strict=True)] == [
+        True
+    ]
+    assert not (tmp_path / "out" / "s.npz").exists()

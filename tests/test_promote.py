@@ -38,6 +38,7 @@ from pipeline.tracking import address, client, git_registry, logged_model, promo
 from pipeline.tracking.artifacts import EvaluationArtifacts
 from pipeline.training import backend, model_file
 from pipeline.training.backend import keras
+from tests.support import small
 
 ROOT = Path(__file__).parents[1]
 DATA = "data/processed/mnist.npz"
@@ -91,7 +92,7 @@ class Workspace:
         self.weights = weights
         content = files.read_yaml(ROOT / "params.yaml")
         block = content["models"]["mlp_rmsprop"] | {"epochs": 1}
-        self.params = content | {"models": dict.fromkeys(weights, block), "gate": GATE}
+        self.params = content | {"models": dict.fromkeys(weights, block), "gate": {"mnist": GATE}}
         self.write_params()
         self.prepare(data)
 
@@ -343,7 +344,7 @@ def test_a_model_that_may_be_inferior_is_refused(
     """Exit code 1 and one line with the numbers; champion, versions and file stay, also where --replace is said."""
     call(before)
     text = promotion.PATH.read_text()
-    workspace.params["gate"] = {"default": {"test_accuracy": {"min": 0.3, "max_drop": max_drop}}}
+    workspace.params["gate"] = {"mnist": {"default": {"test_accuracy": {"min": 0.3, "max_drop": max_drop}}}}
     workspace.write_params()
 
     ended = call(candidate, "--replace")
@@ -359,7 +360,7 @@ def test_a_model_that_may_be_inferior_is_refused(
     [
         ({"default": {"test_accuracy": {"min": 0.999}}}, "min 0.999: FAIL"),
         ({"default": {"test_brier": {"max": 0.1}}}, "test_brier -, max 0.1: CANNOT JUDGE: missing"),
-        ({"default": {}}, "CANNOT JUDGE: no bound; set gate.models.good"),
+        ({"default": {}}, "CANNOT JUDGE: no bound; set gate.mnist.models.good"),
         ({"default": {"test_accuracy": {"max_drop": 0.1}}}, "CANNOT JUDGE: nothing to compare with"),
     ],
 )
@@ -367,7 +368,7 @@ def test_a_model_that_the_gate_does_not_pass_is_refused(
     workspace: Workspace, call: Call, bounds: Any, reason: str
 ) -> None:
     """Exit code 1, one line with the check, and nothing registered; a check that cannot be made does not pass."""
-    workspace.params["gate"] = bounds
+    workspace.params["gate"] = {"mnist": bounds}
     workspace.write_params()
 
     ended = call("good", "--replace")
@@ -380,7 +381,7 @@ def test_a_model_that_the_gate_does_not_pass_is_refused(
 
 def test_another_models_failure_refuses_nobody(workspace: Workspace, call: Call) -> None:
     """The gate is asked of the candidate alone."""
-    workspace.params["gate"] = GATE | {"models": {"poor": {"test_accuracy": {"min": 0.999}}}}
+    workspace.params["gate"] = {"mnist": GATE | {"models": {"poor": {"test_accuracy": {"min": 0.999}}}}}
     workspace.write_params()
 
     assert call("good").code == 0
@@ -428,13 +429,13 @@ def test_an_unknown_model_is_reported(call: Call) -> None:
 def test_without_a_largest_drop_there_is_no_comparison(workspace: Workspace, call: Call) -> None:
     """A second model needs gate's test_accuracy.max_drop; the line names it."""
     call("near")
-    workspace.params["gate"] = {"default": {"test_accuracy": {"min": 0.3}}}
+    workspace.params["gate"] = {"mnist": {"default": {"test_accuracy": {"min": 0.3}}}}
     workspace.write_params()
 
     ended = call("good")
 
     assert (ended.code, champion()) == (2, "near")
-    assert "gate.models.good.test_accuracy.max_drop is not set" in ended.error
+    assert "gate.mnist.models.good.test_accuracy.max_drop is not set" in ended.error
 
 
 @pytest.mark.usefixtures("workspace")
@@ -503,7 +504,7 @@ def test_images_that_were_held_out_decide(
     """Under the protocol with a validation split the comparison is made on it, and the description says so."""
     train, test = workspace.data.train, workspace.data.test
     held = Split(test.images[:200], test.labels[:200])
-    workspace.prepare(Dataset(train, held, Split(test.images[200:], test.labels[200:])))
+    workspace.prepare(Dataset(train, held, Split(test.images[200:], test.labels[200:]), small.DIGITS))
     call("near")
 
     assert call("good").code == 0

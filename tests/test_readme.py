@@ -18,8 +18,10 @@ import networkx
 import pandas as pd
 import pytest
 
-from pipeline import gate, params
+from pipeline import bounds, params
 from pipeline.analysis.overfitting import OverfittingVerdict
+from pipeline.data import sets
+from pipeline.data.image_set import ImageSet
 from pipeline.reporting import render
 from tests.support import small
 
@@ -299,16 +301,8 @@ def test_results_are_committed_by_the_commands_that_stand_there() -> None:
 def put(block: str, into: str) -> str:
     """Return a params file with a block of a page in it, verbatim.
 
-    A block with all keys of a section takes its place; of another one, what follows the keys that are there already is
-    put under the last of these.
+    What follows the keys that are there already is put under the last of these.
     """
-    section = block.partition("\n")[0]
-    if section == "data:":
-        replaced, count = re.subn(
-            r"^data:\n(?:(?:[ #].*)?\n)*?(?=^\S)", lambda _: f"{block}\n", into, flags=re.MULTILINE
-        )
-        assert count == 1
-        return replaced
     rest, position = block, 0
     while (line := rest.partition("\n")[0]) and f"\n{line}\n" in into[max(position - 1, 0) :]:
         position = into.index(f"\n{line}\n", max(position - 1, 0)) + len(line) + 2
@@ -326,18 +320,28 @@ def read_by_dvc(folder: Path, content: str) -> str:
     return small.run(folder, "dvc", "stage", "list")
 
 
-def test_the_other_data_set_can_be_put_into_params(tmp_path: Path) -> None:
-    """DVC reads params.yaml with the page's block in the place of its own, and the pipeline takes it."""
+def test_the_other_data_set_can_be_described(tmp_path: Path) -> None:
+    """With the page's block as a file in data/sets/ and its name in params.yaml, DVC lists its stages."""
     (block,) = blocks("docs/datasets.md", "yaml")
-    content = put(block, text("params.yaml"))
+    (tmp_path / "data" / "sets").mkdir(parents=True)
+    (tmp_path / "data" / "sets" / "stones.yaml").write_text(block, encoding="utf-8")
 
-    listed = read_by_dvc(tmp_path, content)
+    described = sets.load(tmp_path / "data" / "sets" / "stones.yaml")
+    listed = read_by_dvc(tmp_path, text("params.yaml").replace("dataset: mnist", "dataset: stones"))
 
     assert "train@cnn" in listed
-    data = params.load(tmp_path / "params.yaml").data
-    assert data.dataset == "fashion_mnist"
-    assert content.count("dataset:") == 1
-    assert {file.sha256 for file in data.files.all()} == set(re.findall(r"[0-9a-f]{64}", block))
+    assert params.load(tmp_path / "params.yaml").data.dataset == "stones"
+    assert described.sources[0].model_dump() == {"directory": "data/local/stones"}
+
+
+def test_every_format_is_on_the_page() -> None:
+    """The page on data sets has a line for each format, each option of it, and each key that all have."""
+    page = text("docs/datasets.md")
+    for kind, block in sets.FORMATS.items():
+        (line,) = [line for line in page.splitlines() if line.startswith(f"| `{kind}` |")]
+        options = block.model_fields["options"].annotation
+        assert [name for name in options.model_fields if f"`{name}`" not in line] == []
+    assert [name for name in ImageSet.model_fields if f"`{name}`" not in page] == []
 
 
 def test_the_other_model_can_be_put_into_params(tmp_path: Path) -> None:
@@ -351,7 +355,7 @@ def test_the_other_model_can_be_put_into_params(tmp_path: Path) -> None:
 
     assert {"train@mlp_small", "evaluate@mlp_small", "train@cnn"} <= set(listed.split())
     assert "mlp_small" in params.load(tmp_path / "params.yaml").models
-    assert gate.load(tmp_path / "params.yaml")["mlp_small"]["test_accuracy"].min == 0.97
+    assert bounds.load(tmp_path / "params.yaml").models["mlp_small"]["test_accuracy"].min == 0.97
 
 
 def test_every_block_of_params_is_tried() -> None:

@@ -22,23 +22,27 @@ from PIL import Image
 from pipeline import files, preprocess, report, schema
 from pipeline.analysis import metrics
 from pipeline.data import dataset as datasets
+from pipeline.data import sets
 from pipeline.data.dataset import Dataset, Split
-from pipeline.params import Model, Params
+from pipeline.params import Params
 from pipeline.report import Report
 from pipeline.reporting import inputs
 from pipeline.reporting.inputs import DataSummary, Metrics, ModelResult, SplitSummary
 from pipeline.reporting.plots import classification, curves, grids, style
+from pipeline.training.settings import Model
 
 ROOT = Path(__file__).parents[1]
 REPORTED = inputs.read_reported(ROOT / "data" / "report_history.csv")
 ERRORS = {"mlp_rmsprop": 160, "mlp_adadelta": 172, "cnn": 95, "extra": 140}
+CLASSES = tuple("0123456789")
+TITLES = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "things": "Things in colour"}
 VOID = {"img", "link", "meta"}
 DRAWING = (
     (curves, "comparison"),
     (curves, "training"),
     (classification, "confusion"),
     (classification, "reliability"),
-    (grids, "digit_grid"),
+    (grids, "samples"),
     (grids, "gallery"),
     (style, "png"),
 )
@@ -122,23 +126,27 @@ class Experiment:
         validation: int | None = None,
         histories: Mapping[str, pd.DataFrame] | None = None,
         errors: Mapping[str, int] | None = None,
+        image: tuple[int, ...] = (28, 28),
+        classes: tuple[str, ...] = CLASSES,
     ) -> None:
         rng = np.random.default_rng(7)
         sizes = {"train": 100, **({"validation": validation} if validation else {}), "test": 10_000}
         splits = {
             name: Split(
-                rng.integers(0, 256, (count, 28, 28), dtype=np.uint8), rng.integers(0, 10, count, dtype=np.uint8)
+                rng.integers(0, 256, (count, *image), dtype=np.uint8), rng.integers(0, 10, count, dtype=np.uint8)
             )
             for name, count in sizes.items()
         }
-        self.data = Dataset(splits["train"], splits.get("validation"), splits["test"])
+        self.data = Dataset(splits["train"], splits.get("validation"), splits["test"], classes)
         block = values.data.model_copy(update={"dataset": dataset, "validation": validation or "test"})
         self.values = values.model_copy(update={"models": dict(models), "data": block})
         described = {
             name: SplitSummary(len(split), np.bincount(split.labels, minlength=10).tolist(), 0.13, 0.31)
             for name, split in splits.items()
         }
-        self.summary = DataSummary(dataset, validation or "test", 0, "", described)
+        target = 0.98 if dataset == "mnist" else None
+        about = (TITLES[dataset], "image", "Somebody", target, list(image), list(classes))
+        self.summary = DataSummary(dataset, *about, validation or "test", 0, "", described)
         self.results = [
             self._result(name, model, histories or {}, ERRORS | (errors or {})) for name, model in models.items()
         ]
@@ -156,7 +164,9 @@ class Experiment:
                 scores[split] = metrics.score(table, images.labels, model.loss.clip)
         history = histories.get(name, REPORTED.get(name, REPORTED["mlp_rmsprop"]))
         seconds = np.linspace(2, 3, model.epochs)
-        measured = Metrics(name, 1234, model.epochs, {"recipe": name, "keras": "3.15.1"}, scores)
+        measured = Metrics(
+            name, 1234, model.epochs, {"recipe": name, "keras": "3.15.1"}, list(self.data.classes), scores
+        )
         return ModelResult(name, model, measured, history[list(inputs.COLUMNS)], seconds, tests, labels)
 
     def report(self) -> Report:
@@ -375,6 +385,24 @@ def test_the_protocol_is_that_of_the_data(values: Params, three: Experiment) -> 
     assert held_out.metrics["cnn"]["validation_accuracy"] == 1.0
 
 
+def test_nothing_speaks_of_digits_where_there_are_none(values: Params) -> None:
+    """On colour images of named things the page names the classes, their number and size, and no target is counted."""
+    things = ("cat", "ship", "a|b", "<b>", "$x$", "T-shirt/top", "car", "bus", "dog", "tree")
+
+    made = Experiment(values, values.models, dataset="things", image=(32, 40, 3), classes=things).report()
+
+    for page in (made.markdown, made.html):
+        text = re.sub(r"data:image/png;base64,[A-Za-z0-9+/=]+", "", page)
+        assert "Things in colour" in text
+        assert "32x40 pixels in colour and in one of 10 classes" in " ".join(text.split())
+        assert not re.search(r"digit|28x28|(?<!Keras-)MNIST(?!, these)|98%", text)
+        assert "Credit for the data: Somebody." in text
+    assert re.search(r"(cat|ship|a\\\|b|car|bus|dog|tree) predicted as ", made.markdown)
+    assert "<b>" not in made.html
+    assert "epochs_to_target" in made.comparison
+    assert made.comparison["epochs_to_target"].isna().all()
+
+
 @pytest.mark.usefixtures("no_drawing")
 def test_other_data_is_not_compared(values: Params) -> None:
     """Results on another data set are not compared with the original, and the page says so."""
@@ -382,7 +410,7 @@ def test_other_data_is_not_compared(values: Params) -> None:
 
     compared = section(made.markdown, "Comparison with the original")
     assert "There is nothing to compare with" in compared
-    assert "`fashion_mnist`" in compared
+    assert "Fashion-MNIST" in compared
     assert not [name for name in (*made.comparison, *made.overfitting) if name.startswith("original_")]
     assert "98.34%" not in made.markdown
     assert "the original's" not in made.markdown
@@ -465,11 +493,12 @@ def test_figures_are_drawn_from_the_data(values: Params, monkeypatch: pytest.Mon
     pd.testing.assert_frame_equal(with_original, REPORTED["cnn"])
     assert without is None
     pd.testing.assert_frame_equal(history, made.results[1].history)
-    assert drawn["confusion"][0] == (made.results[0].metrics.splits["test"].confusion, "cnn")
-    ((images, labels, given),) = drawn["gallery"]
+    assert drawn["confusion"][0] == (made.results[0].metrics.splits["test"].confusion, CLASSES, "cnn")
+    ((images, labels, given, classes),) = drawn["gallery"]
     missed = np.flatnonzero(made.results[0].probabilities.argmax(1) != made.data.test.labels)[:60]
     np.testing.assert_array_equal(images, made.data.test.images[missed])
     np.testing.assert_array_equal(labels, made.data.test.labels[missed])
+    assert classes == CLASSES
     np.testing.assert_array_equal(given["extra"], made.results[0].probabilities.argmax(1)[missed])
 
 
@@ -599,7 +628,7 @@ def test_html_holds_every_figure_with_an_alternative_text(three: Experiment, who
     pictures = [attributes for tag, attributes in Page(whole.html).tags if tag == "img"]
 
     decoded = [base64.b64decode(str(one["src"]).removeprefix("data:image/png;base64,")) for one in pictures]
-    digits = style.png(grids.digit_grid(three.data.train.images, 9, 9))
+    digits = style.png(grids.samples(three.data.train.images, 9, 9))
     assert set(decoded) == {digits, *whole.figures.values()}
     for png in decoded:
         with Image.open(io.BytesIO(png)) as picture:
@@ -640,7 +669,7 @@ def test_markdown_links_to_files_that_are_written(whole: Report, tmp_path: Path)
 
     links = re.findall(r"\]\(([^)]+)\)|src=\"([^\"]+)\"", whole.markdown)
     local = {a or b for a, b in links if not (a or b).startswith("https://")}
-    elsewhere = {"digits.png", "../study/reports/claims.md"}
+    elsewhere = {"samples.png", "../study/reports/claims.md"}
     assert local - elsewhere == {
         *("comparison.csv", "overfitting.csv", "metrics.json"),
         *(f"figures/{name}" for name in whole.figures),
@@ -651,7 +680,7 @@ def test_markdown_links_to_files_that_are_written(whole: Report, tmp_path: Path)
 def test_writing_leaves_nothing_of_removed_models(whole: Report, tmp_path: Path) -> None:
     """Figures and scores of an earlier report are removed; other files, and those of other stages, stay."""
     stale = [tmp_path / "figures" / "curves-removed.png", tmp_path / "scores" / "removed.json"]
-    kept = [tmp_path / "digits.png", tmp_path / "figures" / "note.txt"]
+    kept = [tmp_path / "samples.png", tmp_path / "figures" / "note.txt"]
     for path in (*stale, *kept):
         files.write_bytes(path, b"x")
 
@@ -691,7 +720,7 @@ def test_versions_are_given_once_or_by_model(values: Params) -> None:
     assert section(made.report().markdown, "Setup").count("keras 3.15.1") == 1
 
     old = made.results[0]
-    older = Metrics("mlp_rmsprop", 1234, 20, {"keras": "3.14.0"}, old.metrics.splits)
+    older = Metrics("mlp_rmsprop", 1234, 20, {"keras": "3.14.0"}, list(CLASSES), old.metrics.splits)
     made.results[0] = ModelResult(old.name, old.model, older, old.history, old.seconds, old.probabilities, old.labels)
 
     run = section(made.report().markdown, "Setup")
@@ -725,7 +754,12 @@ def test_command_reads_files_and_takes_the_models_from_params(
 
 def _write_inputs(made: Experiment, directory: Path) -> None:
     datasets.save(directory / "mnist.npz", made.data)
-    described = preprocess.summarise(made.values.data, made.data, files.sha256(directory / "mnist.npz"))
+    described = preprocess.summarise(
+        made.values.data,
+        sets.load(ROOT / "data" / "sets" / "mnist.yaml"),
+        made.data,
+        files.sha256(directory / "mnist.npz"),
+    )
     files.write_json(directory / "data.json", described)
     for one in made.results:
         files.write_csv(directory / "history" / f"{one.name}.csv", one.history)

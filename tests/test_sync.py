@@ -393,7 +393,7 @@ def test_a_file_that_dvc_did_not_make_is_refused(call: Callable[..., Ended], nam
 @pytest.mark.usefixtures("_light")
 def test_data_that_dvc_did_not_make_is_refused(call: Callable[..., Ended]) -> None:
     """Exit code 2, the name of the file, and no run."""
-    data = Path("data/processed/mnist.npz")
+    data = Path("data/processed/digits.npz")
     data.write_bytes(data.read_bytes() + b"\n")
 
     ended = call()

@@ -178,7 +178,7 @@ def test_the_lock_file_of_a_team_adds_to_the_other_and_changes_nothing() -> None
 @pytest.mark.slow
 def test_a_clone_that_has_pulled_runs_nothing(pulled: Path, project: Path) -> None:
     """Each result is there with the bytes of the first clone, and DVC finds no stage to run and no change."""
-    tracked = [f"models/{model}.keras" for model in MODELS] + ["data/processed/mnist.npz"]
+    tracked = [f"models/{model}.keras" for model in MODELS] + ["data/processed/digits.npz"]
     tracked += [f"reports/predictions/{model}.npz" for model in MODELS]
 
     printed = small.run(pulled, "dvc", "repro")

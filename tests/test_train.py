@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from pipeline import train
+from pipeline import schema, train
 from pipeline.analysis import metrics
 from pipeline.data.dataset import Dataset, Split
 from pipeline.errors import PipelineError
-from pipeline.params import Model, Params
+from pipeline.params import Params
 from pipeline.train import epoch_order
-from pipeline.training import networks
-from pipeline.training.checkpoint import TrainingState
+from pipeline.training import history
+from pipeline.training.checkpoint import Checkpoints, TrainingState
+from pipeline.training.settings import Constant, Model
 
 
 def short(values: Params, name: str, epochs: int = 3) -> Model:
@@ -20,10 +25,31 @@ def short(values: Params, name: str, epochs: int = 3) -> Model:
     return values.models[name].model_copy(update={"epochs": epochs})
 
 
+def with_everything(values: Params, keep: str = "best_val_accuracy") -> Model:
+    """Return a model with batch normalization, dropout, augmentation, a schedule, and the best epoch kept."""
+    layers = [
+        {"name": "conv2d", "filters": 4, "kernel": 3, "stride": 2, "padding": "same"},
+        {"name": "batch_norm", "momentum": 0.5, "epsilon": 1e-3},
+        {"name": "relu"},
+        {"name": "dropout", "rate": 0.1},
+        {"name": "flatten"},
+    ]
+    adamw = {"name": "adamw", "learning_rate": 0.01, "beta_1": 0.9, "beta_2": 0.99, "epsilon": 1e-7}
+    block = values.models["cnn"].settings() | {
+        "network": {"name": "sequential", "layers": layers},
+        "optimizer": adamw | {"weight_decay": 0.01},
+        "augmentation": {"shift": 1, "flip": True},
+        "schedule": {"name": "cosine"},
+        "epochs": 3,
+        "keep": keep,
+    }
+    return schema.validate(Model, block)
+
+
 def run(values: Params, model: Model, data: Dataset, state: TrainingState | None = None) -> list[TrainingState]:
     """Train `model` and return the state after each epoch."""
     states: list[TrainingState] = []
-    network = networks.build(model.network, seed=values.train.seed, precision="float32")
+    network = train.build(model, values.train, data)
     train.train(network, data, model, values.train, state=state, on_epoch=states.append)
     return states
 
@@ -31,7 +57,7 @@ def run(values: Params, model: Model, data: Dataset, state: TrainingState | None
 def equal(first: TrainingState, second: TrainingState) -> bool:
     """Tell whether two states hold the same history and, bit for bit, the same variables."""
     histories = [[{k: v for k, v in row.items() if k != "seconds"} for row in s.rows] for s in (first, second)]
-    pairs = zip(first.variables, second.variables, strict=True)
+    pairs = zip((*first.variables, *first.best), (*second.variables, *second.best), strict=True)
     return histories[0] == histories[1] and all(np.array_equal(a, b) for a, b in pairs)
 
 
@@ -45,16 +71,52 @@ def test_every_epoch_has_an_order_of_its_own() -> None:
 
 
 @pytest.mark.fault("training interrupted")
-@pytest.mark.parametrize("name", ["mlp_rmsprop", "mlp_adadelta", "cnn"])
-def test_going_on_ends_in_the_bits_of_an_uninterrupted_training(values: Params, digits: Dataset, name: str) -> None:
-    """Dropout, order and optimizer go on from a state as if nothing had happened."""
-    few = Dataset(Split(digits.train.images[:300], digits.train.labels[:300]), None, digits.test)
-    whole = run(values, short(values, name), few)
+@pytest.mark.parametrize("name", ["mlp_rmsprop", "mlp_adadelta", "cnn", "everything"])
+def test_a_resumed_run_ends_in_the_bits_of_an_uninterrupted_one(
+    values: Params, digits: Dataset, name: str, tmp_path: Path
+) -> None:
+    """Dropout, order, augmentation, schedule, averages, optimizer and best epoch go on from a stored state."""
+    few = replace(digits, train=Split(digits.train.images[:300], digits.train.labels[:300]))
+    model = with_everything(values) if name == "everything" else short(values, name)
+    whole = run(values, model, few)
+    checkpoints = Checkpoints(tmp_path, name, "r" * 64)
+    checkpoints.save(whole[0])
 
-    resumed = run(values, short(values, name), few, state=whole[0])
+    resumed = run(values, model, few, state=checkpoints.load())
 
     assert len(whole) == 3
     assert equal(whole[-1], resumed[-1])
+
+
+@pytest.mark.parametrize(("keep", "best"), [("best_val_loss", np.argmin), ("best_val_accuracy", np.argmax)])
+def test_the_best_epoch_is_kept(values: Params, digits: Dataset, keep: str, best: Callable[..., np.intp]) -> None:
+    """The trained network has the weights of the epoch with the best score on the monitored images, not the last."""
+    model = with_everything(values, keep).model_copy(update={"epochs": 6, "schedule": None})
+    # Labels that were mixed up more and more: later epochs fit them and score worse.
+    noisy = np.where(np.arange(len(digits.train)) % 2, digits.train.labels[::-1], digits.train.labels)
+    data = replace(digits, train=Split(digits.train.images, noisy))
+    network = train.build(model, values.train, data)
+
+    state = train.train(network, data, model, values.train)
+
+    scores = [row[keep.removeprefix("best_")] for row in state.rows]
+    found = metrics.score(network.predict(digits.test.images, verbose=0), digits.test.labels, model.loss.clip)
+    kept = {"best_val_loss": found.loss, "best_val_accuracy": found.accuracy}[keep]
+    assert kept == pytest.approx(scores[int(best(scores))], rel=1e-4)
+    assert history.kept_epoch(state.rows, keep) == int(best(scores)) + 1
+    assert history.kept_epoch(state.rows, "last") == 6
+
+
+def test_a_schedule_and_augmentation_change_a_run(values: Params, digits: Dataset) -> None:
+    """Without its schedule, or without its augmentation, a model ends in other weights; a constant schedule is none."""
+    model = with_everything(values)
+    ends = {
+        part: run(values, model.model_copy(update={part: None}), digits)[-1] for part in ("schedule", "augmentation")
+    }
+    constant = model.model_copy(update={"schedule": Constant(name="constant")})
+
+    assert not any(equal(run(values, model, digits)[-1], end) for end in ends.values())
+    assert equal(run(values, constant, digits)[-1], ends["schedule"])
 
 
 def test_two_trainings_of_one_seed_are_equal_and_another_seed_differs(values: Params, digits: Dataset) -> None:
@@ -71,7 +133,7 @@ def test_two_trainings_of_one_seed_are_equal_and_another_seed_differs(values: Pa
 def test_the_last_validation_scores_are_those_of_the_network(values: Params, digits: Dataset) -> None:
     """val_loss and val_accuracy of the last epoch are what the finished network scores in inference mode."""
     model = short(values, "mlp_adadelta", 2)
-    network = networks.build(model.network, seed=0, precision="float32")
+    network = train.build(model, values.train, digits)
 
     row = train.train(network, digits, model, values.train).rows[-1]
 
@@ -86,12 +148,9 @@ def test_a_held_out_split_is_watched_instead_of_the_test_images(values: Params, 
     unusable = Split(digits.test.images, (digits.test.labels + 1) % 10)
     model = short(values, "mlp_rmsprop", 1)
 
-    watched = run(values, model, Dataset(digits.train, held_out, unusable))[-1].rows[-1]
+    watched = run(values, model, replace(digits, validation=held_out, test=unusable))[-1].rows[-1]
 
-    assert (
-        watched["val_accuracy"]
-        == run(values, model, Dataset(digits.train, None, held_out))[-1].rows[-1]["val_accuracy"]
-    )
+    assert watched["val_accuracy"] == run(values, model, replace(digits, test=held_out))[-1].rows[-1]["val_accuracy"]
 
 
 @pytest.mark.fault("training diverges: NaN")

@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.dataset import CLASSES
-
 BINS = 15
 REPORT_CLIP = 1e-7
 
@@ -57,7 +55,7 @@ class Reliability:
 
 
 def score(probabilities: Probabilities, labels: Labels, clip: float | None) -> Score:
-    """Score `probabilities` (n, 10) against `labels` (n,); all sums are float64.
+    """Score `probabilities` (n, classes) against `labels` (n,); all sums are float64.
 
     The class of the highest probability is predicted; of equal ones, the first.
 
@@ -81,9 +79,9 @@ def score(probabilities: Probabilities, labels: Labels, clip: float | None) -> S
         loss=_cross_entropy(exact, labels, clip),
         negative_log_likelihood=_cross_entropy(exact, labels, REPORT_CLIP),
         calibration_error=_calibration_error(reliability(probabilities, labels)),
-        brier=float(((exact - np.eye(CLASSES)[labels]) ** 2).sum(axis=1).mean()),
-        per_class=_per_class(predicted, labels),
-        confusion=confusion_matrix(labels, predicted, labels=range(CLASSES)).tolist(),
+        brier=float(((exact - np.eye(exact.shape[1])[labels]) ** 2).sum(axis=1).mean()),
+        per_class=_per_class(predicted, labels, exact.shape[1]),
+        confusion=confusion_matrix(labels, predicted, labels=range(exact.shape[1])).tolist(),
     )
 
 
@@ -121,22 +119,24 @@ def _cross_entropy(probabilities: Floats, labels: Labels, clip: float | None) ->
     return float(-np.log(np.clip(of_truth, lowest, highest)).mean())
 
 
-def _per_class(predicted: NDArray[np.int64], labels: Labels) -> list[ClassScore]:
+def _per_class(predicted: NDArray[np.int64], labels: Labels, classes: int) -> list[ClassScore]:
     from sklearn.metrics import precision_recall_fscore_support
 
-    columns = precision_recall_fscore_support(labels, predicted, labels=range(CLASSES), zero_division=0)
+    columns = precision_recall_fscore_support(labels, predicted, labels=range(classes), zero_division=0)
     return [ClassScore(float(p), float(r), float(f), int(n)) for p, r, f, n in zip(*columns, strict=True)]
 
 
 def _check(probabilities: Probabilities, labels: Labels) -> None:
-    if probabilities.ndim != 2 or probabilities.shape[1] != CLASSES or not len(probabilities):
-        raise ValueError(f"expected probabilities (n, {CLASSES}) with n above 0, found {probabilities.shape}")
+    if probabilities.ndim != 2 or probabilities.shape[1] < 2 or not len(probabilities):
+        raise ValueError(f"expected probabilities (n, classes) with n above 0, found {probabilities.shape}")
     if labels.shape != probabilities.shape[:1]:
         raise ValueError(f"expected {len(probabilities)} labels, found {labels.shape}")
     if not (np.issubdtype(probabilities.dtype, np.floating) and np.issubdtype(labels.dtype, np.integer)):
         raise ValueError(f"expected floats and integers, found {probabilities.dtype} and {labels.dtype}")
-    if labels.min() < 0 or labels.max() >= CLASSES:
-        raise ValueError(f"expected labels within 0..{CLASSES - 1}, found {labels.min()}..{labels.max()}")
+    if labels.min() < 0 or labels.max() >= probabilities.shape[1]:
+        raise ValueError(
+            f"expected labels within 0..{probabilities.shape[1] - 1}, found {labels.min()}..{labels.max()}"
+        )
     # Comparisons with NaN are false, so both conditions are written as what must hold.
     if not (probabilities >= 0).all() or not (abs(probabilities.sum(axis=1, dtype=np.float64) - 1) <= 1e-3).all():
         raise ValueError("expected rows of probabilities that sum to 1, found others")

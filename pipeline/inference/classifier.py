@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import dvc_lock
-from pipeline.data.dataset import CLASSES, SIDE
 from pipeline.errors import InputError, PipelineError
+from pipeline.inference.digits import SIDE
 from pipeline.params import Params
 
 # Where the stage train@MODEL puts its model.
@@ -21,6 +21,7 @@ FOLDER = Path("models")
 HOW_TO_TRAIN = "`make repro` trains all models, in 10 to 30 minutes on two cores"
 # How the address of a model in MLflow's registry begins.
 REGISTRY_URI = "models:/"
+CLASSES = 10
 # Affects memory and time only.
 _BATCH = 250
 

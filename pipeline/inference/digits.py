@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline.data.dataset import SIDE
 from pipeline.errors import InputError
 from pipeline.inference import pictures
 
+# The sides of an image of MNIST, and of the box in it that a digit is fitted into, in pixels.
+SIDE = 28
 BOX = 20
 # The index of the row and of the column on which MNIST's centres of mass lie, give or take half a pixel.
 CENTRE = SIDE // 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -17,8 +17,9 @@ from pipeline.analysis.metrics import Score, reliability
 from pipeline.data.dataset import Dataset
 from pipeline.data.formats import npz
 from pipeline.errors import InputError
-from pipeline.params import Data, Model
+from pipeline.params import Data
 from pipeline.training.history import COLUMNS
+from pipeline.training.settings import Model
 
 REPORTED = ("model", *COLUMNS, "seconds")
 RESTORE = "restore the file from version control"
@@ -38,9 +39,19 @@ class SplitSummary:
 
 @dataclass(frozen=True)
 class DataSummary:
-    """The summary of the data that preprocess wrote, reports/data.json; `sha256` is that of the npz."""
+    """The summary of the data that preprocess wrote, reports/data.json; `sha256` is that of the npz.
+
+    `image` is the shape of an image, (h, w) or (h, w, c); `classes` are their names. `target_accuracy` is None for a
+    data set that states none.
+    """
 
     dataset: str
+    title: str
+    noun: str
+    credit: str
+    target_accuracy: float | None
+    image: list[int]
+    classes: list[str]
     validation: str | int
     split_seed: int
     sha256: str
@@ -55,6 +66,7 @@ class Metrics:
     parameters: int
     epochs: int
     made_with: dict[str, str]
+    classes: list[str]
     splits: dict[str, Score]
 
     @property
@@ -67,8 +79,8 @@ class Metrics:
 class ModelResult:
     """All results of one model.
 
-    `history` has a row per epoch (columns COLUMNS), `seconds` is (epochs,), `probabilities` (n, 10) are those of the n
-    test images, whose `labels` are (n,).
+    `history` has a row per epoch (columns COLUMNS), `seconds` is (epochs,), `probabilities` (n, classes) are those of
+    the n test images, whose `labels` are (n,).
     """
 
     name: str
@@ -77,7 +89,7 @@ class ModelResult:
     history: pd.DataFrame
     seconds: NDArray[np.float64]
     probabilities: NDArray[np.float32]
-    labels: NDArray[np.uint8]
+    labels: NDArray[np.unsignedinteger[Any]]
 
     @property
     def answers(self) -> NDArray[np.int64]:

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.analysis import multitest, proportions
-from pipeline.params import Model
 from pipeline.reporting.inputs import ModelResult
+from pipeline.training.settings import Model
 
 ALPHA = 0.05
 

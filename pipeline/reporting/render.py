@@ -130,7 +130,7 @@ def settings(block: Mapping[str, Any]) -> str:
 
 def block(model: Block) -> str:
     """Return a block of params.yaml in words: its name, then all that is set in it."""
-    content = model.model_dump()
+    content = model.model_dump(exclude_unset=True)
     return f"{content['name']}: {settings(content)}"
 
 

@@ -11,17 +11,16 @@ import pandas as pd
 from pipeline.analysis import metrics, overfitting, proportions, time_to_target
 from pipeline.analysis.overfitting import Analysis, OverfittingVerdict
 from pipeline.data import original
-from pipeline.params import Model, OverfittingRule
+from pipeline.params import OverfittingRule
 from pipeline.reporting.inputs import Metrics, ModelResult
-
-TARGET = 0.98
+from pipeline.training.settings import Model
 
 
 @dataclass(frozen=True)
 class Scores:
     """A row of comparison.csv. Accuracies and their interval are within [0, 1], losses in nats per image.
 
-    `epochs_to_98`: the first epoch whose val_accuracy is at least 0.98, None if there is none.
+    `epochs_to_target`: the first epoch whose val_accuracy is at least the data set's target, None if there is none.
     """
 
     parameters: int
@@ -35,7 +34,7 @@ class Scores:
     generalization_gap: float
     test_calibration_error: float
     seconds_per_epoch: float
-    epochs_to_98: int | None
+    epochs_to_target: int | None
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ class Reported:
     high: float
     errors: int
     loss: float
-    epochs_to_98: int | None
+    epochs_to_target: int | None
     seconds_per_epoch: float
     accuracy_difference: float
     errors_difference: int
@@ -129,10 +128,15 @@ class ModelRow:
         }
 
 
-def row(result: ModelResult, reported: pd.DataFrame | None, rule: OverfittingRule) -> ModelRow:
-    """Return the figures of one model; `reported` are the original's rows for it (epoch, ..., seconds), if any."""
-    scores = _scores(result)
-    printed = None if reported is None else _reported(scores, result, reported)
+def row(
+    result: ModelResult, reported: pd.DataFrame | None, rule: OverfittingRule, target: float | None = None
+) -> ModelRow:
+    """Return the figures of one model; `reported` are the original's rows for it (epoch, ..., seconds), if any.
+
+    `target` is the val_accuracy until which epochs are counted.
+    """
+    scores = _scores(result, target)
+    printed = None if reported is None else _reported(scores, result, reported, target)
     analysed = None if reported is None else overfitting.analyse(reported, rule)
     analysis = overfitting.analyse(result.history, rule)
     return ModelRow(result.name, result.model, result.metrics, scores, analysis, printed, analysed)
@@ -148,7 +152,7 @@ def calibration(result: ModelResult) -> pd.DataFrame:
     return pd.DataFrame(table)
 
 
-def _scores(result: ModelResult) -> Scores:
+def _scores(result: ModelResult, target: float | None) -> Scores:
     train, test = result.metrics.splits["train"], result.metrics.splits["test"]
     low, high = proportions.wilson(test.count - test.errors, test.count)
     return Scores(
@@ -163,11 +167,11 @@ def _scores(result: ModelResult) -> Scores:
         generalization_gap=train.accuracy - test.accuracy,
         test_calibration_error=test.calibration_error,
         seconds_per_epoch=float(result.seconds.mean()),
-        epochs_to_98=_epochs_to_target(result.history),
+        epochs_to_target=_epochs_to_target(result.history, target),
     )
 
 
-def _reported(ours: Scores, result: ModelResult, reported: pd.DataFrame) -> Reported:
+def _reported(ours: Scores, result: ModelResult, reported: pd.DataFrame, target: float | None) -> Reported:
     last = reported.iloc[-1]
     errors = round((1 - last["val_accuracy"]) * original.TEST_IMAGES)
     low, high = proportions.wilson(original.TEST_IMAGES - errors, original.TEST_IMAGES)
@@ -178,7 +182,7 @@ def _reported(ours: Scores, result: ModelResult, reported: pd.DataFrame) -> Repo
         high=high,
         errors=errors,
         loss=float(last["val_loss"]),
-        epochs_to_98=_epochs_to_target(reported),
+        epochs_to_target=_epochs_to_target(reported, target),
         seconds_per_epoch=float(reported["seconds"].mean()),
         accuracy_difference=ours.test_accuracy - float(last["val_accuracy"]),
         errors_difference=ours.test_errors - errors,
@@ -187,8 +191,8 @@ def _reported(ours: Scores, result: ModelResult, reported: pd.DataFrame) -> Repo
     )
 
 
-def _epochs_to_target(history: pd.DataFrame) -> int | None:
-    return time_to_target.epochs_to([history["val_accuracy"]], TARGET).smallest
+def _epochs_to_target(history: pd.DataFrame, target: float | None) -> int | None:
+    return None if target is None else time_to_target.epochs_to([history["val_accuracy"]], target).smallest
 
 
 def _prefixed(figures: Reported | Analysis | None) -> dict[str, Any]:

@@ -60,8 +60,8 @@ def attribution(data: StudyData) -> ClaimRow:
         finding = Finding(ClaimVerdict.UNDECIDED, (), remark)
     else:
         remark = (
-            f"Both networks have dropout {first.network.dropout}, and only the optimizer differs between them: "
-            "this change cannot show anything about dropout."
+            f"Both networks have dropout {getattr(first.network, 'dropout', 0)}, and only the optimizer differs "
+            "between them: this change cannot show anything about dropout."
         )
         enough = min(needs.values()) >= MIN_SEEDS
         measured = (_factor(f"rise of `val_loss`, `{ADADELTA}` over `{RMSPROP}`", data),) if enough else ()

@@ -13,9 +13,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from pipeline import files, schema
-from pipeline.params import Model, Training
 from pipeline.schema import Block, Name, Positive, Seed
 from pipeline.training import recipe
+from pipeline.training.settings import Model, Training
 
 # The modules that a replicate's scores depend on.
 CODE = (*recipe.TRAINING, "analysis/metrics", "study/replicate")
@@ -159,7 +159,7 @@ def identity() -> dict[str, Any]:
 def _ingredients(study: Study, variant: Variant, seed: int) -> dict[str, Any]:
     training = Training(seed=seed, precision=variant.precision, **study.train.model_dump())
     return {
-        "model": variant.model_dump(mode="json", include=set(Model.model_fields)),
+        "model": variant.model_dump(mode="json", include=set(Model.model_fields), exclude_unset=True),
         "train": training.model_dump(mode="json"),
         "permutation_seed": study.data.permutation_seed if variant.pixels == "permuted" else None,
     }

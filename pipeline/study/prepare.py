@@ -5,28 +5,27 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pipeline import cli, files, params, preprocess, schema
-from pipeline.data import dataset
+from pipeline import cli, files, preprocess
+from pipeline.data import dataset, sets
 from pipeline.params import Data
 from pipeline.study import plan
 
 
 def main() -> int:
-    """Write the npz of the study, made from the IDX files that the reproduction fetches, and a summary of it."""
+    """Write the npz of the study, made from the files that the reproduction fetches, and a summary of it."""
     parser = argparse.ArgumentParser(prog="python -m pipeline.study.prepare", description=main.__doc__)
-    parser.add_argument("--input", type=Path, required=True, help="directory with the four IDX files")
+    parser.add_argument("--set", type=Path, required=True, help="YAML that describes the data set")
+    parser.add_argument("--input", type=Path, required=True, help="directory with its files")
     parser.add_argument("--output", type=Path, required=True, help="npz to write")
     parser.add_argument("--summary", type=Path, required=True, help="JSON with counts to write")
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="YAML that names the data's files")
     parser.add_argument("--study", type=Path, default=Path("study/params.yaml"), help="YAML with the plan of the study")
     arguments = parser.parse_args()
     split = plan.load_study(arguments.study).data
-    files_of = params.load(arguments.params).data.model_dump(exclude={"validation", "split_seed"})
-    held_out = {"validation": split.validation, "split_seed": split.split_seed}
-    data = schema.validate(Data, files_of | held_out, arguments.study)
-    prepared = preprocess.preprocess(data, arguments.input)
+    described = sets.load(arguments.set)
+    data = Data(dataset=arguments.set.stem, validation=split.validation, split_seed=split.split_seed)
+    prepared = preprocess.preprocess(data, described, arguments.input, arguments.study)
     dataset.save(arguments.output, prepared)
-    summary = preprocess.summarise(data, prepared, files.sha256(arguments.output))
+    summary = preprocess.summarise(data, described, prepared, files.sha256(arguments.output))
     files.write_json(arguments.summary, summary)
     print(preprocess.table(summary))
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,11 +16,10 @@ from numpy.typing import NDArray
 
 from pipeline import schema, train
 from pipeline.analysis import metrics
-from pipeline.data import dataset
 from pipeline.data.dataset import Dataset, Split
-from pipeline.params import Model, Training
 from pipeline.study.plan import Replicate, Trajectory
-from pipeline.training import backend, checkpoint, networks
+from pipeline.training import checkpoint
+from pipeline.training.settings import Model, Training
 
 SCORES = ("count", "errors", "accuracy", "loss", "negative_log_likelihood", "calibration_error", "brier")
 # The number of training images, the first ones, that are scored in inference mode after every epoch.
@@ -45,7 +45,8 @@ def run_alone(trajectory: Trajectory, data: Dataset) -> list[Result]:
     Raises:
         PipelineError: Loss or weights became NaN or infinite.
     """
-    backend.start(inter_op=trajectory.replicates[0].ingredients["train"]["threads"])
+    _, model, training = _settings(trajectory)
+    train.start(model, training)
     return run(trajectory, data)
 
 
@@ -55,13 +56,11 @@ def run(trajectory: Trajectory, data: Dataset) -> list[Result]:
     Raises:
         PipelineError: Loss or weights became NaN or infinite.
     """
-    longest = max(trajectory.replicates, key=lambda replicate: replicate.epochs)
-    model = schema.validate(Model, longest.ingredients["model"], key="model")
-    training = schema.validate(Training, longest.ingredients["train"], key="train")
+    longest, model, training = _settings(trajectory)
     seed = longest.ingredients["permutation_seed"]
     data = data if seed is None else permuted(data, seed)
     sample = Split(data.train.images[:SAMPLE], data.train.labels[:SAMPLE])
-    network = networks.build(model.network, seed=training.seed, precision=training.precision)
+    network = train.build(model, training, data)
     rows: list[dict[str, float]] = []
     results: list[Result] = []
 
@@ -75,14 +74,21 @@ def run(trajectory: Trajectory, data: Dataset) -> list[Result]:
     return results
 
 
+def _settings(trajectory: Trajectory) -> tuple[Replicate, Model, Training]:
+    """Return the longest replicate, its model and how it is trained."""
+    longest = max(trajectory.replicates, key=lambda replicate: replicate.epochs)
+    model = schema.validate(Model, longest.ingredients["model"], key="model")
+    return longest, model, schema.validate(Training, longest.ingredients["train"], key="train")
+
+
 def permuted(data: Dataset, seed: int) -> Dataset:
     """Return `data` with the pixels of all images in one fixed permutation, a function of `seed`."""
-    order = np.random.default_rng(seed).permutation(dataset.SIDE**2)
+    order = np.random.default_rng(seed).permutation(math.prod(data.shape))
 
     def of(split: Split) -> Split:
         return Split(split.images.reshape(len(split), -1)[:, order].reshape(split.images.shape), split.labels)
 
-    splits = {name: of(split) for name, split in data.splits().items()}
+    splits: dict[str, Any] = {name: of(split) for name, split in data.splits().items()}
     return dataclasses.replace(data, **splits)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 
 from pipeline.analysis.multitest import Verdict
-from pipeline.params import Model
+from pipeline.training.settings import Model
 
 Interval = tuple[float, float]
 

@@ -39,9 +39,10 @@ class EvaluationArtifacts:
         # Imported late: a run that has its figures needs no matplotlib.
         from pipeline.reporting.plots import classification, curves
 
-        matrix = files.read_json(self.metrics)["splits"]["test"]["confusion"]
+        metrics = files.read_json(self.metrics)
+        matrix, classes = metrics["splits"]["test"]["confusion"], metrics["classes"]
         training = curves.training(files.read_csv(self.history), self._reported(), self.model)
-        return {_CURVES: training, _CONFUSION: classification.confusion(matrix, self.model)}
+        return {_CURVES: training, _CONFUSION: classification.confusion(matrix, classes, self.model)}
 
     def tables(self) -> dict[str, Path]:
         """Return the files that are logged as they are, by name in MLflow."""

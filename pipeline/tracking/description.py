@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.params import Model, Training
 from pipeline.tracking import address
+from pipeline.training.settings import Model, Training
 
 # The tag of the runs that `dvc exp` made.
 DVC_EXPERIMENT = "dvc.exp_name"
@@ -39,7 +39,7 @@ class RunDescription:
 
     def params(self) -> dict[str, Any]:
         """Return the params of this model, under keys without its name, so that models can be compared."""
-        return flatten(self.model.model_dump()) | flatten({"train": self.train.model_dump(), "data": self.data})
+        return flatten(self.model.settings()) | flatten({"train": self.train.model_dump(), "data": self.data})
 
     def tags(self) -> dict[str, str]:
         """Return the tags that a run carries from its start."""

@@ -15,11 +15,11 @@ from typing import Any
 from pipeline import dvc_lock, files, schema
 from pipeline.data import dataset, original
 from pipeline.errors import InputError
-from pipeline.params import Model, Training
 from pipeline.tracking import logged_model, runs
 from pipeline.tracking.artifacts import EvaluationArtifacts
 from pipeline.tracking.description import RunDescription
 from pipeline.training.checkpoint import Checkpoints
+from pipeline.training.settings import Model, Training
 
 _OF_DATA = ("dataset", "validation", "split_seed")
 

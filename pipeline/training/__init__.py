@@ -1,5 +1,7 @@
 """Training a network, from params to a file.
 
+settings    a model as params.yaml describes it
+augmentation  moved and mirrored images
 networks    MLP and CNN from params, and their loss
 optimizers  the report's update rules
 loop        batches, gradients and scores, in parts

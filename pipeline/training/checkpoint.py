@@ -26,10 +26,14 @@ _KEEP = 2
 
 @dataclass(frozen=True)
 class TrainingState:
-    """A run after `len(rows)` epochs: one row of the history per epoch, and the value of every variable."""
+    """A run after `len(rows)` epochs: one row of the history per epoch, and the value of every variable.
+
+    `best` are the weights of the best epoch so far where a model keeps that one, and empty where it keeps the last.
+    """
 
     rows: tuple[dict[str, float], ...]
     variables: tuple[NDArray[Any], ...]
+    best: tuple[NDArray[Any], ...] = ()
 
 
 class Checkpoints:
@@ -67,7 +71,8 @@ class Checkpoints:
         """Store `state`, and keep the one before it."""
         content = io.BytesIO()
         rows = np.array(json.dumps(state.rows))
-        np.savez(content, rows, *state.variables)
+        best: dict[str, Any] = {f"best_{number}": weights for number, weights in enumerate(state.best)}
+        np.savez(content, rows, *state.variables, **best)
         checksum = hashlib.sha256(content.getbuffer()).hexdigest()
         files.write_bytes(self.directory / f"epoch-{len(state.rows):05}-{checksum}.npz", content.getvalue())
         for outdated in self._files()[_KEEP:]:
@@ -101,5 +106,7 @@ class Checkpoints:
 
 def _state(content: bytes) -> TrainingState:
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        rows, *variables = (arrays[name] for name in arrays.files)
-    return TrainingState(tuple(json.loads(str(rows))), tuple(variables))
+        best = {name: arrays[name] for name in arrays.files if name.startswith("best_")}
+        rows, *variables = (arrays[name] for name in arrays.files if name not in best)
+    in_order = (best[f"best_{number}"] for number in range(len(best)))
+    return TrainingState(tuple(json.loads(str(rows))), tuple(variables), tuple(in_order))

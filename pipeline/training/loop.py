@@ -13,20 +13,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.dataset import SIDE, Split
+from pipeline.data.dataset import Split
+from pipeline.training import augmentation
 from pipeline.training.backend import keras, tf
 
 # Steps per call into TensorFlow: a call has a cost, and no signal is handled during it.
 _STEPS = 16
 # Scoring keeps no gradients, so it can afford larger batches; the scores do not depend on the size.
 _SCORING_BATCH = 1000
-_SPLIT = (tf.TensorSpec((None, SIDE, SIDE), "uint8"), tf.TensorSpec((None,), "uint8"))
 
 
 class Loop:
-    """Trains and scores one network, each batch of `batch_size` divided into `threads` parts.
+    """Trains and scores one network, each batch of `batch_size` divided into `parts`, one for each thread.
 
-    The gradients of the parts add up to that of the batch's mean loss.
+    The gradients of the parts add up to that of the batch's mean loss. A network that normalizes over the batch needs
+    it in one part. Images are moved by up to `shift` pixels where `fit` is given moves.
     """
 
     def __init__(
@@ -36,25 +37,39 @@ class Loop:
         loss: keras.losses.Loss,
         *,
         batch_size: int,
-        threads: int,
+        parts: int,
+        labels: str = "uint8",
+        shift: int = 0,
     ) -> None:
         self._network, self._optimizer, self._loss = network, optimizer, loss
-        self._batch_size, self._threads = batch_size, threads
+        self._batch_size, self._parts, self._shift = batch_size, parts, shift
         self._weights = [variable.value for variable in network.trainable_variables]
-        self._fit = tf.function(self._fit_steps, input_signature=[*_SPLIT, tf.TensorSpec((None,), "int64")])
-        self._score = tf.function(self._score_batch, input_signature=_SPLIT)
+        split = (tf.TensorSpec(network.input_shape, "uint8"), tf.TensorSpec((None,), labels))
+        order, moves = tf.TensorSpec((None,), "int64"), tf.TensorSpec((None, 3), "int32")
+        self._fit = tf.function(self._fit_steps, input_signature=[*split, order])
+        self._fit_moved = tf.function(self._fit_moved_steps, input_signature=[*split, order, moves])
+        self._score = tf.function(self._score_batch, input_signature=split)
 
-    def fit(self, split: Split, order: NDArray[np.int64], on_images: Callable[[int], object]) -> tuple[float, float]:
+    def fit(
+        self,
+        split: Split,
+        order: NDArray[np.int64],
+        on_images: Callable[[int], object],
+        moves: NDArray[np.int32] | None = None,
+    ) -> tuple[float, float]:
         """Train on the images of `split` in `order`; the last batch may be smaller.
 
         `on_images` is called with the number of images trained on since its last call. Returns the running means of
-        loss and accuracy: each image is scored with dropout on, as its batch is trained on.
+        loss and accuracy: each image is scored with dropout on, as its batch is trained on. `moves` (n, 3) are those of
+        `augmentation.draw`, by which each image is moved first.
         """
         images, labels = tf.constant(split.images), tf.constant(split.labels)
+        step = self._fit if moves is None else self._fit_moved
+        more = [] if moves is None else [tf.constant(moves)]
         sums = np.zeros(2)
         for first in range(0, len(order), self._batch_size * _STEPS):
             some = order[first : first + self._batch_size * _STEPS]
-            sums += np.asarray(self._fit(images, labels, tf.constant(some)))
+            sums += np.asarray(step(images, labels, tf.constant(some), *more))
             on_images(len(some))
         return _means(sums, len(order))
 
@@ -73,9 +88,17 @@ class Loop:
             sums += self._step(tf.gather(images, batch), tf.gather(labels, batch))
         return sums
 
+    def _fit_moved_steps(self, images: Any, labels: Any, order: Any, moves: Any) -> Any:
+        sums = tf.zeros(2)
+        for first in tf.range(0, tf.size(order), self._batch_size):
+            batch = order[first : first + self._batch_size]
+            moved = augmentation.apply(tf.gather(images, batch), tf.gather(moves, batch), self._shift)
+            sums += self._step(moved, tf.gather(labels, batch))
+        return sums
+
     def _step(self, images: Any, labels: Any) -> Any:
         count = tf.cast(tf.size(labels), tf.float32)
-        gradients, sums = zip(*(self._gradients(*part, count) for part in self._parts(images, labels)), strict=True)
+        gradients, sums = zip(*(self._gradients(*part, count) for part in self._cut(images, labels)), strict=True)
         whole = [tf.add_n(parts) for parts in zip(*gradients, strict=True)]
         self._optimizer.apply(whole, self._network.trainable_variables)
         return tf.add_n(sums)
@@ -87,7 +110,7 @@ class Loop:
         return tape.gradient(loss, self._weights), sums
 
     def _score_batch(self, images: Any, labels: Any) -> Any:
-        return tf.add_n([self._sums(*part, training=False) for part in self._parts(images, labels)])
+        return tf.add_n([self._sums(*part, training=False) for part in self._cut(images, labels)])
 
     def _sums(self, images: Any, labels: Any, counts: Any, *, training: bool) -> Any:
         """Return the sums of loss and of correct predictions over the images that count."""
@@ -96,8 +119,8 @@ class Loop:
         rows = tf.stack([self._loss.call(labels, probabilities), tf.cast(correct, tf.float32)])
         return tf.reduce_sum(tf.where(counts, rows, 0.0), axis=1)
 
-    def _parts(self, images: Any, labels: Any) -> list[tuple[Any, Any, Any]]:
-        edges = [number * tf.size(labels) // self._threads for number in range(self._threads + 1)]
+    def _cut(self, images: Any, labels: Any) -> list[tuple[Any, Any, Any]]:
+        edges = [number * tf.size(labels) // self._parts for number in range(self._parts + 1)]
         # A convolution rejects an empty part, so such a part gets one image that does not count.
         ends = [tf.maximum(first + 1, end) for first, end in pairwise(edges)]
         cuts = zip(edges[:-1], edges[1:], ends, strict=True)

@@ -1,11 +1,23 @@
-"""The original's update rules, exactly, built from params."""
+"""Update rules, the original's exactly among them, and the learning rate by epoch, built from params."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
-from pipeline.params import AdadeltaParams, RmspropParams
 from pipeline.training.backend import keras, tf
+from pipeline.training.settings import (
+    AdadeltaParams,
+    AdamParams,
+    AdamwParams,
+    Cosine,
+    Model,
+    RmspropParams,
+    SgdParams,
+    Step,
+)
+
+OptimizerParams = RmspropParams | AdadeltaParams | SgdParams | AdamParams | AdamwParams
 
 
 @keras.saving.register_keras_serializable(package="pipeline")
@@ -51,10 +63,37 @@ class Adadelta(keras.optimizers.Adadelta):
         )
 
 
-def build(params: RmspropParams | AdadeltaParams) -> keras.optimizers.Optimizer:
-    """Return the optimizer that `params` describe, leaving nothing that changes a step to a default."""
-    arguments = {"learning_rate": params.learning_rate, "rho": params.rho, "epsilon": params.epsilon}
-    if params.name == "adadelta":
-        return Adadelta(**arguments)
-    rule = keras.optimizers.RMSprop if params.epsilon_in_root else RMSprop
-    return rule(**arguments, momentum=0.0, centered=False)
+def build(params: OptimizerParams) -> keras.optimizers.Optimizer:
+    """Return the optimizer that `params` describe, leaving nothing that changes a step to a default.
+
+    SGD is w <- w - rate g without momentum; with it v <- momentum v - rate g, w <- w + v, or Nesterov's w <- w +
+    momentum v - rate g (Sutskever et al., On the importance of initialization and momentum in deep learning, 2013).
+    Adam is algorithm 1 of Kingma and Ba, 2015, arXiv:1412.6980, in the form with epsilon outside of the corrected root:
+    m <- b1 m + (1 - b1) g;  v <- b2 v + (1 - b2) g^2;
+    w <- w - rate sqrt(1 - b2^t) / (1 - b1^t) m / (sqrt(v) + epsilon)
+    AdamW first takes rate weight_decay w from every variable (Loshchilov and Hutter, 2019, arXiv:1711.05101).
+    """
+    arguments = params.model_dump(exclude={"name", "epsilon_in_root"})
+    match params:
+        case AdadeltaParams():
+            return Adadelta(**arguments)
+        case RmspropParams():
+            rule = keras.optimizers.RMSprop if params.epsilon_in_root else RMSprop
+            return rule(**arguments, momentum=0.0, centered=False)
+        case SgdParams():
+            return keras.optimizers.SGD(**arguments)
+        case AdamParams():
+            return keras.optimizers.Adam(**arguments, amsgrad=False)
+        case AdamwParams():
+            return keras.optimizers.AdamW(**arguments, amsgrad=False)
+
+
+def learning_rate(model: Model, epoch: int) -> float:
+    """Return the learning rate of a model in an epoch (from 1): the optimizer's, as its schedule changes it."""
+    rate = model.optimizer.learning_rate
+    match model.schedule:
+        case Cosine():
+            return rate * (1 + math.cos(math.pi * (epoch - 1) / model.epochs)) / 2
+        case Step():
+            return float(rate * model.schedule.factor ** ((epoch - 1) // model.schedule.epochs))
+    return rate

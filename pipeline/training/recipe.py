@@ -14,6 +14,7 @@ from typing import Any
 TRAINING = (
     "data/dataset",
     "train",
+    "training/augmentation",
     "training/backend",
     "training/loop",
     "training/model_file",

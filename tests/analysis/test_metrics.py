@@ -206,7 +206,7 @@ def test_the_dictionary_is_the_json() -> None:
         (np.array([[1.5, -0.5, *[0] * 8]]), np.array([0])),
         (one_hot([1]) * 1.002, np.array([1])),
         (one_hot([1]) * 0.998, np.array([1])),
-        (np.full((2, 9), 1 / 9), np.array([0, 1])),
+        (np.full((2, 1), 1.0), np.array([0, 0])),
         (np.full(10, 0.1), np.array(0)),
         (np.empty((0, 10)), np.empty(0, int)),
         (one_hot([1, 2]), np.array([1])),

@@ -15,6 +15,8 @@ from pipeline.data import dataset
 from pipeline.data.dataset import Dataset, Split
 from pipeline.errors import InputError
 
+CLASSES = ("nought", *"12345678", "T-shirt/top")
+
 
 def split(n: int, seed: int = 0) -> Split:
     """Return random images and labels."""
@@ -30,6 +32,7 @@ def arrays(**others: np.ndarray | None) -> dict[str, np.ndarray]:
         "train_labels": train.labels,
         "test_images": test.images,
         "test_labels": test.labels,
+        "class_names": np.array(CLASSES),
     }
     return {name: array for name, array in (named | others).items() if array is not None}
 
@@ -37,12 +40,14 @@ def arrays(**others: np.ndarray | None) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("validation", [None, split(2, 2)], ids=["sealed", "held out"])
 def test_a_dataset_reads_back(tmp_path: Path, validation: Split | None) -> None:
     """Every split reads back with the same values and types; a validation split appears only if there is one."""
-    before = Dataset(split(4), validation, split(3, 1))
+    before = Dataset(split(4), validation, split(3, 1), CLASSES)
 
     dataset.save(tmp_path / "x.npz", before)
     after = dataset.load(tmp_path / "x.npz")
 
     assert list(after.splits()) == list(before.splits())
+    assert after.classes == CLASSES
+    assert after.shape == (28, 28)
     for name, found in after.splits().items():
         np.testing.assert_array_equal(found.images, before.splits()[name].images, strict=True)
         np.testing.assert_array_equal(found.labels, before.splits()[name].labels, strict=True)
@@ -52,13 +57,14 @@ def test_the_test_split_is_monitored_only_without_a_validation_split() -> None:
     """With a validation split, the test split stays sealed during training."""
     train, validation, test = split(4), split(2, 2), split(3, 1)
 
-    assert Dataset(train, None, test).monitored is test
-    assert Dataset(train, validation, test).monitored is validation
+    assert Dataset(train, None, test, CLASSES).monitored is test
+    assert Dataset(train, validation, test, CLASSES).monitored is validation
 
 
 def test_splits_are_named_and_counted() -> None:
     """The splits stand in the order train, validation, test, and know how many images they have."""
-    with_validation, without = Dataset(split(4), split(2), split(3)), Dataset(split(4), None, split(3))
+    with_validation = Dataset(split(4), split(2), split(3), CLASSES)
+    without = Dataset(split(4), None, split(3), CLASSES)
 
     assert {name: len(part) for name, part in with_validation.splits().items()} == {
         "train": 4,
@@ -74,7 +80,7 @@ def test_equal_data_give_equal_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyP
     for name, zone in (("a.npz", "UTC"), ("b.npz", "Asia/Tokyo")):
         monkeypatch.setenv("TZ", zone)
         time.tzset()
-        dataset.save(tmp_path / name, Dataset(split(4), None, split(3)))
+        dataset.save(tmp_path / name, Dataset(split(4), None, split(3), CLASSES))
     os.environ.pop("TZ")
     time.tzset()
 
@@ -90,11 +96,13 @@ def test_an_absent_file_names_its_stage(tmp_path: Path) -> None:
 
 
 @pytest.mark.fault("npz damaged")
-@pytest.mark.parametrize("damage", [lambda _: b"text", lambda c: c[:-30], lambda c: c[:200]], ids=["text", "cut", "head"])
+@pytest.mark.parametrize(
+    "damage", [lambda _: b"text", lambda c: c[:-30], lambda c: c[:200]], ids=["text", "cut", "head"]
+)
 def test_a_damaged_file_is_named(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
     """The error has the path and the command that creates the file again."""
     path = tmp_path / "x.npz"
-    dataset.save(path, Dataset(split(40), None, split(3)))
+    dataset.save(path, Dataset(split(40), None, split(3), CLASSES))
     path.write_bytes(damage(path.read_bytes()))
 
     with pytest.raises(InputError, match="not an npz file") as caught:
@@ -113,7 +121,7 @@ def test_pickled_objects_are_never_loaded(tmp_path: Path) -> None:
         dataset.load(tmp_path / "x.npz")
 
 
-@pytest.mark.parametrize("name", ["train_images", "test_labels"])
+@pytest.mark.parametrize("name", ["train_images", "test_labels", "class_names"])
 def test_a_missing_array_is_named(tmp_path: Path, name: str) -> None:
     """Images without labels, or the reverse, are not a split."""
     np.savez(tmp_path / "x.npz", **arrays(**{name: None}))
@@ -137,11 +145,14 @@ def test_a_missing_split_is_named(tmp_path: Path, name: str) -> None:
     [
         {"train_images": np.zeros((4, 28, 28), np.float32)},
         {"train_images": np.zeros((4, 784), np.uint8)},
-        {"train_images": np.zeros((4, 27, 28), np.uint8)},
         {"train_images": np.zeros((4, 28, 28, 1), np.uint8)},
+        {"train_images": np.zeros((4, 28, 28, 4), np.uint8)},
+        {"train_images": np.zeros((4, 7, 28), np.uint8)},
+        {"train_images": np.zeros((4, 28, 129), np.uint8)},
         {"train_images": np.zeros((5, 28, 28), np.uint8)},
         {"train_images": np.zeros((0, 28, 28), np.uint8), "train_labels": np.zeros(0, np.uint8)},
         {"train_labels": np.zeros(4, np.int64)},
+        {"train_labels": np.zeros(4, np.uint16)},
         {"train_labels": np.zeros((4, 1), np.uint8)},
         {"train_labels": np.uint8(3)},
         {"train_labels": np.array([0, 1, 2, 10], np.uint8)},
@@ -152,6 +163,52 @@ def test_arrays_of_another_form_are_refused(tmp_path: Path, wrong: dict[str, np.
     np.savez(tmp_path / "x.npz", **arrays(**wrong))
 
     with pytest.raises(
-        InputError, match=r"^[^\n]+x\.npz: train: expected uint8 \(n, 28, 28\) with n labels below 10, found"
+        InputError, match=r"^[^\n]+x\.npz: train: expected uint8 \(n, h, w\) or \(n, h, w, 3\), [^\n]+$"
     ):
         dataset.load(tmp_path / "x.npz")
+
+
+@pytest.mark.fault("npz whose splits have images of different shapes")
+@pytest.mark.parametrize("shape", [(3, 27, 28), (3, 28, 28, 3)])
+def test_splits_have_images_of_one_shape(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    """Test images of another size or with colours are refused, although they are images."""
+    np.savez(tmp_path / "x.npz", **arrays(test_images=np.zeros(shape, np.uint8)))
+
+    with pytest.raises(InputError, match=r"test: expected uint8"):
+        dataset.load(tmp_path / "x.npz")
+
+
+@pytest.mark.fault("npz with class names of another form")
+@pytest.mark.parametrize(
+    ("names", "fault"),
+    [
+        (np.array(["a"]), "expected 2 to 1000 class names, found 1"),
+        (np.array(["a", "a"]), "expected different class names, found 'a' twice"),
+        (np.array(["a", ""]), "expected a class name of"),
+        (np.array([["a", "b"]]), "expected texts"),
+        (np.arange(10), "expected texts"),
+        (np.array([b"a", b"b"]), "expected texts"),
+    ],
+)
+def test_class_names_of_another_form_are_refused(tmp_path: Path, names: np.ndarray, fault: str) -> None:
+    """Names that the file of a data set may not have are refused in its npz too."""
+    np.savez(tmp_path / "x.npz", **arrays(class_names=names))
+
+    with pytest.raises(InputError, match=f"class_names: {fault}"):
+        dataset.load(tmp_path / "x.npz")
+
+
+@pytest.mark.parametrize(("count", "kind"), [(256, np.uint8), (257, np.uint16), (1000, np.uint16)])
+@pytest.mark.parametrize("shape", [(8, 128), (32, 32, 3), (128, 9, 3)])
+def test_the_limits_are_reached(tmp_path: Path, count: int, kind: type[np.integer], shape: tuple[int, ...]) -> None:
+    """Up to 1,000 classes, labels of two bytes from 257 classes on, sides from 8 to 128, grey or three colours."""
+    images = np.random.default_rng(0).integers(0, 256, (3, *shape), np.uint8)
+    part = Split(images, np.array([0, 1, count - 1], kind))
+    classes = tuple(f"class {number}" for number in range(count))
+
+    dataset.save(tmp_path / "x.npz", Dataset(part, None, part, classes))
+    found = dataset.load(tmp_path / "x.npz")
+
+    assert (found.classes, found.shape, dataset.label_type(classes)) == (classes, shape, kind)
+    np.testing.assert_array_equal(found.train.images, images, strict=True)
+    np.testing.assert_array_equal(found.test.labels, part.labels, strict=True)

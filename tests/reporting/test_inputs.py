@@ -17,9 +17,11 @@ from pipeline.analysis import metrics
 from pipeline.data import dataset as datasets
 from pipeline.data.dataset import Dataset, Split
 from pipeline.errors import InputError
-from pipeline.params import Model, Params
+from pipeline.params import Params
 from pipeline.reporting import inputs
 from pipeline.reporting.inputs import Folders
+from pipeline.training.settings import Model
+from tests.support import small
 
 NAME = "mlp_rmsprop"
 REPORTED = Path(__file__).parents[2] / "data" / "report_history.csv"
@@ -33,7 +35,7 @@ def data() -> Dataset:
     def split(count: int) -> Split:
         return Split(rng.integers(0, 256, (count, 28, 28), dtype=np.uint8), rng.integers(0, 10, count, dtype=np.uint8))
 
-    return Dataset(split(30), None, split(20))
+    return Dataset(split(30), None, split(20), small.DIGITS)
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +60,7 @@ def folders(tmp_path: Path, data: Dataset, model: Model) -> Folders:
     made.predictions.mkdir()
     np.savez(made.predictions / f"{NAME}.npz", probabilities=probabilities, labels=data.test.labels)
     measured = {"model": NAME, "parameters": 5, "epochs": model.epochs, "made_with": {"keras": "3"}, "splits": scores}
+    measured["classes"] = list(data.classes)
     files.write_json(made.metrics / f"{NAME}.json", measured)
     return made
 
@@ -265,7 +268,9 @@ def test_summary_of_other_data_is_rejected(
     datasets.save(npz, data)
     split = {"count": 30, "classes": [3] * 10, "mean": 0.1, "std": 0.3}
     settings = {"dataset": "mnist", "validation": "test", "split_seed": 0, "sha256": files.sha256(npz)}
-    files.write_json(path, settings | {"splits": {"train": split, "test": split}})
+    about = {"title": "MNIST", "noun": "digit", "credit": "Somebody", "target_accuracy": None}
+    about |= {"image": [28, 28], "classes": list(data.classes)}
+    files.write_json(path, settings | about | {"splits": {"train": split, "test": split}})
     edit_json(path, change)
 
     if fault is None:

@@ -12,9 +12,10 @@ import pandas as pd
 import pytest
 
 from pipeline import schema
-from pipeline.params import Model, Params
+from pipeline.params import Params
 from pipeline.reporting import pairwise
 from pipeline.reporting.inputs import ModelResult
+from pipeline.training.settings import Model
 
 COUNT = 40
 LABELS = np.random.default_rng(0).integers(0, 10, COUNT).astype(np.uint8)

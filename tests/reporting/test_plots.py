@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import matplotlib as mpl
@@ -21,6 +22,8 @@ from pipeline.reporting import colours
 from pipeline.reporting.plots import classification, curves, effects, grids, style
 
 ROOT = Path(__file__).parents[2]
+CLASSES = tuple("0123456789")
+GARMENTS = ("T-shirt/top", "Trouser", "Dress", "Ankle boot $50$", "Bag", "Coat", "Sandal")
 NAMES = ("first", "second", "third", "fourth", "fifth")
 LOOKS = colours.of_models(NAMES)
 
@@ -87,17 +90,17 @@ ENDS = {
 }
 
 FIGURES: dict[str, Callable[[Dataset], Figure]] = {
-    "digit_grid": lambda data: grids.digit_grid(data.train.images, 9, 9),
+    "samples": lambda data: grids.samples(data.train.images, 9, 9),
     "curves": lambda _: curves.training(history(0, 20), None, "first"),
     "curves with report": lambda _: curves.training(history(0, 20), history(1, 20), "first"),
     "comparison": lambda _: curves.comparison({name: history(i, 20) for i, name in enumerate(NAMES)}),
-    "confusion": lambda _: classification.confusion(confusions(0), "first"),
+    "confusion": lambda _: classification.confusion(confusions(0), CLASSES, "first"),
     "reliability": lambda _: classification.reliability({name: bins(i) for i, name in enumerate(NAMES[:3])}),
     "bands": lambda _: curves.bands(panels(3, 3, 20), "accuracy", LOOKS),
     "many bands": lambda _: curves.bands(panels(7, 2, 20), "loss", LOOKS),
     "effects": lambda _: effects.intervals(FAMILY, 0.001, VERDICTS),
     "changes": lambda _: effects.changes(ENDS, ("before", "after"), "accuracy"),
-    "gallery": lambda data: grids.gallery(data.test.images[:60], data.test.labels[:60], answers(60, 3)),
+    "gallery": lambda data: grids.gallery(data.test.images[:60], data.test.labels[:60], answers(60, 3), CLASSES),
 }
 
 
@@ -141,19 +144,19 @@ def test_import_is_light() -> None:
 
 def test_save_writes_the_png(tmp_path: Path) -> None:
     """`save` writes what `png` returns, and leaves nothing else behind."""
-    style.save(classification.confusion(confusions(0), "first"), tmp_path / "new" / "figure.png")
+    style.save(classification.confusion(confusions(0), CLASSES, "first"), tmp_path / "new" / "figure.png")
 
-    expected = style.png(classification.confusion(confusions(0), "first"))
+    expected = style.png(classification.confusion(confusions(0), CLASSES, "first"))
     assert (tmp_path / "new" / "figure.png").read_bytes() == expected
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["figure.png"]
 
 
 @pytest.mark.parametrize("count", [12, 10, 20])
-def test_digit_grid_shows_the_first_images_row_by_row(count: int) -> None:
+def test_samples_shows_the_first_images_row_by_row(count: int) -> None:
     """Tile (r, c) is image r * columns + c; what is missing stays empty, what is too much is left out."""
     images = np.random.default_rng(0).integers(1, 256, (count, 28, 28), dtype=np.uint8)
 
-    sheet = np.asarray(grids.digit_grid(images, 3, 4).axes[0].images[0].get_array())
+    sheet = np.asarray(grids.samples(images, 3, 4).axes[0].images[0].get_array())
 
     pitch = sheet.shape[0] // 3
     for position in range(12):
@@ -208,7 +211,7 @@ def test_confusion_writes_every_count_and_colours_errors_alone() -> None:
     """Each cell holds its count; a cell has the colour of errors where it is off the diagonal and not zero."""
     matrix = confusions(3)
 
-    axes = classification.confusion(matrix, "first").axes[0]
+    axes = classification.confusion(matrix, CLASSES, "first").axes[0]
 
     written = {(round(text.get_position()[1]), round(text.get_position()[0])): text.get_text() for text in axes.texts}
     assert written == {cell: str(count) for cell, count in np.ndenumerate(matrix)}
@@ -216,9 +219,35 @@ def test_confusion_writes_every_count_and_colours_errors_alone() -> None:
     np.testing.assert_array_equal(coloured, (matrix > 0) & ~np.eye(10, dtype=bool))
 
 
+def test_confusion_names_its_classes() -> None:
+    """Rows and columns carry the names of the classes, as they are, and no two labels touch."""
+    figure = classification.confusion(confusions(3)[:7, :7], GARMENTS, "first")
+    figure.draw_without_rendering()
+
+    axes = figure.axes[0]
+    for labels in (axes.get_xticklabels(), axes.get_yticklabels()):
+        assert [label.get_text().replace("\\$", "$") for label in labels] == list(GARMENTS)
+    boxes = [label.get_window_extent() for label in axes.get_yticklabels()]
+    assert all(upper.y0 > lower.y1 - 1 for upper, lower in pairwise(boxes))
+    assert min(box.x0 for box in boxes) >= 0
+
+
+def test_confusion_of_many_classes_shows_those_with_most_errors() -> None:
+    """Of 30 classes the 20 that take part in most errors are shown, in their order."""
+    matrix = np.diag(np.full(30, 50))
+    busy = [number for number in range(30) if number % 3]
+    for number in busy:
+        matrix[number, busy[0] if number != busy[0] else busy[1]] = number
+
+    axes = classification.confusion(matrix, [f"class {number}" for number in range(30)], "many").axes[0]
+
+    assert [label.get_text() for label in axes.get_xticklabels()] == [f"class {number}" for number in busy]
+    assert len(axes.texts) == 400
+
+
 def test_confusion_without_errors_is_drawn() -> None:
     """A classifier without errors has a figure too."""
-    assert style.png(classification.confusion(np.diag([5] * 10), "perfect"))
+    assert style.png(classification.confusion(np.diag([5] * 10), CLASSES, "perfect"))
 
 
 def test_reliability_shows_the_bins_that_have_images() -> None:
@@ -241,7 +270,7 @@ def test_gallery_gives_label_and_every_answer_in_the_models_colours(models: int,
     """Under each image stand its label and the answers in the models' order, each in the colour of its model."""
     shown = answers(13, models)
 
-    figure = grids.gallery(digits.test.images[:13], digits.test.labels[:13], shown)
+    figure = grids.gallery(digits.test.images[:13], digits.test.labels[:13], shown, CLASSES)
 
     expected: list[str] = []
     for index in range(13):
@@ -254,12 +283,26 @@ def test_gallery_gives_label_and_every_answer_in_the_models_colours(models: int,
     assert legend[1:] == list(shown)
 
 
+def test_gallery_shows_colour_and_names() -> None:
+    """Colour images keep their colours, and below each stand the names of its classes, one to a line."""
+    images = np.random.default_rng(0).integers(0, 256, (7, 32, 32, 3), dtype=np.uint8)
+    labels, shown = np.arange(7), {"first": np.arange(7)[::-1], "second": np.roll(np.arange(7), 1)}
+
+    figure = grids.gallery(images, labels, shown, GARMENTS)
+
+    sheet = np.asarray(figure.axes[0].images[0].get_array())
+    assert np.array_equal(sheet[:32, :32], images[0])
+    expected = [GARMENTS[label] for index in range(7) for label in (index, 6 - index, (index - 1) % 7)]
+    assert [text.replace("\\$", "$") for text in texts(figure)] == expected
+
+
 @pytest.mark.parametrize("prefix", ["", "a_rather_long_name_"])
-def test_gallery_is_legible(prefix: str, digits: Dataset) -> None:
+@pytest.mark.parametrize("classes", [CLASSES, [f"a class with a long name {number}" for number in range(10)]])
+def test_gallery_is_legible(prefix: str, classes: Sequence[str], digits: Dataset) -> None:
     """With five models no two words of the gallery touch, and the legend lies within the picture."""
     shown = {prefix + name: labels for name, labels in answers(20, 5).items()}
 
-    figure = grids.gallery(digits.test.images[:20], digits.test.labels[:20], shown)
+    figure = grids.gallery(digits.test.images[:20], digits.test.labels[:20], shown, classes)
     figure.draw_without_rendering()
 
     boxes = [text.get_window_extent() for text in figure.axes[0].texts]

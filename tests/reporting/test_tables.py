@@ -48,7 +48,7 @@ def result(
     if validation:
         splits["validation"] = score(5_000, 77, 0.07)
     splits["test"] = score(COUNT, errors, 0.09, **(test or {}))
-    measured = Metrics("m", 669_706, EPOCHS, {"keras": "3"}, splits)
+    measured = Metrics("m", 669_706, EPOCHS, {"keras": "3"}, list("0123456789"), splits)
     monitored = history([0.96, 0.979, 0.98, 0.97, 0.985], [0.2, 0.1, 0.08, 0.09, 0.1])
     seconds = np.array([3.0, 2.0, 2.5, 2.0, 1.0])
     labels = np.zeros(1, np.uint8)
@@ -71,32 +71,37 @@ def wilson(successes: int, n: int) -> tuple[float, float]:
 
 def test_scores_follow_from_metrics_history_and_seconds(values: Params) -> None:
     """The interval is Wilson's, the gap train minus test accuracy, seconds are a mean, 98% is counted when reached."""
-    row = tables.row(result(values), None, values.overfitting)
+    row = tables.row(result(values), None, values.overfitting, 0.98)
 
     scores = row.scores
     assert (scores.test_accuracy_low, scores.test_accuracy_high) == pytest.approx(wilson(9850, COUNT))
     assert scores.generalization_gap == pytest.approx(0.999 - 0.985)
     assert scores.seconds_per_epoch == pytest.approx(10.5 / 5)
-    assert scores.epochs_to_98 == 3
+    assert scores.epochs_to_target == 3
     assert (scores.test_errors, scores.test_loss, row.clipped_loss) == (150, 0.09, 0.045)
+
+
+def test_without_a_target_nothing_is_counted(values: Params) -> None:
+    """A data set that states no target accuracy has no epochs until it."""
+    assert tables.row(result(values), None, values.overfitting).scores.epochs_to_target is None
 
 
 def test_98_percent_may_not_be_reached(values: Params, reported: pd.DataFrame) -> None:
     """If no epoch reaches 98%, there is no such epoch, in the original's history either."""
     slow = reported.assign(val_accuracy=[0.95, 0.9799])
 
-    found = tables.row(result(values), slow, values.overfitting).reported
+    found = tables.row(result(values), slow, values.overfitting, 0.98).reported
 
     assert found is not None
-    assert found.epochs_to_98 is None
+    assert found.epochs_to_target is None
 
 
 def test_reported_figures_are_those_of_its_last_epoch(values: Params, reported: pd.DataFrame) -> None:
     """Errors follow from the accuracy, differences are ours minus the original's, losses are compared clipped."""
-    found = tables.row(result(values), reported, values.overfitting).reported
+    found = tables.row(result(values), reported, values.overfitting, 0.98).reported
 
     assert found is not None
-    assert (found.accuracy, found.errors, found.loss, found.epochs, found.epochs_to_98) == (0.9834, 166, 0.11, 2, 2)
+    assert (found.accuracy, found.errors, found.loss, found.epochs, found.epochs_to_target) == (0.9834, 166, 0.11, 2, 2)
     assert (found.low, found.high) == pytest.approx(wilson(9834, COUNT))
     assert found.seconds_per_epoch == 14
     assert found.errors_difference == 150 - 166

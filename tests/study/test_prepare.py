@@ -25,14 +25,14 @@ SOURCES = {
 
 @pytest.mark.parametrize("kinds", [("directory", "mirror", "wheel"), ("wheel",), ("mirror", "directory")])
 def test_the_studys_data_is_split_without_a_warning(tmp_path: Path, digits: Dataset, kinds: tuple[str, ...]) -> None:
-    """Whatever sources params.yaml lists, 200 images are held out, the test images stay, and stderr is empty."""
-    (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
-    small.write_params(tmp_path, digits)
-    values = yaml.safe_load((tmp_path / "params.yaml").read_text())
-    values["data"]["sources"] = [SOURCES[kind] for kind in kinds]
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
+    """Whatever sources the data set lists, 200 images are held out, the test images stay, and stderr is empty."""
+    small.write_set(tmp_path, digits)
+    path = tmp_path / "data" / "sets" / "digits.yaml"
+    values = yaml.safe_load(path.read_text()) | {"sources": [SOURCES[kind] for kind in kinds]}
+    path.write_text(yaml.safe_dump(values))
     write_params(tmp_path / "study.yaml", params())
     options = ("--study", "study.yaml", "--input", "data/local", "--output", "mnist.npz", "--summary", "data.json")
+    options += ("--set", "data/sets/digits.yaml")
 
     done = subprocess.run(
         [sys.executable, "-m", "pipeline.study.prepare", *options],

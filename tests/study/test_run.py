@@ -43,7 +43,7 @@ def held_out(digits: Dataset) -> Dataset:
     train, validation = (
         Split(digits.train.images[part], digits.train.labels[part]) for part in (slice(200, None), slice(200))
     )
-    return Dataset(train, validation, digits.test)
+    return Dataset(train, validation, digits.test, digits.classes)
 
 
 @pytest.fixture(scope="module")

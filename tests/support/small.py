@@ -16,7 +16,8 @@ from pipeline.data.dataset import Dataset, Split
 from pipeline.data.formats import idx
 
 ROOT = Path(__file__).parents[2]
-PROJECT = ("pipeline", "params.yaml", "dvc.yaml", ".dvcignore", ".gitignore", "data/report_history.csv")
+PROJECT = ("pipeline", "params.yaml", "dvc.yaml", ".dvcignore", ".gitignore", "data/report_history.csv", "data/sets")
+DIGITS = tuple("0123456789")
 
 
 def digits() -> Dataset:
@@ -27,16 +28,18 @@ def digits() -> Dataset:
     enlarged = np.kron(bunch.images * 255 / 16, np.ones((3, 3)))
     images = np.pad(enlarged, ((0, 0), (2, 2), (2, 2))).astype(np.uint8)
     labels = bunch.target.astype(np.uint8)
-    return Dataset(Split(images[:1400], labels[:1400]), None, Split(images[1400:], labels[1400:]))
+    return Dataset(Split(images[:1400], labels[:1400]), None, Split(images[1400:], labels[1400:]), DIGITS)
 
 
-def write_params(repository: Path, small: Dataset) -> None:
-    """Write the digits as IDX files into a local directory, and params that fetch them and train for three epochs.
-
-    The gate then asks of each model what three epochs suffice for.
-    """
-    values = yaml.safe_load((repository / "params.yaml").read_text())
-    values["data"] |= {"dataset": "digits", "sources": [{"directory": "data/local"}]}
+def write_set(repository: Path, small: Dataset) -> None:
+    """Write the digits as IDX files into a local directory, and data/sets/digits.yaml, which describes them."""
+    described = yaml.safe_load((ROOT / "data" / "sets" / "mnist.yaml").read_text())
+    described |= {
+        "title": "Digits",
+        "credit": "E. Alpaydin, C. Kaynak (1998)",
+        "sources": [{"directory": "data/local"}],
+    }
+    described["counts"] = {"train": len(small.train), "test": len(small.test)}
     arrays = {
         "train_images": small.train.images,
         "train_labels": small.train.labels,
@@ -44,13 +47,26 @@ def write_params(repository: Path, small: Dataset) -> None:
         "test_labels": small.test.labels,
     }
     for key, array in arrays.items():
-        file = values["data"]["files"][key]
+        file = described["files"][key]
         path = repository / "data" / "local" / file["name"]
         idx.write(path, array)
-        file |= {"count": len(array), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+        file["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    path = repository / "data" / "sets" / "digits.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump(described, sort_keys=False))
+
+
+def write_params(repository: Path, small: Dataset) -> None:
+    """Write the digits, and params that train on them for three epochs.
+
+    The gate then asks of each model what three epochs suffice for.
+    """
+    write_set(repository, small)
+    values = yaml.safe_load((repository / "params.yaml").read_text())
+    values["data"]["dataset"] = "digits"
     for model in values["models"].values():
         model["epochs"] = 3
-    values["gate"] = {"default": {"test_accuracy": {"min": 0.7}}}
+    values["gate"] = {"digits": {"default": {"test_accuracy": {"min": 0.7}}}}
     (repository / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
 
 
@@ -60,7 +76,7 @@ def copy(folder: Path, *names: str) -> None:
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, target, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(ROOT / name, target, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
         else:
             shutil.copy(ROOT / name, target)
 

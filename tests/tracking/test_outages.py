@@ -181,7 +181,7 @@ def description(values: Params, request: pytest.FixtureRequest) -> RunDescriptio
 @pytest.fixture(scope="module")
 def model(values: Params, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a model file."""
-    network = networks.build(values.models["mlp_rmsprop"].network, seed=0, precision="float32")
+    network = networks.build(values.models["mlp_rmsprop"].network, (28, 28), 10, seed=0, precision="float32")
     path = tmp_path_factory.mktemp("model") / "m.keras"
     model_file.save(path, network, {"recipe": "r"})
     return path
@@ -384,7 +384,7 @@ def main():
     values = params.load(Path("params.yaml"))
     data = {"dataset": "digits", "validation": "test", "split_seed": 0}
     description = RunDescription("mlp_rmsprop", recipe, "d" * 32, values.models["mlp_rmsprop"], values.train, data)
-    with tracking.training_run(description, Dataset(split, None, split)) as run:
+    with tracking.training_run(description, Dataset(split, None, split, tuple("0123456789"))) as run:
         for epoch in range(1, len(rows) + 1):
             started = time.monotonic()
             run.log_epochs(rows[:epoch])
@@ -606,11 +606,11 @@ class Workspace:
 
     def __init__(self, folder: Path, digits: Dataset) -> None:
         self.folder = folder
-        few = Dataset(Split(digits.train.images[:256], digits.train.labels[:256]), None, digits.test)
+        few = Dataset(Split(digits.train.images[:256], digits.train.labels[:256]), None, digits.test, digits.classes)
         dataset.save(folder / "digits.npz", few)
         values = yaml.safe_load((ROOT / "params.yaml").read_text())
         values["models"] = {"mlp_rmsprop": values["models"]["mlp_rmsprop"] | {"epochs": 2}}
-        values["gate"]["models"] = {}
+        values["gate"] = {}
         (folder / "params.yaml").write_text(yaml.safe_dump(values))
 
     def train(self, uri: str, *options: str) -> subprocess.CompletedProcess[str]:

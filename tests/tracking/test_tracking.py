@@ -62,7 +62,7 @@ def described(values: Params, name: str) -> RunDescription:
 @pytest.fixture
 def model(values: Params, tmp_path: Path) -> Path:
     """Return a model file."""
-    network = networks.build(values.models["mlp_rmsprop"].network, seed=0, precision="float32")
+    network = networks.build(values.models["mlp_rmsprop"].network, (28, 28), 10, seed=0, precision="float32")
     model_file.save(tmp_path / "m.keras", network, {"recipe": "r"})
     return tmp_path / "m.keras"
 

@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline import schema
 from pipeline.analysis import metrics
 from pipeline.data.dataset import Dataset, Split
-from pipeline.params import Loss, Params
+from pipeline.params import Params
 from pipeline.training import networks
 from pipeline.training.backend import keras
 from pipeline.training.loop import Loop
+from pipeline.training.settings import Loss, Sequential
 
 BATCH = 32
 RATE = 0.05
@@ -25,7 +27,7 @@ def network(request: pytest.FixtureRequest, values: Params) -> Callable[[], Any]
     """Return a maker of one network without dropout, so that nothing is random in a step."""
     model = values.models[request.param].network
     calm = model.model_copy(update={key: 0.0 for key in ("dropout", "pool_dropout") if hasattr(model, key)})
-    return lambda: networks.build(calm, seed=0, precision="float32")
+    return lambda: networks.build(calm, (28, 28), 10, seed=0, precision="float32")
 
 
 def some(digits: Dataset, count: int) -> tuple[Split, np.ndarray]:
@@ -37,7 +39,7 @@ def loop(network: Any, loss: Loss = CLIPPED, threads: int = 2) -> Loop:
     """Return the loop of a network under plain gradient descent, whose steps are the gradients."""
     optimizer = keras.optimizers.SGD(RATE)
     optimizer.build(network.trainable_variables)
-    return Loop(network, optimizer, networks.loss(loss), batch_size=BATCH, threads=threads)
+    return Loop(network, optimizer, networks.loss(loss), batch_size=BATCH, parts=threads)
 
 
 def assert_moved_alike(network: Any, other: Any) -> None:
@@ -106,3 +108,29 @@ def test_scores_are_those_of_the_network(network: Callable[[], Any], digits: Dat
 
     assert loss == pytest.approx(expected.loss, rel=1e-4)
     assert accuracy == pytest.approx(expected.accuracy, abs=1e-9)
+
+
+def test_batch_normalization_is_keras_own(digits: Dataset) -> None:
+    """In one part, a network that normalizes over the batch moves weights and moving averages as train_on_batch."""
+    layers = [
+        {"name": "conv2d", "filters": 4, "kernel": 3, "stride": 2, "padding": "same"},
+        {"name": "batch_norm", "momentum": 0.8, "epsilon": 1e-3},
+        {"name": "relu"},
+        {"name": "global_average_pool"},
+    ]
+    settings = schema.validate(Sequential, {"name": "sequential", "layers": layers})
+    keras_own, ours = (networks.build(settings, (28, 28), 10, seed=0, precision="float32") for _ in range(2))
+    split, order = some(digits, 3 * BATCH + 11)
+    keras_own.compile(keras.optimizers.SGD(RATE), networks.loss(CLIPPED))
+    for first in range(0, len(order), BATCH):
+        batch = order[first : first + BATCH]
+        keras_own.train_on_batch(split.images[batch], split.labels[batch])
+
+    loop(ours, threads=1).fit(split, order, lambda _: None)
+
+    assert_moved_alike(ours, keras_own)
+    moving = ours.non_trainable_weights
+    assert [variable.name for variable in moving] == ["moving_mean", "moving_variance"]
+    assert all(
+        np.abs(np.asarray(variable) - start).max() > 0.01 for variable, start in zip(moving, (0, 1), strict=True)
+    )

@@ -25,14 +25,15 @@ from pathlib import Path
 from pipeline import params
 from pipeline.training import model_file, networks
 model = params.load(Path("params.yaml")).models[sys.argv[1]]
-model_file.save(Path(sys.argv[2]), networks.build(model.network, seed=0, precision="float32"), {"recipe": "r"})
+network = networks.build(model.network, (28, 28), 10, seed=0, precision="float32")
+model_file.save(Path(sys.argv[2]), network, {"recipe": "r"})
 """
 
 
 @pytest.mark.parametrize("name", ["mlp_rmsprop", "cnn"])
 def test_equal_weights_give_equal_bytes_in_every_process(values: Params, tmp_path: Path, name: str) -> None:
     """A file written now and one written by another process have the same md5."""
-    network = networks.build(values.models[name].network, seed=0, precision="float32")
+    network = networks.build(values.models[name].network, (28, 28), 10, seed=0, precision="float32")
     model_file.save(tmp_path / "here.keras", network, {"recipe": "r"})
     subprocess.run([sys.executable, "-c", SAVE, name, tmp_path / "there.keras"], cwd=ROOT, check=True)
 
@@ -42,7 +43,7 @@ def test_equal_weights_give_equal_bytes_in_every_process(values: Params, tmp_pat
 def test_a_saved_network_answers_as_before(values: Params, digits: Dataset, tmp_path: Path) -> None:
     """Loading gives a network with the same answers, without optimizer, that says what made it."""
     model = values.models["mlp_rmsprop"]
-    network = networks.build(model.network, seed=0, precision="float32")
+    network = networks.build(model.network, (28, 28), 10, seed=0, precision="float32")
     network.compile(optimizers.build(model.optimizer), networks.loss(model.loss))
     network.fit(digits.train.images[:256], digits.train.labels[:256], verbose=0)
     path = tmp_path / "m.keras"
@@ -74,7 +75,8 @@ def test_what_is_no_model_is_refused(tmp_path: Path, content: bytes | None) -> N
 @pytest.mark.fault("model file from elsewhere")
 def test_a_keras_file_from_elsewhere_is_refused(values: Params, tmp_path: Path) -> None:
     """A `.keras` file that this project did not write is not loaded."""
-    networks.build(values.models["mlp_rmsprop"].network, seed=0, precision="float32").save(tmp_path / "m.keras")
+    network = networks.build(values.models["mlp_rmsprop"].network, (28, 28), 10, seed=0, precision="float32")
+    network.save(tmp_path / "m.keras")
 
     with pytest.raises(InputError, match="not a model of this project"):
         model_file.load(tmp_path / "m.keras")
@@ -101,7 +103,7 @@ def members(values: Params, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     """Return the content of a sound model file by member."""
     path = tmp_path_factory.mktemp("sound") / "m.keras"
     small = values.models["mlp_rmsprop"].network.model_copy(update={"units": (4,)})
-    model_file.save(path, networks.build(small, seed=0, precision="float32"), {"recipe": "r"})
+    model_file.save(path, networks.build(small, (28, 28), 10, seed=0, precision="float32"), {"recipe": "r"})
     with ZipFile(path) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
 

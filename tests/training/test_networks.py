@@ -8,15 +8,16 @@ from scipy.signal import correlate
 from scipy.special import softmax
 
 from pipeline.data.dataset import Dataset
-from pipeline.params import Loss, Params
+from pipeline.params import Params
 from pipeline.training import networks
 from pipeline.training.backend import keras, tf
+from pipeline.training.settings import Loss
 
 
 def build(values: Params, model: str, seed: int = 0, precision: str = "float32", **changes: object) -> keras.Sequential:
     """Return the network of one of the project's models, with changes."""
     params = values.models[model].network.model_copy(update=changes)
-    return networks.build(params, seed=seed, precision=precision)
+    return networks.build(params, (28, 28), 10, seed=seed, precision=precision)
 
 
 @pytest.mark.parametrize(("model", "count"), [("mlp_rmsprop", 669_706), ("mlp_adadelta", 669_706), ("cnn", 1_199_882)])

@@ -8,13 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.params import AdadeltaParams, RmspropParams
+from pipeline import schema
+from pipeline.params import Params
 from pipeline.training import optimizers
 from pipeline.training.backend import keras
+from pipeline.training.settings import AdadeltaParams, AdamParams, AdamwParams, Model, RmspropParams, SgdParams
 
 STEPS = 100
 RMSPROP = RmspropParams(name="rmsprop", learning_rate=0.001, rho=0.9, epsilon=1e-8, epsilon_in_root=False)
 ADADELTA = AdadeltaParams(name="adadelta", learning_rate=1.0, rho=0.95, epsilon=1e-8)
+
+ADAM = AdamParams(name="adam", learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7)
+ADAMW = AdamwParams(name="adamw", learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7, weight_decay=0.01)
 
 Rule = Callable[[np.ndarray], np.ndarray]
 
@@ -39,6 +44,25 @@ def adadelta(gradients: np.ndarray) -> np.ndarray:
     return move
 
 
+def sgd(gradients: np.ndarray, momentum: float, nesterov: bool) -> np.ndarray:
+    """Return the total move after all rows of `gradients`."""
+    move, v = np.zeros(gradients.shape[1]), np.zeros(gradients.shape[1])
+    for g in gradients:
+        v = momentum * v - 0.1 * g
+        move += momentum * v - 0.1 * g if nesterov else v
+    return move
+
+
+def adam(gradients: np.ndarray, decay: float = 0.0) -> np.ndarray:
+    """Return the total move after all rows of `gradients`, from 0."""
+    move, m, v = (np.zeros(gradients.shape[1]) for _ in range(3))
+    for step, g in enumerate(gradients, start=1):
+        move -= 0.001 * decay * move
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+        move -= 0.001 * np.sqrt(1 - 0.999**step) / (1 - 0.9**step) * m / (np.sqrt(v) + 1e-7)
+    return move
+
+
 def distance(optimizer: Any, rule: Rule, scale: float) -> float:
     """Return how far the optimizer's total move is from the rule's, relative to the latter."""
     gradients = np.random.default_rng(0).normal(0, scale, (STEPS, 500)).astype(np.float32)
@@ -53,8 +77,44 @@ def distance(optimizer: Any, rule: Rule, scale: float) -> float:
 @pytest.mark.parametrize("scale", [1, 1e-2, 1e-4, 1e-6])
 @pytest.mark.parametrize(("params", "rule"), [(RMSPROP, rmsprop), (ADADELTA, adadelta)], ids=["rmsprop", "adadelta"])
 def test_a_hundred_steps_follow_the_rule(params: Any, rule: Rule, scale: float) -> None:
-    """Both optimizers move as the report's rules say, within float32's rounding, for gradients of any size."""
+    """Both optimizers move as the original's rules say, within float32's rounding, for gradients of any size."""
     assert distance(optimizers.build(params), rule, scale) < 1e-5
+
+
+@pytest.mark.parametrize(("momentum", "nesterov"), [(0.0, False), (0.9, False), (0.9, True)])
+@pytest.mark.parametrize("scale", [1, 1e-4])
+def test_sgd_follows_its_rule(momentum: float, nesterov: bool, scale: float) -> None:
+    """A hundred steps of gradient descent move as the rule with this momentum says."""
+    params = SgdParams(name="sgd", learning_rate=0.1, momentum=momentum, nesterov=nesterov)
+
+    assert distance(optimizers.build(params), lambda g: sgd(g, momentum, nesterov), scale) < 1e-5
+
+
+@pytest.mark.parametrize("scale", [1, 1e-4, 1e-6])
+def test_adam_follows_its_rule(scale: float) -> None:
+    """A hundred steps of Adam, and of AdamW with its decay, move as their rules say, and the decay can be told."""
+    assert distance(optimizers.build(ADAM), adam, scale) < 1e-5
+    assert distance(optimizers.build(ADAMW), lambda g: adam(g, 0.01), scale) < 1e-5
+    assert distance(optimizers.build(ADAMW), adam, scale) > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        (None, [1, 1, 1, 1, 1, 1]),
+        ({"name": "constant"}, [1, 1, 1, 1, 1, 1]),
+        ({"name": "step", "epochs": 2, "factor": 0.1}, [1, 1, 0.1, 0.1, 0.01, 0.01]),
+        ({"name": "cosine"}, (1 + np.cos(np.pi * np.arange(6) / 6)) / 2),
+    ],
+)
+def test_the_learning_rate_follows_its_schedule(values: Params, schedule: Any, expected: Any) -> None:
+    """The optimizer's rate, times what the schedule says of each epoch."""
+    block = values.models["mlp_adadelta"].settings() | {"epochs": 6} | ({"schedule": schedule} if schedule else {})
+    model = schema.validate(Model, block)
+
+    rates = [optimizers.learning_rate(model, epoch) for epoch in range(1, 7)]
+
+    np.testing.assert_allclose(rates, np.array(expected) * model.optimizer.learning_rate)
 
 
 def test_epsilon_in_the_root_is_keras_own_rule() -> None:

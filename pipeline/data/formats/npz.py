@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -22,30 +22,46 @@ _HEADERS: dict[tuple[int, int], Callable[..., tuple[tuple[int, ...], bool, np.dt
 
 
 def read(path: Path, *, stage: str, limit: int | None = None) -> dict[str, NDArray[Any]]:
-    """Return the arrays in the npz file at `path` by name; `stage` is the DVC stage that creates the file.
-
-    All arrays together may take `limit` bytes, by default the size of the file: what an uncompressed one can hold.
-    No memory is allocated for an array before the archive has shown to hold as many bytes.
+    """Return the arrays in the npz file at `path` as `arrays` does; `stage` is the DVC stage that creates the file.
 
     Raises:
         InputError: The file is missing, unreadable, damaged, or holds anything but arrays of numbers and texts.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-            size, limit = sum(member.file_size for member in members), path.stat().st_size if limit is None else limit
-            if size > limit:
-                raise ValueError(f"unpacks to {size} bytes, expected at most {limit}")
-            return {member.filename.removesuffix(".npy"): _array(archive, member) for member in members}
+        return arrays(path, limit=limit)
     except FileNotFoundError:
         raise errors.missing(path, stage) from None
     except OSError as error:
         raise errors.unreadable(path, error) from None
+    except ValueError as error:
+        fix = f"`dvc repro -f {stage}` creates it again"
+        raise InputError(f"not an npz file that can be read ({error})", path=path, fix=fix) from None
+
+
+def arrays(path: Path, *, names: Collection[str] | None = None, limit: int | None = None) -> dict[str, NDArray[Any]]:
+    """Return the arrays in the npz file at `path` by name; with `names` those of them that it has.
+
+    The arrays together may take `limit` bytes, by default the size of the file: what an uncompressed one can hold.
+    No memory is allocated for an array before the archive has shown to hold as many bytes.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: It is damaged, or holds anything but arrays of numbers and texts; the text is the reason.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
+            wanted = {name: member for name, member in members.items() if names is None or name in names}
+            size = sum(member.file_size for member in wanted.values())
+            limit = path.stat().st_size if limit is None else limit
+            if size > limit:
+                raise ValueError(f"unpacks to {size} bytes, expected at most {limit}")
+            return {name: _array(archive, member) for name, member in wanted.items()}
+    except OSError:
+        raise
     # Damaged content makes zipfile, zlib, tokenize, struct and numpy raise a dozen types; MemoryError is one.
     except Exception as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        fix = f"`dvc repro -f {stage}` creates it again"
-        raise InputError(f"not an npz file that can be read ({reason})", path=path, fix=fix) from None
+        raise ValueError(" ".join(str(error).split())[:200] or type(error).__name__) from None
 
 
 def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,31 +13,51 @@ from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 
 from pipeline.reporting import colours
-from pipeline.reporting.plots.style import FAINT, styled
+from pipeline.reporting.plots.style import FAINT, plain, styled
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
+# More classes cannot be read in one matrix.
+MAX_CLASSES = 20
+
+
 @styled()
-def confusion(matrix: list[list[int]] | NDArray[np.integer[Any]], title: str) -> Figure:
-    """Return the confusion `matrix` (classes, classes), rows = true class; only errors are coloured, to stand out."""
-    counts = np.asarray(matrix)
+def confusion(matrix: list[list[int]] | NDArray[np.integer[Any]], classes: Sequence[str], title: str) -> Figure:
+    """Return the confusion `matrix` (classes, classes), rows = true class; only errors are coloured, to stand out.
+
+    Of more than MAX_CLASSES `classes`, those with the most errors as truth or prediction are shown.
+    """
+    counts, names = _most_confused(np.asarray(matrix), classes)
     errors = np.where(np.eye(len(counts), dtype=bool), 0, counts)
-    figure = Figure(figsize=(5.2, 5.2))
+    longest = max(map(len, names))
+    side = max(5.2, 0.42 * len(names)) + 0.07 * longest
+    figure = Figure(figsize=(side, side))
     axes = figure.subplots()
     axes.imshow(np.ma.masked_equal(np.eye(len(counts)), 0), cmap="Greys", vmin=0, vmax=12)
-    # The upper limit keeps the darkest colour light enough for dark digits.
+    # The upper limit keeps the darkest colour light enough for dark numbers.
     axes.imshow(np.ma.masked_equal(errors, 0), cmap="Oranges", vmin=0, vmax=1.6 * max(errors.max(), 1))
     for (row, column), count in np.ndenumerate(counts):
         weight, colour = ("normal", "black") if count and row != column else ("normal", FAINT)
         axes.text(column, row, f"{count}", ha="center", va="center", fontsize=9, fontweight=weight, color=colour)
     axes.set(title=title, xlabel="predicted class", ylabel="true class")
-    axes.set(xticks=range(len(counts)), yticks=range(len(counts)))
+    axes.set_xticks(range(len(names)), names)
+    if longest > 3:
+        for label in axes.get_xticklabels():
+            label.set(rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(names)), names)
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
     return figure
+
+
+def _most_confused(counts: NDArray[np.integer[Any]], classes: Sequence[str]) -> tuple[NDArray[Any], list[str]]:
+    """Return the counts of the classes with the most errors, in their order, and their names as plain text."""
+    errors = counts.sum(axis=0) + counts.sum(axis=1) - 2 * np.diag(counts)
+    chosen = np.sort(np.argsort(-errors, kind="stable")[:MAX_CLASSES])
+    return counts[np.ix_(chosen, chosen)], [plain(classes[index]) for index in chosen]
 
 
 @styled()

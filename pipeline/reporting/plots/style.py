@@ -59,6 +59,11 @@ def save(figure: Figure, path: Path) -> None:
     files.write_bytes(path, png(figure))
 
 
+def plain(text: str) -> str:
+    """Return `text` so that matplotlib draws it as it is: between two dollar signs it would typeset a formula."""
+    return text.replace("$", r"\$")
+
+
 def legend_above(figure: Figure, panels: Sequence[Axes]) -> None:
     """Put one legend of all that the panels show above them, in as many columns as its labels leave room for."""
     handles: dict[str, Any] = {}

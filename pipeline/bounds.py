@@ -1,0 +1,98 @@
+"""What the gate requires of a model on a data set: the section `gate` of params.yaml.
+
+Of `gate.DATASET`, `default` applies to every model, and `models.MODEL` replaces single bounds of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from pipeline import params, schema
+from pipeline.errors import InputError
+from pipeline.schema import Block, Name
+
+# The status of what cannot be judged.
+UNJUDGED = "CANNOT JUDGE"
+
+
+class Bounds(Block):
+    """The bounds of one metric: at least `min`, at most `max`, at most `max_drop` below the earlier revision."""
+
+    min: float | None = None
+    max: float | None = None
+    max_drop: Annotated[float, Field(ge=0)] | None = None
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        given = [getattr(self, name) for name in self.model_fields_set]
+        if not given or None in given:
+            raise PydanticCustomError("no_bound", "expected a number for one or more of min, max, max_drop")
+        return self
+
+
+BoundsByMetric = Mapping[Name, Bounds]
+
+
+class Gate(Block):
+    """The bounds on one data set by metric, for every model and for single models."""
+
+    default: BoundsByMetric = Field(default_factory=dict)
+    models: Mapping[Name, BoundsByMetric] = Field(default_factory=dict)
+
+    def bounds(self, model: str) -> dict[str, Bounds]:
+        """Return the bounds of one model by metric: the default ones, replaced by its own where it has any."""
+        merged = dict(self.default)
+        for metric, own in self.models.get(model, {}).items():
+            given = own.model_dump(exclude_unset=True)
+            merged[metric] = merged[metric].model_copy(update=given) if metric in merged else own
+        return merged
+
+
+class _Section(Block):
+    gate: Mapping[Name, Gate]
+
+
+@dataclass(frozen=True)
+class ModelBounds:
+    """The bounds on a data set, by model and metric."""
+
+    dataset: str
+    models: Mapping[str, Mapping[str, Bounds]]
+
+    def of(self, model: str) -> ModelBounds:
+        """Return the bounds of one model alone."""
+        return ModelBounds(self.dataset, {model: self.models[model]})
+
+
+def load(path: Path) -> ModelBounds:
+    """Return the bounds of every model of the params file at `path` on its data set.
+
+    Raises:
+        InputError: The file or its gate section breaks a rule, the section names an unknown model, or it has no bounds
+            for the data set.
+    """
+    values = params.load(path)
+    section = schema.validate(_Section, {"gate": values.gate}, path).gate
+    for dataset, gate in section.items():
+        for name in gate.models:
+            if name not in values.models:
+                known = ", ".join(values.models)
+                raise InputError(f"gate.{dataset}.models.{name}: no such model; known: {known}", path=path)
+    chosen = values.data.dataset
+    if chosen not in section:
+        raise _no_bounds(chosen, section, path)
+    return ModelBounds(chosen, {name: section[chosen].bounds(name) for name in values.models})
+
+
+def _no_bounds(dataset: str, section: Mapping[str, Gate], path: Path) -> InputError:
+    others = f", only for {', '.join(section)}" if section else ""
+    what = f"{UNJUDGED}: gate has no bounds for the data set {dataset}{others}"
+    lines = f"`{dataset}: {{default: {{test_accuracy: {{min: A, max_drop: B}}}}}}`"
+    fix = f"add {lines} below gate, where A is the least accuracy that may pass and B the largest drop"
+    return InputError(what, path=path, fix=fix)

@@ -1,0 +1,104 @@
+"""What every reader checks of the arrays that it has read, and how it says where the fault is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.data import dataset
+from pipeline.data.dataset import Split
+from pipeline.data.image_set import ImageSet
+from pipeline.errors import InputError
+
+# What the images of a split may take in memory; counts and checksums of files bound them further.
+MAX_BYTES = 2**32
+
+
+class Place(NamedTuple):
+    """A file, and what is meant within it: an array, a member, a column."""
+
+    path: Path
+    within: str = ""
+
+    def fault(self, what: str, fix: str = "") -> InputError:
+        """Return the error that says what is wrong here."""
+        return InputError(": ".join(filter(None, (self.within, what))), path=self.path, fix=fix)
+
+
+def images(array: NDArray[Any], described: ImageSet, place: Place) -> NDArray[np.uint8]:
+    """Return `array` if it has images of uint8 of the shape that the data set states.
+
+    Raises:
+        InputError: It has not.
+    """
+    if array.dtype != np.uint8:
+        raise place.fault(f"pixels: expected uint8, found {array.dtype}{_range(array)}")
+    if array.ndim == 0 or array.shape[1:] != described.image.shape:
+        expected = ", ".join(map(str, ("n", *described.image.shape)))
+        raise place.fault(f"dimensions: expected ({expected}), found {array.shape}")
+    return array
+
+
+def labels(array: NDArray[Any], described: ImageSet, place: Place, first: int = 0, row: int = 0) -> NDArray[Any]:
+    """Return the labels in `array` counted from 0, where that of the first class is `first`.
+
+    In messages the first one is in row `row`.
+
+    Raises:
+        InputError: They are not whole numbers (n,), or one of them is not that of a class.
+    """
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        raise place.fault(f"labels: expected whole numbers (n,), found {array.dtype}{array.shape}")
+    last = first + len(described.classes) - 1
+    wrong = np.flatnonzero((array < first) | (array > last))
+    if len(wrong):
+        found = f"found {array[wrong[0]]} in row {row + wrong[0]}, counted from 0"
+        raise place.fault(f"labels: expected {first} to {last}, {found}")
+    counted: NDArray[Any] = (array - array.dtype.type(first)).astype(dataset.label_type(described.classes))
+    return counted
+
+
+def split(
+    parts: Sequence[tuple[NDArray[Any], NDArray[Any]]],
+    described: ImageSet,
+    name: str,
+    place: Place,
+    labels_at: Place | None = None,
+) -> Split:
+    """Return the split called `name`, train or test, of checked images and labels, in one part or more.
+
+    The images are at `place`, and the labels too if there is no other one for them.
+
+    Raises:
+        InputError: Images and labels do not fit each other, their count is not the stated one, all pixels are equal, or
+            a class has no training image.
+    """
+    at = labels_at or place
+    made = _joined(parts)
+    if len(made.images) != len(made.labels):
+        raise at.fault(f"{name}: expected a label for each image, found {len(made.labels)} for {len(made.images)}")
+    counted = described.counts and getattr(described.counts, name)
+    if len(made) == 0 or counted not in (None, len(made)):
+        raise place.fault(f"{name}: expected {counted or 'some'} images, found {len(made)}")
+    if made.images.min() == made.images.max():
+        raise place.fault(f"{name}: pixels: expected more than one value, found {made.images.min()} everywhere")
+    present = np.bincount(made.labels, minlength=len(described.classes)) > 0
+    if name == "train" and not present.all():
+        missing = [described.classes[label] for label in np.flatnonzero(~present)]
+        more = f" and {len(missing) - 3} more classes" if len(missing) > 3 else ""
+        raise at.fault(f"{name}: no image of the class {', '.join(map(repr, missing[:3]))}{more}")
+    return made
+
+
+def _joined(parts: Sequence[tuple[NDArray[Any], NDArray[Any]]]) -> Split:
+    if len(parts) == 1:
+        return Split(*parts[0])
+    return Split(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+
+
+def _range(array: NDArray[Any]) -> str:
+    return f" from {array.min()} to {array.max()}" if array.size and array.dtype.kind in "iufb" else ""

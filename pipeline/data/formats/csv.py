@@ -1,0 +1,102 @@
+"""Images as rows of a CSV table: a label, and a column for each pixel, as in Kaggle's label,pixel0,pixel1,..."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pipeline import schema
+from pipeline.data.dataset import Split
+from pipeline.data.formats import checks
+from pipeline.data.formats.checks import Place
+from pipeline.data.sets import CsvSet
+
+# Rows that are held as numbers of eight bytes at a time.
+_ROWS = 2048
+
+
+def read(directory: Path, described: CsvSet) -> tuple[Split, Split | None]:
+    """Return training and test images in the order of the rows; test is None if there is no such table.
+
+    Raises:
+        InputError: A table cannot be read, a column is missing, or a cell is not a whole number in its range; rows are
+            counted from 0, without the header.
+    """
+    train = _split(directory, described, "train", [file.name for file in described.files.train])
+    if described.files.test is None:
+        return train, None
+    return train, _split(directory, described, "test", [file.name for file in described.files.test])
+
+
+def _split(directory: Path, described: CsvSet, name: str, tables: list[str]) -> Split:
+    places = [Place(directory / table) for table in tables]
+    parts = [part for place in places for part in _parts(place, described)]
+    if not parts:
+        raise places[0].fault(f"{name}: no rows")
+    return checks.split(parts, described, name, places[0])
+
+
+def _parts(place: Place, described: CsvSet) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+    options, last = described.options, described.options.first_label + len(described.classes) - 1
+    for table in _chunks(place):
+        columns = _columns(table, place, described)
+        if table.empty:
+            continue
+        pixels = _whole(table, columns, place, 0, 255).astype(np.uint8)
+        labels = _whole(table, [options.label], place, options.first_label, last)[:, 0]
+        images = checks.images(pixels.reshape(-1, *described.image.shape), described, place)
+        yield images, checks.labels(labels, described, place, options.first_label)
+
+
+def _chunks(place: Place) -> Iterator[pd.DataFrame]:
+    try:
+        with pd.read_csv(
+            place.path, chunksize=_ROWS, low_memory=False, skip_blank_lines=False, index_col=False, on_bad_lines="error"
+        ) as chunks:
+            yield from chunks
+    except OSError as error:
+        raise place.fault(f"cannot be read ({error.strerror or error})") from None
+    # ValueError: pandas' own errors of a table, and of bytes that are not UTF-8; OverflowError: of a huge number.
+    except (ValueError, OverflowError) as error:
+        raise place.fault(f"not a CSV table ({' '.join(str(error).split())[:200]})") from None
+
+
+def _columns(table: pd.DataFrame, place: Place, described: CsvSet) -> list[str]:
+    """Return the columns of pixels: a prefix and numbers that rise by one, from 0 or 1."""
+    options, count = described.options, math.prod(described.image.shape)
+    found = [str(column) for column in table.columns if column != options.label]
+    if options.label not in table.columns:
+        raise place.fault(f"no column {options.label!r}, found {', '.join(map(schema.shown, found[:3]))}, ...")
+    if len(found) != count:
+        raise place.fault(f"expected {count} columns of pixels, found {len(found)}")
+    first = 1 if found[0] == f"{options.pixels}1" else 0
+    for position, column in enumerate(found):
+        if column != (expected := f"{options.pixels}{position + first}"):
+            raise place.fault(f"expected a column {expected!r}, found {schema.shown(column)}")
+    return found
+
+
+def _whole(table: pd.DataFrame, columns: list[str], place: Place, low: int, high: int) -> NDArray[Any]:
+    """Return the `columns` of the table as whole numbers from `low` to `high`, (n, columns)."""
+    chosen = table[columns]
+    if all(kind.kind in "iu" for kind in chosen.dtypes):
+        values: NDArray[Any] = chosen.to_numpy()
+        right = (values >= low) & (values <= high)
+    else:
+        numbers = chosen.apply(lambda column: pd.to_numeric(column, errors="coerce")).to_numpy(np.float64)
+        # A column of floats is wrong as a whole, but the first cell that is no whole number is what to look at.
+        right = (np.floor(numbers) == numbers) & (numbers >= low) & (numbers <= high)
+        right = right if not right.all() else np.array([[kind.kind in "iu" for kind in chosen.dtypes]] * len(right))
+        values = numbers
+    if right.all():
+        return values
+    row, column = np.argwhere(~right)[0]
+    cell = chosen.iloc[row, column]
+    where = f"row {table.index[row]}, counted from 0, column {columns[column]!r}"
+    raise place.fault(f"{where}: expected a whole number from {low} to {high}, found {str(cell)[:60]}")

@@ -1,0 +1,111 @@
+"""Images as PNG or JPEG files in a column of a parquet table, as Hugging Face's data sets have them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from pipeline.data.dataset import Split
+from pipeline.data.formats import checks, pictures
+from pipeline.data.formats.checks import Place
+from pipeline.data.sets import ParquetSet
+
+_ROWS = 1024
+_MAX_ROWS = 2**24
+
+
+def read(directory: Path, described: ParquetSet) -> tuple[Split, Split | None]:
+    """Return training and test images in the order of the rows; test is None if there is no such table.
+
+    Raises:
+        InputError: A table cannot be read, a column is missing or of another type, its class names are others, or a row
+            has no such picture; rows are counted from 0.
+    """
+    train = _split(directory, described, "train", [file.name for file in described.files.train])
+    if described.files.test is None:
+        return train, None
+    return train, _split(directory, described, "test", [file.name for file in described.files.test])
+
+
+def _split(directory: Path, described: ParquetSet, name: str, tables: list[str]) -> Split:
+    places = [Place(directory / table) for table in tables]
+    parts = [part for place in places for part in _parts(place, described)]
+    if not parts:
+        raise places[0].fault(f"{name}: no rows")
+    return checks.split(parts, described, name, places[0])
+
+
+def _parts(place: Place, described: ParquetSet) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+    first = 0
+    for batch in _batches(place, described):
+        images, labels = batch.column(0), batch.column(1)
+        if pa.types.is_struct(images.type):
+            images = images.field("bytes")
+        decoded = np.empty((len(images), *described.image.shape), np.uint8)
+        for row, content in enumerate(images):
+            decoded[row] = _picture(content.as_py(), described, place, first + row)
+        if labels.null_count:
+            empty = next(row for row, label in enumerate(labels) if not label.is_valid)
+            raise place.fault(f"row {first + empty}, counted from 0: no label")
+        values = labels.to_numpy(zero_copy_only=False)
+        yield decoded, checks.labels(values, described, place, row=first)
+        first += len(images)
+
+
+def _picture(content: bytes | None, described: ParquetSet, place: Place, row: int) -> NDArray[np.uint8]:
+    options, where = described.options, Place(place.path, f"row {row}, counted from 0")
+    if content is None:
+        raise where.fault("no image in it")
+    try:
+        return pictures.decode(content, described.image, resize=options.resize, convert=options.convert)
+    except ValueError as error:
+        raise where.fault(str(error)) from None
+
+
+def _batches(place: Place, described: ParquetSet) -> Iterator[Any]:
+    options = described.options
+    try:
+        with pq.ParquetFile(place.path) as table:
+            if table.metadata.num_rows > _MAX_ROWS:
+                raise place.fault(f"expected at most {_MAX_ROWS} rows, found {table.metadata.num_rows}")
+            _check_schema(table.schema_arrow, described, place)
+            for batch in table.iter_batches(batch_size=_ROWS, columns=[options.image, options.label]):
+                yield batch.select([options.image, options.label])
+    # ArrowException: what is not a table, or is damaged; MemoryError and OSError as well.
+    except (pa.ArrowException, OSError, MemoryError) as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise place.fault(f"not a parquet table that can be read ({reason})") from None
+
+
+def _check_schema(found: Any, described: ParquetSet, place: Place) -> None:
+    options = described.options
+    for column in (options.image, options.label):
+        if found.names.count(column) != 1:
+            raise place.fault(f"expected one column {column!r}, found {', '.join(found.names)[:200]}")
+    image, label = found.field(options.image).type, found.field(options.label).type
+    content = image.field("bytes").type if pa.types.is_struct(image) and image.get_field_index("bytes") >= 0 else image
+    if not (pa.types.is_binary(content) or pa.types.is_large_binary(content)):
+        raise place.fault(f"column {options.image!r}: expected bytes, found {str(image)[:100]}")
+    if not pa.types.is_integer(label):
+        raise place.fault(f"column {options.label!r}: expected whole numbers, found {str(label)[:100]}")
+    names = _class_names(found.metadata or {}, options.label)
+    if names is not None and names != list(described.classes):
+        raise place.fault(
+            f"class names: expected {', '.join(described.classes)}, found {', '.join(map(str, names))}"[:300]
+        )
+
+
+def _class_names(metadata: Any, label: str) -> list[Any] | None:
+    """Return the class names in Hugging Face's metadata, None if there are none."""
+    try:
+        names = json.loads(metadata[b"huggingface"])["info"]["features"][label]["names"]
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return None
+    return names if isinstance(names, list) else None
