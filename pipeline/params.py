@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from pipeline import files, schema
+from pipeline.data import sets
 from pipeline.errors import InputError
 from pipeline.schema import Block, Fraction, Name, Positive, Seed
 from pipeline.training.settings import Model, Training
@@ -83,7 +84,12 @@ def load(path: Path) -> Params:
         InputError: The file is missing, is not YAML or breaks a rule: one line per fault with the key's path, what was
             expected and what was found.
     """
-    return schema.validate(Params, files.read_yaml(path), path)
+    values = schema.validate(Params, files.read_yaml(path), path)
+    described = path.parent / "data" / "sets" / f"{values.data.dataset}.yaml"
+    # A copy of the file elsewhere has no data sets near it; preprocess checks the images themselves.
+    if described.exists():
+        _raise(_misfits(values, sets.load(described).image.shape, values.models), path)
+    return values
 
 
 def check_images(values: Params, shape: tuple[int, ...], count: int, path: Path, *names: str) -> None:
@@ -98,10 +104,18 @@ def check_images(values: Params, shape: tuple[int, ...], count: int, path: Path,
     if values.train.batch_size > count:
         found = values.train.batch_size
         faults.append(f"train.batch_size: expected at most the {count} training images, found {found}")
-    for name in names or values.models:
+    _raise([*faults, *_misfits(values, shape, names or values.models)], path)
+
+
+def _misfits(values: Params, shape: tuple[int, ...], names: Iterable[str]) -> Iterator[str]:
+    """Yield a line for each of these models whose network images of `shape` do not fit."""
+    for name in names:
         try:
             values.model(name).network.check_shape(shape)
         except ValueError as error:
-            faults.append(f"models.{name}.network: {error}")
-    if faults:
-        raise InputError(f"\n{path}: ".join(faults), path=path)
+            yield f"models.{name}.network: {error}"
+
+
+def _raise(faults: Iterable[str], path: Path) -> None:
+    if lines := list(faults):
+        raise InputError(f"\n{path}: ".join(lines), path=path)

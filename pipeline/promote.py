@@ -267,10 +267,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _register(promoted: Promotion, candidate: Candidate) -> int:
-    # Imported late: it takes half a second.
-    from pipeline.tracking import git_registry
-
-    print(git_registry.register(promoted, candidate.trained.file))
+    print(promotion.register_in_git(promoted, candidate.trained.file))
     return 0
 
 

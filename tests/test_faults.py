@@ -416,7 +416,7 @@ def test_an_interrupted_training_ends_in_order(
 
 def assert_no_room(program: Program, path: str) -> None:
     """Assert that a program said in one line which file found no room, after how many bytes, and the way back."""
-    bytes_ = r"\(File too large after \d+ bytes, \d+ bytes free; make room and run again; `dvc checkout` and .+\)"
+    bytes_ = r"\(File too large after \d+ bytes, \d+ bytes free\); free some space and run again; `dvc checkout` and .+"
     assert re.fullmatch(rf"error: \S*{re.escape(path)}\S*: cannot be written {bytes_}\n", program.err), program.err
 
 

@@ -44,7 +44,9 @@ def complete(folder: Path) -> None:
     """Put the Makefile into a folder; make takes its .venv for complete, and the real one follows on PATH."""
     small.copy(folder, "Makefile", ".dvc/config", ".dvc/.gitignore", ".dvc/without-git/config")
     (folder / ".venv" / "bin").mkdir(parents=True)
-    for name in ("requirements.lock", "requirements-team.lock", ".venv/complete", ".venv/team"):
+    (folder / "pipeline").mkdir()
+    # `make repro` ends with pipeline.sync, which is not what these tests are about.
+    for name in ("requirements.lock", "requirements-team.lock", ".venv/complete", ".venv/team", "pipeline/sync.py"):
         (folder / name).touch()
 
 
@@ -178,6 +180,7 @@ def test_no_target_sees_the_callers_settings(tmp_path: Path) -> None:
 def test_the_programs_work_under_the_callers_settings(tmp_path: Path) -> None:
     """The real gate and a real stage run in a shell whose settings name another numpy, no home and no such shell."""
     complete(tmp_path)
+    shutil.rmtree(tmp_path / "pipeline")
     small.copy(tmp_path, "pipeline", "params.yaml", "reports/metrics.json")
     (tmp_path / "dvc.yaml").write_text(
         STAGE.replace("[value]", "[train]").replace("echo done", "python -m pipeline.gate")

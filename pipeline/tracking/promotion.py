@@ -166,3 +166,16 @@ def _restore_files(champion: Any, recorded: Promotion) -> str:
         raise InputError(f"champion: {found}, and DVC's cache does not have the file", fix=fix)
     logged_model.upload(model, cached)
     return f"champion: files of {recorded.model} put back into MLflow"
+
+
+def register_in_git(promotion: Promotion, file: Path) -> str:
+    """Commit the promoted model `file` with tags that GTO and DVC read, and return a line on what was done.
+
+    Raises:
+        InputError: The results are not committed, or git or DVC refuse.
+        PipelineError: It did not succeed.
+    """
+    # Imported late: it takes half a second.
+    from pipeline.tracking import git_registry
+
+    return git_registry.register(promotion, file)

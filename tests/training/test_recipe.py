@@ -24,7 +24,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     ("module", "old", "new", "same"),
     [
-        ("training/networks", '"""The two networks', '"""Two networks', True),
+        ("training/networks", '"""The networks and', '"""Networks and', True),
         ("training/networks", "import numpy as np", "import numpy as np  # arrays", True),
         ("training/networks", "from pipeline.training.backend import", "from pipeline.elsewhere import", True),
         ("training/networks", "from typing import Any\n", "import logging\nfrom typing import Any\n", True),
