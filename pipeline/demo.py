@@ -31,7 +31,7 @@ class Classifiers:
             PipelineError: A model's output is not probabilities.
         """
         with self._lock:
-            image = digits.decode(io.BytesIO(drawing), "the drawing")
+            image = digits.decode(io.BytesIO(drawing), "The drawing")
             found = {name: classifier.predict(network, image[None])[0] for name, network in self._networks.items()}
         return {
             "pixels": image.ravel().tolist(),

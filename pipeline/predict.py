@@ -41,13 +41,20 @@ def predict(paths: Sequence[Path], model: str, values: params.Params) -> dict[Pa
 
 
 def table(found: Mapping[Path, Prediction]) -> str:
-    """Return a line per file: its digit, the probability of each, its name."""
+    """Return a line per file: its digit, the probability of each, its name; and what a "?" after a digit means."""
     head = ["digit", *(f"{digit:>5}" for digit in range(classifier.CLASSES)), "file"]
     rows = [
-        [f"{prediction.digit:>5}", *(f"{value:.3f}" for value in prediction.probabilities), pictures.shown(path)]
+        [
+            f"{prediction.digit}{'' if prediction.certain else '?'}".rjust(5),
+            *(f"{value:.3f}" for value in prediction.probabilities),
+            pictures.shown(path),
+        ]
         for path, prediction in found.items()
     ]
-    return "\n".join("  ".join(cells) for cells in [head, *rows])
+    text = "\n".join("  ".join(cells) for cells in [head, *rows])
+    if all(prediction.certain for prediction in found.values()):
+        return text
+    return f"{text}\n?: uncertain, with a probability below {classifier.CERTAIN}"
 
 
 def lines(found: Mapping[Path, Prediction]) -> str:

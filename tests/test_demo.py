@@ -71,7 +71,7 @@ def demonstrated(folder: Path) -> Iterator[tuple[subprocess.Popen[str], list[str
 
 
 def drawing() -> bytes:
-    """Return a PNG with a stroke, black on nothing, as the page's canvas makes it."""
+    """Return a PNG with a stroke, black on a transparent background, as the page's canvas makes it."""
     image = Image.new("RGBA", (560, 560))
     ImageDraw.Draw(image).line((250, 80, 300, 480), (0, 0, 0, 255), 44)
     file = io.BytesIO()
@@ -107,8 +107,9 @@ def test_trained_models_predict_and_ctrl_c_ends_it(trained: Path) -> None:
     for prediction in content["predictions"]:
         assert sum(prediction["probabilities"]) == pytest.approx(1, abs=1e-5)
         assert prediction["probabilities"][prediction["digit"]] == max(prediction["probabilities"])
+        assert prediction["certain"] is False  # the networks are not trained at all
     assert (len(content["pixels"]), max(content["pixels"])) == (784, 255)
-    assert blank[:2] == (400, {"error": "the drawing: neither a PNG nor a JPEG file"})
+    assert blank[:2] == (400, {"error": "The drawing: neither a PNG nor a JPEG file"})
     assert (process.returncode, out, err) == (130, "", "interrupted\n")
 
 
@@ -153,7 +154,27 @@ def test_a_port_must_be_a_number_in_range(
     assert "argument --port" in capsys.readouterr().err
 
 
+# Points of strokes on the paper, whose sides are 1 long.
 SEVEN = [(0.25, 0.2), (0.5, 0.2), (0.75, 0.2), (0.6, 0.5), (0.45, 0.85)]
+ELEVEN = [[(0.25, 0.2), (0.25, 0.8)], [(0.75, 0.2), (0.75, 0.8)]]
+
+
+@contextmanager
+def shown(folder: Path, profile: Path, size: tuple[int, int], scheme: str) -> Iterator[tuple[browser.Browser, int]]:
+    """Yield a browser's window with the page of a demo, and the demo's port."""
+    with demonstrated(folder) as (_, _, port), browser.opened(profile) as window:
+        window.view(*size, scheme)
+        window.open(f"http://127.0.0.1:{port}/")
+        window.wait("document.querySelectorAll('section').length == 2")
+        yield window, port
+
+
+def draw(window: browser.Browser, stroke: list[tuple[float, float]], pointer: str = "mouse") -> None:
+    """Draw a stroke on the paper."""
+    left, top, side = window.run(
+        "const box = document.getElementById('paper').getBoundingClientRect();return [box.left, box.top, box.width]"
+    )
+    window.drag([(left + side * x, top + side * y) for x, y in stroke], pointer)
 
 
 @pytest.mark.slow
@@ -166,17 +187,11 @@ SEVEN = [(0.25, 0.2), (0.5, 0.2), (0.75, 0.2), (0.6, 0.5), (0.45, 0.85)]
 def test_a_digit_drawn_in_a_browser_is_answered(
     trained: Path, tmp_path: Path, size: tuple[int, int], scheme: str, pointer: str
 ) -> None:
-    """Drawn by mouse, pen or finger, a digit gets the server's answers as bars; Clear takes them away."""
-    with demonstrated(trained) as (_, _, port), browser.opened(tmp_path / "profile") as window:
-        window.view(*size, scheme)
-        window.open(f"http://127.0.0.1:{port}/")
-        window.wait("document.querySelectorAll('section').length == 2")
-        left, top, side = window.run(
-            "const box = document.getElementById('paper').getBoundingClientRect();return [box.left, box.top, box.width]"
-        )
-        window.drag([(left + side * x, top + side * y) for x, y in SEVEN], pointer)
+    """Drawn by mouse, pen or finger, a digit gets the server's predictions as bars; Clear removes them."""
+    with shown(trained, tmp_path / "profile", size, scheme) as (window, port):
+        draw(window, SEVEN, pointer)
         window.wait("document.querySelectorAll('.first').length == 2")
-        shown = window.run(
+        models = window.run(
             "return [...document.querySelectorAll('section')].map(s => [s.dataset.model,"
             " s.querySelector('.digit').textContent, s.querySelectorAll('tr').length, "
             " s.querySelector('.first').rowIndex])"
@@ -191,12 +206,58 @@ def test_a_digit_drawn_in_a_browser_is_answered(
         cleared = window.run("return document.querySelectorAll('.first').length")
         complaints = window.complaints()
 
-    assert [(name, rows) for name, _, rows, _ in shown] == [("one", 10), ("two", 10)]
-    assert all(int(digit) == first for _, digit, _, first in shown)
-    assert all(digit in said for _, digit, _, _ in shown)
+    assert [(name, rows) for name, _, rows, _ in models] == [("one", 10), ("two", 10)]
+    assert all(digit == f"{first}?" for _, digit, _, first in models)
+    assert all(f"{first}" in said for *_, first in models)
+    assert "Uncertain: one, two." in said
     assert missing.startswith("Not trained: three; make repro trains all models")
     assert cleared == 0
     assert width <= size[0]
     assert {request.rpartition("/")[0] for request in requests} <= {f"http://127.0.0.1:{port}"}
     assert complaints == []
     assert (tmp_path / "page.png").stat().st_size > 5000
+
+
+@pytest.mark.slow
+@pytest.mark.fault("photograph of something other than one digit")
+@browser.needs_browser
+def test_what_is_not_one_digit_gets_no_prediction(trained: Path, tmp_path: Path) -> None:
+    """A dot, and a second digit beside the first, give the reason in words; earlier predictions disappear."""
+    predicted = "return document.querySelectorAll('.first').length"
+    with shown(trained, tmp_path / "profile", (1280, 800), "light") as (window, _):
+        draw(window, [(0.5, 0.5), (0.5, 0.5)])
+        window.wait("document.getElementById('status').textContent.includes('too thick')")
+        after_dot = window.run(predicted)
+        window.run("document.getElementById('clear').click()")
+        draw(window, ELEVEN[0])
+        window.wait("document.querySelectorAll('.first').length == 2")
+        draw(window, ELEVEN[1])
+        window.wait("document.getElementById('status').textContent.includes('several things')")
+        after_second = window.run(predicted)
+
+    assert (after_dot, after_second) == (0, 0)
+
+
+@pytest.mark.slow
+@browser.needs_browser
+def test_a_drawing_is_sent_at_once(trained: Path, tmp_path: Path) -> None:
+    """The request starts within a tenth of a second after the pen is lifted, however busy the browser is."""
+    with shown(trained, tmp_path / "profile", (1280, 800), "light") as (window, _):
+        window.run(
+            "window.lifted = []; document.getElementById('paper')"
+            ".addEventListener('pointerup', () => window.lifted.push(performance.now()));"
+            # Without a moment of idleness, as where an animation runs.
+            "(function work() { for (const end = performance.now() + 12; performance.now() < end;); "
+            "requestAnimationFrame(work); })();"
+        )
+        for _ in range(3):
+            draw(window, SEVEN)
+            window.wait("document.querySelectorAll('.first').length == 2")
+            window.run("document.getElementById('clear').click()")
+        waits = window.run(
+            "return performance.getEntriesByType('resource').filter(entry => entry.name.endsWith('/predict'))"
+            ".map((entry, at) => entry.startTime - window.lifted[at])"
+        )
+
+    assert len(waits) == 3
+    assert max(waits) < 100

@@ -20,6 +20,7 @@ from pipeline import files, params, predict, tracking
 from pipeline.data.dataset import Dataset, Split
 from pipeline.errors import InputError, PipelineError, UnavailableError
 from pipeline.inference import classifier, digits
+from pipeline.inference.classifier import Prediction
 from pipeline.params import Params
 from pipeline.tracking.client import connect
 from pipeline.tracking.description import RunDescription
@@ -73,7 +74,7 @@ def expected(folder: Path, name: str) -> list[float]:
     return model_file.load(folder / "models" / "cnn.keras")(digits.read(folder / name)[None]).numpy()[0].tolist()
 
 
-@pytest.mark.fault("picture damaged, blank, too large, or no picture")
+@pytest.mark.fault("picture damaged, blank, too large, or not a picture")
 def test_each_picture_has_its_line_for_machines(trained: Path) -> None:
     """With --json, a line per good file is an object: file as given, digit, ten probabilities; a bad one gives 2."""
     line = [sys.executable, "-m", "pipeline.predict", "three.png", "text.png", "./seven.jpg", "three.png", "--json"]
@@ -89,18 +90,34 @@ def test_each_picture_has_its_line_for_machines(trained: Path) -> None:
 
 
 def test_each_picture_has_its_row_for_people(trained: Path, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    """The table has the digit, the probability of each and the file's name; with good files alone the code is 0."""
+    """The table has the digit, the probability of each and the file's name; if all files are good, the code is 0."""
     code = run("three.png", "seven.jpg")
 
-    head, *rows = (line.split() for line in capsys.readouterr().out.splitlines())
+    head, *rows, note = (line.split() for line in capsys.readouterr().out.splitlines())
     assert code == 0
     assert head == ["digit", *"0123456789", "file"]
     for row, name in zip(rows, ("three.png", "seven.jpg"), strict=True):
         probabilities = expected(trained, name)
-        assert row == [str(np.argmax(probabilities)), *(f"{value:.3f}" for value in probabilities), name]
+        assert max(probabilities) < 0.9  # the network is not trained at all
+        assert row == [f"{np.argmax(probabilities)}?", *(f"{value:.3f}" for value in probabilities), name]
+    assert note[0] == "?:"
 
 
-@pytest.mark.fault("picture damaged, blank, too large, or no picture")
+@pytest.mark.fault("photograph of something other than one digit")
+@pytest.mark.parametrize(("highest", "certain"), [(0.9, True), (0.899, False)])
+def test_a_low_probability_is_marked(highest: float, certain: bool) -> None:
+    """A digit whose probability is below 0.9 has a question mark, which a last line explains, and certain is false."""
+    found = {Path("a.png"): Prediction(1, [0, highest, 1 - highest, *[0.0] * 7])}
+
+    head, row, *note = predict.table(found).splitlines()
+
+    assert row.split()[0] == ("1" if certain else "1?")
+    assert row.index("a.png") == head.index("file")
+    assert note == ([] if certain else ["?: uncertain, with a probability below 0.9"])
+    assert json.loads(predict.lines(found))["certain"] is certain
+
+
+@pytest.mark.fault("picture damaged, blank, too large, or not a picture")
 def test_each_bad_picture_is_a_line(
     run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -131,7 +148,7 @@ def test_each_bad_picture_is_a_line(
         ("cnn\n", r"models: no model 'cnn\n'; known: cnn, other"),
     ],
 )
-def test_a_model_that_is_not_there_is_told(run: Run, model: str, message: str) -> None:
+def test_a_missing_model_is_an_error(run: Run, model: str, message: str) -> None:
     """An unknown name gets those that are known, an untrained one what trains it; no name becomes a path unseen."""
     with pytest.raises(InputError) as error:
         run("three.png", "--model", model)
@@ -212,7 +229,7 @@ def test_the_champion_in_mlflow_answers(trained: Path, run: Run, capfd: pytest.C
 
 
 @pytest.mark.fault("MLflow has no such model, or does not answer")
-def test_a_model_that_mlflow_does_not_give_is_told_in_a_line(
+def test_a_model_that_mlflow_does_not_have_is_one_line(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A model or alias that is not there, or is none of Keras, is an InputError; a store that is away, unavailable."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ HOW_TO_TRAIN = "`make repro` trains all models, in 10 to 30 minutes on two cores
 # How the address of a model in MLflow's registry begins.
 REGISTRY_URI = "models:/"
 CLASSES = 10
+# A prediction whose probability is lower is reported as uncertain.
+CERTAIN = 0.9
 # Affects memory and time only.
 _BATCH = 250
 
@@ -33,9 +35,14 @@ class Prediction:
     digit: int
     probabilities: list[float]
 
+    @property
+    def certain(self) -> bool:
+        """Whether the digit has a probability of at least CERTAIN."""
+        return self.probabilities[self.digit] >= CERTAIN
+
     def as_dict(self) -> dict[str, Any]:
-        """Return the fields by name."""
-        return asdict(self)
+        """Return the fields, and whether it is certain, by name."""
+        return {"digit": self.digit, "certain": self.certain, "probabilities": self.probabilities}
 
 
 def file_of(values: Params, name: str) -> Path:
@@ -63,15 +70,13 @@ def load(path: Path, threads: int) -> Any:
     from pipeline.training import backend, model_file
 
     backend.start(intra_op=threads)
+    network = model_file.load(path)
     try:
-        network = model_file.load(path)
         found = (network.input_dtype, network.input_shape[1:], network.output_shape[1:])
-    except InputError:
-        raise
     except Exception as error:
-        # A file that Keras did not write can make it raise anything.
+        # A network with several inputs, for example, or with none.
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise InputError(f"not a network that can be loaded ({reason})", path=path) from None
+        raise InputError(f"not a network for one image ({reason})", path=path) from None
     if found != (expected := ("uint8", (SIDE, SIDE), (CLASSES,))):
         raise InputError(f"expected a network from and to {expected}, found {found}", path=path)
     return network

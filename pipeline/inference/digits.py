@@ -1,4 +1,4 @@
-"""Any picture of one digit as the networks know digits: light on black, 28x28 pixels, where MNIST would have put it.
+"""A picture of one digit as the networks know digits: light on black, 28x28 pixels, where MNIST would have put it.
 
 LeCun, Bottou, Bengio and Haffner, "Gradient-Based Learning Applied to Document Recognition" (1998), section III.A: the
 digits were "size normalized to fit in a 20x20 pixel box while preserving their aspect ratio", with grey levels from
@@ -13,82 +13,82 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from scipy import ndimage
 
 from pipeline.errors import InputError
-from pipeline.inference import pictures
+from pipeline.inference import pictures, segmentation
+from pipeline.inference.segmentation import Floats, Mask, SegmentationError
 
 # The sides of an image of MNIST, and of the box in it that a digit is fitted into, in pixels.
 SIDE = 28
 BOX = 20
 # The index of the row and of the column on which MNIST's centres of mass lie, give or take half a pixel.
 CENTRE = SIDE // 2
-# Grey levels, of 255, that ink has to stand out from the background by.
-_FAINT = 24
-# Of the ink's contrast: below the first lie the traces of JPEG, above the second no background is taken to reach.
-_LEAST, _MOST = 0.05, 0.4
-# Rows and columns without a pixel of this much of the contrast are not counted to a digit's size: JPEG's, again.
+# Rows and columns without a pixel of this much of the contrast do not count towards a digit's size: JPEG's traces.
 _EDGE = 0.15
-# The background's noise reaches as many times the median distance from its median.
-_NOISE = 5
+# The size at which a digit's shape is judged, four times MNIST's, and the ink, 0 to 1, that counts as a stroke.
+_SCALE, _STROKE = 4, 0.35
+# What 1.5% of MNIST's digits exceed, or fewer: width over height; half the width of the thickest stroke, in MNIST's
+# pixels; the part of its bounding box's border that is ink; the strokes that a row or a column crosses; and those that
+# a row crosses, those that a column crosses, and the holes taken together.
+_MAX_ASPECT, _MAX_RADIUS, _MAX_BORDER, _MAX_CROSSED, _MAX_STROKES = 1.3, 4.0, 0.7, 4, 8
+# A narrow stroke fills its bounding box, so that the last does not apply to it.
+_NARROW = 0.4
+# Pieces and holes of fewer pixels are noise.
+_NOISE = 8
 
-Floats = NDArray[np.float64]
+Pixels = NDArray[np.uint8]
 
 
-def read(path: Path) -> NDArray[np.uint8]:
+def read(path: Path) -> Pixels:
     """Return the digit in the PNG or JPEG file at `path` as (28, 28), light on black.
 
     Raises:
-        InputError: The file cannot be read, is no such picture, is too large, or shows nothing.
+        InputError: The file cannot be read, is not such a picture, is too large, or does not show one digit.
     """
     return _digit(pictures.read(path), pictures.shown(path))
 
 
-def decode(file: IO[bytes], name: str) -> NDArray[np.uint8]:
+def decode(file: IO[bytes], name: str) -> Pixels:
     """Return the digit in a PNG or JPEG file as `read` does; errors call the file `name`."""
     return _digit(pictures.decode(file, name), name)
 
 
-def _digit(grey: Floats, name: str) -> NDArray[np.uint8]:
+def _digit(grey: Floats, name: str) -> Pixels:
     try:
         return normalise(grey)
-    except ValueError as error:
-        raise InputError(f"{name}: {error}") from None
+    except SegmentationError as error:
+        raise InputError(f"{name}: not one digit: {error}") from None
 
 
-def normalise(grey: Floats) -> NDArray[np.uint8]:
+def normalise(grey: Floats) -> Pixels:
     """Return the digit in a picture of brightnesses, dark on light or light on dark, as (28, 28), light on black.
 
     Raises:
-        ValueError: Nothing stands out from the background.
+        SegmentationError: The picture does not show one digit on an even background.
     """
-    ink = _ink(grey)
-    strong = ink >= _EDGE
+    if grey.shape == (SIDE, SIDE) and grey.max() == 255 and np.array_equal(as_is := _sized(_cropped(grey / 255)), grey):
+        return as_is  # from MNIST, or normalised as MNIST is
+    ink = _cropped(segmentation.ink(grey))
+    _check_shape(_cropped(_fitted(ink, _SCALE * BOX), _STROKE) >= _STROKE)
+    return _sized(ink)
+
+
+def _cropped(ink: Floats, least: float = _EDGE) -> Floats:
+    """Return the smallest part of a picture that has all pixels with at least so much ink."""
+    strong = ink >= least
     rows, columns = np.flatnonzero(strong.any(axis=1)), np.flatnonzero(strong.any(axis=0))
-    return _placed(_fitted(ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]))
+    return ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
-def _ink(grey: Floats) -> Floats:
-    """Return how much each pixel stands out from the background, 0 to 1.
-
-    The background is the border's median. The ink lies to that side of it, dark or light, on which the picture goes
-    further away; what the border itself strays (shade, paper, noise) is background too.
-    """
-    border = np.concatenate([grey[0], grey[-1], grey[1:-1, 0], grey[1:-1, -1]])
-    background = float(np.median(border))
-    above, below = float(grey.max()) - background, background - float(grey.min())
-    contrast = max(above, below)
-    noise = _NOISE * float(np.median(np.abs(border - background)))
-    if contrast < max(_FAINT, noise):
-        raise ValueError("shows nothing that stands out from its background; expected one digit")
-    ink = (grey - background if above > below else background - grey) / contrast
-    threshold = min(max(noise / contrast, _LEAST), _MOST)
-    return np.where(ink < threshold, 0.0, ink)
+def _sized(ink: Floats) -> Pixels:
+    return _placed(_fitted(ink, BOX))
 
 
-def _fitted(ink: Floats) -> Floats:
-    """Return a cropped digit with its longer side at BOX pixels, and its brightest pixel at 1."""
+def _fitted(ink: Floats, side: int) -> Floats:
+    """Return a cropped digit with its longer side at `side` pixels, and its brightest pixel at 1."""
     height, width = ink.shape
-    scale = BOX / max(height, width)
+    scale = side / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
     # Pillow takes the mean over all that becomes one pixel: that is the anti-aliasing.
     picture = Image.fromarray(ink.astype(np.float32)).resize(size, Image.Resampling.BICUBIC)
@@ -97,7 +97,7 @@ def _fitted(ink: Floats) -> Floats:
     return scaled / float(scaled.max())
 
 
-def _placed(ink: Floats) -> NDArray[np.uint8]:
+def _placed(ink: Floats) -> Pixels:
     """Return (28, 28) with the centre of mass of `ink` as near to the middle as whole pixels and the border allow."""
     height, width = ink.shape
     row = CENTRE - ink.sum(axis=1) @ np.arange(height) / ink.sum()
@@ -107,3 +107,38 @@ def _placed(ink: Floats) -> NDArray[np.uint8]:
     placed = np.zeros((SIDE, SIDE), np.uint8)
     placed[top : top + height, left : left + width] = np.rint(255 * ink)
     return placed
+
+
+def _check_shape(strokes: Mask) -> None:
+    """Refuse strokes, _SCALE times as large as MNIST's and cropped, in a shape that hardly any digit has.
+
+    Raises:
+        SegmentationError: They are too wide, too thick or too intricate, or fill their box as a sheet or a frame does.
+    """
+    height, width = strokes.shape
+    if width > _MAX_ASPECT * height:
+        raise SegmentationError("it is too wide: a dash, or several digits that touch")
+    border = np.concatenate([strokes[0], strokes[-1], strokes[1:-1, 0], strokes[1:-1, -1]])
+    if width > _NARROW * height and border.mean() > _MAX_BORDER:
+        raise SegmentationError("it fills its box, as a sheet of paper or a frame does")
+    around = ~_without_small(~_without_small(np.pad(strokes, 1)))
+    if ndimage.distance_transform_edt(around).max() > _MAX_RADIUS * _SCALE:
+        raise SegmentationError("its strokes are too thick for its size: a dot or a blot")
+    # One of the regions without ink is not a hole but what surrounds the digit.
+    holes = ndimage.label(~around)[1] - 1
+    crossed = _crossed(around), _crossed(around.T)
+    if max(crossed) > _MAX_CROSSED or sum(crossed) + holes > _MAX_STROKES:
+        raise SegmentationError("it has more strokes than a digit")
+
+
+def _without_small(mask: Mask) -> Mask:
+    """Return a mask without its connected regions of fewer than _NOISE pixels."""
+    labels, _ = ndimage.label(mask)
+    return mask & np.isin(labels, np.flatnonzero(np.bincount(labels.ravel()) >= _NOISE))
+
+
+def _crossed(strokes: Mask) -> int:
+    """Return the largest number of strokes that rows cross, over as many rows as one of MNIST's pixels is high."""
+    begins = strokes & ~np.roll(strokes, 1, axis=1)
+    # A level stroke's rough edge has many beginnings in a single row.
+    return int(ndimage.minimum_filter1d(begins.sum(axis=1), _SCALE).max())

@@ -12,10 +12,12 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from pipeline.errors import InputError
 
-# A telephone's photograph has 12 to 50 million; one with transparency takes a gigabyte here.
+# A phone's photograph has 12 to 50 million; one with transparency takes a gigabyte here.
 MAX_PIXELS = 50_000_000
-# The longer side of what is handed out: larger pictures are averaged down, which takes their noise out as well.
+# The longer side of what is returned: larger pictures are averaged down, which also removes noise.
 LONGEST = 560
+# A picture whose grey levels differ by less, of 255, shows nothing.
+_VISIBLE = 24
 
 
 def read(path: Path) -> NDArray[np.float64]:
@@ -34,12 +36,12 @@ def read(path: Path) -> NDArray[np.float64]:
 def decode(file: IO[bytes], name: str) -> NDArray[np.float64]:
     """Return the brightness (rows, columns), 0 to 255, of a PNG or JPEG file; errors call it `name`.
 
-    What is transparent counts as white, and a photograph is turned as its EXIF data say.
+    What is transparent counts as white, or as black if white would hide all ink. EXIF orientation is applied.
 
     Raises:
-        InputError: It is no such file, is damaged, or has more than MAX_PIXELS.
+        InputError: It is not such a file, is damaged, or has more than MAX_PIXELS.
     """
-    # Pillow warns of sizes, whose bound here is lower, and of data that make no difference.
+    # Pillow warns about sizes, whose bound here is lower, and about data that make no difference.
     with warnings.catch_warnings(action="ignore"):
         try:
             return _brightness(_opened(file))
@@ -49,13 +51,13 @@ def decode(file: IO[bytes], name: str) -> NDArray[np.float64]:
         except UnidentifiedImageError:
             raise InputError(f"{name}: neither a PNG nor a JPEG file") from None
         except Exception as error:
-            # A decoder that reads damaged bytes raises whatever it trips over, not OSError alone.
+            # A decoder of damaged bytes can raise anything, not only OSError.
             reason = " ".join(str(error).split())[:120] or type(error).__name__
             raise InputError(f"{name}: a damaged picture ({reason})") from None
 
 
 def shown(path: Path) -> str:
-    """Return `path` as text for one line of a terminal, whatever letters are in it."""
+    """Return `path` as text for one line of a terminal, whatever characters are in it."""
     return str(path) if str(path).isprintable() else ascii(str(path))
 
 
@@ -77,11 +79,19 @@ def _opened(file: IO[bytes]) -> Image.Image:
 def _brightness(image: Image.Image) -> NDArray[np.float64]:
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):
-        # 16 bits a pixel, which Pillow would clip to 8.
+        # 16 bits per pixel, which Pillow would clip to 8.
         image = Image.fromarray((np.asarray(image, np.uint32) >> 8).astype(np.uint8))
+    grey = _on(image, "white")
+    if image.has_transparency_data and np.ptp(grey) < _VISIBLE:
+        return _on(image, "black")
+    return grey
+
+
+def _on(image: Image.Image, colour: str) -> NDArray[np.float64]:
+    """Return the brightness of a picture in front of a colour, averaged down to LONGEST."""
     if image.has_transparency_data:
         drawn = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", drawn.size, "white"), drawn)
+        image = Image.alpha_composite(Image.new("RGBA", drawn.size, colour), drawn)
     grey = image.convert("L")
     grey.thumbnail((LONGEST, LONGEST), Image.Resampling.BOX)
     return np.asarray(grey, np.float64)

@@ -1,0 +1,155 @@
+"""The ink of the one digit in a picture: without the page, the light on it, and what else lies there.
+
+The page is a quadratic surface fitted to the picture, so that light may fall off and corners may be dark. What stands
+out from it falls into connected pieces; the largest with its near parts is the digit. Whatever cannot be read as one
+digit on a page is an error: a confident prediction for something else would be worse than none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+# Grey levels, of 255, by which ink must differ from the page.
+FAINT = 24
+# The page's noise reaches this many times the median distance from its surface.
+_NOISE = 5
+# Of the ink's contrast: what is fainter than _STRONG may be a ruled line; soft edges reach down to the noise, but never
+# below _LEAST, where JPEG's traces are, nor only to more than _MOST.
+_STRONG, _LEAST, _MOST = 0.35, 0.05, 0.4
+# Of the picture's longer side: smaller pieces are specks.
+_SPECK = 0.04
+# Of the digit's longer side: the widest gap to a part of it, the least size and largest height of such a part, the
+# largest size of a speck, and how far the digit's soft edges reach.
+_GAP, _LEAST_PART, _PART, _OTHER, _SOFT = 0.2, 0.2, 0.5, 0.3, 0.06
+# The outer part of the picture, which is page for the most part; and the samples along the longer side for the fit.
+_MARGIN, _SAMPLES = 0.15, 60
+
+
+class SegmentationError(ValueError):
+    """The picture does not show one digit; the text is the reason."""
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """Connected pixels: their number in the label image, and the box around them (stop rows and columns excluded)."""
+
+    label: int
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    @property
+    def height(self) -> int:
+        return self.bottom - self.top
+
+    @property
+    def side(self) -> int:
+        return max(self.height, self.right - self.left)
+
+    def reaches_edge(self, shape: tuple[int, ...]) -> bool:
+        return min(self.top, self.left) == 0 or self.bottom == shape[0] or self.right == shape[1]
+
+    def overlaps(self, other: _Piece) -> bool:
+        rows = min(self.bottom, other.bottom) > max(self.top, other.top)
+        return rows and min(self.right, other.right) > max(self.left, other.left)
+
+
+def ink(grey: Floats) -> Floats:
+    """Return the digit's ink, 0 to 1, in a picture of brightnesses (rows, columns), 0 to 255; dark or light ink.
+
+    Raises:
+        SegmentationError: Nothing stands out, it reaches the picture's edge, or there are several things.
+    """
+    depth, noise = _depth(grey)
+    threshold = max(noise, FAINT / 2)
+    labels, pieces = _pieces(depth > threshold)
+    large = [piece.label for piece in pieces if piece.side > _SPECK * max(grey.shape)]
+    depth = np.where(np.isin(labels, large), depth, 0)
+    contrast = float(depth.max())
+    if contrast < max(FAINT, 2 * threshold):
+        raise SegmentationError("nothing stands out from the background")
+    digit = _digit(depth > _STRONG * contrast)
+    faintest = min(max(noise / contrast, _LEAST), _MOST)
+    return np.where(digit & (depth >= faintest * contrast), depth / contrast, 0.0)
+
+
+def _depth(grey: Floats) -> tuple[Floats, float]:
+    """Return how far each pixel stands out from the page, to the side on which most does, and how far noise does."""
+    page, noise = background(grey)
+    noise *= _NOISE
+    darker, lighter = page - grey, grey - page
+    beyond = max(noise, FAINT / 2)
+    if np.clip(lighter - beyond, 0, None).sum() > np.clip(darker - beyond, 0, None).sum():
+        return np.clip(lighter, 0, None), noise
+    # Where there is less light, the same ink takes away less of it.
+    page = np.clip(page, 1, None)
+    return np.clip(darker, 0, None) * (page.max() / page), noise
+
+
+def background(grey: Floats) -> tuple[Floats, float]:
+    """Return the page's brightness in each pixel, and the median distance of the page's pixels from it.
+
+    A least-squares fit, repeated without the pixels far from it: first of the margin, then of the whole picture.
+    """
+    rows, columns = np.meshgrid(*(np.linspace(-1, 1, length) for length in grey.shape), indexing="ij")
+    terms = np.stack([np.ones_like(rows), rows, columns, rows**2, rows * columns, columns**2], axis=-1)
+    step = max(1, max(grey.shape) // _SAMPLES)
+    sampled, values = terms[::step, ::step].reshape(-1, 6), grey[::step, ::step].ravel()
+    margin = np.abs(sampled[:, 1:3]).max(axis=1) >= 1 - _MARGIN
+    weights, distance = _fit(sampled, values, margin, margin)
+    near = distance <= _tolerance(distance[margin])
+    weights, distance = _fit(sampled, values, near, np.ones_like(near))
+    return terms @ weights, float(np.median(distance[distance <= _tolerance(distance[near])]))
+
+
+def _tolerance(distance: Floats) -> float:
+    """Return the distance up to which a pixel belongs to a surface: 2.5 standard deviations, by the median."""
+    return max(2.5 * 1.4826 * float(np.median(distance)), 0.5)
+
+
+def _fit(terms: Floats, values: Floats, start: Mask, among: Mask) -> tuple[Floats, Floats]:
+    """Return the weights of `terms` that fit most values `among` these, and all values' distances from the fit."""
+    kept = start
+    for _ in range(12):
+        weights: Floats = np.linalg.lstsq(terms[kept], values[kept], rcond=None)[0].astype(np.float64)
+        distance = np.abs(values - terms @ weights)
+        near = among & (distance <= _tolerance(distance[kept]))
+        if near.sum() < 2 * terms.shape[1] or np.array_equal(near, kept):
+            break
+        kept = near
+    return weights, distance
+
+
+def _pieces(mask: Mask) -> tuple[NDArray[np.int32], list[_Piece]]:
+    """Return the pieces of a mask, whose pixels touch also at corners, and the image of their labels."""
+    labels, _ = ndimage.label(mask, np.ones((3, 3)))
+    boxes = enumerate(ndimage.find_objects(labels), start=1)
+    return labels, [_Piece(label, y.start, y.stop, x.start, x.stop) for label, (y, x) in boxes]
+
+
+def _digit(strong: Mask) -> Mask:
+    """Return where the digit is, its soft edges included, among pixels that are certainly not page."""
+    labels, pieces = _pieces(strong)
+    main = max(pieces, key=lambda piece: piece.side)
+    away = ndimage.distance_transform_edt(labels != main.label)
+    gaps = ndimage.minimum(away[strong], labels[strong], [piece.label for piece in pieces])
+    parts = []
+    for piece, gap in zip(pieces, gaps, strict=True):
+        near = gap <= _GAP * main.side + 1 and piece.side >= _LEAST_PART * main.side
+        if near and (piece.height <= _PART * main.side or piece.overlaps(main)):
+            parts.append(piece)
+        elif piece.side > _OTHER * main.side:
+            raise SegmentationError("several things stand out from the background")
+    if any(piece.reaches_edge(strong.shape) for piece in parts):
+        raise SegmentationError("it reaches the edge of the picture, so that some of it may be missing")
+    outside = ndimage.distance_transform_edt(~np.isin(labels, [piece.label for piece in parts]))
+    return cast(Mask, outside <= max(_SOFT * main.side, 1.5))
