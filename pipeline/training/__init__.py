@@ -1,9 +1,10 @@
 """Training a network, from params to a file.
 
 settings    a model as params.yaml describes it
+optimizer_settings  its optimizer and schedule
 augmentation  moved and mirrored images
 networks    MLP and CNN from params, and their loss
-optimizers  the report's update rules
+optimizers  update rules, the original's exactly
 loop        batches, gradients and scores, in parts
 recipe      the hash of all that determines a result
 history     its columns

@@ -6,16 +6,16 @@ import math
 from typing import Any
 
 from pipeline.training.backend import keras, tf
-from pipeline.training.settings import (
+from pipeline.training.optimizer_settings import (
     AdadeltaParams,
     AdamParams,
     AdamwParams,
     Cosine,
-    Model,
     RmspropParams,
     SgdParams,
     Step,
 )
+from pipeline.training.settings import Model
 
 OptimizerParams = RmspropParams | AdadeltaParams | SgdParams | AdamParams | AdamwParams
 

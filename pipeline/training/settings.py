@@ -9,9 +9,18 @@ from pydantic_core import PydanticCustomError
 
 from pipeline import schema
 from pipeline.schema import Block, Fraction, Positive, Positives, Seed, tag
+from pipeline.training.optimizer_settings import (
+    AdadeltaParams,
+    AdamParams,
+    AdamwParams,
+    Constant,
+    Cosine,
+    Epsilon,
+    RmspropParams,
+    SgdParams,
+    Step,
+)
 
-Rate = Annotated[float, Field(gt=0)]
-Epsilon = Annotated[float, Field(gt=0, le=1)]
 Shape = tuple[int, ...]
 
 
@@ -117,7 +126,6 @@ class GlobalAveragePool(Block):
     name: Literal["global_average_pool"]
 
 
-LAYERS = (Conv2d, MaxPool, AveragePool, BatchNorm, Dropout, Dense, Relu, Flatten, GlobalAveragePool)
 Layer = Annotated[
     Annotated[Conv2d, Tag(tag("conv2d"))]
     | Annotated[MaxPool, Tag(tag("max_pool"))]
@@ -179,55 +187,6 @@ def _sides(sides: list[int], before: Shape, channels: int) -> Shape:
     return (*sides, channels)
 
 
-class RmspropParams(Block):
-    """RMSprop; `epsilon_in_root: true` is Keras 3's rule, `false` the original's."""
-
-    name: Literal["rmsprop"]
-    learning_rate: Rate
-    rho: Fraction
-    epsilon: Epsilon
-    epsilon_in_root: bool
-
-
-class AdadeltaParams(Block):
-    """Adadelta."""
-
-    name: Literal["adadelta"]
-    learning_rate: Rate
-    rho: Fraction
-    epsilon: Epsilon
-
-
-class SgdParams(Block):
-    """Gradient descent with momentum, which may be 0, and Nesterov's variant of it."""
-
-    name: Literal["sgd"]
-    learning_rate: Rate
-    momentum: Fraction
-    nesterov: bool
-
-
-class AdamParams(Block):
-    """Adam."""
-
-    name: Literal["adam"]
-    learning_rate: Rate
-    beta_1: Fraction
-    beta_2: Fraction
-    epsilon: Epsilon
-
-
-class AdamwParams(Block):
-    """Adam with decoupled weight decay, of all trained variables alike."""
-
-    name: Literal["adamw"]
-    learning_rate: Rate
-    beta_1: Fraction
-    beta_2: Fraction
-    epsilon: Epsilon
-    weight_decay: Annotated[float, Field(ge=0, lt=1)]
-
-
 class Loss(Block):
     """Cross-entropy of probabilities clipped to [clip, 1 - clip]; `clip: null` is Keras 3's unbounded loss."""
 
@@ -240,26 +199,6 @@ class Augmentation(Block):
 
     shift: Annotated[int, Field(ge=0, le=32)]
     flip: bool
-
-
-class Constant(Block):
-    """The optimizer's learning rate in every epoch."""
-
-    name: Literal["constant"]
-
-
-class Cosine(Block):
-    """Half a cosine, from the optimizer's learning rate in the first epoch towards 0 after the last."""
-
-    name: Literal["cosine"]
-
-
-class Step(Block):
-    """The learning rate times `factor` after every `epochs` epochs."""
-
-    name: Literal["step"]
-    epochs: Positive
-    factor: Annotated[float, Field(gt=0, lt=1)]
 
 
 class Model(Block):
