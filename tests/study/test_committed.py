@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from pipeline import bounds, files
-from pipeline.study import ledger, plan
+from pipeline.study import ledger, plan, report
 from pipeline.study.ledger import EntryState
 from tests.support.study_ledger import ROOT
 
@@ -23,11 +21,14 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {name: content for name, content in found.items() if name != "data.json"}
 
 
-def test_the_report_follows_from_the_ledger(tmp_path: Path) -> None:
+def test_the_report_follows_from_the_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Recreated from the committed ledger, every file of the report has the committed bytes."""
     words = ("--summary", "study/reports/data.json", "--runs", "study/runs", "--metrics", "reports/metrics.json")
     words += ("--benchmarks", "benchmarks/results.json", "--output", str(tmp_path))
-    subprocess.run([sys.executable, "-m", "pipeline.study.report", *words], cwd=ROOT, check=True)
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr("sys.argv", ["report", *words])
+
+    assert report.main() == 0
 
     made, committed = contents(tmp_path), contents(STUDY / "reports")
 

@@ -129,10 +129,9 @@ def test_page_names_processors_and_libraries_of_the_replicates(lookups: list[Loo
     assert "keras 9.9 (1 replicate)." in run
 
 
-@pytest.mark.usefixtures("no_drawing")
-def test_page_says_what_it_cannot_say(lookups: list[Lookup], values: Params) -> None:
+def test_page_says_what_it_cannot_say(whole: StudyReport) -> None:
     """Verdicts are conditional on split and test set, intervals are of means over seeds, and few seeds are named."""
-    said = section(report_on(lookups, values).markdown, "Limits")
+    said = section(whole.markdown, "Limits")
 
     assert "conditional on this split and this test set" in said
     assert "95% t interval of a mean over seeds" in said

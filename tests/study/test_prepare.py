@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +11,9 @@ import yaml
 from pipeline import files
 from pipeline.data import dataset
 from pipeline.data.dataset import Dataset
+from pipeline.study import prepare
 from tests.support import small
-from tests.support.study_ledger import ROOT, params, write_params
+from tests.support.study_ledger import params, write_params
 
 SOURCES = {
     "directory": {"directory": "data/local"},
@@ -24,7 +23,13 @@ SOURCES = {
 
 
 @pytest.mark.parametrize("kinds", [("directory", "mirror", "wheel"), ("wheel",), ("mirror", "directory")])
-def test_the_studys_data_is_split_without_a_warning(tmp_path: Path, digits: Dataset, kinds: tuple[str, ...]) -> None:
+def test_the_studys_data_is_split_without_a_warning(
+    tmp_path: Path,
+    digits: Dataset,
+    kinds: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     """Whatever sources the data set lists, 200 images are held out, the test images stay, and stderr is empty."""
     small.write_set(tmp_path, digits)
     path = tmp_path / "data" / "sets" / "digits.yaml"
@@ -34,16 +39,12 @@ def test_the_studys_data_is_split_without_a_warning(tmp_path: Path, digits: Data
     options = ("--study", "study.yaml", "--input", "data/local", "--output", "mnist.npz", "--summary", "data.json")
     options += ("--set", "data/sets/digits.yaml")
 
-    done = subprocess.run(
-        [sys.executable, "-m", "pipeline.study.prepare", *options],
-        cwd=tmp_path,
-        env={**small.environment(), "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["prepare", *options])
 
-    assert (done.returncode, done.stderr) == (0, "")
+    assert prepare.main() == 0
+
+    assert capfd.readouterr().err == ""
     made = dataset.load(tmp_path / "mnist.npz")
     assert made.validation is not None
     assert (len(made.train), len(made.validation)) == (len(digits.train) - 200, 200)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from pipeline import params
 from pipeline.analysis import means, multitest
 from pipeline.analysis.multitest import Verdict
 from pipeline.errors import InputError
@@ -62,6 +63,12 @@ def usual() -> list[Lookup]:
 def study_data(lookups: list[Lookup], values: Params, study: Study | None = None) -> StudyData:
     """Return the data in these replicates."""
     return groups.gather(study or five(), values.overfitting, lookups)
+
+
+@pytest.fixture(scope="module")
+def found(usual: list[Lookup]) -> StudyData:
+    """Return the data in the usual replicates."""
+    return study_data(usual, params.load(study_runs.ROOT / "params.yaml"))
 
 
 def rows(found: StudyData, timings: Mapping[str, EpochSeconds] = TIMINGS) -> list[ClaimRow]:
@@ -185,13 +192,13 @@ def test_claim_7_has_two_opposite_halves(loss: Interval, first: ClaimVerdict, se
     assert rules.cannot_show(first) is second
 
 
-def test_the_audit_has_a_line_for_each_reading(usual: list[Lookup], values: Params) -> None:
+def test_the_audit_has_a_line_for_each_reading(found: StudyData) -> None:
     """With results like the original's, each claim has its known verdict under each reading."""
-    found = rows(study_data(usual, values))
+    audited = rows(found)
 
-    assert tuple(row.claim for row in found) == READINGS
-    assert tuple(row.finding.verdict for row in found) == USUAL
-    assert all(row.finding.measurements for row in found[:-1])
+    assert tuple(row.claim for row in audited) == READINGS
+    assert tuple(row.finding.verdict for row in audited) == USUAL
+    assert all(row.finding.measurements for row in audited[:-1])
     assert set(READINGS) == set(rules.SENTENCES)
 
 
@@ -278,33 +285,32 @@ def test_a_pair_that_is_not_listed_is_not_judged(usual: list[Lookup], values: Pa
     assert "not among the comparisons" in row.finding.remark
 
 
-def test_a_pair_may_be_listed_the_other_way_round(usual: list[Lookup], values: Params) -> None:
+def test_a_pair_may_be_listed_the_other_way_round(found: StudyData) -> None:
     """`find_pair` returns the verdict on the variant that is asked for."""
-    pairs = comparisons.compare_variants(study_data(usual, values))
+    pairs = comparisons.compare_variants(found)
 
     for first, second, verdict in (("cnn", "mlp_rmsprop", BETTER), ("mlp_rmsprop", "cnn", WORSE)):
-        found = comparisons.find_pair(pairs, first, second)
-        assert found is not None
-        assert found[0].first == "cnn"
-        assert found[1] is verdict
+        pair = comparisons.find_pair(pairs, first, second)
+        assert pair is not None
+        assert pair[0].first == "cnn"
+        assert pair[1] is verdict
     assert comparisons.find_pair(pairs, "cnn", "mlp_rmsprop_keras3") is None
 
 
-def test_the_rise_is_a_geometric_mean_with_its_t_interval(usual: list[Lookup], values: Params) -> None:
+def test_the_rise_is_a_geometric_mean_with_its_t_interval(usual: list[Lookup], found: StudyData) -> None:
     """Claim 1 is measured from the histories: the mean of the last three losses over the lowest one, by seed."""
     losses = [e.history["val_loss"].to_numpy() for _, e, _ in usual if e is not None and e.variant == "mlp_rmsprop"]
     logs = np.log([loss[-3:].mean() / loss.min() for loss in losses])
 
-    (number,) = rows(study_data(usual, values))[0].finding.measurements
+    (number,) = rows(found)[0].finding.measurements
 
     assert number.estimate == pytest.approx(stats.gmean(np.exp(logs)))
     low, high = stats.t.interval(0.95, 4, logs.mean(), stats.sem(logs))
     assert number.interval == pytest.approx((np.exp(low), np.exp(high)))
 
 
-def test_dropouts_effect_is_that_within_seeds(usual: list[Lookup], values: Params) -> None:
+def test_dropouts_effect_is_that_within_seeds(found: StudyData) -> None:
     """Claim 2 is measured by the one-sample t interval of each seed's mean difference over both optimizers."""
-    found = study_data(usual, values)
     logs = {name: found.groups[name].values("log_rise") for name in NEEDS if name.startswith("mlp")}
     contrast = (logs["mlp_rmsprop"] - logs["mlp_rmsprop_no_dropout"]) / 2
     contrast += (logs["mlp_adadelta"] - logs["mlp_adadelta_no_dropout"]) / 2
@@ -328,14 +334,14 @@ def test_the_benefit_of_shape_is_a_welch_interval_of_paired_costs(usual: list[Lo
     assert number.interval == pytest.approx(stats.ttest_ind(*costs, equal_var=False).confidence_interval())
 
 
-def test_claim_4_compares_at_the_cnns_last_epoch(usual: list[Lookup], values: Params) -> None:
+def test_claim_4_compares_at_the_cnns_last_epoch(usual: list[Lookup], found: StudyData) -> None:
     """The running accuracies of epoch 12 are compared, not those of the last epochs."""
     at = {
         name: [e.history["accuracy"][11] for _, e, _ in usual if e is not None and e.variant == name]
         for name in ("cnn", "mlp_rmsprop", "mlp_adadelta")
     }
 
-    numbers = rows(study_data(usual, values))[6].finding.measurements
+    numbers = rows(found)[6].finding.measurements
 
     for number, name in zip(numbers, ("mlp_rmsprop", "mlp_adadelta"), strict=True):
         expected = stats.ttest_ind(at["cnn"], at[name], equal_var=False).confidence_interval()
@@ -343,9 +349,8 @@ def test_claim_4_compares_at_the_cnns_last_epoch(usual: list[Lookup], values: Pa
 
 
 @pytest.mark.filterwarnings("ignore:Precision loss")  # all seeds of the CNN take two epochs
-def test_seconds_are_epochs_times_the_benchmarks_seconds(usual: list[Lookup], values: Params) -> None:
+def test_seconds_are_epochs_times_the_benchmarks_seconds(found: StudyData) -> None:
     """An epoch of 55,000 images takes 3 and 40 seconds; the interval also covers the extremes of the benchmark."""
-    found = study_data(usual, values)
     until = {
         name: np.argmax(found.groups[name].curves("val_accuracy") >= 0.98, axis=1) + 1
         for name in ("cnn", "mlp_rmsprop")
@@ -362,9 +367,8 @@ def test_seconds_are_epochs_times_the_benchmarks_seconds(usual: list[Lookup], va
         assert number.interval[1] >= ends.high - 1e-9
 
 
-def test_seconds_may_contradict_epochs(usual: list[Lookup], values: Params) -> None:
+def test_seconds_may_contradict_epochs(found: StudyData) -> None:
     """A CNN with epochs as fast as the MLPs' would be faster in seconds; without a benchmark it is undecided."""
-    found = study_data(usual, values)
     quick = dict.fromkeys(TIMINGS, EpochSeconds(3.0, 2.9, 3.1))
 
     assert verdicts(found, quick)[9] is NO

@@ -12,6 +12,7 @@ from scipy import stats
 from pipeline.params import Params
 from pipeline.study import comparisons
 from pipeline.study.ledger import Entry, EntryState, Lookup
+from pipeline.study.report import StudyReport
 from tests.support.study_pages import four, report_on, rows
 from tests.support.study_runs import accuracy
 
@@ -21,10 +22,9 @@ def scores(lookups: list[Lookup], variant: str, of: Callable[[Entry], float]) ->
     return np.array([of(entry) for _, entry, _ in lookups if entry is not None and entry.variant == variant])
 
 
-@pytest.mark.usefixtures("no_drawing")
-def test_summary_is_that_of_the_replicates(lookups: list[Lookup], values: Params) -> None:
+def test_summary_is_that_of_the_replicates(lookups: list[Lookup], whole: StudyReport) -> None:
     """Each variant's outcomes have mean, spread, t interval and extremes of the scores in the ledger."""
-    table = report_on(lookups, values).tables["summary"].set_index(["variant", "outcome"])
+    table = whole.tables["summary"].set_index(["variant", "outcome"])
 
     for variant in ("mlp_rmsprop", "cnn"):
         expected = {
@@ -84,12 +84,11 @@ def test_a_comparison_with_too_few_seeds_is_listed(lookups: list[Lookup], values
     assert lines["`cnn_permuted` minus `cnn`"][-1] == "*cannot tell with 2 seeds*"
 
 
-@pytest.mark.usefixtures("no_drawing")
-def test_mcnemar_counts_are_those_of_the_binomial_sum(lookups: list[Lookup], values: Params) -> None:
+def test_mcnemar_counts_are_those_of_the_binomial_sum(lookups: list[Lookup], whole: StudyReport) -> None:
     """Of the seeds that both variants have, those count whose exact p value, summed by hand, is below the level."""
     wrong = {(e.variant, e.seed): set(e.errors["image"]) for _, e, _ in lookups if e is not None}
 
-    table = report_on(lookups, values).tables["comparisons"]
+    table = whole.tables["comparisons"]
 
     counts = set()
     for _, row in table.iterrows():
@@ -104,8 +103,7 @@ def test_mcnemar_counts_are_those_of_the_binomial_sum(lookups: list[Lookup], val
     assert {0, 4} <= counts
 
 
-@pytest.mark.usefixtures("no_drawing")
-def test_factorial_is_the_arithmetic_of_the_cells(lookups: list[Lookup], values: Params) -> None:
+def test_factorial_is_the_arithmetic_of_the_cells(lookups: list[Lookup], whole: StudyReport) -> None:
     """Main effects, simple effects and interaction are contrasts of the four cells, each with its t interval."""
     names = ("mlp_rmsprop_no_dropout", "mlp_rmsprop", "mlp_adadelta_no_dropout", "mlp_adadelta")
     plain_r, r, plain_a, a = (scores(lookups, name, accuracy) for name in names)
@@ -117,7 +115,7 @@ def test_factorial_is_the_arithmetic_of_the_cells(lookups: list[Lookup], values:
         "interaction": (a - plain_a) - (r - plain_r),
     }
 
-    table = report_on(lookups, values).tables["factorial"].set_index(["outcome", "effect"])
+    table = whole.tables["factorial"].set_index(["outcome", "effect"])
 
     assert len(table) == 4 * 5
     for effect, contrast in expected.items():
@@ -127,10 +125,9 @@ def test_factorial_is_the_arithmetic_of_the_cells(lookups: list[Lookup], values:
         assert (row["low"], row["high"]) == pytest.approx(tuple(test.confidence_interval()))
 
 
-@pytest.mark.usefixtures("no_drawing")
-def test_convergence_counts_the_epochs(lookups: list[Lookup], values: Params) -> None:
+def test_convergence_counts_the_epochs(lookups: list[Lookup], whole: StudyReport) -> None:
     """The first epoch at or above 98% is found by going through them; a variant that is never there has none."""
-    table = report_on(lookups, values).tables["convergence"].set_index(["variant", "column"])
+    table = whole.tables["convergence"].set_index(["variant", "column"])
 
     for variant in ("mlp_rmsprop", "cnn"):
         first = scores(lookups, variant, lambda e: 1 + [x >= 0.98 for x in e.history["val_accuracy"]].index(True))
