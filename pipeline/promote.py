@@ -130,7 +130,7 @@ def _against(
     opponent = (
         load_opponent(champion, candidate.trained.checksums(), candidate.threads)
         if champion
-        else f"of {promotion.PATH} is not in MLflow"
+        else f"is recorded in {promotion.PATH}, but not in MLflow"
     )
     if not isinstance(opponent, str):
         max_drop = candidate.max_drop()
