@@ -40,8 +40,8 @@ def studied(tmp_path_factory: pytest.TempPathFactory) -> Path:
     small.copy(folder, "study/.dvc/.gitignore", "benchmarks/results.json", "reports/metrics.json")
     for program in ("git", "dvc"):
         small.run(folder, program, "init", "--quiet")
-    (folder / "data" / "raw").mkdir(parents=True)
-    (folder / "data" / "raw" / "images").touch()
+    (folder / "data" / "raw" / "mnist").mkdir(parents=True)
+    (folder / "data" / "raw" / "mnist" / "images").touch()
     stub = folder / "bin" / "python"
     stub.parent.mkdir()
     stub.write_text(STUB.format(log=f"'{folder}/log'"))

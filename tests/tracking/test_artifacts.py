@@ -34,7 +34,9 @@ def test_scores_are_named_by_split_and_gaps_are_differences() -> None:
 @pytest.mark.parametrize(("model", "dashed"), [("cnn", True), ("unheard_of", False)])
 def test_curves_have_the_reports_beside_them_where_it_has_the_model(tmp_path: Path, model: str, dashed: bool) -> None:
     """The report's history is drawn for a model that it has, and left out for another."""
-    files.write_json(tmp_path / "m.json", {"splits": {"train": score(0.5), "test": score(0.5)}})
+    files.write_json(
+        tmp_path / "m.json", {"classes": list("0123456789"), "splits": {"train": score(0.5), "test": score(0.5)}}
+    )
     names = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy")
     files.write_csv(tmp_path / "h.csv", pd.DataFrame([dict.fromkeys(names, 0.5) | {"epoch": 1}]))
     shown = EvaluationArtifacts(model, tmp_path / "m.json", tmp_path / "h.csv", ROOT / "data" / "report_history.csv")
@@ -47,7 +49,9 @@ def test_curves_have_the_reports_beside_them_where_it_has_the_model(tmp_path: Pa
 
 def test_what_will_be_there_is_known_before_it_is_drawn(tmp_path: Path) -> None:
     """The names of the figures and tables are those under which they are logged."""
-    files.write_json(tmp_path / "m.json", {"splits": {"train": score(0.5), "test": score(0.5)}})
+    files.write_json(
+        tmp_path / "m.json", {"classes": list("0123456789"), "splits": {"train": score(0.5), "test": score(0.5)}}
+    )
     names = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy")
     files.write_csv(tmp_path / "h.csv", pd.DataFrame([dict.fromkeys(names, 0.5) | {"epoch": 1}]))
     shown = EvaluationArtifacts("cnn", tmp_path / "m.json", tmp_path / "h.csv", None)

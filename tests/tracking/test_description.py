@@ -30,11 +30,11 @@ def test_params_are_flat_and_complete(description: RunDescription) -> None:
     """Every param of model, training and data has a key of its own, without the model's name."""
     flat = description.params()
 
-    assert flat["network.filters"] == description.model.network.filters
+    assert flat["network.filters"] == list(description.model.network.filters)
     assert flat["epochs"] == description.model.epochs
     assert flat["train.seed"] == description.train.seed
     assert flat["data.validation"] == 5000
-    blocks = description.model.model_dump()
+    blocks = description.model.settings()
     sizes = [len(block) if isinstance(block, dict) else 1 for block in blocks.values()]
     assert len(flat) == sum(sizes) + len(description.train.model_dump()) + len(description.data)
 

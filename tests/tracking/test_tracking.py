@@ -78,7 +78,9 @@ def track(description: RunDescription, data: Dataset, model: Path) -> None:
 def evaluate(model: Path, accuracy: float = 0.9, *, required: bool = False) -> None:
     """Log an evaluation of the model."""
     score = dict.fromkeys(SCORES, 0.5) | {"accuracy": accuracy, "confusion": np.eye(10, dtype=int).tolist()}
-    files.write_json(model.with_suffix(".json"), {"splits": {"train": score, "test": score}})
+    files.write_json(
+        model.with_suffix(".json"), {"classes": list("0123456789"), "splits": {"train": score, "test": score}}
+    )
     files.write_csv(model.with_suffix(".csv"), pd.DataFrame(ROWS))
     evidence = EvaluationArtifacts("mlp_rmsprop", model.with_suffix(".json"), model.with_suffix(".csv"), None)
     tracking.log_evaluation(evidence, {"model.md5": files.md5(model), "data.md5": MD5}, required=required)
