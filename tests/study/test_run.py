@@ -240,6 +240,17 @@ def results(client: Client, data: Path, planned: dict[str, Replicate]) -> Result
     return {"short": short, "long": long, "alone": train("short")[0], "cnn": train("cnn")[0]}
 
 
+@pytest.mark.usefixtures("results")
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_the_process_that_forks_has_one_thread(client: Client) -> None:
+    """With TensorFlow, NumPy and Arrow imported, it has no other thread that a fork would cut off at any place."""
+    (worker,) = client.run(os.getpid).values()
+
+    (server,) = [pid for pid in children(worker) if b"forkserver" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+    assert len(list(Path(f"/proc/{server}/task").iterdir())) == 1
+
+
 FRESH = """
 import dataclasses, json, sys
 from pathlib import Path
@@ -263,17 +274,6 @@ def test_a_forked_run_gives_the_same_bytes_as_a_fresh_process(
     fresh = subprocess.run([sys.executable, "-c", FRESH, data, line], cwd=ROOT, capture_output=True, check=True).stdout
 
     assert json.loads(fresh) == [results["alone"], results["cnn"]]
-
-
-@pytest.mark.usefixtures("results")
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_the_process_that_forks_has_one_thread(client: Client) -> None:
-    """With TensorFlow, NumPy and Arrow imported, it has no other thread that a fork would cut off at any place."""
-    (worker,) = client.run(os.getpid).values()
-
-    (server,) = [pid for pid in children(worker) if b"forkserver" in Path(f"/proc/{pid}/cmdline").read_bytes()]
-
-    assert len(list(Path(f"/proc/{server}/task").iterdir())) == 1
 
 
 def test_a_longer_training_run_passes_through_the_shorter_one(results: Results) -> None:
