@@ -334,7 +334,7 @@ def test_the_small_pipeline_runs_every_stage(repository: Path, tmp_path: Path) -
     """Every stage runs, the gate checks each model, the folder gets curves and page, and nothing else is left."""
     temporary = tmp_path / "tmp"
     temporary.mkdir()
-    small.copy(repository, "tests/support/small.py")
+    small.copy(repository, "tests/support/small.py", ".dvc/plots")
     line = [str(repository / ".ci" / "digits"), "the curves"]
     environment = small.environment() | {"TMPDIR": str(temporary)}
 

@@ -125,7 +125,7 @@ def make(folder: Path) -> None:
     copy(folder, *PROJECT)
     for program in ("git", "dvc"):
         run(folder, program, "init", "--quiet")
-    copy(folder, ".dvc/plots")
+    copy(folder, *(f".dvc/plots/{path.name}" for path in (ROOT / ".dvc" / "plots").glob("*.json")))
     write_params(folder, digits())
 
 
