@@ -241,13 +241,13 @@ def test_what_is_not_one_digit_gets_no_prediction(trained: Path, tmp_path: Path)
 @pytest.mark.slow
 @browser.needs_browser
 def test_a_drawing_is_sent_at_once(trained: Path, tmp_path: Path) -> None:
-    """The request starts within a tenth of a second after the pen is lifted, however busy the browser is."""
+    """The request starts within 0.15 s after the pen is lifted, however busy the browser is."""
     with shown(trained, tmp_path / "profile", (1280, 800), "light") as (window, _):
         window.run(
             "window.lifted = []; document.getElementById('paper')"
             ".addEventListener('pointerup', () => window.lifted.push(performance.now()));"
-            # Without a moment of idleness, as where an animation runs.
-            "(function work() { for (const end = performance.now() + 12; performance.now() < end;); "
+            # Never idle: each frame takes longer than a screen allows for it.
+            "(function work() { for (const end = performance.now() + 40; performance.now() < end;); "
             "requestAnimationFrame(work); })();"
         )
         for _ in range(3):
@@ -260,4 +260,4 @@ def test_a_drawing_is_sent_at_once(trained: Path, tmp_path: Path) -> None:
         )
 
     assert len(waits) == 3
-    assert max(waits) < 100
+    assert max(waits) < 150
