@@ -85,9 +85,10 @@ def environment() -> dict[str, str]:
     """Return the environment in which a repository made here depends on no one's own configuration.
 
     A DVC cache that is shared with other runs would hand out what is to be made. No one's account with a cloud is used,
-    nor the service that hands credentials to a cloud's machines.
+    nor the service that hands credentials to a cloud's machines. A make that is called here is no part of the one that
+    runs the tests, of which it would print the folder and take over the options.
     """
-    own = ("AWS_", "PG", "MLFLOW_TRACKING_")
+    own = ("AWS_", "PG", "MLFLOW_TRACKING_", "MAKE", "MFLAGS", "GNUMAKEFLAGS")
     return {key: value for key, value in os.environ.items() if not key.startswith(own)} | {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "GIT_CONFIG_GLOBAL": "/dev/null",
