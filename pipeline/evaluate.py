@@ -15,6 +15,7 @@ from pipeline.analysis.metrics import Score
 from pipeline.data import dataset, original
 from pipeline.data.dataset import Dataset
 from pipeline.errors import PipelineError
+from pipeline.params import Params
 from pipeline.training import backend, model_file
 from pipeline.training.backend import keras
 
@@ -63,15 +64,16 @@ def main() -> int:
     files.write_json(arguments.output, report)
     for split, score in scores.items():
         print(f"{name}  {split}: accuracy {score.accuracy:.4f} ({score.errors} errors of {score.count})", flush=True)
-    _log(arguments, values.data.dataset)
+    _log(arguments, values)
     return 0
 
 
-def _log(arguments: argparse.Namespace, data_name: str) -> None:
-    reported = arguments.reported if data_name == original.DATASET else None
-    artifacts = tracking.EvaluationArtifacts(arguments.name, arguments.output, arguments.history, reported)
+def _log(arguments: argparse.Namespace, values: Params) -> None:
+    dataset_name, rule = values.data.dataset, values.overfitting
+    reported = arguments.reported if dataset_name == original.DATASET else None
+    artifacts = tracking.EvaluationArtifacts(arguments.name, arguments.output, arguments.history, reported, rule)
     checksums = {"model.md5": files.md5(arguments.model), "data.md5": files.md5(arguments.data)}
-    tracking.log_evaluation(artifacts, checksums, required=arguments.require_tracking)
+    tracking.log_evaluation(dataset_name, artifacts, checksums, required=arguments.require_tracking)
 
 
 def _arguments() -> argparse.Namespace:

@@ -1,5 +1,7 @@
 """The champion: a trained model becomes it if the gate passes and it is not inferior to the previous champion.
 
+Each data set has a champion of its own. reports/promotion.json records the one that was promoted last.
+
 Each promotion may lose up to the non-inferiority margin, and several in a row more than that: only the gate's `min`
 limits their total.
 """
@@ -20,7 +22,7 @@ from numpy.typing import NDArray
 from pipeline import bounds, cli, dvc_lock, files, gate, params, tracking
 from pipeline.analysis import proportions
 from pipeline.bounds import ModelBounds
-from pipeline.data import dataset
+from pipeline.data import dataset as datasets
 from pipeline.data.dataset import Dataset, Split
 from pipeline.errors import InputError, PipelineError, UnavailableError
 from pipeline.inference import classifier
@@ -66,7 +68,11 @@ def load_candidate(name: str, params_path: Path) -> Candidate:
     """
     values = params.load(params_path)
     values.model(name)
-    if (trained := tracking.trained_model(name)) is None:
+    trained = tracking.trained_model(name, values.overfitting)
+    if trained is not None and trained.dataset != values.data.dataset:
+        what = f"trained on {trained.dataset}, and data.dataset of {params_path} is {values.data.dataset}"
+        raise InputError(f"{name}: {what}", fix="run `make repro`")
+    if trained is None:
         what = "out of date: code or params changed since it was trained or evaluated"
         raise InputError(f"{name}: {what}", fix="run `make repro`")
     trained.verify()
@@ -105,10 +111,10 @@ def decide(candidate: Candidate, checks: list[gate.Check], champion: Any, *, rep
         InputError: The non-inferiority margin is not set.
         UnavailableError: MLflow does not answer.
     """
-    data, checksums = dataset.load(candidate.trained.data), candidate.trained.checksums()
+    data, checksums = datasets.load(candidate.trained.data), candidate.trained.checksums()
     reason, comparison = _against(candidate, champion, data, replace)
     return Promotion(
-        registered_model=tracking.REGISTERED,
+        registered_model=candidate.trained.dataset,
         alias=tracking.CHAMPION,
         model=candidate.name,
         model_md5=checksums["model.md5"],
@@ -130,7 +136,7 @@ def _against(
     opponent = (
         load_opponent(champion, candidate.trained.checksums(), candidate.threads)
         if champion
-        else f"is recorded in {promotion.PATH}, but not in MLflow"
+        else _unregistered(candidate.trained.dataset)
     )
     if not isinstance(opponent, str):
         max_drop = candidate.max_drop()
@@ -142,6 +148,18 @@ def _against(
     if not replace:
         raise candidate.refused(f"the champion {opponent}, so they cannot be compared; --replace promotes it anyway")
     return f"it replaces, without a comparison, a champion that {opponent}", None
+
+
+def _unregistered(dataset: str) -> str:
+    """Return why the champion of promotion.json, which is not in MLflow's registry as one on `dataset`, is no opponent.
+
+    Raises:
+        InputError: The file is damaged.
+    """
+    recorded = promotion.read().registered_model
+    if recorded != dataset:
+        return f"is recorded in {promotion.PATH}, on other data: {recorded}"
+    return f"is recorded in {promotion.PATH}, but not in MLflow"
 
 
 def compared_split(data: Dataset) -> str:
@@ -241,12 +259,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = _arguments(argv)
     candidate = load_candidate(arguments.model, arguments.params)
-    checksums = candidate.trained.checksums()
+    checksums, dataset = candidate.trained.checksums(), candidate.trained.dataset
     with tracking.reachable():
         # A champion is not forgotten because the store was lost.
-        if tracking.champion() is None and (restored := promotion.restore()):
+        if tracking.champion(dataset) is None and promotion.is_on(dataset) and (restored := promotion.restore()):
             print(restored)
-        run, champion = tracking.find_run(checksums), tracking.champion()
+        run, champion = tracking.find_run(dataset, checksums), tracking.champion(dataset)
         if champion and promotion.is_of(champion, checksums):
             recorded = _report_champion(candidate, champion)
             return _register(recorded, candidate) if recorded and arguments.gto else 0

@@ -47,11 +47,15 @@ def _restore_champion() -> int:
 
 def sync(params_path: Path, work: Path) -> int:
     """Bring MLflow up to date with the models of the params file, print the results, and return the exit code."""
-    names = list(params.load(params_path).models)
-    found = {name: tracking.trained_model(name) for name in names}
+    values = params.load(params_path)
+    names = list(values.models)
+    found = {name: tracking.trained_model(name, values.overfitting) for name in names}
     for name, model in found.items():
         if model is None:
             print(f"{name}: out of date: code or params changed since it was trained or evaluated; run `make repro`")
+    trained_on = {model.dataset for model in found.values() if model}
+    for other in trained_on - {values.data.dataset}:
+        print(f"trained on {other}; {params_path} names {values.data.dataset}, on which `make repro` trains")
     with tracking.reachable():
         for name in tracking.retire_others(names):
             print(f"{name}: its run is not current any more, its model is not in the workspace")

@@ -98,7 +98,7 @@ def repositories(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def runs(repository: Path) -> list[Any]:
     """Return the runs in the repository's tracking store."""
     client = mlflow.MlflowClient(f"sqlite:///{repository}/mlflow.db")
-    experiment = client.get_experiment_by_name("mnist")
+    experiment = client.get_experiment_by_name("digits")
     assert experiment is not None
     return list(client.search_runs([experiment.experiment_id]))
 

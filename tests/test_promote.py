@@ -29,12 +29,12 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline import files, predict, promote, sync, tracking
+from pipeline import files, params, predict, promote, sync, tracking
 from pipeline.analysis import metrics, proportions
 from pipeline.data import dataset
 from pipeline.data.dataset import Dataset, Split
 from pipeline.errors import InputError, PipelineError
-from pipeline.tracking import address, client, git_registry, logged_model, promotion
+from pipeline.tracking import address, client, experiments, git_registry, logged_model, promotion
 from pipeline.tracking.artifacts import EvaluationArtifacts
 from pipeline.training import backend, model_file
 from pipeline.training.backend import keras
@@ -89,7 +89,7 @@ class Workspace:
     """The current directory as DVC would leave it, with models that were fitted in no time."""
 
     def __init__(self, weights: dict[str, NDArray[np.float64]], data: Dataset) -> None:
-        self.weights = weights
+        self.weights, self.dataset = weights, "mnist"
         content = files.read_yaml(ROOT / "params.yaml")
         block = content["models"]["mlp_rmsprop"] | {"epochs": 1}
         self.params = content | {"models": dict.fromkeys(weights, block), "gate": {"mnist": GATE}}
@@ -105,8 +105,8 @@ class Workspace:
         self.data = data
         dataset.save(Path(DATA), data)
         held_out = "test" if data.validation is None else len(data.validation)
-        facts = {"data.dataset": "digits", "data.validation": held_out, "data.split_seed": 0}
-        self.stages: dict[str, Any] = {"preprocess": stage("", [], [DATA], facts)}
+        facts = {"dataset": self.dataset, "validation": held_out, "split_seed": 0}
+        self.stages: dict[str, Any] = {"preprocess": stage("", [], [DATA], {"data": facts})}
         self.metrics: dict[str, Any] = {}
         for name in self.weights:
             self.train(name, name)
@@ -124,13 +124,14 @@ class Workspace:
             for split, images in self.data.splits().items()
         }
         splits = {split: score.as_dict() for split, score in found.items()}
-        files.write_json(Path(scores), {"made_with": {"recipe": f"{name}-{like}"}, "splits": splits})
+        content = {"made_with": {"recipe": f"{name}-{like}"}, "parameters": 7850, "splits": splits}
+        files.write_json(Path(scores), content)
         self.metrics[name] = {"test_accuracy": found["test"].accuracy, "test_errors": found["test"].errors}
         block, train = self.params["models"][name], self.params["train"]
         options = " ".join(f"--{key} {value}" for key, value in ({"data": DATA} | paths).items())
         used = {f"models.{name}": block, "train": train}
         self.stages[f"train@{name}"] = stage(f"train {name} {options}", [DATA], list(paths.values()), used)
-        evaluated = f"evaluate {name} --output {scores} --reported data/report_history.csv"
+        evaluated = f"evaluate {name} --data {DATA} --output {scores} --reported data/report_history.csv"
         self.stages[f"evaluate@{name}"] = stage(evaluated, [DATA, paths["output"]], [scores])
         self.report()
         tracking.sync_model(trained(name), Path("work"))
@@ -138,7 +139,8 @@ class Workspace:
     def report(self) -> None:
         """Write the metrics of all models and dvc.lock."""
         files.write_json(Path("reports/metrics.json"), self.metrics)
-        self.stages["report"] = stage("report", [], ["reports/metrics.json"])
+        rule = {"overfitting": self.params["overfitting"]}
+        self.stages["report"] = stage("report", [], ["reports/metrics.json"], rule)
         Path("dvc.lock").write_text(json.dumps({"schema": "2.0", "stages": self.stages}))
 
 
@@ -155,7 +157,7 @@ def stage(
 
 def trained(name: str) -> tracking.TrainedModel:
     """Return what the current directory has of a model."""
-    found = tracking.trained_model(name)
+    found = tracking.trained_model(name, params.load(Path("params.yaml")).overfitting)
     assert found is not None
     return found
 
@@ -275,7 +277,7 @@ def champion() -> str | None:
 
 def run_of(name: str) -> Any:
     """Return the run of a model in the workspace."""
-    return tracking.find_run(trained(name).checksums())
+    return tracking.find_run(trained(name).dataset, trained(name).checksums())
 
 
 def recorded() -> dict[str, Any]:
@@ -496,6 +498,94 @@ def test_what_cannot_be_compared_is_replaced_on_demand_alone(
     assert (replaced.code, champion(), recorded()["comparison"]) == (0, "good", None)
     assert f"it replaces, without a comparison, a champion that {reason}" in recorded()["reason"]
     assert recorded()["reason"] in versions()["2"].description
+
+
+def choose_another(workspace: Workspace) -> None:
+    """Train the models on another data set, as `make repro` does after data.dataset was changed."""
+    workspace.dataset = "fashion_mnist"
+    workspace.params["data"] = workspace.params["data"] | {"dataset": "fashion_mnist"}
+    workspace.params["gate"] = {"mnist": GATE, "fashion_mnist": GATE}
+    workspace.write_params()
+    workspace.prepare(dataclasses.replace(workspace.data, test=workspace.data.train))
+
+
+def champion_of(dataset: str) -> tuple[str, str]:
+    """Return the version and the model that is the champion on a data set."""
+    version = mlflow.MlflowClient(address.uri()).get_model_version_by_alias(dataset, "champion")
+    return str(version.version), version.tags["model"]
+
+
+@pytest.mark.fault("promotion: the champion is of another data set")
+def test_each_data_set_has_a_champion_of_its_own(workspace: Workspace, call: Call, synced: Call) -> None:
+    """Champions of two are not compared, which is said; --replace has the file record the new one, and both stay."""
+    call("near")
+    choose_another(workspace)
+
+    refused = call("good")
+    text = promotion.PATH.read_text()
+    replaced = call("good", "--replace")
+
+    reason = "the champion of reports/promotion.json was trained on other data, mnist, so they cannot be compared"
+    assert (refused.code, refused.output) == (1, "")
+    assert refused.error.startswith(f"good: not promoted: {reason}")
+    assert '"registered_model": "mnist"' in text
+    assert (replaced.code, replaced.error) == (0, "")
+    assert replaced.output.startswith("good: is the champion now, fashion_mnist version 1: ")
+    assert (champion_of("mnist"), champion_of("fashion_mnist")) == (("1", "near"), ("1", "good"))
+    assert (recorded()["registered_model"], recorded()["comparison"]) == ("fashion_mnist", None)
+    assert "champion: complete in MLflow" in synced().output
+    compared = call("near")
+    assert (compared.code, champion_of("fashion_mnist")) == (0, ("2", "near")), compared.error
+    assert recorded()["comparison"]["champion"] == "good"
+
+
+@pytest.mark.fault("promotion: params.yaml names another data set than the model was trained on")
+def test_a_model_of_another_data_set_is_no_candidate(workspace: Workspace, call: Call) -> None:
+    """Exit code 2 with both names and the command, since the gate's bounds are for the other one."""
+    workspace.params["data"] = workspace.params["data"] | {"dataset": "fashion_mnist"}
+    workspace.params["gate"] = {"fashion_mnist": GATE}
+    workspace.write_params()
+
+    ended = call("good")
+
+    assert ended.code == 2
+    assert ended.error.startswith("good: trained on mnist, and data.dataset of params.yaml is fashion_mnist")
+    assert "make repro" in ended.error
+    assert not promotion.PATH.exists()
+
+
+@pytest.mark.fault("promotion.json is of another data set, whose runs this store does not have")
+def test_sync_speaks_of_no_other_data_set(
+    workspace: Workspace, call: Call, synced: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the champion of the file cannot be restored, nothing of its data set appears."""
+    call("near")
+    choose_another(workspace)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/new.db")
+
+    ended = synced()
+
+    assert ended.code == 0
+    assert "champion: near of reports/promotion.json" in ended.output
+    api = mlflow.MlflowClient(address.uri())
+    assert {experiment.name for experiment in api.search_experiments()} == {"Default", "fashion_mnist"}
+    assert [one.name for one in api.search_registered_models()] == []
+
+
+@pytest.mark.parametrize("name", ["mnist' or name != '", "", 3, "a/b"])
+def test_a_file_whose_registered_model_is_no_data_set_is_refused(
+    workspace: Workspace, call: Call, synced: Call, name: Any
+) -> None:
+    """Exit code 2 and one line that names the file and the field."""
+    assert workspace.dataset == "mnist"
+    call("near")
+    files.write_json(promotion.PATH, recorded() | {"registered_model": name})
+
+    ended = synced()
+
+    assert ended.code == 2
+    assert ended.error.startswith("error: reports/promotion.json: registered_model: ")
+    assert ended.error.count("\n") == 1
 
 
 def test_images_that_were_held_out_decide(
@@ -772,7 +862,7 @@ def test_sync_changes_no_champion(workspace: Workspace, call: Call, synced: Call
 
 def all_runs() -> list[Any]:
     """Return the runs of the experiment."""
-    return list(mlflow.MlflowClient(address.uri()).search_runs([client.connect()]))
+    return list(mlflow.MlflowClient(address.uri()).search_runs([client.connect(experiments.of("mnist"))]))
 
 
 @pytest.mark.usefixtures("workspace")

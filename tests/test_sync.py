@@ -26,9 +26,9 @@ import pytest
 import yaml
 from matplotlib.figure import Figure
 
-from pipeline import cli, files, sync, tracking
+from pipeline import cli, files, params, sync, tracking
 from pipeline.data import dataset
-from pipeline.tracking import address, client, live, logged_model
+from pipeline.tracking import address, client, experiments, live, logged_model
 from pipeline.tracking.artifacts import EvaluationArtifacts
 from pipeline.tracking.description import RunDescription
 from pipeline.training.checkpoint import Checkpoints
@@ -39,6 +39,8 @@ MODEL = "mlp_rmsprop"
 # Another model of which a workspace may have the files: those of the first under other names.
 TWIN = "mlp_twin"
 FIGURES = ("curves.png", "confusion.png")
+# The tags that a restored run has as the first one had them.
+TAGS = ("model", "recipe", "seed", "data.md5", "model.md5", "overfitting", "mlflow.runColor", "version.keras")
 
 
 def shrink(repository: Path) -> None:
@@ -108,10 +110,10 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
     return call
 
 
-def runs(uri: str | None = None) -> list[Any]:
-    """Return the runs of the experiment, the latest first."""
+def runs(uri: str | None = None, name: str = "digits") -> list[Any]:
+    """Return the runs of the experiment of a data set, the latest first."""
     api = mlflow.MlflowClient(uri or address.uri())
-    experiment = api.get_experiment_by_name("mnist")
+    experiment = api.get_experiment_by_name(name)
     return list(api.search_runs([experiment.experiment_id])) if experiment else []
 
 
@@ -138,7 +140,7 @@ def content(run: Any, uri: str | None = None) -> dict[str, Any]:
         "params": run.data.params,
         "points": points,
         "data": sorted((one.dataset.name, one.dataset.digest) for one in run.inputs.dataset_inputs),
-        "tags": {name: run.data.tags[name] for name in ("model", "recipe", "seed", "data.md5", "model.md5")},
+        "tags": {name: run.data.tags[name] for name in TAGS},
         "artifacts": artifacts,
         "model": (logged.name, str(logged.status), logged.params, model.predict(images).tolist()),
         "model's scores": sorted((metric.key, metric.value) for metric in logged.metrics),
@@ -223,7 +225,7 @@ def test_where_nothing_is_missing_sync_is_quick_and_changes_nothing(store: Path,
 
 def trained(name: str = MODEL) -> tracking.TrainedModel:
     """Return what the current directory has of a model."""
-    found = tracking.trained_model(name)
+    found = tracking.trained_model(name, params.load(Path("params.yaml")).overfitting)
     assert found is not None
     return found
 
@@ -244,7 +246,7 @@ def begin(epochs: int) -> live.TrainingRun:
 
 def cut_before_params() -> None:
     """Leave a run as its making does."""
-    experiment = client.connect()
+    experiment = client.connect(experiments.of("digits"))
     mlflow.MlflowClient().create_run(experiment, tags=begun_description().tags(), run_name=MODEL)
 
 
@@ -430,7 +432,7 @@ def test_a_model_that_has_left_params_yaml_is_left_alone(call: Callable[..., End
 @pytest.mark.usefixtures("_light")
 def test_a_training_of_another_recipe_is_not_touched(call: Callable[..., Ended]) -> None:
     """A run that counts as running stays as it is if its recipe is another one."""
-    experiment = client.connect()
+    experiment = client.connect(experiments.of("digits"))
     description = dataclasses.replace(begun_description(), recipe="3" * 64)
     mlflow.MlflowClient().create_run(experiment, tags=description.tags(), run_name=MODEL)
     (other,) = runs()
@@ -574,6 +576,118 @@ def test_an_experiment_with_the_same_result_takes_nothing_from_the_workspace(cal
     assert states() == {own: "current", experiment: None}
 
 
+OTHER = "data/processed/stones.npz"
+
+
+def preprocess_another(stages: dict[str, Any]) -> None:
+    """Change dvc.lock as DVC does when another data set is preprocessed: its npz has the other's bytes here."""
+    shutil.copy("data/processed/digits.npz", OTHER)
+    stages["preprocess"] = json.loads(json.dumps(stages["preprocess"]).replace("digits", "stones"))
+    data = files.read_json(Path("reports/data.json"))
+    files.write_json(Path("reports/data.json"), data | {"dataset": "stones", "title": "Stones"})
+
+
+def train_on_another(stages: dict[str, Any]) -> None:
+    """Change dvc.lock as DVC does when the model is then trained and evaluated on it."""
+    metrics = Path(f"reports/metrics/{MODEL}.json")
+    scores = files.read_json(metrics)
+    files.write_json(metrics, scores | {"made_with": scores["made_with"] | {"recipe": "6" * 64}})
+    for stage in ("train", "evaluate"):
+        stages[f"{stage}@{MODEL}"] = json.loads(json.dumps(stages[f"{stage}@{MODEL}"]).replace("digits", "stones"))
+    (entry,) = [out for out in stages[f"evaluate@{MODEL}"]["outs"] if out["path"] == str(metrics)]
+    entry["md5"] = files.md5(metrics)
+
+
+@pytest.mark.fault("another data set is chosen, and the first one again")
+@pytest.mark.usefixtures("_light")
+def test_each_data_set_has_its_current_runs(call: Callable[..., Ended]) -> None:
+    """A model on another data set is a run of that one's experiment; the first one's stays current, and is again."""
+    assert call().code == 0
+    (first,) = states()
+    kept = {path: path.read_bytes() for path in (Path("dvc.lock"), *map(Path, FILES))}
+    rewrite_lock(preprocess_another)
+    rewrite_lock(train_on_another)
+    write_params(lambda values: values["data"].update(dataset="stones"))
+
+    switched = call()
+
+    assert (switched.code, switched.errors) == (0, "")
+    assert "not current" not in switched.output
+    (second,) = runs(name="stones")
+    assert (second.data.tags["dvc.state"], second.data.params["data.dataset"]) == ("current", "stones")
+    assert sorted(one.dataset.name for one in second.inputs.dataset_inputs) == ["stones-test", "stones-train"]
+    assert shown(switched.output) == [second.info.run_id]
+    experiment = mlflow.MlflowClient().get_experiment(second.info.experiment_id)
+    assert experiment.tags["mlflow.note.content"].startswith("Models trained on Stones by ")
+    assert states() == {first: "current"}
+    for path, content in kept.items():
+        path.write_bytes(content)
+    again = call()
+    assert f"{MODEL}: complete in MLflow" in again.output
+    assert "trained on digits; params.yaml names stones" in again.output
+    assert shown(again.output) == [first]
+    assert (states(), runs(name="stones")[0].data.tags["dvc.state"]) == ({first: "current"}, "current")
+
+
+@pytest.mark.fault("`dvc repro` ended after another data set was preprocessed")
+@pytest.mark.usefixtures("_light")
+def test_a_model_of_another_data_set_is_out_of_date(call: Callable[..., Ended]) -> None:
+    """It is left for `make repro`; its run is not given to the other data set, and stays the current one of its own."""
+    add_twin()
+    assert call().code == 0
+    before = states()
+    rewrite_lock(preprocess_another)
+
+    half = call()
+
+    assert (half.code, half.errors) == (0, "")
+    assert half.output.startswith(f"{MODEL}: out of date: ")
+    assert (states(), runs(name="stones")) == (before, [])
+    assert mlflow.MlflowClient().get_experiment_by_name("stones") is None
+    rewrite_lock(train_on_another)
+    assert f"{MODEL}: added to MLflow" in call().output
+    assert [run.info.run_name for run in runs(name="stones")] == [MODEL]
+    assert states() == before
+
+
+@pytest.mark.fault("a model leaves params.yaml after it was trained on two data sets")
+@pytest.mark.usefixtures("_light")
+def test_only_runs_on_the_data_set_of_dvc_lock_are_retired(call: Callable[..., Ended]) -> None:
+    """A model that is removed is not current any more on this data set; what it was on another one stays."""
+    add_twin()
+    assert call().code == 0
+    before = states()
+    rewrite_lock(preprocess_another)
+    rewrite_lock(train_on_another)
+    assert call().code == 0
+    write_params(lambda values: values["models"].update({"next": values["models"].pop(MODEL)}))
+
+    ended = call()
+
+    assert f"{MODEL}: its run is not current any more" in ended.output
+    assert runs(name="stones")[0].data.tags["dvc.state"] == "removed"
+    assert states() == before
+
+
+@pytest.mark.fault("the overfitting rule is changed after the evaluation")
+@pytest.mark.usefixtures("_light")
+def test_the_overfitting_rule_is_that_of_the_report(call: Callable[..., Ended]) -> None:
+    """The analysis in MLflow is by params.yaml until a report is made, and then by the rule of that report."""
+    write_params(lambda values: values["overfitting"].update(window=1, slight=1.0, strong=1.0))
+    assert call().code == 0
+    verdict = runs()[0].data.tags["overfitting"]
+    assert verdict in ("grows overconfident", "overfits")
+    rule = files.read_yaml(Path("params.yaml"))["overfitting"]
+    report = {"cmd": "report", "params": {"params.yaml": {"overfitting": rule | {"window": 3}}}, "outs": []}
+    rewrite_lock(lambda stages: stages.update(report=report))
+
+    ended = call()
+
+    assert f"{MODEL}: added to MLflow" in ended.output
+    assert runs()[0].data.tags["overfitting"] == "cannot be judged"
+    assert f"{MODEL}: complete in MLflow" in call().output
+
+
 LOSSES: dict[str, Callable[[Path], object]] = {
     "all artifacts": shutil.rmtree,
     "all logged models": lambda artifacts: shutil.rmtree(artifacts / "models"),
@@ -645,12 +759,12 @@ def test_an_experiment_that_was_deleted_is_named_with_the_way_out(call: Callable
     """Exit code 3, one line with a command that restores it, from any directory; after that, nothing is missing."""
     assert call().code == 0
     api = mlflow.MlflowClient()
-    api.delete_experiment(api.get_experiment_by_name("mnist").experiment_id)
+    api.delete_experiment(api.get_experiment_by_name("digits").experiment_id)
 
     ended = call()
 
     assert ended.code == 3
-    assert ended.errors.startswith("error: MLflow's experiment 'mnist' was deleted; `")
+    assert ended.errors.startswith("error: MLflow's experiment 'digits' was deleted; `")
     assert ended.errors.count("\n") == 1
     command = ended.errors.split("`")[1].replace(" mlflow ", f" {sys.executable} -m mlflow ")
     subprocess.run(command, shell=True, cwd="/", check=True, env={"PATH": os.environ["PATH"]})  # noqa: S602

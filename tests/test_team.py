@@ -324,7 +324,7 @@ def states(server: str) -> dict[str, set[str]]:
 @needs_postgres
 def test_two_clones_that_train_at_once_have_their_runs_side_by_side(team: dict[str, Path], server: str) -> None:
     """One experiment has one finished run per model and clone, with the epochs and scores of that clone's files."""
-    assert [one.name for one in mlflow.MlflowClient(server).search_experiments()].count("mnist") == 1
+    assert [one.name for one in mlflow.MlflowClient(server).search_experiments()].count("digits") == 1
     assert len(runs(server)) == len(SEEDS) * len(MODELS)
     assert {run.info.status for run in runs(server)} == {"FINISHED"}
     for name, clone in team.items():

@@ -6,8 +6,9 @@ import argparse
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from dask.system import CPU_COUNT
 from distributed import Client
@@ -50,9 +51,14 @@ def _keep(folder: Path, outcome: cluster.TrainingOutcome) -> Iterator[Entry]:
 
 
 class Tracker:
-    """Logs replicates to MLflow in the background: one finished run per recipe, in the experiment of the study."""
+    """Logs replicates to MLflow in the background: one finished run per recipe, in the experiment of the study.
 
-    def __init__(self) -> None:
+    That is named after the data set; `summary` is the content of the file that describes it.
+    """
+
+    def __init__(self, summary: Mapping[str, Any]) -> None:
+        name = str(summary["dataset"])
+        self._experiment = tracking.of_study(name, str(summary.get("title", name)))
         self._outbox = tracking.Outbox(tracking.is_permanent)
 
     def add(self, entry: Entry) -> None:
@@ -65,7 +71,7 @@ class Tracker:
         final = {f"{split}_{name}": float(scores[split][name]) for split in SPLITS for name in FINAL}
         name = f"{entry.variant}-{entry.seed}"
         # Bound now, called later.
-        arguments = (tracking.STUDY, name, tags, params, rows.to_dict("records"), final)
+        arguments = (self._experiment, name, tags, params, rows.to_dict("records"), final)
         self._outbox.put(name, lambda: tracking.add_finished(*arguments))
 
     def close(self) -> None:
@@ -82,7 +88,8 @@ def main() -> int:
     """Train the replicates that are missing from the ledger."""
     arguments = _arguments()
     study = plan.load_study(arguments.study)
-    sha256 = files.read_json(arguments.summary)["sha256"]
+    summary = files.read_json(arguments.summary)
+    sha256 = summary["sha256"]
     if (actual := files.sha256(arguments.data)) != sha256:
         fix = "`dvc repro --force prepare` in study/ creates both again"
         raise InputError(f"has sha256 {actual}, not the {sha256} of {arguments.summary}", path=arguments.data, fix=fix)
@@ -90,7 +97,7 @@ def main() -> int:
     ledger.check_not_overwritten(found, arguments.runs)
     print(_counts(found, arguments.runs), flush=True)
     wanted = [replicate for replicate, _, state in found if state is not EntryState.CURRENT]
-    tracker = Tracker()
+    tracker = Tracker(summary)
     for _, entry, state in found:
         if entry and state is EntryState.CURRENT:
             tracker.add(entry)

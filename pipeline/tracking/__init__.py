@@ -1,44 +1,48 @@
 """MLflow: the only package that imports mlflow. No stage needs an answer from it to compute its result.
 
 The store is `MLFLOW_TRACKING_URI`, or else `mlflow.db` at the root of the repository. A trained model is one run of the
-experiment `mnist`. It carries the recipe hash from the start, and the md5 of data and model once they are safe; the
-evaluation finds it by these. Everything here is idempotent: what MLflow has already is not sent again.
+experiment that has the name of its data set. It carries the recipe hash from the start, and the md5 of data and model
+once they are safe; the evaluation finds it by these. Everything here is idempotent: what MLflow has already is not sent
+again.
 
-    address       the address of the store, and messages without its secrets
-    client        settings, connection, the meaning of errors
-    store         a local store: created atomically, checked
-    live          the run of a training in progress
-    outbox        a retry queue in the background
-    runs          runs: found, completed, marked as current; their parts
-    logged_model  a model file in MLflow: uploaded, checked, downloaded
-    registry      the champion in MLflow's registry
-    promotion     promotion.json, and the registry brought up to date with it
-    git_registry  the champion as a commit with tags, for git and DVC
-    workspace     the trained models, as dvc.lock records them
-    description   params and tags of a training run
-    artifacts     scores, figures and tables of an evaluated model
-    view          the saved view in MLflow's pages
+    address         the address of the store, and messages without its secrets
+    client          settings, connection, the meaning of errors
+    store           a local store: created atomically, checked
+    experiments     an experiment per data set and per study of it, and what is shown above its runs
+    live            the run of a training in progress
+    system_metrics  the machine's load during a run
+    outbox          a retry queue in the background
+    runs            runs: found, completed, marked as current; their parts
+    run_colours     a colour per model in MLflow's charts
+    logged_model    a model file in MLflow: uploaded, checked, downloaded
+    registry        the champion in MLflow's registry
+    promotion       promotion.json, and the registry brought up to date with it
+    git_registry    the champion as a commit with tags, for git and DVC
+    recorded        paths, params and data set of the stages in dvc.lock
+    workspace       the trained models, as dvc.lock records them
+    description     params and tags of a training run
+    artifacts       scores, figures and tables of an evaluated model
+    view            the saved view in MLflow's pages
 
 Stages and commands use the names below, and nothing else of this package.
 """
 
 from pipeline.tracking import promotion
 from pipeline.tracking.artifacts import EvaluationArtifacts
-from pipeline.tracking.client import STUDY, add_option, is_permanent, reachable, reason
+from pipeline.tracking.client import add_option, is_permanent, reachable, reason
 from pipeline.tracking.description import RunDescription, flatten
+from pipeline.tracking.experiments import of_study
 from pipeline.tracking.live import END_TIMEOUT_S, log_evaluation, training_run
 from pipeline.tracking.logged_model import fetch, run_fault
 from pipeline.tracking.outbox import Outbox
 from pipeline.tracking.promotion import ChampionComparison, Promotion
-from pipeline.tracking.registry import CHAMPION, REGISTERED, champion
+from pipeline.tracking.registry import CHAMPION, champion
 from pipeline.tracking.runs import add_finished, find_run, page_of
 from pipeline.tracking.workspace import TrainedModel, retire_others, sync_model, trained_model
 
 __all__ = [
     "CHAMPION",
     "END_TIMEOUT_S",
-    "REGISTERED",
-    "STUDY",
     "ChampionComparison",
     "EvaluationArtifacts",
     "Outbox",
@@ -53,6 +57,7 @@ __all__ = [
     "flatten",
     "is_permanent",
     "log_evaluation",
+    "of_study",
     "page_of",
     "promotion",
     "reachable",

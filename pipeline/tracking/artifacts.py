@@ -1,4 +1,4 @@
-"""What MLflow shows of an evaluated model: scores, figures and tables, reproducible from the files that DVC keeps."""
+"""What MLflow shows of an evaluated model: scores, overfitting analysis, figures and tables, all from files of DVC."""
 
 from __future__ import annotations
 
@@ -8,27 +8,48 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline import files
+from pipeline.analysis import overfitting
+from pipeline.analysis.overfitting import Analysis, OverfittingVerdict
+from pipeline.params import OverfittingRule
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SCORES = ("accuracy", "loss", "negative_log_likelihood", "errors", "calibration_error", "brier")
+# The tag with the verdict on overfitting.
+VERDICT = "overfitting"
+# The metrics that only some histories have.
+OPTIONAL = ("val_loss_rise", "val_loss_onset_epoch")
 # In the root directory and without the model's name: MLflow's compare view shows only such files side by side.
 _CURVES, _CONFUSION, _HISTORY, _SCORES = "curves.png", "confusion.png", "history.csv", "scores.json"
 
 
 @dataclass(frozen=True)
 class EvaluationArtifacts:
-    """The files with a model's scores and history, and with the original's histories (None if of other data)."""
+    """The files with a model's scores and history, and with the original's histories (None if of other data).
+
+    `rule` says when the history counts as overfitting.
+    """
 
     model: str
     metrics: Path
     history: Path
     reported: Path | None
+    rule: OverfittingRule
 
     def final_metrics(self) -> dict[str, float]:
-        """Return the scores as flat metrics, such as `test_accuracy`, with the generalization gaps."""
-        return flat(files.read_json(self.metrics)["splits"])
+        """Return the scores as flat metrics, such as `test_accuracy`, the generalization gaps, and `from_history`."""
+        content = files.read_json(self.metrics)
+        found = flat(content["splits"]) | from_history(self.analysis())
+        return found | {"parameters": float(content["parameters"])}
+
+    def tags(self) -> dict[str, str]:
+        """Return the verdict on overfitting as a tag."""
+        return {VERDICT: str(self.analysis().verdict)}
+
+    def analysis(self) -> Analysis:
+        """Return the overfitting analysis of the history."""
+        return overfitting.analyse(files.read_csv(self.history), self.rule)
 
     def names(self) -> set[str]:
         """Return the names in MLflow of the figures and tables."""
@@ -71,3 +92,19 @@ def flat(splits: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
         "generalization_gap": scores["train_accuracy"] - scores["test_accuracy"],
         "loss_gap": scores["test_loss"] - scores["train_loss"],
     }
+
+
+def from_history(analysis: Analysis) -> dict[str, float]:
+    """Return the figures of an overfitting analysis by the names that they have in reports/metrics.json.
+
+    The onset and, where there are too few epochs to judge one, the rise are left out if there are none.
+    """
+    judged = analysis.verdict is not OverfittingVerdict.NOT_JUDGED
+    figures = {
+        "final_val_loss": analysis.final_val_loss,
+        "min_val_loss": analysis.min_val_loss,
+        "min_val_loss_epoch": analysis.min_val_loss_epoch,
+        "val_loss_rise": analysis.rise if judged else None,
+        "val_loss_onset_epoch": analysis.onset_epoch if judged else None,
+    }
+    return {name: float(value) for name, value in figures.items() if value is not None}

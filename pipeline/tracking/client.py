@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from pipeline.errors import UnavailableError
 from pipeline.tracking import address, store, view
 from pipeline.tracking.address import SetupError
-from pipeline.tracking.description import NOTE
+from pipeline.tracking.experiments import Experiment
 
 # MLflow reads some of them once, when it is imported.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -34,28 +35,6 @@ os.environ["MLFLOW_ENABLE_ASYNC_LOGGING"] = "false"
 # Under its own name, so that other modules of this package import it from here, after the settings.
 import mlflow as mlflow
 
-EXPERIMENT, STUDY = "mnist", "mnist-study"
-# The tag that separates the runs of the files in the workspace from earlier ones, and the query for the former.
-STATE = "dvc.state"
-CURRENT = f"tags.`{STATE}` = 'current'"
-# What MLflow shows above the runs of an experiment, in Markdown.
-ABOUT = {
-    EXPERIMENT: (
-        "Two MLPs and a CNN on MNIST, trained by `dvc repro`: one run per model that was trained.\n\n"
-        "The models in the workspace are those with the tag `dvc.state = current`. Select some and press *Compare*: "
-        "their params, metrics, figures and tables have the same names. Under *Views*, *Current models* shows training "
-        "and validation in one chart."
-    ),
-    STUDY: (
-        "Many seeds of the models and of variants of them, trained by `make study`: one run per variant and seed. "
-        "Group the runs by the param `variant`. The results are in `study/reports/claims.md`."
-    ),
-}
-# The tags that MLflow's pages read from an experiment.
-_SHOWN = {
-    EXPERIMENT: {NOTE: ABOUT[EXPERIMENT], view.TAG: view.saved(CURRENT)},
-    STUDY: {NOTE: ABOUT[STUDY]},
-}
 _MAX_REASON = 240  # characters
 _LOGIN = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
 _DATABASE_TIMEOUT_S = 5
@@ -73,7 +52,7 @@ def add_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def connect(experiment: str = EXPERIMENT) -> str:
+def connect(experiment: Experiment) -> str:
     """Point mlflow at the store, create store and `experiment` where they are missing, and return the experiment's id.
 
     Raises:
@@ -82,6 +61,21 @@ def connect(experiment: str = EXPERIMENT) -> str:
     """
     with open_store() as path:
         return _experiment(experiment, (path.parent / "mlruns").as_uri() if path else None)
+
+
+def experiment_id(name: str) -> str | None:
+    """Return the id of the experiment `name`; None if there is none, for which no store is created.
+
+    Raises:
+        UnavailableError: The store cannot be used.
+        SetupError: Nor will it be before somebody changes something: its address, a package, a deleted experiment.
+    """
+    local = address.local(address.uri())
+    if local and not local.exists():
+        return None
+    with open_store():
+        found = mlflow.MlflowClient().get_experiment_by_name(name)
+    return _active_id(found) if found else None
 
 
 @contextmanager
@@ -132,24 +126,30 @@ def _check_database(uri: str) -> None:
         raise UnavailableError(f"{address.shown()}: {reason(cause)}") from None
 
 
-def _experiment(name: str, artifact_location: str | None) -> str:
-    api = mlflow.MlflowClient()
+def _experiment(experiment: Experiment, artifact_location: str | None) -> str:
+    api, name = mlflow.MlflowClient(), experiment.name
     if (found := api.get_experiment_by_name(name)) is None:
         try:
-            api.create_experiment(name, artifact_location=artifact_location, tags=_SHOWN[name])
+            api.create_experiment(name, artifact_location=artifact_location, tags=dict(experiment.tags))
         except mlflow.MlflowException:
             # On a server, another client may have been first.
             if api.get_experiment_by_name(name) is None:
                 raise
         found = api.get_experiment_by_name(name)
+    created = _active_id(found)
+    for key, value in experiment.tags.items():
+        # An earlier version of this code may have created it without some. A text may have been edited in MLflow.
+        if key not in found.tags or (key == view.TAG and found.tags[key] != value):
+            api.set_experiment_tag(created, key, value)
+    return created
+
+
+def _active_id(found: Any) -> str:
     if found.lifecycle_stage != "active":
         command = f"mlflow experiments restore --experiment-id {found.experiment_id}"
-        if artifact_location:
-            command = f"{address.VARIABLE}={shlex.quote(address.uri())} {command}"
-        raise SetupError(f"MLflow's experiment {name!r} was deleted", fix=f"`{command}` restores it")
-    # An earlier version of this code may have created it without some.
-    for key in _SHOWN[name].keys() - found.tags.keys():
-        api.set_experiment_tag(found.experiment_id, key, _SHOWN[name][key])
+        if address.local(uri := address.uri()):
+            command = f"{address.VARIABLE}={shlex.quote(uri)} {command}"
+        raise SetupError(f"MLflow's experiment {found.name!r} was deleted", fix=f"`{command}` restores it")
     return str(found.experiment_id)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import platform
 import socket
 import subprocess
 from collections.abc import Mapping
@@ -11,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.tracking import address
+from pipeline.training import recipe
 from pipeline.training.settings import Model, Training
 
 # The tag of the runs that `dvc exp` made.
@@ -26,7 +29,8 @@ class RunDescription:
     """What is known about a training run before it starts: model, recipe, data.
 
     `data` is the part of params.yaml that says what the model is trained on: dataset, validation, split_seed.
-    `restored_from` is the stage in dvc.lock that records the training run, where it is logged at some other time.
+    `restored_from` is the stage in dvc.lock that records the training run, where it is logged at some other time, and
+    `versions` are those of the libraries that it ran with, None for those of now.
     """
 
     name: str
@@ -36,6 +40,12 @@ class RunDescription:
     train: Training
     data: Mapping[str, Any]
     restored_from: str | None = None
+    versions: Mapping[str, str] | None = None
+
+    @property
+    def dataset(self) -> str:
+        """The name of the data set."""
+        return str(self.data["dataset"])
 
     def params(self) -> dict[str, Any]:
         """Return the params of this model, under keys without its name, so that models can be compared."""
@@ -51,15 +61,18 @@ class RunDescription:
             WORKSPACE: clone(),
             NOTE: self._note(),
         }
+        versions = recipe.versions() if self.versions is None else self.versions
+        tags |= {f"version.{library}": version for library, version in versions.items()}
         if self.restored_from:
             return tags | {"restored": "true", "dvc.stage": self.restored_from}
         environment = {"dvc.stage": os.environ.get("DVC_STAGE"), DVC_EXPERIMENT: os.environ.get("DVC_EXP_NAME")}
-        return tags | {"git.dirty": _git_dirty()} | {key: value for key, value in environment.items() if value}
+        here = {"git.dirty": _git_dirty(), "processor": _processor()}
+        return tags | here | {key: value for key, value in environment.items() if value}
 
     def _note(self) -> str:
         return (
             f"**{self.name}**: {self.model.network.name} trained with {self.model.optimizer.name} for "
-            f"{self.model.epochs} epochs on {self.data['dataset']}; batches of {self.train.batch_size}, "
+            f"{self.model.epochs} epochs on {self.dataset}; batches of {self.train.batch_size}, "
             f"seed {self.train.seed}.\n\n"
             "`loss` and `accuracy` are running means over an epoch, with dropout on; `train_*` and `test_*` are "
             "measured after the last epoch, with dropout off."
@@ -72,11 +85,24 @@ def clone() -> str:
 
 
 def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested mappings as one, keys joined by dots: `optimizer.epsilon`."""
+    """Return nested mappings as one, keys joined by dots: `optimizer.epsilon`; lists become JSON: `[32, 64]`."""
     flat: dict[str, Any] = {}
     for key, item in value.items():
-        flat |= flatten(item, f"{prefix}{key}.") if isinstance(item, Mapping) else {prefix + key: item}
+        if isinstance(item, Mapping):
+            flat |= flatten(item, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = json.dumps(item) if isinstance(item, list | tuple) else item
     return flat
+
+
+def _processor() -> str:
+    """Return the model of this machine's processor, on which the last bits of a result depend."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    found = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(found, "") or platform.processor() or platform.machine() or "unknown"
 
 
 def _git_dirty() -> str:

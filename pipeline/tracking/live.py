@@ -6,11 +6,12 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from pipeline import files
 from pipeline.data.dataset import Dataset
 from pipeline.errors import UnavailableError
-from pipeline.tracking import client, logged_model, runs
+from pipeline.tracking import client, experiments, logged_model, runs, system_metrics
 from pipeline.tracking.artifacts import EvaluationArtifacts
 from pipeline.tracking.client import mlflow
 from pipeline.tracking.description import DVC_EXPERIMENT, RunDescription
@@ -31,6 +32,7 @@ class TrainingRun:
         self._tags: dict[str, str] = {}
         self._started = runs.now()
         self._id = ""
+        self._monitor: Any = None
         self._epochs = 0
         self._unsent: list[mlflow.entities.Metric] = []
         self._outbox = Outbox(client.is_permanent)
@@ -74,7 +76,7 @@ class TrainingRun:
     def _start(self) -> None:
         # What holds now, not when MLflow answers.
         self._tags = self._tags or mlflow.tracking.context.registry.resolve_tags(self._description.tags())
-        experiment, api = client.connect(), mlflow.MlflowClient()
+        experiment, api = client.connect(experiments.of(self._description.dataset)), mlflow.MlflowClient()
         # Whoever holds the lock of a recipe is the only process that trains it: another run with the status RUNNING was
         # killed, unless it is this one, created by a request whose answer was lost.
         for left in runs.running(experiment, self._description.recipe):
@@ -83,8 +85,9 @@ class TrainingRun:
             else:
                 api.set_terminated(left.info.run_id, "KILLED")
         if not self._id:
-            created = api.create_run(experiment, self._started, self._tags, run_name=self._description.name)
-            self._id = created.info.run_id
+            tags = runs.coloured(experiment, "model", self._tags)
+            self._id = api.create_run(experiment, self._started, tags, run_name=self._description.name).info.run_id
+        self._monitor = self._monitor or system_metrics.start(self._id)
 
     def _send_points(self) -> None:
         points = list(self._unsent)
@@ -95,6 +98,9 @@ class TrainingRun:
         api = mlflow.MlflowClient()
         if status == "FINISHED" and DVC_EXPERIMENT not in self._tags:
             runs.mark_current(api.get_run(self._id))
+        if self._monitor and status == "FINISHED":
+            self._monitor.finish()
+        # Of a run that ends otherwise, it ends with the run.
         api.set_terminated(self._id, status)
 
 
@@ -125,8 +131,10 @@ def training_run(description: RunDescription, data: Dataset, *, required: bool =
         _warn(description.name, missing)
 
 
-def log_evaluation(artifacts: EvaluationArtifacts, checksums: Mapping[str, str], *, required: bool = False) -> None:
-    """Add scores, figures and tables to the latest finished run of the model that has `checksums` as tags.
+def log_evaluation(
+    dataset: str, artifacts: EvaluationArtifacts, checksums: Mapping[str, str], *, required: bool = False
+) -> None:
+    """Add scores, figures and tables to the latest finished run of the model on a data set with `checksums` as tags.
 
     If there is none, or MLflow does not answer, a warning says so.
 
@@ -136,7 +144,7 @@ def log_evaluation(artifacts: EvaluationArtifacts, checksums: Mapping[str, str],
     no_run: list[str] = []
 
     def send() -> None:
-        if run := runs.find_run({"model": artifacts.model, **checksums}):
+        if run := runs.find_run(dataset, {"model": artifacts.model, **checksums}):
             runs.add_artifacts(run, artifacts)
         else:
             no_run.append("MLflow is missing the run of this model and data")

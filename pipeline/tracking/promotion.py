@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from pipeline import dvc_lock, files, gate
 from pipeline.errors import InputError
+from pipeline.schema import Name
 from pipeline.tracking import logged_model, registry, runs
 
 PATH = Path("reports/promotion.json")
@@ -51,10 +52,11 @@ class ChampionComparison:
 class Promotion:
     """Which model was made the champion, by what checks of the gate and what comparison.
 
-    `images` is the split on which it was compared: test or validation.
+    `registered_model` is the name of the data set, since each has a champion of its own. `images` is the split on which
+    it was compared: test or validation.
     """
 
-    registered_model: str
+    registered_model: Name
     alias: str
     model: str
     model_md5: str
@@ -96,7 +98,7 @@ def read() -> Promotion:
     """Return the promotion in the file.
 
     Raises:
-        InputError: The file is missing or damaged, or is about another registered model or alias.
+        InputError: The file is missing or damaged, or is about another alias.
     """
     content = files.read_json(PATH)
     fix = f"`git checkout {PATH}` restores what was committed"
@@ -106,9 +108,8 @@ def read() -> Promotion:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"]))
         raise InputError(f"{where}: {first['msg']}", path=PATH, fix=fix) from None
-    found = (promotion.registered_model, promotion.alias)
-    if found != (expected := (registry.REGISTERED, registry.CHAMPION)):
-        raise InputError(f"expected {'@'.join(expected)}, found {'@'.join(found)}", path=PATH, fix=fix)
+    if promotion.alias != registry.CHAMPION:
+        raise InputError(f"alias: expected {registry.CHAMPION}, found {promotion.alias}", path=PATH, fix=fix)
     return promotion
 
 
@@ -118,6 +119,15 @@ def is_recorded(tags: Mapping[str, str]) -> bool:
         return PATH.exists() and read().tags() == tags
     except InputError:
         return False
+
+
+def is_on(dataset: str) -> bool:
+    """Return whether there is a file, and it records the champion on a data set.
+
+    Raises:
+        InputError: The file is damaged.
+    """
+    return PATH.exists() and read().registered_model == dataset
 
 
 def is_of(version: Any, tags: Mapping[str, str]) -> bool:
@@ -132,7 +142,8 @@ def fault(version: Any) -> str:
 
 def apply(promotion: Promotion, run: Any) -> Any:
     """Make the model of `run` the champion in MLflow, and return its version; repeated, it changes nothing."""
-    return registry.set_champion(run, promotion.tags(), promotion.description(run.info.run_id))
+    description = promotion.description(run.info.run_id)
+    return registry.set_champion(promotion.registered_model, run, promotion.tags(), description)
 
 
 def restore() -> str:
@@ -147,11 +158,11 @@ def restore() -> str:
     if not PATH.exists():
         return ""
     recorded = read()
-    if champion := registry.champion():
+    if champion := registry.champion(recorded.registered_model):
         if is_of(champion, recorded.tags()):
             return _restore_files(champion, recorded)
         return f"champion: MLflow has another one than {PATH}, and keeps it; `make promote MODEL=...` changes it"
-    if not (run := runs.find_run(recorded.tags())):
+    if not (run := runs.find_run(recorded.registered_model, recorded.tags())):
         return f"champion: {recorded.model} of {PATH} (md5 {recorded.model_md5}) is not a trained model; not added"
     apply(recorded, run)
     return f"champion: {recorded.model} added to MLflow"

@@ -5,27 +5,30 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
+from math import isnan, nan
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from pipeline import files
 from pipeline.data.dataset import Dataset
-from pipeline.tracking import address, client, logged_model, view
-from pipeline.tracking.artifacts import EvaluationArtifacts
-from pipeline.tracking.client import CURRENT, STATE, mlflow
+from pipeline.tracking import address, client, experiments, logged_model, run_colours, view
+from pipeline.tracking.artifacts import OPTIONAL, EvaluationArtifacts
+from pipeline.tracking.client import mlflow
 from pipeline.tracking.description import DVC_EXPERIMENT, WORKSPACE, RunDescription, clone
+from pipeline.tracking.experiments import CURRENT, STATE, Experiment
 from pipeline.training import history
 
 _BATCH = 1000  # metrics that MLflow takes in one request
 
 
-def find_run(tags: Mapping[str, str]) -> Any:
-    """Return the latest finished run of the experiment with these tags, or None.
+def find_run(dataset: str, tags: Mapping[str, str]) -> Any:
+    """Return the latest finished run on a data set with these tags, or None.
 
     One from where this process runs is preferred: of its experiment of `dvc exp`, or of none; then one of this clone.
     """
-    experiment = client.connect()
+    if (experiment := client.experiment_id(dataset)) is None:
+        return None
     query = " and ".join(["status = 'FINISHED'", *(f"tags.`{key}` = '{value}'" for key, value in tags.items())])
     found = mlflow.MlflowClient().search_runs([experiment], query, order_by=["attributes.start_time DESC"])
     here = os.environ.get("DVC_EXP_NAME")
@@ -38,10 +41,11 @@ def complete(description: RunDescription, data: Dataset, rows: Sequence[Mapping[
     That is the run of the recipe with the status RUNNING, whose end an outage prevented, with what it is missing; if
     there is none, a new run. No process may be training the recipe.
     """
-    experiment, api = client.connect(), mlflow.MlflowClient()
+    experiment, api = client.connect(experiments.of(description.dataset)), mlflow.MlflowClient()
     duration = round(1000 * sum(row["seconds"] for row in rows))
     if not (cut_short := running(experiment, description.recipe)):
-        cut_short = [api.create_run(experiment, now() - duration, description.tags(), run_name=description.name)]
+        tags = coloured(experiment, "model", description.tags())
+        cut_short = [api.create_run(experiment, now() - duration, tags, run_name=description.name)]
     run = cut_short[0].info
     log_params(run.run_id, description)
     log_inputs(run.run_id, description, data)
@@ -52,14 +56,20 @@ def complete(description: RunDescription, data: Dataset, rows: Sequence[Mapping[
     return api.get_run(run.run_id)
 
 
-def end_interrupted(recipe: str) -> None:
+def coloured(experiment: str, key: str, tags: Mapping[str, str]) -> dict[str, str]:
+    """Return the `tags` of a new run with a colour: that of the runs with the same tag `key`."""
+    return {**tags, run_colours.COLOUR: run_colours.of(experiment, key, tags[key])}
+
+
+def end_interrupted(dataset: str, recipe: str) -> None:
     """Mark the runs of the recipe with the status RUNNING as KILLED. No process may be training it."""
-    for left in running(client.connect(), recipe):
+    experiment = client.experiment_id(dataset)
+    for left in running(experiment, recipe) if experiment else []:
         mlflow.MlflowClient().set_terminated(left.info.run_id, "KILLED")
 
 
 def add_finished(
-    experiment: str,
+    experiment: Experiment,
     name: str,
     tags: Mapping[str, str],
     params: Mapping[str, Any],
@@ -68,14 +78,15 @@ def add_finished(
 ) -> None:
     """Create a finished run of `experiment`, unless its recipe has one: metrics of each epoch, and `final` ones.
 
-    A run of the recipe that is not finished, because its creation was cut short, is marked as KILLED.
+    A run of the recipe that is not finished, because its creation was cut short, is marked as KILLED. The tags name the
+    recipe and the variant.
     """
     found, api = client.connect(experiment), mlflow.MlflowClient()
     if api.search_runs([found], f"tags.recipe = '{tags['recipe']}' and status = 'FINISHED'", max_results=1):
         return
     for left in running(found, tags["recipe"]):
         api.set_terminated(left.info.run_id, "KILLED")
-    run = api.create_run(found, tags=dict(tags), run_name=name)
+    run = api.create_run(found, tags=coloured(found, "variant", tags), run_name=name)
     points = [point for row in rows for point in _points(_without_epoch(row), step=int(row["epoch"]))]
     api.log_batch(run.info.run_id, params=[mlflow.entities.Param(key, str(value)) for key, value in params.items()])
     log_points(run.info.run_id, [*points, *_points(final, step=0)])
@@ -89,7 +100,7 @@ def _without_epoch(row: Mapping[str, float]) -> dict[str, float]:
 def mark_current(run: Any) -> None:
     """Tag `run` as the current one of its model, and its predecessor as superseded; runs of `dvc exp` are neither.
 
-    Runs of other clones stay as they are. A tag that is right already is not written.
+    Runs of other clones and on other data sets stay as they are. A tag that is right already is not written.
     """
     api = mlflow.MlflowClient()
     for other in _current(run.info.experiment_id):
@@ -97,23 +108,23 @@ def mark_current(run: Any) -> None:
             api.set_tag(other.info.run_id, STATE, "superseded")
     if run.data.tags.get(STATE) != "current" and DVC_EXPERIMENT not in run.data.tags:
         api.set_tag(run.info.run_id, STATE, "current")
+    # An earlier version of this code created runs without it.
+    if run_colours.COLOUR not in run.data.tags:
+        colour = run_colours.of(run.info.experiment_id, "model", run.data.tags["model"])
+        api.set_tag(run.info.run_id, run_colours.COLOUR, colour)
 
 
-def retire(models: Mapping[str, str | None]) -> list[str]:
-    """Tag the current runs of this clone whose model is not in the workspace any more; return their models' names.
+def retire(dataset: str, models: Mapping[str, str | None]) -> list[str]:
+    """Tag the current runs of this clone on a data set whose model is not the workspace's; return their models' names.
 
-    `models` has the md5 in dvc.lock of each model of params.yaml, None if it is not trained. Runs of a model that is
-    not among them are tagged as removed, those of another file than that as superseded.
+    `models` has the md5 in dvc.lock of each model of params.yaml: None if it is not trained, "" if it is trained on
+    another data set, which replaces no run on this one. Runs of a model that is not among them are tagged as removed,
+    those of another file than that as superseded.
     """
-    path = address.local(address.uri())
-    if path and not path.exists():
-        return []
-    with client.open_store():
-        found = mlflow.MlflowClient().get_experiment_by_name(client.EXPERIMENT)
-    retired = []
-    for run in _current(found.experiment_id) if found else []:
+    experiment, retired = client.experiment_id(dataset), []
+    for run in _current(experiment) if experiment else []:
         name = run.data.tags["model"]
-        if name not in models or run.data.tags.get("model.md5") != models[name]:
+        if name not in models or models[name] not in ("", run.data.tags.get("model.md5")):
             mlflow.MlflowClient().set_tag(run.info.run_id, STATE, "superseded" if name in models else "removed")
             retired.append(name)
     return retired
@@ -125,19 +136,29 @@ def _current(experiment: str) -> list[Any]:
 
 
 def add_artifacts(run: Any, artifacts: EvaluationArtifacts) -> bool:
-    """Add to `run` what it is missing of the scores, figures and tables; return whether anything was missing."""
+    """Add to `run` what it is missing of scores, analysis, figures and tables; return whether anything was missing."""
     api, run_id = mlflow.MlflowClient(), run.info.run_id
     present = {file.path for file in api.list_artifacts(run_id)}
-    changed = {key: value for key, value in artifacts.final_metrics().items() if run.data.metrics.get(key) != value}
-    if not changed and artifacts.names() <= present:
+    changed = _changed(run.data.metrics, artifacts.final_metrics())
+    tags = {key: value for key, value in artifacts.tags().items() if run.data.tags.get(key) != value}
+    if not changed and not tags and artifacts.names() <= present:
         return False
     for name, figure in artifacts.figures().items():
         api.log_figure(run_id, figure, name)
     for name, table in artifacts.tables().items():
         api.log_text(run_id, table.read_text(encoding="utf-8"), name)
+    for key, value in tags.items():
+        api.set_tag(run_id, key, value)
     # Last: scores that are present prove that the figures show these scores.
     log_points(run_id, _scores(run, changed))
     return True
+
+
+def _changed(logged: Mapping[str, float], scores: Mapping[str, float]) -> dict[str, float]:
+    """Return the scores that are not logged so; one that is logged and that there is not any more becomes NaN."""
+    changed = {key: value for key, value in scores.items() if logged.get(key) != value}
+    gone = {key for key in OPTIONAL if key not in scores and not isnan(logged.get(key, nan))}
+    return changed | dict.fromkeys(gone, nan)
 
 
 def _scores(run: Any, scores: Mapping[str, float]) -> list[mlflow.entities.Metric]:
@@ -183,7 +204,7 @@ def log_inputs(run_id: str, description: RunDescription, data: Dataset) -> None:
     """Log each split of the data as an input of the run."""
     inputs = []
     for split_name, split in data.splits().items():
-        name = f"{description.data['dataset']}-{split_name}"
+        name = f"{description.dataset}-{split_name}"
         source = mlflow.data.from_numpy(split.images, targets=split.labels, name=name, digest=description.data_md5)
         logged = mlflow.entities.Dataset.from_dictionary(source.to_dict())
         context = mlflow.entities.InputTag("mlflow.data.context", split_name)

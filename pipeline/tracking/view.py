@@ -12,7 +12,8 @@ from typing import Any
 KEY = "current"
 TAG = f"mlflow.sharedViewState.{KEY}"
 _COLUMNS = (
-    *(f"metrics.`{name}`" for name in ("test_accuracy", "test_errors", "train_accuracy", "val_loss")),
+    *(f"metrics.`{name}`" for name in ("test_accuracy", "test_errors", "train_accuracy", "val_loss", "val_loss_rise")),
+    "tags.`overfitting`",
     *(f"params.`{name}`" for name in ("network.name", "optimizer.name", "epochs")),
 )
 _SECTION = {"uuid": "curves", "name": "Training and validation by epoch", "display": True, "columns": 2}

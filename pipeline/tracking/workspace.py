@@ -5,17 +5,15 @@ What a run must hold comes from dvc.lock and from the files that it records, not
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from pipeline import dvc_lock, files, schema
 from pipeline.data import dataset, original
-from pipeline.errors import InputError
-from pipeline.tracking import logged_model, runs
+from pipeline.params import OverfittingRule
+from pipeline.tracking import logged_model, recorded, runs
 from pipeline.tracking.artifacts import EvaluationArtifacts
 from pipeline.tracking.description import RunDescription
 from pipeline.training.checkpoint import Checkpoints
@@ -44,15 +42,20 @@ class TrainedModel:
 
     def checksums(self) -> dict[str, str]:
         """Return the tags by which the model's run is found."""
-        recorded = dvc_lock.recorded()
-        md5s = {"model.md5": recorded[self.file.as_posix()], "data.md5": recorded[self.data.as_posix()]}
+        written = dvc_lock.recorded()
+        md5s = {"model.md5": written[self.file.as_posix()], "data.md5": written[self.data.as_posix()]}
         return {"model": self.name, **md5s}
+
+    @property
+    def dataset(self) -> str:
+        """The name of the data set on which it was trained."""
+        return str(self.data_params["dataset"])
 
     def description(self) -> RunDescription:
         """Return what was known before the training run."""
-        recipe = files.read_json(self.artifacts.metrics)["made_with"]["recipe"]
-        md5 = self.checksums()["data.md5"]
-        return RunDescription(self.name, recipe, md5, self.model, self.train, self.data_params, self.stage)
+        versions = dict(files.read_json(self.artifacts.metrics)["made_with"])
+        recipe, md5 = versions.pop("recipe"), self.checksums()["data.md5"]
+        return RunDescription(self.name, recipe, md5, self.model, self.train, self.data_params, self.stage, versions)
 
     def rows(self) -> list[dict[str, float]]:
         """Return the history with the seconds of each epoch."""
@@ -61,8 +64,10 @@ class TrainedModel:
         return rows
 
 
-def trained_model(name: str) -> TrainedModel | None:
+def trained_model(name: str, rule: OverfittingRule) -> TrainedModel | None:
     """Return the model `name` as dvc.lock records it; None unless it was trained and evaluated as its stages are now.
+
+    Its history is judged by the overfitting rule of the report that dvc.lock records, or by `rule` if there is none.
 
     Raises:
         InputError: Something that DVC writes to dvc.lock is missing there.
@@ -72,34 +77,41 @@ def trained_model(name: str) -> TrainedModel | None:
     try:
         if not trained or not evaluated or not (_is_fresh(trained) and _is_fresh(evaluated)):
             return None
-        recorded, preprocessed = (body["params"]["params.yaml"] for body in (trained, stages["preprocess"]))
-        data_params = {key: preprocessed[f"data.{key}"] for key in _OF_DATA}
-        of_train, of_evaluate = _paths(trained["cmd"]), _paths(evaluated["cmd"])
+        preprocess, block = stages[recorded.PREPROCESS], f"models.{name}"
+        data_params = {key: recorded.param(preprocess, f"data.{key}") for key in _OF_DATA}
+        of_train, of_evaluate = recorded.paths(trained), recorded.paths(evaluated)
         reported = of_evaluate["reported"] if data_params["dataset"] == original.DATASET else None
+        history = of_train["history"]
         return TrainedModel(
             name,
             stage,
-            schema.validate(Model, recorded[f"models.{name}"], dvc_lock.LOCK, f"models.{name}"),
-            schema.validate(Training, recorded["train"], dvc_lock.LOCK, "train"),
+            schema.validate(Model, recorded.param(trained, block), dvc_lock.LOCK, block),
+            schema.validate(Training, recorded.param(trained, "train"), dvc_lock.LOCK, "train"),
             data_params,
             of_train["data"],
             of_train["output"],
             of_train["timing"],
-            EvaluationArtifacts(name, of_evaluate["output"], of_train["history"], reported),
+            EvaluationArtifacts(name, of_evaluate["output"], history, reported, _rule(stages.get("report")) or rule),
         )
-    except KeyError as error:
-        raise InputError(f"{name}: {error} is missing", path=dvc_lock.LOCK, fix="`dvc repro` writes it again") from None
+    except (KeyError, TypeError) as error:
+        raise recorded.missing(name, error) from None
+
+
+def _rule(report: Mapping[str, Any] | None) -> OverfittingRule | None:
+    """Return the overfitting rule with which the stage report ran; None if it did not run."""
+    if report is None:
+        return None
+    return schema.validate(OverfittingRule, recorded.param(report, "overfitting"), dvc_lock.LOCK, "overfitting")
 
 
 def _is_fresh(stage: Mapping[str, Any]) -> bool:
-    """Return whether the dependencies with which the stage ran are what other stages wrote last."""
+    """Return whether the dependencies with which the stage ran are what other stages wrote last.
+
+    The data has to be one of these: after a change of the data set, its file has another name.
+    """
     written = dvc_lock.recorded()
-    return all(written.get(dep["path"], dep.get("md5")) == dep.get("md5") for dep in stage["deps"])
-
-
-def _paths(command: str) -> dict[str, Path]:
-    words = shlex.split(command)
-    return {word[2:]: Path(value) for word, value in pairwise(words) if word.startswith("--")}
+    on_this = recorded.paths(stage)["data"].as_posix() in written
+    return on_this and all(written.get(dep["path"], dep.get("md5")) == dep.get("md5") for dep in stage["deps"])
 
 
 def sync_model(trained: TrainedModel, work: Path) -> tuple[Any, bool]:
@@ -115,9 +127,9 @@ def sync_model(trained: TrainedModel, work: Path) -> tuple[Any, bool]:
     description = trained.description()
     checkpoints = Checkpoints(work, description.name, description.recipe)
     with checkpoints.alone():
-        found = runs.find_run(trained.checksums())
+        found = runs.find_run(trained.dataset, trained.checksums())
         run = found or runs.complete(description, dataset.load(trained.data), trained.rows(), trained.file)
-        runs.end_interrupted(description.recipe)
+        runs.end_interrupted(trained.dataset, description.recipe)
         checkpoints.discard()
     restored = bool(found) and logged_model.restore(run, trained.name, trained.file)
     added = runs.add_artifacts(run, trained.artifacts)
@@ -126,12 +138,19 @@ def sync_model(trained: TrainedModel, work: Path) -> tuple[Any, bool]:
 
 
 def retire_others(names: list[str]) -> list[str]:
-    """Let no run count as current whose model is not among `names`, or not the one in dvc.lock; return their models."""
-    recorded = {name: dvc_lock.stages().get(f"train@{name}") for name in names}
-    return runs.retire({name: _md5(stage) if stage else None for name, stage in recorded.items()})
+    """Let no run on the data set of dvc.lock count as current whose model is not that file there, or not in `names`.
+
+    Returns the models of those runs. Runs on other data sets stay as they are.
+    """
+    if (dataset := recorded.dataset()) is None:
+        return []
+    stages = {name: dvc_lock.stages().get(f"train@{name}") for name in names}
+    return runs.retire(dataset, {name: _md5(stage) if stage else None for name, stage in stages.items()})
 
 
 def _md5(stage: Mapping[str, Any]) -> str | None:
-    """Return the md5 of the model file that a stage train@MODEL wrote."""
-    output = _paths(stage["cmd"]).get("output")
-    return dvc_lock.recorded().get(output.as_posix()) if output else None
+    """Return the md5 of the model file that a stage train@MODEL wrote, "" if on other data than is preprocessed now."""
+    paths, written = recorded.paths(stage), dvc_lock.recorded()
+    if "data" in paths and paths["data"].as_posix() not in written:
+        return ""
+    return written.get(paths["output"].as_posix()) if "output" in paths else None

@@ -32,7 +32,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sent: list[str]) -> C
     """Return a function that runs the stage with the given params on a complete ledger of the small study."""
     (tmp_path / "mnist.npz").write_bytes(b"data")
     sha256 = files.sha256(tmp_path / "mnist.npz")
-    files.write_json(tmp_path / "data.json", {"sha256": sha256})
+    files.write_json(tmp_path / "data.json", {"dataset": "mnist", "sha256": sha256})
     for replicate in plan.replicates(plan.load_study(write_params(tmp_path / "params.yaml", params())), sha256):
         study_runs.write(tmp_path / "runs", study_runs.entry(replicate))
     # Training would start here.
@@ -56,7 +56,7 @@ def contents(folder: Path) -> dict[Path, bytes]:
 def more_data(folder: Path) -> None:
     """Replace the data."""
     (folder / "mnist.npz").write_bytes(b"other data")
-    files.write_json(folder / "data.json", {"sha256": files.sha256(folder / "mnist.npz")})
+    files.write_json(folder / "data.json", {"dataset": "mnist", "sha256": files.sha256(folder / "mnist.npz")})
 
 
 @pytest.mark.fault("study: plan of another experiment under the same names")

@@ -73,7 +73,7 @@ def folder(tmp_path: Path, data: Path, empty_store: Path, monkeypatch: pytest.Mo
     """Return a folder with params, data and a tracking store, in which nothing has run."""
     write_params(tmp_path / "params.yaml", study(short=1, long=1, permuted=1))
     shutil.copy(data, tmp_path / "mnist.npz")
-    files.write_json(tmp_path / "data.json", {"sha256": files.sha256(data)})
+    files.write_json(tmp_path / "data.json", {"dataset": "mnist", "sha256": files.sha256(data)})
     shutil.copy(empty_store, tmp_path / "mlflow.db")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")

@@ -22,7 +22,7 @@ import mlflow
 from PIL import Image
 
 from pipeline import tracking
-from pipeline.tracking import client
+from pipeline.tracking import client, experiments
 from tests.support import browser, small
 
 # Seconds that MLflow's server may take to start, and a page of it to be drawn, on a busy machine.
@@ -137,7 +137,8 @@ def main(store: str, folder: str) -> None:
         copy = Path(temporary) / "mlflow.db"
         shutil.copy(store, copy)
         os.environ["MLFLOW_TRACKING_URI"] = uri = f"sqlite:///{copy}"
-        runs = mlflow.MlflowClient(uri).search_runs([client.connect()], f"tags.`{client.STATE}` = 'current'")
+        experiment = client.connect(experiments.of("mnist"))
+        runs = mlflow.MlflowClient(uri).search_runs([experiment], experiments.CURRENT)
         page = tracking.page_of(runs).partition("/#/")[2]
         command = ["mlflow", "ui", "--host", "127.0.0.1", "--workers", "1", "--backend-store-uri", uri]
         with (

@@ -9,10 +9,12 @@ import pandas as pd
 import pytest
 
 from pipeline import files
+from pipeline.params import OverfittingRule
 from pipeline.tracking import artifacts
 from pipeline.tracking.artifacts import SCORES, EvaluationArtifacts
 
 ROOT = Path(__file__).parents[2]
+RULE = OverfittingRule(window=2, onset=1.1, slight=1.05, strong=1.25, tolerance=0.002)
 
 
 def score(value: float) -> dict[str, object]:
@@ -35,11 +37,13 @@ def test_scores_are_named_by_split_and_gaps_are_differences() -> None:
 def test_curves_have_the_reports_beside_them_where_it_has_the_model(tmp_path: Path, model: str, dashed: bool) -> None:
     """The report's history is drawn for a model that it has, and left out for another."""
     files.write_json(
-        tmp_path / "m.json", {"classes": list("0123456789"), "splits": {"train": score(0.5), "test": score(0.5)}}
+        tmp_path / "m.json",
+        {"splits": {"train": score(0.5), "test": score(0.5)}, "classes": list("0123456789"), "parameters": 9},
     )
     names = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy")
     files.write_csv(tmp_path / "h.csv", pd.DataFrame([dict.fromkeys(names, 0.5) | {"epoch": 1}]))
-    shown = EvaluationArtifacts(model, tmp_path / "m.json", tmp_path / "h.csv", ROOT / "data" / "report_history.csv")
+    reported = ROOT / "data" / "report_history.csv"
+    shown = EvaluationArtifacts(model, tmp_path / "m.json", tmp_path / "h.csv", reported, RULE)
 
     curves = shown.figures()["curves.png"]
 
@@ -50,11 +54,12 @@ def test_curves_have_the_reports_beside_them_where_it_has_the_model(tmp_path: Pa
 def test_what_will_be_there_is_known_before_it_is_drawn(tmp_path: Path) -> None:
     """The names of the figures and tables are those under which they are logged."""
     files.write_json(
-        tmp_path / "m.json", {"classes": list("0123456789"), "splits": {"train": score(0.5), "test": score(0.5)}}
+        tmp_path / "m.json",
+        {"splits": {"train": score(0.5), "test": score(0.5)}, "classes": list("0123456789"), "parameters": 9},
     )
     names = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy")
     files.write_csv(tmp_path / "h.csv", pd.DataFrame([dict.fromkeys(names, 0.5) | {"epoch": 1}]))
-    shown = EvaluationArtifacts("cnn", tmp_path / "m.json", tmp_path / "h.csv", None)
+    shown = EvaluationArtifacts("cnn", tmp_path / "m.json", tmp_path / "h.csv", None, RULE)
 
     assert shown.names() == {*shown.figures(), "scores.json", "history.csv"}
 
@@ -66,3 +71,43 @@ def test_the_likelihood_is_shown_if_it_is_not_the_loss() -> None:
     assert "train_negative_log_likelihood" not in artifacts.flat({"train": clipped, "test": clipped})
     flat = artifacts.flat({"train": clipped, "test": unclipped})
     assert (flat["test_loss"], flat["test_negative_log_likelihood"]) == (0.7, 0.5)
+
+
+def history_of(folder: Path, losses: list[float], accuracies: list[float] | None = None) -> EvaluationArtifacts:
+    """Return the artifacts of a model with these val_losses, and val_accuracies that otherwise stay."""
+    table = {"epoch": range(1, len(losses) + 1), "val_loss": losses, "val_accuracy": accuracies or [0.9] * len(losses)}
+    files.write_csv(folder / "h.csv", pd.DataFrame(table))
+    splits = {"train": score(0.75), "test": score(0.5)}
+    files.write_json(folder / "m.json", {"splits": splits, "parameters": 1_199_882})
+    return EvaluationArtifacts("cnn", folder / "m.json", folder / "h.csv", None, RULE)
+
+
+def test_the_overfitting_analysis_is_among_the_metrics(tmp_path: Path) -> None:
+    """Lowest val_loss, its epoch, rise, onset and parameters are metrics, and the verdict is a tag."""
+    shown = history_of(tmp_path, [0.4, 0.2, 0.21, 0.3, 0.32], [0.8, 0.9, 0.9, 0.9, 0.9])
+
+    found = shown.final_metrics()
+
+    assert (found["min_val_loss"], found["min_val_loss_epoch"], found["final_val_loss"]) == (0.2, 2, 0.32)
+    # Two epochs' means after the minimum: 0.255, 0.31; the first is 1.1 times 0.2 or more.
+    assert found["val_loss_rise"] == pytest.approx((0.3 + 0.32) / 2 / 0.2)
+    assert found["val_loss_onset_epoch"] == 3
+    assert (found["generalization_gap"], found["parameters"]) == (0.25, 1_199_882)
+    assert shown.tags() == {"overfitting": "grows overconfident"}
+
+
+@pytest.mark.parametrize(
+    ("losses", "absent", "verdict"),
+    [
+        ([0.4, 0.3, 0.2], {"val_loss_onset_epoch"}, "no sign"),
+        ([0.4, 0.5], {"val_loss_onset_epoch", "val_loss_rise"}, "cannot be judged"),
+    ],
+)
+def test_what_a_history_does_not_show_is_no_metric(
+    tmp_path: Path, losses: list[float], absent: set[str], verdict: str
+) -> None:
+    """Without an onset there is none; of a history as short as the window there is no rise either."""
+    shown = history_of(tmp_path, losses)
+
+    assert {"val_loss_onset_epoch", "val_loss_rise"} - shown.final_metrics().keys() == absent
+    assert shown.tags() == {"overfitting": verdict}

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import subprocess
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+import yaml
+from pydantic import TypeAdapter
 
 from pipeline.params import Params
 from pipeline.tracking import description as description_module
 from pipeline.tracking.description import RunDescription
+from pipeline.training.settings import Model
 
 
 @pytest.fixture
@@ -30,13 +35,42 @@ def test_params_are_flat_and_complete(description: RunDescription) -> None:
     """Every param of model, training and data has a key of its own, without the model's name."""
     flat = description.params()
 
-    assert flat["network.filters"] == list(description.model.network.filters)
+    assert flat["network.filters"] == "[32, 64]"
     assert flat["epochs"] == description.model.epochs
     assert flat["train.seed"] == description.train.seed
     assert flat["data.validation"] == 5000
     blocks = description.model.settings()
     sizes = [len(block) if isinstance(block, dict) else 1 for block in blocks.values()]
     assert len(flat) == sum(sizes) + len(description.train.model_dump()) + len(description.data)
+
+
+OPTIONAL = """
+network:
+  name: sequential
+  layers:
+  - {name: conv2d, filters: 8, kernel: 3, stride: 1, padding: same}
+  - {name: relu}
+  - {name: flatten}
+optimizer: {name: sgd, learning_rate: 0.1, momentum: 0.9, nesterov: true}
+loss: {name: crossentropy, clip: null}
+epochs: 9
+augmentation: {shift: 2, flip: false}
+schedule: {name: step, epochs: 3, factor: 0.1}
+keep: best_val_loss
+"""
+
+
+def test_optional_parts_and_layers_are_params_too(description: RunDescription) -> None:
+    """Augmentation, schedule and keep are flat where given, and absent where not; layers are one JSON value."""
+    block = yaml.safe_load(OPTIONAL)
+    model = TypeAdapter(Model).validate_python(block)
+
+    flat = dataclasses.replace(description, model=model).params()
+
+    given = {"augmentation.shift": 2, "augmentation.flip": False, "schedule.name": "step", "schedule.epochs": 3}
+    assert (given | {"schedule.factor": 0.1, "keep": "best_val_loss"}).items() <= flat.items()
+    assert json.loads(flat["network.layers"]) == block["network"]["layers"]
+    assert not [name for name in description.params() if name.startswith(("augmentation", "schedule", "keep"))]
 
 
 def test_tags_name_the_stage_and_the_experiment_under_dvc(
@@ -62,7 +96,35 @@ def test_a_restored_run_says_so_and_claims_nothing_of_now(
     tags = dataclasses.replace(description, restored_from="train@cnn").tags()
 
     assert (tags["restored"], tags["dvc.stage"]) == ("true", "train@cnn")
-    assert not {"git.dirty", "dvc.exp_name"} & tags.keys()
+    assert not {"git.dirty", "dvc.exp_name", "processor"} & tags.keys()
+
+
+def test_tags_name_library_versions_and_the_processor(description: RunDescription) -> None:
+    """They are those of now, or for a restored run those that its model file records."""
+    tags = description.tags()
+    restored = dataclasses.replace(description, restored_from="train@cnn", versions={"keras": "3.0.1"}).tags()
+
+    assert (tags["version.keras"], tags["version.numpy"]) == (version("keras"), version("numpy"))
+    assert [key for key in tags if key.startswith("version.tensorflow")]
+    assert tags["processor"] in Path("/proc/cpuinfo").read_text()
+    assert {key: value for key, value in restored.items() if key.startswith("version.")} == {"version.keras": "3.0.1"}
+
+
+def test_without_proc_the_processor_is_the_platforms(
+    description: RunDescription, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where there is no /proc/cpuinfo, as on macOS, or it names none, as on ARM, the platform does."""
+    for found in ("", "processor: 0\n", None):
+
+        def read(*_: object, text: str | None = found, **_named: object) -> str:
+            if text is None:
+                raise FileNotFoundError
+            return text
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "read_text", read)
+            patch.setattr("platform.processor", lambda: "arm")
+            assert dataclasses.replace(description, versions={}).tags()["processor"] == "arm"
 
 
 def git(folder: Path, *command: str) -> None:

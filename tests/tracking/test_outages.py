@@ -30,7 +30,7 @@ from pipeline.data import dataset
 from pipeline.data.dataset import Dataset, Split
 from pipeline.errors import UnavailableError
 from pipeline.params import Params
-from pipeline.tracking import client, live, outbox
+from pipeline.tracking import client, experiments, live, outbox
 from pipeline.tracking import runs as finished_runs
 from pipeline.tracking.description import RunDescription
 from pipeline.training import model_file, networks
@@ -217,7 +217,9 @@ def train(
 
 def runs(recipe: str) -> list[Any]:
     """Return all runs of a recipe."""
-    return list(mlflow.MlflowClient().search_runs([client.connect()], f"tags.recipe = '{recipe}'"))
+    return list(
+        mlflow.MlflowClient().search_runs([client.connect(experiments.of("digits"))], f"tags.recipe = '{recipe}'")
+    )
 
 
 def assert_whole(run: Any, description: RunDescription, model: Path) -> None:
@@ -610,7 +612,7 @@ class Workspace:
         dataset.save(folder / "digits.npz", few)
         values = yaml.safe_load((ROOT / "params.yaml").read_text())
         values["models"] = {"mlp_rmsprop": values["models"]["mlp_rmsprop"] | {"epochs": 2}}
-        values["gate"] = {}
+        values["gate"], values["data"]["dataset"] = {}, "digits"
         (folder / "params.yaml").write_text(yaml.safe_dump(values))
 
     def train(self, uri: str, *options: str) -> subprocess.CompletedProcess[str]:

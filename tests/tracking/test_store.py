@@ -17,13 +17,13 @@ import mlflow
 import pytest
 
 from pipeline.errors import UnavailableError
-from pipeline.tracking import address, client
+from pipeline.tracking import address, client, experiments
 
 ROOT = Path(__file__).parents[2]
 START = """
 import mlflow
-from pipeline.tracking import client
-experiment = client.connect()
+from pipeline.tracking import client, experiments
+experiment = client.connect(experiments.of("mnist"))
 mlflow.MlflowClient().create_run(experiment)
 print(experiment)
 """
@@ -106,7 +106,7 @@ def test_an_unusable_store_is_reported_and_left_as_it_is(store: Path, state: str
     started = time.monotonic()
 
     with pytest.raises(UnavailableError) as caught:
-        client.connect()
+        client.connect(experiments.of("mnist"))
 
     assert time.monotonic() - started < 5
     message = str(caught.value)
@@ -126,11 +126,11 @@ def test_the_command_to_run_helps(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
     monkeypatch.setenv("DVC_ROOT", str(root))
     with pytest.raises(UnavailableError) as caught:
-        client.connect()
+        client.connect(experiments.of("mnist"))
 
     subprocess.run(shlex.split(str(caught.value).split("`")[1]), check=True)
 
-    assert client.connect() != "0"
+    assert client.connect(experiments.of("mnist")) != "0"
     assert (root / "mlflow.db.broken").read_text() == "broken"
 
 
@@ -141,7 +141,7 @@ def test_a_locked_store_is_not_called_broken(store: Path, monkeypatch: pytest.Mo
     with closing(sqlite3.connect(store)) as holder:
         holder.execute("BEGIN EXCLUSIVE")
         with pytest.raises(UnavailableError, match="locked by another process") as caught:
-            client.connect()
+            client.connect(experiments.of("mnist"))
 
     assert "mv" not in str(caught.value)
 

@@ -9,6 +9,7 @@ import threading
 import time
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import mlflow
 import numpy as np
@@ -16,14 +17,15 @@ import pandas as pd
 import pytest
 
 from pipeline import files, tracking
-from pipeline.data.dataset import Dataset
+from pipeline.data.dataset import Dataset, Split
 from pipeline.errors import UnavailableError
-from pipeline.params import Params
-from pipeline.tracking import address, client, live, logged_model, outbox, view
+from pipeline.params import OverfittingRule, Params
+from pipeline.tracking import address, client, experiments, live, logged_model, outbox, view
 from pipeline.tracking import runs as finished_runs
 from pipeline.tracking.artifacts import SCORES, EvaluationArtifacts
 from pipeline.tracking.description import RunDescription
 from pipeline.training import model_file, networks
+from tests.support import made_sets
 
 ROWS = [
     {
@@ -37,6 +39,7 @@ ROWS = [
     for e in range(1, 5)
 ]
 MD5 = "d" * 32
+RULE = OverfittingRule(window=1, onset=1.1, slight=1.05, strong=1.25, tolerance=0.002)
 
 
 @pytest.fixture
@@ -75,20 +78,21 @@ def track(description: RunDescription, data: Dataset, model: Path) -> None:
         run.log_model(model)
 
 
-def evaluate(model: Path, accuracy: float = 0.9, *, required: bool = False) -> None:
+def evaluate(model: Path, accuracy: float = 0.9, *, required: bool = False, rule: OverfittingRule = RULE) -> None:
     """Log an evaluation of the model."""
     score = dict.fromkeys(SCORES, 0.5) | {"accuracy": accuracy, "confusion": np.eye(10, dtype=int).tolist()}
-    files.write_json(
-        model.with_suffix(".json"), {"classes": list("0123456789"), "splits": {"train": score, "test": score}}
-    )
+    metrics = {"splits": {"train": score, "test": score}, "parameters": 1234, "classes": list("0123456789")}
+    files.write_json(model.with_suffix(".json"), metrics)
     files.write_csv(model.with_suffix(".csv"), pd.DataFrame(ROWS))
-    evidence = EvaluationArtifacts("mlp_rmsprop", model.with_suffix(".json"), model.with_suffix(".csv"), None)
-    tracking.log_evaluation(evidence, {"model.md5": files.md5(model), "data.md5": MD5}, required=required)
+    shown = EvaluationArtifacts("mlp_rmsprop", model.with_suffix(".json"), model.with_suffix(".csv"), None, rule)
+    tracking.log_evaluation("mnist", shown, {"model.md5": files.md5(model), "data.md5": MD5}, required=required)
 
 
 def runs(status: str | None = None) -> list[Any]:
     """Return the runs of the experiment, the newest first."""
-    found = mlflow.MlflowClient().search_runs([client.connect()], order_by=["attributes.start_time DESC"])
+    found = mlflow.MlflowClient().search_runs(
+        [client.connect(experiments.of("mnist"))], order_by=["attributes.start_time DESC"]
+    )
     return [run for run in found if status in (None, run.info.status)]
 
 
@@ -171,6 +175,135 @@ def test_an_evaluation_repeated_adds_nothing(description: RunDescription, digits
     assert len(history) == 1
 
 
+@pytest.mark.usefixtures("store")
+def test_the_overfitting_analysis_can_be_searched_for(
+    description: RunDescription, digits: Dataset, model: Path
+) -> None:
+    """Runs are found by the verdict and sorted by the figures; another rule changes them without a second run."""
+    track(description, digits, model)
+    evaluate(model)
+    (falling,) = runs()
+    assert falling.data.metrics["min_val_loss"] == min(row["val_loss"] for row in ROWS)
+    assert (falling.data.metrics["min_val_loss_epoch"], falling.data.metrics["val_loss_rise"]) == (4, 1)
+    assert (falling.data.metrics["parameters"], falling.data.tags["overfitting"]) == (1234, "no sign")
+
+    evaluate(model, rule=RULE.model_copy(update={"slight": 1.0, "strong": 1.0}))
+
+    found = mlflow.MlflowClient().search_runs(
+        [falling.info.experiment_id],
+        "tags.overfitting = 'grows overconfident' and metrics.val_loss_rise >= 1",
+        order_by=["metrics.val_loss_rise DESC"],
+    )
+    assert [run.info.run_id for run in found] == [falling.info.run_id]
+
+
+@pytest.mark.usefixtures("store")
+def test_a_figure_that_another_rule_takes_away_is_none(
+    description: RunDescription, digits: Dataset, model: Path
+) -> None:
+    """Where a longer window leaves no rise to judge, the earlier one becomes NaN, once."""
+    track(description, digits, model)
+    evaluate(model)
+
+    for _ in range(2):
+        evaluate(model, rule=RULE.model_copy(update={"window": 4}))
+
+    (run,) = runs()
+    history = mlflow.MlflowClient().get_metric_history(run.info.run_id, "val_loss_rise")
+    assert [str(point.value) for point in history] == ["1.0", "nan"]
+    assert np.isnan(run.data.metrics["val_loss_rise"])
+    assert run.data.tags["overfitting"] == "cannot be judged"
+
+
+@pytest.mark.usefixtures("store")
+def test_colour_images_are_inputs_and_signature(values: Params, tmp_path: Path) -> None:
+    """Of images (n, 32, 32, 3) the run has a data set per split, and its model takes such images and answers them."""
+    made = made_sets.arrays()
+    train, test = (Split(made[f"{part}_images"], made[f"{part}_labels"]) for part in ("train", "test"))
+    data = {"dataset": "stones", "validation": "test", "split_seed": 0}
+    block = values.models["cnn"]
+    network = networks.build(block.network, (32, 32, 3), len(made_sets.CLASSES), seed=0, precision="float32")
+    model_file.save(tmp_path / "m.keras", network, {"recipe": "r"})
+    described = RunDescription("cnn", "r" * 64, MD5, block, values.train, data)
+
+    track(described, Dataset(train, None, test, made_sets.CLASSES), tmp_path / "m.keras")
+
+    experiment = client.experiment_id("stones")
+    (run,) = mlflow.MlflowClient().search_runs([experiment])
+    sources = {one.dataset.name: one.dataset for one in run.inputs.dataset_inputs}
+    assert sources.keys() == {"stones-train", "stones-test"}
+    assert "[-1, 32, 32, 3]" in sources["stones-train"].schema
+    uri = f"models:/{run.outputs.model_outputs[0].model_id}"
+    signature = mlflow.models.get_model_info(uri).signature
+    assert (signature.inputs.inputs[0].shape, signature.outputs.inputs[0].shape) == ((-1, 32, 32, 3), (-1, 7))
+    answers = mlflow.pyfunc.load_model(uri).predict(test.images[:5])
+    assert np.array_equal(answers, network.predict(test.images[:5], verbose=0))
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize("asked", ["true", "false", None])
+def test_system_metrics_are_logged_where_they_are_asked_for(
+    description: RunDescription, digits: Dataset, monkeypatch: pytest.MonkeyPatch, asked: str | None
+) -> None:
+    """MLflow's own variable decides; the load of the machine is then in the run, whose end ends the thread."""
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.2")
+    if asked is None:
+        monkeypatch.delenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", raising=False)
+    else:
+        monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", asked)
+
+    with tracking.training_run(description, digits) as run:
+        assert run.missing() == ""
+        time.sleep(2)
+
+    (stored,) = runs("FINISHED")
+    found = [name for name in stored.data.metrics if name.startswith("system/")]
+    assert ("system/cpu_utilization_percentage" in found) is (asked == "true")
+    assert bool(found) is (asked == "true")
+    assert "SystemMetricsMonitor" not in {thread.name for thread in threading.enumerate()}
+
+
+@pytest.mark.fault("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING has an impossible value, or the monitor cannot start")
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize("fault", ["value", "monitor"])
+def test_without_system_metrics_a_run_is_complete(
+    description: RunDescription,
+    digits: Dataset,
+    model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    fault: str,
+) -> None:
+    """One warning says why there are none, and the run is finished with all else."""
+    monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "perhaps" if fault == "value" else "true")
+    monitor = "mlflow.system_metrics.system_metrics_monitor.SystemMetricsMonitor"
+    monkeypatch.setattr(monitor, lambda *_, **_named: 1 / 0)
+
+    track(description, digits, model)
+
+    (run,) = runs("FINISHED")
+    assert run.data.metrics["loss"] == ROWS[-1]["loss"]
+    warning = capsys.readouterr().err
+    assert warning.startswith("warning: no system metrics (")
+    assert warning.count("\n") == 1
+
+
+@pytest.mark.fault("tracking server hangs while system metrics are logged")
+@pytest.mark.usefixtures("_short_timeouts", "store")
+def test_an_end_does_not_wait_for_system_metrics(
+    description: RunDescription, digits: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long the monitor takes to end, the training does not take longer than for anything else."""
+    monkeypatch.setattr("pipeline.tracking.system_metrics.start", lambda _: Mock(finish=lambda: time.sleep(60)))
+
+    started = time.monotonic()
+    with tracking.training_run(description, digits) as run:
+        run.log_epochs(ROWS)
+        monkeypatch.setattr(live, "END_TIMEOUT_S", 3.0)
+
+    assert time.monotonic() - started < 20
+
+
 @pytest.mark.fault("an outage between the parts of an evaluation")
 @pytest.mark.usefixtures("store")
 def test_an_evaluation_that_was_cut_short_is_not_taken_for_whole(
@@ -243,7 +376,7 @@ def test_a_training_into_a_deleted_experiment_ends_at_once_with_the_way_out(
     description: RunDescription, digits: Dataset, model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It does not wait for MLflow; one warning names the experiment, the command that restores it, and then sync."""
-    experiment = client.connect()
+    experiment = client.connect(experiments.of("mnist"))
     mlflow.MlflowClient().delete_experiment(experiment)
     started = time.monotonic()
 
@@ -293,7 +426,7 @@ def test_a_training_that_does_not_end_well_is_no_finished_run(
 @pytest.mark.usefixtures("store")
 def test_a_run_left_running_is_marked_killed(description: RunDescription, digits: Dataset, model: Path) -> None:
     """The next training of the recipe ends the run of the one that was killed."""
-    experiment = client.connect()
+    experiment = client.connect(experiments.of("mnist"))
     api = mlflow.MlflowClient()
     left = api.create_run(experiment, tags=description.tags())
     other = api.create_run(experiment, tags=description.tags() | {"recipe": "s" * 64})
@@ -400,9 +533,9 @@ def test_a_run_begins_when_its_training_does(
     monkeypatch.setenv("MLFLOW_RUN_ID", "0" * 32)
     connect = client.connect
 
-    def connect_late() -> str:
+    def connect_late(experiment: experiments.Experiment) -> str:
         time.sleep(1)
-        return connect()
+        return connect(experiment)
 
     monkeypatch.setattr(client, "connect", connect_late)
     before = time.time()
@@ -420,7 +553,7 @@ def test_one_run_of_a_model_is_current(description: RunDescription, digits: Data
     track(description, digits, model)
     track(description, digits, model)
 
-    assert [run.data.tags[client.STATE] for run in runs("FINISHED")] == ["current", "superseded"]
+    assert [run.data.tags[experiments.STATE] for run in runs("FINISHED")] == ["current", "superseded"]
 
 
 @pytest.mark.usefixtures("store")
@@ -429,48 +562,39 @@ def test_other_clones_runs_are_left_alone_on_a_server(
     description: RunDescription, digits: Dataset, model: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
     """There a new run neither kills nor supersedes one of another clone; a local store has no other clone."""
-    experiment, api = client.connect(), mlflow.MlflowClient()
+    experiment, api = client.connect(experiments.of("mnist")), mlflow.MlflowClient()
     elsewhere = description.tags() | {"workspace": "elsewhere:/clone"}
     running = api.create_run(experiment, tags=elsewhere).info.run_id
-    done = api.create_run(experiment, tags=elsewhere | {client.STATE: "current"}).info.run_id
+    done = api.create_run(experiment, tags=elsewhere | {experiments.STATE: "current"}).info.run_id
     api.set_terminated(done, "FINISHED")
     if place == "a server":
         monkeypatch.setattr(address, "local", lambda _: None)
 
     track(description, digits, model)
 
-    found = api.get_run(running).info.status, api.get_run(done).data.tags[client.STATE]
+    found = api.get_run(running).info.status, api.get_run(done).data.tags[experiments.STATE]
     assert found == (("RUNNING", "current") if place == "a server" else ("KILLED", "superseded"))
-    assert runs("FINISHED")[0].data.tags[client.STATE] == "current"
+    assert runs("FINISHED")[0].data.tags[experiments.STATE] == "current"
 
 
 def add_finished(recipe: str) -> None:
     """Have a finished run of the recipe made in an experiment of its own."""
     rows = [{"epoch": 1, "val_loss": 0.2}, {"epoch": 2, "val_loss": 0.1}]
     tags = {"recipe": recipe, "variant": "v"}
-    tracking.add_finished(client.STUDY, "v-0", tags, {"model.epochs": 2}, rows, {"test_accuracy": 0.9})
-
-
-@pytest.mark.usefixtures("store")
-@pytest.mark.parametrize("name", [client.EXPERIMENT, client.STUDY])
-def test_an_experiment_says_what_its_runs_are(name: str) -> None:
-    """MLflow shows a description above the runs of each experiment."""
-    found = client.connect(name)
-    experiment = mlflow.MlflowClient().get_experiment(found)
-
-    assert experiment.name == name
-    assert experiment.tags["mlflow.note.content"] == client.ABOUT[name]
+    tracking.add_finished(
+        experiments.of_study("mnist", "MNIST"), "v-0", tags, {"model.epochs": 2}, rows, {"test_accuracy": 0.9}
+    )
 
 
 @pytest.mark.usefixtures("store")
 def test_an_experiment_shows_training_and_validation_in_one_chart() -> None:
-    """It has a saved view of the current runs; where that or the description is missing, it is added."""
-    made, api = client.connect(), mlflow.MlflowClient()
+    """It has a saved view of the current runs; an older one is replaced, and a missing description is added."""
+    made, api = client.connect(experiments.of("mnist")), mlflow.MlflowClient()
     tags = api.get_experiment(made).tags
-    for key in (view.TAG, "mlflow.note.content"):
-        api.delete_experiment_tag(made, key)
+    api.set_experiment_tag(made, view.TAG, "of an older version")
+    api.delete_experiment_tag(made, "mlflow.note.content")
 
-    assert client.connect() == made
+    assert client.connect(experiments.of("mnist")) == made
     assert api.get_experiment(made).tags == tags
     state = json.loads(json.loads(tags[view.TAG])["state"])
     charts = [chart["selectedMetricKeys"] for chart in state["compareRunCharts"]]
@@ -490,7 +614,7 @@ def test_a_recipe_has_one_finished_run(monkeypatch: pytest.MonkeyPatch) -> None:
         add_finished(recipe)
 
     api = mlflow.MlflowClient()
-    found = api.search_runs([client.connect(client.STUDY)])
+    found = api.search_runs([client.connect(experiments.of_study("mnist", "MNIST"))])
     assert sorted((run.data.tags["recipe"], run.info.status) for run in found) == [
         ("r", "FINISHED"),
         ("r", "KILLED"),
@@ -501,4 +625,4 @@ def test_a_recipe_has_one_finished_run(monkeypatch: pytest.MonkeyPatch) -> None:
     history = api.get_metric_history(whole.info.run_id, "val_loss")
     assert [(point.step, point.value) for point in history] == [(1, 0.2), (2, 0.1)]
     assert whole.data.metrics["test_accuracy"] == 0.9
-    assert api.search_runs([client.connect()]) == []
+    assert api.search_runs([client.connect(experiments.of("mnist"))]) == []

@@ -12,14 +12,16 @@ import mlflow
 import psutil
 import pytest
 import yaml
-from PIL import Image
+from PIL import Image, ImageColor
 
-from pipeline.tracking.client import EXPERIMENT, STATE
+from pipeline.reporting import colours
+from pipeline.tracking.experiments import CURRENT
 from tests.support import browser, screenshots, small
 
 pytestmark = [pytest.mark.slow, browser.needs_browser]
 
-MODELS = {"mlp_rmsprop", "mlp_adadelta", "cnn"}
+MODELS_IN_ORDER = ("mlp_rmsprop", "mlp_adadelta", "cnn")
+MODELS = {*MODELS_IN_ORDER}
 MLPS = {"mlp_rmsprop", "mlp_adadelta"}
 # Who has no value under a key: what only one network, or one optimizer, has.
 BLANK = {
@@ -87,8 +89,8 @@ def ui(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 def current(repository: Path) -> dict[str, Any]:
     """Return the current runs by name."""
     client = mlflow.MlflowClient(f"sqlite:///{repository}/mlflow.db")
-    experiment = client.get_experiment_by_name(EXPERIMENT)
-    found = client.search_runs([experiment.experiment_id], f"tags.`{STATE}` = 'current'")
+    experiment = client.get_experiment_by_name("digits")
+    found = client.search_runs([experiment.experiment_id], CURRENT)
     return {run.info.run_name: run for run in found}
 
 
@@ -131,7 +133,7 @@ def test_the_printed_address_shows_the_current_runs_alone(
     ui: Served, window: browser.Browser, show: Callable[..., None], current: dict[str, Any]
 ) -> None:
     """It lists each model's run under the model's name, and not the replaced one; the experiment is described."""
-    show(ui.page, "Current models", "3 matching runs", "Two MLPs and a CNN on MNIST")
+    show(ui.page, "Current models", "3 matching runs", "Models trained on Digits by")
     shown = run_names(window, 3)
     code = window.run("return [...document.querySelectorAll('main code')].map(one => one.innerText)")
     experiment = current["cnn"].info.experiment_id
@@ -150,7 +152,25 @@ def test_training_and_validation_are_in_one_chart(
         show(ui.page, " vs ".join(pair), *(f"{name} ({metric})" for name in MODELS for metric in pair))
     window.wait("document.querySelectorAll('.scatterlayer .trace').length >= 12")
     errors = {str(int(run.data.metrics["test_errors"])) for run in current.values()}
-    show(ui.page.replace("&compareRunsMode=CHART", ""), "test_errors", "optimizer.name", *errors)
+    verdicts = {run.data.tags["overfitting"] for run in current.values()}
+    columns = ("test_errors", "val_loss_rise", "optimizer.name", "overfitting")
+    show(ui.page.replace("&compareRunsMode=CHART", ""), *columns, *errors, *verdicts)
+
+
+def test_each_model_has_its_colour_in_the_charts(
+    ui: Served, window: browser.Browser, show: Callable[..., None], current: dict[str, Any]
+) -> None:
+    """The lines have the colours of our figures, one per model, and not those that MLflow makes of the runs' ids."""
+    show(ui.page, "loss vs val_loss")
+    window.wait("document.querySelectorAll('.scatterlayer .trace').length >= 12")
+    lines = "[...document.querySelectorAll('.scatterlayer .trace path.js-line')]"
+    drawn = window.run(f"return {lines}.map(line => getComputedStyle(line).stroke)")
+    channels = {tuple(map(int, re.findall(r"\d+", colour)[:3])) for colour in drawn}
+    expected = {name: look.colour for name, look in colours.of_models(MODELS_IN_ORDER).items()}
+
+    assert {name: run.data.tags["mlflow.runColor"] for name, run in current.items()} == expected
+    assert channels == {ImageColor.getrgb(colour) for colour in expected.values()}
+    assert len(channels) == 3
 
 
 def metrics_shown(window: browser.Browser) -> dict[str, list[str]]:
@@ -183,7 +203,9 @@ def test_the_compare_view_lines_up(
     assert len(keys) == len(set(keys))
     assert set(keys) == set().union(*(run.data.params for run in current.values()))
     for key, *values in params:
-        assert values == [current[name].data.params.get(key, "") for name in order]
+        # The page writes a list with an item to a line.
+        shown = [re.sub(r"\s", "", value) for value in values]
+        assert shown == [re.sub(r"\s", "", current[name].data.params.get(key, "")) for name in order]
         assert {name for name, value in zip(order, values, strict=True) if not value} == BLANK.get(key, set())
     for name, run in current.items():
         column = {key: float(values[order.index(name)]) for key, values in metrics.items()}
@@ -245,12 +267,12 @@ def test_a_model_shows_its_origin(window: browser.Browser, show: Callable[..., N
     data = (f"digits-{split} (#{run.data.tags['data.md5']})" for split in ("train", "test"))
     about = ("cnn trained with adadelta", "network.filters", *scores, *data, run.info.run_id)
     show(f"experiments/{run.info.experiment_id}/models/{model}", *about)
-    screenshots.expect(window, "Datasets used", "Model versions\nmnist")
+    screenshots.expect(window, "Datasets used", "Model versions\ndigits")
 
 
 def test_the_champion_stands_in_the_registry(window: browser.Browser, show: Callable[..., None]) -> None:
     """The registered model has a version with the alias; it says why it was chosen, and what images it takes."""
-    show("models/mnist", "Version 1", "champion")
-    show("models/mnist/versions/1", "the gate passes", "Inputs (1)", "Outputs (1)")
+    show("models/digits", "Version 1", "champion")
+    show("models/digits/versions/1", "the gate passes", "Inputs (1)", "Outputs (1)")
     window.click("//*[normalize-space(text())='Inputs (1)' or normalize-space(.)='Inputs (1)']")
     screenshots.expect(window, "uint8")
