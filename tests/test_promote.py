@@ -525,7 +525,7 @@ def test_each_data_set_has_a_champion_of_its_own(workspace: Workspace, call: Cal
     text = promotion.PATH.read_text()
     replaced = call("good", "--replace")
 
-    reason = "the champion of reports/promotion.json was trained on other data, mnist, so they cannot be compared"
+    reason = "the champion is recorded in reports/promotion.json, on other data: mnist, so they cannot be compared"
     assert (refused.code, refused.output) == (1, "")
     assert refused.error.startswith(f"good: not promoted: {reason}")
     assert '"registered_model": "mnist"' in text
