@@ -856,7 +856,7 @@ def answers_at(port: int) -> bool:
 def test_the_champion_is_served_over_http(
     place: Path, weights: dict[str, NDArray[np.float64]], digits: Dataset, call: Call
 ) -> None:
-    """`mlflow models serve` and `pipeline.predict` answer with the file's values; pixels outside 0 to 255 are rejected."""
+    """`mlflow models serve` and `pipeline.predict` give the file's values; pixels outside 0 to 255 are refused."""
     Workspace({"good": weights["good"]}, digits)
     assert call("good").code == 0
     images = digits.test.images[:5]
