@@ -902,6 +902,14 @@ def test_dvc_knows_nothing_of_the_file() -> None:
     assert not [line for line in ignored if line.strip("/") in ("reports", "reports/promotion.json", "*.json")]
 
 
+# One image with an upright stroke, sent from a shell.
+IMAGE = "[[255 * (12 < x < 16 and 3 < y < 24) for x in range(28)] for y in range(28)]"
+CURL = (
+    f"""python -c 'import json; print(json.dumps({{"inputs": [{IMAGE}]}}))' |\n"""
+    "curl -s -H 'Content-Type: application/json' -d @- http://127.0.0.1:5000/invocations"
+)
+
+
 @contextmanager
 def serving(*command: str, log: Path) -> Iterator[str]:
     """Yield the address of a server started on a free port of this machine; its process group ends with the block."""
@@ -938,7 +946,7 @@ def answers_at(port: int) -> bool:
 def test_the_champion_is_served_over_http(
     place: Path, weights: dict[str, NDArray[np.float64]], digits: Dataset, call: Call
 ) -> None:
-    """`mlflow models serve` and `pipeline.predict`, each in a process of its own, answer with the file's values."""
+    """`mlflow models serve` and `pipeline.predict` give the file's values; pixels outside 0 to 255 are refused."""
     Workspace({"good": weights["good"]}, digits)
     assert call("good").code == 0
     images = digits.test.images[:5]
@@ -949,6 +957,12 @@ def test_the_champion_is_served_over_http(
         reply = requests.post(f"{server}/invocations", json={"inputs": images.tolist()}, timeout=120)
         assert reply.status_code == 200, reply.text
         served = np.array(reply.json()["predictions"])
+        curl = CURL.replace("http://127.0.0.1:5000", server).replace("python", sys.executable)
+        answer = json.loads(subprocess.run(["sh", "-c", curl], capture_output=True, check=True).stdout)
+        outside = [images.tolist() for _ in range(2)]
+        for pixels, value in zip(outside, (256, -1), strict=True):
+            pixels[0][0][0] = value
+        rejected = [requests.post(f"{server}/invocations", json={"inputs": one}, timeout=120) for one in outside]
     draw_three(Path("three.png"))
     command = [sys.executable, "-m", "pipeline.predict", "three.png", "--json", "--model"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
@@ -960,6 +974,8 @@ def test_the_champion_is_served_over_http(
     ]
 
     assert np.allclose(served, expected, atol=1e-6)
+    assert np.shape(answer["predictions"]) == (1, 10)
+    assert [one.status_code for one in rejected] == [400, 400]
     assert said[0] == said[1]
 
 

@@ -21,9 +21,16 @@ FILES = {
     "MLmodel",
     "conda.yaml",
     "data/keras_module.txt",
+    "input_example.json",
     "python_env.yaml",
     "requirements.txt",
+    "serving_input_example.json",
 }
+# For a client of the served model. No signature can refuse other numbers: MLflow converts them to the signature's type.
+INPUT = (
+    "Images are whole numbers from 0 (black) to 255. Do not divide them by 255: of numbers with decimals, MLflow's "
+    "server takes the whole part, here 0 for nearly every pixel."
+)
 _PREFIX = "models:/"
 _NOT_FOUND = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 _FIX = "`make sync` puts it back"
@@ -154,6 +161,7 @@ def _all_of(run: Any) -> list[Any]:
 def _create(run: Any, name: str) -> Any:
     kept = (NOTE, "mlflow.user", "mlflow.source.")
     tags = {key: value for key, value in run.data.tags.items() if key.startswith(kept)}
+    tags[NOTE] = f"{tags.get(NOTE, '')}\n\n{INPUT}".strip()
     return mlflow.MlflowClient().create_logged_model(
         run.info.experiment_id, name, run.info.run_id, tags, run.data.params, model_type="classifier"
     )
@@ -170,8 +178,12 @@ def _save(path: Path, folder: Path, model: Any) -> None:
     import mlflow.keras
 
     packages = {"mlflow": mlflow.__version__, **recipe.versions()}
-    images = np.zeros((2, *network.input_shape[1:]), network.input_dtype)
-    probabilities = np.zeros((2, *network.output_shape[1:]), np.float32)
+    images = np.zeros((1, *network.input_shape[1:]), network.input_dtype)
+    # An upright stroke: among digits, a 1.
+    rows, columns = images.shape[1:3]
+    images[:, rows // 7 : rows - rows // 7, columns // 2 - 1 : columns // 2 + 2] = 255
+    probabilities = np.zeros((1, *network.output_shape[1:]), np.float32)
+    folder.mkdir()  # MLflow writes the example before it creates the folder
     mlflow.keras.save_model(
         network,
         str(folder),
@@ -179,6 +191,8 @@ def _save(path: Path, folder: Path, model: Any) -> None:
             model.artifact_location, model.source_run_id, model_uuid=model.model_id, model_id=model.model_id
         ),
         signature=mlflow.models.infer_signature(images, probabilities),
+        input_example=images,
+        metadata={"input": INPUT},
         pip_requirements=[f"{package}=={version}" for package, version in packages.items()],
     )
     # The very bytes that model.md5 names: Keras never writes the same file twice.

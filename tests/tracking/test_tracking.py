@@ -133,6 +133,21 @@ def test_the_logged_model_answers_as_the_file(description: RunDescription, digit
     assert not [path for path in folder.rglob("*") if "pickle" in path.name or path.suffix == ".pkl"]
 
 
+@pytest.mark.usefixtures("store")
+def test_the_logged_model_says_what_it_takes(description: RunDescription, digits: Dataset, model: Path) -> None:
+    """Its description and its files have the range of its input, and an example: one image with a bright stroke."""
+    track(description, digits, model)
+
+    (run,) = runs()
+    logged = mlflow.get_logged_model(run.outputs.model_outputs[0].model_id)
+    folder = Path(mlflow.artifacts.download_artifacts(f"models:/{logged.model_id}"))
+    example = json.loads((folder / "serving_input_example.json").read_text())["inputs"]
+    assert "from 0 (black) to 255" in logged.tags["mlflow.note.content"]
+    assert mlflow.models.Model.load(folder).metadata == {"input": logged_model.INPUT}
+    assert np.shape(example) == (1, 28, 28)
+    assert set(np.ravel(example)) == {0, 255}
+
+
 def test_models_that_differ_in_their_optimizer_have_comparable_params(values: Params) -> None:
     """The same keys for every model, with other values only where the params differ: the compare view lines up."""
     first, second = (described(values, name).params() for name in ("mlp_rmsprop", "mlp_adadelta"))
