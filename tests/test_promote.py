@@ -7,6 +7,7 @@ import dataclasses
 import errno
 import json
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -201,11 +202,12 @@ def made(
 
 @pytest.fixture
 def workspace(made: tuple[Path, Workspace], store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    """Return a copy of that workspace, as current directory, with a copy of its store; the artifacts are in theirs."""
+    """Return a copy of that workspace, as current directory, with a copy of its store."""
     folder, workspace = made
     lighten(monkeypatch)
     shutil.copy(folder / "mlflow.db", store)
-    shutil.copytree(folder / "workspace", tmp_path / "workspace")
+    for name in ("workspace", "mlruns"):
+        shutil.copytree(folder / name, tmp_path / name)
     monkeypatch.chdir(tmp_path / "workspace")
     return copy.deepcopy(workspace)
 
@@ -566,7 +568,7 @@ def test_sync_speaks_of_no_other_data_set(
     ended = synced()
 
     assert ended.code == 0
-    assert "champion: near of reports/promotion.json" in ended.output
+    assert "champion" not in ended.output
     api = mlflow.MlflowClient(address.uri())
     assert {experiment.name for experiment in api.search_experiments()} == {"Default", "fashion_mnist"}
     assert [one.name for one in api.search_registered_models()] == []
@@ -834,9 +836,35 @@ def test_the_same_promotion_writes_the_same_file(
     assert run_of("good").info.run_id not in text
 
 
+OFFER = (
+    "champion: none in MLflow; reports/promotion.json records another near than this; "
+    "`make promote MODEL=near REPLACE=1` promotes this one"
+)
+
+
+@pytest.mark.fault("promotion.json is of another machine, which trained the same model to other bits")
+def test_a_clone_is_offered_the_promotion_of_its_own_model(
+    workspace: Workspace, call: Call, synced: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one line, with the command, until it is done; of a champion that this machine never had, nothing is said."""
+    call("near")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/of-the-clone.db")
+    workspace.train("near", "good")
+
+    first, second = synced(), synced()
+    model, replace = shlex.split(OFFER.split("`")[1])[2:]
+    done = call(model.removeprefix("MODEL="), *["--replace"] * (replace == "REPLACE=1"))
+    after = synced()
+
+    assert [one.output.splitlines()[-2] for one in (first, second)] == [OFFER, OFFER]
+    assert first.output.count("champion") == 1
+    assert (done.code, champion()) == (0, "near"), done.error
+    assert after.output.splitlines()[-2] == "champion: complete in MLflow"
+
+
 @pytest.mark.fault("sync with a promotion.json that is damaged, or records another model than the champion")
 def test_sync_changes_no_champion(workspace: Workspace, call: Call, synced: Call) -> None:
-    """A champion other than the file's stays, a model that is not there is reported, a damaged file is exit code 2."""
+    """A champion other than the file's stays, one that is not there is offered anew, a damaged file is exit code 2."""
     call("near")
     older = promotion.PATH.read_bytes()
     call("good")
@@ -853,7 +881,7 @@ def test_sync_changes_no_champion(workspace: Workspace, call: Call, synced: Call
     damaged = synced()
 
     assert kept.output.splitlines()[-2].startswith("champion: MLflow has another one than reports/promotion.json")
-    assert gone.output.splitlines()[-2].startswith("champion: near of reports/promotion.json (md5 ")
+    assert gone.output.splitlines()[-2] == OFFER
     assert (kept.code, gone.code, damaged.code) == (0, 0, 2)
     assert damaged.error.startswith("error: reports/promotion.json: ")
     assert damaged.error.count("\n") == 1
