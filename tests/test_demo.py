@@ -38,6 +38,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     small = content["models"]["mlp_rmsprop"] | {"network": {"name": "mlp", "units": [4], "dropout": 0.2}}
     content["models"] = dict.fromkeys(("one", "two", "three"), small)
     (folder / "params.yaml").write_text(yaml.dump(content))
+    shutil.copytree(ROOT / "data" / "sets", folder / "data" / "sets")
     values = params.load(folder / "params.yaml")
     for seed, name in enumerate(("one", "two")):
         network = networks.build(values.models[name].network, (28, 28), 10, seed=seed, precision="float32")
@@ -106,7 +107,7 @@ def test_trained_models_predict_and_ctrl_c_ends_it(trained: Path) -> None:
     assert [prediction["model"] for prediction in content["predictions"]] == ["one", "two"]
     for prediction in content["predictions"]:
         assert sum(prediction["probabilities"]) == pytest.approx(1, abs=1e-5)
-        assert prediction["probabilities"][prediction["digit"]] == max(prediction["probabilities"])
+        assert prediction["probabilities"][prediction["label"]] == max(prediction["probabilities"])
         assert prediction["certain"] is False  # the networks are not trained at all
     assert (len(content["pixels"]), max(content["pixels"])) == (784, 255)
     assert blank[:2] == (400, {"error": "The drawing: neither a PNG nor a JPEG file"})
@@ -193,7 +194,7 @@ def test_a_digit_drawn_in_a_browser_is_answered(
         window.wait("document.querySelectorAll('.first').length == 2")
         models = window.run(
             "return [...document.querySelectorAll('section')].map(s => [s.dataset.model,"
-            " s.querySelector('.digit').textContent, s.querySelectorAll('tr').length, "
+            " s.querySelector('.best').textContent, s.querySelectorAll('tr').length, "
             " s.querySelector('.first').rowIndex])"
         )
         time.sleep(0.3)  # the bars grow

@@ -58,6 +58,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name in ("cnn", "other")
     }
     (folder / "params.yaml").write_text(yaml.safe_dump(content))
+    shutil.copytree(ROOT / "data" / "sets", folder / "data" / "sets")
     network = networks.build(
         params.load(folder / "params.yaml").models["cnn"].network, (28, 28), 10, seed=1, precision="float32"
     )
@@ -77,7 +78,7 @@ def expected(folder: Path, name: str) -> list[float]:
 
 @pytest.mark.fault("picture damaged, blank, too large, or not a picture")
 def test_each_picture_has_its_line_for_machines(trained: Path) -> None:
-    """With --json, a line per good file is an object: file as given, digit, ten probabilities; a bad one gives 2."""
+    """With --json, a line per good file is an object: file as given, class, ten probabilities; a bad one gives 2."""
     line = [sys.executable, "-m", "pipeline.predict", "three.png", "text.png", "./seven.jpg", "three.png", "--json"]
 
     done = subprocess.run(line, cwd=trained, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=120)
@@ -86,8 +87,9 @@ def test_each_picture_has_its_line_for_machines(trained: Path) -> None:
     assert (done.returncode, done.stderr) == (2, "error: text.png: neither a PNG nor a JPEG file\n")
     assert [answer["file"] for answer in found] == ["three.png", "seven.jpg"]
     for answer in found:
-        assert answer["probabilities"] == pytest.approx(expected(trained, answer["file"]), abs=1e-5)
-        assert answer["digit"] == np.argmax(answer["probabilities"])
+        assert list(answer["probabilities"]) == list("0123456789")
+        assert list(answer["probabilities"].values()) == pytest.approx(expected(trained, answer["file"]), abs=1e-5)
+        assert answer["class"] == str(np.argmax(expected(trained, answer["file"])))
 
 
 def test_each_picture_has_its_row_for_people(trained: Path, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
@@ -108,9 +110,9 @@ def test_each_picture_has_its_row_for_people(trained: Path, run: Run, capsys: py
 @pytest.mark.parametrize(("highest", "certain"), [(0.9, True), (0.899, False)])
 def test_a_low_probability_is_marked(highest: float, certain: bool) -> None:
     """A digit whose probability is below 0.9 has a question mark, which a last line explains, and certain is false."""
-    found = {Path("a.png"): Prediction(1, [0, highest, 1 - highest, *[0.0] * 7])}
+    found = {Path("a.png"): Prediction(small.DIGITS, [0, highest, 1 - highest, *[0.0] * 7])}
 
-    head, row, *note = predict.table(found).splitlines()
+    head, row, *note = predict.table(found, "digit").splitlines()
 
     assert row.split()[0] == ("1" if certain else "1?")
     assert row.index("a.png") == head.index("file")
@@ -187,7 +189,7 @@ def test_a_network_for_other_images_is_refused(values: Params, tmp_path: Path) -
         model_file.save(path, networks_of(values, **form), {})
 
         with pytest.raises(InputError, match="expected a network from and to"):
-            classifier.load(path, 1)
+            classifier.load(path, 1, (28, 28), small.DIGITS)
 
 
 @pytest.mark.fault("model with NaN in its weights")
@@ -197,7 +199,7 @@ def test_answers_that_are_no_probabilities_are_refused(values: Params) -> None:
     network.set_weights([np.full_like(weights, np.nan) for weights in network.get_weights()])
 
     with pytest.raises(PipelineError, match="train the model again"):
-        classifier.predict(network, np.zeros((1, 28, 28), np.uint8))
+        classifier.predict(network, np.zeros((1, 28, 28), np.uint8), small.DIGITS)
 
 
 @pytest.fixture
@@ -225,7 +227,8 @@ def test_the_champion_in_mlflow_answers(trained: Path, run: Run, capfd: pytest.C
 
     out, err = capfd.readouterr()
     assert (code, err) == (0, "")
-    assert json.loads(out)["probabilities"] == pytest.approx(expected(trained, "three.png"), abs=1e-5)
+    found = list(json.loads(out)["probabilities"].values())
+    assert found == pytest.approx(expected(trained, "three.png"), abs=1e-5)
     assert files.md5(trained / "models" / "cnn.keras") == before
 
 
@@ -268,5 +271,5 @@ def test_a_logged_model_with_code_in_it_is_refused(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(tracking, "fetch", lambda *_: tmp_path / "model.keras")
 
     with pytest.raises(InputError, match="models:/x: not a model of this project") as error:
-        classifier.load_logged("models:/x", 1)
+        classifier.load_logged("models:/x", 1, (28, 28), small.DIGITS)
     assert "\n" not in str(error.value)
