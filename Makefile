@@ -41,8 +41,9 @@ study: .venv/complete git ## run the study's missing replicates, here or at DASK
 
 check: test lint check-lock gate ## run what CI requires of a change, before a pull request
 
+# Reordered, the files of few tests would come last: they are those that take longest.
 test: .venv/complete ## run the tests, except those marked slow
-	python -m pytest --numprocesses auto --dist loadfile
+	python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 test-slow: .venv/complete .venv/team ## run the tests that take long, or need a browser or a server
 	python -m pytest -m slow
