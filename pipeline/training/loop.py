@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.data.dataset import Split
-from pipeline.training import augmentation
+from pipeline.training import augmentation, forward
 from pipeline.training.backend import keras, tf
 
 # Steps per call into TensorFlow: a call has a cost, and no signal is handled during it.
@@ -114,7 +114,7 @@ class Loop:
 
     def _sums(self, images: Any, labels: Any, counts: Any, *, training: bool) -> Any:
         """Return the sums of loss and of correct predictions over the images that count."""
-        probabilities = self._network(images, training=training)
+        probabilities = forward.training(self._network, images) if training else self._network(images, training=False)
         correct = tf.equal(tf.argmax(probabilities, axis=-1), tf.cast(labels, tf.int64))
         rows = tf.stack([self._loss.call(labels, probabilities), tf.cast(correct, tf.float32)])
         return tf.reduce_sum(tf.where(counts, rows, 0.0), axis=1)
