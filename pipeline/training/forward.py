@@ -1,4 +1,4 @@
-"""The forward pass of training: a network's layers, with a dropout that is quicker than Keras'."""
+"""The forward pass of training: a network's layers, two things of which are computed in a quicker way than by Keras."""
 
 from __future__ import annotations
 
@@ -11,10 +11,26 @@ from pipeline.training.backend import keras, tf
 
 def training(network: keras.Sequential, images: Any) -> Any:
     """Return the probabilities (n, classes) of uint8 `images` (n, ...), with dropout on."""
-    values = images
-    for layer in network.layers:
-        values = _dropout(layer, values) if isinstance(layer, keras.layers.Dropout) else layer(values, training=True)
+    values, layers = images, [*network.layers]
+    while layers:
+        layer = layers.pop(0)
+        if isinstance(layer, keras.layers.Dropout):
+            values = _dropout(layer, values)
+        elif isinstance(layer, keras.layers.Conv2D) and layers and isinstance(layers[0], keras.layers.MaxPooling2D):
+            values = _pooled_convolution(layer, layers.pop(0), values)
+        else:
+            values = layer(values, training=True)
     return values
+
+
+def _pooled_convolution(convolution: keras.layers.Conv2D, pool: keras.layers.MaxPooling2D, values: Any) -> Any:
+    """Return pool(activation(convolution + bias)) as activation(pool(convolution) + bias): the same, on fewer values.
+
+    ReLU and adding a bias do not change which of several values is the largest. In the backward pass there are fewer
+    values too: summing those of the whole convolution for the bias takes oneDNN a sixth of the kernel's gradient.
+    """
+    kernel, bias = (tf.cast(variable, values.dtype) for variable in (convolution.kernel, convolution.bias))
+    return convolution.activation(tf.nn.bias_add(pool(convolution.convolution_op(values, kernel)), bias))
 
 
 def _dropout(layer: keras.layers.Dropout, values: Any) -> Any:

@@ -6,10 +6,53 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from pipeline import schema
 from pipeline.data.dataset import Dataset
 from pipeline.params import Params
 from pipeline.training import forward, networks
 from pipeline.training.backend import keras, tf
+from pipeline.training.settings import Sequential
+
+POOLED = [
+    {"name": "conv2d", "filters": 5, "kernel": 3, "stride": 1, "padding": "same"},
+    {"name": "max_pool", "size": 3},
+    {"name": "relu"},
+    {"name": "conv2d", "filters": 3, "kernel": 2, "stride": 1, "padding": "valid"},
+    {"name": "flatten"},
+]
+
+
+def calm(values: Params, name: str) -> keras.Sequential:
+    """Return a network without dropout, whose biases are not zero."""
+    if name == "sequential":
+        network = schema.validate(Sequential, {"name": "sequential", "layers": POOLED})
+    else:
+        network = values.models[name].network.model_copy(update={"dropout": 0.0, "pool_dropout": 0.0})
+    built = networks.build(network, (28, 28), 10, seed=0, precision="float32")
+    rng = np.random.default_rng(0)
+    built.set_weights([w if w.ndim > 1 else rng.normal(0, 0.1, w.shape) for w in built.get_weights()])
+    return built
+
+
+@pytest.mark.parametrize("name", ["cnn", "sequential"])
+def test_without_dropout_it_is_keras_own_pass(values: Params, digits: Dataset, name: str) -> None:
+    """Pooling before bias and ReLU gives the probabilities and the gradients of the layers in their own order."""
+    network, images = calm(values, name), digits.train.images[:16]
+    labels = digits.train.labels[:16]
+
+    def gradients(probabilities: object) -> list[np.ndarray]:
+        with tf.GradientTape() as tape:
+            found = probabilities(images)  # type: ignore[operator]
+            loss = keras.losses.sparse_categorical_crossentropy(labels, found)
+        weights = [variable.value for variable in network.trainable_variables]
+        return [np.asarray(found), *map(np.asarray, tape.gradient(loss, weights))]
+
+    ours = gradients(lambda some: forward.training(network, some))
+    theirs = gradients(lambda some: network(some, training=True))
+
+    assert len(ours) == len(network.trainable_variables) + 1
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5)
 
 
 def dropped_out(rate: float, shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
