@@ -61,6 +61,10 @@ class HeldOut(Block):
     share: Annotated[float, Field(gt=0, lt=1)]
     seed: Seed
 
+    def count(self, images: int) -> int:
+        """Return how many of so many images are held out."""
+        return max(1, round(self.share * images))
+
 
 class File(Block):
     """One file: its name, the checksum of the file or of its .gz, and its size in bytes."""
@@ -106,6 +110,13 @@ class ImageSet(Block):
     def tests(self) -> bool:
         """Whether there are files with test images."""
         return True
+
+    @property
+    def labelled(self) -> int | None:
+        """How many images there are to train on and to validate with; None if the set does not state it."""
+        if self.counts is None:
+            return None
+        return self.counts.train - (self.held_out.count(self.counts.train) if self.held_out else 0)
 
     @model_validator(mode="after")
     def _has_test_images(self) -> Self:
