@@ -29,7 +29,8 @@ def confusion(matrix: list[list[int]] | NDArray[np.integer[Any]], classes: Seque
 
     Of more than MAX_CLASSES `classes`, those with the most errors as truth or prediction are shown.
     """
-    counts, names = _most_confused(np.asarray(matrix), classes)
+    counts, chosen = most_confused(np.asarray(matrix), classes)
+    names = [plain(name) for name in chosen]
     errors = np.where(np.eye(len(counts), dtype=bool), 0, counts)
     longest = max(map(len, names))
     side = max(5.2, 0.42 * len(names)) + 0.07 * longest
@@ -53,11 +54,14 @@ def confusion(matrix: list[list[int]] | NDArray[np.integer[Any]], classes: Seque
     return figure
 
 
-def _most_confused(counts: NDArray[np.integer[Any]], classes: Sequence[str]) -> tuple[NDArray[Any], list[str]]:
-    """Return the counts of the classes with the most errors, in their order, and their names as plain text."""
+def most_confused(counts: NDArray[np.integer[Any]], classes: Sequence[str]) -> tuple[NDArray[Any], list[str]]:
+    """Return the part of a confusion matrix on the MAX_CLASSES classes with the most errors, and their names.
+
+    Those are the classes with the most errors as truth or prediction, in their order.
+    """
     errors = counts.sum(axis=0) + counts.sum(axis=1) - 2 * np.diag(counts)
     chosen = np.sort(np.argsort(-errors, kind="stable")[:MAX_CLASSES])
-    return counts[np.ix_(chosen, chosen)], [plain(classes[index]) for index in chosen]
+    return counts[np.ix_(chosen, chosen)], [classes[index] for index in chosen]
 
 
 @styled()
