@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -287,6 +288,24 @@ def test_narrow_images_are_framed_in_white(shape: tuple[int, ...]) -> None:
     sheet = np.asarray(figure.axes[0].images[0].get_array())
     assert np.sum(sheet == 100) == images.size
     assert set(np.unique(sheet)) == {100, 255 if len(shape) == 3 else 0}
+
+
+@pytest.mark.parametrize("most", [1, 6, 25, 200, 9000])
+def test_reliability_counts_images_in_plain_numbers(most: int) -> None:
+    """Of few images as of many the bars' axis has plain numbers, two or more, and none as a power."""
+    table = bins(0)
+    table["count"] = np.minimum(table["count"], most)
+
+    figure = classification.reliability({"first": table})
+    figure.draw_without_rendering()
+
+    axis = figure.axes[1].yaxis
+    ticks = zip(axis.get_majorticklocs(), axis.get_ticklabels(), strict=True)
+    low, high = figure.axes[1].get_ylim()
+    shown = [label.get_text() for place, label in ticks if low <= place <= high]
+    assert all(re.fullmatch(r"[\d,]+", text) for text in shown)
+    assert len(shown) >= (2 if most > 1 else 1)
+    assert [label.get_text() for label in axis.get_ticklabels(minor=True) if label.get_text()] == []
 
 
 @pytest.mark.parametrize("models", [1, 3, 5])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
 from pipeline.reporting import colours
@@ -84,7 +84,11 @@ def reliability(binned: Mapping[str, pd.DataFrame]) -> Figure:
         edges = np.arange(len(bins)) / len(bins)
         lower.bar(edges, bins["count"], 1 / len(bins), align="edge", color=colour, alpha=0.75)
         lower.set(xlabel="confidence", ylabel="images", yscale="log", ylim=(0.7, None), xlim=(-0.02, 1.02))
+        if bins["count"].max() < 30:
+            # Within so few the powers of ten alone would leave the axis with one number or two.
+            lower.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         lower.yaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count:,.0f}"))
+        lower.yaxis.set_minor_formatter(NullFormatter())
     return figure
 
 
