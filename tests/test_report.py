@@ -397,10 +397,26 @@ def test_nothing_speaks_of_digits_where_there_are_none(values: Params) -> None:
         assert "32x40 pixels in colour and in one of 10 classes" in " ".join(text.split())
         assert not re.search(r"digit|28x28|(?<!Keras-)MNIST(?!, these)|98%", text)
         assert "Credit for the data: Somebody." in text
+    assert r"10 classes: cat, ship, a\|b, \<b>, \$x\$, T-shirt/top, car, bus, dog and tree." in made.markdown
+    assert f"10 classes: {', '.join(things[:-1])} and tree." in Page(made.html).text
     assert re.search(r"(cat|ship|a\\\|b|car|bus|dog|tree) predicted as ", made.markdown)
     assert "<b>" not in made.html
     assert "epochs_to_target" in made.comparison
     assert made.comparison["epochs_to_target"].isna().all()
+
+
+@pytest.mark.usefixtures("no_drawing")
+@pytest.mark.parametrize(("count", "words"), [(1, "The model misclassifies"), (2, "Both models"), (3, "All 3 models")])
+def test_models_are_counted_in_words(values: Params, count: int, words: str) -> None:
+    """The sentence on what all models get wrong is plain English for one model, for two and for more."""
+    models = dict(list(values.models.items())[:count])
+    # Too long to be listed.
+    names = tuple(f"a name of a class that fills half a line, {number}" for number in range(10))
+
+    made = Experiment(values, models, dataset="things", classes=names).report()
+
+    assert words in section(made.markdown, f"Images that {'the model' if count == 1 else 'every model'} gets wrong")
+    assert "in one of 10 classes." in " ".join(made.markdown.split())
 
 
 @pytest.mark.usefixtures("no_drawing")
