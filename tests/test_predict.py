@@ -389,7 +389,7 @@ def test_class_names_that_were_changed_since_are_refused(
 def test_the_champion_names_its_data_set(
     trained: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A model in MLflow is of the data set that its run recorded, whatever params.yaml has; without its file, a line."""
+    """A model in MLflow is of the data set that its run recorded; without the file on that, there is a line."""
     address = "models:/mnist@champion"
     shutil.copytree(trained, tmp_path / "elsewhere")
     monkeypatch.chdir(tmp_path / "elsewhere")
