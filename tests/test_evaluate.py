@@ -57,7 +57,7 @@ def test_the_epoch_that_was_scored_is_written(
     keep: str,
     kept: int | None,
 ) -> None:
-    """Metrics name the epoch that a model keeps, and its val scores and the last ones are printed, if it is the best."""
+    """Metrics name the epoch that a model keeps, and its val scores and the last are printed, if it is the best."""
     content = yaml.safe_load((ROOT / "params.yaml").read_text())
     content["data"] |= {"validation": 97, "dataset": "digits"}
     small = {"network": {"name": "mlp", "units": [4], "dropout": 0.2}, "epochs": 4, "keep": keep}
