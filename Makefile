@@ -83,7 +83,7 @@ ui: sync ## show the runs in a browser, on this machine only; PORT=5000
 		MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false PYTHONWARNINGS=ignore \
 		exec mlflow ui --host 127.0.0.1 --workers 1 --backend-store-uri "$$MLFLOW_TRACKING_URI" ;; esac
 
-demo: .venv/complete ## draw a digit in a browser and see each model's answer; PORT=8000
+demo: .venv/complete ## draw a digit or give a picture in a browser, see each model's answer; PORT=8000
 	python -m pipeline.demo $(if $(PORT),--port $(PORT))
 
 bench: .venv/complete .venv/torch/complete repro ## compare speed with plain Keras and PyTorch (an hour)

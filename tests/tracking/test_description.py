@@ -73,6 +73,16 @@ def test_optional_parts_and_layers_are_params_too(description: RunDescription) -
     assert not [name for name in description.params() if name.startswith(("augmentation", "schedule", "keep"))]
 
 
+def test_the_note_says_of_which_epoch_the_scores_are(description: RunDescription) -> None:
+    """The note of a run says "after the last epoch" only of a model that keeps its last one."""
+    best = description.model.model_copy(update={"keep": "best_val_accuracy"})
+
+    assert "measured after the last epoch, " in description.tags()["mlflow.note.content"]
+    noted = dataclasses.replace(description, model=best).tags()["mlflow.note.content"]
+    assert "last epoch" not in noted
+    assert "`best_val_accuracy`" in noted
+
+
 def test_tags_name_the_stage_and_the_experiment_under_dvc(
     description: RunDescription, monkeypatch: pytest.MonkeyPatch
 ) -> None:
