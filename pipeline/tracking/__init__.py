@@ -32,7 +32,7 @@ from pipeline.tracking import promotion
 from pipeline.tracking.artifacts import EvaluationArtifacts
 from pipeline.tracking.client import add_option, is_permanent, reachable, reason
 from pipeline.tracking.description import RunDescription, flatten
-from pipeline.tracking.experiments import of_study
+from pipeline.tracking.experiments import Experiment, of_study
 from pipeline.tracking.finished import FinishedRun, FinishedRuns
 from pipeline.tracking.live import END_TIMEOUT_S, log_evaluation, training_run
 from pipeline.tracking.logged_model import fetch, run_fault
@@ -47,6 +47,7 @@ __all__ = [
     "END_TIMEOUT_S",
     "ChampionComparison",
     "EvaluationArtifacts",
+    "Experiment",
     "FinishedRun",
     "FinishedRuns",
     "Outbox",
