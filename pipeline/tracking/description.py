@@ -66,7 +66,7 @@ class RunDescription:
         if self.restored_from:
             return tags | {"restored": "true", "dvc.stage": self.restored_from}
         environment = {"dvc.stage": os.environ.get("DVC_STAGE"), DVC_EXPERIMENT: os.environ.get("DVC_EXP_NAME")}
-        here = {"git.dirty": _git_dirty(), "processor": _processor()}
+        here = {"git.dirty": _git_dirty(), "processor": processor()}
         return tags | here | {key: value for key, value in environment.items() if value}
 
     def _note(self) -> str:
@@ -95,7 +95,7 @@ def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _processor() -> str:
+def processor() -> str:
     """Return the model of this machine's processor, on which the last bits of a result depend."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
