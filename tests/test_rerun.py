@@ -48,7 +48,7 @@ def log(store: Path) -> Callable[..., str]:
             "recipe": "r",
             "model.md5": "m" * 32,
             "data.md5": "d" * 32,
-            retraining.COMMIT: "0" * 40,
+            description.COMMIT: "0" * 40,
         }
         known |= {key.replace("_", "."): value for key, value in tags.items()}
         run = api.create_run("0", tags={key: value for key, value in known.items() if key != without}).info.run_id

@@ -12,8 +12,8 @@ from typing import Any
 from pipeline.errors import InputError
 from pipeline.tracking import client
 from pipeline.tracking.client import mlflow
+from pipeline.tracking.description import COMMIT
 
-COMMIT = "mlflow.source.git.commit"
 # The sections of params.yaml among a run's params, next to the model's own.
 _SECTIONS = ("train", "data")
 
