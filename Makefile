@@ -24,7 +24,7 @@ HAS_GIT = $(shell folder=$$PWD; until [ -e "$$folder/.git" ] || [ -z "$$folder" 
 	[ ! -e "$$folder/.git" ] || echo yes)
 DVC = $(if $(HAS_GIT),,DVC_SYSTEM_CONFIG_DIR="$$PWD/.dvc/without-git" )dvc
 
-.PHONY: help repro study check test test-slow lint check-lock gate promote sync ui demo bench faults team lock clean git moved
+.PHONY: help repro study check test test-slow lint check-lock gate promote rerun sync ui demo bench faults team lock clean git moved
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -72,6 +72,9 @@ gate: .venv/complete ## check the committed metrics; BASELINE=origin/main also l
 
 promote: .venv/complete ## make a model the champion in MLflow; MODEL=cnn; REPLACE=1 skips the comparison; GTO=1 tags it
 	python -m pipeline.promote $(MODEL) $(if $(REPLACE),--replace) $(if $(GTO),--gto)
+
+rerun: .venv/complete ## train a run of MLflow again from its commit, and compare; RUN=ID
+	python -m pipeline.rerun $(RUN)
 
 sync: .venv/complete ## add to MLflow what is missing of the trained models and of the study
 	@code=0; python -m pipeline.study.sync || code=$$?; python -m pipeline.sync || code=$$?; exit $$code

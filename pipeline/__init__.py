@@ -12,6 +12,7 @@ Stages, one pure function and a main() each; dvc.yaml hands them their paths:
 Commands:
     sync        MLflow brought up to the files in the workspace
     gate        committed metrics checked against the bounds in params.yaml -> exit code
+    rerun       a run of MLflow trained again, from its commit, and compared
     promote     a trained model -> the champion in MLflow's registry, by gate and comparison
     predict     pictures -> class names, by one trained model
     demo        a page that takes a drawing or a picture, and each trained model's answer

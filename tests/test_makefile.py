@@ -163,9 +163,9 @@ def test_no_target_sees_the_callers_settings(tmp_path: Path) -> None:
     for name in ("python", "dvc", "mlflow", "ruff", "mypy", "bandit", "pip-audit"):
         (tmp_path / ".venv" / "bin" / name).write_text(program)
         (tmp_path / ".venv" / "bin" / name).chmod(0o755)
-    targets = ("repro", "study", "test", "test-slow", "lint", "check-lock", "gate", "promote", "sync", "ui", "demo")
+    targets = ("repro", "study", "test", "test-slow", "lint", "check-lock", "gate", "promote", "rerun", "sync", "ui")
 
-    for target in (*targets, "faults"):
+    for target in (*targets, "demo", "faults"):
         seen = tmp_path / f"seen-{target}"
         done = make(tmp_path, target, SEEN=str(seen), PYTHONUNBUFFERED="1", **LOGIN_SHELL)
 

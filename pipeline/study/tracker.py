@@ -17,19 +17,22 @@ FINAL = ("accuracy", "loss", "calibration_error", "errors")
 
 
 class Tracker:
-    """Logs replicates to MLflow in the background: one finished run per recipe, in the experiment of the study.
+    """Logs replicates to MLflow in the background: one finished run per recipe, in the study's experiment.
 
-    That is named after the data set; `summary` is the content of the file that describes it.
+    There is one for each data set; `summaries` are the contents of the files that describe these.
     """
 
-    def __init__(self, summary: Mapping[str, Any]) -> None:
-        name = str(summary["dataset"])
-        self._runs = tracking.FinishedRuns(tracking.of_study(name, str(summary.get("title", name))))
+    def __init__(self, *summaries: Mapping[str, Any]) -> None:
+        self._runs = {summary["sha256"]: tracking.FinishedRuns(_experiment(summary)) for summary in summaries}
         self._outbox = tracking.Outbox(tracking.is_permanent)
 
     def recipes(self) -> set[str]:
         """Return the recipes of the replicates that MLflow has."""
-        return self._runs.recipes()
+        return {recipe for runs in self._runs.values() for recipe in runs.recipes()}
+
+    def knows(self, record: Mapping[str, Any]) -> bool:
+        """Return whether a replicate with this record is on one of the data sets."""
+        return record["ingredients"]["data"] in self._runs
 
     def add(self, entry: Entry) -> None:
         """Have the run of `entry` created, unless it exists."""
@@ -43,7 +46,7 @@ class Tracker:
         final = {f"{split}_{name}": float(scores[split][name]) for split in SPLITS for name in FINAL}
         name = f"{entry.variant}-{entry.seed}"
         finished = tracking.FinishedRun(name, tags, params, rows.to_dict("records"), final)
-        self._outbox.put(name, lambda: self._runs.add(finished))
+        self._outbox.put(name, lambda: self._runs[made["data"]].add(finished))
 
     def close(self) -> int:
         """Wait until all runs are logged, as long as that makes progress; report and return how many could not be."""
@@ -54,3 +57,8 @@ class Tracker:
             text = f"{len(left)} replicates are missing from MLflow ({tracking.reason(self._outbox.error)})"
             print(f"warning: {text}; the ledger has them, and `make sync` adds them", file=sys.stderr)
         return len(left)
+
+
+def _experiment(summary: Mapping[str, Any]) -> tracking.Experiment:
+    name = str(summary["dataset"])
+    return tracking.of_study(name, str(summary.get("title", name)))
