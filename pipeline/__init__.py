@@ -36,8 +36,13 @@ Folders:
     study       many seeds and ablations, and what becomes of the original report's claims
 """
 
+import gc
 import importlib.util
 import sys
+
+# A program of this package: until `cli.run` starts it, there are imports, which leave no garbage to search for.
+if sys.argv[0] == "-m":
+    gc.disable()
 
 _missing = [name for name in ("keras", "mlflow", "pydantic", "tensorflow") if importlib.util.find_spec(name) is None]
 if _missing and sys.argv[0] == "-m":

@@ -100,3 +100,13 @@ def test_a_wrong_interpreter_says_so(command: str) -> None:
 
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert done.stderr.startswith(f"error: {sys.executable} is missing keras, mlflow, pydantic, tensorflow: call make")
+
+
+def test_the_garbage_collector_works_and_spares_what_was_imported() -> None:
+    """A program imports without the collector, and its main() has it on, with all that was imported left out."""
+    code, out, _ = finish(start("import gc; print(gc.isenabled(), gc.get_freeze_count() > 1000)"))
+    imported = "import gc, sys; sys.argv = ['-m']; import pipeline; print(gc.isenabled())"
+    done = subprocess.run([sys.executable, "-c", imported], cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert (code, out) == (0, "True True\n")
+    assert done.stdout == "False\n"
