@@ -27,7 +27,7 @@ def study(seeds: int) -> plan.Study:
         | model.model_dump()
         | {"network": {"name": "mlp", "units": (16,), "dropout": 0.2}, "epochs": 1}
     )
-    variant = small | {"precision": "float32", "pixels": "original", "seeds": seeds}
+    variant = small | {"dataset": "mnist", "precision": "float32", "pixels": "original", "seeds": seeds}
     other = variant | {"epochs": 2, "seeds": 1}
     statistics = {"smallest_effect": 0.001, "level": 0.05, "comparisons": (("tiny", "other"),)}
     values = {
