@@ -22,11 +22,7 @@ IMAGES = 1000
 def study(seeds: int) -> plan.Study:
     """Return a study with one tiny variant."""
     model = params.load(ROOT / "params.yaml").model("mlp_adadelta")
-    small = (
-        {"dataset": "mnist"}
-        | model.model_dump()
-        | {"network": {"name": "mlp", "units": (16,), "dropout": 0.2}, "epochs": 1}
-    )
+    small = model.model_dump() | {"network": {"name": "mlp", "units": (16,), "dropout": 0.2}, "epochs": 1}
     variant = small | {"dataset": "mnist", "precision": "float32", "pixels": "original", "seeds": seeds}
     other = variant | {"epochs": 2, "seeds": 1}
     statistics = {"smallest_effect": 0.001, "level": 0.05, "comparisons": (("tiny", "other"),)}
