@@ -15,6 +15,7 @@ import pytest
 from pipeline.errors import InputError
 from pipeline.params import Params
 from pipeline.study import groups, ledger, report
+from pipeline.study.convergence import MODELS
 from pipeline.study.ledger import EntryState, Lookup
 from pipeline.study.plan import Replicate
 from pipeline.study.report import StudyReport
@@ -168,6 +169,21 @@ def test_stage_writes_the_same_bytes_again(
     assert set(first) == {"claims.md", "claims.html", *tables, *figures}
     assert b"6 of 105 planned replicates exist" in first["claims.md"]
     assert "claims.html: 8 claims" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("no_drawing")
+@pytest.mark.parametrize(("reproduced", "shown"), [("mnist", True), ("fashion_mnist", False)])
+def test_a_reproduction_on_another_data_set_is_not_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reproduced: str, shown: bool
+) -> None:
+    """Its scores stand next to the original's claims only if it was made on the original's data set."""
+    some = [one for one in study_runs.replicates(study_runs.study()) if one.variant in MODELS and one.seed < 3]
+    folder = Folder(tmp_path, some)
+    (tmp_path / "reproduced.json").write_text(json.dumps({"dataset": reproduced}))
+
+    page = folder.report(monkeypatch, "out")["claims.md"].decode()
+
+    assert ("in the reproduction, a single run" in page) is shown
 
 
 @pytest.mark.usefixtures("no_drawing")
