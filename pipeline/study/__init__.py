@@ -5,6 +5,10 @@ Stages, chained by study/dvc.yaml:
     run          the replicates that are missing from the ledger, on Dask -> study/runs
     report       the ledger -> tables, figures, the audit of the claims
 
+Commands:
+    power        how many seeds decide each comparison and claim, and the core-hours that they take
+    rerun        how the models in the workspace compare with the committed ones, and with other seeds
+
 Common to these stages:
     plan         study/params.yaml -> variants, replicates, training runs
     replicate    one training run: a network trained, and scored after every epoch that some replicate ends with
@@ -22,6 +26,9 @@ Parts of the report:
     factorial    the 2x2 factorial design of optimizer and dropout
     convergence  epochs and seconds to a target accuracy
     spread       how much scores vary between seeds, and the drop that the gate therefore allows
+    prediction   whether the original's numbers are such as one more seed would give
+    seeds        how many seeds decide, and what they cost
+    results      all of these, from the ledger and the files beside it
     tables       the CSV files
     figures      the variants and curves that are drawn
 """

@@ -12,30 +12,29 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline import cli, files, params
+from pipeline import cli, params
 from pipeline.analysis.verdicts import MIN_SEEDS
 from pipeline.params import OverfittingRule
 from pipeline.reporting import render
 from pipeline.reporting.plots import style
 from pipeline.study import (
-    audit,
-    comparisons,
     convergence,
     factorial,
     figures,
     findings,
-    groups,
-    ledger,
     plan,
+    prediction,
+    results,
     rules,
+    seeds,
     spread,
     tables,
 )
-from pipeline.study.audit import Reproduced
 from pipeline.study.findings import ClaimRow
 from pipeline.study.groups import StudyData
 from pipeline.study.ledger import Lookup
 from pipeline.study.plan import Study
+from pipeline.study.results import Sources
 from pipeline.study.rules import ClaimVerdict
 
 TEMPLATE = "claims.j2"
@@ -60,23 +59,10 @@ class StudyReport:
         )
 
 
-def report(
-    study: Study,
-    rule: OverfittingRule,
-    lookups: Iterable[Lookup],
-    summary: Mapping[str, Any],
-    reproduced: Reproduced,
-    benchmarks: Mapping[str, Any],
-) -> StudyReport:
-    """Return the report on the study's replicates as found in the ledger (`lookups`, from `ledger.look_up`).
-
-    `summary` is the summary of the data that prepare wrote, `reproduced` is reports/metrics.json and `benchmarks`
-    benchmarks/results.json.
-    """
-    data = groups.gather(study, rule, lookups)
-    pairs = comparisons.compare_variants(data)
-    timings = convergence.epoch_seconds(benchmarks, summary["splits"]["train"]["count"])
-    rows = audit.audit(data, pairs, reproduced, timings)
+def report(study: Study, rule: OverfittingRule, lookups: Iterable[Lookup], sources: Sources) -> StudyReport:
+    """Return the report on the study's replicates as found in the ledger (`lookups`, from `ledger.look_up`)."""
+    found = results.evaluate(study, rule, lookups, sources)
+    data, pairs, rows, summary = found.data, found.pairs, found.rows, sources.summary
     drawn = {name: style.png(figure) for name, figure in figures.draw(data, pairs).items()}
     content = {
         "title": "What becomes of the original's claims",
@@ -90,7 +76,12 @@ def report(
         "scores": _scores(data),
         "pairs": pairs,
         "factorial": _factorial(data),
-        "convergence": convergence.table(data, timings),
+        "convergence": convergence.table(data, found.timings),
+        "needed": seeds.by_subject(found.seeds),
+        "hardest": seeds.by_subject(found.seeds, seeds.HARDEST),
+        "would_decide": seeds.sentences(found.seeds),
+        "predictions": found.predictions,
+        "inside": prediction.inside(found.predictions),
         "spreads": spread.spreads(data),
         "statistics": study.statistics,
         "summary": summary,
@@ -103,7 +94,7 @@ def report(
     return StudyReport(
         render.markdown(content, TEMPLATE),
         render.html(content, TEMPLATE),
-        tables.tables(data, pairs, timings),
+        tables.tables(found),
         drawn,
     )
 
@@ -179,10 +170,8 @@ def main() -> int:
     """Write the report on the replicates in the ledger."""
     arguments = _arguments()
     study, rule = plan.load_study(arguments.study), params.load(arguments.params).overfitting
-    summary = files.read_json(arguments.summary)
-    lookups = ledger.look_up(arguments.runs, plan.replicates(study, summary["sha256"]))
-    inputs = (files.read_json(path) for path in (arguments.metrics, arguments.benchmarks))
-    made = report(study, rule, lookups, summary, *inputs)
+    sources = results.read_sources(arguments)
+    made = report(study, rule, results.look_up(arguments, study, sources), sources)
     made.write(arguments.output)
     print(f"{arguments.output / 'claims.html'}: {len(rules.SENTENCES)} claims")
     return 0
@@ -190,13 +179,8 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m pipeline.study.report", description=main.__doc__)
-    parser.add_argument("--summary", type=Path, required=True, help="JSON written by prepare")
-    parser.add_argument("--runs", type=Path, required=True, help="directory of the ledger")
-    parser.add_argument("--metrics", type=Path, required=True, help="JSON written by the reproduction's report stage")
-    parser.add_argument("--benchmarks", type=Path, required=True, help="JSON written by the benchmarks")
+    results.add_arguments(parser)
     parser.add_argument("--output", type=Path, required=True, help="directory to write the report into")
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="YAML with the rule for overfitting")
-    parser.add_argument("--study", type=Path, default=Path("study/params.yaml"), help="YAML with the plan of the study")
     return parser.parse_args()
 
 

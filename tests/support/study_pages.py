@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pipeline.params import Params
+from pipeline.reporting import inputs
 from pipeline.study import report
 from pipeline.study.ledger import Lookup
 from pipeline.study.plan import Study
 from pipeline.study.report import StudyReport
+from pipeline.study.results import Sources
 from tests.support import study_runs
 
 
@@ -17,8 +19,13 @@ def four() -> Study:
 
 def report_on(lookups: list[Lookup], values: Params, study: Study | None = None) -> StudyReport:
     """Return the report on these replicates."""
-    inputs = study_runs.SUMMARY, study_runs.REPRODUCED, study_runs.BENCHMARKS
-    return report.report(study or four(), values.overfitting, lookups, *inputs)
+    return report.report(study or four(), values.overfitting, lookups, sources())
+
+
+def sources() -> Sources:
+    """Return the files beside the ledger; the original's numbers are its own."""
+    original = inputs.read_reported(study_runs.ROOT / "data" / "report_history.csv")
+    return Sources(study_runs.SUMMARY, study_runs.REPRODUCED, study_runs.BENCHMARKS, original)
 
 
 def section(markdown: str, title: str) -> str:
