@@ -43,21 +43,26 @@ FIGURES = ("curves.png", "confusion.png")
 TAGS = ("model", "recipe", "seed", "data.md5", "model.md5", "overfitting", "mlflow.runColor", "version.keras")
 
 
-def shrink(repository: Path) -> None:
-    """Leave one small network and two epochs in a repository's params."""
-    values = yaml.safe_load((repository / "params.yaml").read_text())
-    values["models"] = {MODEL: values["models"][MODEL] | {"epochs": 2}}
-    values["models"][MODEL]["network"]["units"] = [16]
+def leave_one_model(repository: Path) -> None:
+    """Remove the other models from a repository as if they had never been there."""
+    values = files.read_yaml(repository / "params.yaml")
+    others = [name for name in values["models"] if name != MODEL]
+    for name in others:
+        del values["models"][name]
+        for path in [*repository.glob(f"models/{name}.*"), *repository.glob(f"reports/*/{name}.*")]:
+            path.unlink()
     (repository / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
+    lock = files.read_yaml(repository / "dvc.lock")
+    for name in ("report", *(f"{stage}@{name}" for stage in ("train", "evaluate") for name in others)):
+        del lock["stages"][name]
+    (repository / "dvc.lock").write_text(yaml.safe_dump(lock))
 
 
 @pytest.fixture(scope="module")
-def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def repository(reproduced: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a repository with this project's files and small params, of which DVC has evaluated the model."""
-    folder = tmp_path_factory.mktemp("repository") / "a clone"
-    small.make(folder)
-    shrink(folder)
-    small.run(folder, "dvc", "repro", "evaluate")
+    folder = Path(shutil.copytree(reproduced, tmp_path_factory.mktemp("repository") / "a clone", symlinks=True))
+    leave_one_model(folder)
     return folder
 
 
@@ -151,7 +156,7 @@ def content(run: Any, uri: str | None = None) -> dict[str, Any]:
 def reference(repository: Path) -> dict[str, Any]:
     """Return what the run holds that DVC's stages made."""
     uri = f"sqlite:///{repository}/mlflow.db"
-    (first,) = runs(uri)
+    (first,) = [run for run in runs(uri) if run.info.run_name == MODEL]
     return content(first, uri)
 
 
@@ -293,7 +298,7 @@ def cut_before_the_first_epoch() -> None:
 
 
 def cut_in_mid_training() -> None:
-    """Leave a run with one epoch of two."""
+    """Leave a run with one epoch of three."""
     assert begin(1).leave(120) == ""
 
 
@@ -305,7 +310,7 @@ def cut_within_an_epoch() -> None:
 
 def cut_before_the_model() -> None:
     """Leave a run with all epochs."""
-    assert begin(2).leave(120) == ""
+    assert begin(3).leave(120) == ""
 
 
 def cut_within_the_model() -> None:
@@ -319,7 +324,7 @@ def cut_within_the_model() -> None:
 
 def cut_before_the_end() -> None:
     """Leave a run that only counts as running."""
-    begun = begin(2)
+    begun = begin(3)
     begun.log_model(trained().file)
     assert begun.leave(120) == ""
 
