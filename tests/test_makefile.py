@@ -46,7 +46,7 @@ def complete(folder: Path) -> None:
     (folder / ".venv" / "bin").mkdir(parents=True)
     (folder / "pipeline" / "study").mkdir(parents=True)
     # `make repro` ends with these two, which are not what these tests are about.
-    modules = ("pipeline/sync.py", "pipeline/study/rerun.py")
+    modules = ("pipeline/sync.py", "pipeline/study/reproduction.py")
     for name in ("requirements.lock", "requirements-team.lock", ".venv/complete", ".venv/team", *modules):
         (folder / name).touch()
 

@@ -201,9 +201,10 @@ def test_differences_are_a_table(log: Callable[..., str], tmp_path: Path) -> Non
     """Scores that differ, with their difference and the study's interval for the same settings; others are counted."""
     logged = logged_training(log(version_keras="3.0", processor="Another"))
     logged = type(logged)(**{**vars(logged), "metrics": {"test_accuracy": 0.98, "test_loss": 0.1, "train_loss": 0.2}})
-    files.write_json(tmp_path / "params.yaml", {"variants": {MODEL: {**logged.block(), "seeds": 3}}})
+    files.write_json(
+        tmp_path / "params.yaml", {"variants": {MODEL: {**logged.block(), "dataset": "mnist", "seeds": 3}}}
+    )
     (tmp_path / "reports").mkdir()
-    files.write_json(tmp_path / "reports" / "data.json", {"dataset": "mnist"})
     rows = f"variant,outcome,n,low,high\n{MODEL},test_accuracy,3,0.975,0.985\ncnn,test_loss,3,0,1\n"
     (tmp_path / "reports" / "prediction.csv").write_text(rows)
 
@@ -215,7 +216,9 @@ def test_differences_are_a_table(log: Callable[..., str], tmp_path: Path) -> Non
     assert lines[1].split() == ["test_accuracy", "0.98", "0.9785", "-0.0015", "0.975", "to", "0.985"]
     assert lines[2].split() == ["train_loss", "0.2", "0.25", "+0.05"]
     assert lines[3:] == ["1 more scores are the same"]
-    files.write_json(tmp_path / "params.yaml", {"variants": {MODEL: {**logged.block(), "epochs": 3}}})
+    files.write_json(
+        tmp_path / "params.yaml", {"variants": {MODEL: {**logged.block(), "dataset": "mnist", "epochs": 3}}}
+    )
     assert rerun.seeds(logged, tmp_path) == {}
     assert rerun.seeds(logged, tmp_path / "nowhere") == {}
     reasons = list(rerun.reasons(logged, {"recipe": "other", "keras": "3.1"}))

@@ -7,7 +7,7 @@ Stages, chained by study/dvc.yaml:
 
 Commands:
     power        how many seeds decide each comparison and claim, and the core-hours that they take
-    rerun        how the models in the workspace compare with the committed ones, and with other seeds
+    reproduction how the models in the workspace compare with the committed ones, and with other seeds
     sync         MLflow brought up to date with the ledger
 
 Common to these:

@@ -88,16 +88,15 @@ def _against_seeds(scores: Numbers, intervals: Mapping[str, Interval]) -> str:
 
 def _intervals(values: Params, study: Path) -> tuple[dict[str, dict[str, Interval]], str]:
     """Return the intervals of each model that has the study's settings, and why the others have none."""
-    table, summary = study / "reports" / "prediction.csv", study / "reports" / "data.json"
-    if not (table.exists() and summary.exists()):
+    table = study / "reports" / "prediction.csv"
+    if not table.exists():
         return {}, f"{NONE}: there is no report of a study here"
     try:
-        planned, of = plan.load_study(study / "params.yaml"), files.read_json(summary).get("dataset")
-        if of != values.data.dataset:
-            return {}, f"{NONE}: the study is of {of}"
-        return _same_settings(
-            values, planned, files.read_csv(table)
-        ), f"{NONE}: the study has no model with these settings"
+        planned, of = plan.load_study(study / "params.yaml"), values.data.dataset
+        if of not in {variant.dataset for variant in planned.variants.values()}:
+            return {}, f"{NONE}: the study has nothing on {of}"
+        found = _same_settings(values, planned, files.read_csv(table))
+        return found, f"{NONE}: the study has no model with these settings on {of}"
     # A study that somebody is working on does not make a finished run fail.
     except InputError as error:
         return {}, f"{NONE}: {render.flow(str(error))}"
@@ -111,7 +110,11 @@ def _same_settings(values: Params, planned: Study, table: pd.DataFrame) -> dict[
         variant, model = planned.variants.get(row["variant"]), values.models.get(row["variant"])
         if variant is None or model is None or row["outcome"] not in WORDS:
             continue
-        shared = planned.train.batch_size == values.train.batch_size and variant.precision == values.train.precision
+        shared = (
+            variant.dataset == values.data.dataset
+            and planned.train.batch_size == values.train.batch_size
+            and variant.precision == values.train.precision
+        )
         if shared and _settings(variant) == _settings(model):
             found.setdefault(str(row["variant"]), {})[str(row["outcome"])] = float(row["low"]), float(row["high"])
     return found
@@ -134,7 +137,7 @@ def _committed(path: Path) -> Mapping[str, Numbers]:
 
 def main() -> int:
     """Print how each trained model compares with the committed results, and with other seeds of the study."""
-    parser = argparse.ArgumentParser(prog="python -m pipeline.study.rerun", description=main.__doc__)
+    parser = argparse.ArgumentParser(prog="python -m pipeline.study.reproduction", description=main.__doc__)
     for name, default, words in (
         ("params", "params.yaml", "the experiment's settings"),
         ("metrics", "reports/metrics.json", "JSON made by report"),

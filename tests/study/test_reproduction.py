@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pipeline.study import rerun
+from pipeline.study import reproduction
 from tests.support.study_ledger import ROOT
 
 PREDICTIONS = """variant,outcome,n,low,high,original,within
@@ -22,7 +22,7 @@ cnn,test_accuracy,5,0.992,0.994,0.9902,False
 cnn,test_loss,5,0.025,0.035,0.0281,True
 """
 
-OTHER = "the study has no model with these settings"
+OTHER = "the study has no model with these settings on mnist"
 
 Call = Callable[[], list[str]]
 
@@ -30,19 +30,20 @@ Call = Callable[[], list[str]]
 @pytest.fixture
 def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
     """Return a call of the command in a copy of the project's results, all of them committed."""
-    for name in ("params.yaml", "reports/metrics.json", "study/params.yaml", "study/reports/data.json"):
+    for name in ("params.yaml", "reports/metrics.json", "study/params.yaml"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
     shutil.copytree(ROOT / "reports" / "history", tmp_path / "reports" / "history")
+    (tmp_path / "study" / "reports").mkdir()
     (tmp_path / "study" / "reports" / "prediction.csv").write_text(PREDICTIONS)
     identity = ("-c", "user.name=a", "-c", "user.email=a@b")
     for words in (("init", "-q"), ("add", "."), (*identity, "commit", "-qm", "results")):
         subprocess.run(["git", *words], cwd=tmp_path, check=True)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.argv", ["rerun"])
+    monkeypatch.setattr("sys.argv", ["reproduction"])
 
     def run() -> list[str]:
-        assert rerun.main() == 0
+        assert reproduction.main() == 0
         return capsys.readouterr().out.splitlines()
 
     return run
@@ -87,7 +88,7 @@ def test_a_difference_from_the_committed_scores_is_stated(call: Call) -> None:
 @pytest.mark.parametrize(
     ("path", "before", "after", "reason"),
     [
-        ("params.yaml", "dataset: mnist", "dataset: another", "the study is of mnist"),
+        ("params.yaml", "dataset: mnist", "dataset: another", "the study has nothing on another"),
         ("params.yaml", "epochs: 20", "epochs: 21", OTHER),
         ("params.yaml", "batch_size: 128", "batch_size: 64", OTHER),
         (
@@ -167,5 +168,5 @@ def test_the_committed_results_have_their_intervals() -> None:
     """Each model of params.yaml, as the study trained it, has an interval for every score that the study predicts."""
     table = pd.read_csv(ROOT / "study" / "reports" / "prediction.csv")
 
-    assert set(table["outcome"]) == set(rerun.WORDS)
-    assert len(table) == 3 * len(rerun.WORDS)
+    assert set(table["outcome"]) == set(reproduction.WORDS)
+    assert len(table) == 3 * len(reproduction.WORDS)
