@@ -43,7 +43,7 @@ Row = dict[str, Any]
 
 def contender(name: str, model: str, images: int, epochs: int = 2, **options: object) -> list[str]:
     """Return the command of one contender's training."""
-    python = TORCH if name == "pytorch" else PYTHON
+    python = TORCH if name.startswith("pytorch") else PYTHON
     words = [python, "-m", f"benchmarks.{name}", model, "--data", DATA]
     words += ["--images", str(images), "--epochs", str(epochs)]
     return words + [word for key, value in options.items() for word in (f"--{key}", str(value))]
@@ -76,13 +76,19 @@ def ratios(values: Mapping[str, Sequence[float]], over: str) -> dict[str, Any]:
 
 
 def training(rounds: int) -> Row:
-    """Measure seconds per epoch and per process of every model, for the project, plain Keras and PyTorch."""
-    names = ("plain", "project", "pytorch")
+    """Measure seconds per epoch and per process of every model, for the project, plain Keras and PyTorch.
+
+    PyTorch also as a user would tune it, and both it and the project in bfloat16 where the processor has instructions.
+    """
+    ways = {name: (name, "float32") for name in ("plain", "project", "pytorch", "pytorch_tuned")}
+    for precision in precisions()[1:]:
+        ways |= {f"{name}, {precision}": (name, precision) for name in ("project", "pytorch_tuned")}
     table: Row = {}
     for model in MODELS:
-        runs: dict[str, list[measure.Run]] = {name: [] for name in names}
-        for name in turns(rounds, names):
-            runs[name].append(measure.run(*contender(name, model, IMAGES[model])))
+        runs: dict[str, list[measure.Run]] = {way: [] for way in ways}
+        for way in turns(rounds, list(ways)):
+            name, precision = ways[way]
+            runs[way].append(measure.run(*contender(name, model, IMAGES[model], precision=precision)))
         epochs = {name: [last_epoch(run.output) for run in taken] for name, taken in runs.items()}
         table[model] = {
             "images": IMAGES[model],
