@@ -4,25 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from math import inf, nan
 from typing import TypeVar
 
 from pipeline.analysis.means import Comparison
+from pipeline.analysis.verdicts import MIN_SEEDS, Verdict
 
 Key = TypeVar("Key")
-
-# Two seeds leave the standard deviation one degree of freedom, too few for a verdict.
-MIN_SEEDS = 3
-
-
-class Verdict(StrEnum):
-    """How the first group of a comparison compares with the second."""
-
-    BETTER = "better"
-    WORSE = "worse"
-    EQUIVALENT = "no relevant difference"
-    UNDECIDED = "cannot tell"
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ import numpy as np
 
 from pipeline.analysis import means, multitest, proportions
 from pipeline.analysis.means import Comparison
-from pipeline.analysis.multitest import MIN_SEEDS, Judgement, Verdict
+from pipeline.analysis.multitest import Judgement
 from pipeline.analysis.proportions import Proportion
+from pipeline.analysis.verdicts import MIN_SEEDS, Verdict
 from pipeline.study import plan
 from pipeline.study.groups import SeedValues, StudyData
 from pipeline.study.ledger import Entry

@@ -7,7 +7,7 @@ from math import exp, log
 
 from pipeline.analysis import means
 from pipeline.analysis.means import Contrast
-from pipeline.analysis.multitest import MIN_SEEDS
+from pipeline.analysis.verdicts import MIN_SEEDS
 from pipeline.study import findings, rules
 from pipeline.study.findings import ClaimRow, Finding, Reading
 from pipeline.study.groups import StudyData

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from pipeline.analysis.multitest import MIN_SEEDS, Verdict
+from pipeline.analysis.verdicts import MIN_SEEDS, Verdict
 from pipeline.reporting import colours
 from pipeline.reporting.colours import Look
 from pipeline.reporting.plots import curves, effects

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pipeline.analysis import means
 from pipeline.analysis.means import Comparison, Contrast
-from pipeline.analysis.multitest import MIN_SEEDS
+from pipeline.analysis.verdicts import MIN_SEEDS
 from pipeline.reporting import render
 from pipeline.study import plan
 from pipeline.study.groups import SeedValues, StudyData

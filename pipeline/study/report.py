@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline import cli, files, params
-from pipeline.analysis.multitest import MIN_SEEDS
+from pipeline.analysis.verdicts import MIN_SEEDS
 from pipeline.params import OverfittingRule
 from pipeline.reporting import render
 from pipeline.reporting.plots import style

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import StrEnum
 
-from pipeline.analysis.multitest import Verdict
+from pipeline.analysis.verdicts import Verdict
 from pipeline.training.settings import Model
 
 Interval = tuple[float, float]

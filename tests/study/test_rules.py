@@ -11,7 +11,7 @@ from scipy import stats
 
 from pipeline import params
 from pipeline.analysis import means, multitest
-from pipeline.analysis.multitest import Verdict
+from pipeline.analysis.verdicts import Verdict
 from pipeline.errors import InputError
 from pipeline.params import Params
 from pipeline.study import audit, comparisons, convergence, groups, rules
