@@ -13,6 +13,7 @@ Commands:
     sync        MLflow brought up to the files in the workspace
     gate        committed metrics checked against the bounds in params.yaml -> exit code
     promote     a trained model -> the champion in MLflow's registry, by gate and comparison
+    verdict     two revisions or experiments, trained with many seeds -> better, worse, no relevant difference
     predict     pictures -> digits, by one trained model
     demo        a page to draw on, and each trained model's answer
 
@@ -34,6 +35,7 @@ Folders:
     reporting   tables, figures and pages
     inference   pictures -> answers of trained models
     study       many seeds and ablations, and what becomes of the original report's claims
+    change      a change of params, judged by trials with the same seeds on both sides
 """
 
 import importlib.util

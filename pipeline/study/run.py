@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,12 @@ SPLITS = ("train", "validation", "test")
 FINAL = ("accuracy", "loss", "calibration_error", "errors")
 
 
-def run(client: Client, wanted: Sequence[Replicate], data: Path, folder: Path) -> Iterator[Entry | str]:
+def run(
+    client: Client, wanted: Sequence[Replicate], data: Path, folder: Path, name: str = "study"
+) -> Iterator[Entry | str]:
     """Train the `wanted` replicates; yield each entry once it is in the ledger, or why a training run failed.
+
+    The progress bar has this `name`.
 
     Raises:
         UnavailableError: The scheduler was lost.
@@ -34,7 +38,7 @@ def run(client: Client, wanted: Sequence[Replicate], data: Path, folder: Path) -
     trajectories = list(plan.trajectories(list(wanted)))
     total = sum(trajectory.cost for trajectory in trajectories)
     shape = "{l_bar}{bar}| {elapsed}, {remaining} left{postfix}"
-    with tqdm(total=total, desc="study", bar_format=shape, disable=None) as bar:
+    with tqdm(total=total, desc=name, bar_format=shape, disable=None) as bar:
         for outcome in cluster.outcomes(client, trajectories, data, wanted[0].ingredients["data"]):
             bar.update(outcome.trajectory.cost)
             bar.set_postfix_str(outcome.trajectory.name)
@@ -51,14 +55,19 @@ def _keep(folder: Path, outcome: cluster.TrainingOutcome) -> Iterator[Entry]:
 
 
 class Tracker:
-    """Logs replicates to MLflow in the background: one finished run per recipe, in the experiment of the study.
+    """Logs replicates to MLflow in the background: one finished run per recipe, with the scores of `splits`.
 
-    That is named after the data set; `summary` is the content of the file that describes it.
+    Their `experiment` is named after the data set; `summary` is the content of the file that describes it.
     """
 
-    def __init__(self, summary: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        summary: Mapping[str, Any],
+        experiment: Callable[[str, str], tracking.Experiment] = tracking.of_study,
+        splits: Sequence[str] = SPLITS,
+    ) -> None:
         name = str(summary["dataset"])
-        self._experiment = tracking.of_study(name, str(summary.get("title", name)))
+        self._experiment, self._splits = experiment(name, str(summary.get("title", name))), splits
         self._outbox = tracking.Outbox(tracking.is_permanent)
 
     def add(self, entry: Entry) -> None:
@@ -68,7 +77,7 @@ class Tracker:
         params["pixels"] = "original" if made["permutation_seed"] is None else "permuted"
         tags = {"recipe": entry.record["recipe"], "variant": entry.variant, "seed": str(entry.seed)}
         rows = entry.history.rename(columns={"train_loss": "sample_loss", "train_accuracy": "sample_accuracy"})
-        final = {f"{split}_{name}": float(scores[split][name]) for split in SPLITS for name in FINAL}
+        final = {f"{split}_{name}": float(scores[split][name]) for split in self._splits for name in FINAL}
         name = f"{entry.variant}-{entry.seed}"
         # Bound now, called later.
         arguments = (self._experiment, name, tags, params, rows.to_dict("records"), final)
@@ -81,7 +90,7 @@ class Tracker:
             left = self._outbox.drain(tracking.END_TIMEOUT_S, bar.update)
         if left:
             text = f"{len(left)} replicates are missing from MLflow ({tracking.reason(self._outbox.error)})"
-            print(f"warning: {text}; the ledger has them, and the next `make study` adds them", file=sys.stderr)
+            print(f"warning: {text}; the ledger has them, and the same command adds them later", file=sys.stderr)
 
 
 def main() -> int:

@@ -31,7 +31,7 @@ from pipeline.tracking import promotion
 from pipeline.tracking.artifacts import EvaluationArtifacts
 from pipeline.tracking.client import add_option, is_permanent, reachable, reason
 from pipeline.tracking.description import RunDescription, flatten
-from pipeline.tracking.experiments import of_study
+from pipeline.tracking.experiments import Experiment, of_study, of_verdict
 from pipeline.tracking.live import END_TIMEOUT_S, log_evaluation, training_run
 from pipeline.tracking.logged_model import fetch, run_fault
 from pipeline.tracking.outbox import Outbox
@@ -45,6 +45,7 @@ __all__ = [
     "END_TIMEOUT_S",
     "ChampionComparison",
     "EvaluationArtifacts",
+    "Experiment",
     "Outbox",
     "Promotion",
     "RunDescription",
@@ -58,6 +59,7 @@ __all__ = [
     "is_permanent",
     "log_evaluation",
     "of_study",
+    "of_verdict",
     "page_of",
     "promotion",
     "reachable",
