@@ -36,6 +36,8 @@ repro: .venv/complete git ## run the whole pipeline, or the stages that a change
 
 study: .venv/complete git ## run the study's missing replicates, here or at DASK_SCHEDULER_ADDRESS, and its report
 	$(DVC) --cd study repro
+	@# Where DVC skipped the stage, or MLflow did not answer, it is missing replicates.
+	@python -m pipeline.study.sync --optional
 
 check: test lint check-lock gate ## run what CI requires of a change, before a pull request
 
@@ -70,8 +72,8 @@ gate: .venv/complete ## check the committed metrics; BASELINE=origin/main also l
 promote: .venv/complete ## make a model the champion in MLflow; MODEL=cnn; REPLACE=1 skips the comparison; GTO=1 tags it
 	python -m pipeline.promote $(MODEL) $(if $(REPLACE),--replace) $(if $(GTO),--gto)
 
-sync: .venv/complete ## add to MLflow what is missing of the trained models
-	python -m pipeline.sync
+sync: .venv/complete ## add to MLflow what is missing of the trained models and of the study
+	@code=0; python -m pipeline.study.sync || code=$$?; python -m pipeline.sync || code=$$?; exit $$code
 
 ui: export MLFLOW_PORT := $(or $(PORT),5000)
 ui: sync ## show the runs in a browser, on this machine only; PORT=5000

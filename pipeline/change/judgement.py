@@ -143,10 +143,9 @@ def _estimate(before: np.ndarray, after: np.ndarray, question: Question) -> Esti
     Accuracies are multiples of one image. Where few seeds give equal differences, that is due to these steps: a spread
     of less than one image is taken for one image.
     """
-    found = means.compare(after, before, paired=True)
+    found = means.describe(after - before)
     step = 1 / question.images if question.metric == "accuracy" else 0.0
-    error = max(found.standard_error, step / sqrt(len(before)))
-    return Estimate(found.estimate, error, found.degrees_of_freedom)
+    return Estimate(found.mean, max(found.sd, step) / sqrt(found.n), found.n - 1)
 
 
 def _seeds_needed(found: Estimate, seeds: int, question: Question, confidence: float) -> tuple[int | None, int | None]:

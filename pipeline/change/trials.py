@@ -24,6 +24,7 @@ from pipeline.study import cluster, ledger, plan
 from pipeline.study import run as stage
 from pipeline.study.ledger import Entry, EntryState
 from pipeline.study.plan import Replicate
+from pipeline.study.tracker import Tracker
 from pipeline.training import recipe
 from pipeline.training.settings import Model, Training
 
@@ -125,7 +126,8 @@ def complete(trials: Sequence[Trial], data: HeldOutData, engine: Engine) -> dict
     entries = {one.recipe: entry for one, entry, state in found if entry and state is EntryState.CURRENT}
     missing = [one for one, _, state in found if state is not EntryState.CURRENT]
     _say(f"{len(planned)} training runs, {len(entries)} of them in {engine.folder}")
-    tracker = stage.Tracker({"dataset": data.name, "title": data.title}, tracking.of_verdict, _SPLITS)
+    summary = {"dataset": data.name, "title": data.title}
+    tracker = Tracker(summary, tracking.of_verdict, splits=_SPLITS, command="make verdict")
     for entry in entries.values():
         tracker.add(entry)
     try:
@@ -137,7 +139,7 @@ def complete(trials: Sequence[Trial], data: HeldOutData, engine: Engine) -> dict
     return entries
 
 
-def _train(missing: Sequence[Replicate], data: HeldOutData, engine: Engine, tracker: stage.Tracker) -> dict[str, Entry]:
+def _train(missing: Sequence[Replicate], data: HeldOutData, engine: Engine, tracker: Tracker) -> dict[str, Entry]:
     done: dict[str, Entry] = {}
     with cluster.connected(engine.scheduler, engine.workers) as client:
         for entry in stage.run(client, missing, data.path, engine.folder, "verdict"):

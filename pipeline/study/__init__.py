@@ -5,13 +5,17 @@ Stages, chained by study/dvc.yaml:
     run          the replicates that are missing from the ledger, on Dask -> study/runs
     report       the ledger -> tables, figures, the audit of the claims
 
-Common to these stages:
+Command:
+    sync         MLflow brought up to date with the ledger
+
+Common to all of these:
     plan         study/params.yaml -> variants, replicates, training runs
     replicate    one training run: a network trained, and scored after every epoch that some replicate ends with
     cluster      training runs on Dask: a local cluster, or the user's own
     worker       what a Dask worker does: it hands training runs to fork servers
     forkserver   a process with TensorFlow imported, which forks a child for each training run
     ledger       the results on disk, written atomically
+    tracker      the replicates on their way to MLflow
 
 Parts of the report:
     groups       the ledger as numbers: the replicates that are used, and their scores

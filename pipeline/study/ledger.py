@@ -86,6 +86,19 @@ def read_entry(folder: Path, variant: str, seed: int) -> Entry | None:
     return Entry(variant, seed, record, tables[HISTORY], tables[ERRORS])
 
 
+def records(folder: Path) -> Iterator[Mapping[str, Any]]:
+    """Yield the record of each replicate, without its tables, which are not read; one that is damaged is reported."""
+    for path in sorted(folder.glob(f"*/*/{RECORD}")):
+        try:
+            record = files.read_json(path)
+            if _place(folder, record["variant"], record["seed"]) != path.parent:
+                raise InputError(f"belongs to {record['variant']}, seed {record['seed']}", path=path)
+        except (InputError, KeyError) as error:
+            print(f"notice: {path.parent}: damaged ({error}); ignored", file=sys.stderr)
+        else:
+            yield record
+
+
 def entry_state(entry: Entry | None, replicate: Replicate) -> EntryState:
     """Return how `entry` relates to the replicate that is planned now."""
     if entry is None:

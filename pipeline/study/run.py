@@ -6,23 +6,19 @@ import argparse
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from dask.system import CPU_COUNT
 from distributed import Client
 from tqdm import tqdm
 
-from pipeline import cli, files, tracking
+from pipeline import cli, files
 from pipeline.errors import InputError, PipelineError
 from pipeline.study import cluster, ledger, plan
 from pipeline.study.ledger import Entry, EntryState, Lookup
 from pipeline.study.plan import Replicate
-
-SPLITS = ("train", "validation", "test")
-# The scores of a replicate that MLflow shows.
-FINAL = ("accuracy", "loss", "calibration_error", "errors")
+from pipeline.study.tracker import Tracker
 
 
 def run(
@@ -52,45 +48,6 @@ def _keep(folder: Path, outcome: cluster.TrainingOutcome) -> Iterator[Entry]:
         ledger.write_entry(folder, **result)
         if entry := ledger.read_entry(folder, result["variant"], result["seed"]):
             yield entry
-
-
-class Tracker:
-    """Logs replicates to MLflow in the background: one finished run per recipe, with the scores of `splits`.
-
-    Their `experiment` is named after the data set; `summary` is the content of the file that describes it.
-    """
-
-    def __init__(
-        self,
-        summary: Mapping[str, Any],
-        experiment: Callable[[str, str], tracking.Experiment] = tracking.of_study,
-        splits: Sequence[str] = SPLITS,
-    ) -> None:
-        name = str(summary["dataset"])
-        self._experiment, self._splits = experiment(name, str(summary.get("title", name))), splits
-        self._outbox = tracking.Outbox(tracking.is_permanent)
-
-    def add(self, entry: Entry) -> None:
-        """Have the run of `entry` created, unless it exists."""
-        made, scores = entry.record["ingredients"], entry.record["splits"]
-        params = {"variant": entry.variant, **tracking.flatten(made["model"] | {"train": made["train"]})}
-        params["pixels"] = "original" if made["permutation_seed"] is None else "permuted"
-        tags = {"recipe": entry.record["recipe"], "variant": entry.variant, "seed": str(entry.seed)}
-        rows = entry.history.rename(columns={"train_loss": "sample_loss", "train_accuracy": "sample_accuracy"})
-        final = {f"{split}_{name}": float(scores[split][name]) for split in self._splits for name in FINAL}
-        name = f"{entry.variant}-{entry.seed}"
-        # Bound now, called later.
-        arguments = (self._experiment, name, tags, params, rows.to_dict("records"), final)
-        self._outbox.put(name, lambda: tracking.add_finished(*arguments))
-
-    def close(self) -> None:
-        """Wait until all runs are logged, as long as that makes progress, and report those that could not be."""
-        pending = self._outbox.pending
-        with tqdm(total=pending, desc="MLflow", unit="run", disable=None if pending else True) as bar:
-            left = self._outbox.drain(tracking.END_TIMEOUT_S, bar.update)
-        if left:
-            text = f"{len(left)} replicates are missing from MLflow ({tracking.reason(self._outbox.error)})"
-            print(f"warning: {text}; the ledger has them, and the same command adds them later", file=sys.stderr)
 
 
 def main() -> int:

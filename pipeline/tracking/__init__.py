@@ -13,6 +13,7 @@ again.
     system_metrics  the machine's load during a run
     outbox          a retry queue in the background
     runs            runs: found, completed, marked as current; their parts
+    finished        runs that are added when they have finished, such as the study's
     run_colours     a colour per model in MLflow's charts
     logged_model    a model file in MLflow: uploaded, checked, downloaded
     registry        the champion in MLflow's registry
@@ -32,12 +33,13 @@ from pipeline.tracking.artifacts import EvaluationArtifacts
 from pipeline.tracking.client import add_option, is_permanent, reachable, reason
 from pipeline.tracking.description import RunDescription, flatten
 from pipeline.tracking.experiments import Experiment, of_study, of_verdict
+from pipeline.tracking.finished import FinishedRun, FinishedRuns
 from pipeline.tracking.live import END_TIMEOUT_S, log_evaluation, training_run
 from pipeline.tracking.logged_model import fetch, run_fault
 from pipeline.tracking.outbox import Outbox
 from pipeline.tracking.promotion import ChampionComparison, Promotion
 from pipeline.tracking.registry import CHAMPION, champion
-from pipeline.tracking.runs import add_finished, find_run, page_of
+from pipeline.tracking.runs import find_run, page_of
 from pipeline.tracking.workspace import TrainedModel, retire_others, sync_model, trained_model
 
 __all__ = [
@@ -46,11 +48,12 @@ __all__ = [
     "ChampionComparison",
     "EvaluationArtifacts",
     "Experiment",
+    "FinishedRun",
+    "FinishedRuns",
     "Outbox",
     "Promotion",
     "RunDescription",
     "TrainedModel",
-    "add_finished",
     "add_option",
     "champion",
     "fetch",

@@ -60,7 +60,7 @@ def connect(experiment: Experiment) -> str:
         SetupError: Nor will it be before somebody changes something: its address, a package, a deleted experiment.
     """
     with open_store() as path:
-        return _experiment(experiment, (path.parent / "mlruns").as_uri() if path else None)
+        return _experiment(experiment, store.artifacts(path).as_uri() if path else None)
 
 
 def experiment_id(name: str) -> str | None:
@@ -89,11 +89,19 @@ def open_store() -> Iterator[Path | None]:
     uri = address.uri()
     mlflow.set_tracking_uri(uri)
     if path := address.local(uri):
-        with store.prepared(path, _schema(), lambda at: mlflow.MlflowClient(at).search_experiments(max_results=1)):
+        with store.prepared(path, _schema(), lambda at: _create(at, store.artifacts(path))):
             yield path
     else:
         _check_database(uri)
         yield None
+
+
+def _create(at: str, artifacts: Path) -> None:
+    """Create the tables of a local store at the address `at`, whose artifacts will lie in the folder `artifacts`."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    # By its default, MLflow puts the path of the working directory into a statement of SQL, where a quote breaks it.
+    SqlAlchemyStore(at, artifacts.as_uri())
 
 
 @cache

@@ -16,10 +16,10 @@ from pipeline.tracking import address, client, experiments, logged_model, run_co
 from pipeline.tracking.artifacts import OPTIONAL, EvaluationArtifacts
 from pipeline.tracking.client import mlflow
 from pipeline.tracking.description import DVC_EXPERIMENT, WORKSPACE, RunDescription, clone
-from pipeline.tracking.experiments import CURRENT, STATE, Experiment
+from pipeline.tracking.experiments import CURRENT, STATE
 from pipeline.training import history
 
-_BATCH = 1000  # metrics that MLflow takes in one request
+_BATCH = 1000  # metrics and params that MLflow takes in one request
 
 
 def find_run(dataset: str, tags: Mapping[str, str]) -> Any:
@@ -32,7 +32,7 @@ def find_run(dataset: str, tags: Mapping[str, str]) -> Any:
     query = " and ".join(["status = 'FINISHED'", *(f"tags.`{key}` = '{value}'" for key, value in tags.items())])
     found = mlflow.MlflowClient().search_runs([experiment], query, order_by=["attributes.start_time DESC"])
     here = os.environ.get("DVC_EXP_NAME")
-    return min(found, key=lambda run: (run.data.tags.get(DVC_EXPERIMENT) != here, not _is_ours(run)), default=None)
+    return min(found, key=lambda run: (run.data.tags.get(DVC_EXPERIMENT) != here, not is_ours(run)), default=None)
 
 
 def complete(description: RunDescription, data: Dataset, rows: Sequence[Mapping[str, float]], model: Path) -> Any:
@@ -66,35 +66,6 @@ def end_interrupted(dataset: str, recipe: str) -> None:
     experiment = client.experiment_id(dataset)
     for left in running(experiment, recipe) if experiment else []:
         mlflow.MlflowClient().set_terminated(left.info.run_id, "KILLED")
-
-
-def add_finished(
-    experiment: Experiment,
-    name: str,
-    tags: Mapping[str, str],
-    params: Mapping[str, Any],
-    rows: Sequence[Mapping[str, float]],
-    final: Mapping[str, float],
-) -> None:
-    """Create a finished run of `experiment`, unless its recipe has one: metrics of each epoch, and `final` ones.
-
-    A run of the recipe that is not finished, because its creation was cut short, is marked as KILLED. The tags name the
-    recipe and the variant.
-    """
-    found, api = client.connect(experiment), mlflow.MlflowClient()
-    if api.search_runs([found], f"tags.recipe = '{tags['recipe']}' and status = 'FINISHED'", max_results=1):
-        return
-    for left in running(found, tags["recipe"]):
-        api.set_terminated(left.info.run_id, "KILLED")
-    run = api.create_run(found, tags=coloured(found, "variant", tags), run_name=name)
-    points = [point for row in rows for point in _points(_without_epoch(row), step=int(row["epoch"]))]
-    api.log_batch(run.info.run_id, params=[mlflow.entities.Param(key, str(value)) for key, value in params.items()])
-    log_points(run.info.run_id, [*points, *_points(final, step=0)])
-    api.set_terminated(run.info.run_id, "FINISHED")
-
-
-def _without_epoch(row: Mapping[str, float]) -> dict[str, float]:
-    return {key: value for key, value in row.items() if key != "epoch"}
 
 
 def mark_current(run: Any) -> None:
@@ -132,7 +103,7 @@ def retire(dataset: str, models: Mapping[str, str | None]) -> list[str]:
 
 def _current(experiment: str) -> list[Any]:
     """Return this clone's runs that are tagged as current."""
-    return [run for run in mlflow.MlflowClient().search_runs([experiment], CURRENT) if _is_ours(run)]
+    return [run for run in mlflow.MlflowClient().search_runs([experiment], CURRENT) if is_ours(run)]
 
 
 def add_artifacts(run: Any, artifacts: EvaluationArtifacts) -> bool:
@@ -184,10 +155,10 @@ def now() -> int:
 def running(experiment: str, recipe: str) -> list[Any]:
     """Return this clone's runs of the recipe that have the status RUNNING, the latest first."""
     found = mlflow.MlflowClient().search_runs([experiment], f"tags.recipe = '{recipe}' and status = 'RUNNING'")
-    return [run for run in found if _is_ours(run)]
+    return [run for run in found if is_ours(run)]
 
 
-def _is_ours(run: Any) -> bool:
+def is_ours(run: Any) -> bool:
     """Return whether this clone created the run; a local store has no others, even after its folder was moved."""
     return address.local(address.uri()) is not None or run.data.tags.get(WORKSPACE, clone()) == clone()
 
@@ -212,13 +183,20 @@ def log_inputs(run_id: str, description: RunDescription, data: Dataset) -> None:
     mlflow.MlflowClient().log_inputs(run_id, inputs)
 
 
+def points_of_rows(rows: Sequence[Mapping[str, float]]) -> list[mlflow.entities.Metric]:
+    """Return the points of each row, whose number is in its column `epoch`."""
+    values = [({key: value for key, value in row.items() if key != "epoch"}, int(row["epoch"])) for row in rows]
+    return [point for metrics, epoch in values for point in points(metrics, step=epoch)]
+
+
 def epoch_points(row: Mapping[str, float]) -> list[mlflow.entities.Metric]:
     """Return the points of one epoch: a row of the history, with the seconds that it took."""
     values = {key: row[key] for key in history.SCORES} | {"epoch_seconds": row["seconds"]}
-    return _points(values, step=int(row["epoch"]))
+    return points(values, step=int(row["epoch"]))
 
 
-def _points(values: Mapping[str, float], step: int) -> list[mlflow.entities.Metric]:
+def points(values: Mapping[str, float], step: int) -> list[mlflow.entities.Metric]:
+    """Return a point of each metric at a step."""
     return [mlflow.entities.Metric(key, float(value), now(), step) for key, value in values.items()]
 
 
@@ -229,10 +207,14 @@ def _missing_points(run_id: str, rows: Sequence[Mapping[str, float]]) -> list[ml
     return [point for row in rows for point in epoch_points(row) if (point.key, point.step) not in present]
 
 
-def log_points(run_id: str, points: Sequence[mlflow.entities.Metric]) -> None:
-    """Log any number of points; MLflow stores the same point once."""
-    for first in range(0, len(points), _BATCH):
-        mlflow.MlflowClient().log_batch(run_id, metrics=points[first : first + _BATCH])
+def log_points(
+    run_id: str, points: Sequence[mlflow.entities.Metric], params: Sequence[mlflow.entities.Param] = ()
+) -> None:
+    """Log any number of points, with params first; MLflow stores the same point once."""
+    first = _BATCH - len(params)
+    mlflow.MlflowClient().log_batch(run_id, metrics=points[:first], params=params)
+    for begin in range(first, len(points), _BATCH):
+        mlflow.MlflowClient().log_batch(run_id, metrics=points[begin : begin + _BATCH])
 
 
 def page_of(runs: Sequence[Any]) -> str:

@@ -1,4 +1,9 @@
-"""A local store of MLflow: created by one process, atomically, and checked before MLflow opens it."""
+"""A local store of MLflow: created by one process, atomically, and checked before MLflow opens it.
+
+The artifacts of a store lie in `mlruns` beside it. MLflow records where that is with every run, as an absolute path: a
+relative one it would take from the directory of whoever reads it. So after a store was moved or copied with its folder,
+what it records is replaced. No command of MLflow's does that: `mlflow db move-resources` leaves runs as they are.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +13,27 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from pipeline.errors import UnavailableError
 from pipeline.tracking import address
 from pipeline.tracking.address import SetupError
 
 _BUSY_TIMEOUT_S = 5.0  # for another writer, whose writes take milliseconds
+# Where MLflow records places of artifacts: table and column.
+_PLACES = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+    ("trace_tags", "value"),
+)
+
+
+def artifacts(path: Path) -> Path:
+    """Return the folder of the artifacts of the local store at `path`."""
+    return path.parent / "mlruns"
 
 
 @contextmanager
@@ -34,6 +54,7 @@ def prepared(path: Path, schema: str, create: Callable[[str], object]) -> Iterat
             command = f"mlflow db upgrade {shlex.quote(address.of_file(path))}"
             fix = f"back it up and run `{command}`, or install the MLflow that created it"
             raise SetupError(f"its schema is {found}, this MLflow needs {schema}", path=path, fix=fix)
+        _follow(path)
         yield
 
 
@@ -50,9 +71,51 @@ def _schema(path: Path) -> str:
 
     Asked before MLflow opens it: that would retry for minutes, and change a schema of an older version.
     """
+    with _opened(path) as database:
+        return str(database.execute("SELECT max(version_num) FROM alembic_version").fetchone()[0])
+
+
+def _follow(path: Path) -> None:
+    """Have the store record its artifacts where they lie now, if it was moved or copied since it recorded them."""
+    here = artifacts(path)
+    with _opened(path) as database:
+        locations = {row[0] for row in database.execute("SELECT artifact_location FROM experiments")}
+        recorded = {folder: location for location in locations if (folder := _folder(location))}
+        for folder, location in recorded.items():
+            # An experiment that somebody gave a place of its own keeps it, as long as that exists.
+            if folder != here and (here not in recorded or not folder.is_dir()):
+                _replace(database, location, here.as_uri())
+                _replace(database, str(folder), str(here))
+
+
+def _replace(database: sqlite3.Connection, old: str, new: str) -> None:
+    """Replace the folder `old`, an address or a path, in all places of artifacts that are in it."""
+    for table, column in _PLACES:
+        database.execute(
+            f"UPDATE {table} SET {column} = :new || substr({column}, length(:old) + 1) "  # noqa: S608
+            f"WHERE {column} = :old OR substr({column}, 1, length(:old) + 1) = :old || '/'",
+            {"old": old, "new": new},
+        )
+
+
+def _folder(location: str) -> Path | None:
+    """Return the folder of a store's artifacts if it is the location of an experiment, as it is of those made here."""
+    found = urlsplit(location)
+    folder = Path(unquote(found.path))
+    return folder if found.scheme == "file" and folder == artifacts(folder) else None
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[sqlite3.Connection]:
+    """Yield a connection to the store; what is changed through it is changed in one transaction.
+
+    Raises:
+        UnavailableError: It is locked, or is not a usable store.
+    """
     try:
-        with closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=_BUSY_TIMEOUT_S)) as database:
-            return str(database.execute("SELECT max(version_num) FROM alembic_version").fetchone()[0])
+        address_of_file = f"{path.as_uri()}?mode=rw"
+        with closing(sqlite3.connect(address_of_file, uri=True, timeout=_BUSY_TIMEOUT_S)) as database, database:
+            yield database
     except sqlite3.Error as error:
         if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             fix = "wait for it, or find it with `fuser`"

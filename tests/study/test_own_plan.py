@@ -13,6 +13,8 @@ import pytest
 from pipeline import files, tracking
 from pipeline.errors import InputError
 from pipeline.study import cluster, ledger, plan, run
+from pipeline.study import tracker as trackers
+from pipeline.study.tracker import Tracker
 from tests.support import study_runs
 from tests.support.study_ledger import params, write_params
 
@@ -23,7 +25,7 @@ Values = dict[str, Any]
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return a list that collects the names of runs instead of MLflow."""
     names: list[str] = []
-    monkeypatch.setattr(tracking, "add_finished", lambda _experiment, name, *_: names.append(name))
+    monkeypatch.setattr(tracking.FinishedRuns, "add", lambda _, run: names.append(run.name))
     return names
 
 
@@ -147,13 +149,13 @@ def test_replicates_that_will_be_replaced_are_counted(
 
 
 @pytest.fixture
-def tracker(monkeypatch: pytest.MonkeyPatch) -> run.Tracker:
+def tracker(monkeypatch: pytest.MonkeyPatch) -> Tracker:
     """Return a tracker that gives up after 0.5 seconds without progress."""
     monkeypatch.setattr(tracking, "END_TIMEOUT_S", 0.5)
-    return run.Tracker()
+    return Tracker({"dataset": "mnist"})
 
 
-def add_all(tracker: run.Tracker) -> int:
+def add_all(tracker: Tracker) -> int:
     """Have 13 replicates sent and return their number."""
     replicates = [one for one in study_runs.replicates(study_runs.study()) if one.seed == 0]
     for replicate in replicates:
@@ -163,16 +165,16 @@ def add_all(tracker: run.Tracker) -> int:
 
 @pytest.mark.fault("study: many replicates to send to a slow tracking server")
 def test_all_replicates_are_sent_however_many_they_are(
-    tracker: run.Tracker, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tracker: Tracker, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Sending goes on for much longer than the timeout, since each replicate arrives in time."""
     names: list[str] = []
 
-    def slowly(_experiment: str, name: str, *_: object) -> None:
+    def slowly(_: object, run: tracking.FinishedRun) -> None:
         time.sleep(0.1)
-        names.append(name)
+        names.append(run.name)
 
-    monkeypatch.setattr(tracking, "add_finished", slowly)
+    monkeypatch.setattr(tracking.FinishedRuns, "add", slowly)
     count = add_all(tracker)
 
     tracker.close()
@@ -184,17 +186,17 @@ def test_all_replicates_are_sent_however_many_they_are(
 @pytest.mark.fault("study: tracking server that stops answering, or rejects the password")
 @pytest.mark.parametrize("error", ["gone", "401 Client Error: Unauthorized"])
 def test_replicates_that_cannot_be_sent_are_counted(
-    tracker: run.Tracker, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: str
+    tracker: Tracker, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: str
 ) -> None:
     """Once nothing has arrived for the length of the timeout, it ends and says how many are missing, and why."""
     names: list[str] = []
 
-    def three(_experiment: str, name: str, *_: object) -> None:
+    def three(_: object, run: tracking.FinishedRun) -> None:
         if len(names) == 3:
             raise OSError(error)
-        names.append(name)
+        names.append(run.name)
 
-    monkeypatch.setattr(tracking, "add_finished", three)
+    monkeypatch.setattr(tracking.FinishedRuns, "add", three)
     count = add_all(tracker)
     started = time.monotonic()
 
@@ -205,7 +207,7 @@ def test_replicates_that_cannot_be_sent_are_counted(
     assert warning.startswith(f"warning: {count - 3} replicates are missing from MLflow ({error}")
 
 
-def test_progress_is_shown_on_a_terminal(tracker: run.Tracker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_is_shown_on_a_terminal(tracker: Tracker, monkeypatch: pytest.MonkeyPatch) -> None:
     """A bar counts the replicates as they arrive, up to all of them."""
     steps: list[int] = []
 
@@ -222,8 +224,8 @@ def test_progress_is_shown_on_a_terminal(tracker: run.Tracker, monkeypatch: pyte
         def update(self, count: int) -> None:
             steps.append(count)
 
-    monkeypatch.setattr(run, "tqdm", Bar)
-    monkeypatch.setattr(tracking, "add_finished", lambda *_: time.sleep(0.05))
+    monkeypatch.setattr(trackers, "tqdm", Bar)
+    monkeypatch.setattr(tracking.FinishedRuns, "add", lambda *_: time.sleep(0.05))
     count = add_all(tracker)
 
     tracker.close()

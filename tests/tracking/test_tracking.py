@@ -596,9 +596,8 @@ def add_finished(recipe: str) -> None:
     """Have a finished run of the recipe made in an experiment of its own."""
     rows = [{"epoch": 1, "val_loss": 0.2}, {"epoch": 2, "val_loss": 0.1}]
     tags = {"recipe": recipe, "variant": "v"}
-    tracking.add_finished(
-        experiments.of_study("mnist", "MNIST"), "v-0", tags, {"model.epochs": 2}, rows, {"test_accuracy": 0.9}
-    )
+    run = tracking.FinishedRun("v-0", tags, {"model.epochs": 2}, rows, {"test_accuracy": 0.9})
+    tracking.FinishedRuns(experiments.of_study("mnist", "MNIST")).add(run)
 
 
 @pytest.mark.usefixtures("store")

@@ -1,0 +1,62 @@
+"""Bring MLflow up to date with the study's ledger: add the replicates that it is missing."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from pipeline import cli, files, tracking
+from pipeline.errors import PipelineError, UnavailableError
+from pipeline.study import ledger
+from pipeline.study.tracker import Tracker
+
+
+def sync(folder: Path, summary_path: Path) -> None:
+    """Add to MLflow the replicates of the ledger in `folder` that it is missing, and print how many.
+
+    Only those on the data that the summary describes: of others, the name of the data set is not known.
+
+    Raises:
+        InputError: The summary is missing or damaged.
+        UnavailableError: MLflow does not answer.
+    """
+    if not (records := list(ledger.records(folder))):
+        return
+    summary = files.read_json(summary_path)
+    known = [record for record in records if record["ingredients"]["data"] == summary["sha256"]]
+    if others := len(records) - len(known):
+        print(f"notice: {folder}: {others} replicates on other data than that of {summary_path}", file=sys.stderr)
+    tracker = Tracker(summary)
+    with tracking.reachable():
+        present = tracker.recipes()
+    absent = [(record["variant"], record["seed"]) for record in known if record["recipe"] not in present]
+    entries = [entry for place in absent if (entry := ledger.read_entry(folder, *place))]
+    for entry in entries:
+        tracker.add(entry)
+    if missing := tracker.close():
+        raise UnavailableError(f"study: MLflow is missing {missing} of {len(known)} replicates")
+    done = f"{len(entries)} replicates added to MLflow" if entries else "complete in MLflow"
+    print(f"study: {done}", flush=True)
+
+
+def main() -> int:
+    """Add to MLflow the replicates of the ledger that it is missing."""
+    parser = argparse.ArgumentParser(prog="python -m pipeline.study.sync", description=main.__doc__)
+    parser.add_argument("--runs", type=Path, default=Path("study/runs"), help="directory of the ledger")
+    parser.add_argument("--summary", type=Path, default=Path("study/reports/data.json"), help="JSON written by prepare")
+    parser.add_argument(
+        "--optional", action="store_true", help="exit with 0 whatever happens; what went wrong is still printed"
+    )
+    arguments = parser.parse_args()
+    try:
+        sync(arguments.runs, arguments.summary)
+    except PipelineError as error:
+        if not arguments.optional:
+            raise
+        print(f"notice: {error}; `make sync` tries again", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,65 @@
+"""Replicates, the study's and those of verdicts on changes, on their way to MLflow."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from tqdm import tqdm
+
+from pipeline import tracking
+from pipeline.study.ledger import Entry
+
+SPLITS = ("train", "validation", "test")
+# The scores of a replicate that MLflow shows.
+FINAL = ("accuracy", "loss", "calibration_error", "errors")
+
+
+class Tracker:
+    """Logs replicates to MLflow in the background: one finished run per recipe, with the scores of `splits`.
+
+    Their `experiment` is named after the data set; `summary` is the content of the file that describes it.
+    `command` adds later what an outage keeps from MLflow.
+    """
+
+    def __init__(
+        self,
+        summary: Mapping[str, Any],
+        experiment: Callable[[str, str], tracking.Experiment] = tracking.of_study,
+        *,
+        splits: Sequence[str] = SPLITS,
+        command: str = "make sync",
+    ) -> None:
+        name = str(summary["dataset"])
+        self._splits, self._command = splits, command
+        self._runs = tracking.FinishedRuns(experiment(name, str(summary.get("title", name))))
+        self._outbox = tracking.Outbox(tracking.is_permanent)
+
+    def recipes(self) -> set[str]:
+        """Return the recipes of the replicates that MLflow has."""
+        return self._runs.recipes()
+
+    def add(self, entry: Entry) -> None:
+        """Have the run of `entry` created, unless it exists."""
+        made, scores = entry.record["ingredients"], entry.record["splits"]
+        params = {"variant": entry.variant, **tracking.flatten(made["model"] | {"train": made["train"]})}
+        params["pixels"] = "original" if made["permutation_seed"] is None else "permuted"
+        tags = {"recipe": entry.record["recipe"], "variant": entry.variant, "seed": str(entry.seed)}
+        tags |= {f"version.{library}": version for library, version in made["versions"].items()}
+        tags["processor"] = entry.record["processor"]
+        rows = entry.history.rename(columns={"train_loss": "sample_loss", "train_accuracy": "sample_accuracy"})
+        final = {f"{split}_{name}": float(scores[split][name]) for split in self._splits for name in FINAL}
+        name = f"{entry.variant}-{entry.seed}"
+        finished = tracking.FinishedRun(name, tags, params, rows.to_dict("records"), final)
+        self._outbox.put(name, lambda: self._runs.add(finished))
+
+    def close(self) -> int:
+        """Wait until all runs are logged, as long as that makes progress; report and return how many could not be."""
+        pending = self._outbox.pending
+        with tqdm(total=pending, desc="MLflow", unit="run", disable=None if pending else True) as bar:
+            left = self._outbox.drain(tracking.END_TIMEOUT_S, bar.update)
+        if left:
+            text = f"{len(left)} replicates are missing from MLflow ({tracking.reason(self._outbox.error)})"
+            print(f"warning: {text}; the ledger has them, and `{self._command}` adds them", file=sys.stderr)
+        return len(left)

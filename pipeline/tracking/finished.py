@@ -1,0 +1,81 @@
+"""Runs that are added to MLflow when they have finished, such as the study's replicates: one per recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.tracking import client, run_colours, runs
+from pipeline.tracking.client import mlflow
+from pipeline.tracking.experiments import Experiment
+
+_PAGE = 1000  # runs that MLflow is asked for at once
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A run as it is at its end: `rows` has the metrics of each epoch, `final` those of the whole.
+
+    The tags name the recipe and the variant.
+    """
+
+    name: str
+    tags: Mapping[str, str]
+    params: Mapping[str, Any]
+    rows: Sequence[Mapping[str, float]]
+    final: Mapping[str, float]
+
+
+class FinishedRuns:
+    """The finished runs of an experiment."""
+
+    def __init__(self, experiment: Experiment) -> None:
+        self._experiment = experiment
+        self._id = ""
+        self._colours: dict[str, str] = {}
+
+    def recipes(self) -> set[str]:
+        """Return the recipes that have a finished run; store and experiment are created where they are missing."""
+        self._id = client.connect(self._experiment)
+        found, token = set(), None
+        while True:
+            page = mlflow.MlflowClient().search_runs(
+                [self._id], "status = 'FINISHED'", max_results=_PAGE, page_token=token
+            )
+            found |= {run.data.tags["recipe"] for run in page if "recipe" in run.data.tags}
+            if not (token := page.token):
+                return found
+
+    def add(self, run: FinishedRun) -> None:
+        """Create a finished run, unless its recipe has one.
+
+        A run of the recipe that is not finished, because its creation was cut short, is marked as KILLED.
+        """
+        try:
+            self._add(run)
+        except Exception:
+            # The store may be another one when it answers again.
+            self._id, self._colours = "", {}
+            raise
+
+    def _add(self, run: FinishedRun) -> None:
+        self._id = self._id or client.connect(self._experiment)
+        api, entities = mlflow.MlflowClient(), mlflow.entities
+        same = api.search_runs([self._id], f"tags.recipe = '{run.tags['recipe']}'")
+        if any(other.info.status == "FINISHED" for other in same):
+            return
+        for left in same:
+            if left.info.status == "RUNNING" and runs.is_ours(left):
+                api.set_terminated(left.info.run_id, "KILLED")
+        created = api.create_run(self._id, tags=self._coloured(run.tags), run_name=run.name).info.run_id
+        params = [entities.Param(key, str(value)) for key, value in run.params.items()]
+        # In few requests, since there may be ten thousand such runs.
+        runs.log_points(created, [*runs.points_of_rows(run.rows), *runs.points(run.final, step=0)], params)
+        api.set_terminated(created, "FINISHED")
+
+    def _coloured(self, tags: Mapping[str, str]) -> dict[str, str]:
+        """Return the tags with the colour of the variant, for which MLflow is asked once."""
+        if (variant := tags["variant"]) not in self._colours:
+            self._colours[variant] = run_colours.of(self._id, "variant", variant)
+        return {**tags, run_colours.COLOUR: self._colours[variant]}
