@@ -59,7 +59,7 @@ def test_a_side_is_a_commit_or_the_workspace(repository: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (lambda v: None, {}),
+        (lambda _: None, {}),
         (lambda v: v["train"].update(seed=5, threads=1), {}),
         (lambda v: v["overfitting"].update(slight=1.06), {}),
         (lambda v: v["models"]["cnn"].update(epochs=4), {"cnn": {"epochs": (1, 4)}}),
