@@ -24,7 +24,7 @@ HAS_GIT = $(shell folder=$$PWD; until [ -e "$$folder/.git" ] || [ -z "$$folder" 
 	[ ! -e "$$folder/.git" ] || echo yes)
 DVC = $(if $(HAS_GIT),,DVC_SYSTEM_CONFIG_DIR="$$PWD/.dvc/without-git" )dvc
 
-.PHONY: help repro study check test test-slow lint check-lock gate promote sync ui demo bench faults team lock clean git
+.PHONY: help repro study check test test-slow lint check-lock gate promote sync ui demo bench faults team lock clean git moved
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -41,8 +41,9 @@ study: .venv/complete git ## run the study's missing replicates, here or at DASK
 
 check: test lint check-lock gate ## run what CI requires of a change, before a pull request
 
+# Reordered, the files of few tests would come last: they are those that take longest.
 test: .venv/complete ## run the tests, except those marked slow
-	python -m pytest --numprocesses auto --dist loadfile
+	python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 test-slow: .venv/complete .venv/team ## run the tests that take long, or need a browser or a server
 	python -m pytest -m slow
@@ -76,9 +77,10 @@ sync: .venv/complete ## add to MLflow what is missing of the trained models and 
 	@code=0; python -m pipeline.study.sync || code=$$?; python -m pipeline.sync || code=$$?; exit $$code
 
 ui: export MLFLOW_PORT := $(or $(PORT),5000)
+# Python's warnings are about the code of MLflow's server, of which its developers know.
 ui: sync ## show the runs in a browser, on this machine only; PORT=5000
 	@case "$${MLFLOW_TRACKING_URI:=sqlite:///mlflow.db}" in http*) ;; *) \
-		MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
+		MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false PYTHONWARNINGS=ignore \
 		exec mlflow ui --host 127.0.0.1 --workers 1 --backend-store-uri "$$MLFLOW_TRACKING_URI" ;; esac
 
 demo: .venv/complete ## draw a digit in a browser and see each model's answer; PORT=8000
@@ -105,13 +107,16 @@ clean: ## remove what can be made again; asks before it removes results
 		read -r answer || answer=n; case "$$answer" in \
 		[yY]*) rm -rf .dvc/cache .dvc/tmp mlflow.db* mlruns work ;; *) echo kept ;; esac
 
-.venv/complete: requirements.lock
+# The programs in .venv name the folder in which they were installed: after a move, they are installed again.
+MOVED = $(shell [ ! -s .venv/complete ] || [ "$$(cat .venv/complete)" = "$$(pwd -P)" ] || echo moved)
+
+.venv/complete: requirements.lock $(MOVED)
 	@$(PYTHON) -c 'import sys; v = sys.version_info; ok = (3, 11) <= v < (3, 14); \
 		ok or print("error: Python 3.11 to 3.13 is needed and $(PYTHON) is %d.%d;" % v[:2], \
 		"name another one: make PYTHON=python3.13", file=sys.stderr); sys.exit(0 if ok else 2)'
 	$(PYTHON) -m venv --clear .venv
 	.venv/bin/python $(PIP_INSTALL) -r requirements.lock
-	@touch $@
+	@pwd -P >$@
 	@# The page of `dvc plots`, so that it needs no network; without it, DVC's own page loads its scripts from there.
 	@.venv/bin/python -m pipeline.reporting.offline .dvc/plots/page.html
 	@$(DVC) config --local plots.html_template plots/page.html
@@ -125,6 +130,8 @@ clean: ## remove what can be made again; asks before it removes results
 	$(PYTHON) -m venv .venv/torch
 	.venv/torch/bin/python -m pip install --quiet --disable-pip-version-check --no-user numpy==2.4.6 torch==2.13.0
 	@touch $@
+
+moved:
 
 # Say in git's own words why it does not work here, and what that means; the pipeline runs without it.
 git:

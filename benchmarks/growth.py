@@ -43,14 +43,15 @@ def nothing(replicates: list[dict[str, Any]], _: str) -> dict[str, Any]:
 def main() -> None:
     """Run so many replicates, and print the seconds from the first one handed out to the last one in the ledger."""
     parser = argparse.ArgumentParser()
+    parser.add_argument("--data", type=Path, required=True, help="npz made by preprocess")
     parser.add_argument("--replicates", type=int, required=True)
     parser.add_argument("--workers", type=int, required=True)
     parser.add_argument("--stub", action="store_true", help="hand out a task that does nothing")
     arguments = parser.parse_args()
-    whole = dataset.load(ROOT / "data/processed/mnist.npz")
+    whole = dataset.load(arguments.data)
     few = Split(whole.train.images[:IMAGES], whole.train.labels[:IMAGES])
     with tempfile.TemporaryDirectory() as folder:
-        data = Path(folder) / "mnist.npz"
+        data = Path(folder) / "few.npz"
         dataset.save(data, Dataset(few, few, few, whole.classes))
         planned = plan.replicates(study(arguments.replicates), files.sha256(data))
         trajectories = plan.trajectories([one for one in planned if one.variant == "tiny"])

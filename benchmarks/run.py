@@ -206,7 +206,7 @@ def trained(folder: Path) -> list[float]:
 def small(rounds: int) -> Row:
     """Measure a `dvc repro` that has nothing to do, the import of every stage, and what MLflow costs."""
     words: dict[str, tuple[str, ...]] = {stage: (PYTHON, "-c", f"import pipeline.{stage}") for stage in STAGES}
-    words |= {IDLE: (PYTHON, "-m", "dvc", "repro"), "mlflow": (PYTHON, "-m", "benchmarks.mlflow_cost")}
+    words |= {IDLE: (PYTHON, "-m", "dvc", "repro"), "mlflow": (PYTHON, "-m", "benchmarks.mlflow_cost", "--data", DATA)}
     runs: dict[str, list[measure.Run]] = {name: [] for name in words}
     with clone() as copy:
         shorten(copy, epochs=1)
@@ -253,7 +253,7 @@ def growth(rounds: int) -> Row:
 
 def grown(replicates: int, workers: int, *options: str) -> measure.Run:
     """Run so many tiny replicates of a study on so many workers."""
-    words = ("--replicates", str(replicates), "--workers", str(workers), *options)
+    words = ("--data", DATA, "--replicates", str(replicates), "--workers", str(workers), *options)
     return measure.run(PYTHON, "-m", "benchmarks.growth", *words)
 
 

@@ -86,7 +86,7 @@ def main() -> None:
     network = networks.build(model.network, (28, 28), 10, seed=0, precision=arguments.precision)
     optimizer = optimizers.build(model.optimizer)
     optimizer.build(network.trainable_variables)
-    loop = Loop(network, optimizer, networks.loss(model.loss), batch_size=batch, threads=1)
+    loop = Loop(network, optimizer, networks.loss(model.loss), batch_size=batch, parts=1)
 
     def steps() -> None:
         loop.fit(images, np.arange(STEPS * batch), lambda _: None)

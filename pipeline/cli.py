@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -19,6 +20,9 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     0 done; 1 the run failed; 2 bad input; 3 something required is unavailable; 130 and 143 interrupted.
     """
     signal.signal(signal.SIGTERM, _terminate)
+    if not gc.isenabled():
+        gc.freeze()
+        gc.enable()
     try:
         code = main() or 0
         sys.stdout.flush()

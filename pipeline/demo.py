@@ -1,4 +1,4 @@
-"""A page on this machine on which a digit is drawn, and each trained model's prediction."""
+"""A page on this machine that takes a drawing or a picture and shows each trained model's prediction."""
 
 from __future__ import annotations
 
@@ -6,36 +6,47 @@ import argparse
 import io
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 from pipeline import cli, params
+from pipeline.data import sets
+from pipeline.data.image_set import ImageSet
 from pipeline.errors import InputError, PipelineError
-from pipeline.inference import classifier, digits, server
+from pipeline.inference import classifier, described, reading, server
 
 
 class Classifiers:
-    """The trained models by name; one drawing is classified at a time."""
+    """The trained models by name, all of one data set; one picture is classified at a time."""
 
-    def __init__(self, files: Mapping[str, Path], threads: int) -> None:
-        self._lock = Lock()
-        self._networks = {name: classifier.load(file, threads) for name, file in files.items()}
+    def __init__(self, files: Mapping[str, Path], threads: int, dataset: ImageSet) -> None:
+        self._lock, self._dataset = Lock(), dataset
+        self._networks = {
+            name: classifier.load(file, threads, dataset.image.shape, dataset.classes) for name, file in files.items()
+        }
 
-    def reply(self, drawing: bytes) -> dict[str, Any]:
-        """Return the prediction of each model for a PNG or JPEG file, and the pixels (784) that they were given.
+    def reply(self, picture: bytes) -> dict[str, Any]:
+        """Return the prediction of each model for a PNG or JPEG file, and the pixels that they were given, row by row.
 
         Raises:
-            InputError: It is not such a file, or does not show one digit.
+            InputError: It is not such a file, or does not show what the data set has.
             PipelineError: A model's output is not probabilities.
         """
         with self._lock:
-            image = digits.decode(io.BytesIO(drawing), "The drawing")
-            found = {name: classifier.predict(network, image[None])[0] for name, network in self._networks.items()}
+            name = "The drawing" if self._dataset.handwriting else "The picture"
+            image = reading.decode(io.BytesIO(picture), name, self._dataset)
+            found = {
+                name: classifier.predict(network, image[None], self._dataset.classes)[0]
+                for name, network in self._networks.items()
+            }
         return {
             "pixels": image.ravel().tolist(),
-            "predictions": [{"model": name} | prediction.as_dict() for name, prediction in found.items()],
+            "predictions": [
+                {"model": name, "label": one.label, "certain": one.certain, "probabilities": one.probabilities}
+                for name, one in found.items()
+            ],
         }
 
     def finish(self) -> None:
@@ -44,15 +55,34 @@ class Classifiers:
 
 
 def trained(values: params.Params) -> dict[str, Path]:
-    """Return the file of each model in params.yaml that is trained.
+    """Return the file of each model in params.yaml that is trained on its data set.
 
     Raises:
         InputError: None is, or a file is not the one in dvc.lock.
     """
-    names = [name for name in values.models if (classifier.FOLDER / f"{name}.keras").exists()]
+    dataset, folder = values.data.dataset, classifier.FOLDER
+    there = [name for name in values.models if (folder / f"{name}{classifier.FILE_ENDING}").exists()]
+    names = [name for name in there if described.trained_on(values, name) == dataset]
     if not names:
-        raise InputError("no model of params.yaml is trained", path=classifier.FOLDER, fix=classifier.HOW_TO_TRAIN)
+        on = f" on {dataset}" if there else ""
+        raise InputError(f"no model of params.yaml is trained{on}", path=folder, fix=classifier.HOW_TO_TRAIN)
     return {name: classifier.file_of(values, name) for name in names}
+
+
+def about(dataset: ImageSet, names: Sequence[str], missing: Sequence[str]) -> dict[str, Any]:
+    """Return what the page is told: the models, trained or not, and what their images and classes are."""
+    return {
+        "trained": list(names),
+        "missing": list(missing),
+        "how": classifier.HOW_TO_TRAIN,
+        "title": dataset.title,
+        "noun": dataset.noun,
+        "credit": dataset.credit,
+        "classes": list(dataset.classes),
+        "image": list(dataset.image.shape),
+        "drawn": dataset.handwriting is not None,
+        "limit": server.MAX_BYTES,
+    }
 
 
 def _listen(port: int) -> socket.socket:
@@ -70,9 +100,12 @@ def _port(text: str) -> int:
 
 
 def main() -> None:
-    """Serve a page, on this machine only, on which a digit is drawn, with each trained model's prediction."""
+    """Serve a page, on this machine only, that takes a drawing or a picture and shows each model's prediction."""
     parser = argparse.ArgumentParser(prog="python -m pipeline.demo", description=main.__doc__)
     parser.add_argument("--port", type=_port, default=8000, help="0: any free port (default: %(default)s)")
+    parser.add_argument(
+        "--set", type=Path, help="file that describes the models' data set (default: data/sets/NAME.yaml)"
+    )
     parser.add_argument(
         "--params", type=Path, default=Path("params.yaml"), help="the file that names the models (default: %(default)s)"
     )
@@ -80,14 +113,14 @@ def main() -> None:
     values = params.load(arguments.params)
     files = trained(values)
     missing = [name for name in values.models if name not in files]
-    models = {"trained": list(files), "missing": missing, "how": classifier.HOW_TO_TRAIN}
     with _listen(arguments.port) as listening:
-        classifiers = Classifiers(files, values.train.threads)
+        dataset = sets.load(arguments.set) if arguments.set else described.load(values.data.dataset)
+        classifiers = Classifiers(files, values.train.threads, dataset)
         if missing:
             print(f"not trained: {', '.join(missing)}; {classifier.HOW_TO_TRAIN}")
         print(f"http://{server.ADDRESS}:{listening.getsockname()[1]}/ (Ctrl-C ends it)", flush=True)
         try:
-            server.create(listening, models, classifiers.reply).run(sockets=[listening])
+            server.create(listening, about(dataset, list(files), missing), classifiers.reply).run(sockets=[listening])
         finally:
             classifiers.finish()
 

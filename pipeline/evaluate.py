@@ -16,8 +16,9 @@ from pipeline.data import dataset, original
 from pipeline.data.dataset import Dataset
 from pipeline.errors import PipelineError
 from pipeline.params import Params
-from pipeline.training import backend, model_file
+from pipeline.training import backend, history, model_file
 from pipeline.training.backend import keras
+from pipeline.training.settings import Model
 
 # Affects memory and time only.
 _BATCH = 1000
@@ -57,6 +58,7 @@ def main() -> int:
         "model": name,
         "parameters": network.count_params(),
         "epochs": model.epochs,
+        **_kept(arguments.history, name, model),
         "made_with": made_with,
         "classes": list(data.classes),
         "splits": {split: score.as_dict() for split, score in scores.items()},
@@ -66,6 +68,18 @@ def main() -> int:
         print(f"{name}  {split}: accuracy {score.accuracy:.4f} ({score.errors} errors of {score.count})", flush=True)
     _log(arguments, values)
     return 0
+
+
+def _kept(path: Path, name: str, model: Model) -> dict[str, int]:
+    """Return the epoch whose weights were evaluated, if the model keeps another one than the last; print its scores."""
+    if model.keep == "last":
+        return {}
+    rows = files.read_csv(path).to_dict("records")
+    kept = history.kept_epoch(rows, model.keep)
+    for epoch, which in ((kept, f"kept ({model.keep})"), (len(rows), "last")):
+        scores = "  ".join(f"{key} {rows[epoch - 1][key]:.4f}" for key in ("val_loss", "val_accuracy"))
+        print(f"{name}  epoch {epoch} of {len(rows)}, {which}: {scores}", flush=True)
+    return {"kept_epoch": kept}
 
 
 def _log(arguments: argparse.Namespace, values: Params) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -90,34 +90,39 @@ def load(path: Path) -> Params:
     described = path.parent / "data" / "sets" / f"{values.data.dataset}.yaml"
     # A copy of the file elsewhere has no data sets near it; preprocess checks the images themselves.
     if described.exists():
-        _raise(_misfits(values, sets.load(described).image.shape, values.models), path)
+        stated = sets.load(described)
+        check_images(values.models, values.train.batch_size, stated.image.shape, _left(values.data, stated), path)
     return values
 
 
-def check_images(values: Params, shape: tuple[int, ...], count: int, path: Path, *names: str) -> None:
-    """Check that `count` images of `shape` can be trained on as the params file at `path` says.
+def _left(data: Data, stated: sets.AnySet) -> int | None:
+    """Return how many images are left to train on, if the set states it; if none are, preprocess says so."""
+    held_out = 0 if data.validation == "test" else data.validation
+    return None if stated.labelled is None or stated.labelled <= held_out else stated.labelled - held_out
 
-    Of the models those called `names` are checked, all of them if there are no names.
+
+def check_images(
+    models: Mapping[str, Model],
+    batch_size: int,
+    shape: tuple[int, ...],
+    count: int | None,
+    path: Path,
+    section: str = "models",
+) -> None:
+    """Check that images of `shape` can be trained on in such batches by the models in a section of the file at `path`.
+
+    There are `count` of them; None if that is not known.
 
     Raises:
         InputError: A batch is larger, or a network does not fit the shape; one line per fault.
     """
     faults = []
-    if values.train.batch_size > count:
-        found = values.train.batch_size
-        faults.append(f"train.batch_size: expected at most the {count} training images, found {found}")
-    _raise([*faults, *_misfits(values, shape, names or values.models)], path)
-
-
-def _misfits(values: Params, shape: tuple[int, ...], names: Iterable[str]) -> Iterator[str]:
-    """Yield a line for each of these models whose network images of `shape` do not fit."""
-    for name in names:
+    if count is not None and batch_size > count:
+        faults.append(f"train.batch_size: expected at most the {count} training images, found {batch_size}")
+    for name, model in models.items():
         try:
-            values.model(name).network.check_shape(shape)
+            model.network.check_shape(shape)
         except ValueError as error:
-            yield f"models.{name}.network: {error}"
-
-
-def _raise(faults: Iterable[str], path: Path) -> None:
-    if lines := list(faults):
-        raise InputError(f"\n{path}: ".join(lines), path=path)
+            faults.append(f"{section}.{name}.network: {error}")
+    if faults:
+        raise InputError(f"\n{path}: ".join(faults), path=path)

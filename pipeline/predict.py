@@ -1,4 +1,4 @@
-"""Which digit is in a picture: PNG and JPEG files, classified by one trained model."""
+"""What is on a picture: PNG and JPEG files, classified by one trained model."""
 
 from __future__ import annotations
 
@@ -11,72 +11,137 @@ from pathlib import Path
 import numpy as np
 
 from pipeline import cli, params
+from pipeline.data import sets
+from pipeline.data.image_set import ImageSet
 from pipeline.errors import InputError
-from pipeline.inference import classifier, digits, pictures
+from pipeline.inference import classifier, described, pictures, reading
 from pipeline.inference.classifier import Prediction
 
+# The table has a column for each of so many classes or fewer, if their names are no longer; else only the first FEW.
+MANY, LETTERS, FEW = 10, 5, 3
 
-def predict(paths: Sequence[Path], model: str, values: params.Params) -> dict[Path, Prediction]:
-    """Return the prediction of a model (a name in params.yaml, or a models:/ address) for each file that shows a digit.
 
-    Each of the other files gets one line on stderr.
+def predict(
+    paths: Sequence[Path], model: str, values: params.Params, given: Path | None = None
+) -> tuple[dict[Path, Prediction], ImageSet]:
+    """Return the prediction of a model for each file that can be read as an image of its data set, and that data set.
+
+    `model` is a name in params.yaml, a models:/ address or a `.keras` file; the file `given` describes its data set, if
+    not the one in data/sets/. Each file that cannot be read gets one line on stderr.
 
     Raises:
-        InputError: There is no such model, it is not trained, or its file is not the one that was trained.
+        InputError: There is no such model, it is not trained, its file is not the one that was trained, or nothing
+            describes its data set.
         UnavailableError: The model is in MLflow, which does not answer.
     """
-    logged = model.startswith(classifier.REGISTRY_URI)
-    file = None if logged else classifier.file_of(values, model)
+    file, dataset = _find(model, values, given)
     images = {}
     for path in dict.fromkeys(paths):
         try:
-            images[path] = digits.read(path)
+            images[path] = reading.read(path, dataset)
         except InputError as error:
             print(f"error: {error}", file=sys.stderr)
     if not images:
-        return {}
-    threads = values.train.threads
-    network = classifier.load(file, threads) if file else classifier.load_logged(model, threads)
-    return dict(zip(images, classifier.predict(network, np.stack(list(images.values()))), strict=True))
+        return {}, dataset
+    form = values.train.threads, dataset.image.shape, dataset.classes
+    network = classifier.load(file, *form) if file else classifier.load_logged(model, *form)
+    predictions = classifier.predict(network, np.stack(list(images.values())), dataset.classes)
+    return dict(zip(images, predictions, strict=True)), dataset
 
 
-def table(found: Mapping[Path, Prediction]) -> str:
-    """Return a line per file: its digit, the probability of each, its name; and what a "?" after a digit means."""
-    head = ["digit", *(f"{digit:>5}" for digit in range(classifier.CLASSES)), "file"]
-    rows = [
-        [
-            f"{prediction.digit}{'' if prediction.certain else '?'}".rjust(5),
-            *(f"{value:.3f}" for value in prediction.probabilities),
-            pictures.shown(path),
-        ]
-        for path, prediction in found.items()
-    ]
-    text = "\n".join("  ".join(cells) for cells in [head, *rows])
+def _find(model: str, values: params.Params, given: Path | None) -> tuple[Path | None, ImageSet]:
+    """Return the file of a model, None if it is in MLflow, and what describes its data set."""
+    if model.startswith(classifier.REGISTRY_URI):
+        from pipeline import tracking
+
+        return None, sets.load(given) if given else described.load(tracking.trained_on(model))
+    if model.endswith(classifier.FILE_ENDING):
+        if not given:
+            what = "the file of a model does not have the names of its classes"
+            raise InputError(what, path=Path(model), fix="name its data set with --set data/sets/NAME.yaml")
+        return Path(model), sets.load(given)
+    file = classifier.file_of(values, model)
+    return file, sets.load(given) if given else described.load(described.trained_on(values, model))
+
+
+def table(found: Mapping[Path, Prediction], noun: str) -> str:
+    """Return a line per file: its class, the probabilities, its name; and what a "?" after a class means.
+
+    The first column is headed by `noun`, what one image is called.
+    """
+    classes = next(iter(found.values())).classes
+    few = len(classes) <= MANY and max(map(len, classes)) <= LETTERS
+    head = [noun, *classes, "file"] if few else [noun, "probability", "next", "file"]
+    rows = [[*(_of_few if few else _of_many)(one), pictures.shown(path)] for path, one in found.items()]
+    widths = [max(5, *map(len, column)) for column in zip(head, *rows, strict=True)]
+    # To the left: names in many classes, and the file, which ends the line.
+    left = {len(head) - 1} if few else {0, 2, 3}
+    text = "\n".join(_line(row, widths, left) for row in [head, *rows])
     if all(prediction.certain for prediction in found.values()):
         return text
     return f"{text}\n?: uncertain, with a probability below {classifier.CERTAIN}"
 
 
+def _line(cells: Sequence[str], widths: Sequence[int], left: set[int]) -> str:
+    pairs = enumerate(zip(cells, widths, strict=True))
+    return "  ".join(cell.ljust(width) if at in left else cell.rjust(width) for at, (cell, width) in pairs).rstrip()
+
+
+def _of_few(prediction: Prediction) -> list[str]:
+    """Return the class, and the probability of each."""
+    return [_marked(prediction), *(f"{value:.3f}" for value in prediction.probabilities)]
+
+
+def _of_many(prediction: Prediction) -> list[str]:
+    """Return the class, its probability, and the classes that come next."""
+    (_, first), *others = prediction.ranked()[:FEW]
+    return [_marked(prediction), f"{first:.3f}", ", ".join(f"{name} {value:.3f}" for name, value in others)]
+
+
+def _marked(prediction: Prediction) -> str:
+    return f"{prediction.name}{'' if prediction.certain else '?'}"
+
+
 def lines(found: Mapping[Path, Prediction]) -> str:
     """Return a JSON object per file, one to a line."""
-    return "\n".join(json.dumps({"file": str(path)} | prediction.as_dict()) for path, prediction in found.items())
+    return "\n".join(
+        json.dumps(
+            {
+                "file": str(path),
+                "class": prediction.name,
+                "certain": prediction.certain,
+                "probabilities": dict(zip(prediction.classes, prediction.probabilities, strict=True)),
+            }
+        )
+        for path, prediction in found.items()
+    )
 
 
 def main() -> int:
-    """Print which digit each picture shows: dark on light or light on dark, of any size, alone on its background."""
+    """Print what each picture shows: one of the classes of the data set that the model was trained on.
+
+    Of a data set of handwriting, such as MNIST, a picture shows one digit or character alone on its background, dark on
+    light or light on dark, of any size. Any other picture is resized to the data set's images, in colour or grey.
+    """
     parser = argparse.ArgumentParser(prog="python -m pipeline.predict", description=main.__doc__)
-    parser.add_argument("images", metavar="IMAGE", nargs="+", type=Path, help="PNG or JPEG file; transparent is white")
+    parser.add_argument("images", metavar="IMAGE", nargs="+", type=Path, help="PNG or JPEG file")
     parser.add_argument(
-        "--model", default="cnn", help="a model of params.yaml, or one in MLflow such as models:/mnist@champion"
+        "--model",
+        default="cnn",
+        help="a model of params.yaml (default: %(default)s), one in MLflow such as models:/mnist@champion, or a file",
+    )
+    parser.add_argument(
+        "--set", type=Path, help="file that describes the model's data set (default: data/sets/NAME.yaml)"
     )
     parser.add_argument("--json", action="store_true", help="print a JSON object per file, one to a line")
     parser.add_argument(
         "--params", type=Path, default=Path("params.yaml"), help="the file that names the models (default: %(default)s)"
     )
     arguments = parser.parse_args()
-    found = predict(arguments.images, arguments.model, params.load(arguments.params))
+    values = params.load(arguments.params)
+    found, dataset = predict(arguments.images, arguments.model, values, arguments.set)
     if found:
-        print((lines if arguments.json else table)(found))
+        print(lines(found) if arguments.json else table(found, dataset.noun))
     return 0 if found.keys() == set(arguments.images) else InputError.exit_code
 
 

@@ -134,13 +134,13 @@ def _against(
     if champion is None and not promotion.PATH.exists():
         return "there was no champion before", None
     opponent = (
-        load_opponent(champion, candidate.trained.checksums(), candidate.threads)
+        load_opponent(champion, candidate.trained.checksums(), candidate.threads, data)
         if champion
         else _unregistered(candidate.trained.dataset)
     )
     if not isinstance(opponent, str):
         max_drop = candidate.max_drop()
-        network = classifier.load(candidate.trained.file, candidate.threads)
+        network = classifier.load(candidate.trained.file, candidate.threads, data.shape, data.classes)
         comparison = compare(network, opponent, champion.tags, data.monitored, max_drop)
         if comparison.lower_bound <= -max_drop:
             raise candidate.refused(f"it may be inferior. {comparison.as_text(compared_split(data))}")
@@ -167,7 +167,7 @@ def compared_split(data: Dataset) -> str:
     return "test" if data.validation is None else "validation"
 
 
-def load_opponent(champion: Any, checksums: Mapping[str, str], threads: int) -> Any:
+def load_opponent(champion: Any, checksums: Mapping[str, str], threads: int, data: Dataset) -> Any:
     """Return the network of a registered version, or a text that says why a model with these tags cannot be compared.
 
     Raises:
@@ -178,15 +178,15 @@ def load_opponent(champion: Any, checksums: Mapping[str, str], threads: int) -> 
     if champion.tags["data.md5"] != checksums["data.md5"]:
         return "was trained on other data"
     try:
-        return classifier.load_logged(f"{classifier.REGISTRY_URI}{champion.name}/{champion.version}", threads)
+        address = f"{classifier.REGISTRY_URI}{champion.name}/{champion.version}"
+        return classifier.load_logged(address, threads, data.shape, data.classes)
     except InputError as error:
         return f"cannot be loaded ({error})"
 
 
 def correct(network: Any, split: Split) -> NDArray[np.bool_]:
     """Return which images of `split` the network classifies correctly, (n,)."""
-    predicted = np.array([prediction.digit for prediction in classifier.predict(network, split.images)])
-    return np.asarray(predicted == split.labels)
+    return np.asarray(classifier.probabilities(network, split.images).argmax(axis=1) == split.labels)
 
 
 def compare(network: Any, champion: Any, tags: Mapping[str, str], split: Split, max_drop: float) -> ChampionComparison:

@@ -88,6 +88,7 @@ def report(
         "train": values.train,
         "rule": rule,
         "models": rows,
+        "keeping": _by_rule(rows),
         "many": len(rows) > MANY,
         "shown": [row for row in rows if row.name in names],
         "pairs": pairs,
@@ -124,6 +125,15 @@ def _shown(results: Sequence[ModelResult]) -> list[ModelResult]:
     return [result for result in results if result.name in chosen]
 
 
+def _by_rule(rows: Sequence[ModelRow]) -> dict[str, list[str]]:
+    """Return the names of the models that keep their best epoch by the rule, as params.yaml calls it."""
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        if row.kept:
+            found.setdefault(row.model.keep, []).append(row.name)
+    return found
+
+
 def _by_verdict(rows: Sequence[ModelRow]) -> dict[str, list[str]]:
     """Return the names of the models by overfitting verdict, the verdicts from none to strong."""
     found: dict[str, list[str]] = {str(verdict): [] for verdict in OverfittingVerdict}
@@ -141,7 +151,9 @@ def _figures(
     }
     for result in shown:
         name, matrix = result.name, result.metrics.splits["test"].confusion
-        figures[f"curves-{name}.png"] = curves.training(result.history, reported.get(name), name)
+        figures[f"curves-{name}.png"] = curves.training(
+            result.history, reported.get(name), name, result.metrics.kept_epoch
+        )
         figures[f"confusion-{name}.png"] = classification.confusion(matrix, classes, name)
     return {name: style.png(figure) for name, figure in figures.items()}
 

@@ -13,7 +13,7 @@ from pipeline.errors import InputError, PipelineError, UnavailableError
 
 def _sync_all(trained: list[tracking.TrainedModel], work: Path) -> int:
     """Sync each model, print the results, and return the exit code: an error of one does not stop the others."""
-    runs, code = [], 0
+    runs, complete, code = [], [], 0
     for model in trained:
         try:
             with tracking.reachable():
@@ -25,18 +25,22 @@ def _sync_all(trained: list[tracking.TrainedModel], work: Path) -> int:
             code = max(code, error.exit_code)
         else:
             runs.append(run)
+            complete.append((model.name, model.dataset))
             print(f"{model.name}: {'added to MLflow' if added else 'complete in MLflow'}", flush=True)
-    code = max(code, _restore_champion())
+    code = max(code, _restore_champion(complete))
     if runs:
         print(f"current runs: {tracking.page_of(runs)}")
     return code
 
 
-def _restore_champion() -> int:
-    """Restore the champion that promotion.json records, if MLflow has lost it, and return the exit code."""
+def _restore_champion(complete: list[tuple[str, str]]) -> int:
+    """Restore the champion that promotion.json records, if MLflow has lost it, and return the exit code.
+
+    `complete` has the models in MLflow, each with its data set: one of them may become it.
+    """
     try:
         with tracking.reachable():
-            done = tracking.promotion.restore()
+            done = tracking.promotion.restore() or tracking.promotion.offered(complete)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,14 @@ from pipeline.params import Params
 from tests.support import small
 
 ROOT = Path(__file__).parents[1]
+# Importing TensorFlow, MLflow and the rest makes a million objects, none of which is garbage.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Exempt what was imported from garbage collection: statsmodels and Keras run it again and again."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_report_header() -> str:

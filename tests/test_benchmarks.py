@@ -8,12 +8,13 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from benchmarks import measure, page, plain, run, step
 from benchmarks.measure import Spread
 from pipeline.data import dataset
-from pipeline.data.dataset import Dataset
+from pipeline.data.dataset import Dataset, Split
 from pipeline.params import Params
 from pipeline.training import networks
 from pipeline.training.backend import keras
@@ -170,3 +171,25 @@ def test_contenders_train(name: str, digits: Dataset, tmp_path: Path) -> None:
     assert len(answer["seconds"]) == 4
     assert all(seconds > 0 for seconds in answer["seconds"])
     assert answer["accuracy"] > 0.7
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("project", "mlp_adadelta", "--images", "256", "--epochs", "1"),
+        ("plain", "mlp_adadelta", "--images", "256", "--epochs", "1"),
+        ("step", "mlp_adadelta"),
+        ("growth", "--replicates", "2", "--workers", "1"),
+        ("mlflow_cost",),
+    ],
+    ids=lambda words: words[0],
+)
+def test_the_programs_of_the_benchmarks_run(words: tuple[str, ...], digits: Dataset, tmp_path: Path) -> None:
+    """On a small set of data each program that a benchmark starts ends well, and prints what it measured as JSON."""
+    twice = Split(*(np.concatenate([array, array]) for array in (digits.train.images, digits.train.labels)))
+    dataset.save(tmp_path / "twice.npz", Dataset(twice, None, digits.test, digits.classes))
+
+    done = measure.run(run.PYTHON, "-m", f"benchmarks.{words[0]}", *words[1:], "--data", str(tmp_path / "twice.npz"))
+
+    assert {"seconds", "epoch"} & json.loads(done.output).keys()

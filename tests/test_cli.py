@@ -100,3 +100,15 @@ def test_a_wrong_interpreter_says_so(command: str) -> None:
 
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert done.stderr.startswith(f"error: {sys.executable} is missing keras, mlflow, pydantic, tensorflow: call make")
+
+
+def test_garbage_is_collected_from_the_start_of_main_on() -> None:
+    """While a program's modules are imported there is no search for garbage; main() has one that spares them."""
+    code = (
+        "import gc, sys; sys.argv[0] = '-m'; from pipeline import cli; print(gc.isenabled()); "
+        "cli.run(lambda: print(gc.isenabled(), gc.get_freeze_count() > 0))"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert done.stdout.splitlines() == ["False", "True True"]

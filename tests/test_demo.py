@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import io
+import json
 import os
 import re
 import shutil
@@ -16,14 +18,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from PIL import Image, ImageDraw
 
 from pipeline import demo, params
+from pipeline.data import sets
+from pipeline.errors import InputError
 from pipeline.inference import server
-from pipeline.training import model_file, networks
-from tests.support import browser
+from pipeline.training import backend, model_file, networks
+from tests.support import browser, untrained
 from tests.support.request import request
 
 ROOT = Path(__file__).parents[1]
@@ -38,6 +43,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     small = content["models"]["mlp_rmsprop"] | {"network": {"name": "mlp", "units": [4], "dropout": 0.2}}
     content["models"] = dict.fromkeys(("one", "two", "three"), small)
     (folder / "params.yaml").write_text(yaml.dump(content))
+    shutil.copytree(ROOT / "data" / "sets", folder / "data" / "sets")
     values = params.load(folder / "params.yaml")
     for seed, name in enumerate(("one", "two")):
         network = networks.build(values.models[name].network, (28, 28), 10, seed=seed, precision="float32")
@@ -106,7 +112,7 @@ def test_trained_models_predict_and_ctrl_c_ends_it(trained: Path) -> None:
     assert [prediction["model"] for prediction in content["predictions"]] == ["one", "two"]
     for prediction in content["predictions"]:
         assert sum(prediction["probabilities"]) == pytest.approx(1, abs=1e-5)
-        assert prediction["probabilities"][prediction["digit"]] == max(prediction["probabilities"])
+        assert prediction["probabilities"][prediction["label"]] == max(prediction["probabilities"])
         assert prediction["certain"] is False  # the networks are not trained at all
     assert (len(content["pixels"]), max(content["pixels"])) == (784, 255)
     assert blank[:2] == (400, {"error": "The drawing: neither a PNG nor a JPEG file"})
@@ -154,6 +160,68 @@ def test_a_port_must_be_a_number_in_range(
     assert "argument --port" in capsys.readouterr().err
 
 
+@pytest.fixture(scope="module", params=["stones", "fashion_mnist"])
+def other(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Return a folder with two models of images in colour with seven classes, or of grey ones, and their data set."""
+    folder = tmp_path_factory.mktemp(request.param)
+    return untrained.make(folder, request.param, "one", "two"), request.param
+
+
+def test_models_of_other_data_sets_take_pictures(other: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A picture gets each model's probabilities for what the networks are shown of it; the page is told the classes."""
+    folder, dataset = other
+    monkeypatch.chdir(folder)
+    # In this process, TensorFlow's threads cannot be set any more.
+    monkeypatch.setattr(backend, "start", lambda **_: None)
+    described = sets.load(folder / "data" / "sets" / f"{dataset}.yaml")
+    files = demo.trained(params.load(folder / "params.yaml"))
+    classifiers = demo.Classifiers(files, 1, described)
+
+    content = json.loads(json.dumps(classifiers.reply(untrained.saved(untrained.picture()))))
+
+    image = np.array(content["pixels"], np.uint8).reshape(described.image.shape)
+    assert [one["model"] for one in content["predictions"]] == ["one", "two"]
+    for one in content["predictions"]:
+        expected = untrained.answer(folder, one["model"], image)
+        assert one["probabilities"] == pytest.approx(expected, abs=1e-5)
+        assert one["label"] == int(np.argmax(expected))
+    with pytest.raises(InputError, match=r"The picture: not a PNG or JPEG file"):
+        classifiers.reply(b"no picture")
+    told = demo.about(described, list(files), [])
+    assert (told["title"], told["credit"]) == (described.title, described.credit)
+    assert told["classes"] == list(described.classes)
+    assert told["image"] == list(described.image.shape)
+    assert told["drawn"] is False
+    assert "digit" not in json.dumps(told | content)
+
+
+@pytest.mark.parametrize("dataset", ["mnist", "kmnist", "fashion_mnist", "cifar10"])
+def test_only_handwriting_is_drawn(dataset: str) -> None:
+    """The page is drawn on for MNIST and KMNIST, and takes pictures for the other shipped data sets."""
+    described = sets.load(ROOT / "data" / "sets" / f"{dataset}.yaml")
+
+    assert demo.about(described, [], [])["drawn"] is (dataset in ("mnist", "kmnist"))
+
+
+def test_models_of_another_data_set_are_not_shown(
+    other: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model that dvc.lock records for another data set than that of params.yaml counts as not trained."""
+    folder, dataset = other
+    shutil.copytree(folder, tmp_path / "partly")
+    monkeypatch.chdir(tmp_path / "partly")
+    values = params.load(Path("params.yaml"))
+    stages = {"train@one": {"deps": [{"path": "data/processed/mnist.npz"}]}}
+
+    Path("dvc.lock").write_text(yaml.safe_dump({"stages": stages}))
+    assert list(demo.trained(values)) == ["two"]
+
+    Path("dvc.lock").write_text(yaml.safe_dump({"stages": stages | {"train@two": stages["train@one"]}}))
+    os.utime("dvc.lock", ns=(1, 1))
+    with pytest.raises(InputError, match=f"no model of params.yaml is trained on {dataset}"):
+        demo.trained(values)
+
+
 # Points of strokes on the paper, whose sides are 1 long.
 SEVEN = [(0.25, 0.2), (0.5, 0.2), (0.75, 0.2), (0.6, 0.5), (0.45, 0.85)]
 ELEVEN = [[(0.25, 0.2), (0.25, 0.8)], [(0.75, 0.2), (0.75, 0.8)]]
@@ -193,7 +261,7 @@ def test_a_digit_drawn_in_a_browser_is_answered(
         window.wait("document.querySelectorAll('.first').length == 2")
         models = window.run(
             "return [...document.querySelectorAll('section')].map(s => [s.dataset.model,"
-            " s.querySelector('.digit').textContent, s.querySelectorAll('tr').length, "
+            " s.querySelector('.best').textContent, s.querySelectorAll('tr').length, "
             " s.querySelector('.first').rowIndex])"
         )
         time.sleep(0.3)  # the bars grow
@@ -261,3 +329,52 @@ def test_a_drawing_is_sent_at_once(trained: Path, tmp_path: Path) -> None:
 
     assert len(waits) == 3
     assert max(waits) < 150
+
+
+def give(window: browser.Browser, content: bytes, kind: str, how: str) -> None:
+    """Choose a file with this content in the page's dialogue, or drop it onto the page."""
+    encoded = base64.b64encode(content).decode()
+    window.run(
+        f"const bytes = Uint8Array.from(atob('{encoded}'), letter => letter.charCodeAt(0)), given = new DataTransfer();"
+        f"given.items.add(new File([bytes], 'x', {{type: '{kind}'}}));"
+        "const input = document.getElementById('file'), paper = document.getElementById('paper');"
+        + {
+            "chosen": "input.files = given.files; input.dispatchEvent(new Event('change'));",
+            "dropped": "paper.dispatchEvent(new DragEvent('drop', "
+            "{bubbles: true, cancelable: true, dataTransfer: given}));",
+        }[how]
+    )
+
+
+@pytest.mark.slow
+@browser.needs_browser
+@pytest.mark.parametrize(("size", "how"), [((1280, 800), "dropped"), ((360, 740), "chosen")], ids=["wide", "narrow"])
+def test_a_picture_given_to_the_page_is_answered(
+    other: tuple[Path, str], tmp_path: Path, size: tuple[int, int], how: str
+) -> None:
+    """A picture gets the names of the classes; one larger than the server takes is reduced, and a text is refused."""
+    folder, dataset = other
+    described = sets.load(folder / "data" / "sets" / f"{dataset}.yaml")
+    rng = np.random.default_rng(0)
+    large = untrained.saved(Image.fromarray(rng.integers(0, 256, (900, 1200, 3), np.uint8)))
+    assert len(large) > server.MAX_BYTES
+    with shown(folder, tmp_path / "profile", size, "light") as (window, _):
+        for content in (untrained.saved(untrained.picture(), "JPEG"), large):
+            give(window, content, "image/jpeg" if content is not large else "image/png", how)
+            window.wait("document.querySelectorAll('.first').length == 2")
+            rows = window.run("return [...document.querySelectorAll('section th')].map(cell => cell.textContent)")
+            best = window.run("return [...document.querySelectorAll('.best')].map(one => one.textContent)")
+            give(window, b"no picture", "image/png", how)
+            window.wait("document.getElementById('status').textContent.includes('cannot show this file')")
+            assert window.run("return document.querySelectorAll('.first').length") == 0
+            assert rows == 2 * list(described.classes)
+            assert {text.rstrip("?") for text in best} <= set(described.classes)
+        text = window.run("return document.title + document.body.innerText")
+        width = window.run("return document.documentElement.scrollWidth")
+        complaints = window.complaints()
+
+    assert described.title in text
+    assert described.credit in text
+    assert "digit" not in text.lower().replace(described.credit.lower(), "")
+    assert width <= size[0]
+    assert complaints == []

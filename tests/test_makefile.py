@@ -202,3 +202,17 @@ def test_make_check_is_what_ci_runs() -> None:
 
     assert wanted.split() == re.findall(r"^make (\S+)$", (ROOT / ".ci" / "run").read_text(), flags=re.MULTILINE)
     assert {"test", "lint", "check-lock", "gate"} == set(wanted.split())
+
+
+@pytest.mark.fault("the folder moved after `make repro`")
+@pytest.mark.parametrize("place", ["", "here", "elsewhere"])
+def test_after_a_move_the_environment_is_made_again(archive: Path, place: str) -> None:
+    """Its programs name the folder in which they were installed; one that says nothing of it is left alone."""
+    named = {"": "", "here": f"{archive}\n", "elsewhere": "/home/me/mnist\n"}[place]
+    (archive / ".venv" / "complete").write_text(named)
+
+    done = make(archive, "--dry-run", "demo")
+
+    assert done.returncode == 0, done.stdout
+    assert ("-m venv --clear .venv" in done.stdout) == (place == "elsewhere")
+    assert "python -m pipeline.demo" in done.stdout

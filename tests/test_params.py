@@ -22,7 +22,7 @@ from pydantic import TypeAdapter, ValidationError
 from pipeline import files, params, schema
 from pipeline.errors import InputError
 from pipeline.params import Params
-from tests.support import small
+from tests.support import made_sets, small
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "params.yaml").read_text()
@@ -65,19 +65,48 @@ def test_the_projects_params_are_read(values: Params) -> None:
 
 def test_one_batch_may_hold_all_training_images(tmp_path: Path) -> None:
     """The largest batch has as many images as there are to train on, and every network is tried with their shape."""
-    values = load(tmp_path, edited("batch_size: 128", "batch_size: 55000"))
+    models = load(tmp_path, TEXT).models
 
-    params.check_images(values, (28, 28), 55000, tmp_path)
+    params.check_images(models, 55000, (28, 28), 55000, tmp_path)
     with pytest.raises(InputError) as caught:
-        params.check_images(values, (8, 8, 3), 54999, tmp_path)
+        params.check_images(models, 55000, (8, 8, 3), 54999, tmp_path)
 
     assert caught.value.path == tmp_path
     assert str(caught.value).splitlines() == [
         f"{tmp_path}: train.batch_size: expected at most the 54999 training images, found 55000"
     ]
     with pytest.raises(InputError, match=r"models\.cnn\.network: a 4x28 image is too small"):
-        params.check_images(values, (4, 28), 55000, tmp_path)
-    params.check_images(values, (4, 28), 55000, tmp_path, "mlp_rmsprop")
+        params.check_images(models, 128, (4, 28), None, tmp_path)
+
+
+@pytest.mark.fault("params: batch or network that does not fit the data")
+@pytest.mark.parametrize(
+    ("stated", "validation", "most"),
+    [
+        ({"train": 70, "test": 21}, "test", 70),
+        ({"train": 70, "test": 21}, 14, 56),
+        ({"train": 70}, "test", 56),
+        ({"train": 70}, 30, 26),
+    ],
+)
+def test_every_command_knows_the_largest_batch(
+    tmp_path: Path, stated: dict[str, int], validation: str | int, most: int
+) -> None:
+    """Where the set states its counts, a batch beyond the images that are left to train on is refused by every reader.
+
+    Those are the images of the files without what is held out for testing, here a fifth, and for validation.
+    """
+    described = made_sets.described("folder") | {"options": {"train": "a"}, "counts": stated}
+    described |= {"held_out": {"share": 0.2, "seed": 0}} if "test" not in stated else {}
+    described["options"] |= {"test": "b"} if "test" in stated else {}
+    (tmp_path / "data" / "sets").mkdir(parents=True)
+    (tmp_path / "data" / "sets" / "mnist.yaml").write_text(json.dumps(described))
+    text = edited("validation: test", f"validation: {validation}")
+
+    assert load(tmp_path, text.replace("batch_size: 128", f"batch_size: {most}")).train.batch_size == most
+    assert faults(tmp_path, text.replace("batch_size: 128", f"batch_size: {most + 1}")) == [
+        f"train.batch_size: expected at most the {most} training images, found {most + 1}"
+    ]
 
 
 @pytest.mark.fault("params: the best epoch chosen on the test images")

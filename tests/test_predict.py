@@ -1,4 +1,4 @@
-"""The program that says which digit is on a picture, run as people run it, with a small model of its own."""
+"""The program that says what is on a picture, run as people run it, with small models of its own."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from pipeline.tracking.description import RunDescription
 from pipeline.tracking.experiments import of
 from pipeline.training import backend, model_file, networks
 from pipeline.training.backend import keras
-from tests.support import small
+from tests.support import small, untrained
 
 ROOT = Path(__file__).parents[1]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -58,6 +58,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name in ("cnn", "other")
     }
     (folder / "params.yaml").write_text(yaml.safe_dump(content))
+    shutil.copytree(ROOT / "data" / "sets", folder / "data" / "sets")
     network = networks.build(
         params.load(folder / "params.yaml").models["cnn"].network, (28, 28), 10, seed=1, precision="float32"
     )
@@ -77,7 +78,7 @@ def expected(folder: Path, name: str) -> list[float]:
 
 @pytest.mark.fault("picture damaged, blank, too large, or not a picture")
 def test_each_picture_has_its_line_for_machines(trained: Path) -> None:
-    """With --json, a line per good file is an object: file as given, digit, ten probabilities; a bad one gives 2."""
+    """With --json, a line per good file is an object: file as given, class, ten probabilities; a bad one gives 2."""
     line = [sys.executable, "-m", "pipeline.predict", "three.png", "text.png", "./seven.jpg", "three.png", "--json"]
 
     done = subprocess.run(line, cwd=trained, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=120)
@@ -86,8 +87,9 @@ def test_each_picture_has_its_line_for_machines(trained: Path) -> None:
     assert (done.returncode, done.stderr) == (2, "error: text.png: neither a PNG nor a JPEG file\n")
     assert [answer["file"] for answer in found] == ["three.png", "seven.jpg"]
     for answer in found:
-        assert answer["probabilities"] == pytest.approx(expected(trained, answer["file"]), abs=1e-5)
-        assert answer["digit"] == np.argmax(answer["probabilities"])
+        assert list(answer["probabilities"]) == list("0123456789")
+        assert list(answer["probabilities"].values()) == pytest.approx(expected(trained, answer["file"]), abs=1e-5)
+        assert answer["class"] == str(np.argmax(expected(trained, answer["file"])))
 
 
 def test_each_picture_has_its_row_for_people(trained: Path, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
@@ -108,9 +110,9 @@ def test_each_picture_has_its_row_for_people(trained: Path, run: Run, capsys: py
 @pytest.mark.parametrize(("highest", "certain"), [(0.9, True), (0.899, False)])
 def test_a_low_probability_is_marked(highest: float, certain: bool) -> None:
     """A digit whose probability is below 0.9 has a question mark, which a last line explains, and certain is false."""
-    found = {Path("a.png"): Prediction(1, [0, highest, 1 - highest, *[0.0] * 7])}
+    found = {Path("a.png"): Prediction(small.DIGITS, [0, highest, 1 - highest, *[0.0] * 7])}
 
-    head, row, *note = predict.table(found).splitlines()
+    head, row, *note = predict.table(found, "digit").splitlines()
 
     assert row.split()[0] == ("1" if certain else "1?")
     assert row.index("a.png") == head.index("file")
@@ -187,7 +189,7 @@ def test_a_network_for_other_images_is_refused(values: Params, tmp_path: Path) -
         model_file.save(path, networks_of(values, **form), {})
 
         with pytest.raises(InputError, match="expected a network from and to"):
-            classifier.load(path, 1)
+            classifier.load(path, 1, (28, 28), small.DIGITS)
 
 
 @pytest.mark.fault("model with NaN in its weights")
@@ -197,7 +199,7 @@ def test_answers_that_are_no_probabilities_are_refused(values: Params) -> None:
     network.set_weights([np.full_like(weights, np.nan) for weights in network.get_weights()])
 
     with pytest.raises(PipelineError, match="train the model again"):
-        classifier.predict(network, np.zeros((1, 28, 28), np.uint8))
+        classifier.predict(network, np.zeros((1, 28, 28), np.uint8), small.DIGITS)
 
 
 @pytest.fixture
@@ -225,7 +227,8 @@ def test_the_champion_in_mlflow_answers(trained: Path, run: Run, capfd: pytest.C
 
     out, err = capfd.readouterr()
     assert (code, err) == (0, "")
-    assert json.loads(out)["probabilities"] == pytest.approx(expected(trained, "three.png"), abs=1e-5)
+    found = list(json.loads(out)["probabilities"].values())
+    assert found == pytest.approx(expected(trained, "three.png"), abs=1e-5)
     assert files.md5(trained / "models" / "cnn.keras") == before
 
 
@@ -268,5 +271,146 @@ def test_a_logged_model_with_code_in_it_is_refused(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(tracking, "fetch", lambda *_: tmp_path / "model.keras")
 
     with pytest.raises(InputError, match="models:/x: not a model of this project") as error:
-        classifier.load_logged("models:/x", 1)
+        classifier.load_logged("models:/x", 1, (28, 28), small.DIGITS)
     assert "\n" not in str(error.value)
+
+
+@pytest.fixture(scope="module", params=["stones", "fashion_mnist"])
+def other(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Return a folder with a model of images in colour with seven classes, or of grey ones, and the data set's name."""
+    folder = untrained.make(tmp_path_factory.mktemp(request.param), request.param, "cnn")
+    (folder / "photo.jpg").write_bytes(untrained.saved(untrained.picture((300, 200)), "JPEG"))
+    (folder / "blank.png").write_bytes(untrained.saved(untrained.picture().point(lambda _: 7)))
+    return folder, request.param
+
+
+def test_other_data_sets_have_classes_of_their_own(
+    other: tuple[Path, str], run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A model's classes have the names of its data set, in JSON and in the table, where nothing is called a digit."""
+    folder, dataset = other
+    described = yaml.safe_load((folder / "data" / "sets" / f"{dataset}.yaml").read_text())
+    grey = described["image"]["channels"] == 1
+    monkeypatch.chdir(folder)
+    size = (described["image"]["width"], described["image"]["height"])
+    shown = Image.open("photo.jpg").convert("L" if grey else "RGB").resize(size, Image.Resampling.BILINEAR)
+    expected = untrained.answer(folder, "cnn", np.asarray(shown))
+
+    assert run("photo.jpg", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert list(found["probabilities"]) == described["classes"]
+    assert list(found["probabilities"].values()) == pytest.approx(expected, abs=1e-5)
+    assert found["class"] == described["classes"][int(np.argmax(expected))]
+
+    assert run("photo.jpg", "blank.png") == 2
+    out, err = capsys.readouterr()
+    head, row = out.splitlines()[:2]
+    first, second, third = np.argsort(expected)[::-1][:3]
+    assert head.split() == [described["noun"], "probability", "next", "file"]
+    assert row.startswith(described["classes"][first])
+    following = [f"{described['classes'][at]} {expected[at]:.3f}" for at in (second, third)]
+    assert ", ".join(following) in row
+    assert row.endswith("  photo.jpg")
+    assert row.index("photo.jpg") == head.index("file")
+    assert err == "error: blank.png: shows nothing: all of it has one brightness\n"
+    assert "digit" not in out + err
+
+
+def test_a_model_keeps_the_data_set_that_it_was_trained_on(
+    other: tuple[Path, str],
+    run: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """When params.yaml names another data set, the classes are still those of the one that dvc.lock records."""
+    folder, dataset = other
+    shutil.copytree(folder, tmp_path / "changed")
+    monkeypatch.chdir(tmp_path / "changed")
+    text = Path("params.yaml").read_text().replace(f"dataset: {dataset}", "dataset: kmnist")
+    Path("params.yaml").write_text(text)
+    deps = [{"path": "pipeline/train.py"}, {"path": f"data/processed/{dataset}.npz"}]
+    Path("dvc.lock").write_text(yaml.safe_dump({"stages": {"train@cnn": {"deps": deps}}}))
+
+    assert run("photo.jpg", "--json") == 0
+
+    described = yaml.safe_load(Path(f"data/sets/{dataset}.yaml").read_text())
+    assert list(json.loads(capsys.readouterr().out)["probabilities"]) == described["classes"]
+
+
+@pytest.mark.fault("model whose class names are not known")
+def test_a_copied_model_needs_its_data_set_named(
+    other: tuple[Path, str],
+    run: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The file of a model alone is refused in a line that names the option which says what its classes are called."""
+    folder, dataset = other
+    monkeypatch.chdir(folder)
+    alone = str(shutil.copy("models/cnn.keras", tmp_path / "copy.keras"))
+
+    with pytest.raises(InputError, match=r"copy.keras: .* names of its classes; .* --set data/sets/NAME.yaml"):
+        run("photo.jpg", "--model", alone)
+    assert run("photo.jpg", "--json", "--model", alone, "--set", f"data/sets/{dataset}.yaml") == 0
+    copied = json.loads(capsys.readouterr().out)
+    assert run("photo.jpg", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == copied
+    with pytest.raises(InputError, match="expected a network from and to"):
+        run("photo.jpg", "--model", alone, "--set", "data/sets/cifar10.yaml")
+
+
+@pytest.mark.fault("model whose class names are not known")
+def test_class_names_that_were_changed_since_are_refused(
+    other: tuple[Path, str], run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the classes are not those with which the images were preprocessed, or are missing, it is one line."""
+    folder, dataset = other
+    shutil.copytree(folder, tmp_path / "changed")
+    monkeypatch.chdir(tmp_path / "changed")
+    path = Path(f"data/sets/{dataset}.yaml")
+    described = yaml.safe_load(path.read_text())
+    files.write_json(Path("reports/data.json"), {"dataset": dataset, "classes": described["classes"]})
+    Path("dvc.lock").write_text(yaml.safe_dump({"stages": {"preprocess": {"outs": [{"path": "reports/data.json"}]}}}))
+
+    assert run("photo.jpg") == 0
+    path.write_text(yaml.safe_dump(described | {"classes": described["classes"][::-1]}))
+    with pytest.raises(InputError, match=rf"{path}: classes: not those of reports/data.json"):
+        run("photo.jpg")
+    path.unlink()
+    with pytest.raises(InputError, match=rf"{path}: no such file, .* --set") as missing:
+        run("photo.jpg")
+    assert "\n" not in str(missing.value)
+
+
+@pytest.mark.fault("model whose class names are not known")
+@pytest.mark.usefixtures("champion")
+def test_the_champion_names_its_data_set(
+    trained: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A model in MLflow is of the data set that its run recorded; where that file is missing, one line says so."""
+    address = "models:/mnist@champion"
+    shutil.copytree(trained, tmp_path / "elsewhere")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    text = Path("params.yaml").read_text().replace("dataset: mnist", "dataset: kmnist")
+    Path("params.yaml").write_text(text)
+
+    assert run("three.png", "--json", "--model", address) == 0
+    assert list(json.loads(capsys.readouterr().out)["probabilities"]) == list(small.DIGITS)
+    given = Path("data/sets/mnist.yaml").rename("copy.yaml")
+    with pytest.raises(InputError, match=r"data/sets/mnist.yaml: no such file, .* --set"):
+        run("three.png", "--model", address)
+    assert run("three.png", "--model", address, "--set", str(given)) == 0
+
+
+def test_many_classes_are_not_all_in_the_table() -> None:
+    """Of a thousand classes the table has the three most probable ones, the JSON all."""
+    classes, chances = tuple(f"thing {number}" for number in range(1000)), [0.0] * 1000
+    chances[700], chances[3], chances[999] = 0.6, 0.3, 0.1
+
+    found = {Path("a.png"): Prediction(classes, chances)}
+
+    assert predict.table(found, "image").splitlines()[1].split("  ")[0] == "thing 700?"
+    assert "thing 3 0.300, thing 999 0.100" in predict.table(found, "image")
+    assert len(json.loads(predict.lines(found))["probabilities"]) == 1000

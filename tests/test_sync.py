@@ -192,6 +192,43 @@ def test_a_lost_store_is_filled_again(repository: Path, reference: dict[str, Any
     assert list((clone / "work").iterdir()) == []
 
 
+@pytest.mark.fault("the folder moved, renamed or copied after `dvc repro`")
+def test_a_moved_folder_takes_its_store_along(
+    repository: Path,
+    reference: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    call: Callable[..., Ended],
+) -> None:
+    """A copy beside the original, then renamed: models load, sync adds nothing, and nothing is written elsewhere."""
+    before = everything(repository / "mlflow.db")
+    copied, renamed = tmp_path / '50% of #1? it\'s "mine"', tmp_path / "日本語 %20"
+    for place in (copied, renamed):
+        if place == copied:
+            shutil.copytree(repository, place, symlinks=True)
+        else:
+            copied.rename(place)
+        # MLflow sets it where it is called in this process.
+        monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        monkeypatch.setenv("DVC_ROOT", str(place))
+        monkeypatch.chdir(place)
+
+        ended = call()
+        first = everything(place / "mlflow.db")
+        assert call() == ended
+
+        assert (ended.code, ended.errors) == (0, "")
+        assert ended.output.startswith(f"{MODEL}: complete in MLflow\n")
+        assert everything(place / "mlflow.db") == first
+        assert len(first[1]) == len(before[1])
+        (run,) = runs()
+        assert_equal(content(run), reference)
+        for recorded in (run.info.artifact_uri, logged_model.of_run(run).artifact_location):
+            assert recorded.startswith(f"{place.as_uri()}/mlruns/")
+    assert everything(repository / "mlflow.db") == before
+    assert not copied.exists()
+
+
 START = """
 import sys
 from pipeline import sync

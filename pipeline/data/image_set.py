@@ -11,6 +11,9 @@ from pipeline import schema
 from pipeline.data import dataset
 from pipeline.schema import Block, FileName, Positive, Seed, Sha256
 
+# The shape of MNIST's and KMNIST's images.
+HANDWRITTEN = (28, 28)
+
 Side = Annotated[int, Field(ge=dataset.MIN_SIDE, le=dataset.MAX_SIDE)]
 Count = Annotated[int, Field(gt=0, lt=2**24)]
 
@@ -58,6 +61,10 @@ class HeldOut(Block):
     share: Annotated[float, Field(gt=0, lt=1)]
     seed: Seed
 
+    def count(self, images: int) -> int:
+        """Return how many of so many images are held out."""
+        return max(1, round(self.share * images))
+
 
 class File(Block):
     """One file: its name, the checksum of the file or of its .gz, and its size in bytes."""
@@ -86,6 +93,9 @@ class ImageSet(Block):
     credit: Text
     # What one image is called in a sentence.
     noun: Text = "image"
+    # Whether the images show ink, light on black, as MNIST's digits or KMNIST's characters do. It decides how a picture
+    # becomes such an image, and whether the demo is drawn on; nothing that is trained depends on it.
+    handwriting: Literal["digit", "character"] | None = None
     # The accuracy that counts as reached in "epochs until".
     target_accuracy: Annotated[float, Field(gt=0, lt=1)] | None = None
     counts: Counts | None = None
@@ -101,6 +111,13 @@ class ImageSet(Block):
         """Whether there are files with test images."""
         return True
 
+    @property
+    def labelled(self) -> int | None:
+        """How many images there are to train on and to validate with; None if the set does not state it."""
+        if self.counts is None:
+            return None
+        return self.counts.train - (self.held_out.count(self.counts.train) if self.held_out else 0)
+
     @model_validator(mode="after")
     def _has_test_images(self) -> Self:
         if self.tests == (self.held_out is not None):
@@ -110,6 +127,13 @@ class ImageSet(Block):
         if self.counts and self.tests != (self.counts.test is not None):
             text = "expected test if files have test images, and only then"
             raise PydanticCustomError("counts", text, {"below": "counts"})
+        return self
+
+    @model_validator(mode="after")
+    def _handwriting_fits(self) -> Self:
+        if self.handwriting and self.image.shape != HANDWRITTEN:
+            text = "expected images of 28x28 with one channel for it"
+            raise PydanticCustomError("handwriting", text, {"below": "handwriting"})
         return self
 
     @model_validator(mode="after")

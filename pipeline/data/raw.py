@@ -26,7 +26,7 @@ def read(directory: Path, described: sets.AnySet) -> tuple[Split, Split]:
     if described.held_out is None or test is not None:
         return train, test if test is not None else train
     held_out = described.held_out
-    mask = hold_out(train.labels, max(1, round(held_out.share * len(train))), held_out.seed)
+    mask = hold_out(train.labels, held_out.count(len(train)), held_out.seed)
     return select(train, ~mask), select(train, mask)
 
 

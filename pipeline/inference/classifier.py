@@ -1,4 +1,4 @@
-"""Trained networks as classifiers of digits: find their files, check and load them, predict. For predict and demo."""
+"""Trained networks as classifiers of images: find their files, check and load them, predict. For predict and demo."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from pipeline import dvc_lock
 from pipeline.errors import InputError, PipelineError
-from pipeline.inference.digits import SIDE
 from pipeline.params import Params
 
 # Where the stage train@MODEL puts its model.
@@ -21,7 +20,7 @@ FOLDER = Path("models")
 HOW_TO_TRAIN = "`make repro` trains all models, in 10 to 30 minutes on two cores"
 # How the address of a model in MLflow's registry begins.
 REGISTRY_URI = "models:/"
-CLASSES = 10
+FILE_ENDING = ".keras"
 # A prediction whose probability is lower is reported as uncertain.
 CERTAIN = 0.9
 # Affects memory and time only.
@@ -30,19 +29,29 @@ _BATCH = 250
 
 @dataclass(frozen=True)
 class Prediction:
-    """The most probable digit, and the probability of each."""
+    """The probability of each of the `classes`, in their order; the first of the most probable ones is predicted."""
 
-    digit: int
+    classes: tuple[str, ...]
     probabilities: list[float]
 
     @property
-    def certain(self) -> bool:
-        """Whether the digit has a probability of at least CERTAIN."""
-        return self.probabilities[self.digit] >= CERTAIN
+    def label(self) -> int:
+        """The position of the predicted class."""
+        return self.probabilities.index(max(self.probabilities))
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the fields, and whether it is certain, by name."""
-        return {"digit": self.digit, "certain": self.certain, "probabilities": self.probabilities}
+    @property
+    def name(self) -> str:
+        """The name of the predicted class."""
+        return self.classes[self.label]
+
+    @property
+    def certain(self) -> bool:
+        """Whether the predicted class has a probability of at least CERTAIN."""
+        return max(self.probabilities) >= CERTAIN
+
+    def ranked(self) -> list[tuple[str, float]]:
+        """Return the classes with their probabilities, the most probable ones first."""
+        return sorted(zip(self.classes, self.probabilities, strict=True), key=lambda pair: -pair[1])
 
 
 def file_of(values: Params, name: str) -> Path:
@@ -53,19 +62,19 @@ def file_of(values: Params, name: str) -> Path:
     """
     # Only a name in params.yaml becomes part of a path: those are a params.Name.
     values.model(name)
-    path = FOLDER / f"{name}.keras"
+    path = FOLDER / f"{name}{FILE_ENDING}"
     if not path.exists():
         raise InputError("not trained yet", path=path, fix=HOW_TO_TRAIN)
     dvc_lock.verify(path)
     return path
 
 
-def load(path: Path, threads: int) -> Any:
+def load(path: Path, threads: int, shape: tuple[int, ...], classes: Sequence[str]) -> Any:
     """Return the network in a `.keras` file, for `predict`; TensorFlow is first imported here.
 
     Raises:
         InputError: The file holds no network that can be loaded without running code of its own, or one for something
-            other than uint8 images (n, 28, 28) and ten classes.
+            other than uint8 images of `shape`, (h, w) or (h, w, 3), and so many classes.
     """
     from pipeline.training import backend, model_file
 
@@ -77,12 +86,12 @@ def load(path: Path, threads: int) -> Any:
         # A network with several inputs, for example, or with none.
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise InputError(f"not a network for one image ({reason})", path=path) from None
-    if found != (expected := ("uint8", (SIDE, SIDE), (CLASSES,))):
+    if found != (expected := ("uint8", shape, (len(classes),))):
         raise InputError(f"expected a network from and to {expected}, found {found}", path=path)
     return network
 
 
-def load_logged(address: str, threads: int) -> Any:
+def load_logged(address: str, threads: int, shape: tuple[int, ...], classes: Sequence[str]) -> Any:
     """Return the network of the model in MLflow at `address`, such as models:/mnist@champion, as `load` does.
 
     Raises:
@@ -94,20 +103,29 @@ def load_logged(address: str, threads: int) -> Any:
     with tempfile.TemporaryDirectory() as folder:
         path = tracking.fetch(address, Path(folder))
         try:
-            return load(path, threads)
+            return load(path, threads, shape, classes)
         except InputError as error:
-            raise InputError(f"{address}: not a model of this project ({error.what})") from None
+            raise InputError(f"{address}: not a model of this project for this data ({error.what})") from None
 
 
-def predict(network: Any, images: NDArray[np.uint8]) -> Sequence[Prediction]:
-    """Return the network's predictions for images (n, 28, 28), light on black.
+def predict(network: Any, images: NDArray[np.uint8], classes: tuple[str, ...]) -> Sequence[Prediction]:
+    """Return the network's predictions for images (n, h, w) or (n, h, w, 3).
+
+    Raises:
+        PipelineError: The network's output is not probabilities.
+    """
+    return [Prediction(classes, row.tolist()) for row in probabilities(network, images)]
+
+
+def probabilities(network: Any, images: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Return the network's probabilities (n, classes) for images (n, h, w) or (n, h, w, 3).
 
     Raises:
         PipelineError: The network's output is not probabilities.
     """
     # Called as a function: for the one image of a drawing, Keras' `predict` would take twenty times as long.
     parts = [network(images[first : first + _BATCH], training=False) for first in range(0, len(images), _BATCH)]
-    probabilities = np.concatenate(parts).astype(np.float64)
-    if not np.isfinite(probabilities).all():
-        raise PipelineError(f"{network.name}: its output is {probabilities.min()}", fix="train the model again")
-    return [Prediction(int(row.argmax()), row.tolist()) for row in probabilities]
+    found = np.concatenate(parts).astype(np.float64)
+    if not np.isfinite(found).all():
+        raise PipelineError(f"{network.name}: its output is {found.min()}", fix="train the model again")
+    return found

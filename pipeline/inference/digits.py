@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
+from pipeline.data.image_set import HANDWRITTEN
 from pipeline.errors import InputError
 from pipeline.inference import pictures, segmentation
 from pipeline.inference.segmentation import Floats, Mask, SegmentationError
 
 # The sides of an image of MNIST, and of the box in it that a digit is fitted into, in pixels.
-SIDE = 28
+SIDE = HANDWRITTEN[0]
 BOX = 20
 # The index of the row and of the column on which MNIST's centres of mass lie, give or take half a pixel.
 CENTRE = SIDE // 2
@@ -67,22 +68,23 @@ def normalise(grey: Floats) -> Pixels:
     Raises:
         SegmentationError: The picture does not show one digit on an even background.
     """
-    if grey.shape == (SIDE, SIDE) and grey.max() == 255 and np.array_equal(as_is := _sized(_cropped(grey / 255)), grey):
+    if grey.shape == (SIDE, SIDE) and grey.max() == 255 and np.array_equal(as_is := sized(cropped(grey / 255)), grey):
         return as_is  # from MNIST, or normalised as MNIST is
-    ink = _cropped(segmentation.ink(grey))
-    _check_shape(_cropped(_fitted(ink, _SCALE * BOX), _STROKE) >= _STROKE)
-    return _sized(ink)
+    ink = cropped(segmentation.ink(grey))
+    _check_shape(cropped(_fitted(ink, _SCALE * BOX), _STROKE) >= _STROKE)
+    return sized(ink)
 
 
-def _cropped(ink: Floats, least: float = _EDGE) -> Floats:
+def cropped(ink: Floats, least: float = _EDGE) -> Floats:
     """Return the smallest part of a picture that has all pixels with at least so much ink."""
     strong = ink >= least
     rows, columns = np.flatnonzero(strong.any(axis=1)), np.flatnonzero(strong.any(axis=0))
     return ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
-def _sized(ink: Floats) -> Pixels:
-    return _placed(_fitted(ink, BOX))
+def sized(ink: Floats, box: int = BOX) -> Pixels:
+    """Return cropped ink with its longer side at `box` pixels in a (28, 28) image, its mass as near to the middle."""
+    return _placed(_fitted(ink, box))
 
 
 def _fitted(ink: Floats, side: int) -> Floats:

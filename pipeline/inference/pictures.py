@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -26,9 +28,20 @@ def read(path: Path) -> NDArray[np.float64]:
     Raises:
         InputError: As in `decode`, or the file cannot be read.
     """
+    with opened(path) as file:
+        return decode(file, shown(path))
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[IO[bytes]]:
+    """Yield the file at `path`, open for reading.
+
+    Raises:
+        InputError: It cannot be read.
+    """
     try:
         with path.open("rb") as file:
-            return decode(file, shown(path))
+            yield file
     except OSError as error:
         raise InputError(f"{shown(path)}: cannot be read ({error.strerror or error})") from None
 

@@ -1,4 +1,4 @@
-"""The ink of the one digit in a picture: without the page, the light on it, and what else lies there.
+"""The ink of the one digit in a picture, or all ink: without the page, the light on it, and what else lies there.
 
 The page is a quadratic surface fitted to the picture, so that light may fall off and corners may be dark. What stands
 out from it falls into connected pieces; the largest with its near parts is the digit. Whatever cannot be read as one
@@ -69,6 +69,23 @@ def ink(grey: Floats) -> Floats:
     Raises:
         SegmentationError: Nothing stands out, it reaches the picture's edge, or there are several things.
     """
+    depth, faintest = _standing_out(grey)
+    digit = _digit(depth > _STRONG)
+    return np.where(digit & (depth >= faintest), depth, 0.0)
+
+
+def strokes(grey: Floats) -> Floats:
+    """Return all ink, 0 to 1, in a picture of brightnesses as `ink` does, in one piece or in many.
+
+    Raises:
+        SegmentationError: Nothing stands out.
+    """
+    depth, faintest = _standing_out(grey)
+    return np.where(depth >= faintest, depth, 0.0)
+
+
+def _standing_out(grey: Floats) -> tuple[Floats, float]:
+    """Return how far each pixel stands out, 1 for the one that does most, without specks; and the faintest ink."""
     depth, noise = _depth(grey)
     threshold = max(noise, FAINT / 2)
     labels, pieces = _pieces(depth > threshold)
@@ -77,9 +94,7 @@ def ink(grey: Floats) -> Floats:
     contrast = float(depth.max())
     if contrast < max(FAINT, 2 * threshold):
         raise SegmentationError("nothing stands out from the background")
-    digit = _digit(depth > _STRONG * contrast)
-    faintest = min(max(noise / contrast, _LEAST), _MOST)
-    return np.where(digit & (depth >= faintest * contrast), depth / contrast, 0.0)
+    return depth / contrast, min(max(noise / contrast, _LEAST), _MOST)
 
 
 def _depth(grey: Floats) -> tuple[Floats, float]:

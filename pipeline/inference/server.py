@@ -1,4 +1,4 @@
-"""The demo's HTTP server: one page, the names of its models, and their predictions, for the browser on this machine.
+"""The demo's HTTP server: one page, what its models are, and their predictions, for the browser on this machine.
 
 Any page that the browser shows can send requests to this machine. So the Host header must name this server (under DNS
 rebinding, an attacker's host name resolves to 127.0.0.1 too), and an Origin header must be this server's own.
@@ -59,7 +59,7 @@ def listen(port: int) -> socket.socket:
 def create(listening: socket.socket, models: Json, reply: Reply) -> uvicorn.Server:
     """Return a server for `listening`: `run(sockets=[listening])` serves until SIGINT or SIGTERM, then raises it again.
 
-    `models` is what the page is given at /models; `reply` maps the PNG that it posts to the content of the response.
+    `models` is what the page is given at /models; `reply` maps the file that it posts to the content of the response.
     """
     html = PAGE.read_text(encoding="utf-8")
     config = uvicorn.Config(

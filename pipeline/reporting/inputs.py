@@ -18,7 +18,7 @@ from pipeline.data.dataset import Dataset
 from pipeline.data.formats import npz
 from pipeline.errors import InputError
 from pipeline.params import Data
-from pipeline.training.history import COLUMNS
+from pipeline.training.history import COLUMNS, kept_epoch
 from pipeline.training.settings import Model
 
 REPORTED = ("model", *COLUMNS, "seconds")
@@ -60,7 +60,11 @@ class DataSummary:
 
 @dataclass(frozen=True)
 class Metrics:
-    """The file of one model that evaluate wrote, in reports/metrics: its scores by split, and what they depend on."""
+    """The file of one model that evaluate wrote, in reports/metrics: its scores by split, and what they depend on.
+
+    The scores are those of the weights of `kept_epoch`, where the model keeps its best epoch; else it is None, and they
+    are those of the last epoch.
+    """
 
     model: str
     parameters: int
@@ -68,6 +72,7 @@ class Metrics:
     made_with: dict[str, str]
     classes: list[str]
     splits: dict[str, Score]
+    kept_epoch: int | None = None
 
     @property
     def versions(self) -> dict[str, str]:
@@ -124,6 +129,10 @@ class Folders:
             _probabilities(predictions, name, dataset),
             dataset.test.labels,
         )
+        kept = None if model.keep == "last" else kept_epoch(result.history.to_dict("records"), model.keep)
+        if result.metrics.kept_epoch != kept:
+            what = f"kept_epoch: expected {kept} by its history, found {result.metrics.kept_epoch}"
+            raise _stale(metrics, what, f"evaluate@{name}")
         found, expected = int(np.sum(result.answers != result.labels)), result.metrics.splits["test"].errors
         if found != expected:
             raise _stale(predictions, f"has {found} errors, the metrics have {expected}", f"evaluate@{name}")

@@ -77,16 +77,25 @@ def missed_by_all(results: Sequence[ModelResult]) -> NDArray[np.int64]:
 
 
 def _contrast(first: str, second: str, one: Model, other: Model) -> SettingsContrast:
-    left, right = one.model_dump(), other.model_dump()
+    left, right = _settings(one), _settings(other)
     differences = [found for key in left for found in _differences(key, left[key], right[key])]
     shared = {k: v for k, v in left["network"].items() if "dropout" in k and right["network"].get(k) == v}
     return SettingsContrast(first, second, differences, shared)
 
 
+def _settings(model: Model) -> dict[str, Any]:
+    """Return all settings of a model; without a schedule its learning rate is constant."""
+    found = model.model_dump()
+    return found | {"schedule": found["schedule"] or {"name": "constant"}}
+
+
 def _differences(key: str, one: Any, other: Any) -> list[SettingDifference]:
-    """Descend into blocks of one kind only: the arguments of two different optimizers cannot be compared."""
+    """Descend into blocks of one kind only: the arguments of two different optimizers cannot be compared.
+
+    Blocks without a name are all of one kind.
+    """
     if one == other:
         return []
-    if isinstance(one, dict) and one["name"] == other["name"]:
+    if isinstance(one, dict) and isinstance(other, dict) and one.get("name") == other.get("name"):
         return [found for name in one for found in _differences(f"{key}.{name}", one[name], other[name])]
     return [SettingDifference(key, one, other)]

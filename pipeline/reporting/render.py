@@ -103,7 +103,7 @@ def series(words: Sequence[str], last: str = "and") -> str:
 
 
 def value(setting: Any) -> str:
-    """Return one value of params.yaml in words; a block is called by its name."""
+    """Return one value of params.yaml in words; a block is called by its name, or by what is set in it."""
     match setting:
         case None:
             return "none"
@@ -112,7 +112,7 @@ def value(setting: Any) -> str:
         case float():
             return _short(f"{setting!r}")
         case dict():
-            return str(setting["name"])
+            return str(setting["name"]) if "name" in setting else settings(setting)
         case list() | tuple():
             return f"[{', '.join(map(value, setting))}]"
     return str(setting)
@@ -129,9 +129,9 @@ def settings(block: Mapping[str, Any]) -> str:
 
 
 def block(model: Block) -> str:
-    """Return a block of params.yaml in words: its name, then all that is set in it."""
+    """Return a block of params.yaml in words: its name if it has one, then all that is set in it."""
     content = model.model_dump(exclude_unset=True)
-    return f"{content['name']}: {settings(content)}"
+    return ": ".join(filter(None, (content.get("name"), settings(content))))
 
 
 def transposed(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:

@@ -60,8 +60,23 @@ class Reported:
 
 
 @dataclass(frozen=True)
+class KeptEpoch:
+    """The epoch whose weights a model keeps for its scores on held-out images, these scores, and the last epoch's."""
+
+    kept_epoch: int
+    kept_val_loss: float
+    kept_val_accuracy: float
+    last_val_loss: float
+    last_val_accuracy: float
+
+
+@dataclass(frozen=True)
 class ModelRow:
-    """All figures of one model; `reported` and `reported_analysis` are None if the original has no such model."""
+    """All figures of one model; `reported` and `reported_analysis` are None if the original has no such model.
+
+    `kept` is None if the model keeps its last epoch. `scores` are those of the weights that it keeps, and `analysis` is
+    that of all epochs.
+    """
 
     name: str
     model: Model
@@ -70,6 +85,7 @@ class ModelRow:
     analysis: Analysis
     reported: Reported | None
     reported_analysis: Analysis | None
+    kept: KeptEpoch | None = None
 
     @property
     def loss_gap(self) -> float:
@@ -91,7 +107,8 @@ class ModelRow:
 
     def comparison(self) -> dict[str, Any]:
         """Return the model's row of comparison.csv."""
-        return {"model": self.name, **asdict(self.scores), **_prefixed(self.reported)}
+        kept = asdict(self.kept) if self.kept else {}
+        return {"model": self.name, **asdict(self.scores), **kept, **_prefixed(self.reported)}
 
     def overfitting(self) -> dict[str, Any]:
         """Return the model's row of overfitting.csv."""
@@ -125,6 +142,7 @@ class ModelRow:
             "min_val_loss": self.analysis.min_val_loss,
             "min_val_loss_epoch": self.analysis.min_val_loss_epoch,
             **rise,
+            **(asdict(self.kept) if self.kept else {}),
         }
 
 
@@ -139,7 +157,7 @@ def row(
     printed = None if reported is None else _reported(scores, result, reported, target)
     analysed = None if reported is None else overfitting.analyse(reported, rule)
     analysis = overfitting.analyse(result.history, rule)
-    return ModelRow(result.name, result.model, result.metrics, scores, analysis, printed, analysed)
+    return ModelRow(result.name, result.model, result.metrics, scores, analysis, printed, analysed, _kept(result))
 
 
 def calibration(result: ModelResult) -> pd.DataFrame:
@@ -150,6 +168,16 @@ def calibration(result: ModelResult) -> pd.DataFrame:
     low, high = zip(*intervals, strict=True)
     table = {"confidence": bins.confidence, "accuracy": bins.accuracy, "low": low, "high": high, "count": bins.count}
     return pd.DataFrame(table)
+
+
+def _kept(result: ModelResult) -> KeptEpoch | None:
+    if (epoch := result.metrics.kept_epoch) is None:
+        return None
+    kept, last = (
+        [float(row[name]) for name in ("val_loss", "val_accuracy")]
+        for row in (result.history.iloc[epoch - 1], result.history.iloc[-1])
+    )
+    return KeptEpoch(epoch, *kept, *last)
 
 
 def _scores(result: ModelResult, target: float | None) -> Scores:

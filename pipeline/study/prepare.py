@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pipeline import cli, files, preprocess
+from pipeline import cli, files, params, preprocess
 from pipeline.data import dataset, sets
 from pipeline.params import Data
 from pipeline.study import plan
@@ -20,10 +20,13 @@ def main() -> int:
     parser.add_argument("--summary", type=Path, required=True, help="JSON with counts to write")
     parser.add_argument("--study", type=Path, default=Path("study/params.yaml"), help="YAML with the plan of the study")
     arguments = parser.parse_args()
-    split = plan.load_study(arguments.study).data
+    study = plan.load_study(arguments.study)
+    split = study.data
     described = sets.load(arguments.set)
     data = Data(dataset=arguments.set.stem, validation=split.validation, split_seed=split.split_seed)
     prepared = preprocess.preprocess(data, described, arguments.input, arguments.study)
+    size, count = study.train.batch_size, len(prepared.train)
+    params.check_images(study.variants, size, prepared.shape, count, arguments.study, "variants")
     dataset.save(arguments.output, prepared)
     summary = preprocess.summarise(data, described, prepared, files.sha256(arguments.output))
     files.write_json(arguments.summary, summary)

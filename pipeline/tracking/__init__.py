@@ -35,7 +35,7 @@ from pipeline.tracking.description import RunDescription, flatten
 from pipeline.tracking.experiments import Experiment, of_study, of_verdict
 from pipeline.tracking.finished import FinishedRun, FinishedRuns
 from pipeline.tracking.live import END_TIMEOUT_S, log_evaluation, training_run
-from pipeline.tracking.logged_model import fetch, run_fault
+from pipeline.tracking.logged_model import fetch, run_fault, trained_on
 from pipeline.tracking.outbox import Outbox
 from pipeline.tracking.promotion import ChampionComparison, Promotion
 from pipeline.tracking.registry import CHAMPION, champion
@@ -71,5 +71,6 @@ __all__ = [
     "run_fault",
     "sync_model",
     "trained_model",
+    "trained_on",
     "training_run",
 ]

@@ -38,10 +38,14 @@ class EvaluationArtifacts:
     rule: OverfittingRule
 
     def final_metrics(self) -> dict[str, float]:
-        """Return the scores as flat metrics, such as `test_accuracy`, the generalization gaps, and `from_history`."""
+        """Return the scores as flat metrics, such as `test_accuracy`, the generalization gaps, and `from_history`.
+
+        `kept_epoch` is the epoch that they are of, if the model keeps its best one.
+        """
         content = files.read_json(self.metrics)
         found = flat(content["splits"]) | from_history(self.analysis())
-        return found | {"parameters": float(content["parameters"])}
+        counts = ("parameters", "kept_epoch")
+        return found | {name: float(content[name]) for name in counts if name in content}
 
     def tags(self) -> dict[str, str]:
         """Return the verdict on overfitting as a tag."""
@@ -62,7 +66,8 @@ class EvaluationArtifacts:
 
         metrics = files.read_json(self.metrics)
         matrix, classes = metrics["splits"]["test"]["confusion"], metrics["classes"]
-        training = curves.training(files.read_csv(self.history), self._reported(), self.model)
+        history, kept = files.read_csv(self.history), metrics.get("kept_epoch")
+        training = curves.training(history, self._reported(), self.model, kept)
         return {_CURVES: training, _CONFUSION: classification.confusion(matrix, classes, self.model)}
 
     def tables(self) -> dict[str, Path]:

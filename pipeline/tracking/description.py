@@ -70,12 +70,14 @@ class RunDescription:
         return tags | here | {key: value for key, value in environment.items() if value}
 
     def _note(self) -> str:
+        keep = self.model.keep
+        when = "after the last epoch" if keep == "last" else f"with the weights of the epoch that is kept, `{keep}`"
         return (
             f"**{self.name}**: {self.model.network.name} trained with {self.model.optimizer.name} for "
             f"{self.model.epochs} epochs on {self.dataset}; batches of {self.train.batch_size}, "
             f"seed {self.train.seed}.\n\n"
             "`loss` and `accuracy` are running means over an epoch, with dropout on; `train_*` and `test_*` are "
-            "measured after the last epoch, with dropout off."
+            f"measured {when}, with dropout off."
         )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -108,18 +110,9 @@ def fetch(address: str, folder: Path) -> Path:
         InputError: The address is malformed, there is no such model, it has no Keras file, or that was lost.
         UnavailableError: MLflow does not answer.
     """
-    if not re.fullmatch(r"models:/[^/@\s]+([/@][^/@\s]+)?", address):
-        raise InputError(f"{address!r}: expected models:/NAME@ALIAS, models:/NAME/VERSION or models:/ID")
-    with client.reachable():
-        with client.open_store():
-            pass
-        try:
-            path = Path(mlflow.artifacts.download_artifacts(address, dst_path=str(folder))) / LOGGED_FILE
-            md5 = _recorded_md5(address)
-        except mlflow.MlflowException as error:
-            if error.error_code not in _NOT_FOUND:
-                raise
-            raise InputError(f"{address}: {client.reason(error)}", fix="`make ui` shows which there are") from None
+    with _found(address):
+        path = Path(mlflow.artifacts.download_artifacts(address, dst_path=str(folder))) / LOGGED_FILE
+        md5 = _recorded_md5(address)
     if not path.is_file():
         if md5:
             raise InputError(f"{address}: MLflow has lost its file {LOGGED_FILE}", fix=_FIX)
@@ -129,15 +122,60 @@ def fetch(address: str, folder: Path) -> Path:
     return path
 
 
-def _recorded_md5(address: str) -> str | None:
-    """Return the md5 of the model file at an address, as its version or its run records it."""
+def trained_on(address: str) -> str:
+    """Return the data set of the model at `address`, which its run recorded.
+
+    The registered models of this project have the name of their data set: it is that where the run was lost.
+
+    Raises:
+        InputError: The address is malformed, there is no such model, or nothing says what it was trained on.
+        UnavailableError: MLflow does not answer.
+    """
+    with _found(address):
+        version = _version(address)
+        api, place = mlflow.MlflowClient(), address.removeprefix(_PREFIX)
+        if version is None:
+            model = api.get_logged_model(place)
+        else:
+            model = api.get_logged_model(version.model_id) if version.model_id else of_version(version)
+    dataset = (model.params if model else {}).get("data.dataset") or (version.name if version else None)
+    if dataset is None:
+        raise InputError(f"{address}: not a model of this project: no data set is recorded", fix="name it with --set")
+    return str(dataset)
+
+
+@contextmanager
+def _found(address: str) -> Iterator[None]:
+    """Let MLflow be asked for the model at `address`, and what it does not find become one line."""
+    if not re.fullmatch(r"models:/[^/@\s]+([/@][^/@\s]+)?", address):
+        raise InputError(f"{address!r}: expected models:/NAME@ALIAS, models:/NAME/VERSION or models:/ID")
+    with client.reachable():
+        with client.open_store():
+            pass
+        try:
+            yield
+        except mlflow.MlflowException as error:
+            if error.error_code not in _NOT_FOUND:
+                raise
+            raise InputError(f"{address}: {client.reason(error)}", fix="`make ui` shows which there are") from None
+
+
+def _version(address: str) -> Any:
+    """Return the registered version at an address; None if it names a logged model."""
     api, place = mlflow.MlflowClient(), address.removeprefix(_PREFIX)
     if "@" in place:
-        recorded = api.get_model_version_by_alias(*place.split("@")).tags
-    elif "/" in place:
-        recorded = api.get_model_version(*place.split("/")).tags
+        return api.get_model_version_by_alias(*place.split("@"))
+    return api.get_model_version(*place.split("/")) if "/" in place else None
+
+
+def _recorded_md5(address: str) -> str | None:
+    """Return the md5 of the model file at an address, as its version or its run records it."""
+    if (version := _version(address)) is not None:
+        recorded = version.tags
     else:
-        recorded = api.get_run(api.get_logged_model(place).source_run_id).data.tags
+        api = mlflow.MlflowClient()
+        source = api.get_logged_model(address.removeprefix(_PREFIX)).source_run_id
+        recorded = api.get_run(source).data.tags
     return dict(recorded).get("model.md5")
 
 

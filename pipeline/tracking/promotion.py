@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -149,8 +149,8 @@ def apply(promotion: Promotion, run: Any) -> Any:
 def restore() -> str:
     """Restore in MLflow the champion that the file records, if it has none or has lost its files.
 
-    Returns one line about the result, empty if there is no file. Another champion than that of the file is kept: the
-    file may be from an older commit.
+    Returns one line about the result, empty if the file records no model that MLflow has, as in a clone that trained
+    its own. Another champion than that of the file is kept: the file may be from an older commit.
 
     Raises:
         InputError: The file is damaged, or the files of the champion are lost and in DVC's cache neither.
@@ -158,14 +158,33 @@ def restore() -> str:
     if not PATH.exists():
         return ""
     recorded = read()
-    if champion := registry.champion(recorded.registered_model):
-        if is_of(champion, recorded.tags()):
-            return _restore_files(champion, recorded)
-        return f"champion: MLflow has another one than {PATH}, and keeps it; `make promote MODEL=...` changes it"
+    champion = registry.champion(recorded.registered_model)
+    if champion and is_of(champion, recorded.tags()):
+        return _restore_files(champion, recorded)
     if not (run := runs.find_run(recorded.registered_model, recorded.tags())):
-        return f"champion: {recorded.model} of {PATH} (md5 {recorded.model_md5}) is not a trained model; not added"
+        return ""
+    if champion:
+        return f"champion: MLflow has another one than {PATH}, and keeps it; `make promote MODEL=...` changes it"
     apply(recorded, run)
     return f"champion: {recorded.model} added to MLflow"
+
+
+def offered(trained: Collection[tuple[str, str]]) -> str:
+    """Return one line with the command that makes a model of this machine the champion, if MLflow has none; else "".
+
+    It is the one with the name that the file records, if it is among the models that are `trained`, each with its data
+    set: on another machine, the same training run gives other bits.
+
+    Raises:
+        InputError: The file is damaged.
+    """
+    if not PATH.exists():
+        return ""
+    recorded = read()
+    if (recorded.model, recorded.registered_model) not in trained or registry.champion(recorded.registered_model):
+        return ""
+    command = f"make promote MODEL={recorded.model} REPLACE=1"
+    return f"champion: none in MLflow; {PATH} records another {recorded.model} than this; `{command}` promotes this one"
 
 
 def _restore_files(champion: Any, recorded: Promotion) -> str:

@@ -92,7 +92,7 @@ def _replace(database: sqlite3.Connection, old: str, new: str) -> None:
     """Replace the folder `old`, an address or a path, in all places of artifacts that are in it."""
     for table, column in _PLACES:
         database.execute(
-            f"UPDATE {table} SET {column} = :new || substr({column}, length(:old) + 1) "  # noqa: S608
+            f"UPDATE {table} SET {column} = :new || substr({column}, length(:old) + 1) "  # noqa: S608  # nosec B608
             f"WHERE {column} = :old OR substr({column}, 1, length(:old) + 1) = :old || '/'",
             {"old": old, "new": new},
         )

@@ -5,6 +5,7 @@ optimizer_settings  its optimizer and schedule
 augmentation  moved and mirrored images
 networks    MLP and CNN from params, and their loss
 optimizers  update rules, the original's exactly
+forward     the forward pass of training
 loop        batches, gradients and scores, in parts
 recipe      the hash of all that determines a result
 history     its columns

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.data.dataset import Split
-from pipeline.training import augmentation
+from pipeline.training import augmentation, forward
 from pipeline.training.backend import keras, tf
 
 # Steps per call into TensorFlow: a call has a cost, and no signal is handled during it.
@@ -46,9 +46,9 @@ class Loop:
         self._weights = [variable.value for variable in network.trainable_variables]
         split = (tf.TensorSpec(network.input_shape, "uint8"), tf.TensorSpec((None,), labels))
         order, moves = tf.TensorSpec((None,), "int64"), tf.TensorSpec((None, 3), "int32")
-        self._fit = tf.function(self._fit_steps, input_signature=[*split, order])
-        self._fit_moved = tf.function(self._fit_moved_steps, input_signature=[*split, order, moves])
-        self._score = tf.function(self._score_batch, input_signature=split)
+        self._fit = _compiled(self._fit_steps, *split, order)
+        self._fit_moved = _compiled(self._fit_moved_steps, *split, order, moves)
+        self._score = _compiled(self._score_batch, *split)
 
     def fit(
         self,
@@ -82,19 +82,23 @@ class Loop:
         return _means(sums, len(split))
 
     def _fit_steps(self, images: Any, labels: Any, order: Any) -> Any:
-        sums = tf.zeros(2)
-        for first in tf.range(0, tf.size(order), self._batch_size):
-            batch = order[first : first + self._batch_size]
-            sums += self._step(tf.gather(images, batch), tf.gather(labels, batch))
-        return sums
+        return self._each(order, lambda batch: self._step(tf.gather(images, batch), tf.gather(labels, batch)))
 
     def _fit_moved_steps(self, images: Any, labels: Any, order: Any, moves: Any) -> Any:
-        sums = tf.zeros(2)
-        for first in tf.range(0, tf.size(order), self._batch_size):
-            batch = order[first : first + self._batch_size]
+        def step(batch: Any) -> Any:
             moved = augmentation.apply(tf.gather(images, batch), tf.gather(moves, batch), self._shift)
-            sums += self._step(moved, tf.gather(labels, batch))
-        return sums
+            return self._step(moved, tf.gather(labels, batch))
+
+        return self._each(order, step)
+
+    def _each(self, order: Any, step: Callable[[Any], Any]) -> Any:
+        """Return the sum of what `step` returns for each batch of `order`."""
+
+        def body(first: Any, sums: Any) -> tuple[Any, Any]:
+            end = first + self._batch_size
+            return end, sums + step(order[first:end])
+
+        return tf.while_loop(lambda first, _: first < tf.size(order), body, (0, tf.zeros(2)))[1]
 
     def _step(self, images: Any, labels: Any) -> Any:
         count = tf.cast(tf.size(labels), tf.float32)
@@ -114,7 +118,7 @@ class Loop:
 
     def _sums(self, images: Any, labels: Any, counts: Any, *, training: bool) -> Any:
         """Return the sums of loss and of correct predictions over the images that count."""
-        probabilities = self._network(images, training=training)
+        probabilities = forward.training(self._network, images) if training else self._network(images, training=False)
         correct = tf.equal(tf.argmax(probabilities, axis=-1), tf.cast(labels, tf.int64))
         rows = tf.stack([self._loss.call(labels, probabilities), tf.cast(correct, tf.float32)])
         return tf.reduce_sum(tf.where(counts, rows, 0.0), axis=1)
@@ -125,6 +129,11 @@ class Loop:
         ends = [tf.maximum(first + 1, end) for first, end in pairwise(edges)]
         cuts = zip(edges[:-1], edges[1:], ends, strict=True)
         return [(images[a:c], labels[a:c], tf.range(a, c) < b) for a, b, c in cuts]
+
+
+def _compiled(function: Callable[..., Any], *signature: Any) -> Any:
+    # What AutoGraph would translate is written for TensorFlow here, and translating takes longer than tracing.
+    return tf.function(function, input_signature=signature, autograph=False)
 
 
 def _means(sums: NDArray[np.float64], count: int) -> tuple[float, float]:

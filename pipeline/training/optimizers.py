@@ -30,13 +30,31 @@ class RMSprop(keras.optimizers.RMSprop):
     Source: Tieleman and Hinton, Lecture 6.5 of Neural Networks for Machine Learning, 2012.
     """
 
+    def build(self, variables: Any) -> None:
+        """Create a mean square for each of `variables`, and memory that the kernel writes to and takes nothing from."""
+        super().build(variables)
+        self._unused = [tf.Variable(tf.zeros_like(variable)) for variable in variables]
+
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """Apply one step to `variable`, a tensor of any shape; `gradient` has the same shape."""
-        rate = keras.ops.cast(learning_rate, variable.dtype)
-        gradient = keras.ops.cast(gradient, variable.dtype)
-        mean_square = self._velocities[self._get_variable_index(variable)]
-        self.assign(mean_square, self.rho * mean_square + (1 - self.rho) * keras.ops.square(gradient))
-        self.assign_sub(variable, rate * gradient / (keras.ops.sqrt(mean_square) + self.epsilon))
+        """Apply one step to `variable`, a tensor of any shape; `gradient` has the same shape.
+
+        This is a step of Adam with Nesterov's momentum where the momentum is 0 and nothing is corrected for a start
+        from 0, and TensorFlow has a kernel that makes it in one go.
+        """
+        index = self._get_variable_index(variable)
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=self._unused[index].handle,
+            v=self._velocities[index].value.handle,
+            beta1_power=tf.constant(0, variable.dtype),
+            beta2_power=tf.constant(0, variable.dtype),
+            lr=tf.cast(learning_rate, variable.dtype),
+            beta1=tf.constant(0, variable.dtype),
+            beta2=tf.constant(self.rho, variable.dtype),
+            epsilon=tf.constant(self.epsilon, variable.dtype),
+            grad=gradient,
+            use_nesterov=True,
+        )
 
 
 @keras.saving.register_keras_serializable(package="pipeline")

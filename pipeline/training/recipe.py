@@ -16,6 +16,7 @@ TRAINING = (
     "train",
     "training/augmentation",
     "training/backend",
+    "training/forward",
     "training/loop",
     "training/model_file",
     "training/networks",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-
 import pytest
 
 from pipeline import params
@@ -12,12 +10,6 @@ from pipeline.study.ledger import Lookup
 from pipeline.study.report import StudyReport
 from tests.support import study_pages, study_runs
 from tests.support.study_ledger import ROOT
-
-
-@pytest.fixture(scope="package", autouse=True)
-def _quick_collections() -> None:
-    """Exempt what is imported from garbage collection, which statsmodels runs whenever it adjusts p values."""
-    gc.freeze()
 
 
 @pytest.fixture(scope="package")

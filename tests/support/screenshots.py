@@ -136,6 +136,7 @@ def main(store: str, folder: str) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         copy = Path(temporary) / "mlflow.db"
         shutil.copy(store, copy)
+        (copy.parent / "mlruns").symlink_to(Path(store).resolve().parent / "mlruns")
         os.environ["MLFLOW_TRACKING_URI"] = uri = f"sqlite:///{copy}"
         experiment = client.connect(experiments.of("mnist"))
         runs = mlflow.MlflowClient(uri).search_runs([experiment], experiments.CURRENT)

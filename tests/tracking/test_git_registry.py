@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import pytest
@@ -53,19 +54,28 @@ def promoted(model: Path) -> Promotion:
     return made
 
 
-@pytest.fixture
-def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a trained model in a repository of the project's, the current directory, with a remote for DVC."""
-    folder = tmp_path / "a clone"
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a repository of the project's without a commit: making one takes a second, copying it none."""
+    folder = tmp_path_factory.mktemp("begun")
     small.copy(folder, "dvc.yaml", "params.yaml", ".gitignore")
     small.run(folder, "git", "init", "--quiet", "--initial-branch=main")
+    small.run(folder, "git", "config", "user.name", "somebody")
+    small.run(folder, "git", "config", "user.email", "somebody@example.org")
     small.run(folder, "dvc", "init", "--quiet")
-    small.run(folder, "dvc", "remote", "add", "--default", "team", str(tmp_path / "remote"))
+    small.run(folder, "dvc", "remote", "add", "--default", "team", "/remote of the test")
+    return folder
+
+
+@pytest.fixture
+def model(begun: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a trained model in a repository of the project's, the current directory, with a remote for DVC."""
+    folder = Path(shutil.copytree(begun, tmp_path / "a clone"))
+    config = folder / ".dvc" / "config"
+    config.write_text(config.read_text().replace("/remote of the test", str(tmp_path / "remote")))
     monkeypatch.chdir(folder)
     for key, value in small.environment().items():
         monkeypatch.setenv(key, value)
-    git("config", "user.name", "somebody")
-    git("config", "user.email", "somebody@example.org")
     git("add", "--all")
     return trained("cnn")
 

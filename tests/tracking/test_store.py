@@ -161,3 +161,92 @@ def test_the_store_is_at_the_root_of_the_repository_or_where_it_is_said(
     assert address.local(address.uri()) == tmp_path / "other.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://tracker.example/mlflow")
     assert address.local(address.uri()) is None
+
+
+def places(path: Path) -> list[str]:
+    """Return all places of artifacts that a store records, in the order in which `fill` writes them."""
+    queries = (
+        "SELECT artifact_location FROM experiments",
+        "SELECT artifact_uri FROM runs",
+        "SELECT artifact_location FROM logged_models",
+        "SELECT storage_location FROM model_versions",
+        "SELECT value FROM trace_tags",
+    )
+    with closing(sqlite3.connect(path)) as database:
+        return [row[0] for query in queries for row in database.execute(query)]
+
+
+def fill(path: Path, folder: Path) -> None:
+    """Put into the empty store at `path` one of everything that has artifacts, in mlruns of a `folder`."""
+    root = f"{folder.as_uri()}/mlruns"
+    mlflow.set_tracking_uri(address.of_file(path))
+    api = mlflow.MlflowClient()
+    experiment = api.create_experiment("mnist", root)
+    run = api.create_run(experiment)
+    model = api.create_logged_model(experiment, "cnn", run.info.run_id)
+    api.create_registered_model("mnist")
+    api.create_model_version("mnist", f"models:/{model.model_id}", run.info.run_id, model_id=model.model_id)
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE experiments SET artifact_location = ? WHERE experiment_id = 0", [f"{folder}/mlruns/0"])
+        database.execute(
+            "INSERT INTO trace_info (request_id, experiment_id, timestamp_ms, status) VALUES ('t', 1, 0, 'OK')"
+        )
+        place = f"{root}/1/traces/t/artifacts"
+        database.execute(
+            "INSERT INTO trace_tags (key, value, request_id) VALUES ('mlflow.artifactLocation', ?, 't')", [place]
+        )
+
+
+@pytest.mark.fault("mlflow.db and mlruns/ moved")
+@pytest.mark.parametrize("old", ["gone", "there"])
+def test_all_places_of_artifacts_follow_the_store(store: Path, tmp_path: Path, old: str) -> None:
+    """Whatever has artifacts, they are in mlruns beside the store; a folder whose name begins alike is another one."""
+    folder = tmp_path / "a'b %41"
+    fill(store, folder)
+    if old == "there":
+        (folder / "mlruns").mkdir(parents=True)
+    other = mlflow.MlflowClient().create_experiment("other", f"{folder.as_uri()}/mlruns-2")
+    before = places(store)
+
+    client.connect(experiments.of("mnist"))
+
+    prefixes = [
+        (f"{folder}/mlruns/", f"{tmp_path}/mlruns/"),
+        (f"{folder.as_uri()}/mlruns", f"{tmp_path.as_uri()}/mlruns"),
+    ]
+    expected = list(before)
+    for was, now in prefixes:
+        expected = [now + place.removeprefix(was) if place.startswith(was) else place for place in expected]
+    expected = [place if "mlruns-2" not in place else f"{folder.as_uri()}/mlruns-2" for place in expected]
+    assert places(store) == expected != before
+    assert sum("mlruns-2" in place for place in places(store)) == 1
+    assert mlflow.MlflowClient().get_experiment(other).artifact_location.endswith("mlruns-2")
+    assert (folder / "mlruns").exists() == (old == "there")
+
+
+def test_an_experiment_in_a_folder_of_its_own_stays_there(store: Path, tmp_path: Path) -> None:
+    """Where the store has not moved, a place that somebody chose for an experiment is not replaced."""
+    client.connect(experiments.of("mnist"))
+    (tmp_path / "large disk" / "mlruns").mkdir(parents=True)
+    chosen = (tmp_path / "large disk" / "mlruns").as_uri()
+    mlflow.MlflowClient().create_experiment("large", chosen)
+    mlflow.MlflowClient().create_experiment("bucket", "s3://bucket/mlruns")
+
+    client.connect(experiments.of("mnist"))
+
+    found = {one.name: one.artifact_location for one in mlflow.MlflowClient().search_experiments()}
+    assert found["large"] == chosen
+    assert found["bucket"] == "s3://bucket/mlruns"
+    assert found["mnist"] == (tmp_path / "mlruns").as_uri()
+    assert store.exists()
+
+
+def test_a_folder_with_any_name_can_have_a_store(tmp_path: Path) -> None:
+    """One whose name has both kinds of quotes, or a colon, has a store as any other has."""
+    root = tmp_path / 'it\'s :a "clone"'
+    root.mkdir()
+
+    process = start(root)
+
+    assert process.communicate()[0].strip() == "1"
+    assert places(root / "mlflow.db")[0] == f"{root.as_uri()}/mlruns/0"

@@ -171,7 +171,7 @@ def test_an_evaluation_joins_the_run_of_its_model(description: RunDescription, d
     artifacts = [artifact.path for artifact in mlflow.MlflowClient().list_artifacts(run.info.run_id)]
     assert artifacts == ["confusion.png", "curves.png", "history.csv", "scores.json"]
     logged = mlflow.get_logged_model(run.outputs.model_outputs[0].model_id)
-    assert logged.tags["mlflow.note.content"] == run.data.tags["mlflow.note.content"]
+    assert logged.tags["mlflow.note.content"] == f"{run.data.tags['mlflow.note.content']}\n\n{logged_model.INPUT}"
     scores = {metric.key: metric for metric in logged.metrics}
     assert (scores["test_accuracy"].value, scores["test_accuracy"].dataset_name) == (0.9, "mnist-test")
     assert (scores["train_loss"].dataset_name, scores["train_loss"].dataset_digest) == ("mnist-train", MD5)

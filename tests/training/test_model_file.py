@@ -24,20 +24,31 @@ import sys
 from pathlib import Path
 from pipeline import params
 from pipeline.training import model_file, networks
-model = params.load(Path("params.yaml")).models[sys.argv[1]]
-network = networks.build(model.network, (28, 28), 10, seed=0, precision="float32")
-model_file.save(Path(sys.argv[2]), network, {"recipe": "r"})
+for name in sys.argv[2:]:
+    model = params.load(Path("params.yaml")).models[name]
+    network = networks.build(model.network, (28, 28), 10, seed=0, precision="float32")
+    model_file.save(Path(sys.argv[1]) / f"{name}.keras", network, {"recipe": "r"})
 """
+NAMES = ["mlp_rmsprop", "cnn"]
 
 
-@pytest.mark.parametrize("name", ["mlp_rmsprop", "cnn"])
-def test_equal_weights_give_equal_bytes_in_every_process(values: Params, tmp_path: Path, name: str) -> None:
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with the files of untrained networks, written by another process."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    subprocess.run([sys.executable, "-c", SAVE, folder, *NAMES], cwd=ROOT, check=True)
+    return folder
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_equal_weights_give_equal_bytes_in_every_process(
+    values: Params, elsewhere: Path, tmp_path: Path, name: str
+) -> None:
     """A file written now and one written by another process have the same md5."""
     network = networks.build(values.models[name].network, (28, 28), 10, seed=0, precision="float32")
     model_file.save(tmp_path / "here.keras", network, {"recipe": "r"})
-    subprocess.run([sys.executable, "-c", SAVE, name, tmp_path / "there.keras"], cwd=ROOT, check=True)
 
-    assert files.md5(tmp_path / "here.keras") == files.md5(tmp_path / "there.keras")
+    assert files.md5(tmp_path / "here.keras") == files.md5(elsewhere / f"{name}.keras")
 
 
 def test_a_saved_network_answers_as_before(values: Params, digits: Dataset, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from scipy.special import softmax
 
 from pipeline.data.dataset import Dataset
 from pipeline.params import Params
-from pipeline.training import networks
+from pipeline.training import forward, networks
 from pipeline.training.backend import keras, tf
 from pipeline.training.settings import Loss
 
@@ -85,7 +85,7 @@ def test_dropout_is_a_function_of_seed_and_epoch(values: Params, digits: Dataset
 
     def answers(seed: int, epoch: int) -> np.ndarray:
         networks.seed_dropout(network, seed, epoch)
-        return np.asarray(network(digits.test.images[:4], training=True))
+        return np.asarray(forward.training(network, digits.test.images[:4]))
 
     first = answers(0, 1)
     assert np.array_equal(first, answers(0, 1))

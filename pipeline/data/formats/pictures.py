@@ -7,7 +7,7 @@ import warnings
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from pipeline.data.image_set import ImageShape
 
@@ -22,7 +22,7 @@ def decode(content: bytes, image: ImageShape, *, resize: bool = False, convert: 
     """Return the PNG or JPEG file with `content` as an array of the shape that `image` states.
 
     A picture of another size is an error unless `resize` (the mean of the pixels that one covers, else bilinear), and
-    one of another mode unless `convert`, as Pillow converts it. Its orientation in EXIF data is ignored.
+    one of another mode unless `convert`, as Pillow converts it. Its orientation in EXIF data is applied.
 
     Raises:
         ValueError: It is no such file, is damaged, or has another size or mode; the text is the reason.
@@ -47,9 +47,11 @@ class _OtherError(Exception):
 
 def _decode(content: bytes, image: ImageShape, resize: bool, convert: bool) -> NDArray[np.uint8]:
     picture: Image.Image = Image.open(io.BytesIO(content), formats=("PNG", "JPEG"))
+    if picture.width * picture.height > MAX_PIXELS:
+        raise _OtherError(f"expected at most {MAX_PIXELS} pixels, found {picture.width}x{picture.height}")
+    # A photograph that is stored lying on its side would be learnt, or answered, lying on its side.
+    ImageOps.exif_transpose(picture, in_place=True)
     size, found = (image.width, image.height), picture.size
-    if found[0] * found[1] > MAX_PIXELS:
-        raise _OtherError(f"expected at most {MAX_PIXELS} pixels, found {found[0]}x{found[1]}")
     if found != size and not resize:
         raise _OtherError(
             f"expected {size[0]}x{size[1]} pixels, found {found[0]}x{found[1]}; `resize: true` resizes it"

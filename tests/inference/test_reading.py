@@ -1,0 +1,163 @@
+"""Pictures as images of a data set: resized and converted as those that were trained on, or their ink found first."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from pipeline.data import sets
+from pipeline.data.formats import pictures
+from pipeline.data.sets import AnySet
+from pipeline.errors import InputError
+from pipeline.inference import reading
+from tests.support import made_sets, untrained
+from tests.support.untrained import saved
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def stones(tmp_path_factory: pytest.TempPathFactory) -> AnySet:
+    """Return a data set of 32x32 in colour."""
+    folder = tmp_path_factory.mktemp("stones")
+    untrained.write_set(folder, "stones", untrained.stones())
+    return sets.load(folder / "data" / "sets" / "stones.yaml")
+
+
+def shipped(name: str) -> AnySet:
+    """Return a data set of the repository."""
+    return sets.load(ROOT / "data" / "sets" / f"{name}.yaml")
+
+
+def read(content: bytes, described: AnySet) -> np.ndarray:
+    """Return the picture in a file with this content as an image of the data set."""
+    return reading.decode(io.BytesIO(content), "x.png", described)
+
+
+def test_an_image_of_the_data_set_stays_as_it_is(stones: AnySet) -> None:
+    """A file with a training image, in colour or grey, gives every pixel of it."""
+    rng = np.random.default_rng(0)
+    colour, grey = made_sets.arrays()["train_images"][0], rng.integers(0, 256, (28, 28), np.uint8)
+
+    np.testing.assert_array_equal(read(saved(Image.fromarray(colour)), stones), colour)
+    np.testing.assert_array_equal(read(saved(Image.fromarray(grey)), shipped("fashion_mnist")), grey)
+
+
+@pytest.mark.parametrize(
+    ("mode", "kind"),
+    [("RGB", "PNG"), ("L", "PNG"), ("RGBA", "PNG"), ("P", "PNG"), ("1", "PNG"), ("RGB", "JPEG"), ("L", "JPEG")],
+)
+def test_any_picture_is_resized_and_converted(stones: AnySet, mode: str, kind: str) -> None:
+    """A picture of any size and mode becomes what Pillow makes of it in the mode and the size of the data set."""
+    content = saved(untrained.picture(mode=mode), kind)
+    for described, form in ((stones, "RGB"), (shipped("fashion_mnist"), "L")):
+        height, width = described.image.shape[:2]
+
+        found = read(content, described)
+
+        expected = Image.open(io.BytesIO(content)).convert(form).resize((width, height), Image.Resampling.BILINEAR)
+        np.testing.assert_array_equal(found, np.asarray(expected))
+        # And it is what preprocess makes of the same file, where the data set lets it convert.
+        again = pictures.decode(content, described.image, resize=True, convert=True)
+        np.testing.assert_array_equal(found, again)
+
+
+@pytest.mark.parametrize(("orientation", "turned"), [(3, 180), (6, 90), (8, 270)])
+def test_a_photograph_is_upright(stones: AnySet, orientation: int, turned: int) -> None:
+    """A picture that is stored lying, with EXIF data that set it upright, is read upright, to train on it too."""
+    exif, upright = Image.Exif(), untrained.picture()
+    exif[0x0112] = orientation
+    lying = saved(upright.rotate(turned, expand=True), "PNG", exif=exif)
+
+    np.testing.assert_array_equal(read(lying, stones), read(saved(upright), stones))
+
+
+def damaged() -> bytes:
+    """Return half a PNG file."""
+    content = saved(untrained.picture())
+    return content[: len(content) // 2]
+
+
+BAD = {
+    "a text": (b"stone\n", "not a PNG or JPEG file"),
+    "a GIF": (saved(untrained.picture(), "GIF"), "not a PNG or JPEG file"),
+    "half a PNG": (damaged(), "not a PNG or JPEG file that can be read"),
+    "one colour": (saved(Image.new("RGB", (50, 40), (9, 9, 9))), "shows nothing"),
+    "too large": (saved(Image.new("1", (5000, 5000))), "expected at most 16777216 pixels, found 5000x5000"),
+}
+
+
+@pytest.mark.fault("picture damaged, blank, too large, or not a picture")
+@pytest.mark.parametrize(("content", "reason"), BAD.values(), ids=BAD)
+def test_what_is_not_such_a_picture_is_one_line(stones: AnySet, tmp_path: Path, content: bytes, reason: str) -> None:
+    """What cannot be read is an error of one line, with the file's name and the reason, and no word on digits."""
+    (tmp_path / "x.png").write_bytes(content)
+
+    with pytest.raises(InputError, match=reason) as caught:
+        reading.read(tmp_path / "x.png", stones)
+
+    assert str(caught.value).startswith(f"{tmp_path / 'x.png'}: ")
+    assert "\n" not in str(caught.value)
+    assert "digit" not in str(caught.value)
+    with pytest.raises(InputError, match="No such file"):
+        reading.read(tmp_path / "missing.png", stones)
+
+
+def strokes(*lines: tuple[int, int, int, int], light: bool = False) -> bytes:
+    """Return a page of 300x300 with strokes of ink that lie apart."""
+    image = Image.new("L", (300, 300), 20 if light else 250)
+    for line in lines:
+        ImageDraw.Draw(image).line(line, 240 if light else 10, 16)
+    return saved(image)
+
+
+def test_all_strokes_are_the_character() -> None:
+    """Of a set of characters, strokes that lie apart are one character, which fills the image, light on black."""
+    parts = (80, 60, 80, 240), (180, 60, 180, 240)
+    for light in (False, True):
+        found = read(strokes(*parts, light=light), shipped("kmnist"))
+
+        rows, columns = np.flatnonzero(found.max(axis=1) > 128), np.flatnonzero(found.max(axis=0) > 128)
+        assert (found.shape, found.max(), rows[0], rows[-1]) == ((28, 28), 255, 0, 27)
+        # Two strokes of 16 pixels, 100 apart, where 181 rows become 28.
+        assert np.ptp(columns) + 1 == pytest.approx(116 * 28 / 181, abs=1.5)
+        assert (found[14] == 0).any()
+    with pytest.raises(InputError, match=r"x\.png: not one digit: several things stand out"):
+        read(strokes(*parts), shipped("mnist"))
+
+
+def test_an_image_of_characters_stays_as_it_is() -> None:
+    """A grey picture of 28x28 with a black border is such an image already; an empty page shows nothing."""
+    image = np.zeros((28, 28), np.uint8)
+    image[1:27, 5:9], image[3:20, 15:25] = 200, 90
+
+    np.testing.assert_array_equal(read(saved(Image.fromarray(image)), shipped("kmnist")), image)
+    with pytest.raises(InputError, match=r"x\.png: not a character: nothing stands out"):
+        read(strokes(), shipped("kmnist"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "accepted"),
+    [
+        ({"image": {"height": 28, "width": 28, "channels": 1}}, True),
+        ({"image": {"height": 28, "width": 28, "channels": 3}}, False),
+        ({"image": {"height": 32, "width": 32, "channels": 1}}, False),
+    ],
+    ids=["grey 28x28", "colour", "32x32"],
+)
+def test_handwriting_is_grey_and_of_28x28(tmp_path: Path, changes: dict[str, Any], accepted: bool) -> None:
+    """A description calls its images handwriting only if they have the shape of MNIST's."""
+    path = tmp_path / "x.yaml"
+    path.write_text(json.dumps(untrained.stones(handwriting="character", **changes)))
+
+    if accepted:
+        assert sets.load(path).handwriting == "character"
+    else:
+        with pytest.raises(InputError, match="handwriting: expected images of 28x28 with one channel"):
+            sets.load(path)

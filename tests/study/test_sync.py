@@ -1,0 +1,137 @@
+"""The study's replicates in MLflow, in a clone that has them from git: each is there once, whatever happened before."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+import pytest
+
+from pipeline import cli, files, tracking
+from pipeline.study import plan, sync
+from pipeline.tracking import address, outbox
+from tests.support import study_ledger, study_runs
+
+pytestmark = pytest.mark.usefixtures("store")
+SHA256 = study_runs.SUMMARY["sha256"]
+
+
+@pytest.fixture
+def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder, as current directory, with the ledger of the small study as git has it: six replicates."""
+    study = plan.load_study(study_ledger.write_params(tmp_path / "params.yaml", study_ledger.params()))
+    for replicate in plan.replicates(study, SHA256):
+        study_runs.write(tmp_path / "study" / "runs", study_runs.entry(replicate))
+    files.write_json(
+        tmp_path / "study" / "reports" / "data.json", {"dataset": "letters", "title": "Letters", "sha256": SHA256}
+    )
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Return a function that calls `python -m pipeline.study.sync`; it returns the exit code and what was printed."""
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["sync", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.run(sync.main)
+        return int(ended.value.code or 0), *capsys.readouterr()
+
+    return call
+
+
+def runs() -> dict[str, Any]:
+    """Return the runs of the study's experiment by name, each of which is there once."""
+    api = mlflow.MlflowClient(address.uri())
+    found = api.search_runs([api.get_experiment_by_name("letters-study").experiment_id])
+    assert len({run.info.run_name for run in found}) == len(found)
+    return {run.info.run_name: run for run in found}
+
+
+def test_a_clone_shows_all_replicates_of_its_ledger(clone: Path, call: Callable[..., tuple[int, str, str]]) -> None:
+    """One finished run each, with the scores and histories of the files; the second time, nothing is added."""
+    assert call() == (0, "study: 6 replicates added to MLflow\n", "")
+    first = runs()
+    assert call() == (0, "study: complete in MLflow\n", "")
+
+    assert runs().keys() == first.keys() == {"short-0", "short-1", "long-0", "long-1", "permuted-0", "cnn-0"}
+    assert {run.info.run_id for run in runs().values()} == {run.info.run_id for run in first.values()}
+    assert {run.info.status for run in first.values()} == {"FINISHED"}
+    place = clone / "study" / "runs" / "long" / "1"
+    record, history = json.loads((place / "record.json").read_text()), pd.read_csv(place / "history.csv")
+    run = first["long-1"]
+    assert run.data.metrics["test_accuracy"] == record["splits"]["test"]["accuracy"]
+    points = mlflow.MlflowClient(address.uri()).get_metric_history(run.info.run_id, "val_loss")
+    assert [(point.step, point.value) for point in points] == list(
+        history[["epoch", "val_loss"]].itertuples(index=False)
+    )
+    assert run.data.tags["recipe"] == record["recipe"]
+    assert (run.data.tags["seed"], run.data.tags["processor"]) == ("1", record["processor"])
+    assert run.data.params["network.units"] == "[16]"
+    colours = {name.rpartition("-")[0]: one.data.tags["mlflow.runColor"] for name, one in first.items()}
+    assert len(set(colours.values())) == len(colours) == 4
+    assert first["long-0"].data.tags["mlflow.runColor"] == colours["long"]
+
+
+@pytest.mark.fault("study: the tracking server does not answer during `make study`")
+def test_what_an_outage_kept_back_is_added_later(
+    call: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch, clone: Path
+) -> None:
+    """Cut short, it ends with 3 and says how many are missing; the next time these alone are added, each once."""
+    add, sent = tracking.FinishedRuns.add, []
+
+    def until_the_third(self: tracking.FinishedRuns, run: tracking.FinishedRun) -> None:
+        if len(sent) == 2:
+            raise OSError("gone")
+        sent.append(run.name)
+        add(self, run)
+
+    with monkeypatch.context() as outage:
+        outage.setattr(tracking, "END_TIMEOUT_S", 0.5)
+        outage.setattr(tracking.FinishedRuns, "add", until_the_third)
+        code, printed, errors = call()
+    assert (code, printed) == (3, "")
+    assert "error: study: MLflow is missing 4 of 6 replicates" in errors
+    assert "`make sync` adds them" in errors
+    (clone / "study" / "runs" / "short" / "1" / "errors.csv").write_text("damaged")
+
+    code, printed, errors = call()
+
+    assert (code, printed) == (0, "study: 3 replicates added to MLflow\n")
+    assert "damaged" in errors
+    assert sorted(runs()) == ["cnn-0", "long-0", "long-1", "permuted-0", "short-0"]
+
+
+def test_without_an_answer_it_says_so(
+    call: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch, clone: Path
+) -> None:
+    """Exit code 3 and one line; with --optional, as at the end of `make study`, 0; without replicates, no word."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setattr(outbox, "RETRY_S", 0.1)
+
+    code, _, errors = call()
+    optional, _, notice = call("--optional")
+
+    assert (code, optional) == (3, 0)
+    assert errors.startswith("error: http://127.0.0.1:9: ")
+    assert notice.startswith("notice: http://127.0.0.1:9: ")
+    assert notice.count("\n") == errors.count("\n") == 1
+    assert call("--runs", str(clone / "nowhere")) == (0, "", "")
+
+
+def test_replicates_on_other_data_are_left_out(clone: Path, call: Callable[..., tuple[int, str, str]]) -> None:
+    """Whose experiment they belong to is not known; they are counted, and the others are added."""
+    other = study_runs.entry(study_runs.replicates(study_runs.study())[0], data="e" * 64)
+    study_runs.write(clone / "study" / "runs", other)
+
+    code, printed, errors = call()
+
+    assert (code, printed) == (0, "study: 6 replicates added to MLflow\n")
+    assert errors == "notice: study/runs: 1 replicates on other data than that of study/reports/data.json\n"

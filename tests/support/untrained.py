@@ -1,0 +1,70 @@
+"""Folders with untrained models of data sets other than MNIST, for what takes a picture and answers."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from PIL import Image
+
+from pipeline import params
+from pipeline.data import sets
+from pipeline.training import model_file, networks
+from tests.support import made_sets
+
+ROOT = Path(__file__).parents[2]
+
+
+def stones(**changes: Any) -> dict[str, Any]:
+    """Return what describes images of 32x32 in colour with seven named classes."""
+    described = made_sets.described("npz") | changes
+    described["files"] = {"data": {"name": "stones.npz", "sha256": "0" * 64}}
+    return described | {"arrays": {name: {"file": "data", "key": name} for name in made_sets.NAMES}}
+
+
+def write_set(folder: Path, name: str, described: dict[str, Any]) -> None:
+    """Write the file that describes a data set."""
+    path = folder / "data" / "sets" / f"{name}.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump(described))
+
+
+def make(folder: Path, dataset: str, *models: str) -> Path:
+    """Write the shipped data sets and the stones, and params and small untrained models of one; return the folder."""
+    shutil.copytree(ROOT / "data" / "sets", folder / "data" / "sets")
+    write_set(folder, "stones", stones())
+    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    content["data"]["dataset"] = dataset
+    block = content["models"]["mlp_rmsprop"] | {"network": {"name": "mlp", "units": [4], "dropout": 0.2}}
+    content["models"] = dict.fromkeys(models, block)
+    (folder / "params.yaml").write_text(yaml.safe_dump(content))
+    values, described = params.load(folder / "params.yaml"), sets.load(folder / "data" / "sets" / f"{dataset}.yaml")
+    for seed, name in enumerate(models):
+        shape, classes = described.image.shape, len(described.classes)
+        network = networks.build(values.models[name].network, shape, classes, seed=seed, precision="float32")
+        model_file.save(folder / "models" / f"{name}.keras", network, {"recipe": "r"})
+    return folder
+
+
+def answer(folder: Path, model: str, image: np.ndarray) -> list[float]:
+    """Return a model's probabilities for an image."""
+    found: list[float] = model_file.load(folder / "models" / f"{model}.keras")(image[None]).numpy()[0].tolist()
+    return found
+
+
+def picture(size: tuple[int, int] = (150, 90), mode: str = "RGB") -> Image.Image:
+    """Return a picture in which no two parts are alike."""
+    rows, columns = np.mgrid[0 : size[1], 0 : size[0]]
+    colours = [200 * rows / size[1], 200 * columns / size[0], 127 + 100 * np.sin(rows / 9) * np.cos(columns / 7)]
+    return Image.fromarray(np.stack(colours, axis=-1).astype(np.uint8)).convert(mode)
+
+
+def saved(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+    """Return a picture as the content of a file."""
+    content = io.BytesIO()
+    image.save(content, kind, **options)
+    return content.getvalue()

@@ -1,0 +1,109 @@
+"""The forward pass of training against Keras' own layers, and its dropout against binomial arithmetic."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from pipeline import schema
+from pipeline.data.dataset import Dataset
+from pipeline.params import Params
+from pipeline.training import forward, networks
+from pipeline.training.backend import keras, tf
+from pipeline.training.settings import Sequential
+
+POOLED = [
+    {"name": "conv2d", "filters": 5, "kernel": 3, "stride": 1, "padding": "same"},
+    {"name": "max_pool", "size": 3},
+    {"name": "relu"},
+    {"name": "conv2d", "filters": 3, "kernel": 2, "stride": 1, "padding": "valid"},
+    {"name": "flatten"},
+]
+
+
+def calm(values: Params, name: str) -> keras.Sequential:
+    """Return a network without dropout, whose biases are not zero."""
+    if name == "sequential":
+        network = schema.validate(Sequential, {"name": "sequential", "layers": POOLED})
+    else:
+        network = values.models[name].network.model_copy(update={"dropout": 0.0, "pool_dropout": 0.0})
+    built = networks.build(network, (28, 28), 10, seed=0, precision="float32")
+    rng = np.random.default_rng(0)
+    built.set_weights([w if w.ndim > 1 else rng.normal(0, 0.1, w.shape) for w in built.get_weights()])
+    return built
+
+
+@pytest.mark.parametrize("name", ["cnn", "sequential"])
+def test_without_dropout_it_is_keras_own_pass(values: Params, digits: Dataset, name: str) -> None:
+    """Pooling before bias and ReLU gives the probabilities and the gradients of the layers in their own order."""
+    network, images = calm(values, name), digits.train.images[:16]
+    labels = digits.train.labels[:16]
+
+    def gradients(probabilities: object) -> list[np.ndarray]:
+        with tf.GradientTape() as tape:
+            found = probabilities(images)  # type: ignore[operator]
+            loss = keras.losses.sparse_categorical_crossentropy(labels, found)
+        weights = [variable.value for variable in network.trainable_variables]
+        return [np.asarray(found), *map(np.asarray, tape.gradient(loss, weights))]
+
+    ours = gradients(lambda some: forward.training(network, some))
+    theirs = gradients(lambda some: network(some, training=True))
+
+    assert len(ours) == len(network.trainable_variables) + 1
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5)
+
+
+def dropped_out(rate: float, shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
+    """Return ones of this shape after dropout."""
+    network = keras.Sequential([keras.Input(shape[1:]), keras.layers.Dropout(rate, seed=seed)])
+    return np.asarray(forward.training(network, tf.ones(shape)))
+
+
+@pytest.mark.parametrize(("rate", "true"), [(0.25, 0.25), (0.5, 0.5), (0.2, 13107 / 65536), (0.75, 0.75)])
+def test_values_are_dropped_at_the_rate_and_scaled_by_it(rate: float, true: float) -> None:
+    """As many values are dropped as a binomial count has, in each column too; others are divided by the share kept."""
+    shape = (4000, 9, 7)
+    values = dropped_out(rate, shape)
+    kept = values > 0
+
+    assert abs(true - rate) <= 2**-17
+    assert set(np.unique(values)) == {np.float32(0), np.float32(1 / (1 - true))}
+    assert stats.binomtest(int(kept.sum()), kept.size, 1 - true).pvalue > 1e-4
+    columns = kept.reshape(4000, -1).sum(axis=0)
+    spread = ((columns - 4000 * (1 - true)) ** 2).sum() / (4000 * true * (1 - true))
+    assert 1e-4 < stats.chi2.cdf(spread, columns.size) < 1 - 1e-4
+
+
+def test_masks_are_independent_of_each_other() -> None:
+    """Neighbours, which are cut from one random word, and successive calls are dropped independently."""
+    network = keras.Sequential([keras.Input((64,)), keras.layers.Dropout(0.25, seed=1)])
+    first, second = (np.asarray(forward.training(network, tf.ones((5000, 64)))) > 0 for _ in range(2))
+    pairs = [(first[:, :-1], first[:, 1:]), (first[:, :-4], first[:, 4:]), (first[:-1], first[1:]), (first, second)]
+
+    for one, other in pairs:
+        assert abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 4 / np.sqrt(one.size)
+
+
+@pytest.mark.parametrize("rate", [1e-7, 1 - 1e-7])
+def test_extreme_rates_keep_and_drop_finite_values(rate: float) -> None:
+    """A rate near 0 drops nothing, and one near 1 neither keeps all nor divides by zero."""
+    values = dropped_out(rate, (100, 10))
+
+    assert np.isfinite(values).all()
+    assert (values.mean() == 1) == (rate < 0.5)
+
+
+def test_bfloat16_is_scaled_like_float32(values: Params, digits: Dataset) -> None:
+    """In mixed precision the pass gives float32 probabilities close to those of float32."""
+    single, mixed = (
+        networks.build(values.models["cnn"].network, (28, 28), 10, seed=0, precision=precision)
+        for precision in ("float32", "mixed_bfloat16")
+    )
+    for network in (single, mixed):
+        networks.seed_dropout(network, 0, 1)
+    one, other = (forward.training(network, digits.train.images[:50]) for network in (single, mixed))
+
+    assert other.dtype == tf.float32
+    assert np.abs(one - other).max() < 0.05
