@@ -126,8 +126,8 @@ def complete(trials: Sequence[Trial], data: HeldOutData, engine: Engine) -> dict
     entries = {one.recipe: entry for one, entry, state in found if entry and state is EntryState.CURRENT}
     missing = [one for one, _, state in found if state is not EntryState.CURRENT]
     _say(f"{len(planned)} training runs, {len(entries)} of them in {engine.folder}")
-    summary = {"dataset": data.name, "title": data.title}
-    tracker = Tracker(summary, tracking.of_verdict, splits=_SPLITS, command="make verdict")
+    summary = {"dataset": data.name, "title": data.title, "sha256": data.sha256}
+    tracker = Tracker(summary, experiment=tracking.of_verdict, splits=_SPLITS, command="make verdict")
     for entry in entries.values():
         tracker.add(entry)
     try:

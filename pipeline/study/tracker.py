@@ -26,8 +26,8 @@ class Tracker:
     def __init__(
         self,
         summary: Mapping[str, Any],
-        experiment: Callable[[str, str], tracking.Experiment] = tracking.of_study,
         *,
+        experiment: Callable[[str, str], tracking.Experiment] = tracking.of_study,
         splits: Sequence[str] = SPLITS,
         command: str = "make sync",
     ) -> None:
