@@ -81,11 +81,13 @@ def check_trainable(side: Side, changes: tuple[ModelChange, ...], shape: tuple[i
     Raises:
         InputError: They cannot; one line per fault.
     """
-    names = [change.model for change in changes]
-    params.check_images(side.params, shape, count, Path(side.name), *names)
-    for name in names:
-        if (keep := side.params.models[name].keep) != "last":
-            text = f"models.{name}.keep: {keep} of {side} chooses an epoch by the images on which it would be judged"
+    models = {change.model: side.params.models[change.model] for change in changes}
+    params.check_images(models, side.params.train.batch_size, shape, count, Path(side.name))
+    for name, model in models.items():
+        if model.keep != "last":
+            text = (
+                f"models.{name}.keep: {model.keep} of {side} chooses an epoch by the images on which it would be judged"
+            )
             raise InputError(f"not comparable: {text}", fix="compare with keep: last")
 
 
