@@ -15,15 +15,17 @@ from itertools import pairwise
 from pathlib import Path
 
 import networkx
+import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from pipeline import bounds, params
 from pipeline.analysis.overfitting import OverfittingVerdict
 from pipeline.data import sets
 from pipeline.data.image_set import ImageSet
 from pipeline.reporting import render
-from tests.support import small
+from tests.support import small, worked_verdict
 
 ROOT = Path(__file__).parents[1]
 ENGLISH, JAPANESE = "README.md", "README.ja.md"
@@ -130,6 +132,18 @@ def test_the_experiments_scores_are_from_this_table() -> None:
     accuracy = json.loads((ROOT / "reports" / "metrics.json").read_text())["mlp_adadelta"]["test_accuracy"]
 
     assert f"the test accuracy was {accuracy:.4f} before".replace("0.", ".") in text(ENGLISH).replace("\n", " ")
+
+
+def test_the_verdict_on_the_experiment_is_the_recorded_one() -> None:
+    """What it says of the lower rate follows from the scores in docs/verdict.json, which are of a real call."""
+    answer = json.loads(worked_verdict.ANSWER.read_text())
+    (one,) = answer["models"]
+    expected = stats.ttest_rel(one["after"], one["before"])
+
+    assert one["params"] == {"optimizer.learning_rate": {"before": 1.0, "after": worked_verdict.RATE}}
+    assert one["difference"] == pytest.approx(np.mean(one["after"]) - np.mean(one["before"]))
+    assert (one["low"], one["high"]) == pytest.approx(tuple(expected.confidence_interval()))
+    assert worked_verdict.renewed(text(ENGLISH), answer) == text(ENGLISH), "call python -m tests.support.worked_verdict"
 
 
 def test_the_readme_is_short() -> None:
