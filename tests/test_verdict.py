@@ -261,6 +261,11 @@ def test_validation_images_are_held_out_of_the_training_images(digits: Dataset) 
     rows = [tuple(image.ravel()) for split in (data.train, data.validation) for image in split.images]
     assert sorted(rows) == sorted(tuple(image.ravel()) for image in digits.train.images)
     assert np.array_equal(data.test.images, digits.test.images)
+    assert {name: one["count"] for name, one in found.summary["splits"].items()} == {
+        "train": 1260,
+        "validation": 140,
+        "test": 397,
+    }
 
 
 def test_images_that_are_held_out_already_are_used(repository: Path, digits: Dataset) -> None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -36,15 +37,21 @@ _SPLITS = ("train", "validation")
 
 @dataclass(frozen=True)
 class HeldOutData:
-    """An npz with validation images: `count` training images of `shape` are left, verdicts are judged on `judged`."""
+    """An npz with validation images, and the summary of it.
+
+    `count` training images of `shape` are left, verdicts are judged on `judged` images.
+    """
 
     path: Path
-    sha256: str
-    name: str
-    title: str
+    summary: Mapping[str, Any]
     shape: tuple[int, ...]
     count: int
     judged: int
+
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 of the npz."""
+        return str(self.summary["sha256"])
 
 
 @dataclass(frozen=True)
@@ -86,9 +93,9 @@ def held_out(side: Side, summary_path: Path, folder: Path) -> HeldOutData:
         data = _hold_out(data, side.params.data.split_seed)
         path = folder / f"{side.dataset}-{len(data.monitored)}-{side.params.data.split_seed}.npz"
         dataset.save(path, data)
-    title = str(summary.get("title", side.dataset))
-    counts = len(data.train), len(data.monitored)
-    return HeldOutData(path, files.sha256(path), side.dataset, title, data.shape, *counts)
+    splits = {name: {"count": len(split)} for name, split in data.splits().items()}
+    summary |= {"validation": len(data.monitored), "sha256": files.sha256(path), "splits": splits}
+    return HeldOutData(path, summary, data.shape, len(data.train), len(data.monitored))
 
 
 def _hold_out(data: Dataset, seed: int) -> Dataset:
@@ -126,14 +133,12 @@ def complete(trials: Sequence[Trial], data: HeldOutData, engine: Engine) -> dict
     entries = {one.recipe: entry for one, entry, state in found if entry and state is EntryState.CURRENT}
     missing = [one for one, _, state in found if state is not EntryState.CURRENT]
     _say(f"{len(planned)} training runs, {len(entries)} of them in {engine.folder}")
-    summary = {"dataset": data.name, "title": data.title, "sha256": data.sha256}
-    tracker = Tracker(summary, experiment=tracking.of_verdict, splits=_SPLITS, command="make verdict")
+    tracker = Tracker(data.summary, experiment=tracking.of_verdict, splits=_SPLITS, command="make verdict")
     for entry in entries.values():
         tracker.add(entry)
-    try:
-        entries |= _train(missing, data, engine, tracker) if missing else {}
-    finally:
-        tracker.close()
+    entries |= _train(missing, data, engine, tracker) if missing else {}
+    # After an interruption nobody waits for MLflow: the next call adds the runs.
+    tracker.close()
     if failed := len(planned) - len(entries):
         raise PipelineError(f"{failed} of {len(planned)} results are missing: training failed, see above")
     return entries
