@@ -24,7 +24,7 @@ HAS_GIT = $(shell folder=$$PWD; until [ -e "$$folder/.git" ] || [ -z "$$folder" 
 	[ ! -e "$$folder/.git" ] || echo yes)
 DVC = $(if $(HAS_GIT),,DVC_SYSTEM_CONFIG_DIR="$$PWD/.dvc/without-git" )dvc
 
-.PHONY: help repro study check test test-slow lint check-lock gate verdict promote sync ui demo bench faults team lock clean git moved
+.PHONY: help repro study check test test-slow lint check-lock gate verdict promote rerun sync ui demo bench faults team lock clean git moved
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -77,6 +77,9 @@ verdict: .venv/complete ## train both sides of a change with many seeds: is it r
 promote: .venv/complete ## make a model the champion in MLflow; MODEL=cnn; REPLACE=1 skips the comparison; GTO=1 tags it
 	python -m pipeline.promote $(MODEL) $(if $(REPLACE),--replace) $(if $(GTO),--gto)
 
+rerun: .venv/complete ## train a run of MLflow again from its commit, and compare; RUN=ID
+	python -m pipeline.rerun $(RUN)
+
 sync: .venv/complete ## add to MLflow what is missing of the trained models and of the study
 	@code=0; python -m pipeline.study.sync || code=$$?; python -m pipeline.sync || code=$$?; exit $$code
 
@@ -87,7 +90,7 @@ ui: sync ## show the runs in a browser, on this machine only; PORT=5000
 		MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false PYTHONWARNINGS=ignore \
 		exec mlflow ui --host 127.0.0.1 --workers 1 --backend-store-uri "$$MLFLOW_TRACKING_URI" ;; esac
 
-demo: .venv/complete ## draw a digit in a browser and see each model's answer; PORT=8000
+demo: .venv/complete ## draw a digit or give a picture in a browser, see each model's answer; PORT=8000
 	python -m pipeline.demo $(if $(PORT),--port $(PORT))
 
 bench: .venv/complete .venv/torch/complete repro ## compare speed with plain Keras and PyTorch (an hour)

@@ -12,10 +12,11 @@ Stages, one pure function and a main() each; dvc.yaml hands them their paths:
 Commands:
     sync        MLflow brought up to the files in the workspace
     gate        committed metrics checked against the bounds in params.yaml -> exit code
+    rerun       a run of MLflow trained again, from its commit, and compared
     promote     a trained model -> the champion in MLflow's registry, by gate and comparison
     verdict     two revisions or experiments, trained with many seeds -> better, worse, no relevant difference
-    predict     pictures -> digits, by one trained model
-    demo        a page to draw on, and each trained model's answer
+    predict     pictures -> class names, by one trained model
+    demo        a page that takes a drawing or a picture, and each trained model's answer
 
 Common to all:
     params      params.yaml -> frozen, validated objects; the only reader of that file

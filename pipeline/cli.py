@@ -36,6 +36,7 @@ def run(main: Callable[[], int | None]) -> NoReturn:
         # The reader of our output has gone; Python would complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 128 + signal.SIGPIPE
+    gc.freeze()
     sys.exit(code)
 
 

@@ -100,7 +100,8 @@ def main() -> int:
     datasets.save(arguments.output, dataset)
     summary = summarise(values.data, described, dataset, files.sha256(arguments.output))
     files.write_json(arguments.summary, summary)
-    style.save(grids.samples(dataset.train.images[: GRID**2], GRID, GRID), arguments.samples)
+    chosen = grids.first(dataset.train.labels, GRID**2)
+    style.save(grids.samples(dataset.train.images[chosen], GRID, GRID), arguments.samples)
     print(table(summary))
     return 0
 
@@ -111,7 +112,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--input", type=Path, required=True, help="directory with its files")
     parser.add_argument("--output", type=Path, required=True, help="npz to write")
     parser.add_argument("--summary", type=Path, required=True, help="JSON with counts to write")
-    parser.add_argument("--samples", type=Path, required=True, help="figure of the first training images to write")
+    parser.add_argument("--samples", type=Path, required=True, help="figure of training images to write")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="the experiment's settings")
     return parser.parse_args()
 

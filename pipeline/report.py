@@ -81,7 +81,8 @@ def report(
     pairs = pairwise.mcnemar_pairs(results)
     figures = _figures(shown, comparable, data.classes) | _missed(data, shown, missed)
     monitored = "test" if data.validation is None else "validation"
-    grid = grids.samples(data.train.images[: GRID**2], GRID, GRID)
+    chosen = grids.first(data.train.labels, GRID**2)
+    grid = grids.samples(data.train.images[chosen], GRID, GRID)
     content = {
         "title": f"{len(rows)} model{'s' if len(rows) > 1 else ''} on {summary.title}",
         "summary": summary,
@@ -98,6 +99,7 @@ def report(
         "verdicts": _by_verdict(rows),
         "versions": _versions(results),
         "reportable": reportable,
+        "by_class": chosen.step is not None,
         "missed": len(missed),
         "pictured": PICTURED,
         "confusable": classification.MAX_CLASSES,
@@ -110,7 +112,7 @@ def report(
         pd.DataFrame([row.comparison() for row in rows], dtype=object),
         pd.DataFrame([row.overfitting() for row in rows], dtype=object),
         views.curves({result.name: result.history for result in results}, monitored),
-        views.confusion({result.name: result.metrics.splits["test"].confusion for result in results}),
+        views.confusion({result.name: _most_confused(result, data.classes) for result in results}),
         {row.name: row.flat() for row in rows},
         figures,
     )
@@ -156,6 +158,10 @@ def _figures(
         )
         figures[f"confusion-{name}.png"] = classification.confusion(matrix, classes, name)
     return {name: style.png(figure) for name, figure in figures.items()}
+
+
+def _most_confused(result: ModelResult, classes: Sequence[str]) -> tuple[NDArray[np.int64], list[str]]:
+    return classification.most_confused(np.asarray(result.metrics.splits["test"].confusion), classes)
 
 
 def _missed(data: Dataset, shown: Sequence[ModelResult], missed: NDArray[np.int64]) -> dict[str, bytes]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.errors import InputError
@@ -24,6 +27,27 @@ def show(revision: str, path: Path) -> bytes | None:
     if not _git(path.parent, "ls-tree", commit, "--", path.name):
         return None
     return _git(path.parent, "show", f"{commit}:./{path.name}")
+
+
+@contextmanager
+def worktree(revision: str) -> Iterator[Path]:
+    """Yield a temporary folder with the files of `revision`, which is removed again, as is git's note of it.
+
+    Raises:
+        InputError: There is no such revision, or git fails.
+    """
+    here = Path()
+    commit = resolve(revision, here)
+    try:
+        with tempfile.TemporaryDirectory(prefix="rerun-") as temporary:
+            folder = Path(temporary).resolve() / "worktree"
+            # Without hooks: DVC's own would check out data.
+            add = ("worktree", "add", "--quiet", "--detach", str(folder), commit)
+            if (done := _run(here, "-c", "core.hooksPath=/dev/null", *add)).returncode:
+                raise _unanswered("worktree add", _words(done))
+            yield folder
+    finally:
+        _run(here, "worktree", "prune")
 
 
 def resolve(revision: str, directory: Path = Path()) -> str:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-import numpy as np
-import pytest
+import json
+from pathlib import Path
 
-from pipeline import evaluate
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from pipeline import evaluate, files, params, tracking
+from pipeline.data import dataset as datasets
 from pipeline.data.dataset import Dataset, Split
 from pipeline.errors import PipelineError
 from pipeline.params import Params
-from pipeline.training import networks
+from pipeline.training import backend, model_file, networks
+
+ROOT = Path(__file__).parents[1]
 
 
 def test_every_image_of_every_split_is_scored_without_dropout(values: Params, digits: Dataset) -> None:
@@ -38,3 +46,45 @@ def test_a_network_with_broken_weights_is_refused(values: Params, digits: Datase
 
     with pytest.raises(PipelineError, match="train images"):
         evaluate.evaluate(network, digits, clip=1e-7)
+
+
+@pytest.mark.parametrize(("keep", "kept"), [("last", None), ("best_val_loss", 2), ("best_val_accuracy", 3)])
+def test_the_epoch_that_was_scored_is_written(
+    digits: Dataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    keep: str,
+    kept: int | None,
+) -> None:
+    """Metrics name the epoch that a model keeps, and its val scores and the last are printed, if it is the best."""
+    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    content["data"] |= {"validation": 97, "dataset": "digits"}
+    small = {"network": {"name": "mlp", "units": [4], "dropout": 0.2}, "epochs": 4, "keep": keep}
+    content["models"] = {"m": content["models"]["mlp_rmsprop"] | small}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(content))
+    data = Dataset(digits.train, Split(digits.test.images[:97], digits.test.labels[:97]), digits.test, digits.classes)
+    datasets.save(tmp_path / "digits.npz", data)
+    block = params.load(tmp_path / "params.yaml").model("m")
+    network = networks.build(block.network, (28, 28), 10, seed=0, precision="float32")
+    model_file.save(tmp_path / "m.keras", network, {"recipe": "r"})
+    scores = {"val_loss": [0.5, 0.2, 0.3, 0.4], "val_accuracy": [0.8, 0.9, 0.95, 0.93]}
+    history = pd.DataFrame({"epoch": range(1, 5), "loss": 0.1, "accuracy": 0.9, **scores})
+    files.write_csv(tmp_path / "history.csv", history)
+    logged = []
+    monkeypatch.setattr(tracking, "log_evaluation", lambda _, artifacts, *__, **___: logged.append(artifacts))
+    # In this process, TensorFlow's threads cannot be set any more.
+    monkeypatch.setattr(backend, "start", lambda **_: None)
+    options = {"data": "digits.npz", "model": "m.keras", "history": "history.csv", "reported": "none.csv"}
+    options |= {"output": "m.json", "predictions": "m.npz", "params": "params.yaml"}
+    monkeypatch.setattr("sys.argv", ["evaluate", "m", *(f"--{key}={tmp_path / name}" for key, name in options.items())])
+
+    assert evaluate.main() == 0
+
+    printed = capsys.readouterr().out
+    assert json.loads((tmp_path / "m.json").read_text()).get("kept_epoch") == kept
+    assert logged[0].final_metrics().get("kept_epoch") == kept
+    for epoch in (kept, 4) if kept else ():
+        expected = f"val_loss {scores['val_loss'][epoch - 1]:.4f}  val_accuracy {scores['val_accuracy'][epoch - 1]:.4f}"
+        assert expected in next(line for line in printed.splitlines() if f"epoch {epoch} of 4" in line)
+    assert (kept is not None) == ("epoch" in printed)

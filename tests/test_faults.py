@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
@@ -24,7 +25,7 @@ import mlflow
 import pytest
 import yaml
 
-from pipeline import files
+from pipeline import cli, files
 from pipeline.data import dataset
 from pipeline.data.dataset import Dataset
 from tests.support import small
@@ -210,6 +211,34 @@ def train(name: str = CHEAP, *more: str, limit: int | None = None) -> tuple[str,
     return module("train", name, *options, *more, limit=limit)
 
 
+@dataclass(frozen=True)
+class Ended:
+    """How a call of a program's main() ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
+    """Return a function that calls a module in a workspace without the cost of a process, which imports TensorFlow."""
+    # In this process, TensorFlow's threads cannot be set any more.
+    monkeypatch.setattr("pipeline.training.backend.start", lambda **_: None)
+
+    def call(workspace: Workspace, command: tuple[str, ...]) -> Ended:
+        _, _, name, *arguments = command
+        monkeypatch.chdir(workspace.folder)
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{workspace.store}")
+        monkeypatch.setattr(sys, "argv", [name, *arguments])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.run(importlib.import_module(name).main)
+        return Ended(int(ended.value.code or 0), *capfd.readouterr())
+
+    return call
+
+
 def preprocess(limit: int | None = None) -> tuple[str, ...]:
     """Return the command for the preprocessing."""
     paths = {"set": "data/sets/digits.yaml", "input": "data/local", "output": DATA, "summary": "data.json"}
@@ -360,15 +389,18 @@ def test_a_checkpoint_of_another_seed_is_not_used(killed: Callable[[str], Worksp
 
 
 @pytest.mark.fault("second trainer of the same recipe")
-def test_a_second_trainer_is_refused(workspace: Workspace, trained: Callable[[str], Workspace]) -> None:
+def test_a_second_trainer_is_refused(
+    workspace: Workspace, trained: Callable[[str], Workspace], call: Callable[..., Ended]
+) -> None:
     """While one process trains, another ends with 1 and a line that names the first, which is not disturbed."""
     with workspace.started(*train()) as first:
         first.until(lambda: first.epochs() >= 1)
         first.signal(signal.SIGSTOP)
-        second = workspace.ended(*train(), code=1)
+        second = call(workspace, train())
         first.signal(signal.SIGCONT)
         first.end(0)
 
+    assert second.code == 1
     assert re.fullmatch(rf"error: work/\w+@\w+: process {first.pid} is already training this; .+\n", second.err)
     assert workspace.result() == trained(CHEAP).result()
     assert [run.info.status for run in workspace.runs()] == ["FINISHED"]
@@ -466,7 +498,7 @@ def test_preprocessed_data_without_room(workspace: Workspace) -> None:
 
 @pytest.mark.fault("output path cannot be written")
 @pytest.mark.parametrize("blocked", ["models", pytest.param(f"reports/history/{CHEAP}.csv", marks=pytest.mark.slow)])
-def test_an_output_that_cannot_be_written(workspace: Workspace, blocked: str) -> None:
+def test_an_output_that_cannot_be_written(workspace: Workspace, call: Callable[..., Ended], blocked: str) -> None:
     """A file where a directory belongs, or the reverse, ends the training with 1 before it begins."""
     path = workspace.folder / blocked
     if path.suffix:
@@ -474,10 +506,11 @@ def test_an_output_that_cannot_be_written(workspace: Workspace, blocked: str) ->
     else:
         path.write_text("")
 
-    program = workspace.ended(*train(), code=1)
+    ended = call(workspace, train())
 
-    assert re.fullmatch(rf"error: {blocked}\S*: cannot be written \(.+\)\n", program.err)
-    assert program.out == ""
+    assert ended.code == 1
+    assert re.fullmatch(rf"error: {blocked}\S*: cannot be written \(.+\)\n", ended.err)
+    assert ended.out == ""
     assert workspace.begun() == 0
 
 

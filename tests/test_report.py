@@ -164,9 +164,13 @@ class Experiment:
                 scores[split] = metrics.score(table, images.labels, model.loss.clip)
         history = histories.get(name, REPORTED.get(name, REPORTED["mlp_rmsprop"]))
         seconds = np.linspace(2, 3, model.epochs)
-        measured = Metrics(
-            name, 1234, model.epochs, {"recipe": name, "keras": "3.15.1"}, list(self.data.classes), scores
-        )
+        kept = {
+            "last": None,
+            "best_val_loss": int(history["val_loss"].argmin()) + 1,
+            "best_val_accuracy": int(history["val_accuracy"].argmax()) + 1,
+        }[model.keep]
+        made_with, names = {"recipe": name, "keras": "3.15.1"}, list(self.data.classes)
+        measured = Metrics(name, 1234, model.epochs, made_with, names, scores, kept)
         return ModelResult(name, model, measured, history[list(inputs.COLUMNS)], seconds, tests, labels)
 
     def report(self) -> Report:
@@ -363,6 +367,93 @@ def test_differences_are_those_of_the_params(values: Params) -> None:
     assert "have the same settings and the same seed" in said(mlp)
 
 
+@pytest.mark.usefixtures("no_drawing")
+def test_optional_parts_of_a_model_are_told_where_there_are_some(values: Params) -> None:
+    """Schedule, augmentation and keep have columns where a model has them, and count as differences like any other."""
+    plain = values.models["mlp_rmsprop"]
+    content: Any = plain.model_dump()
+    added = {
+        "augmentation": {"shift": 2, "flip": False},
+        "schedule": {"name": "step", "epochs": 5, "factor": 0.1},
+        "keep": "best_val_loss",
+    }
+    columns = ["Model", "Network", "Parameters", "Optimizer", "Loss", "Epochs"]
+
+    def made(**optional: Any) -> str:
+        other = schema.validate(Model, content | optional)
+        return Experiment(values, {"mlp_rmsprop": plain, "extra": other}, validation=500).report().markdown
+
+    head, first, second = tables(made(**added))["Models"]
+    assert head == [*columns, "Schedule", "Augmentation", "Keep"]
+    assert first[-3:] == ["constant", "none", "`last`"]
+    assert second[-3:] == ["step: epochs 5, factor 0.1", "shift 2, flip false", "`best_val_loss`"]
+    for name, words in (
+        ("augmentation", "the augmentation (none and shift 2, flip false)"),
+        ("schedule", "the schedule of the learning rate (constant and step)"),
+        ("keep", "the epoch that is kept (last and best_val_loss)"),
+    ):
+        assert f"differ only in {words}" in section(made(**{name: added[name]}), "What the differences can show")
+    constant = made(schedule={"name": "constant"})
+    assert tables(constant)["Models"][0] == columns
+    assert "have the same settings and the same seed" in constant
+
+
+KEPT = "The epoch that is kept and the last one, on the validation images"
+
+
+@pytest.mark.usefixtures("no_drawing")
+@pytest.mark.parametrize("keep", ["best_val_loss", "best_val_accuracy"])
+@pytest.mark.parametrize("dataset", ["mnist", "fashion_mnist"])
+def test_the_epoch_that_is_kept_is_reported(values: Params, keep: str, dataset: str) -> None:
+    """Both epochs have their val scores; nothing is said to be of the last epoch where another one was kept."""
+    column = keep.removeprefix("best_")
+    history = REPORTED["mlp_rmsprop"]
+    best = history.loc[history[column].idxmin() if column == "val_loss" else history[column].idxmax()]
+    best_one = values.models["mlp_rmsprop"].model_copy(update={"keep": keep})
+    models = {"mlp_rmsprop": best_one, "cnn": values.models["cnn"]}
+
+    made = Experiment(values, models, dataset=dataset, validation=500).report()
+
+    found, last = tables(made.markdown), history.iloc[-1]
+    assert 1 < best["epoch"] < last["epoch"]
+    (row,) = found[KEPT][1:]
+    assert row[0] == "`mlp_rmsprop`"
+    for cells, epoch in ((row[2:5], best), (row[5:], last)):
+        expected = [f"{epoch['epoch']:.0f}", f"{epoch['val_loss']:.4f}", f"{epoch['val_accuracy']:.2%}"]
+        assert cells == expected
+    assert ["Epoch that is kept", f"{best['epoch']:.0f}", "12"] in found["The models with the weights that they keep"]
+    extreme = {"best_val_loss": "lowest `val_loss`", "best_val_accuracy": "highest `val_accuracy`"}[keep]
+    setup = section(made.markdown, "Setup")
+    assert f"`mlp_rmsprop` keeps the weights of the epoch with the {extreme} and `cnn` keeps those of the last" in setup
+    assert "The results below are those of the weights that are kept." in setup
+    for wrong in ("are those of the last epoch", "after their last epoch", "after the last epoch"):
+        assert wrong not in made.markdown
+    judged = section(made.markdown, "Overfitting").split("- `mlp_rmsprop` grows overconfident")[1].splitlines()[0]
+    assert f"The weights that are kept are those of epoch {best['epoch']:.0f}" in judged
+    alone = Experiment(values, {"mlp_rmsprop": best_one}, dataset=dataset, validation=500).report()
+    assert "last epoch" not in section(alone.markdown, "Setup")
+    assert made.metrics["mlp_rmsprop"]["kept_epoch"] == best["epoch"]
+    assert made.metrics["mlp_rmsprop"]["kept_val_loss"] == best["val_loss"]
+    assert "kept_epoch" not in made.metrics["cnn"]
+    Page(made.html)
+
+
+@pytest.mark.usefixtures("no_drawing")
+def test_the_whole_history_is_judged_and_drawn_whatever_is_kept(values: Params) -> None:
+    """Overfitting analysis, gate metrics of the history and DVC's curves are those of all epochs, as for the last."""
+    plain = values.models["mlp_rmsprop"]
+
+    kept, last = (
+        Experiment(values, {"mlp_rmsprop": model}, validation=500).report()
+        for model in (plain.model_copy(update={"keep": "best_val_loss"}), plain)
+    )
+
+    pd.testing.assert_frame_equal(kept.overfitting, last.overfitting)
+    pd.testing.assert_frame_equal(kept.curves, last.curves)
+    assert set(kept.curves["epoch"]) == set(range(1, 21))
+    assert last.metrics["mlp_rmsprop"].items() <= kept.metrics["mlp_rmsprop"].items()
+
+
 def _long(epochs: int) -> pd.DataFrame:
     return REPORTED["mlp_rmsprop"].iloc[:epochs]
 
@@ -397,10 +488,26 @@ def test_nothing_speaks_of_digits_where_there_are_none(values: Params) -> None:
         assert "32x40 pixels in colour and in one of 10 classes" in " ".join(text.split())
         assert not re.search(r"digit|28x28|(?<!Keras-)MNIST(?!, these)|98%", text)
         assert "Credit for the data: Somebody." in text
+    assert r"10 classes: cat, ship, a\|b, \<b>, \$x\$, T-shirt/top, car, bus, dog and tree." in made.markdown
+    assert f"10 classes: {', '.join(things[:-1])} and tree." in Page(made.html).text
     assert re.search(r"(cat|ship|a\\\|b|car|bus|dog|tree) predicted as ", made.markdown)
     assert "<b>" not in made.html
     assert "epochs_to_target" in made.comparison
     assert made.comparison["epochs_to_target"].isna().all()
+
+
+@pytest.mark.usefixtures("no_drawing")
+@pytest.mark.parametrize(("count", "words"), [(1, "The model misclassifies"), (2, "Both models"), (3, "All 3 models")])
+def test_models_are_counted_in_words(values: Params, count: int, words: str) -> None:
+    """The sentence on what all models get wrong is plain English for one model, for two and for more."""
+    models = dict(list(values.models.items())[:count])
+    # Too long to be listed.
+    names = tuple(f"a name of a class that fills half a line, {number}" for number in range(10))
+
+    made = Experiment(values, models, dataset="things", classes=names).report()
+
+    assert words in section(made.markdown, f"Images that {'the model' if count == 1 else 'every model'} gets wrong")
+    assert "in one of 10 classes." in " ".join(made.markdown.split())
 
 
 @pytest.mark.usefixtures("no_drawing")
@@ -488,7 +595,7 @@ def test_figures_are_drawn_from_the_data(values: Params, monkeypatch: pytest.Mon
 
     made.report()
 
-    (_, with_original, cnn), (history, without, extra) = drawn["training"]
+    (_, with_original, cnn, _), (history, without, extra, _) = drawn["training"]
     assert (cnn, extra) == ("cnn", "extra")
     pd.testing.assert_frame_equal(with_original, REPORTED["cnn"])
     assert without is None

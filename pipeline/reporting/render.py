@@ -96,6 +96,11 @@ def code(text: str) -> str:
     return f"`{text}`"
 
 
+def literal(text: str) -> str:
+    """Return `text` with a backslash before each sign of markup, so that both kinds of page show it as it is."""
+    return re.sub(r"[\\`*\[\]|$<&~]|(?<!\w)_|_(?!\w)", r"\\\g<0>", text)
+
+
 def series(words: Sequence[str], last: str = "and") -> str:
     """Return `words` as in "a, b and c"."""
     *head, tail = words
@@ -145,8 +150,12 @@ def flow(text: str) -> str:
 
 
 def inline(text: str) -> Markup:
-    """Return `text` as HTML, with its `code`, *stress* and [links](https://..., #... or ../...) marked up."""
+    """Return `text` as HTML, with its `code`, *stress* and [links](https://..., #... or ../...) marked up.
+
+    A sign with a backslash before it, see `literal`, marks nothing up.
+    """
     safe = flow(escape(text))
+    safe = re.sub(r"\\(&\w+;|[\\`*\[\]|$~_])", lambda sign: _entity(sign[1]), safe)
     safe = re.sub(r"`([^`]+)`", r"<code>\1</code>", safe)
     safe = re.sub(r"\*([^*]+)\*", r"<em>\1</em>", safe)
     safe = re.sub(r"\[([^]]+)\]\(((?:https://|#|\.\./)[^)\s]+)\)", r'<a href="\2">\1</a>', safe)
@@ -158,6 +167,10 @@ def data_uri(png: bytes) -> str:
     return "data:image/png;base64," + base64.b64encode(png).decode()
 
 
+def _entity(sign: str) -> str:
+    return sign if sign.startswith("&") else f"&#{ord(sign)};"
+
+
 def _short(number: str) -> str:
     """1e-08 -> 1e-8."""
     return re.sub(r"e([+-]?)0*", r"e\1", number)
@@ -165,7 +178,7 @@ def _short(number: str) -> str:
 
 FILTERS = (
     *(percent, fixed, signed, points, probability, thousands, reached),
-    *(code, series, values, settings, block, transposed, flow, inline, data_uri),
+    *(code, literal, series, values, settings, block, transposed, flow, inline, data_uri),
 )
 
 

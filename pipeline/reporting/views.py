@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from pipeline import files
 from pipeline.reporting import colours
@@ -38,15 +40,15 @@ def curves(histories: Mapping[str, pd.DataFrame], monitored: str) -> pd.DataFram
     return pd.concat(tables, ignore_index=True)
 
 
-def confusion(matrices: Mapping[str, Sequence[Sequence[int]]]) -> pd.DataFrame:
+def confusion(matrices: Mapping[str, tuple[NDArray[np.integer[Any]], Sequence[str]]]) -> pd.DataFrame:
     """Return a row per model, true class and predicted class: the number of test images.
 
-    `matrices` has for each model its confusion matrix (classes, classes), rows = true class.
+    `matrices` has for each model its confusion matrix (classes, classes), rows = true class, and the classes' names.
     """
     rows = [
-        (name, true, predicted, count)
-        for name, matrix in matrices.items()
-        for (true, predicted), count in np.ndenumerate(np.asarray(matrix))
+        (name, classes[true], classes[predicted], count)
+        for name, (matrix, classes) in matrices.items()
+        for (true, predicted), count in np.ndenumerate(matrix)
     ]
     return pd.DataFrame(rows, columns=["model", "true_class", "predicted_class", "count"])
 

@@ -23,11 +23,10 @@ def sync(folder: Path, summary_path: Path) -> None:
     """
     if not (records := list(ledger.records(folder))):
         return
-    summary = files.read_json(summary_path)
-    known = [record for record in records if record["ingredients"]["data"] == summary["sha256"]]
+    tracker = Tracker(files.read_json(summary_path))
+    known = [record for record in records if tracker.knows(record)]
     if others := len(records) - len(known):
         print(f"notice: {folder}: {others} replicates on other data than that of {summary_path}", file=sys.stderr)
-    tracker = Tracker(summary)
     with tracking.reachable():
         present = tracker.recipes()
     absent = [(record["variant"], record["seed"]) for record in known if record["recipe"] not in present]

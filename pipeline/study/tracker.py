@@ -19,26 +19,31 @@ FINAL = ("accuracy", "loss", "calibration_error", "errors")
 class Tracker:
     """Logs replicates to MLflow in the background: one finished run per recipe, with the scores of `splits`.
 
-    Their `experiment` is named after the data set; `summary` is the content of the file that describes it.
-    `command` adds later what an outage keeps from MLflow.
+    There is an `experiment` for each data set; `summaries` are the contents of the files that describe these. `command`
+    adds later what an outage keeps from MLflow.
     """
 
     def __init__(
         self,
-        summary: Mapping[str, Any],
-        *,
+        *summaries: Mapping[str, Any],
         experiment: Callable[[str, str], tracking.Experiment] = tracking.of_study,
         splits: Sequence[str] = SPLITS,
         command: str = "make sync",
     ) -> None:
-        name = str(summary["dataset"])
         self._splits, self._command = splits, command
-        self._runs = tracking.FinishedRuns(experiment(name, str(summary.get("title", name))))
+        self._runs = {
+            one["sha256"]: tracking.FinishedRuns(experiment(one["dataset"], str(one.get("title", one["dataset"]))))
+            for one in summaries
+        }
         self._outbox = tracking.Outbox(tracking.is_permanent)
 
     def recipes(self) -> set[str]:
         """Return the recipes of the replicates that MLflow has."""
-        return self._runs.recipes()
+        return {recipe for runs in self._runs.values() for recipe in runs.recipes()}
+
+    def knows(self, record: Mapping[str, Any]) -> bool:
+        """Return whether a replicate with this record is on one of the data sets."""
+        return record["ingredients"]["data"] in self._runs
 
     def add(self, entry: Entry) -> None:
         """Have the run of `entry` created, unless it exists."""
@@ -52,7 +57,7 @@ class Tracker:
         final = {f"{split}_{name}": float(scores[split][name]) for split in self._splits for name in FINAL}
         name = f"{entry.variant}-{entry.seed}"
         finished = tracking.FinishedRun(name, tags, params, rows.to_dict("records"), final)
-        self._outbox.put(name, lambda: self._runs.add(finished))
+        self._outbox.put(name, lambda: self._runs[made["data"]].add(finished))
 
     def close(self) -> int:
         """Wait until all runs are logged, as long as that makes progress; report and return how many could not be."""

@@ -21,6 +21,7 @@ again.
     git_registry    the champion as a commit with tags, for git and DVC
     recorded        paths, params and data set of the stages in dvc.lock
     workspace       the trained models, as dvc.lock records them
+    retraining      what a run records, for training again
     description     params and tags of a training run
     artifacts       scores, figures and tables of an evaluated model
     view            the saved view in MLflow's pages
@@ -31,14 +32,16 @@ Stages and commands use the names below, and nothing else of this package.
 from pipeline.tracking import promotion
 from pipeline.tracking.artifacts import EvaluationArtifacts
 from pipeline.tracking.client import add_option, is_permanent, reachable, reason
-from pipeline.tracking.description import RunDescription, flatten
+from pipeline.tracking.description import RunDescription, flatten, processor
 from pipeline.tracking.experiments import Experiment, of_study, of_verdict
 from pipeline.tracking.finished import FinishedRun, FinishedRuns
 from pipeline.tracking.live import END_TIMEOUT_S, log_evaluation, training_run
 from pipeline.tracking.logged_model import fetch, run_fault, trained_on
 from pipeline.tracking.outbox import Outbox
 from pipeline.tracking.promotion import ChampionComparison, Promotion
+from pipeline.tracking.recorded import paths
 from pipeline.tracking.registry import CHAMPION, champion
+from pipeline.tracking.retraining import LoggedTraining, logged_training
 from pipeline.tracking.runs import find_run, page_of
 from pipeline.tracking.workspace import TrainedModel, retire_others, sync_model, trained_model
 
@@ -50,6 +53,7 @@ __all__ = [
     "Experiment",
     "FinishedRun",
     "FinishedRuns",
+    "LoggedTraining",
     "Outbox",
     "Promotion",
     "RunDescription",
@@ -61,9 +65,12 @@ __all__ = [
     "flatten",
     "is_permanent",
     "log_evaluation",
+    "logged_training",
     "of_study",
     "of_verdict",
     "page_of",
+    "paths",
+    "processor",
     "promotion",
     "reachable",
     "reason",

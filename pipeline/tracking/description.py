@@ -22,6 +22,8 @@ DVC_EXPERIMENT = "dvc.exp_name"
 WORKSPACE = "workspace"
 # The tag that MLflow shows as the description of a run or an experiment, in Markdown.
 NOTE = "mlflow.note.content"
+# The tag that MLflow gives a run with the commit of the code that it ran.
+COMMIT = "mlflow.source.git.commit"
 
 
 @dataclass(frozen=True)
@@ -64,10 +66,19 @@ class RunDescription:
         versions = recipe.versions() if self.versions is None else self.versions
         tags |= {f"version.{library}": version for library, version in versions.items()}
         if self.restored_from:
-            return tags | {"restored": "true", "dvc.stage": self.restored_from}
+            commit = _git("rev-parse", "HEAD") if self._is_of_commit() else None
+            return tags | {"restored": "true", "dvc.stage": self.restored_from} | ({COMMIT: commit} if commit else {})
         environment = {"dvc.stage": os.environ.get("DVC_STAGE"), DVC_EXPERIMENT: os.environ.get("DVC_EXP_NAME")}
-        here = {"git.dirty": _git_dirty(), "processor": _processor()}
+        here = {"git.dirty": _git_dirty(), "processor": processor()}
         return tags | here | {key: value for key, value in environment.items() if value}
+
+    def _is_of_commit(self) -> bool:
+        """Return whether the code of the last commit, with the versions of now, gives this recipe, as in `train`."""
+        code = (*recipe.TRAINING, "training/checkpoint")
+        settings = {"model": self.model.settings(), "train": self.train.model_dump()}
+        return (
+            self.recipe == recipe.of(code, name=self.name, data=self.data_md5, **settings) and _git_dirty() == "false"
+        )
 
     def _note(self) -> str:
         keep = self.model.keep
@@ -97,7 +108,7 @@ def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _processor() -> str:
+def processor() -> str:
     """Return the model of this machine's processor, on which the last bits of a result depend."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
@@ -109,10 +120,15 @@ def _processor() -> str:
 
 def _git_dirty() -> str:
     """Return whether the running code differs from git's: "true", "false", or "unknown"."""
-    command = ["git", "--no-optional-locks", "status", "--porcelain", "--untracked-files=no", "--"]
-    command += ["pipeline", "params.yaml", "dvc.yaml"]
+    changed = _git("status", "--porcelain", "--untracked-files=no", "--", "pipeline", "params.yaml", "dvc.yaml")
+    return "unknown" if changed is None else str(bool(changed)).lower()
+
+
+def _git(*arguments: str) -> str | None:
+    """Return what git answers in the folder of the running code; None if it fails."""
+    command = ["git", "--no-optional-locks", *arguments]
     try:
         done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, check=True, timeout=10)
     except (OSError, subprocess.SubprocessError):
-        return "unknown"
-    return str(bool(done.stdout)).lower()
+        return None
+    return done.stdout.decode(errors="replace").strip()

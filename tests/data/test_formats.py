@@ -21,31 +21,16 @@ import pytest
 from PIL import Image
 
 from pipeline import fetch, files
+from pipeline import preprocess as stage
 from pipeline.data import dataset, raw, sets
 from pipeline.data.dataset import Split
 from pipeline.data.formats import checks
 from pipeline.errors import InputError
 from tests.support import made_sets, small
-from tests.support.made_sets import CLASSES, COUNTS, NAMES, Arrays
+from tests.support.made_sets import CLASSES, COUNTS, NAMES, Arrays, describe, write
 
 ROOT = Path(__file__).parents[2]
 COLOURS = ("npz", "cifar", "folder", "csv", "parquet")
-
-
-def write(folder: Path, kind: str, made: Arrays, shape: tuple[int, ...] = (32, 32, 3), **others: Any) -> sets.AnySet:
-    """Write the files of a set and its description, of which `others` replace keys; None removes one."""
-    local = folder / "data" / "local"
-    local.mkdir(parents=True, exist_ok=True)
-    content = made_sets.described(kind, shape) | made_sets.WRITERS[kind](local, made) | others
-    return describe(folder, {key: value for key, value in content.items() if value is not None})
-
-
-def describe(folder: Path, content: dict[str, Any]) -> sets.AnySet:
-    """Write the description of a set and read it."""
-    path = folder / "data" / "sets" / "stones.yaml"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content))
-    return sets.load(path)
 
 
 def read(folder: Path, described: sets.AnySet) -> Arrays:
@@ -81,12 +66,26 @@ def stages(folder: Path) -> subprocess.CompletedProcess[str]:
 
 def preprocess(folder: Path, directory: str) -> subprocess.CompletedProcess[str]:
     """Preprocess the files of the set in a directory, 14 images held out."""
+    return run(folder, "preprocess", *preprocessing(folder, directory))
+
+
+def preprocessing(folder: Path, directory: str) -> list[str]:
+    """Write params and return the options for preprocessing the files in a directory."""
     values = files.read_yaml(ROOT / "params.yaml")
     values["data"] |= {"dataset": "stones", "validation": 14}
     values["train"]["batch_size"] = 16
     (folder / "params.yaml").write_text(json.dumps(values))
     paths = {"input": directory, "output": "stones.npz", "summary": "data.json", "samples": "samples.png"}
-    return run(folder, "preprocess", *(word for key, path in paths.items() for word in (f"--{key}", path)))
+    return [word for key, path in paths.items() for word in (f"--{key}", path)]
+
+
+def restated(folder: Path, described: sets.AnySet) -> dict[str, Any]:
+    """Return the description of a set with the checksums of its files as they are now."""
+    text = json.dumps(described.model_dump(mode="json", exclude_none=True))
+    for file in described.all_files:
+        text = text.replace(str(file.sha256), made_sets.sha256(folder / "data" / "local" / file.name))
+    content: dict[str, Any] = json.loads(text)
+    return content
 
 
 @pytest.mark.parametrize("kind", COLOURS)
@@ -323,45 +322,70 @@ def test_modes_that_rgb_shows_exactly_are_read(tmp_path: Path, mode: str) -> Non
 @pytest.mark.parametrize(
     ("kind", "change", "name", "reason"),
     [
+        ("idx", "torn", "test_labels-idx", "data: truncated: 21 is 21 bytes, found 18"),
+        ("idx", "shape", "test_images-idx", "dimensions: expected (21, 24, 32), found (21, 23, 32)"),
+        ("idx", "label", "train_labels-idx", "labels: expected 1 to 7, found 8 in row 45, counted from 0"),
+        ("idx", "class", "train_labels-idx", "train: no image of the class 'coral'"),
         ("cifar", "torn", "stones.tar.gz", "not a tar.gz archive that can be read ("),
         ("cifar", "label", "stones.tar.gz", "stones/b.bin: labels: expected 0 to 6, found 7 in row 5, counted from 0"),
+        ("cifar", "class", "stones.tar.gz", "train: no image of the class 'coral'"),
+        ("npz", "torn", "stones.npz", "not an npz file that can be read ("),
         ("npz", "shape", "stones.npz", "test_images: dimensions: expected (n, 32, 32, 3), found (21, 32, 31, 3)"),
         ("npz", "label", "stones.npz", "train_labels: labels: expected 0 to 6, found 7 in row 45, counted from 0"),
         ("npz", "class", "stones.npz", "train: no image of the class 'coral'"),
         ("npz", "float", "stones.npz", "train_images: pixels: expected uint8, found float32 from 0.0 to "),
+        ("csv", "torn", "t.csv", "row 20, counted from 0, column 'pixel"),
         ("csv", "shape", "t.csv", "expected 3072 columns of pixels, found 2976"),
         ("csv", "label", "b.csv", "row 5, counted from 0, column 'label': expected a whole number from 0 to 6"),
         ("csv", "class", "a.csv", "train: no image of the class 'coral'"),
+        ("parquet", "torn", "t.parquet", "not a parquet table that can be read ("),
         ("parquet", "shape", "t.parquet", "row 0, counted from 0: expected 32x32 pixels, found 31x32; `resize: true`"),
         ("parquet", "label", "b.parquet", "labels: expected 0 to 6, found 7 in row 5, counted from 0"),
-        ("folder", "class", "train", "train: no image of the class 'coral'"),
+        ("parquet", "class", "a.parquet", "train: no image of the class 'coral'"),
+        ("parquet", "picture", "a.parquet", "row 3, counted from 0: not a PNG or JPEG file that can be read (another"),
+        ("folder", "torn", "test/agate/0.jpg", "not a PNG or JPEG file that can be read ("),
         ("folder", "shape", "test/agate/", "expected 32x32 pixels, found 31x32; `resize: true` resizes it"),
+        ("folder", "class", "train", "train: no image of the class 'coral'"),
+        ("folder", "picture", "train/agate/0.jpg", "not a PNG or JPEG file that can be read (another kind of file)"),
     ],
 )  # fmt: skip
-def test_the_program_names_file_and_row(tmp_path: Path, kind: str, change: str, name: str, reason: str) -> None:
+def test_the_stage_names_file_and_row(
+    tmp_path: Path, kind: str, change: str, name: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Exit code 2 and one line with the file, what was expected and what was found; nothing is written."""
-    made = made_sets.arrays()
+    shape = (32, 24) if kind == "idx" else (32, 32, 3)
+    made = made_sets.arrays(shape)
     match change:
         case "shape":
-            made["test_images"] = made["test_images"][:, :, :31].copy()
+            made["test_images"] = made["test_images"][:, :, :-1].copy()
         case "label":
             made["train_labels"][45] = 7
         case "class":
             made["train_labels"][made["train_labels"] == 2] = 3
         case "float":
             made["train_images"] = made["train_images"].astype(np.float32)
-    described = write(tmp_path, kind, made)
-    if change == "torn":
-        path = tmp_path / "data" / "local" / "stones.tar.gz"
-        path.write_bytes(path.read_bytes()[:-2000])
-        content = described.model_dump(mode="json", exclude_none=True)
-        describe(tmp_path, content | {"files": {"archive": made_sets.file(path)}})
+    described = write(tmp_path, kind, made, shape)
+    path = tmp_path / "data" / "local" / name
+    match change, kind:
+        case "torn", "folder":
+            path.write_bytes(JPEG[: len(JPEG) // 2])
+        case "torn", _:
+            path.write_bytes(path.read_bytes()[: -3 if kind == "idx" else -2000])
+        case "picture", "folder":
+            path.write_bytes(b"<html>not a picture</html>")
+        case "picture", _:
+            with_picture(b"<html>not a picture</html>")(path)
+    describe(tmp_path, restated(tmp_path, described))
+    words = ["--set", "data/sets/stones.yaml", *preprocessing(tmp_path, "data/local")]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["preprocess", *words])
 
-    done = preprocess(tmp_path, "data/local")
+    with pytest.raises(InputError) as caught:
+        stage.main()
 
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
-    assert done.stderr.startswith(f"error: data/local/{name}")
-    assert reason in done.stderr
+    assert (caught.value.exit_code, str(caught.value).count("\n")) == (2, 0)
+    assert str(caught.value).startswith(f"data/local/{name}")
+    assert reason in str(caught.value)
     assert not (tmp_path / "stones.npz").exists()
 
 
@@ -370,11 +394,7 @@ def test_the_program_names_file_and_row(tmp_path: Path, kind: str, change: str, 
 
 def fault(folder: Path, described: sets.AnySet, name: str) -> str:
     """Return what is wrong with the file `name`, with the checksum of the file as it is now."""
-    content = described.model_dump(mode="json", exclude_none=True)
-    text = json.dumps(content)
-    for file in described.all_files:
-        text = text.replace(str(file.sha256), made_sets.sha256(folder / "data" / "local" / file.name))
-    changed = describe(folder, json.loads(text))
+    changed = describe(folder, restated(folder, described))
     with pytest.raises(InputError) as caught:
         read(folder, changed)
     assert caught.value.path == folder / "data" / "local" / name
@@ -585,11 +605,8 @@ def test_a_table_without_hugging_faces_metadata_is_read(tmp_path: Path) -> None:
         contents = [row["bytes"] for row in pq.read_table(path).column("image").to_pylist()]
         labels = pa.array(pq.read_table(path).column("label").to_pylist(), pa.uint8())
         pq.write_table(pa.table({"label": labels, "image": pa.array(contents, pa.large_binary())}), path)
-    text = json.dumps(described.model_dump(mode="json", exclude_none=True))
-    for file in described.all_files:
-        text = text.replace(str(file.sha256), made_sets.sha256(tmp_path / "data" / "local" / file.name))
 
-    assert_equal(read(tmp_path, describe(tmp_path, json.loads(text))), made)
+    assert_equal(read(tmp_path, describe(tmp_path, restated(tmp_path, described))), made)
 
 
 WHOLE = "train_labels: labels: expected whole numbers (n,), found "

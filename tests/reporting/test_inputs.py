@@ -87,6 +87,27 @@ def test_read_returns_what_was_written(folders: Folders, data: Dataset, model: M
     assert result.metrics.versions == {"keras": "3"}
 
 
+@pytest.mark.fault("history of another training")
+@pytest.mark.parametrize("keep", ["last", "best_val_loss", "best_val_accuracy"])
+def test_scores_of_another_epoch_than_the_kept_one_are_rejected(
+    folders: Folders, data: Dataset, model: Model, keep: str
+) -> None:
+    """Metrics are read if they are of the epoch that the history says is kept, and of no other."""
+    keeping, table = model.model_copy(update={"keep": keep}), files.read_csv(folders.history / f"{NAME}.csv")
+    best = {"best_val_loss": table["val_loss"].argmin(), "best_val_accuracy": table["val_accuracy"].argmax()}
+    right = int(best[keep]) + 1 if keep in best else None
+    path = folders.metrics / f"{NAME}.json"
+
+    edit_json(path, lambda value: value.update(kept_epoch=right))
+    assert folders.read(NAME, keeping, data).metrics.kept_epoch == right
+
+    edit_json(path, lambda value: value.update(kept_epoch=1 if right != 1 else 2))
+    with pytest.raises(InputError, match="kept_epoch: expected") as caught:
+        folders.read(NAME, keeping, data)
+    assert caught.value.path == path
+    assert f"`dvc repro evaluate@{NAME}`" in caught.value.fix
+
+
 def test_versions_leave_the_recipe_out(folders: Folders, data: Dataset, model: Model) -> None:
     """The versions of a model are those of its libraries, without the recipe's hash."""
     edit_json(folders.metrics / f"{NAME}.json", lambda value: value["made_with"].update(recipe="ab"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -265,6 +266,48 @@ def test_reliability_shows_the_bins_that_have_images() -> None:
     assert [bar.get_x() for bar in lower.patches] == pytest.approx(np.arange(15) / 15)
 
 
+def test_samples_of_sorted_images_show_all_classes() -> None:
+    """Of images sorted by class some are taken at equal steps, no more than fit; of others the first ones."""
+    labels = np.repeat(np.arange(7), 100)
+
+    assert np.arange(700)[grids.first(labels, 81)].tolist() == list(range(0, 700, 9))
+    assert np.arange(81)[grids.first(labels[:81], 81)].tolist() == list(range(81))
+    assert np.arange(700)[grids.first(labels[::-1], 81)].tolist() == list(range(81))
+    assert len(np.arange(100)[grids.first(labels[:100], 81)]) == 50
+
+
+@pytest.mark.parametrize("shape", [(8, 128), (128, 8), (9, 128, 3), (128, 9, 3)])
+def test_narrow_images_are_framed_in_white(shape: tuple[int, ...]) -> None:
+    """A sheet of images far wider than high, or the reverse, is at most twice as long as wide, the images unchanged."""
+    images = np.full((9, *shape), 100, np.uint8)
+
+    figure = grids.samples(images, 3, 3)
+
+    width, height = figure.get_size_inches()
+    assert 0.5 <= width / height <= 2
+    sheet = np.asarray(figure.axes[0].images[0].get_array())
+    assert np.sum(sheet == 100) == images.size
+    assert set(np.unique(sheet)) == {100, 255 if len(shape) == 3 else 0}
+
+
+@pytest.mark.parametrize("most", [1, 6, 25, 200, 9000])
+def test_reliability_counts_images_in_plain_numbers(most: int) -> None:
+    """Of few images as of many the bars' axis has plain numbers, two or more, and none as a power."""
+    table = bins(0)
+    table["count"] = np.minimum(table["count"], most)
+
+    figure = classification.reliability({"first": table})
+    figure.draw_without_rendering()
+
+    axis = figure.axes[1].yaxis
+    ticks = zip(axis.get_majorticklocs(), axis.get_ticklabels(), strict=True)
+    low, high = figure.axes[1].get_ylim()
+    shown = [label.get_text() for place, label in ticks if low <= place <= high]
+    assert all(re.fullmatch(r"[\d,]+", text) for text in shown)
+    assert len(shown) >= (2 if most > 1 else 1)
+    assert [label.get_text() for label in axis.get_ticklabels(minor=True) if label.get_text()] == []
+
+
 @pytest.mark.parametrize("models", [1, 3, 5])
 def test_gallery_gives_label_and_every_answer_in_the_models_colours(models: int, digits: Dataset) -> None:
     """Under each image stand its label and the answers in the models' order, each in the colour of its model."""
@@ -297,12 +340,21 @@ def test_gallery_shows_colour_and_names() -> None:
 
 
 @pytest.mark.parametrize("prefix", ["", "a_rather_long_name_"])
-@pytest.mark.parametrize("classes", [CLASSES, [f"a class with a long name {number}" for number in range(10)]])
-def test_gallery_is_legible(prefix: str, classes: Sequence[str], digits: Dataset) -> None:
+@pytest.mark.parametrize(
+    "classes",
+    [
+        CLASSES,
+        [f"a class with a long name {number}" for number in range(10)],
+        [f"W{number}" * 30 for number in range(10)],
+    ],
+    ids=["digits", "long", "wide"],
+)
+@pytest.mark.parametrize("shape", [(28, 28), (8, 8), (128, 128), (40, 20, 3), (16, 128), (128, 16)], ids=str)
+def test_gallery_is_legible(prefix: str, classes: Sequence[str], shape: tuple[int, ...]) -> None:
     """With five models no two words of the gallery touch, and the legend lies within the picture."""
     shown = {prefix + name: labels for name, labels in answers(20, 5).items()}
 
-    figure = grids.gallery(digits.test.images[:20], digits.test.labels[:20], shown, classes)
+    figure = grids.gallery(np.zeros((20, *shape), np.uint8), np.arange(20) % 10, shown, classes)
     figure.draw_without_rendering()
 
     boxes = [text.get_window_extent() for text in figure.axes[0].texts]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from typing import Any
 
 import pytest
@@ -81,3 +83,18 @@ def test_inline_marks_up_and_escapes(text: str, expected: str) -> None:
     """Names, stress and https links become elements; all else is escaped, once."""
     assert render.inline(text) == expected
     assert render.inline(render.escape(text)) == expected
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["T-shirt/top", "a|b <i>", "$x$", "*a* `b` _c_ d_e", "[x](https://example.org)", "R&D &copy;", "\\*", "~~no~~"],
+)
+def test_a_name_is_shown_as_it_is(name: str) -> None:
+    """What would mark something up, in HTML or in Markdown, is a plain sign of a name."""
+    literal = render.literal(name)
+
+    for text in (f"of *{literal}*", render.escape(f"of *{literal}*")):
+        assert html.unescape(str(render.inline(text))) == f"of <em>{name}</em>"
+    for sign in "*`[]|$<&~":
+        assert len(re.findall(rf"(?<!\\)(?:\\\\)*\\{re.escape(sign)}", literal)) == name.count(sign)
+    assert re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", literal) == name

@@ -152,7 +152,7 @@ def test_replicates_that_will_be_replaced_are_counted(
 def tracker(monkeypatch: pytest.MonkeyPatch) -> Tracker:
     """Return a tracker that gives up after 0.5 seconds without progress."""
     monkeypatch.setattr(tracking, "END_TIMEOUT_S", 0.5)
-    return Tracker({"dataset": "mnist"})
+    return Tracker(study_runs.SUMMARY)
 
 
 def add_all(tracker: Tracker) -> int:

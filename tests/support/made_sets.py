@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
+from pipeline.data import sets
 from pipeline.data.formats import idx
 
 CLASSES = ("agate", "beryl", "coral", "T-shirt/top", "a|b <i>", "$x$", "garnet")
@@ -174,3 +175,19 @@ WRITERS: dict[str, Callable[[Path, Arrays], dict[str, Any]]] = {
     "csv": csv,
     "parquet": parquet,
 }
+
+
+def write(folder: Path, kind: str, made: Arrays, shape: tuple[int, ...] = (32, 32, 3), **others: Any) -> sets.AnySet:
+    """Write the files of a set and its description, of which `others` replace keys; None removes one."""
+    local = folder / "data" / "local"
+    local.mkdir(parents=True, exist_ok=True)
+    content = described(kind, shape) | WRITERS[kind](local, made) | others
+    return describe(folder, {key: value for key, value in content.items() if value is not None})
+
+
+def describe(folder: Path, content: dict[str, Any]) -> sets.AnySet:
+    """Write the description of a set and read it."""
+    path = folder / "data" / "sets" / "stones.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content))
+    return sets.load(path)

@@ -121,12 +121,17 @@ def run(folder: Path, *command: str, **more: str) -> str:
     return done.stdout
 
 
-def make(folder: Path) -> None:
-    """Make a repository with this project's files as they are now and small params; no stage has run."""
+def start(folder: Path) -> None:
+    """Make a repository with this project's files as they are now; no stage has run."""
     copy(folder, *PROJECT)
     for program in ("git", "dvc"):
         run(folder, program, "init", "--quiet")
     copy(folder, *(f".dvc/plots/{path.name}" for path in (ROOT / ".dvc" / "plots").glob("*.json")))
+
+
+def make(folder: Path) -> None:
+    """Make a repository as `start` does, with the digits and small params."""
+    start(folder)
     write_params(folder, digits())
 
 

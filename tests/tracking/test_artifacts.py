@@ -64,6 +64,22 @@ def test_what_will_be_there_is_known_before_it_is_drawn(tmp_path: Path) -> None:
     assert shown.names() == {*shown.figures(), "scores.json", "history.csv"}
 
 
+@pytest.mark.parametrize("kept", [None, 2])
+def test_the_epoch_that_is_kept_is_a_metric_and_a_line(tmp_path: Path, kept: int | None) -> None:
+    """The epoch that evaluate scored is a metric and marked in the curves, if the model keeps its best one."""
+    content = {"splits": {"train": score(0.5), "test": score(0.5)}, "classes": list("0123456789"), "parameters": 9}
+    files.write_json(tmp_path / "m.json", content | ({"kept_epoch": kept} if kept else {}))
+    names = ("loss", "accuracy", "val_loss", "val_accuracy")
+    rows = [dict.fromkeys(names, 0.5) | {"epoch": epoch} for epoch in (1, 2, 3)]
+    files.write_csv(tmp_path / "h.csv", pd.DataFrame(rows, columns=("epoch", *names)))
+    shown = EvaluationArtifacts("m", tmp_path / "m.json", tmp_path / "h.csv", None, RULE)
+
+    assert shown.final_metrics().get("kept_epoch") == kept
+    for panel in shown.figures()["curves.png"].axes:
+        upright = [list(line.get_xdata()) for line in panel.get_lines() if line.get_linestyle() == ":"]
+        assert upright == ([[2, 2]] if kept else [])
+
+
 def test_the_likelihood_is_shown_if_it_is_not_the_loss() -> None:
     """The negative log-likelihood is a metric of its own only for a model whose loss is another number."""
     clipped, unclipped = score(0.5), score(0.5) | {"loss": 0.7}

@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 from pipeline.params import Params
 from pipeline.tracking import description as description_module
 from pipeline.tracking.description import RunDescription
+from pipeline.training import recipe
 from pipeline.training.settings import Model
 
 
@@ -73,6 +74,16 @@ def test_optional_parts_and_layers_are_params_too(description: RunDescription) -
     assert not [name for name in description.params() if name.startswith(("augmentation", "schedule", "keep"))]
 
 
+def test_the_note_says_of_which_epoch_the_scores_are(description: RunDescription) -> None:
+    """The note of a run says "after the last epoch" only of a model that keeps its last one."""
+    best = description.model.model_copy(update={"keep": "best_val_accuracy"})
+
+    assert "measured after the last epoch, " in description.tags()["mlflow.note.content"]
+    noted = dataclasses.replace(description, model=best).tags()["mlflow.note.content"]
+    assert "last epoch" not in noted
+    assert "`best_val_accuracy`" in noted
+
+
 def test_tags_name_the_stage_and_the_experiment_under_dvc(
     description: RunDescription, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -97,6 +108,23 @@ def test_a_restored_run_says_so_and_claims_nothing_of_now(
 
     assert (tags["restored"], tags["dvc.stage"]) == ("true", "train@cnn")
     assert not {"git.dirty", "dvc.exp_name", "processor"} & tags.keys()
+
+
+@pytest.mark.parametrize(
+    ("changed", "made_here", "named"), [("", True, True), (" M pipeline/train.py", True, False), ("", False, False)]
+)
+def test_a_restored_run_names_the_commit_whose_code_gives_it(
+    description: RunDescription, monkeypatch: pytest.MonkeyPatch, changed: str, made_here: bool, named: bool
+) -> None:
+    """That is the last one, if nothing has changed since and its code gives the recipe as the stage train does."""
+    answers = {"status": changed, "rev-parse": "c" * 40}
+    monkeypatch.setattr(description_module, "_git", lambda command, *_: answers[command])
+    settings = {"model": description.model.settings(), "train": description.train.model_dump()}
+    code = (*recipe.TRAINING, "training/checkpoint")
+    of_now = recipe.of(code, name="cnn", data="d" * 32, **settings)
+    restored = dataclasses.replace(description, restored_from="train@cnn", recipe=of_now if made_here else "r" * 64)
+
+    assert restored.tags().get("mlflow.source.git.commit") == ("c" * 40 if named else None)
 
 
 def test_tags_name_library_versions_and_the_processor(description: RunDescription) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
 from pipeline.reporting import colours
@@ -29,7 +29,8 @@ def confusion(matrix: list[list[int]] | NDArray[np.integer[Any]], classes: Seque
 
     Of more than MAX_CLASSES `classes`, those with the most errors as truth or prediction are shown.
     """
-    counts, names = _most_confused(np.asarray(matrix), classes)
+    counts, chosen = most_confused(np.asarray(matrix), classes)
+    names = [plain(name) for name in chosen]
     errors = np.where(np.eye(len(counts), dtype=bool), 0, counts)
     longest = max(map(len, names))
     side = max(5.2, 0.42 * len(names)) + 0.07 * longest
@@ -53,11 +54,14 @@ def confusion(matrix: list[list[int]] | NDArray[np.integer[Any]], classes: Seque
     return figure
 
 
-def _most_confused(counts: NDArray[np.integer[Any]], classes: Sequence[str]) -> tuple[NDArray[Any], list[str]]:
-    """Return the counts of the classes with the most errors, in their order, and their names as plain text."""
+def most_confused(counts: NDArray[np.integer[Any]], classes: Sequence[str]) -> tuple[NDArray[Any], list[str]]:
+    """Return the part of a confusion matrix on the MAX_CLASSES classes with the most errors, and their names.
+
+    Those are the classes with the most errors as truth or prediction, in their order.
+    """
     errors = counts.sum(axis=0) + counts.sum(axis=1) - 2 * np.diag(counts)
     chosen = np.sort(np.argsort(-errors, kind="stable")[:MAX_CLASSES])
-    return counts[np.ix_(chosen, chosen)], [plain(classes[index]) for index in chosen]
+    return counts[np.ix_(chosen, chosen)], [classes[index] for index in chosen]
 
 
 @styled()
@@ -80,7 +84,11 @@ def reliability(binned: Mapping[str, pd.DataFrame]) -> Figure:
         edges = np.arange(len(bins)) / len(bins)
         lower.bar(edges, bins["count"], 1 / len(bins), align="edge", color=colour, alpha=0.75)
         lower.set(xlabel="confidence", ylabel="images", yscale="log", ylim=(0.7, None), xlim=(-0.02, 1.02))
+        if bins["count"].max() < 30:
+            # Within so few the powers of ten alone would leave the axis with one number or two.
+            lower.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         lower.yaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count:,.0f}"))
+        lower.yaxis.set_minor_formatter(NullFormatter())
     return figure
 
 

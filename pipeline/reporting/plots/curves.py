@@ -54,7 +54,8 @@ def comparison(histories: Mapping[str, pd.DataFrame]) -> Figure:
             axes.plot(history["epoch"], history[column], marker=".", label=name, color=colour, ls=line)
             if column == "val_loss":
                 lowest = history.loc[history[column].idxmin()]
-                axes.plot(lowest["epoch"], lowest[column], "o", ms=10, mfc="none", color=colour)
+                # Not clipped: the lowest of a flat loss may lie at the edge.
+                axes.plot(lowest["epoch"], lowest[column], "o", ms=10, mfc="none", color=colour, clip_on=False)
         _over_epochs(axes, column)
     legend_above(figure, panels)
     return figure

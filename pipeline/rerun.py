@@ -1,0 +1,200 @@
+"""Train a run of MLflow again, from its commit, params and data, and compare the results.
+
+On the same machine with the same library versions, the model file is the same to the bit. Elsewhere the last digits of
+the scores differ; how much is to be compared with what another seed changes.
+
+Nothing in the workspace is touched: the training runs in a worktree of git's in a temporary directory, with an MLflow
+store of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from pipeline import cli, dvc_lock, files, params, revision, tracking
+from pipeline.errors import InputError, PipelineError
+from pipeline.tracking import EvaluationArtifacts, LoggedTraining
+
+# Variables that would lead the stages away from their worktree.
+_OURS = ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "REQUIRE_TRACKING", "DVC_", "GIT_")
+_END_TIMEOUT_S = 15.0  # for a stage that is interrupted
+_COMPARED = ("train_", "validation_", "test_", "val_loss_rise", "min_val_loss")
+_STUDY = Path("study")
+
+
+def rerun(logged: LoggedTraining, data: Path, rule: params.OverfittingRule) -> bool:
+    """Train again on the file `data`, print the result, and return whether the model file is identical.
+
+    Raises:
+        InputError: The commit is not there, or has no such stages.
+        PipelineError: A stage failed.
+    """
+    with revision.worktree(logged.commit) as folder:
+        write_params(folder, logged)
+        # It may record other data than the run's.
+        (folder / dvc_lock.LOCK).unlink(missing_ok=True)
+        train = _stage(folder, "train", logged.model)
+        place = folder / train["data"]
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.symlink_to(data.absolute())
+        _execute(folder, train["cmd"])
+        md5 = files.md5(folder / train["output"])
+        if md5 == logged.tags["model.md5"]:
+            print(f"{logged.model}: identical: the model file has the md5 of run {logged.run_id}, {md5}")
+            return True
+        evaluate = _stage(folder, "evaluate", logged.model)
+        _execute(folder, evaluate["cmd"])
+        shown = EvaluationArtifacts(logged.model, folder / evaluate["output"], folder / train["history"], None, rule)
+        made_with = files.read_json(shown.metrics)["made_with"]
+        print(f"{logged.model}: not identical: md5 {md5}, that of run {logged.run_id} is {logged.tags['model.md5']}")
+        for line in [*reasons(logged, made_with), *table(logged, shown.final_metrics(), seeds(logged))]:
+            print(line)
+        return False
+
+
+def write_params(folder: Path, logged: LoggedTraining) -> None:
+    """Give params.yaml in `folder` the run's model, alone, and what else the run was trained with."""
+    path = folder / "params.yaml"
+    values = files.read_yaml(path)
+    values["models"] = {logged.model: logged.block()}
+    for section in ("train", "data"):
+        values[section] = {**values.get(section, {}), **logged.params[section]}
+    # JSON is YAML.
+    files.write_json(path, values)
+
+
+def _stage(folder: Path, name: str, model: str) -> dict[str, str]:
+    """Return the command, as `cmd`, and the paths of a model's stage as dvc.yaml in `folder` has it.
+
+    Raises:
+        InputError: It has no such stage.
+    """
+    # Imported late: it takes a second.
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    try:
+        with Repo(str(folder), config={"core": {"no_scm": True}}) as repository:
+            (stage,) = repository.stage.collect(f"{name}@{model}")
+        return {"cmd": stage.cmd, **{key: str(path) for key, path in tracking.paths({"cmd": stage.cmd}).items()}}
+    except (DvcException, TypeError, ValueError) as error:
+        raise InputError(f"the run's commit has no stage {name}@{model} that can be run ({error})") from None
+
+
+def _execute(folder: Path, command: str) -> None:
+    """Run the command of a stage in `folder`; if this process is interrupted, it ends before that returns.
+
+    Raises:
+        PipelineError: It failed.
+    """
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(_OURS)}
+    environment |= {"DVC_ROOT": str(folder), "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}"}
+    process = subprocess.Popen(["/bin/sh", "-c", command], cwd=folder, env=environment, start_new_session=True)
+    try:
+        code = process.wait()
+    except BaseException:
+        _end(process)
+        raise
+    if code:
+        raise PipelineError(f"`{command}` failed at the run's commit (exit code {code}), for the reason above")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+            process.wait(_END_TIMEOUT_S)
+        except (ProcessLookupError, subprocess.TimeoutExpired):
+            continue
+        else:
+            return
+
+
+def reasons(logged: LoggedTraining, made_with: Mapping[str, str]) -> Iterator[str]:
+    """Yield a line for each known reason for which the new model, `made_with` recipe and versions, may differ."""
+    before = {key.partition(".")[2]: value for key, value in logged.tags.items() if key.startswith("version.")}
+    now = {key: value for key, value in made_with.items() if key != "recipe"}
+    if before and before != now:
+        changed = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
+        words = [f"{key} {before.get(key, 'absent')} then, {now.get(key, 'absent')} now" for key in changed]
+        yield f"library versions: {'; '.join(words)}"
+    elif made_with["recipe"] != logged.tags["recipe"]:
+        dirty = logged.tags.get("git.dirty") == "true"
+        yield f"code: that of the commit is not the run's{', which had changes that were not committed' * dirty}"
+    if (processor := logged.tags.get("processor")) and processor != tracking.processor():
+        yield f"processor: {processor} then, {tracking.processor()} now"
+
+
+def table(
+    logged: LoggedTraining, scores: Mapping[str, float], intervals: Mapping[str, tuple[float, float]]
+) -> Iterator[str]:
+    """Yield the lines of a table of the scores that differ, with the intervals of another seed where there are any."""
+    names = [name for name in sorted(scores) if name.startswith(_COMPARED) and name in logged.metrics]
+    differing = [name for name in names if scores[name] != logged.metrics[name]]
+    if not differing:
+        yield f"all {len(names)} scores are the same"
+        return
+    head = f"{'score':<26} {'run':>12} {'again':>12} {'difference':>12}"
+    yield head + "  one more seed, 95%" * bool(intervals)
+    for name in differing:
+        before, now = logged.metrics[name], scores[name]
+        line = f"{name:<26} {before:>12.6g} {now:>12.6g} {now - before:>+12.2g}"
+        low, high = intervals.get(name, (None, None))
+        yield line if low is None else f"{line}  {low:.6g} to {high:.6g}"
+    if same := len(names) - len(differing):
+        yield f"{same} more scores are the same"
+
+
+def seeds(logged: LoggedTraining, study: Path = _STUDY) -> dict[str, tuple[float, float]]:
+    """Return the 95% prediction intervals of one more seed, by score, if the study has them for this model.
+
+    They are those of study/reports/prediction.csv, for a model with the same settings on the same data set; {} without.
+    """
+    path, summary, plan = study / "reports" / "prediction.csv", study / "reports" / "data.json", study / "params.yaml"
+    if not all(file.exists() for file in (path, summary, plan)):
+        return {}
+    variant = files.read_yaml(plan).get("variants", {}).get(logged.model, {})
+    settings = {key: variant.get(key) for key in logged.block()}
+    same_data = files.read_json(summary).get("dataset") == logged.params["data"]["dataset"]
+    if settings != logged.block() or not same_data:
+        return {}
+    rows = files.read_csv(path).to_dict("records")
+    return {row["outcome"]: (row["low"], row["high"]) for row in rows if row["variant"] == logged.model}
+
+
+def find_data(md5: str) -> Path:
+    """Return a file with this md5: one that dvc.lock records, or one in DVC's cache.
+
+    Raises:
+        InputError: There is none.
+    """
+    outputs = [Path(path) for path, recorded in dvc_lock.recorded().items() if recorded == md5]
+    for path in (*outputs, dvc_lock.cached(md5)):
+        if path.is_file() and files.md5(path) == md5:
+            return path
+    what = f"the run's data (md5 {md5}) is neither in the workspace nor in DVC's cache"
+    raise InputError(what, fix="`dvc fetch --all-commits` gets it from a remote that has it")
+
+
+def main() -> int:
+    """Train a run of MLflow again and compare: identical, or a table of the differences.
+
+    Exit codes: 0 identical; 1 different, or the training failed; 2 commit, data or params are gone; 3 no MLflow.
+    """
+    parser = argparse.ArgumentParser(prog="python -m pipeline.rerun", description=main.__doc__)
+    parser.add_argument("run", metavar="RUN", help="id of a training run, as MLflow's pages show it")
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="settings with the overfitting rule")
+    arguments = parser.parse_args()
+    logged = tracking.logged_training(arguments.run)
+    identical = rerun(logged, find_data(logged.tags["data.md5"]), params.load(arguments.params).overfitting)
+    return 0 if identical else 1
+
+
+if __name__ == "__main__":
+    cli.run(main)

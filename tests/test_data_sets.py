@@ -1,0 +1,178 @@
+"""A real `dvc repro` of the whole project on a set made here in each format: colour, named classes, no digits."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pytest
+import yaml
+
+from pipeline import files
+from pipeline.data import sets
+from pipeline.reporting.plots import classification, style
+from tests.support import made_sets, small
+
+LETTERS = tuple("abcdefghijklmnopqrstuvwxyz")
+LOSS = {"name": "crossentropy", "clip": 1.0e-7}
+MODELS: dict[str, Any] = {
+    "dense": {
+        "network": {"name": "mlp", "units": [8], "dropout": 0.1},
+        "optimizer": {"name": "adam", "learning_rate": 0.01, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1.0e-7},
+        "loss": LOSS,
+        "epochs": 2,
+    },
+    "layers": {
+        "network": {
+            "name": "sequential",
+            "layers": [
+                {"name": "conv2d", "filters": 4, "kernel": 3, "stride": 2, "padding": "same"},
+                {"name": "relu"},
+                {"name": "max_pool", "size": 2},
+                {"name": "flatten"},
+            ],
+        },
+        "optimizer": {"name": "sgd", "learning_rate": 0.1, "momentum": 0.9, "nesterov": True},
+        "loss": LOSS,
+        "epochs": 1,
+    },
+}
+
+
+def write_params(repository: Path, *models: str) -> None:
+    """Write params with some of the tiny networks for the set called stones."""
+    values = yaml.safe_load((repository / "params.yaml").read_text())
+    values["data"] |= {"dataset": "stones", "validation": 14}
+    values["train"] |= {"batch_size": 8, "threads": 1}
+    values["models"] = {name: MODELS[name] for name in models}
+    values["gate"] = {"stones": {"default": {"test_accuracy": {"min": 0.01}}}}
+    (repository / "params.yaml").write_text(json.dumps(values))
+
+
+# Each model costs twice the start of TensorFlow: of the format that is always tried there is one.
+SETS = [pytest.param(kind, marks=[] if kind == "folder" else pytest.mark.slow) for kind in made_sets.WRITERS]
+
+
+@pytest.fixture(scope="module", params=SETS)
+def repository(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path:
+    """Return a repository in which `dvc repro` has run on a set in a format: of the IDX files, letters in grey."""
+    folder = tmp_path_factory.mktemp(request.param)
+    small.start(folder)
+    if request.param == "idx":
+        made = made_sets.arrays((32, 24), len(LETTERS))
+        made_sets.write(folder, "idx", made, (32, 24), classes=list(LETTERS), title="Letters", noun="letter")
+    else:
+        made_sets.write(folder, request.param, made_sets.arrays())
+    write_params(folder, *(["layers"] if request.param == "folder" else MODELS))
+    # One with its tables takes seconds to make.
+    shutil.copy(empty_store, folder / "mlflow.db")
+    small.run(folder, "dvc", "repro")
+    return folder
+
+
+def described(repository: Path) -> sets.AnySet:
+    """Return the description of the repository's set."""
+    return sets.load(repository / "data" / "sets" / "stones.yaml")
+
+
+def models(repository: Path) -> list[str]:
+    """Return the names of the repository's models."""
+    return list(files.read_yaml(repository / "params.yaml")["models"])
+
+
+class Words(HTMLParser):
+    """The words of a page, without those of its style."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.style, self.words = False, ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note alternative texts as words."""
+        self.style = tag == "style"
+        self.words += " ".join(["", *(value or "" for name, value in attrs if name in ("alt", "aria-label")), ""])
+
+    def handle_data(self, data: str) -> None:
+        """Note words."""
+        self.words += "" if self.style else data
+
+
+def pages(repository: Path) -> dict[str, str]:
+    """Return the words of both pages of the report."""
+    html, markdown = ((repository / "reports" / f"report.{kind}").read_text() for kind in ("html", "md"))
+    # In Markdown a backslash makes the sign after it a plain one.
+    plain = {"html": Words(html).words, "md": re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", markdown)}
+    return {kind: " ".join(words.split()) for kind, words in plain.items()}
+
+
+def test_the_report_speaks_of_these_classes(repository: Path) -> None:
+    """All stages of DVC end with 0; both pages have title, size and class names of the set, and none of MNIST's."""
+    about = described(repository)
+
+    for page in pages(repository).values():
+        assert f"on {about.title}" in page
+        assert f"{about.image.height}x{about.image.width} pixels" in page
+        assert f"one of {len(about.classes)} classes" in page
+        assert [name for name in about.classes if name not in page] == []
+        assert re.findall(r"\bdigits?\b|28\s?x\s?28|\bten classes|\b10 classes|handwritten", page, re.IGNORECASE) == []
+
+
+def test_the_confusion_figures_name_the_classes(repository: Path) -> None:
+    """Each model's figure is the one that, drawn as SVG, has the names of the classes as text."""
+    classes = described(repository).classes
+
+    for model in models(repository):
+        matrix = files.read_json(repository / "reports" / "metrics" / f"{model}.json")["splits"]["test"]["confusion"]
+        figure = classification.confusion(matrix, classes, model)
+        assert (repository / "reports" / "figures" / f"confusion-{model}.png").read_bytes() == style.png(figure)
+        svg = BytesIO()
+        with style.style.context({"svg.fonttype": "none"}):
+            figure.savefig(svg, format="svg")
+        texts = Words(svg.getvalue().decode()).words.replace("\\$", "$").split("\n")
+        shown = [name for name in classes if name in {text.strip() for text in texts}]
+        assert len(shown) == min(len(classes), classification.MAX_CLASSES)
+
+
+def test_dvcs_confusion_matrices_name_the_classes(repository: Path) -> None:
+    """The table behind DVC's chart has the names of the classes, those that the figure shows."""
+    table = files.read_csv(repository / "reports" / "confusion.csv")
+    classes = described(repository).classes
+
+    for model in models(repository):
+        own = table[table["model"] == model]
+        assert len(own) == min(len(classes), classification.MAX_CLASSES) ** 2
+        assert set(own["true_class"]) == set(own["predicted_class"]) <= set(classes)
+        assert own["count"].sum() <= made_sets.COUNTS["test"]
+
+
+def test_mlflow_has_an_experiment_for_the_set(repository: Path) -> None:
+    """The runs of both models are finished in the experiment of the set's name; no note speaks of digits."""
+    client = mlflow.MlflowClient(f"sqlite:///{repository}/mlflow.db")
+    (experiment,) = [one for one in client.search_experiments() if one.name != "Default"]
+    runs = client.search_runs([experiment.experiment_id])
+
+    assert experiment.name == "stones"
+    assert {run.info.run_name: run.info.status for run in runs} == dict.fromkeys(models(repository), "FINISHED")
+    notes = [tags["mlflow.note.content"] for tags in (experiment.tags, *(run.data.tags for run in runs))]
+    assert [note for note in notes if re.search(r"digit|MNIST", note)] == []
+
+
+def test_the_images_are_those_of_the_files(repository: Path) -> None:
+    """The arrays that are trained on have the shape that the set states, and letters are turned back."""
+    about = described(repository)
+    with np.load(repository / "data" / "processed" / "stones.npz", allow_pickle=False) as stored:
+        images, labels = stored["test_images"], stored["test_labels"]
+
+    assert images.shape == (made_sets.COUNTS["test"], *about.image.shape)
+    for image, label in zip(images, labels, strict=True):
+        # The square that shows the class, by its place from the top.
+        bright = image.reshape(*image.shape[:2], -1).mean(axis=2)[:28, 8:24].mean(axis=1)
+        assert bright.reshape(7, 4).mean(axis=1).argmax() == label % 7

@@ -1,0 +1,298 @@
+"""A run of MLflow trained again: from its own commit, params and data, beside the workspace, and compared."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pytest
+import yaml
+
+from pipeline import files, rerun
+from pipeline.errors import InputError, PipelineError
+from pipeline.params import Params
+from pipeline.tracking import description, logged_training, retraining
+from tests.support import small
+
+MODEL = "mlp_rmsprop"
+COMMIT = ("git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "--quiet", "--all", "--message=change")
+
+
+def test_params_are_read_back_as_they_were(values: Params) -> None:
+    """Of every model of the project, and of kinds of values that it does not have, the flat texts give the block."""
+    blocks = {name: model.settings() for name, model in values.models.items()}
+    blocks["other"] = {"clip": None, "nesterov": True, "rate": 1e-8, "units": [512, 512], "name": "cosine", "steps": []}
+    for block in blocks.values():
+        sections = {**block, "train": values.train.model_dump(), "data": values.data.model_dump()}
+        logged = {key: str(value) for key, value in description.flatten(sections).items()}
+
+        assert retraining.nested(logged) == sections
+
+
+@pytest.fixture
+def log(store: Path) -> Callable[..., str]:
+    """Return a function that logs a finished training run, with changes of its tags, and returns its id."""
+
+    def log(without: str = "", *, status: str = "FINISHED", params: dict[str, str] | None = None, **tags: str) -> str:
+        api = mlflow.MlflowClient(f"sqlite:///{store}")
+        known = {
+            "model": MODEL,
+            "recipe": "r",
+            "model.md5": "m" * 32,
+            "data.md5": "d" * 32,
+            description.COMMIT: "0" * 40,
+        }
+        known |= {key.replace("_", "."): value for key, value in tags.items()}
+        run = api.create_run("0", tags={key: value for key, value in known.items() if key != without}).info.run_id
+        sections = {"network.name": "mlp", "optimizer.name": "adadelta", "loss.name": "crossentropy", "epochs": "2"}
+        for key, value in {**sections, "train.seed": "0", "data.dataset": "mnist", **(params or {})}.items():
+            if key != without:
+                api.log_param(run, key, value)
+        api.set_terminated(run, status)
+        return str(run)
+
+    return log
+
+
+@pytest.mark.fault("rerun: no such run, or one without a commit or without params")
+@pytest.mark.parametrize(
+    ("without", "status", "reason"),
+    [
+        ("mlflow.source.git.commit", "FINISHED", "no commit is recorded with it; it was trained or added without git"),
+        ("epochs", "FINISHED", "its params are gone: epochs"),
+        ("data.dataset", "FINISHED", "its params are gone: data"),
+        ("model.md5", "FINISHED", r"not a finished training run of `dvc repro` \(FINISHED\)"),
+        ("", "KILLED", r"not a finished training run of `dvc repro` \(KILLED\)"),
+    ],
+)
+def test_what_a_run_does_not_record_is_named(log: Callable[..., str], without: str, status: str, reason: str) -> None:
+    """It is an error of exit code 2 with the id of the run."""
+    run = log(without, status=status)
+
+    with pytest.raises(InputError, match=f"run {run}: {reason}"):
+        logged_training(run)
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize("run", ["", "abc", "../" * 10, "f" * 32])
+def test_an_id_that_is_none_is_an_error(run: str) -> None:
+    """Whether it is malformed or unknown, the message has it and the command that shows which there are."""
+    with pytest.raises(InputError, match=r"`make ui` shows"):
+        logged_training(run)
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a git repository with one commit, as current directory."""
+    folder = tmp_path / "it's a clone"
+    folder.mkdir()
+    (folder / "params.yaml").write_text("models: {}\ndata: {validation: test}\nkept: 1e-8\n")
+    (folder / "dvc.yaml").write_text("stages: {}\n")
+    small.run(folder, "git", "init", "--quiet")
+    small.run(folder, "dvc", "init", "--quiet")
+    small.run(folder, "git", "add", "--all")
+    small.run(folder, *COMMIT)
+    # A hook such as DVC's own, which would check out data.
+    hook = folder / ".git" / "hooks" / "post-checkout"
+    hook.write_text("#!/bin/sh\necho hook >>hooked\nexit 1\n")
+    hook.chmod(0o755)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def left(folder: Path) -> tuple[str, list[str], list[Path]]:
+    """Return git's list of worktrees, the changed files, and the temporary folders that are left."""
+    temporary = sorted(Path(os.environ["TMPDIR"]).iterdir())
+    return (
+        small.run(folder, "git", "worktree", "list"),
+        small.run(folder, "git", "status", "--porcelain").splitlines(),
+        temporary,
+    )
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Have temporary folders in one of the test's own."""
+    folder = tmp_path / "tmp"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    return folder
+
+
+@pytest.mark.fault("rerun interrupted, or a stage of it fails")
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), PipelineError("it failed")], ids=["interrupted", "failed"])
+@pytest.mark.usefixtures("temporary")
+def test_nothing_is_left_of_a_rerun(
+    repository: Path, log: Callable[..., str], values: Params, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    """However it ends, the worktree is removed, git forgets it, and the workspace is as it was; no hook runs."""
+    head = small.run(repository, "git", "rev-parse", "HEAD").strip()
+    logged = logged_training(log(mlflow_source_git_commit=head))
+    before, seen = left(repository), []
+
+    def stage(folder: Path, *_: str) -> None:
+        seen.append((folder, yaml.safe_load((folder / "params.yaml").read_text())))
+        raise error
+
+    monkeypatch.setattr(rerun, "_stage", stage)
+    with pytest.raises(type(error)):
+        rerun.rerun(logged, repository / "dvc.yaml", values.overfitting)
+
+    ((folder, written),) = seen
+    assert written["models"] == {
+        MODEL: {
+            "network": {"name": "mlp"},
+            "optimizer": {"name": "adadelta"},
+            "loss": {"name": "crossentropy"},
+            "epochs": 2,
+        }
+    }
+    assert (written["data"], written["train"]) == ({"validation": "test", "dataset": "mnist"}, {"seed": 0})
+    assert not folder.exists()
+    assert left(repository) == before
+    assert not list(repository.glob("hooked"))
+
+
+@pytest.mark.fault("rerun: the commit or the data of the run is gone")
+@pytest.mark.usefixtures("temporary")
+def test_a_commit_or_data_that_is_gone_is_named(repository: Path, log: Callable[..., str], values: Params) -> None:
+    """It is an error of exit code 2 with what is gone, and nothing is left; so is a commit that has no such stage."""
+    before = left(repository)
+    head = small.run(repository, "git", "rev-parse", "HEAD").strip()
+
+    with pytest.raises(InputError, match=f"git knows no revision '{'0' * 40}'"):
+        rerun.rerun(logged_training(log()), Path("dvc.yaml"), values.overfitting)
+    with pytest.raises(InputError, match=f"the run's data .md5 {'d' * 32}. is neither in the workspace nor in DVC's"):
+        rerun.find_data("d" * 32)
+    with pytest.raises(InputError, match=f"the run's commit has no stage train@{MODEL} that can be run"):
+        rerun.rerun(logged_training(log(mlflow_source_git_commit=head)), Path("dvc.yaml"), values.overfitting)
+
+    assert left(repository) == before
+
+
+def test_data_is_found_by_its_checksum(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the workspace, or in DVC's cache where the workspace has other data by now; not what is damaged."""
+    monkeypatch.chdir(tmp_path)
+    Path("data.npz").write_bytes(b"data")
+    md5 = files.md5(Path("data.npz"))
+    stage = {"cmd": "true", "outs": [{"path": "data.npz", "md5": md5}]}
+    Path("dvc.lock").write_text(yaml.safe_dump({"stages": {"preprocess": stage}}))
+    assert rerun.find_data(md5) == Path("data.npz")
+    Path("data.npz").write_bytes(b"other")
+    with pytest.raises(InputError):
+        rerun.find_data(md5)
+    cached = Path(".dvc/cache/files/md5") / md5[:2] / md5[2:]
+    cached.parent.mkdir(parents=True)
+    cached.write_bytes(b"data")
+
+    assert rerun.find_data(md5) == cached
+
+
+def test_differences_are_a_table(log: Callable[..., str], tmp_path: Path) -> None:
+    """Scores that differ, with their difference and the study's interval for the same settings; others are counted."""
+    logged = logged_training(log(version_keras="3.0", processor="Another"))
+    logged = type(logged)(**{**vars(logged), "metrics": {"test_accuracy": 0.98, "test_loss": 0.1, "train_loss": 0.2}})
+    files.write_json(tmp_path / "params.yaml", {"variants": {MODEL: {**logged.block(), "seeds": 3}}})
+    (tmp_path / "reports").mkdir()
+    files.write_json(tmp_path / "reports" / "data.json", {"dataset": "mnist"})
+    rows = f"variant,outcome,n,low,high\n{MODEL},test_accuracy,3,0.975,0.985\ncnn,test_loss,3,0,1\n"
+    (tmp_path / "reports" / "prediction.csv").write_text(rows)
+
+    intervals = rerun.seeds(logged, tmp_path)
+    lines = list(rerun.table(logged, {"test_accuracy": 0.9785, "test_loss": 0.1, "train_loss": 0.25}, intervals))
+
+    assert intervals == {"test_accuracy": (0.975, 0.985)}
+    assert lines[0].split() == ["score", "run", "again", "difference", "one", "more", "seed,", "95%"]
+    assert lines[1].split() == ["test_accuracy", "0.98", "0.9785", "-0.0015", "0.975", "to", "0.985"]
+    assert lines[2].split() == ["train_loss", "0.2", "0.25", "+0.05"]
+    assert lines[3:] == ["1 more scores are the same"]
+    files.write_json(tmp_path / "params.yaml", {"variants": {MODEL: {**logged.block(), "epochs": 3}}})
+    assert rerun.seeds(logged, tmp_path) == {}
+    assert rerun.seeds(logged, tmp_path / "nowhere") == {}
+    reasons = list(rerun.reasons(logged, {"recipe": "other", "keras": "3.1"}))
+    assert reasons[0] == "library versions: keras 3.0 then, 3.1 now"
+    assert reasons[1].startswith("processor: Another then, ")
+    assert (
+        next(rerun.reasons(logged, {"recipe": "other", "keras": "3.0"})) == "code: that of the commit is not the run's"
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a repository with one small model, trained at its first commit."""
+    folder = tmp_path_factory.mktemp("rerun") / "a clone"
+    small.make(folder)
+    values = yaml.safe_load((folder / "params.yaml").read_text())
+    values["models"] = {MODEL: values["models"][MODEL] | {"epochs": 2}}
+    (folder / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
+    small.run(folder, "git", "add", "--all")
+    small.run(folder, *COMMIT)
+    small.run(folder, "dvc", "repro", "evaluate")
+    return folder
+
+
+def run_of(folder: Path) -> Any:
+    """Return the one run of the small model."""
+    api = mlflow.MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    (run,) = api.search_runs([api.get_experiment_by_name("digits").experiment_id])
+    return run
+
+
+@pytest.mark.slow
+def test_a_rerun_is_identical_and_leaves_the_workspace_alone(trained: Path, tmp_path: Path) -> None:
+    """Though params and code have changed since; a run with another md5 has a table; nothing in the folder changes."""
+    values = yaml.safe_load((trained / "params.yaml").read_text())
+    values["models"][MODEL]["epochs"] = 1
+    (trained / "params.yaml").write_text(yaml.safe_dump(values))
+    (trained / "pipeline" / "train.py").write_text("raise SystemExit('not this one')\n")
+    run = run_of(trained)
+    before = {
+        path: files.md5(path) for path in sorted(trained.rglob("*")) if path.is_file() and ".git" not in path.parts
+    }
+    command = [sys.executable, "-m", "pipeline.rerun", run.info.run_id]
+
+    same = small.execute(trained, *command, TMPDIR=str(tmp_path))
+    after = {
+        path: files.md5(path) for path in sorted(trained.rglob("*")) if path.is_file() and ".git" not in path.parts
+    }
+    mlflow.MlflowClient(f"sqlite:///{trained}/mlflow.db").set_tag(run.info.run_id, "model.md5", "0" * 32)
+    other = small.execute(trained, *command, TMPDIR=str(tmp_path))
+
+    assert same.returncode == 0, same.stdout
+    assert f"{MODEL}: identical: the model file has the md5 of run {run.info.run_id}" in same.stdout
+    unchanged = {
+        path: md5 for path, md5 in before.items() if "__pycache__" not in path.parts and path.suffix != ".lock"
+    }
+    assert {path: md5 for path, md5 in after.items() if path in unchanged} == unchanged
+    assert {path for path in after.keys() - before.keys() if "__pycache__" not in path.parts} == set()
+    assert other.returncode == 1
+    assert "scores are the same" in other.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.fault("rerun interrupted, or a stage of it fails")
+def test_an_interrupted_rerun_leaves_no_process(trained: Path, tmp_path: Path) -> None:
+    """After Ctrl-C it ends with 130, the training with it, and the worktree is gone."""
+    command = [sys.executable, "-m", "pipeline.rerun", run_of(trained).info.run_id]
+    environment = small.environment() | {"TMPDIR": str(tmp_path)}
+    process = subprocess.Popen(command, cwd=trained, env=environment, stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    while "epoch  1/2" not in process.stdout.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+
+    assert process.wait(60) == 130
+    time.sleep(0.5)
+    assert list(tmp_path.iterdir()) == []
+    assert shutil.which("pgrep") is None or not small.execute(trained, "pgrep", "-f", str(tmp_path)).stdout
+    assert len(small.run(trained, "git", "worktree", "list").splitlines()) == 1
