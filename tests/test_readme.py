@@ -135,7 +135,10 @@ def test_the_experiments_scores_are_from_this_table() -> None:
 
 
 def test_the_verdict_on_the_experiment_is_the_recorded_one() -> None:
-    """What it says of the lower rate follows from the scores in docs/verdict.json, which are of a real call."""
+    """What it says of the lower rate follows from the scores in docs/verdict.json; before there are any, it is open."""
+    if not worked_verdict.ANSWER.exists():
+        assert "95% interval" not in text(ENGLISH)
+        return
     answer = json.loads(worked_verdict.ANSWER.read_text())
     (one,) = answer["models"]
     expected = stats.ttest_rel(one["after"], one["before"])

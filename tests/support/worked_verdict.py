@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 README, ANSWER = ROOT / "README.md", ROOT / "docs" / "verdict.json"
 MODEL, RATE = "mlp_adadelta", 0.5
 _PARAGRAPH = re.compile(r"^On MNIST the test accuracy was .*?(?=\n\n)", re.DOTALL | re.MULTILINE)
-_START = "With "
+_START = "which the seed alone moves."
 
 
 def slower() -> str:
@@ -55,20 +55,20 @@ def sentence(answer: Mapping[str, Any]) -> str:
     needed = f"; {one['seeds_needed']} seeds would decide it" if one["seeds_needed"] else ""
     smallest = f"{answer['smallest_effect']:g}".replace("0.", ".", 1)
     return (
-        f"With {len(one['before'])} seeds of each, scored on {answer['images']:,} held-out images, "
-        "`make verdict A=HEAD B=slower`, called before the last command, says of the lower rate: "
-        f"*{one['verdict']}*{needed}. It changes the accuracy by "
-        f"{number(one['difference'])} (95% interval {number(one['low'])} to {number(one['high'])}), and "
-        f"{smallest} would matter."
+        f"With {len(one['before'])} seeds of each, `make verdict A=HEAD B=slower`, before the last command, answers "
+        f"*{one['verdict']}*{needed}: on held-out images the accuracy changes by {number(one['difference'])} "
+        f"(95% interval {number(one['low'])} to {number(one['high'])}), and {smallest} would matter."
     )
 
 
 def renewed(page: str, answer: Mapping[str, Any]) -> str:
-    """Return the README with the sentence about this answer at the end of its paragraph."""
+    """Return the README with the sentence about this answer at the end of the experiment's paragraph."""
 
     def replace(found: re.Match[str]) -> str:
-        before = " ".join(found[0].split()).partition(f" {_START}")[0]
-        return textwrap.fill(f"{before} {sentence(answer)}", 120, break_long_words=False, break_on_hyphens=False)
+        before = " ".join(found[0].split()).partition(_START)[0]
+        return textwrap.fill(
+            f"{before}{_START} {sentence(answer)}", 120, break_long_words=False, break_on_hyphens=False
+        )
 
     return _PARAGRAPH.sub(replace, page)
 
