@@ -80,7 +80,7 @@ def commands(page: str) -> Iterator[list[str]]:
             words = shlex.split(line, comments=True)
             while words and re.match(r"[A-Z_]+=", words[0]):
                 words.pop(0)
-            if words and words[0] not in LOOPS:
+            if words and words[0].rstrip(";") not in LOOPS:
                 yield words
 
 
