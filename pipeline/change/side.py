@@ -19,7 +19,7 @@ PARAMS, SETS, CODE = Path("params.yaml"), Path("data/sets"), Path("pipeline")
 # The preprocessed data, a file per data set.
 PROCESSED = Path("data/processed")
 # What data/sets/NAME.yaml says of a data set without changing an image of it.
-_NOT_IMAGES = ("title", "noun", "credit", "sources", "target_accuracy")
+_NOT_IMAGES = ("title", "noun", "credit", "sources", "target_accuracy", "handwriting")
 
 
 @dataclass(frozen=True)
