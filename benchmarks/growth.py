@@ -23,11 +23,11 @@ def study(seeds: int) -> plan.Study:
     """Return a study with one tiny variant."""
     model = params.load(ROOT / "params.yaml").model("mlp_adadelta")
     small = model.model_dump() | {"network": {"name": "mlp", "units": (16,), "dropout": 0.2}, "epochs": 1}
-    variant = small | {"precision": "float32", "pixels": "original", "seeds": seeds}
+    variant = small | {"dataset": "mnist", "precision": "float32", "pixels": "original", "seeds": seeds}
     other = variant | {"epochs": 2, "seeds": 1}
     statistics = {"smallest_effect": 0.001, "level": 0.05, "comparisons": (("tiny", "other"),)}
     values = {
-        "data": {"validation": IMAGES, "split_seed": 0, "permutation_seed": 0},
+        "data": {"sets": ("mnist",), "validation": IMAGES, "split_seed": 0, "permutation_seed": 0},
         "train": {"batch_size": 128, "threads": 1},
         "variants": {"tiny": variant, "other": other},
         "statistics": statistics,
@@ -53,13 +53,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "few.npz"
         dataset.save(data, Dataset(few, few, few, whole.classes))
-        planned = plan.replicates(study(arguments.replicates), files.sha256(data))
+        planned = plan.replicates(study(arguments.replicates), {"mnist": files.sha256(data)})
         trajectories = plan.trajectories([one for one in planned if one.variant == "tiny"])
         work = nothing if arguments.stub else worker.train
         done = 0
         with cluster.connected(None, arguments.workers) as client:
             started = time.perf_counter()
-            for outcome in cluster.outcomes(client, trajectories, data, files.sha256(data), work):
+            for outcome in cluster.outcomes(client, trajectories, {files.sha256(data): data}, work):
                 if outcome.error:
                     raise RuntimeError(outcome.error)
                 for result in outcome.results:

@@ -13,6 +13,7 @@ from pathlib import Path
 from pipeline import cli, files
 from pipeline.data import copies, download, sets
 from pipeline.data.download import Wanted
+from pipeline.data.sources import Directory
 from pipeline.data.verify import sha256
 
 
@@ -55,8 +56,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m pipeline.fetch", description=main.__doc__)
     parser.add_argument("--set", type=Path, required=True, help="YAML that describes the data set")
     parser.add_argument("--output", type=Path, required=True, help="directory for its files")
+    parser.add_argument("--copies", type=Path, help="directory that may have verified copies; it is tried first")
     arguments = parser.parse_args()
-    fetch(arguments.set.stem, sets.load(arguments.set), arguments.output, Path(os.environ.get("DVC_ROOT", "")))
+    described = sets.load(arguments.set)
+    if arguments.copies and arguments.copies.is_dir():
+        near = Directory(directory=str(arguments.copies.resolve()))
+        described = described.model_copy(update={"sources": (near, *described.sources)})
+    fetch(arguments.set.stem, described, arguments.output, Path(os.environ.get("DVC_ROOT", "")))
     return 0
 
 

@@ -156,12 +156,12 @@ def seeds(logged: LoggedTraining, study: Path = _STUDY) -> dict[str, tuple[float
 
     They are those of study/reports/prediction.csv, for a model with the same settings on the same data set; {} without.
     """
-    path, summary, plan = study / "reports" / "prediction.csv", study / "reports" / "data.json", study / "params.yaml"
-    if not all(file.exists() for file in (path, summary, plan)):
+    path, plan = study / "reports" / "prediction.csv", study / "params.yaml"
+    if not all(file.exists() for file in (path, plan)):
         return {}
     variant = files.read_yaml(plan).get("variants", {}).get(logged.model, {})
     settings = {key: variant.get(key) for key in logged.block()}
-    same_data = files.read_json(summary).get("dataset") == logged.params["data"]["dataset"]
+    same_data = variant.get("dataset") == logged.params["data"]["dataset"]
     if settings != logged.block() or not same_data:
         return {}
     rows = files.read_csv(path).to_dict("records")

@@ -9,6 +9,7 @@ import io
 import json
 import os
 import pickle
+import shutil
 import socket
 import sys
 import tempfile
@@ -32,6 +33,7 @@ from pipeline import fetch, schema
 from pipeline.data import download, https, sets, wheel
 from pipeline.data.formats import idx
 from pipeline.errors import PipelineError
+from tests.support import small
 from tests.support.local_server import LocalServer
 
 KEYS = ("train_images", "train_labels", "test_images", "test_labels")
@@ -990,3 +992,27 @@ def test_without_a_home_the_next_source_is_used(tmp_path: Path, monkeypatch: pyt
     fetch.fetch("digits", _set({"keras_cache": "mnist.npz"}, {"directory": "good"}), tmp_path / "raw", tmp_path)
 
     assert _held(tmp_path / "raw") == PLAIN
+
+
+@pytest.mark.parametrize("damaged", [False, True], ids=["verified", "damaged"])
+def test_copies_elsewhere_are_tried_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], damaged: bool
+) -> None:
+    """Files in the folder of copies are used if they are those of the data set; otherwise its sources are asked."""
+    digits = small.digits()
+    small.write_set(tmp_path, digits)
+    copies = tmp_path / "copies"
+    shutil.copytree(tmp_path / "data" / "local", copies)
+    if damaged:
+        next(iter(sorted(copies.iterdir()))).write_bytes(b"other")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    monkeypatch.setattr("sys.argv", ["fetch", "--set=data/sets/digits.yaml", "--output=raw", "--copies=copies"])
+
+    assert fetch.main() == 0
+
+    used = tmp_path / "data" / "local" if damaged else copies
+    assert f"digits: using directory {'data/local' if damaged else copies}\n" in capsys.readouterr().out
+    assert {path.name: path.read_bytes() for path in (tmp_path / "raw").iterdir()} == {
+        path.name: path.read_bytes() for path in used.iterdir()
+    }

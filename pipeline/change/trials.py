@@ -94,7 +94,8 @@ def held_out(side: Side, summary_path: Path, folder: Path) -> HeldOutData:
         path = folder / f"{side.dataset}-{len(data.monitored)}-{side.params.data.split_seed}.npz"
         dataset.save(path, data)
     splits = {name: {"count": len(split)} for name, split in data.splits().items()}
-    summary |= {"validation": len(data.monitored), "sha256": files.sha256(path), "splits": splits}
+    summary |= {"image": list(data.shape), "classes": list(data.classes), "splits": splits}
+    summary |= {"validation": len(data.monitored), "sha256": files.sha256(path)}
     return HeldOutData(path, summary, data.shape, len(data.train), len(data.monitored))
 
 
@@ -147,7 +148,8 @@ def complete(trials: Sequence[Trial], data: HeldOutData, engine: Engine) -> dict
 def _train(missing: Sequence[Replicate], data: HeldOutData, engine: Engine, tracker: Tracker) -> dict[str, Entry]:
     done: dict[str, Entry] = {}
     with cluster.connected(engine.scheduler, engine.workers) as client:
-        for entry in stage.run(client, missing, data.path, engine.folder, "verdict"):
+        paths, summaries = {data.sha256: data.path}, {data.summary["dataset"]: data.summary}
+        for entry in stage.run(client, missing, paths, summaries, engine.folder, "verdict"):
             if isinstance(entry, str):
                 _say(f"error: {entry}")
                 continue

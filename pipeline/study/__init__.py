@@ -1,7 +1,7 @@
 """The study: many seeds and ablations of the models, and an audit of the claims of the original.
 
 Stages, chained by study/dvc.yaml:
-    prepare      the data with the validation split that all replicates share
+    prepare      a data set with the validation split that all replicates on it share
     run          the replicates that are missing from the ledger, on Dask -> study/runs
     report       the ledger -> tables, figures, the audit of the claims
 
@@ -10,6 +10,8 @@ Command:
 
 Common to all of these:
     plan         study/params.yaml -> variants, replicates, training runs
+    prepared     the data sets as prepare wrote them
+    cost         the multiply-adds of training runs
     replicate    one training run: a network trained, and scored after every epoch that some replicate ends with
     cluster      training runs on Dask: a local cluster, or the user's own
     worker       what a Dask worker does: it hands training runs to fork servers
@@ -19,12 +21,14 @@ Common to all of these:
 
 Parts of the report:
     groups       the ledger as numbers: the replicates that are used, and their scores
+    by_set       the results on each data set
     comparisons  the pairwise comparisons of study/params.yaml, adjusted for multiple testing
     rules        the decision rules: numbers in, the verdict on a claim out
     findings     readings of the claims, their measurements, the rows of the audit
-    audit        the claims one by one; claim 2 is in factorial, claim 4 in convergence
+    audit        the claims one by one; claim 2 is in factorial, claim 4 in convergence, claim 8 in harder
     factorial    the 2x2 factorial design of optimizer and dropout
     convergence  epochs and seconds to a target accuracy
+    harder       CNN and MLPs on a more complex problem
     spread       how much scores vary between seeds, and the drop that the gate therefore allows
     tables       the CSV files
     figures      the variants and curves that are drawn

@@ -90,9 +90,12 @@ def dashboard(client: Client) -> str:
 
 
 def outcomes(
-    client: Client, trajectories: Iterable[Trajectory], data: Path, sha256: str, work: Callable[..., Any] = worker.train
+    client: Client,
+    trajectories: Iterable[Trajectory],
+    data: Mapping[str, Path],
+    work: Callable[..., Any] = worker.train,
 ) -> Iterator[TrainingOutcome]:
-    """Yield the outcome of each training run as soon as it ends, in any order; `sha256` is the checksum of `data`.
+    """Yield the outcome of each training run as soon as it ends, in any order; `data` has npz files by SHA-256.
 
     Only a few are submitted at a time, so memory does not grow with the number of `trajectories`. If a worker dies,
     another one repeats its training run. `work` replaces the training in benchmarks of the scheduling alone.
@@ -100,17 +103,17 @@ def outcomes(
     Raises:
         UnavailableError: The scheduler was lost.
     """
-    name = f"{sha256}.npz"
-    _send(client, data, name)
+    for sha256, path in data.items():
+        _send(client, path, _sent(sha256))
     suspects = []
-    for trajectory, future in _as_ended(_submitter(client, work, name), trajectories, lambda: _width(client)):
+    for trajectory, future in _as_ended(_submitter(client, work), trajectories, lambda: _width(client)):
         outcome = _outcome(trajectory, future)
         if outcome is None:
             suspects.append(trajectory)
         else:
             yield outcome
     # Dask blames every task that was on a worker when it died. A run that is alone can only have killed it itself.
-    for trajectory, future in _as_ended(_submitter(client, work, name, "alone"), suspects, lambda: 1):
+    for trajectory, future in _as_ended(_submitter(client, work, "alone"), suspects, lambda: 1):
         yield _outcome(trajectory, future) or TrainingOutcome(trajectory, [], _KILLED)
 
 
@@ -139,6 +142,11 @@ def _width(client: Client) -> int:
     return int(_AHEAD * max(1, sum(client.nthreads().values())))
 
 
+def _sent(sha256: str) -> str:
+    """Return the name that a data file has on the workers."""
+    return f"{sha256}.npz"
+
+
 def _send(client: Client, data: Path, name: str) -> None:
     # A plugin also reaches workers that join or restart later.
     plugin = UploadFile(str(data), load=False)
@@ -146,12 +154,12 @@ def _send(client: Client, data: Path, name: str) -> None:
     client.register_plugin(plugin, name=name)
 
 
-def _submitter(client: Client, work: Callable[..., Any], data: str, *marks: str) -> Callable[[Trajectory], Future]:
+def _submitter(client: Client, work: Callable[..., Any], *marks: str) -> Callable[[Trajectory], Future]:
     def submit(trajectory: Trajectory) -> Future:
         replicates = [asdict(replicate) for replicate in trajectory.replicates]
         recipes = (replicate.recipe[:16] for replicate in trajectory.replicates)
         key = "-".join([trajectory.name, *recipes, *marks])
-        return client.submit(work, replicates, data, key=key, retries=_RETRIES, pure=False)
+        return client.submit(work, replicates, _sent(trajectory.data), key=key, retries=_RETRIES, pure=False)
 
     return submit
 

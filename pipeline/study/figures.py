@@ -12,6 +12,8 @@ from pipeline.analysis.verdicts import MIN_SEEDS, Verdict
 from pipeline.reporting import colours
 from pipeline.reporting.colours import Look
 from pipeline.reporting.plots import curves, effects
+from pipeline.study import harder
+from pipeline.study.by_set import SetResults
 from pipeline.study.comparisons import VariantPair
 from pipeline.study.convergence import MODELS
 from pipeline.study.factorial import CELLS
@@ -48,6 +50,31 @@ def draw(data: StudyData, pairs: Sequence[VariantPair]) -> dict[str, Figure]:
         "permuted.png": _permuted(data),
     }
     return {name: figure for name, figure in found.items() if figure is not None}
+
+
+def draw_other(found: SetResults) -> dict[str, Figure]:
+    """Return the figures of a data set other than the original's by file name, without those that would be empty."""
+    groups = {name: group for name, group in found.data.groups.items() if group.entries}
+    splits = dict(zip(LOSSES, (colours.TRAINING, colours.VALIDATION), strict=True))
+    panels = {name: {label: _band(group, column) for label, column in LOSSES.items()} for name, group in groups.items()}
+    drawn = {
+        f"variants-{found.name}.png": _bands(panels, "loss", splits),
+        f"effects-{found.name}.png": _effects(found.pairs, found.data.study.statistics.smallest_effect),
+    }
+    return {name: figure for name, figure in drawn.items() if figure is not None}
+
+
+def draw_harder(data: StudyData) -> dict[str, Figure]:
+    """Return the figure of test errors on MNIST and on Fashion-MNIST; nothing if there are too few seeds."""
+    ends = {}
+    for name, other in harder.HARDER.items():
+        seeds = data.common((name, other))
+        if len(seeds) >= MIN_SEEDS:
+            ends[name] = harder.errors(data, name, seeds), harder.errors(data, other, seeds)
+    # A logarithmic axis has no place for 0.
+    scales = ("linear", "log") if all(side.all() for both in ends.values() for side in both) else ("linear",)
+    sets = ("MNIST", "Fashion-MNIST")
+    return {"harder.png": effects.changes(ends, sets, "test error", scales)} if ends else {}
 
 
 def _by_column(groups: Mapping[str, VariantGroup], names: Iterable[str], columns: Mapping[str, str]) -> Panels:

@@ -6,7 +6,6 @@ would start some. `multiprocessing` has a fork server as well, but a Dask worker
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import gc
 import json
@@ -40,12 +39,10 @@ _STDIN, _STDOUT, _STDERR = 0, 1, 2
 def main() -> int:
     """Do the training runs that are requested on standard input, one at a time, each in a forked child.
 
-    A request is a line of JSON: the `replicates` of the run, and the files `results` (JSON) and `output` (text) to be
-    written, in a folder that is the run's own. The answer is the line `exit code: N`, that of the child.
+    A request is a line of JSON: the `replicates` of the run, the npz `data`, and the files `results` (JSON) and
+    `output` (text) to be written, in a folder that is the run's own. The answer is the line `exit code: N`, that of the
+    child.
     """
-    parser = argparse.ArgumentParser(prog="python -m pipeline.study.forkserver", description=main.__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="npz written by prepare")
-    arguments = parser.parse_args()
     # Read once, like the code: that on disk may change while this process lives.
     identity = plan.identity()
     # All modules that were imported stay; without this, each child would search them for garbage.
@@ -53,9 +50,9 @@ def main() -> int:
     while line := _next_line():
         request = json.loads(line)
         trajectory = Trajectory(tuple(Replicate(**one) for one in request["replicates"]))
-        first = trajectory.replicates[0]
-        check_identity(first, identity)
-        run = partial(_train, trajectory, _load(arguments.data, first.ingredients["data"]), Path(request["results"]))
+        check_identity(trajectory.replicates[0], identity)
+        data = _load(Path(request["data"]), trajectory.data)
+        run = partial(_train, trajectory, data, Path(request["results"]))
         print(f"exit code: {_exit_code(run, Path(request['output']))}", flush=True)
     return 0
 
@@ -80,7 +77,7 @@ def _next_line() -> str:
 
 @cache
 def _load(path: Path, sha256: str) -> Dataset:
-    """Return the data, whose memory the children share."""
+    """Return a data set; it stays in memory, which the children share."""
     if (found := files.sha256(path)) != sha256:
         raise InputError(f"has sha256 {found}, not {sha256}", path=path, fix="run again")
     return dataset.load(path)

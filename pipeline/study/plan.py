@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import groupby, pairwise
+from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import numpy as np
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
@@ -22,8 +21,9 @@ CODE = (*recipe.TRAINING, "analysis/metrics", "study/replicate")
 
 
 class DataSplit(Block):
-    """How the data is split, and how the pixels are permuted for the variants that ask for it."""
+    """The data sets, how each is split, and how the pixels are permuted for the variants that ask for it."""
 
+    sets: Annotated[tuple[Name, ...], BeforeValidator(schema.as_tuple), Field(min_length=1)]
     validation: Positive
     split_seed: Seed
     permutation_seed: Seed
@@ -37,8 +37,9 @@ class SharedTraining(Block):
 
 
 class Variant(Model):
-    """A model of the study, trained with seeds 0 to `seeds` - 1."""
+    """A model of the study on one of its data sets, trained with seeds 0 to `seeds` - 1."""
 
+    dataset: Name
     precision: Literal["float32", "mixed_bfloat16"]
     pixels: Literal["original", "permuted"]
     seeds: Positive
@@ -69,6 +70,19 @@ class Study(Block):
     statistics: ComparisonSettings
 
     @model_validator(mode="after")
+    def _sets_are_those_of_the_variants(self) -> Self:
+        named, listed = {variant.dataset for variant in self.variants.values()}, self.data.sets
+        unlisted = [name for name in self.variants if self.variants[name].dataset not in listed]
+        if unlisted:
+            values = {"name": unlisted[0], "found": self.variants[unlisted[0]].dataset}
+            raise PydanticCustomError("set", "variants.{name}.dataset: {found} is not listed in data.sets", values)
+        if len(set(listed)) < len(listed) or named != set(listed):
+            idle = [name for name in listed if name not in named]
+            fault = f"no variant uses {idle[0]}" if idle else "expected each data set once"
+            raise PydanticCustomError("sets", "data.sets: {fault}", {"fault": fault})
+        return self
+
+    @model_validator(mode="after")
     def _variants_differ(self) -> Self:
         known: dict[str, str] = {}
         for name, variant in self.variants.items():
@@ -83,8 +97,12 @@ class Study(Block):
         seen: set[frozenset[str]] = set()
         for pair in self.statistics.comparisons:
             unknown = [name for name in pair if name not in self.variants]
-            if unknown or frozenset(pair) in seen or pair[0] == pair[1]:
-                fault = f"no variant {unknown[0]}" if unknown else "expected two variants, compared once"
+            fault = f"no variant {unknown[0]}" if unknown else ""
+            if frozenset(pair) in seen or pair[0] == pair[1]:
+                fault = fault or "expected two variants, compared once"
+            if not fault and len({self.variants[name].dataset for name in pair}) > 1:
+                fault = "expected two variants on the same data set"
+            if fault:
                 text = "statistics.comparisons: {first}, {second}: {fault}"
                 values = {"first": pair[0], "second": pair[1], "fault": fault}
                 raise PydanticCustomError("comparison", text, values)
@@ -118,16 +136,19 @@ class Trajectory:
     replicates: tuple[Replicate, ...]
 
     @property
-    def name(self) -> str:
-        """Its display name: the variant with the most epochs, and the seed."""
-        longest = max(self.replicates, key=lambda replicate: replicate.epochs)
-        return f"{longest.variant}-{longest.seed}"
+    def longest(self) -> Replicate:
+        """The replicate with the most epochs."""
+        return max(self.replicates, key=lambda replicate: replicate.epochs)
 
     @property
-    def cost(self) -> float:
-        """Its cost, in multiply-adds per training image."""
-        longest = max(self.replicates, key=lambda replicate: replicate.epochs)
-        return longest.epochs * multiply_adds(longest.ingredients["model"]["network"])
+    def name(self) -> str:
+        """Its display name: the variant with the most epochs, and the seed."""
+        return f"{self.longest.variant}-{self.longest.seed}"
+
+    @property
+    def data(self) -> str:
+        """The SHA-256 of the npz that it is trained on."""
+        return str(self.replicates[0].ingredients["data"])
 
 
 def load_study(path: Path) -> Study:
@@ -139,12 +160,15 @@ def load_study(path: Path) -> Study:
     return schema.validate(Study, files.read_yaml(path), path)
 
 
-def replicates(study: Study, data: str) -> list[Replicate]:
-    """Return all replicates, seed by seed, within a seed in the order of the variants; `data` is the npz's SHA-256."""
+def replicates(study: Study, data: Mapping[str, str]) -> list[Replicate]:
+    """Return all replicates, seed by seed, within a seed in the order of the variants.
+
+    `data` has the SHA-256 of each data set's npz. Only this tells the data sets apart in a recipe, not their names.
+    """
     count = max(variant.seeds for variant in study.variants.values())
-    common = {"data": data, **identity()}
+    common = identity()
     return [
-        Replicate(name, seed, _ingredients(study, variant, seed) | common)
+        Replicate(name, seed, {**_ingredients(study, variant, seed), "data": data[variant.dataset], **common})
         for seed in range(count)
         for name, variant in study.variants.items()
         if seed < variant.seeds
@@ -187,21 +211,12 @@ def trajectories(wanted: list[Replicate]) -> Iterator[Trajectory]:
 
 
 def same_network(first: Variant, second: Variant) -> bool:
-    """Return True if two variants share initial weights and image order by seed: only dropout may differ."""
+    """Return True if two variants share initial weights and image order by seed: only dropout may differ.
+
+    They do so on two data sets as well if these have the same image shape, classes and number of training images.
+    """
 
     def weights(variant: Variant) -> dict[str, Any]:
         return {key: value for key, value in variant.network.model_dump().items() if "dropout" not in key}
 
     return weights(first) == weights(second)
-
-
-def multiply_adds(network: Mapping[str, Any]) -> float:
-    """Return the number of multiplications that a network described by params does for one image."""
-    side, depth, total = 28, 1, 0
-    for filters in network.get("filters", ()):
-        side -= network["kernel"] - 1
-        total += side**2 * network["kernel"] ** 2 * depth * filters
-        depth = filters
-    inputs = (side // network.get("pool", 1)) ** 2 * depth
-    layers = [inputs, *np.atleast_1d(network["units"]).tolist(), 10]
-    return float(total + sum(a * b for a, b in pairwise(layers)))

@@ -1,4 +1,4 @@
-"""Stage prepare: the data of the study, with the validation split that all replicates share."""
+"""Stage prepare: a data set of the study, with the validation split that all replicates on it share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipeline.study import plan
 
 
 def main() -> int:
-    """Write the npz of the study, made from the files that the reproduction fetches, and a summary of it."""
+    """Write the npz of one data set of the study, and a summary of it."""
     parser = argparse.ArgumentParser(prog="python -m pipeline.study.prepare", description=main.__doc__)
     parser.add_argument("--set", type=Path, required=True, help="YAML that describes the data set")
     parser.add_argument("--input", type=Path, required=True, help="directory with its files")

@@ -82,11 +82,15 @@ def _settings(trajectory: Trajectory) -> tuple[Replicate, Model, Training]:
 
 
 def permuted(data: Dataset, seed: int) -> Dataset:
-    """Return `data` with the pixels of all images in one fixed permutation, a function of `seed`."""
-    order = np.random.default_rng(seed).permutation(math.prod(data.shape))
+    """Return `data` with the pixels of all images in one fixed permutation, a function of `seed`.
+
+    It moves places: the colours of a pixel stay together and in their order.
+    """
+    order = np.random.default_rng(seed).permutation(math.prod(data.shape[:2]))
 
     def of(split: Split) -> Split:
-        return Split(split.images.reshape(len(split), -1)[:, order].reshape(split.images.shape), split.labels)
+        pixels = split.images.reshape(len(split), len(order), -1)
+        return Split(pixels[:, order].reshape(split.images.shape), split.labels)
 
     splits: dict[str, Any] = {name: of(split) for name, split in data.splits().items()}
     return dataclasses.replace(data, **splits)

@@ -8,37 +8,48 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import exp
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from pipeline import cli, files, params
 from pipeline.analysis.verdicts import MIN_SEEDS
+from pipeline.data import original
 from pipeline.params import OverfittingRule
 from pipeline.reporting import render
 from pipeline.reporting.plots import style
 from pipeline.study import (
     audit,
-    comparisons,
+    by_set,
     convergence,
     factorial,
     figures,
     findings,
     groups,
+    harder,
     ledger,
     plan,
+    prepared,
     rules,
     spread,
     tables,
 )
 from pipeline.study.audit import Reproduced
+from pipeline.study.by_set import SetResults
+from pipeline.study.comparisons import VariantPair
+from pipeline.study.convergence import EpochSeconds
 from pipeline.study.findings import ClaimRow
 from pipeline.study.groups import StudyData
 from pipeline.study.ledger import Lookup
 from pipeline.study.plan import Study
+from pipeline.study.prepared import Summaries
 from pipeline.study.rules import ClaimVerdict
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 TEMPLATE = "claims.j2"
+SENTENCES = {**rules.SENTENCES, harder.CLAIM: harder.SENTENCE}
 
 
 @dataclass(frozen=True)
@@ -64,27 +75,35 @@ def report(
     study: Study,
     rule: OverfittingRule,
     lookups: Iterable[Lookup],
-    summary: Mapping[str, Any],
+    summaries: Summaries,
     reproduced: Reproduced,
     benchmarks: Mapping[str, Any],
 ) -> StudyReport:
     """Return the report on the study's replicates as found in the ledger (`lookups`, from `ledger.look_up`).
 
-    `summary` is the summary of the data that prepare wrote, `reproduced` is reports/metrics.json and `benchmarks`
-    benchmarks/results.json.
+    `summaries` are those of the data sets, `reproduced` has the scores of the reproduction on the original's data set,
+    that is reports/metrics.json if it was made on that one, and `benchmarks` is benchmarks/results.json.
     """
-    data = groups.gather(study, rule, lookups)
-    pairs = comparisons.compare_variants(data)
-    timings = convergence.epoch_seconds(benchmarks, summary["splits"]["train"]["count"])
-    rows = audit.audit(data, pairs, reproduced, timings)
-    drawn = {name: style.png(figure) for name, figure in figures.draw(data, pairs).items()}
+    everything = groups.gather(study, rule, lookups)
+    by_name = by_set.results(everything, summaries)
+    others = [one for name, one in by_name.items() if name != original.DATASET]
+    # What the original's claims are judged by.
+    data = by_set.on(everything, original.DATASET)
+    pairs = by_name[original.DATASET].pairs if original.DATASET in by_name else ()
+    timings = _timings(benchmarks, summaries)
+    rows = [*audit.audit(data, pairs, reproduced, timings), *harder.rows(everything)]
+    drawn = {name: style.png(figure) for name, figure in _figures(everything, data, pairs, others).items()}
     content = {
         "title": "What becomes of the original's claims",
         "subjects": _subjects(data),
         "several": any(len(group.entries) > 1 for group in data.groups.values()),
-        "sentences": rules.SENTENCES,
+        "sets": by_name,
+        "others": others,
+        "other_scores": {one.name: _scores(one.data) for one in others},
+        "summaries": summaries,
+        "sentences": SENTENCES,
         "rows": rows,
-        "verdicts": {claim: _by_verdict(rows, claim) for claim in rules.SENTENCES},
+        "verdicts": {claim: _by_verdict(rows, claim) for claim in SENTENCES},
         "tally": [(str(finding), count) for finding in ClaimVerdict if (count := _count(rows, finding))],
         "groups": data.groups,
         "scores": _scores(data),
@@ -93,19 +112,35 @@ def report(
         "convergence": convergence.table(data, timings),
         "spreads": spread.spreads(data),
         "statistics": study.statistics,
-        "summary": summary,
+        "was_run": {harder.CLAIM: harder.was_run(everything)},
         "train": study.train,
-        "processors": _makers(data, _processor),
-        "versions": _makers(data, _versions),
+        "processors": _makers(everything, _processor),
+        "versions": _makers(everything, _versions),
         "pictures": {f"figures/{name}": png for name, png in drawn.items()},
         "least": MIN_SEEDS,
     }
     return StudyReport(
         render.markdown(content, TEMPLATE),
         render.html(content, TEMPLATE),
-        tables.tables(data, pairs, timings),
+        tables.tables(data, pairs, timings, others),
         drawn,
     )
+
+
+def _timings(benchmarks: Mapping[str, Any], summaries: Summaries) -> dict[str, EpochSeconds]:
+    """Return the seconds per epoch on the original's data set, on which the benchmarks are run."""
+    if original.DATASET not in summaries:
+        return {}
+    return convergence.epoch_seconds(benchmarks, summaries[original.DATASET]["splits"]["train"]["count"])
+
+
+def _figures(
+    everything: StudyData, data: StudyData, pairs: Sequence[VariantPair], others: Sequence[SetResults]
+) -> dict[str, Figure]:
+    drawn = figures.draw(data, pairs)
+    for one in others:
+        drawn |= figures.draw_other(one)
+    return drawn | figures.draw_harder(everything)
 
 
 def _subjects(data: StudyData) -> list[str]:
@@ -179,20 +214,23 @@ def main() -> int:
     """Write the report on the replicates in the ledger."""
     arguments = _arguments()
     study, rule = plan.load_study(arguments.study), params.load(arguments.params).overfitting
-    summary = files.read_json(arguments.summary)
-    lookups = ledger.look_up(arguments.runs, plan.replicates(study, summary["sha256"]))
-    inputs = (files.read_json(path) for path in (arguments.metrics, arguments.benchmarks))
-    made = report(study, rule, lookups, summary, *inputs)
+    summaries = prepared.load(arguments.summaries, study.data.sets)
+    lookups = ledger.look_up(arguments.runs, plan.replicates(study, prepared.checksums(summaries)))
+    reproduced, benchmarks = (files.read_json(path) for path in (arguments.metrics, arguments.benchmarks))
+    if files.read_json(arguments.reproduced)["dataset"] != original.DATASET:
+        reproduced = {}
+    made = report(study, rule, lookups, summaries, reproduced, benchmarks)
     made.write(arguments.output)
-    print(f"{arguments.output / 'claims.html'}: {len(rules.SENTENCES)} claims")
+    print(f"{arguments.output / 'claims.html'}: {len(SENTENCES)} claims")
     return 0
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m pipeline.study.report", description=main.__doc__)
-    parser.add_argument("--summary", type=Path, required=True, help="JSON written by prepare")
+    parser.add_argument("--summaries", type=Path, required=True, help="directory with prepare's JSON files")
     parser.add_argument("--runs", type=Path, required=True, help="directory of the ledger")
     parser.add_argument("--metrics", type=Path, required=True, help="JSON written by the reproduction's report stage")
+    parser.add_argument("--reproduced", type=Path, required=True, help="JSON that names the reproduction's data set")
     parser.add_argument("--benchmarks", type=Path, required=True, help="JSON written by the benchmarks")
     parser.add_argument("--output", type=Path, required=True, help="directory to write the report into")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="YAML with the rule for overfitting")

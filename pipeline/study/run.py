@@ -6,37 +6,45 @@ import argparse
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from dask.system import CPU_COUNT
 from distributed import Client
 from tqdm import tqdm
 
-from pipeline import cli, files
-from pipeline.errors import InputError, PipelineError
-from pipeline.study import cluster, ledger, plan
+from pipeline import cli
+from pipeline.errors import PipelineError
+from pipeline.study import cluster, cost, ledger, plan, prepared
 from pipeline.study.ledger import Entry, EntryState, Lookup
 from pipeline.study.plan import Replicate
+from pipeline.study.prepared import Summaries
 from pipeline.study.tracker import Tracker
 
 
 def run(
-    client: Client, wanted: Sequence[Replicate], data: Path, folder: Path, name: str = "study"
+    client: Client,
+    wanted: Sequence[Replicate],
+    data: Mapping[str, Path],
+    summaries: Summaries,
+    folder: Path,
+    name: str = "study",
 ) -> Iterator[Entry | str]:
     """Train the `wanted` replicates; yield each entry once it is in the ledger, or why a training run failed.
 
-    The progress bar has this `name`.
+    `data` has the npz files of the data sets by their SHA-256. The progress bar has this `name`.
 
     Raises:
         UnavailableError: The scheduler was lost.
     """
     trajectories = list(plan.trajectories(list(wanted)))
-    total = sum(trajectory.cost for trajectory in trajectories)
+    by_sha256 = {summary["sha256"]: summary for summary in summaries.values()}
+    costs = {one.name: cost.of(one, by_sha256[one.data]) for one in trajectories}
+    used = {one.data: data[one.data] for one in trajectories}
     shape = "{l_bar}{bar}| {elapsed}, {remaining} left{postfix}"
-    with tqdm(total=total, desc=name, bar_format=shape, disable=None) as bar:
-        for outcome in cluster.outcomes(client, trajectories, data, wanted[0].ingredients["data"]):
-            bar.update(outcome.trajectory.cost)
+    with tqdm(total=sum(costs.values()), desc=name, bar_format=shape, disable=None) as bar:
+        for outcome in cluster.outcomes(client, trajectories, used):
+            bar.update(costs[outcome.trajectory.name])
             bar.set_postfix_str(outcome.trajectory.name)
             if outcome.error:
                 yield f"{outcome.trajectory.name}: {outcome.error}"
@@ -54,20 +62,18 @@ def main() -> int:
     """Train the replicates that are missing from the ledger."""
     arguments = _arguments()
     study = plan.load_study(arguments.study)
-    summary = files.read_json(arguments.summary)
-    sha256 = summary["sha256"]
-    if (actual := files.sha256(arguments.data)) != sha256:
-        fix = "`dvc repro --force prepare` in study/ creates both again"
-        raise InputError(f"has sha256 {actual}, not the {sha256} of {arguments.summary}", path=arguments.data, fix=fix)
-    found = list(ledger.look_up(arguments.runs, plan.replicates(study, sha256)))
+    summaries = prepared.load(arguments.summaries, study.data.sets)
+    prepared.check_images(study, summaries, arguments.study)
+    data = prepared.verified(arguments.data, summaries)
+    found = list(ledger.look_up(arguments.runs, plan.replicates(study, prepared.checksums(summaries))))
     ledger.check_not_overwritten(found, arguments.runs)
     print(_counts(found, arguments.runs), flush=True)
     wanted = [replicate for replicate, _, state in found if state is not EntryState.CURRENT]
-    tracker = Tracker(summary)
+    tracker = Tracker(*summaries.values())
     for _, entry, state in found:
         if entry and state is EntryState.CURRENT:
             tracker.add(entry)
-    failed = _work(arguments, wanted, tracker) if wanted else 0
+    failed = _work(arguments, wanted, data, summaries, tracker) if wanted else 0
     tracker.close()
     if failed:
         raise PipelineError(f"{failed} training run{'s' * (failed > 1)} failed; the others are in {arguments.runs}")
@@ -87,13 +93,19 @@ def _counts(found: Sequence[Lookup], folder: Path) -> str:
     return "; ".join(parts)
 
 
-def _work(arguments: argparse.Namespace, wanted: list[Replicate], tracker: Tracker) -> int:
+def _work(
+    arguments: argparse.Namespace,
+    wanted: list[Replicate],
+    data: Mapping[str, Path],
+    summaries: Summaries,
+    tracker: Tracker,
+) -> int:
     """Train the `wanted` replicates and return the number of training runs that failed."""
     failed = 0
     with cluster.connected(arguments.scheduler, arguments.workers) as client:
         if address := cluster.dashboard(client):
             print(f"dashboard: {address}", flush=True)
-        for entry in run(client, wanted, arguments.data, arguments.runs):
+        for entry in run(client, wanted, data, summaries, arguments.runs):
             if isinstance(entry, str):
                 failed += 1
                 tqdm.write(f"error: {entry}", file=sys.stderr)
@@ -107,8 +119,8 @@ def _work(arguments: argparse.Namespace, wanted: list[Replicate], tracker: Track
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m pipeline.study.run", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="npz written by prepare")
-    parser.add_argument("--summary", type=Path, required=True, help="JSON written by prepare")
+    parser.add_argument("--data", type=Path, required=True, help="directory with prepare's npz files")
+    parser.add_argument("--summaries", type=Path, required=True, help="directory with prepare's JSON files")
     parser.add_argument("--runs", type=Path, required=True, help="directory of the ledger")
     parser.add_argument("--study", type=Path, default=Path("study/params.yaml"), help="YAML with the plan of the study")
     parser.add_argument(

@@ -12,21 +12,21 @@ from pipeline.study import ledger
 from pipeline.study.tracker import Tracker
 
 
-def sync(folder: Path, summary_path: Path) -> None:
+def sync(folder: Path, summaries: Path) -> None:
     """Add to MLflow the replicates of the ledger in `folder` that it is missing, and print how many.
 
-    Only those on the data that the summary describes: of others, the name of the data set is not known.
+    Only those on the data that a JSON file in `summaries` describes: of others, the name of the data set is not known.
 
     Raises:
-        InputError: The summary is missing or damaged.
+        InputError: A summary is damaged.
         UnavailableError: MLflow does not answer.
     """
     if not (records := list(ledger.records(folder))):
         return
-    tracker = Tracker(files.read_json(summary_path))
+    tracker = Tracker(*(files.read_json(path) for path in sorted(summaries.glob("*.json"))))
     known = [record for record in records if tracker.knows(record)]
     if others := len(records) - len(known):
-        print(f"notice: {folder}: {others} replicates on other data than that of {summary_path}", file=sys.stderr)
+        print(f"notice: {folder}: {others} replicates on data that {summaries} does not describe", file=sys.stderr)
     with tracking.reachable():
         present = tracker.recipes()
     absent = [(record["variant"], record["seed"]) for record in known if record["recipe"] not in present]
@@ -43,13 +43,15 @@ def main() -> int:
     """Add to MLflow the replicates of the ledger that it is missing."""
     parser = argparse.ArgumentParser(prog="python -m pipeline.study.sync", description=main.__doc__)
     parser.add_argument("--runs", type=Path, default=Path("study/runs"), help="directory of the ledger")
-    parser.add_argument("--summary", type=Path, default=Path("study/reports/data.json"), help="JSON written by prepare")
+    parser.add_argument(
+        "--summaries", type=Path, default=Path("study/reports/data"), help="directory with prepare's JSON files"
+    )
     parser.add_argument(
         "--optional", action="store_true", help="exit with 0 whatever happens; what went wrong is still printed"
     )
     arguments = parser.parse_args()
     try:
-        sync(arguments.runs, arguments.summary)
+        sync(arguments.runs, arguments.summaries)
     except PipelineError as error:
         if not arguments.optional:
             raise

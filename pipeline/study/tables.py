@@ -11,13 +11,17 @@ import pandas as pd
 from pipeline.analysis import means
 from pipeline.analysis.multitest import Judgement
 from pipeline.study import convergence, factorial, spread
+from pipeline.study.by_set import SetResults
 from pipeline.study.comparisons import VariantPair
 from pipeline.study.convergence import EpochSeconds
 from pipeline.study.groups import OUTCOMES, StudyData
 
 # Significant digits. The last bits of a sum depend on the order in which a processor adds.
 DIGITS = 10
-SUMMARY = ("variant", "outcome", "n_planned", "n_used", "n_stale", "mean", "sd", "low", "high", "smallest", "largest")
+SUMMARY = (
+    *("dataset", "variant", "outcome"),
+    *("n_planned", "n_used", "n_stale", "mean", "sd", "low", "high", "smallest", "largest"),
+)
 CONVERGENCE = (
     *("variant", "column", "target", "n", "reached", "median", "smallest", "largest"),
     *("seconds_per_epoch", "median_seconds"),
@@ -27,12 +31,20 @@ FACTORIAL = ("outcome", "effect", "estimate", "low", "high", "p_value", "n")
 
 
 def tables(
-    data: StudyData, pairs: Sequence[VariantPair], timings: Mapping[str, EpochSeconds]
+    data: StudyData,
+    pairs: Sequence[VariantPair],
+    timings: Mapping[str, EpochSeconds],
+    others: Sequence[SetResults] = (),
 ) -> dict[str, pd.DataFrame]:
-    """Return the tables by file name without `.csv`; unknown values are left empty."""
+    """Return the tables by file name without `.csv`; unknown values are left empty.
+
+    The summary and the comparisons are also of the `others`; the other tables are about the original's claims.
+    """
+    every = [*pairs, *(pair for one in others for pair in one.pairs)]
+    summary = [row for one in (data, *(other.data for other in others)) for row in _summary(one)]
     rows = {
-        "summary": pd.DataFrame(_summary(data), columns=SUMMARY, dtype=object),
-        "comparisons": pd.DataFrame([_pair(pair) for pair in pairs], dtype=object),
+        "summary": pd.DataFrame(summary, columns=SUMMARY, dtype=object),
+        "comparisons": pd.DataFrame([_pair(pair) for pair in every], dtype=object),
         "factorial": pd.DataFrame(factorial.table(data), columns=FACTORIAL, dtype=object),
         "convergence": pd.DataFrame(convergence.table(data, timings), columns=CONVERGENCE, dtype=object),
         "spread": pd.DataFrame(_spread(data), columns=SPREAD, dtype=object),
@@ -47,7 +59,13 @@ def _summary(data: StudyData) -> Iterator[dict[str, object]]:
             numbers: dict[str, Any] = {}
             if group.entries:
                 numbers = vars(means.describe(group.values(outcome)))
-            yield {"variant": name, "outcome": outcome, **counts, **{key: numbers.get(key) for key in SUMMARY[5:]}}
+            yield {
+                "dataset": group.variant.dataset,
+                "variant": name,
+                "outcome": outcome,
+                **counts,
+                **{key: numbers.get(key) for key in SUMMARY[6:]},
+            }
 
 
 def _spread(data: StudyData) -> Iterator[dict[str, object]]:

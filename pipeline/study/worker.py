@@ -48,8 +48,8 @@ def train(replicates: list[dict[str, Any]], data: str) -> dict[str, Any]:
 
 def _run(data: Path, replicates: list[dict[str, Any]], results: Path) -> tuple[int, str]:
     ingredients = replicates[0]["ingredients"]
-    server = _server(data, {key: ingredients[key] for key in ("code", "versions", "data")})
-    answer = server.run(replicates, results)
+    server = _server({key: ingredients[key] for key in ("code", "versions")})
+    answer = server.run(replicates, data, results)
     if server.ended:
         server.close()
     else:
@@ -58,16 +58,16 @@ def _run(data: Path, replicates: list[dict[str, Any]], results: Path) -> tuple[i
 
 
 class ForkServer:
-    """A process that does training runs one at a time, all with the same data, code and library versions.
+    """A process that does training runs one at a time, all with the same code and library versions.
 
     These are its `purpose`. It has to be another process when they are others, as after an update of a worker's disk.
     """
 
-    def __init__(self, data: Path, purpose: Mapping[str, Any]) -> None:
+    def __init__(self, purpose: Mapping[str, Any]) -> None:
         self.purpose = purpose
         paths = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
         self._process = subprocess.Popen(
-            [sys.executable, *PROGRAM, "--data", str(data)],
+            [sys.executable, *PROGRAM],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -81,10 +81,11 @@ class ForkServer:
         """Whether the process has ended."""
         return self._process.poll() is not None
 
-    def run(self, replicates: list[dict[str, Any]], results: Path) -> tuple[int, str]:
+    def run(self, replicates: list[dict[str, Any]], data: Path, results: Path) -> tuple[int, str]:
         """Do one training run; return its exit code and output, or those of the process if that ended meanwhile."""
         output = results.with_name("output")
-        request = {"replicates": replicates, "results": str(results), "output": str(output)}
+        paths = {"data": str(data), "results": str(results), "output": str(output)}
+        request = {"replicates": replicates, **paths}
         with suppress(BrokenPipeError):
             print(json.dumps(request), file=self._process.stdin, flush=True)
         # Before the answer, libraries may print warnings; the reason why a process ended comes instead of an answer.
@@ -109,13 +110,13 @@ def _text(path: Path) -> str:
 _idle: LifoQueue[ForkServer] = LifoQueue()
 
 
-def _server(data: Path, purpose: Mapping[str, Any]) -> ForkServer:
+def _server(purpose: Mapping[str, Any]) -> ForkServer:
     """Return a fork server that nothing else uses."""
     while True:
         try:
             server = _idle.get_nowait()
         except Empty:
-            return ForkServer(data, purpose)
+            return ForkServer(purpose)
         if server.purpose == purpose and not server.ended:
             return server
         server.close()

@@ -151,15 +151,19 @@ class Sequential(Block):
         current = shape if len(shape) == 3 else (*shape, 1)
         for number, layer in enumerate(self.layers, start=1):
             try:
-                current = _after(layer, current)
+                current = after(layer, current)
             except ValueError as error:
                 raise ValueError(f"layer {number}, {layer.name}: {error}") from None
         if len(current) != 1:
             raise ValueError("the last layer has to give one row per image: end with flatten or global_average_pool")
 
 
-def _after(layer: Any, shape: Shape) -> Shape:
-    """Return the shape of one image after `layer`."""
+def after(layer: Any, shape: Shape) -> Shape:
+    """Return the shape of one image of `shape` (h, w, c) or (n,) after `layer`.
+
+    Raises:
+        ValueError: The layer does not fit it.
+    """
     flat = len(shape) == 1
     if isinstance(layer, Conv2d | MaxPool | AveragePool | GlobalAveragePool | Flatten) and flat:
         raise ValueError("needs an image, and the layers before it give one row of numbers")

@@ -81,13 +81,13 @@ def tries(seen: Path, seed: int) -> int:
 
 def trajectories(*seeds: int) -> list[Trajectory]:
     """Return one training run for each seed."""
-    model = {"epochs": 1, "network": {"units": 1}}
-    return [Trajectory((Replicate("v", seed, {"model": model}),)) for seed in seeds]
+    ingredients = {"model": {"epochs": 1}, "data": "d" * 64}
+    return [Trajectory((Replicate("v", seed, ingredients),)) for seed in seeds]
 
 
 def outcomes(client: cluster.Client, data: Path, *seeds: int) -> Iterator[TrainingOutcome]:
     """Yield the outcome of the stand-in for each seed."""
-    return cluster.outcomes(client, trajectories(*seeds), data, "d" * 64, study_work.work)
+    return cluster.outcomes(client, trajectories(*seeds), {"d" * 64: data}, study_work.work)
 
 
 @contextmanager
@@ -134,7 +134,7 @@ def test_few_training_runs_are_submitted_at_a_time(client: cluster.Client, data:
 
     client.wait_for_workers(2, timeout=60)
     ahead = []
-    for number, _ in enumerate(cluster.outcomes(client, planned(), data, "d" * 64, study_work.work), start=1):
+    for number, _ in enumerate(cluster.outcomes(client, planned(), {"d" * 64: data}, study_work.work), start=1):
         ahead.append(len(taken) - number)
 
     assert len(taken) == 50

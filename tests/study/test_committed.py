@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import bounds, files
-from pipeline.study import ledger, plan, report
+from pipeline.study import ledger, plan, prepared, report
 from pipeline.study.ledger import EntryState
 from tests.support.study_ledger import ROOT
 
@@ -16,15 +16,15 @@ STUDY = ROOT / "study"
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Return the files of the report by name, without the summary of the data, which another stage writes."""
+    """Return the files of the report by name, without the summaries of the data, which another stage writes."""
     found = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*.*")}
-    return {name: content for name, content in found.items() if name != "data.json"}
+    return {name: content for name, content in found.items() if not name.startswith("data/")}
 
 
 def test_the_report_follows_from_the_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Recreated from the committed ledger, every file of the report has the committed bytes."""
-    words = ("--summary", "study/reports/data.json", "--runs", "study/runs", "--metrics", "reports/metrics.json")
-    words += ("--benchmarks", "benchmarks/results.json", "--output", str(tmp_path))
+    words = ("--summaries", "study/reports/data", "--runs", "study/runs", "--metrics", "reports/metrics.json")
+    words += ("--reproduced", "reports/data.json", "--benchmarks", "benchmarks/results.json", "--output", str(tmp_path))
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr("sys.argv", ["report", *words])
 
@@ -39,7 +39,7 @@ def test_the_report_follows_from_the_ledger(tmp_path: Path, monkeypatch: pytest.
 def test_the_ledger_holds_what_was_planned(capsys: pytest.CaptureFixture[str]) -> None:
     """Every replicate in the ledger is intact and of the experiment in study/params.yaml; there is nothing else."""
     study = plan.load_study(STUDY / "params.yaml")
-    planned = plan.replicates(study, files.read_json(STUDY / "reports" / "data.json")["sha256"])
+    planned = plan.replicates(study, prepared.checksums(prepared.load(STUDY / "reports" / "data", study.data.sets)))
 
     states = {
         f"{replicate.variant}/{replicate.seed}": state

@@ -20,7 +20,7 @@ ERRORS = "image,label,answer\n7,3,5\n"
 @pytest.fixture
 def replicate(tmp_path: Path) -> Replicate:
     """Return a planned replicate."""
-    return plan.replicates(plan.load_study(write_params(tmp_path / "params.yaml", params())), "d" * 64)[0]
+    return plan.replicates(plan.load_study(write_params(tmp_path / "params.yaml", params())), {"mnist": "d" * 64})[0]
 
 
 def keep(folder: Path, replicate: Replicate, **changes: Any) -> None:

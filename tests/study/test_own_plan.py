@@ -32,10 +32,10 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.fixture
 def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sent: list[str]) -> Callable[[Values], int]:
     """Return a function that runs the stage with the given params on a complete ledger of the small study."""
-    (tmp_path / "mnist.npz").write_bytes(b"data")
-    sha256 = files.sha256(tmp_path / "mnist.npz")
-    files.write_json(tmp_path / "data.json", {"dataset": "mnist", "sha256": sha256})
-    for replicate in plan.replicates(plan.load_study(write_params(tmp_path / "params.yaml", params())), sha256):
+    sha256 = prepare(tmp_path, b"data")
+    for replicate in plan.replicates(
+        plan.load_study(write_params(tmp_path / "params.yaml", params())), {"mnist": sha256}
+    ):
         study_runs.write(tmp_path / "runs", study_runs.entry(replicate))
     # Training would start here.
     monkeypatch.setattr(cluster, "connected", lambda *_: pytest.fail("a training run was started"))
@@ -43,11 +43,20 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sent: list[str]) -> C
     def start(values: Values) -> int:
         sent.clear()
         write_params(tmp_path / "params.yaml", values)
-        options = {"study": "params.yaml", "data": "mnist.npz", "summary": "data.json", "runs": "runs"}
+        options = {"study": "params.yaml", "data": "data", "summaries": "data", "runs": "runs"}
         monkeypatch.setattr("sys.argv", ["run", *(f"--{name}={tmp_path / file}" for name, file in options.items())])
         return run.main()
 
     return start
+
+
+def prepare(folder: Path, content: bytes) -> str:
+    """Write data and its summary as prepare does, and return its SHA-256."""
+    path = folder / "data" / "mnist.npz"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
+    files.write_json(path.with_suffix(".json"), study_runs.SUMMARY | {"sha256": files.sha256(path)})
+    return files.sha256(path)
 
 
 def contents(folder: Path) -> dict[Path, bytes]:
@@ -57,8 +66,7 @@ def contents(folder: Path) -> dict[Path, bytes]:
 
 def more_data(folder: Path) -> None:
     """Replace the data."""
-    (folder / "mnist.npz").write_bytes(b"other data")
-    files.write_json(folder / "data.json", {"dataset": "mnist", "sha256": files.sha256(folder / "mnist.npz")})
+    prepare(folder, b"other data")
 
 
 @pytest.mark.fault("study: plan of another experiment under the same names")
@@ -100,7 +108,7 @@ def test_a_renamed_variant_stands_next_to_the_old_one(
     values["variants"]["cnn_2"] = values["variants"].pop("cnn") | {"epochs": 2}
     values["statistics"]["comparisons"] = [["short", "long"]]
     wanted: list[str] = []
-    monkeypatch.setattr(run, "_work", lambda _, found, __: wanted.extend(one.variant for one in found) or 0)
+    monkeypatch.setattr(run, "_work", lambda _, found, *__: wanted.extend(one.variant for one in found) or 0)
     before = contents(tmp_path)
 
     assert start(values) == 0
@@ -133,7 +141,8 @@ def test_replicates_that_will_be_replaced_are_counted(
     """Those of other code or library versions are announced before they are trained again; damaged ones are missing."""
     values = params()
     replicates = plan.replicates(
-        plan.load_study(write_params(tmp_path / "params.yaml", values)), files.sha256(tmp_path / "mnist.npz")
+        plan.load_study(write_params(tmp_path / "params.yaml", values)),
+        {"mnist": files.sha256(tmp_path / "data" / "mnist.npz")},
     )
     stale, other, damaged, *current = replicates
     study_runs.write(tmp_path / "runs", study_runs.entry(stale, code="0"))
@@ -152,7 +161,7 @@ def test_replicates_that_will_be_replaced_are_counted(
 def tracker(monkeypatch: pytest.MonkeyPatch) -> Tracker:
     """Return a tracker that gives up after 0.5 seconds without progress."""
     monkeypatch.setattr(tracking, "END_TIMEOUT_S", 0.5)
-    return Tracker(study_runs.SUMMARY)
+    return Tracker(*study_runs.SUMMARIES.values())
 
 
 def add_all(tracker: Tracker) -> int:

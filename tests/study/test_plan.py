@@ -14,7 +14,7 @@ from pipeline.study.plan import Replicate, Study
 from pipeline.training import recipe
 from tests.support.study_ledger import ROOT, params, write_params
 
-DATA = "d" * 64
+DATA = {"mnist": "d" * 64, "fashion_mnist": "f" * 64}
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +28,19 @@ def small(tmp_path: Path, change: Callable[[dict[str, Any]], None] = lambda _: N
     values = params()
     change(values)
     return plan.replicates(plan.load_study(write_params(tmp_path / "params.yaml", values)), DATA)
+
+
+def changed(values: dict[str, Any], change: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    """Return the values after a change of them; two comparisons across data sets would not be allowed."""
+    change(values)
+    values["statistics"]["comparisons"] = [["short", "long"]]
+    return values
+
+
+def on_another_set(values: dict[str, Any]) -> None:
+    """Move one variant to another data set."""
+    values["data"]["sets"].append("kmnist")
+    values["variants"]["cnn"]["dataset"] = "kmnist"
 
 
 def names(replicates: list[Replicate]) -> list[tuple[str, int]]:
@@ -72,11 +85,26 @@ def test_a_recipe_changes_with_what_determines_the_result(
     assert {one.variant for one in small(tmp_path, change) if one.recipe not in before} == changed
 
 
+def test_the_name_of_a_data_set_is_no_part_of_a_recipe(tmp_path: Path) -> None:
+    """A variant on another data set has another recipe, by the checksum of that; with the same data it has the same."""
+    before = {one.variant: one for one in small(tmp_path)}
+    loaded = plan.load_study(write_params(tmp_path / "params.yaml", changed(params(), on_another_set)))
+
+    other, same = (
+        {one.variant: one for one in plan.replicates(loaded, {"mnist": "d" * 64, "kmnist": sha256})}
+        for sha256 in ("e" * 64, "d" * 64)
+    )
+
+    assert {name for name, one in other.items() if one.recipe != before[name].recipe} == {"cnn"}
+    assert other["cnn"].ingredients == before["cnn"].ingredients | {"data": "e" * 64}
+    assert {name: one.ingredients for name, one in same.items()} == {n: one.ingredients for n, one in before.items()}
+
+
 def test_a_recipe_covers_data_code_and_versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Other data, other code or another library version gives all replicates new recipes."""
     before = {one.recipe for one in small(tmp_path)}
     loaded = plan.load_study(tmp_path / "params.yaml")
-    assert not before & {one.recipe for one in plan.replicates(loaded, "e" * 64)}
+    assert not before & {one.recipe for one in plan.replicates(loaded, {"mnist": "e" * 64})}
     for name in ("code_hash", "versions"):
         with monkeypatch.context() as other:
             other.setattr(recipe, name, lambda *_: "another")
@@ -143,15 +171,6 @@ def test_the_models_of_the_root_are_variants(study: Study) -> None:
         assert study.variants[name].model_dump(include=set(root.Model.model_fields)) == model.model_dump()
 
 
-def test_work_is_counted_in_multiplications(study: Study) -> None:
-    """The cost of a network is the sum over its layers of outputs times inputs to each."""
-    mlp = 784 * 512 + 512 * 512 + 512 * 10
-    cnn = 26 * 26 * 32 * 9 + 24 * 24 * 64 * 9 * 32 + 12 * 12 * 64 * 128 + 128 * 10
-
-    assert plan.multiply_adds(study.variants["mlp_rmsprop"].network.model_dump()) == mlp
-    assert plan.multiply_adds(study.variants["cnn"].network.model_dump()) == cnn
-
-
 @pytest.mark.fault("study/params.yaml: invalid plan")
 @pytest.mark.parametrize(
     ("change", "said"),
@@ -165,6 +184,11 @@ def test_work_is_counted_in_multiplications(study: Study) -> None:
         (lambda v: v["variants"].update({"cnn.2": v["variants"]["cnn"]}), "variants.'cnn.2': expected a name of"),
         (lambda v: v["variants"].update(CNN=v["variants"]["cnn"] | {"epochs": 9}), "cnn and CNN differ only in case"),
         (lambda v: v.pop("data"), "data: missing"),
+        (lambda v: v["variants"]["cnn"].pop("dataset"), "variants.cnn.dataset: missing"),
+        (lambda v: v["variants"]["cnn"].update(dataset="kmnist"), "variants.cnn.dataset: kmnist is not listed in data"),
+        (lambda v: v["data"].update(sets=["mnist", "kmnist"]), "data.sets: no variant uses kmnist"),
+        (lambda v: v["data"].update(sets=["mnist", "mnist"]), "data.sets: expected each data set once"),
+        (on_another_set, "comparisons: cnn, long: expected two variants on the same data set"),
     ],
 )
 def test_a_fault_in_the_params_is_one_line(

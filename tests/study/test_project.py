@@ -15,9 +15,12 @@ from tests.support import small
 
 # Creates the outputs of whichever stage starts it, and notes where it runs and which folder $DVC_ROOT is.
 STUB = """#!/bin/sh
+name=$(basename "$4" .yaml)
 echo "$2 $PWD $(cd "$DVC_ROOT" && pwd)" >>{log}
 case $2 in
-*prepare) mkdir -p study/data study/reports && touch study/data/mnist.npz study/reports/data.json ;;
+*fetch) mkdir -p "study/data/raw/$name" && touch "study/data/raw/$name/images" ;;
+*prepare) mkdir -p study/data/processed study/reports/data &&
+  touch "study/data/processed/$name.npz" "study/reports/data/$name.json" ;;
 *run) mkdir -p study/runs && touch study/runs/record ;;
 *report) mkdir -p study/reports/figures && touch study/reports/figures/a.png && cd study/reports &&
   touch claims.html claims.md comparisons.csv convergence.csv factorial.csv spread.csv summary.csv ;;
@@ -37,11 +40,9 @@ def studied(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a repository in which the stages of the study, and none of those around it, have run."""
     folder = tmp_path_factory.mktemp("study") / "a clone"
     small.copy(folder, *small.PROJECT, "study/dvc.yaml", "study/params.yaml", "study/.dvc/config")
-    small.copy(folder, "study/.dvc/.gitignore", "benchmarks/results.json", "reports/metrics.json")
+    small.copy(folder, "study/.dvc/.gitignore", "benchmarks/results.json", "reports/metrics.json", "reports/data.json")
     for program in ("git", "dvc"):
         small.run(folder, program, "init", "--quiet")
-    (folder / "data" / "raw" / "mnist").mkdir(parents=True)
-    (folder / "data" / "raw" / "mnist" / "images").touch()
     stub = folder / "bin" / "python"
     stub.parent.mkdir()
     stub.write_text(STUB.format(log=f"'{folder}/log'"))
@@ -56,12 +57,15 @@ def changed(folder: Path) -> set[str]:
 
 
 def test_its_stages_run_in_the_root(studied: Path) -> None:
-    """Each is started in the folder around the study's; the one that tracks runs has MLflow's store there, too."""
-    store = {"prepare": "/study", "run": "", "report": "/study"}
+    """Each is started in the folder around the study's; those that need its store or its local data have it as root."""
+    each = {"fetch": ("", 2), "study.prepare": ("/study", 2), "study.run": ("", 1), "study.report": ("/study", 1)}
 
-    assert (studied / "log").read_text().splitlines() == [
-        f"pipeline.study.{stage} {studied} {studied}{root}" for stage, root in store.items()
-    ]
+    lines = (studied / "log").read_text().splitlines()
+
+    assert sorted(lines) == sorted(
+        f"pipeline.{stage} {studied} {studied}{root}" for stage, (root, sets) in each.items() for _ in range(sets)
+    )
+    assert [line.split()[0].rpartition(".")[2] for line in lines[-2:]] == ["run", "report"]
 
 
 def test_the_project_around_it_shows_nothing_of_it(studied: Path) -> None:
@@ -83,7 +87,8 @@ def test_the_project_around_it_shows_nothing_of_it(studied: Path) -> None:
         ("statistics", {"level": 0.01}, {"report"}),
         ("train", {"batch_size": 64}, {"run", "report"}),
         ("variants", {"cnn": None}, {"run", "report"}),
-        ("data", {"validation": 1}, {"prepare", "run", "report"}),
+        ("data", {"validation": 1}, {"prepare@mnist", "prepare@fashion_mnist", "run", "report"}),
+        ("data", {"sets": ["mnist", "fashion_mnist", "kmnist"]}, {"fetch@kmnist", "prepare@kmnist", "run", "report"}),
     ],
 )
 def test_a_change_runs_what_depends_on_it(studied: Path, key: str, value: dict[str, Any], stages: set[str]) -> None:

@@ -15,6 +15,7 @@ import pytest
 from pipeline.errors import InputError
 from pipeline.params import Params
 from pipeline.study import groups, ledger, report
+from pipeline.study.convergence import MODELS
 from pipeline.study.ledger import EntryState, Lookup
 from pipeline.study.plan import Replicate
 from pipeline.study.report import StudyReport
@@ -22,7 +23,7 @@ from tests.support import study_runs
 from tests.support.study_ledger import ROOT
 from tests.support.study_pages import audited, four, report_on, rows, section
 
-UNDECIDED = 14
+UNDECIDED = 17
 
 
 @pytest.mark.usefixtures("no_drawing")
@@ -75,7 +76,7 @@ def test_an_empty_ledger_decides_nothing(lookups: list[Lookup], values: Params) 
     verdicts = [row[-1] for row in audited(found.markdown)]
     assert verdicts.count("*undecided*") == UNDECIDED
     assert verdicts.count("*confounded in the original*") == 1
-    assert "0 of 52 planned replicates exist" in found.markdown
+    assert "On MNIST nothing has been run yet: none of the 52 planned replicates exists." in found.markdown
     assert not found.figures
     assert len(found.tables["comparisons"]) == 14
     assert found.tables["summary"]["mean"].isna().all()
@@ -126,8 +127,11 @@ class Folder:
         self.path = path
         for one in replicates:
             study_runs.write(path / "runs", study_runs.entry(one))
+        (path / "summaries").mkdir()
         for name, content in (
-            ("summary", study_runs.SUMMARY),
+            ("summaries/mnist", study_runs.SUMMARIES["mnist"]),
+            ("summaries/fashion_mnist", study_runs.SUMMARIES["fashion_mnist"]),
+            ("reproduced", {"dataset": "mnist"}),
             ("metrics", study_runs.REPRODUCED),
             ("benchmarks", study_runs.BENCHMARKS),
         ):
@@ -135,11 +139,11 @@ class Folder:
 
     def report(self, monkeypatch: pytest.MonkeyPatch, output: str) -> dict[str, bytes]:
         """Run the stage and return what it wrote."""
-        inputs = {name: self.path / f"{name}.json" for name in ("summary", "metrics", "benchmarks")}
+        inputs = {name: self.path / f"{name}.json" for name in ("reproduced", "metrics", "benchmarks")}
         options: dict[str, Any] = {
             **inputs,
             **{"study": ROOT / "study" / "params.yaml", "params": ROOT / "params.yaml"},
-            **{"runs": self.path / "runs", "output": self.path / output},
+            **{"summaries": self.path / "summaries", "runs": self.path / "runs", "output": self.path / output},
         }
         monkeypatch.setattr("sys.argv", ["report", *(f"--{name}={path}" for name, path in options.items())])
         assert report.main() == 0
@@ -164,7 +168,22 @@ def test_stage_writes_the_same_bytes_again(
     figures = {f"figures/{name}.png" for name in ("convergence", "dropout", "effects", "variants")}
     assert set(first) == {"claims.md", "claims.html", *tables, *figures}
     assert b"6 of 105 planned replicates exist" in first["claims.md"]
-    assert "claims.html: 7 claims" in capsys.readouterr().out
+    assert "claims.html: 8 claims" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("no_drawing")
+@pytest.mark.parametrize(("reproduced", "shown"), [("mnist", True), ("fashion_mnist", False)])
+def test_a_reproduction_on_another_data_set_is_not_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reproduced: str, shown: bool
+) -> None:
+    """Its scores stand next to the original's claims only if it was made on the original's data set."""
+    some = [one for one in study_runs.replicates(study_runs.study()) if one.variant in MODELS and one.seed < 3]
+    folder = Folder(tmp_path, some)
+    (tmp_path / "reproduced.json").write_text(json.dumps({"dataset": reproduced}))
+
+    page = folder.report(monkeypatch, "out")["claims.md"].decode()
+
+    assert ("in the reproduction, a single run" in page) is shown
 
 
 @pytest.mark.usefixtures("no_drawing")

@@ -61,6 +61,12 @@ def client() -> Iterator[Client]:
         yield client
 
 
+def summary(name: str, data: Path) -> dict[str, Any]:
+    """Return what the stage needs to know of a data set."""
+    shape, splits = {"image": [28, 28], "classes": list("0123456789")}, {"splits": {"train": {"count": 1200}}}
+    return {"dataset": name, "sha256": files.sha256(data), **shape, **splits}
+
+
 def study(**seeds: int) -> dict[str, Any]:
     """Return params of a study with the named variants and the given number of seeds of each."""
     variants = params()["variants"]
@@ -72,15 +78,16 @@ def study(**seeds: int) -> dict[str, Any]:
 def folder(tmp_path: Path, data: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a folder with params, data and a tracking store, in which nothing has run."""
     write_params(tmp_path / "params.yaml", study(short=1, long=1, permuted=1))
-    shutil.copy(data, tmp_path / "mnist.npz")
-    files.write_json(tmp_path / "data.json", {"dataset": "mnist", "sha256": files.sha256(data)})
+    (tmp_path / "data").mkdir()
+    shutil.copy(data, tmp_path / "data" / "mnist.npz")
+    files.write_json(tmp_path / "data" / "mnist.json", summary("mnist", data))
     shutil.copy(empty_store, tmp_path / "mlflow.db")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     return tmp_path
 
 
-OPTIONS = ("--study", "params.yaml", "--data", "mnist.npz", "--summary", "data.json", "--runs", "runs")
+OPTIONS = ("--study", "params.yaml", "--data", "data", "--summaries", "data", "--runs", "runs")
 
 
 class Stage:
@@ -116,8 +123,9 @@ def trained(lines: list[str]) -> list[str]:
 
 def states(folder: Path) -> list[EntryState]:
     """Return the state of every planned replicate."""
-    study, sha256 = plan.load_study(folder / "params.yaml"), files.read_json(folder / "data.json")["sha256"]
-    return [state for _, _, state in ledger.look_up(folder / "runs", plan.replicates(study, sha256))]
+    study = plan.load_study(folder / "params.yaml")
+    sums = {name: files.read_json(folder / "data" / f"{name}.json")["sha256"] for name in study.data.sets}
+    return [state for _, _, state in ledger.look_up(folder / "runs", plan.replicates(study, sums))]
 
 
 def recipes(store: Path) -> list[str]:
@@ -168,6 +176,52 @@ def test_a_training_run_that_fails_stops_no_other(folder: Path, started: Stage) 
     assert sorted(states(folder), key=str) == [EntryState.CURRENT, EntryState.CURRENT, EntryState.MISSING]
 
 
+def test_each_variant_is_trained_on_its_data_set(folder: Path, started: Stage, held_out: Dataset) -> None:
+    """A study on two data sets trains each variant on its own one; MLflow has an experiment for each of them."""
+    few = Split(held_out.train.images[:600], held_out.train.labels[:600])
+    path = folder / "data" / "fewer.npz"
+    dataset.save(path, dataclasses.replace(held_out, train=few))
+    described = summary("fewer", path)
+    files.write_json(path.with_suffix(".json"), described | {"splits": {"train": {"count": 600}}})
+    values = study(short=1, long=1, permuted=1)
+    values["data"]["sets"].append("fewer")
+    values["variants"]["permuted"]["dataset"] = "fewer"
+    write_params(folder / "params.yaml", values)
+
+    assert len(trained(started.run())) == 3
+
+    counts = {
+        path.parts[-3]: files.read_json(path)["splits"]["train"]["count"]
+        for path in (folder / "runs").rglob("record.json")
+    }
+    assert counts == {"short": 1200, "long": 1200, "permuted": 600}
+    store = mlflow.MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    names = {one.experiment_id: one.name for one in store.search_experiments()}
+    runs = store.search_runs(list(names))
+    assert {run.info.run_name: names[run.info.experiment_id] for run in runs} == {
+        "short-0": "mnist-study",
+        "long-0": "mnist-study",
+        "permuted-0": "fewer-study",
+    }
+
+
+@pytest.mark.fault("study: network that does not fit the images of its data set, or batches larger than that")
+def test_what_cannot_be_trained_on_a_data_set_is_refused(folder: Path, started: Stage) -> None:
+    """One line per variant or data set, before anything is run."""
+    path = folder / "data" / "mnist.json"
+    files.write_json(path, files.read_json(path) | {"image": [8, 8], "splits": {"train": {"count": 63}}})
+    values = study(cnn=1, short=1, long=1)
+    values["variants"]["cnn"]["network"] = values["variants"]["cnn"]["network"] | {"kernel": 7}
+    write_params(folder / "params.yaml", values)
+
+    error, printed = started.fail(InputError)
+
+    first, second = str(error).splitlines()
+    assert first.startswith("params.yaml: variants.cnn.network: mnist: a 8x8 image is too small for ")
+    assert second == "params.yaml: train.batch_size: more than the 63 training images of mnist"
+    assert printed == ""
+
+
 @pytest.mark.slow
 @pytest.mark.fault("study: kill -9 of the whole run")
 def test_a_killed_run_leaves_no_process_and_loses_what_was_in_flight_at_most(folder: Path, started: Stage) -> None:
@@ -189,13 +243,13 @@ def test_a_killed_run_leaves_no_process_and_loses_what_was_in_flight_at_most(fol
 @pytest.mark.fault("study: data that is not the one that was prepared")
 def test_other_data_is_refused(folder: Path, started: Stage, digits: Dataset) -> None:
     """A data file that differs from its summary is named, with the command that restores it; nothing is run."""
-    dataset.save(folder / "mnist.npz", digits)
+    dataset.save(folder / "data" / "mnist.npz", digits)
 
     error, printed = started.fail(InputError)
 
-    assert error.path == Path("mnist.npz")
+    assert error.path == Path("data/mnist.npz")
     assert error.what.startswith("has sha256 ")
-    assert error.fix == "`dvc repro --force prepare` in study/ creates both again"
+    assert error.fix == "`dvc repro --force prepare@mnist` in study/ creates both again"
     assert printed == ""
 
 
@@ -223,7 +277,7 @@ Results = dict[str, dict[str, Any]]
 def planned(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Replicate]:
     """Return the first replicate of each variant."""
     path = write_params(tmp_path_factory.mktemp("study") / "params.yaml", params())
-    replicates = plan.replicates(plan.load_study(path), files.sha256(data))
+    replicates = plan.replicates(plan.load_study(path), {"mnist": files.sha256(data)})
     return {one.variant: one for one in replicates if one.seed == 0}
 
 
@@ -233,7 +287,7 @@ def results(client: Client, data: Path, planned: dict[str, Replicate]) -> Result
 
     def train(*names: str) -> list[dict[str, Any]]:
         trajectory = Trajectory(tuple(planned[name] for name in names))
-        (outcome,) = cluster.outcomes(client, [trajectory], data, files.sha256(data))
+        (outcome,) = cluster.outcomes(client, [trajectory], {files.sha256(data): data})
         return [dict(result) for result in outcome.results]
 
     short, long = train("short", "long")
@@ -311,3 +365,18 @@ def test_permuted_pixels_are_the_same_ones_for_all_images(held_out: Dataset) -> 
         assert np.array_equal(moved.splits()[name].labels, split.labels)
     assert not np.array_equal(moved.test.images, held_out.test.images)
     assert not np.array_equal(replicate.permuted(held_out, 1).test.images, moved.test.images)
+
+
+def test_permuted_pixels_keep_their_colours() -> None:
+    """Of a colour image, pixels change places as those of a grey one do, each with its three values in their order."""
+    random = np.random.default_rng(0)
+    split = Split(random.integers(0, 256, (5, 9, 8, 3), np.uint8), np.zeros(5, np.uint8))
+
+    moved = replicate.permuted(Dataset(split, None, split, ("a", "b")), 3).train.images
+
+    grey = Split(split.images[..., 0], split.labels)
+    alone = replicate.permuted(Dataset(grey, None, grey, ("a", "b")), 3).train.images
+    assert np.array_equal(moved[..., 0], alone)
+    for image, other in zip(split.images, moved, strict=True):
+        assert not np.array_equal(image, other)
+        assert sorted(map(tuple, image.reshape(-1, 3))) == sorted(map(tuple, other.reshape(-1, 3)))

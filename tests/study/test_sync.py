@@ -28,7 +28,8 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for replicate in plan.replicates(study, SHA256):
         study_runs.write(tmp_path / "study" / "runs", study_runs.entry(replicate))
     files.write_json(
-        tmp_path / "study" / "reports" / "data.json", {"dataset": "letters", "title": "Letters", "sha256": SHA256}
+        tmp_path / "study" / "reports" / "data" / "letters.json",
+        {"dataset": "letters", "title": "Letters", "sha256": SHA256},
     )
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -134,4 +135,4 @@ def test_replicates_on_other_data_are_left_out(clone: Path, call: Callable[..., 
     code, printed, errors = call()
 
     assert (code, printed) == (0, "study: 6 replicates added to MLflow\n")
-    assert errors == "notice: study/runs: 1 replicates on other data than that of study/reports/data.json\n"
+    assert errors == "notice: study/runs: 1 replicates on data that study/reports/data does not describe\n"

@@ -143,11 +143,11 @@ def test_a_run_ends_with_the_process_that_forked_it(work: Work) -> None:
 @pytest.mark.fault("study: worker killed at work")
 def test_nothing_is_left_of_a_worker_that_ends(work: Work, tmp_path: Path) -> None:
     """Once the worker's end of the pipe is closed, as the system does it, fork server and run end as well."""
-    server = worker.ForkServer(work.folder / "data.npz", {})
+    server = worker.ForkServer({})
     replicates = [{"variant": "v", "seed": int(Kind.SLOW), "ingredients": work.ingredients}]
     pid = server._process.pid
     with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(server.run, replicates, tmp_path / "results.json")
+        running = pool.submit(server.run, replicates, work.folder / "data.npz", tmp_path / "results.json")
         wait_until(lambda: bool(children(pid)))
         (child,) = children(pid)
         assert server._process.stdin is not None

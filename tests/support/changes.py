@@ -89,8 +89,8 @@ class Stand:
         yield None
 
     def run(self, _: Any, wanted: Sequence[Replicate], *rest: Any) -> Iterator[Entry | str]:
-        """Write a made entry for each replicate; the last but one argument is the ledger."""
-        folder = rest[1]
+        """Write a made entry for each replicate; the last argument but one is the ledger."""
+        folder = rest[-2]
         for one in wanted:
             if len(self.trained) == self.interrupted_after:
                 raise KeyboardInterrupt

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 def params(**changes: Any) -> dict[str, Any]:
     """Return params of a study with four tiny variants, two of which share a run; `changes` replace sections."""
     adadelta = {"name": "adadelta", "learning_rate": 1.0, "rho": 0.95, "epsilon": 1.0e-8}
-    shared = {"loss": {"name": "crossentropy", "clip": 1.0e-7}, "precision": "float32"}
+    shared = {"dataset": "mnist", "loss": {"name": "crossentropy", "clip": 1.0e-7}, "precision": "float32"}
     mlp = {"network": {"name": "mlp", "units": [16], "dropout": 0.2}, "optimizer": adadelta, **shared}
     layers = {"filters": [2], "kernel": 3, "pool": 4, "pool_dropout": 0.1, "units": 8, "dropout": 0.1}
     variants = {
@@ -23,7 +23,7 @@ def params(**changes: Any) -> dict[str, Any]:
         "cnn": {**mlp, "network": {"name": "cnn", **layers}, "epochs": 1, "pixels": "original", "seeds": 1},
     }
     return {
-        "data": {"validation": 200, "split_seed": 0, "permutation_seed": 0},
+        "data": {"sets": ["mnist"], "validation": 200, "split_seed": 0, "permutation_seed": 0},
         "train": {"batch_size": 64, "threads": 1},
         "variants": variants,
         "statistics": {"smallest_effect": 0.001, "level": 0.05, "comparisons": [["short", "long"], ["cnn", "long"]]},

@@ -84,7 +84,9 @@ def bands(
         for label, table in lines.items():
             colour, line = looks[label]
             axes.fill_between(table["epoch"], table["low"], table["high"], color=colour, alpha=0.2, lw=0)
-            axes.plot(table["epoch"], table["middle"], label=label, color=colour, ls=line)
+            # A line through one point is invisible.
+            marker = "." if len(table) == 1 else ""
+            axes.plot(table["epoch"], table["middle"], label=label, color=colour, ls=line, marker=marker)
         axes.set_title(title, fontsize=size)
     for axes in grid[len(panels) :]:
         axes.set_visible(False)

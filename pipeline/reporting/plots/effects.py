@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter
 
 from pipeline.reporting import colours
 from pipeline.reporting.plots.style import FAINT, Floats, legend_above, styled
@@ -63,20 +63,36 @@ def _scale(axes: Axes, rows: pd.DataFrame, smallest: float) -> None:
 
 
 @styled()
-def changes(groups: Mapping[str, tuple[Floats, Floats]], ends: tuple[str, str], ylabel: str) -> Figure:
+def changes(
+    groups: Mapping[str, tuple[Floats, Floats]],
+    ends: tuple[str, str],
+    ylabel: str,
+    scales: Sequence[str] = ("linear",),
+) -> Figure:
     """Return how each model goes from one end to the other: thin lines for its seeds, a thick one for their mean.
 
-    A group is two arrays (seeds,) of accuracies, the same seeds in the same order.
+    A group is two arrays (seeds,) of shares, the same seeds in the same order. There is a panel for each of `scales`,
+    linear or log; on the latter, equal ratios are equally far apart and the mean is geometric.
     """
-    looks = colours.of_models(groups)
-    figure = Figure(figsize=(5.6, 4.2))
-    axes = figure.subplots()
-    for name, (before, after) in groups.items():
-        look: dict[str, Any] = {"color": looks[name].colour, "ls": looks[name].line}
-        axes.plot((0, 1), np.stack((before, after)), lw=0.8, alpha=0.45, **look)
-        axes.plot((0, 1), (before.mean(), after.mean()), lw=2.6, marker="o", label=name, **look)
-    axes.set(xlim=(-0.3, 1.3), ylabel=ylabel)
-    axes.set_xticks((0, 1), ends)
-    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
-    legend_above(figure, [axes])
+    figure = Figure(figsize=(5.6 if len(scales) == 1 else 9, 4.2))
+    panels = figure.subplots(1, len(scales), squeeze=False)[0]
+    for axes, scale in zip(panels, scales, strict=True):
+        _changes(axes, groups, scale)
+        axes.set(xlim=(-0.3, 1.3), ylabel=ylabel if len(scales) == 1 else f"{ylabel}, {scale} scale")
+        axes.set_xticks((0, 1), ends)
+    legend_above(figure, list(panels))
     return figure
+
+
+def _changes(axes: Axes, groups: Mapping[str, tuple[Floats, Floats]], scale: str) -> None:
+    looks = colours.of_models(groups)
+    for name, both in groups.items():
+        look: dict[str, Any] = {"color": looks[name].colour, "ls": looks[name].line}
+        axes.plot((0, 1), np.stack(both), lw=0.8, alpha=0.45, **look)
+        middle = [np.exp(np.log(side).mean()) if scale == "log" else side.mean() for side in both]
+        axes.plot((0, 1), middle, lw=2.6, marker="o", label=name, **look)
+    axes.set_yscale(scale)
+    if scale == "log":
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))

@@ -1,0 +1,284 @@
+"""Claim 8: the difference of CNN and MLP on a harder problem, against scipy, a bootstrap and simulated studies."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from pipeline.params import Params
+from pipeline.study import by_set, groups, harder
+from pipeline.study.findings import ClaimRow
+from pipeline.study.groups import StudyData
+from pipeline.study.ledger import EntryState, Lookup
+from pipeline.study.plan import Study
+from pipeline.study.report import StudyReport
+from pipeline.study.rules import ClaimVerdict, Interval
+from tests.support import study_pages, study_runs
+from tests.support.study_pages import report_on, section
+from tests.support.study_runs import MADE, Made
+
+YES, NO, OPEN = ClaimVerdict.SUPPORTED, ClaimVerdict.NOT_SUPPORTED, ClaimVerdict.UNDECIDED
+SHOWS, POINTS, RATIO = range(3)
+# The CNN has fewer errors than the MLPs, by more points than on MNIST, and by a smaller share of theirs.
+USUAL = (YES, YES, NO)
+
+
+def six() -> Study:
+    """Return the project's study on both data sets with six seeds for each variant, five for the CNN on MNIST."""
+    found = study_runs.whole()
+    return study_runs.with_seeds(found, **{**dict.fromkeys(found.variants, 6), "cnn": 5})
+
+
+@pytest.fixture(scope="module")
+def lookups() -> list[Lookup]:
+    """Return all replicates of that study."""
+    return study_runs.lookups(six())
+
+
+def gathered(lookups: list[Lookup], values: Params) -> StudyData:
+    """Return the results of the study on both data sets."""
+    return groups.gather(six(), values.overfitting, lookups)
+
+
+def other(lookups: list[Lookup], made: Mapping[str, Made]) -> list[Lookup]:
+    """Return the replicates with other properties of some variants."""
+    return [
+        (one, study_runs.entry(one, made[one.variant]) if one.variant in made else entry, state)
+        for one, entry, state in lookups
+    ]
+
+
+def verdicts(rows: list[ClaimRow]) -> tuple[ClaimVerdict, ...]:
+    """Return the verdict under each reading."""
+    return tuple(row.finding.verdict for row in rows)
+
+
+def wrong(lookups: list[Lookup], variant: str) -> np.ndarray:
+    """Return a variant's share of misclassified test images by seed, from the lists of these."""
+    return np.array([len(e.errors) / 10_000 for _, e, _ in lookups if e is not None and e.variant == variant])
+
+
+@pytest.mark.parametrize(
+    ("lags", "verdict"),
+    [
+        ([(-0.03, -0.02), (-0.02, -0.0011)], YES),
+        ([(-0.03, -0.02), (-0.02, -0.0009)], OPEN),
+        ([(-0.0009, 0.01), (0.0, 0.01)], NO),
+        ([(-0.0011, 0.01), (0.0, 0.01)], OPEN),
+        ([(-0.03, -0.02), (0.01, 0.02)], OPEN),
+    ],
+)
+def test_both_mlps_have_to_agree(lags: list[Interval], verdict: ClaimVerdict) -> None:
+    """The whole interval of each lies on one side of the smallest effect, or the claim stays undecided."""
+    assert harder.clearer(lags, 0.001) is verdict
+
+
+def test_readings_that_disagree_are_shown_as_such(lookups: list[Lookup], values: Params) -> None:
+    """A gain in points that is a loss as a ratio gives opposite verdicts, which a remark says."""
+    rows = harder.rows(gathered(lookups, values))
+
+    assert verdicts(rows) == USUAL
+    assert "The readings disagree" in rows[-1].finding.remark
+    assert {row.claim for row in rows} == {harder.CLAIM}
+
+
+@pytest.mark.parametrize(
+    ("made", "found"),
+    [
+        ({"fashion_cnn": dataclasses.replace(MADE["fashion_cnn"], test=0.96)}, (YES, YES, YES)),
+        ({"fashion_cnn": dataclasses.replace(MADE["fashion_cnn"], test=0.87)}, (NO, NO, NO)),
+        (
+            {
+                "fashion_cnn": dataclasses.replace(MADE["fashion_cnn"], test=0.8985, spread=1e-4),
+                "fashion_mlp_rmsprop": dataclasses.replace(MADE["fashion_mlp_rmsprop"], test=0.895),
+            },
+            (YES, NO, NO),
+        ),
+        ({"fashion_mlp_rmsprop": dataclasses.replace(MADE["fashion_mlp_rmsprop"], test=0.94)}, (OPEN, OPEN, NO)),
+        ({"fashion_cnn": dataclasses.replace(MADE["fashion_cnn"], test=0.9905)}, (YES, OPEN, OPEN)),
+    ],
+    ids=["ratio too", "CNN worse", "less than on MNIST", "MLPs disagree", "not harder"],
+)
+def test_other_measurements_flip_the_verdicts(
+    made: Mapping[str, Made], found: tuple[ClaimVerdict, ...], lookups: list[Lookup], values: Params
+) -> None:
+    """The verdicts follow the numbers; without a problem that is harder for all networks, no change is judged."""
+    assert verdicts(harder.rows(gathered(other(lookups, made), values))) == found
+
+
+def test_changes_are_welch_intervals_of_changes_within_seeds(lookups: list[Lookup], values: Params) -> None:
+    """Each network's change is taken over the seeds that it has on both problems; the two are compared by Welch."""
+    rows = harder.rows(gathered(lookups, values))
+
+    for place, mlp in enumerate(("mlp_rmsprop", "mlp_adadelta")):
+        for reading, to, back in ((POINTS, np.asarray, np.asarray), (RATIO, np.log, np.exp)):
+            changes = [
+                to(wrong(lookups, f"fashion_{name}")[: len(wrong(lookups, name))]) - to(wrong(lookups, name))
+                for name in ("cnn", mlp)
+            ]
+            assert [len(change) for change in changes] == [5, 6]
+            interval = stats.ttest_ind(*changes, equal_var=False).confidence_interval()
+            number = rows[reading].finding.measurements[place]
+            assert number.estimate == pytest.approx(float(back(changes[0].mean() - changes[1].mean())))
+            assert number.interval == pytest.approx(tuple(back(np.array([interval.low, interval.high]))))
+
+
+def test_ratios_are_those_of_geometric_means(lookups: list[Lookup], values: Params) -> None:
+    """The ratio on each problem is that of the geometric means of the errors, and the change is their ratio."""
+    finding = harder.rows(gathered([one for one in lookups if one[0].seed < 5], values))[RATIO].finding
+
+    ratios = {number.label: number.estimate for number in finding.further}
+    for first, second in (("fashion_cnn", "fashion_mlp_rmsprop"), ("cnn", "mlp_rmsprop")):
+        some = [stats.gmean(wrong(lookups, name)[:5]) for name in (first, second)]
+        assert ratios[f"`{first}` over `{second}`"] == pytest.approx(some[0] / some[1])
+    change = ratios["`fashion_cnn` over `fashion_mlp_rmsprop`"] / ratios["`cnn` over `mlp_rmsprop`"]
+    assert finding.measurements[0].estimate == pytest.approx(change)
+
+
+def test_the_interval_agrees_with_a_bootstrap(values: Params) -> None:
+    """With twenty seeds, resampling the seeds of each network gives an interval of about the same ends."""
+    of = study_runs.with_seeds(study_runs.whole(), **dict.fromkeys(six().variants, 20))
+    names = {"cnn", "mlp_rmsprop", "fashion_cnn", "fashion_mlp_rmsprop"}
+    some = [one for one in study_runs.replicates(of) if one.variant in names]
+    many: list[Lookup] = [(one, study_runs.entry(one), EntryState.CURRENT) for one in some]
+    found = harder.change(groups.gather(of, values.overfitting, many), "mlp_rmsprop")
+    draw = np.random.default_rng(0)
+    cnn, mlp = (wrong(many, f"fashion_{name}") - wrong(many, name) for name in ("cnn", "mlp_rmsprop"))
+
+    means = [(sample[draw.integers(0, 20, (10_000, 20))]).mean(axis=1) for sample in (cnn, mlp)]
+
+    low, high = np.quantile(means[0] - means[1], (0.025, 0.975))
+    width = high - low
+    assert found.interval() == pytest.approx((low, high), abs=0.15 * width)
+
+
+def test_intervals_of_simulated_studies_cover_the_truth(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 2,000 studies with other seeds, the interval of 95% covers the true change, also with unequal numbers."""
+    draw, truth = np.random.default_rng(1), {"cnn": 0.060, "mlp_rmsprop": 0.090}
+    covered = 0
+    for _ in range(2000):
+        drawn = {name: draw.normal(change, 0.001, n) for (name, change), n in zip(truth.items(), (4, 5), strict=True)}
+        monkeypatch.setattr(harder, "_increase", lambda _, name, __, drawn=drawn: drawn[name])
+        low, high = harder.change(None, "mlp_rmsprop").interval()  # type: ignore[arg-type]
+        covered += low <= truth["cnn"] - truth["mlp_rmsprop"] <= high
+
+    assert stats.binomtest(covered, 2000, 0.95).pvalue > 1e-3
+
+
+def test_a_network_without_errors_has_no_ratio(lookups: list[Lookup], values: Params) -> None:
+    """The ratio is undecided then, with the reason, and the differences are judged all the same."""
+    perfect = gathered(lookups, values)
+    entries = dict(perfect.groups["cnn"].entries)
+    record = entries[0].record
+    splits = record["splits"] | {"test": record["splits"]["test"] | {"accuracy": 1.0}}
+    entries[0] = dataclasses.replace(entries[0], record={**record, "splits": splits})
+    changed = {**perfect.groups, "cnn": dataclasses.replace(perfect.groups["cnn"], entries=entries)}
+
+    rows = harder.rows(dataclasses.replace(perfect, groups=changed))
+
+    assert verdicts(rows) == (YES, YES, OPEN)
+    assert "no ratio" in rows[RATIO].finding.remark
+
+
+@pytest.mark.parametrize("variant", ["fashion_cnn", "fashion_mlp_rmsprop", "fashion_mlp_adadelta", "cnn"])
+def test_too_few_seeds_leave_it_undecided(variant: str, lookups: list[Lookup], values: Params) -> None:
+    """With two seeds of a network on one problem, what needs them is undecided, and the remark names it."""
+    fewer = [
+        (one, None, EntryState.MISSING) if one.variant == variant and one.seed >= 2 else (one, entry, state)
+        for one, entry, state in lookups
+    ]
+
+    rows = harder.rows(gathered(fewer, values))
+
+    assert verdicts(rows) == ((YES if variant == "cnn" else OPEN), OPEN, OPEN)
+    assert f"`{variant}` 2" in rows[POINTS].finding.remark
+
+
+@pytest.mark.usefixtures("no_drawing")
+def test_what_was_not_run_is_said_plainly(lookups: list[Lookup], values: Params) -> None:
+    """Without a replicate on Fashion-MNIST, the page says so in short, with the claim and in the data set's section."""
+    only = [
+        (one, None, EntryState.MISSING) if one.variant.startswith("fashion") else (one, entry, state)
+        for one, entry, state in lookups
+    ]
+
+    page = report_on(only, values, six()).markdown
+
+    short = section(page, "In short")
+    assert "On Fashion-MNIST nothing has been run yet: none of the 30 planned replicates exists." in short
+    (claim,) = [line for line in page.splitlines() if line.startswith("- Claim 8, ")]
+    assert claim.endswith(", since nothing has been run for it yet.")
+    assert page.count("Not run yet: there are no replicates of the original's networks on Fashion-MNIST.") == 3
+    assert section(page, "On Fashion-MNIST").startswith("Nothing has been run yet: none of the 30 ")
+
+
+@pytest.fixture(scope="module")
+def both(lookups: list[Lookup], values: Params) -> StudyReport:
+    """Return the report on all replicates on both data sets, figures and all."""
+    return report_on(lookups, values, six())
+
+
+@pytest.mark.usefixtures("no_drawing")
+def test_the_originals_claims_are_judged_on_mnist_alone(lookups: list[Lookup], values: Params) -> None:
+    """Replicates on another data set change no row of claims 1 to 7, no adjusted p value and no pooled spread."""
+    of = study_runs.with_seeds(study_runs.project(), **{**dict.fromkeys(study_runs.project().variants, 6), "cnn": 5})
+    alone = report_on([one for one in lookups if one[0].variant in of.variants], values, of)
+
+    whole = report_on(lookups, values, six())
+
+    claims = [[row for row in study_pages.audited(page.markdown) if row[0] != "8"] for page in (alone, whole)]
+    assert claims[0] == claims[1]
+    assert len(claims[0]) == 15
+    ours = whole.tables["comparisons"].iloc[: len(of.statistics.comparisons)]
+    assert ours.equals(alone.tables["comparisons"])
+    for name in ("spread", "factorial", "convergence"):
+        assert whole.tables[name].equals(alone.tables[name])
+
+
+@pytest.mark.usefixtures("no_drawing")
+def test_the_originals_variants_on_another_data_set_judge_nothing(values: Params) -> None:
+    """If its networks are trained on Fashion-MNIST under their own names, its claims have no seeds to be judged by."""
+    found = six()
+    moved = {
+        name: one.model_copy(update={"dataset": "fashion_mnist"})
+        for name, one in found.variants.items()
+        if one.dataset == "mnist"
+    }
+    data = found.data.model_copy(update={"sets": ("fashion_mnist",)})
+    pairs = study_runs.project().statistics
+    elsewhere = found.model_copy(update={"variants": moved, "data": data, "statistics": pairs})
+
+    page = report_on(study_runs.lookups(elsewhere), values, elsewhere).markdown
+
+    found_verdicts = {row[-1] for row in study_pages.audited(page) if row[0] != "8"}
+    assert found_verdicts == {"*undecided*"}
+
+
+def test_each_data_set_is_a_family_of_comparisons(lookups: list[Lookup], values: Params) -> None:
+    """Holm's adjustment on Fashion-MNIST counts the six comparisons there, step by step."""
+    summaries = study_runs.SUMMARIES
+    pairs = by_set.results(gathered(lookups, values), summaries)["fashion_mnist"].pairs
+
+    judged = [pair.judgement for pair in pairs if pair.judgement is not None]
+
+    assert len(judged) == len(pairs) == 6
+    running = 0.0
+    for rank, one in enumerate(sorted(judged, key=lambda one: one.comparison.p_value)):
+        running = max(running, min(1.0, (6 - rank) * one.comparison.p_value))
+        assert one.adjusted_p == pytest.approx(running)
+
+
+def test_the_page_on_both_data_sets_is_whole(both: StudyReport) -> None:
+    """Its figures are all shown, the other data set has its tables, and the summary names the data set of each row."""
+    assert {"harder.png", "variants-fashion_mnist.png", "effects-fashion_mnist.png"} < set(both.figures)
+    for name in both.figures:
+        assert f"(figures/{name})" in both.markdown
+    rows = study_pages.rows(both.markdown, "Replicates on Fashion-MNIST and their scores after the last epoch")
+    assert [row[0] for row in rows[1:]] == [f"`{name}`" for name in six().variants if name.startswith("fashion")]
+    table = both.tables["summary"]
+    assert set(table["variant"][table["dataset"] == "fashion_mnist"]) == {row[0].strip("`") for row in rows[1:]}
+    assert len(both.tables["comparisons"]) == 20
