@@ -33,6 +33,8 @@ repro: .venv/complete git ## run the whole pipeline, or the stages that a change
 	$(DVC) repro
 	@# Where DVC took the results from its cache, no stage has told MLflow which runs are current.
 	@python -m pipeline.sync $(if $(REQUIRE_TRACKING),,--optional)
+	@# Elsewhere the last digits differ; these lines say whether it is the same result all the same.
+	@python -m pipeline.study.rerun
 
 study: .venv/complete git ## run the study's missing replicates, here or at DASK_SCHEDULER_ADDRESS, and its report
 	$(DVC) --cd study repro

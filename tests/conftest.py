@@ -12,7 +12,7 @@ import pytest
 from pipeline import params
 from pipeline.data.dataset import Dataset
 from pipeline.params import Params
-from tests.support import small
+from tests.support import shared, small
 
 ROOT = Path(__file__).parents[1]
 # Importing TensorFlow, MLflow and the rest makes a million objects, none of which is garbage.
@@ -47,11 +47,29 @@ def digits() -> Dataset:
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a tracking store with its tables and nothing else: making one takes seconds, copying it none."""
-    import mlflow
 
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    mlflow.MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments(max_results=1)
-    return path
+    def make(folder: Path) -> None:
+        import mlflow
+
+        mlflow.MlflowClient(tracking_uri=f"sqlite:///{folder}/mlflow.db").search_experiments(max_results=1)
+
+    return shared.once(tmp_path_factory, "store", make) / "mlflow.db"
+
+
+@pytest.fixture(scope="session")
+def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a repository with this project's files, two small models, and one finished `dvc repro`, committed.
+
+    It is to be copied; the artifacts of its runs stay where they are.
+    """
+
+    def make(folder: Path) -> None:
+        small.make(folder)
+        small.shrink(folder)
+        small.run(folder, "dvc", "repro")
+        small.commit(folder, "result")
+
+    return shared.once(tmp_path_factory, "a clone", make)
 
 
 @pytest.fixture

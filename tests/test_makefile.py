@@ -44,9 +44,10 @@ def complete(folder: Path) -> None:
     """Put the Makefile into a folder; make takes its .venv for complete, and the real one follows on PATH."""
     small.copy(folder, "Makefile", ".dvc/config", ".dvc/.gitignore", ".dvc/without-git/config")
     (folder / ".venv" / "bin").mkdir(parents=True)
-    (folder / "pipeline").mkdir()
-    # `make repro` ends with pipeline.sync, which is not what these tests are about.
-    for name in ("requirements.lock", "requirements-team.lock", ".venv/complete", ".venv/team", "pipeline/sync.py"):
+    (folder / "pipeline" / "study").mkdir(parents=True)
+    # `make repro` ends with these two, which are not what these tests are about.
+    modules = ("pipeline/sync.py", "pipeline/study/rerun.py")
+    for name in ("requirements.lock", "requirements-team.lock", ".venv/complete", ".venv/team", *modules):
         (folder / name).touch()
 
 

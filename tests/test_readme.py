@@ -149,6 +149,15 @@ def test_the_verdict_on_the_experiment_is_the_recorded_one() -> None:
     assert worked_verdict.renewed(text(ENGLISH), answer) == text(ENGLISH), "call python -m tests.support.worked_verdict"
 
 
+def test_the_originals_numbers_are_such_as_one_more_seed_gives() -> None:
+    """Both languages say that all twelve lie within the prediction intervals, and the study's table says so too."""
+    within = pd.read_csv(ROOT / "study" / "reports" / "prediction.csv")["within"]
+
+    assert within.tolist() == [True] * 12
+    assert "of the three models, all twelve do" in " ".join(text(ENGLISH).split())
+    assert "計 12 個" in text(JAPANESE)
+
+
 def test_the_readme_is_short() -> None:
     """A newcomer reads at most 160 lines; what else there is to know stands in docs/."""
     assert len(text(ENGLISH).splitlines()) <= 160

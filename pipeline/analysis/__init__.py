@@ -9,5 +9,6 @@ permutation     the permutation test of a difference in means
 verdicts        the interval of a difference and the smallest effect -> better, worse, no relevant difference, ...
 prediction      what one more seed may give: prediction intervals, upper bounds of a standard deviation
 power           how many seeds decide a question
-multitest       adjustment for the number of tests, matching intervals, verdicts
+crossed         differences over seeds and images together
+multitest       adjustment for the number of tests, simultaneous intervals, verdicts
 """

@@ -79,13 +79,17 @@ class SampleSummary:
 
 @dataclass(frozen=True)
 class Contrast:
-    """The mean of a contrast over `n` seeds with its 95% t interval, and the two-sided p value of a mean of 0."""
+    """The mean of a contrast over `n` seeds with its 95% t interval, and the two-sided p value of a mean of 0.
+
+    `sd` is the standard deviation between the seeds.
+    """
 
     estimate: float
     low: float
     high: float
     p_value: float
     n: int
+    sd: float
 
 
 @dataclass(frozen=True)
@@ -145,7 +149,8 @@ def paired_contrast(values: ArrayLike, *, scale: float | None = None) -> Contras
     array = _sample(values, least=2)
     mean = _mean(array, _scale([array]) if scale is None else scale)
     low, high = mean.interval()
-    return Contrast(mean.estimate, low, high, mean.p_value, len(array))
+    sd = mean.standard_error * sqrt(len(array))
+    return Contrast(mean.estimate, low, high, mean.p_value, len(array), sd)
 
 
 def compare(first: ArrayLike, second: ArrayLike, *, paired: bool) -> Comparison:

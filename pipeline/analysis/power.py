@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from math import sqrt
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from pipeline.analysis import verdicts
+from pipeline.analysis import means, verdicts
 from pipeline.analysis.prediction import SPREAD_CONFIDENCE, sd_upper_bound
 from pipeline.analysis.verdicts import MIN_SEEDS, Verdict
 
@@ -21,9 +21,9 @@ from pipeline.analysis.verdicts import MIN_SEEDS, Verdict
 Floats = NDArray[np.float64]
 
 # The largest number of seeds that is looked at.
-MOST_SEEDS = 100_000
+MOST_SEEDS = 10_000
 # Points at which the distribution of the observed spread is evaluated.
-_POINTS = 400
+_POINTS = 200
 DECIDED = frozenset(Verdict) - {Verdict.UNDECIDED}
 
 
@@ -38,6 +38,26 @@ class Assumed:
     effect: float
     sds: tuple[float, ...]
     degrees_of_freedom: tuple[float, ...]
+
+    @classmethod
+    def observed(cls, first: ArrayLike, second: ArrayLike | None = None) -> Assumed:
+        """Return what these results show: the mean of one sample, (n,), or the difference of two independent means.
+
+        For results that share their seeds, pass their differences.
+
+        Raises:
+            ValueError: A sample has fewer than 2 values, or one that is not finite.
+        """
+        summaries = [means.describe(sample) for sample in (first, second) if sample is not None]
+        if min(one.n for one in summaries) < 2:
+            raise ValueError("expected at least 2 values, found 1")
+        effect = summaries[0].mean - (summaries[1].mean if len(summaries) > 1 else 0.0)
+        return cls(effect, tuple(one.sd for one in summaries), tuple(one.n - 1.0 for one in summaries))
+
+    @property
+    def negative(self) -> Assumed:
+        """The same with the opposite effect."""
+        return replace(self, effect=-self.effect)
 
     def at_upper_bound(self, confidence: float = SPREAD_CONFIDENCE) -> Assumed:
         """Return the same with the upper confidence bound of each standard deviation."""
@@ -62,8 +82,8 @@ def verdict_probabilities(
     """Return the probability of each verdict of `verdicts.decide` on the t interval from `n` seeds.
 
     Given the observed spread, the half-width of the interval is fixed and the estimate is normal; the sum is over
-    _POINTS equally probable spreads. It is exact for one sample and, with Welch's degrees of freedom at the assumed
-    spreads, close for two.
+    _POINTS equally probable spreads. It is exact for one sample but for that sum, and close for two, whose degrees of
+    freedom are Welch's at the assumed spreads.
 
     Raises:
         ValueError: `n` is below 2, `smallest_effect` not above 0, or `confidence` not strictly between 0 and 1.
@@ -72,14 +92,14 @@ def verdict_probabilities(
     half, error = _half_widths(assumed, n, confidence), assumed.standard_error(n)
     d = smallest_effect
 
-    def below(limit: Floats) -> Floats:
+    def up_to(limit: Floats) -> Floats:
         return _normal_below(limit - assumed.effect, error)
 
     # The estimate at which each verdict begins and ends, for each half-width.
     inner = np.maximum(d - half, 0)
-    better, worse = 1 - below(d + half), below(-d - half)
-    equivalent = np.where(half < d, below(inner) - below(-inner), 0)
-    above_0, below_0 = 1 - below(np.maximum(half, inner)), below(-np.maximum(half, inner))
+    better, worse = 1 - up_to(d + half), up_to(-d - half)
+    equivalent = np.where(half < d, up_to(inner) - up_to(-inner), 0)
+    above_0, below_0 = 1 - up_to(np.maximum(half, inner)), up_to(-np.maximum(half, inner))
     found = {
         Verdict.BETTER: better,
         Verdict.WORSE: worse,
@@ -91,22 +111,17 @@ def verdict_probabilities(
     return {**shares, Verdict.UNDECIDED: max(0.0, 1 - sum(shares.values()))}
 
 
-def probability_beyond(assumed: Assumed, n: int, bound: float, confidence: float = 0.95) -> float:
-    """Return the probability that the whole t interval from `n` seeds is on the effect's side of `bound`.
+def probability_above(assumed: Assumed, n: int, bound: float, confidence: float = 0.95) -> float:
+    """Return the probability that the whole t interval from `n` seeds is above `bound`.
 
-    It is the power of the one-sided t test at (1 - confidence) / 2, by the noncentral t distribution.
+    It is the power of the one-sided t test at (1 - confidence) / 2, summed over the observed spread as above.
     Source: J. Cohen, Statistical Power Analysis for the Behavioral Sciences, 2nd ed. (1988), chapter 2.
 
     Raises:
-        ValueError: As for `verdict_probabilities`.
+        ValueError: `n` is below 2, or `confidence` is not strictly between 0 and 1.
     """
-    error, freedom, quantile = assumed.standard_error(n), assumed.freedom(n), _quantile(assumed, n, confidence)
-    distance = abs(assumed.effect - bound)
-    if not error:
-        return float(distance > 0)
-    from scipy import stats
-
-    return float(np.nan_to_num(stats.nct.sf(quantile, freedom, distance / error), nan=1.0))
+    half = _half_widths(assumed, n, confidence)
+    return float((1 - _normal_below(bound + half - assumed.effect, assumed.standard_error(n))).mean())
 
 
 def seeds_needed(probability: Callable[[int], float], power: float, least: int = MIN_SEEDS) -> int | None:
@@ -145,30 +160,76 @@ def seeds_to_decide(
     Raises:
         ValueError: A number is out of its range.
     """
+    part = verdict_among(assumed, smallest_effect, accepted, confidence)
+    return Decision(((part,),)).seeds(power)
 
-    def probability(n: int) -> float:
-        found = verdict_probabilities(assumed, n, smallest_effect, confidence)
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a decision: true values, and the probability that `n` seeds show what is needed, given such values."""
+
+    assumed: Assumed
+    probability: Callable[[Assumed, int], float]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What decides a question: any one of several ways, each of which takes all of its parts."""
+
+    ways: tuple[tuple[Part, ...], ...]
+
+    def at_upper_bound(self) -> Decision:
+        """Return the same at the upper confidence bound of each standard deviation."""
+        return Decision(
+            tuple(tuple(replace(part, assumed=part.assumed.at_upper_bound()) for part in way) for way in self.ways)
+        )
+
+    def probability(self, n: int) -> float:
+        """Return a lower bound of the probability that `n` seeds of each variant decide it.
+
+        It is Bonferroni's, whatever the parts have to do with each other, for the most probable way; exact for a single
+        part.
+        """
+        return max(max(0.0, 1 - sum(1 - part.probability(part.assumed, n) for part in way)) for way in self.ways)
+
+    def seeds(self, power: float) -> int | None:
+        """Return the least number of seeds that decides it with probability `power`; None if MOST_SEEDS do not."""
+        return seeds_needed(self.probability, power)
+
+
+def above(assumed: Assumed, bound: float, confidence: float = 0.95) -> Part:
+    """Return the part that is shown by an interval above `bound`."""
+    return Part(assumed, lambda values, n: probability_above(values, n, bound, confidence))
+
+
+def below(assumed: Assumed, bound: float, confidence: float = 0.95) -> Part:
+    """Return the part that is shown by an interval below `bound`."""
+    return above(assumed.negative, -bound, confidence)
+
+
+def verdict_among(
+    assumed: Assumed, smallest_effect: float, accepted: Collection[Verdict] = DECIDED, confidence: float = 0.95
+) -> Part:
+    """Return the part that is shown by one of these verdicts."""
+
+    def probability(values: Assumed, n: int) -> float:
+        found = verdict_probabilities(values, n, smallest_effect, confidence)
         return sum(found[verdict] for verdict in accepted)
 
-    return seeds_needed(probability, power)
-
-
-def _quantile(assumed: Assumed, n: int, confidence: float) -> float:
-    if n < 2:
-        raise ValueError(f"expected at least 2 seeds, found {n}")
-    if not 0 < confidence < 1:
-        raise ValueError(f"expected a confidence between 0 and 1, found {confidence}")
-    from scipy import stats
-
-    return float(stats.t.isf((1 - confidence) / 2, assumed.freedom(n)))
+    return Part(assumed, probability)
 
 
 def _half_widths(assumed: Assumed, n: int, confidence: float) -> Floats:
     """Return the half-width of the interval for each of _POINTS equally probable observed spreads: (_POINTS,)."""
-    quantile, freedom = _quantile(assumed, n, confidence), assumed.freedom(n)
-    from scipy import stats
+    if n < 2:
+        raise ValueError(f"expected at least 2 seeds, found {n}")
+    if not 0 < confidence < 1:
+        raise ValueError(f"expected a confidence between 0 and 1, found {confidence}")
+    from scipy import special
 
-    ratios = np.sqrt(stats.chi2.ppf((np.arange(_POINTS) + 0.5) / _POINTS, freedom) / freedom)
+    freedom = assumed.freedom(n)
+    quantile = special.stdtrit(freedom, (1 + confidence) / 2)
+    ratios = np.sqrt(special.chdtri(freedom, (np.arange(_POINTS) + 0.5) / _POINTS) / freedom)
     return np.asarray(quantile * assumed.standard_error(n) * ratios)
 
 

@@ -5,10 +5,12 @@ Stages, chained by study/dvc.yaml:
     run          the replicates that are missing from the ledger, on Dask -> study/runs
     report       the ledger -> tables, figures, the audit of the claims
 
-Command:
+Commands:
+    power        how many seeds decide each comparison and claim, and the core-hours that they take
+    rerun        how the models in the workspace compare with the committed ones, and with other seeds
     sync         MLflow brought up to date with the ledger
 
-Common to all of these:
+Common to these:
     plan         study/params.yaml -> variants, replicates, training runs
     prepared     the data sets as prepare wrote them
     cost         the multiply-adds of training runs
@@ -30,6 +32,9 @@ Parts of the report:
     convergence  epochs and seconds to a target accuracy
     harder       CNN and MLPs on a more complex problem
     spread       how much scores vary between seeds, and the drop that the gate therefore allows
+    prediction   whether the original's numbers are such as one more seed would give
+    seeds        how many seeds decide, and what they cost
+    results      all of these, from the ledger and the files beside it
     tables       the CSV files
     figures      the variants and curves that are drawn
 """

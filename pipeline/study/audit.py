@@ -7,7 +7,8 @@ from functools import partial
 from itertools import chain
 from math import exp, log
 
-from pipeline.analysis import means
+from pipeline.analysis import means, power
+from pipeline.analysis.power import Assumed, Decision
 from pipeline.reporting import render
 from pipeline.study import comparisons, convergence, factorial, findings, rules
 from pipeline.study.comparisons import VariantPair
@@ -35,7 +36,7 @@ def audit(
             _claim_3(data, reproduced),
             convergence.readings(data, timings),
             _claim_5(data, pairs),
-            _claim_6(pairs),
+            _claim_6(data, pairs),
             _claim_7(data),
         )
     ]
@@ -65,7 +66,9 @@ def _gets_worse(data: StudyData) -> Finding:
         "By the rule for a single history, which also asks whether accuracy is kept, the verdicts on the seeds are: "
         f"{', '.join(counts)}."
     )
-    return Finding(verdict, (mean,), remark)
+    observed = Assumed.observed(group.values("log_rise"))
+    ways = ((power.above(observed, log(rule.strong)),), (power.below(observed, log(rule.slight)),))
+    return Finding(verdict, (mean,), remark, decision=Decision(ways))
 
 
 def _claim_3(data: StudyData, reproduced: Reproduced) -> Iterator[Reading]:
@@ -88,15 +91,18 @@ def _recognise(data: StudyData, reproduced: Reproduced, outcome: str) -> Finding
         if outcome in reproduced.get(name, {})
     ]
     verdict = rules.reach([number.interval for number in numbers if number.interval], rules.RECOGNISED)
-    return Finding(verdict, tuple(numbers), further=tuple(further))
+    observed = [Assumed.observed(data.groups[name].values(outcome)) for name in MODELS]
+    reached = tuple(power.above(one, rules.RECOGNISED) for one in observed)
+    missed = [(power.below(one, rules.RECOGNISED),) for one in observed]
+    return Finding(verdict, tuple(numbers), further=tuple(further), decision=Decision((reached, *missed)))
 
 
 def _claim_5(data: StudyData, pairs: Sequence[VariantPair]) -> Iterator[Reading]:
     yield Reading(
         5,
         "by training twice as long",
-        f"test accuracy of `{LONGER}` minus that of `{CNN}`, paired by seed, adjusted for all comparisons",
-        "supported if *better*, unless the difference is too small to matter; undecided if *cannot tell*",
+        f"test accuracy of `{LONGER}` minus that of `{CNN}`, paired by seed, simultaneous interval",
+        "supported if *better*, not supported if *no relevant difference* or worse, otherwise undecided",
         [[LONGER, CNN]],
         lambda: _too_few_epochs(data, pairs),
     )
@@ -109,31 +115,32 @@ def _too_few_epochs(data: StudyData, pairs: Sequence[VariantPair]) -> Finding:
     pair, verdict = found
     loss = findings.variant_difference(data, "validation_loss", LONGER, CNN)
     change = findings.difference(f"`{LONGER}` minus `{CNN}`, validation loss", "loss", loss)
-    decided = rules.too_few_epochs(verdict, within_smallest_effect=found[0].judgement.within_smallest_effect)
-    return Finding(decided, _measured(pair), _pairwise([pair]), (change,))
+    accepted = [one if pair.first == LONGER else one.reverse for one in rules.ON_EPOCHS]
+    decided, decision = rules.too_few_epochs(verdict), comparisons.decision(pair, data, accepted)
+    return Finding(decided, _measured(pair), _pairwise([pair]), (change,), decision)
 
 
-def _claim_6(pairs: Sequence[VariantPair]) -> Iterator[Reading]:
-    measure = "difference in test accuracy, adjusted for all comparisons"
+def _claim_6(data: StudyData, pairs: Sequence[VariantPair]) -> Iterator[Reading]:
+    measure = "difference in test accuracy, simultaneous interval"
     yield Reading(
         6,
         "between the two MLPs",
         measure,
-        "not supported if they differ significantly, supported if there is no relevant difference",
+        "not supported if one is *better*, supported if *no relevant difference*",
         [[ADADELTA, RMSPROP]],
-        lambda: _chance(pairs, [(ADADELTA, RMSPROP)]),
+        lambda: _chance(data, pairs, [(ADADELTA, RMSPROP)]),
     )
     yield Reading(
         6,
         "between the CNN and the MLPs",
         measure,
-        "not supported if it differs significantly from both, supported if there is no relevant difference from either",
+        "not supported if it is *better* or *worse* than both, supported if *no relevant difference* from either",
         [[name] for name in MODELS],
-        lambda: _chance(pairs, [(CNN, RMSPROP), (CNN, ADADELTA)]),
+        lambda: _chance(data, pairs, [(CNN, RMSPROP), (CNN, ADADELTA)]),
     )
 
 
-def _chance(pairs: Sequence[VariantPair], couples: Sequence[tuple[str, str]]) -> Finding:
+def _chance(data: StudyData, pairs: Sequence[VariantPair], couples: Sequence[tuple[str, str]]) -> Finding:
     found = []
     for couple in couples:
         if (one := comparisons.find_pair(pairs, *couple)) is None:
@@ -141,7 +148,10 @@ def _chance(pairs: Sequence[VariantPair], couples: Sequence[tuple[str, str]]) ->
         found.append(one)
     listed = [pair for pair, _ in found]
     numbers = tuple(chain.from_iterable(map(_measured, listed)))
-    return Finding(rules.chance([verdict for _, verdict in found]), numbers, _pairwise(listed))
+    decisions = [comparisons.decision(pair, data, rules.ON_CHANCE) for pair in listed]
+    parts = tuple(chain.from_iterable(way for one in decisions if one for way in one.ways))
+    decision = Decision((parts,))
+    return Finding(rules.chance([verdict for _, verdict in found]), numbers, _pairwise(listed), decision=decision)
 
 
 def _claim_7(data: StudyData) -> Iterator[Reading]:
@@ -168,8 +178,10 @@ def _uses_shape(data: StudyData) -> Finding:
         findings.mean(f"cost to the CNN: `{CNN}` minus `{CNN_PERMUTED}`", costs[0], "points"),
         findings.mean(f"cost to the MLP: `{ADADELTA}` minus `{MLP_PERMUTED}`", costs[1], "points"),
     )
-    verdict = rules.uses_shape(shape.interval(), data.study.statistics.smallest_effect)
-    return Finding(verdict, (number,), further=further)
+    least = data.study.statistics.smallest_effect
+    observed = Assumed.observed(*costs)
+    ways = ((power.above(observed, least),), (power.below(observed, least),))
+    return Finding(rules.uses_shape(shape.interval(), least), (number,), further=further, decision=Decision(ways))
 
 
 def _cannot_show(shape: ClaimRow) -> ClaimRow:
@@ -178,7 +190,8 @@ def _cannot_show(shape: ClaimRow) -> ClaimRow:
     if verdict is ClaimVerdict.UNDECIDED:
         remark = "It depends on the reading above."
     rule = "the opposite of the reading above"
-    return ClaimRow(7, "MNIST cannot show it", "as above", rule, shape.needs, Finding(verdict, (), remark))
+    finding = Finding(verdict, (), remark, decision=shape.finding.decision)
+    return ClaimRow(7, "MNIST cannot show it", "as above", rule, shape.needs, finding)
 
 
 def _unlisted(first: str, second: str) -> Finding:
@@ -190,13 +203,13 @@ def _measured(pair: VariantPair) -> tuple[Measurement, ...]:
     one = pair.judgement
     if one is None:
         return ()
-    label = f"`{pair.first}` minus `{pair.second}`"
+    interval = one.simultaneous_low, one.simultaneous_high
     return (
-        Measurement(label, "points", one.comparison.estimate, (one.low, one.high), one.confidence),
+        Measurement(pair.label, "points", one.comparison.estimate, interval, one.confidence),
         Measurement("adjusted p", "p", one.adjusted_p),
     )
 
 
 def _pairwise(pairs: Sequence[VariantPair]) -> str:
-    verdicts = (f"`{pair.first}` against `{pair.second}`: {pair.words}" for pair in pairs)
+    verdicts = (f"`{pair.first}` against `{pair.second}`: *{pair.verdict}*" for pair in pairs)
     return f"Pairwise verdicts: {'; '.join(verdicts)}."

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from pipeline.analysis import means, multitest, proportions
-from pipeline.analysis.means import Comparison
+from pipeline.analysis import crossed, means, multitest, power, proportions, verdicts
+from pipeline.analysis.means import Comparison, Estimate
 from pipeline.analysis.multitest import Judgement
+from pipeline.analysis.power import Assumed, Decision
 from pipeline.analysis.proportions import Proportion
 from pipeline.analysis.verdicts import MIN_SEEDS, Verdict
 from pipeline.study import plan
@@ -17,15 +19,16 @@ from pipeline.study.groups import SeedValues, StudyData
 from pipeline.study.ledger import Entry
 
 OUTCOME = "test_accuracy"
-_FLIPPED = {Verdict.BETTER: Verdict.WORSE, Verdict.WORSE: Verdict.BETTER}
 
 
 @dataclass(frozen=True)
 class VariantPair:
     """The comparison of two variants: paired by seed if both share initial weights and image order, else unpaired.
 
-    `judgement` and `superiority` are None if a variant has fewer than MIN_SEEDS seeds. `tested` counts the seeds that
-    both variants have; for `significant` of these, McNemar's test (unadjusted) rejects equal error rates.
+    From `judgement` on, what needs MIN_SEEDS seeds of both is None if there are fewer: `over_images` is the difference
+    with its standard error for other seeds and other images, `new_images` the verdict on that one's interval, and
+    `assumed` what the seeds needed for a verdict are planned with. `tested` counts the seeds that both variants have;
+    for `significant` of these, McNemar's test (unadjusted) rejects equal error rates.
     """
 
     first: str
@@ -35,8 +38,16 @@ class VariantPair:
     n_second: int
     judgement: Judgement | None
     superiority: Proportion | None
+    over_images: Estimate | None
+    new_images: Verdict | None
+    assumed: Assumed | None
     tested: int
     significant: int
+
+    @property
+    def label(self) -> str:
+        """The difference in words."""
+        return f"`{self.first}` minus `{self.second}`"
 
     @property
     def verdict(self) -> str:
@@ -47,11 +58,13 @@ class VariantPair:
         return f"cannot tell with {' and '.join(map(str, counts))} seed{'' if counts == [1] else 's'}"
 
     @property
-    def words(self) -> str:
-        """The verdict as the page shows it; a significant difference may still be too small to matter."""
-        one = self.judgement
-        small = one is not None and one.verdict in _FLIPPED and one.within_smallest_effect
-        return f"*{self.verdict}*" + (", but by less than matters" if small else "")
+    def on_new_images(self) -> str:
+        """A sentence: whether the verdict would hold for new images too; empty if there is no verdict to hold."""
+        if self.judgement is None or self.judgement.verdict is Verdict.UNDECIDED:
+            return ""
+        if self.new_images is self.judgement.verdict:
+            return "It would hold for new images too."
+        return f"It holds for these test images; over new images as well, the verdict is *{self.new_images}*."
 
 
 def compare_variants(data: StudyData) -> tuple[VariantPair, ...]:
@@ -72,8 +85,16 @@ def find_pair(pairs: Sequence[VariantPair], first: str, second: str) -> tuple[Va
     for pair in pairs:
         if pair.judgement is not None and {pair.first, pair.second} == {first, second}:
             verdict = pair.judgement.verdict
-            return pair, verdict if pair.first == first else _FLIPPED.get(verdict, verdict)
+            return pair, verdict if pair.first == first else verdict.reverse
     return None
+
+
+def decision(pair: VariantPair, data: StudyData, accepted: Collection[Verdict] = power.DECIDED) -> Decision | None:
+    """Return what decides a pair: one of the `accepted` verdicts on it, in its family; None if it was not judged."""
+    if pair.judgement is None or pair.assumed is None:
+        return None
+    rules, confidence = data.study.statistics, pair.judgement.confidence
+    return Decision(((power.verdict_among(pair.assumed, rules.smallest_effect, accepted, confidence),),))
 
 
 def _samples(data: StudyData, first: str, second: str) -> tuple[SeedValues, SeedValues, bool]:
@@ -90,6 +111,7 @@ def _pair(
     seeds = data.common(names)
     one, other = (data.groups[name].entries for name in names)
     p_values = [mcnemar_p(one[seed], other[seed]) for seed in seeds]
+    over_images, rules = (_over_images(data, names, paired) if judgement else None), data.study.statistics
     return VariantPair(
         *names,
         paired=paired,
@@ -97,14 +119,37 @@ def _pair(
         n_second=len(second),
         judgement=judgement,
         superiority=means.superiority(first, second, paired=paired) if judgement else None,
+        over_images=over_images,
+        new_images=verdicts.decide(over_images.interval(judgement.confidence), rules.smallest_effect)
+        if judgement and over_images
+        else None,
+        assumed=_assumed(first, second, paired) if judgement else None,
         tested=len(seeds),
-        significant=sum(p < data.study.statistics.level for p in p_values),
+        significant=sum(p < rules.level for p in p_values),
     )
+
+
+def _assumed(first: SeedValues, second: SeedValues, paired: bool) -> Assumed:
+    return Assumed.observed(first - second) if paired else Assumed.observed(first, second)
+
+
+def _over_images(data: StudyData, names: tuple[str, str], paired: bool) -> Estimate:
+    seeds = data.common(names) if paired else None
+    groups = (data.groups[name].entries for name in names)
+    answers = (
+        np.stack([correct(entry) for seed, entry in group.items() if seeds is None or seed in seeds])
+        for group in groups
+    )
+    return crossed.over_seeds_and_images(*answers, paired=paired)
+
+
+def correct(entry: Entry) -> NDArray[np.bool_]:
+    """Return which test images a replicate classifies correctly, (images,)."""
+    found = np.ones(entry.record["splits"]["test"]["count"], bool)
+    found[entry.errors["image"]] = False
+    return found
 
 
 def mcnemar_p(first: Entry, second: Entry) -> float:
     """Return the p value of McNemar's exact test of two fitted networks on the same test images."""
-    correct = np.ones((2, first.record["splits"]["test"]["count"]), bool)
-    for row, entry in zip(correct, (first, second), strict=True):
-        row[entry.errors["image"]] = False
-    return proportions.mcnemar(*correct).p_value
+    return proportions.mcnemar(correct(first), correct(second)).p_value

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import exp, log
 
-from pipeline.analysis import means
+from pipeline.analysis import means, power
 from pipeline.analysis.means import Contrast
+from pipeline.analysis.power import Assumed, Decision
 from pipeline.analysis.verdicts import MIN_SEEDS
 from pipeline.study import findings, rules
 from pipeline.study.findings import ClaimRow, Finding, Reading
@@ -78,8 +79,8 @@ def readings(data: StudyData) -> Iterator[Reading]:
         2,
         "dropout reduces overfitting here",
         "the factor by which dropout multiplies the rise of `val_loss`, averaged over both optimizers, within seeds",
-        "supported if the factor is below 1, and not above 1 with either optimizer; not supported if it is above "
-        f"{1 / data.rule.slight:.3f}, which is too close to 1 to matter",
+        f"supported if the factor is below {1 / data.rule.slight:.3f}, since one closer to 1 does not matter, and not "
+        "above 1 with either optimizer; not supported if it is above that",
         [list(CELLS.values())],
         lambda: _decide(data),
     )
@@ -88,8 +89,15 @@ def readings(data: StudyData) -> Iterator[Reading]:
 def _decide(data: StudyData) -> Finding:
     found = {name: effects(data, "log_rise")[name] for name in (MAIN, WITH_RMSPROP, WITH_ADADELTA)}
     main, *simple = ((one.low, one.high) for one in found.values())
-    verdict = rules.reduces(main, simple, log(data.rule.slight))
-    return Finding(verdict, tuple(findings.effect(name, "factor", one, exp) for name, one in found.items()))
+    least = log(data.rule.slight)
+    numbers = tuple(findings.effect(name, "factor", one, exp) for name, one in found.items())
+    observed = _observed(found[MAIN])
+    ways = ((power.below(observed, -least),), (power.above(observed, -least),))
+    return Finding(rules.reduces(main, simple, least), numbers, decision=Decision(ways))
+
+
+def _observed(effect: Contrast) -> Assumed:
+    return Assumed(effect.estimate, (effect.sd,), (effect.n - 1.0,))
 
 
 def _factor(label: str, data: StudyData) -> findings.Measurement:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pipeline.analysis import means
 from pipeline.analysis.means import Comparison, Contrast
+from pipeline.analysis.power import Decision
 from pipeline.analysis.verdicts import MIN_SEEDS
 from pipeline.reporting import render
 from pipeline.study import plan
@@ -59,12 +60,16 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Finding:
-    """The verdict on a reading, the measurements that decide it, a remark on them, and further measurements."""
+    """The verdict on a reading, the measurements that decide it, a remark on them, and further measurements.
+
+    `decision` is what decides the reading as more seeds are run; None if no number of seeds does.
+    """
 
     verdict: ClaimVerdict
     measurements: tuple[Measurement, ...] = ()
     remark: str = ""
     further: tuple[Measurement, ...] = ()
+    decision: Decision | None = None
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,11 @@ class ClaimRow:
     rule: str
     needs: Mapping[str, int]
     finding: Finding
+
+    @property
+    def subject(self) -> str:
+        """Its name in a table of comparisons and readings."""
+        return f"claim {self.claim}, {self.reading}"
 
     @property
     def seeds(self) -> str:

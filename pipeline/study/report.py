@@ -12,37 +12,31 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from pipeline import cli, files, params
+from pipeline import cli, params
 from pipeline.analysis.verdicts import MIN_SEEDS
 from pipeline.data import original
 from pipeline.params import OverfittingRule
 from pipeline.reporting import render
 from pipeline.reporting.plots import style
 from pipeline.study import (
-    audit,
-    by_set,
     convergence,
     factorial,
     figures,
     findings,
-    groups,
     harder,
-    ledger,
     plan,
-    prepared,
+    prediction,
+    results,
     rules,
+    seeds,
     spread,
     tables,
 )
-from pipeline.study.audit import Reproduced
-from pipeline.study.by_set import SetResults
-from pipeline.study.comparisons import VariantPair
-from pipeline.study.convergence import EpochSeconds
 from pipeline.study.findings import ClaimRow
 from pipeline.study.groups import StudyData
 from pipeline.study.ledger import Lookup
 from pipeline.study.plan import Study
-from pipeline.study.prepared import Summaries
+from pipeline.study.results import Sources, StudyResults
 from pipeline.study.rules import ClaimVerdict
 
 if TYPE_CHECKING:
@@ -71,36 +65,20 @@ class StudyReport:
         )
 
 
-def report(
-    study: Study,
-    rule: OverfittingRule,
-    lookups: Iterable[Lookup],
-    summaries: Summaries,
-    reproduced: Reproduced,
-    benchmarks: Mapping[str, Any],
-) -> StudyReport:
-    """Return the report on the study's replicates as found in the ledger (`lookups`, from `ledger.look_up`).
-
-    `summaries` are those of the data sets, `reproduced` has the scores of the reproduction on the original's data set,
-    that is reports/metrics.json if it was made on that one, and `benchmarks` is benchmarks/results.json.
-    """
-    everything = groups.gather(study, rule, lookups)
-    by_name = by_set.results(everything, summaries)
-    others = [one for name, one in by_name.items() if name != original.DATASET]
-    # What the original's claims are judged by.
-    data = by_set.on(everything, original.DATASET)
-    pairs = by_name[original.DATASET].pairs if original.DATASET in by_name else ()
-    timings = _timings(benchmarks, summaries)
-    rows = [*audit.audit(data, pairs, reproduced, timings), *harder.rows(everything)]
-    drawn = {name: style.png(figure) for name, figure in _figures(everything, data, pairs, others).items()}
+def report(study: Study, rule: OverfittingRule, lookups: Iterable[Lookup], sources: Sources) -> StudyReport:
+    """Return the report on the study's replicates as found in the ledger (`lookups`, from `ledger.look_up`)."""
+    found = results.evaluate(study, rule, lookups, sources)
+    everything, data, pairs, rows = found.everything, found.data, found.pairs, found.rows
+    drawn = {name: style.png(figure) for name, figure in _figures(found).items()}
     content = {
         "title": "What becomes of the original's claims",
         "subjects": _subjects(data),
         "several": any(len(group.entries) > 1 for group in data.groups.values()),
-        "sets": by_name,
-        "others": others,
-        "other_scores": {one.name: _scores(one.data) for one in others},
-        "summaries": summaries,
+        "dataset": original.DATASET,
+        "sets": found.by_name,
+        "others": found.others,
+        "other_scores": {one.name: _scores(one.data) for one in found.others},
+        "summaries": sources.summaries,
         "sentences": SENTENCES,
         "rows": rows,
         "verdicts": {claim: _by_verdict(rows, claim) for claim in SENTENCES},
@@ -109,7 +87,12 @@ def report(
         "scores": _scores(data),
         "pairs": pairs,
         "factorial": _factorial(data),
-        "convergence": convergence.table(data, timings),
+        "convergence": convergence.table(data, found.timings),
+        "needed": seeds.by_subject(found.seeds),
+        "hardest": seeds.by_subject(found.seeds, seeds.HARDEST),
+        "would_decide": seeds.sentences(found.seeds),
+        "predictions": found.predictions,
+        "inside": prediction.inside(found.predictions),
         "spreads": spread.spreads(data),
         "statistics": study.statistics,
         "was_run": {harder.CLAIM: harder.was_run(everything)},
@@ -122,25 +105,16 @@ def report(
     return StudyReport(
         render.markdown(content, TEMPLATE),
         render.html(content, TEMPLATE),
-        tables.tables(data, pairs, timings, others),
+        tables.tables(found),
         drawn,
     )
 
 
-def _timings(benchmarks: Mapping[str, Any], summaries: Summaries) -> dict[str, EpochSeconds]:
-    """Return the seconds per epoch on the original's data set, on which the benchmarks are run."""
-    if original.DATASET not in summaries:
-        return {}
-    return convergence.epoch_seconds(benchmarks, summaries[original.DATASET]["splits"]["train"]["count"])
-
-
-def _figures(
-    everything: StudyData, data: StudyData, pairs: Sequence[VariantPair], others: Sequence[SetResults]
-) -> dict[str, Figure]:
-    drawn = figures.draw(data, pairs)
-    for one in others:
+def _figures(found: StudyResults) -> dict[str, Figure]:
+    drawn = figures.draw(found.data, found.pairs)
+    for one in found.others:
         drawn |= figures.draw_other(one)
-    return drawn | figures.draw_harder(everything)
+    return drawn | figures.draw_harder(found.everything)
 
 
 def _subjects(data: StudyData) -> list[str]:
@@ -214,12 +188,8 @@ def main() -> int:
     """Write the report on the replicates in the ledger."""
     arguments = _arguments()
     study, rule = plan.load_study(arguments.study), params.load(arguments.params).overfitting
-    summaries = prepared.load(arguments.summaries, study.data.sets)
-    lookups = ledger.look_up(arguments.runs, plan.replicates(study, prepared.checksums(summaries)))
-    reproduced, benchmarks = (files.read_json(path) for path in (arguments.metrics, arguments.benchmarks))
-    if files.read_json(arguments.reproduced)["dataset"] != original.DATASET:
-        reproduced = {}
-    made = report(study, rule, lookups, summaries, reproduced, benchmarks)
+    sources = results.read_sources(arguments, study)
+    made = report(study, rule, results.look_up(arguments, study, sources), sources)
     made.write(arguments.output)
     print(f"{arguments.output / 'claims.html'}: {len(SENTENCES)} claims")
     return 0
@@ -227,14 +197,8 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m pipeline.study.report", description=main.__doc__)
-    parser.add_argument("--summaries", type=Path, required=True, help="directory with prepare's JSON files")
-    parser.add_argument("--runs", type=Path, required=True, help="directory of the ledger")
-    parser.add_argument("--metrics", type=Path, required=True, help="JSON written by the reproduction's report stage")
-    parser.add_argument("--reproduced", type=Path, required=True, help="JSON that names the reproduction's data set")
-    parser.add_argument("--benchmarks", type=Path, required=True, help="JSON written by the benchmarks")
+    results.add_arguments(parser)
     parser.add_argument("--output", type=Path, required=True, help="directory to write the report into")
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="YAML with the rule for overfitting")
-    parser.add_argument("--study", type=Path, default=Path("study/params.yaml"), help="YAML with the plan of the study")
     return parser.parse_args()
 
 

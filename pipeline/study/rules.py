@@ -1,6 +1,7 @@
 """The decision rules for the claims of the original: plain numbers in, a verdict out.
 
-An interval is (low, high). A claim stays undecided unless the whole interval lies on one side of a bound.
+An interval is (low, high). A claim stays undecided unless the whole interval lies on one side of a bound, so that with
+more seeds a verdict only becomes surer.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ Interval = tuple[float, float]
 # The variants that the claims are about.
 RMSPROP, ADADELTA, CNN = "mlp_rmsprop", "mlp_adadelta", "cnn"
 RMSPROP_PLAIN, ADADELTA_PLAIN = "mlp_rmsprop_no_dropout", "mlp_adadelta_no_dropout"
+CNN_PLAIN = "cnn_no_dropout"
 LONGER = "cnn_24_epochs"
 CNN_PERMUTED, MLP_PERMUTED = "cnn_permuted", "mlp_adadelta_permuted"
 
@@ -60,13 +62,13 @@ def caused_by_dropout(first: Model, second: Model) -> ClaimVerdict:
 def reduces(main: Interval, simple: Sequence[Interval], least: float) -> ClaimVerdict:
     """Claim 2 about dropout itself, from its main effect on the logarithm of the rise and its simple effects.
 
-    Supported if the interval of the main effect is below 0, unless that of a simple effect is above 0; not supported if
-    the interval of the main effect is above -`least`, the smallest reduction that matters.
+    Supported if the interval of the main effect is below -`least`, the smallest reduction that matters, unless that of
+    a simple effect is above 0; not supported if it is above -`least`.
     """
     if main[0] > -least:
         return ClaimVerdict.NOT_SUPPORTED
     opposed = any(low > 0 for low, _ in simple)
-    return ClaimVerdict.SUPPORTED if main[1] < 0 and not opposed else ClaimVerdict.UNDECIDED
+    return ClaimVerdict.SUPPORTED if main[1] < -least and not opposed else ClaimVerdict.UNDECIDED
 
 
 def reach(scores: Sequence[Interval], target: float) -> ClaimVerdict:
@@ -90,23 +92,42 @@ def slower(lags: Sequence[Interval], *, unfinished: bool = False, others_unfinis
     )
 
 
-def too_few_epochs(longer: Verdict, *, within_smallest_effect: bool) -> ClaimVerdict:
-    """Claim 5, from the verdict on more epochs: the gain has to be significant and large enough to matter."""
-    if longer is Verdict.UNDECIDED:
-        return ClaimVerdict.UNDECIDED
-    return (
-        ClaimVerdict.SUPPORTED
-        if longer is Verdict.BETTER and not within_smallest_effect
-        else ClaimVerdict.NOT_SUPPORTED
-    )
+def beyond_dropout(found: ClaimVerdict, without: ClaimVerdict) -> ClaimVerdict:
+    """Claim 4 where the networks also differ in dropout, from the verdicts with it and without it in all networks.
+
+    Opposite verdicts are confounded: what was observed is dropout's doing. It takes both verdicts.
+    """
+    if found is without:
+        return found
+    return ClaimVerdict.UNDECIDED if ClaimVerdict.UNDECIDED in (found, without) else ClaimVerdict.CONFOUNDED
+
+
+# The verdicts on more epochs that decide claim 5, and those on a pair of networks that decide claim 6.
+ON_EPOCHS = {
+    Verdict.BETTER: ClaimVerdict.SUPPORTED,
+    Verdict.EQUIVALENT: ClaimVerdict.NOT_SUPPORTED,
+    Verdict.WORSE: ClaimVerdict.NOT_SUPPORTED,
+    Verdict.WORSE_OPEN: ClaimVerdict.NOT_SUPPORTED,
+}
+ON_CHANCE = {
+    Verdict.BETTER: ClaimVerdict.NOT_SUPPORTED,
+    Verdict.WORSE: ClaimVerdict.NOT_SUPPORTED,
+    Verdict.EQUIVALENT: ClaimVerdict.SUPPORTED,
+}
+
+
+def too_few_epochs(longer: Verdict) -> ClaimVerdict:
+    """Claim 5, from the verdict on more epochs: the gain has to be one that matters."""
+    return ON_EPOCHS.get(longer, ClaimVerdict.UNDECIDED)
 
 
 def chance(verdicts: Sequence[Verdict]) -> ClaimVerdict:
-    """Claim 6, from the pairwise verdicts: a significant difference refutes chance as the explanation."""
-    if all(verdict in (Verdict.BETTER, Verdict.WORSE) for verdict in verdicts):
-        return ClaimVerdict.NOT_SUPPORTED
-    equivalent = all(verdict is Verdict.EQUIVALENT for verdict in verdicts)
-    return ClaimVerdict.SUPPORTED if equivalent else ClaimVerdict.UNDECIDED
+    """Claim 6, from the pairwise verdicts: all of them have to show a difference that matters, or that there is none.
+
+    A difference that only excludes 0 may still turn out too small to matter, so it decides nothing yet.
+    """
+    found = {ON_CHANCE.get(verdict, ClaimVerdict.UNDECIDED) for verdict in verdicts}
+    return found.pop() if len(found) == 1 else ClaimVerdict.UNDECIDED
 
 
 def uses_shape(loss: Interval, least: float) -> ClaimVerdict:

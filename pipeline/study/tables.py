@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,11 +10,10 @@ import pandas as pd
 
 from pipeline.analysis import means
 from pipeline.analysis.multitest import Judgement
-from pipeline.study import convergence, factorial, spread
-from pipeline.study.by_set import SetResults
+from pipeline.study import convergence, factorial, seeds, spread
 from pipeline.study.comparisons import VariantPair
-from pipeline.study.convergence import EpochSeconds
 from pipeline.study.groups import OUTCOMES, StudyData
+from pipeline.study.results import StudyResults
 
 # Significant digits. The last bits of a sum depend on the order in which a processor adds.
 DIGITS = 10
@@ -26,28 +25,27 @@ CONVERGENCE = (
     *("variant", "column", "target", "n", "reached", "median", "smallest", "largest"),
     *("seconds_per_epoch", "median_seconds"),
 )
-SPREAD = ("variant", "n", "degrees_of_freedom", "sd", "allowed_drop")
+SPREAD = ("variant", "n", "sd", "upper", "allowed_drop")
+PREDICTION = ("variant", "outcome", "n", "low", "high", "original", "within")
 FACTORIAL = ("outcome", "effect", "estimate", "low", "high", "p_value", "n")
 
 
-def tables(
-    data: StudyData,
-    pairs: Sequence[VariantPair],
-    timings: Mapping[str, EpochSeconds],
-    others: Sequence[SetResults] = (),
-) -> dict[str, pd.DataFrame]:
+def tables(found: StudyResults) -> dict[str, pd.DataFrame]:
     """Return the tables by file name without `.csv`; unknown values are left empty.
 
-    The summary and the comparisons are also of the `others`; the other tables are about the original's claims.
+    Summary, comparisons and power are of all data sets; the other tables are about the original's claims.
     """
-    every = [*pairs, *(pair for one in others for pair in one.pairs)]
-    summary = [row for one in (data, *(other.data for other in others)) for row in _summary(one)]
+    data = found.data
+    pairs = [*found.pairs, *(pair for one in found.others for pair in one.pairs)]
+    summary = [row for one in (data, *(other.data for other in found.others)) for row in _summary(one)]
     rows = {
         "summary": pd.DataFrame(summary, columns=SUMMARY, dtype=object),
-        "comparisons": pd.DataFrame([_pair(pair) for pair in every], dtype=object),
+        "comparisons": pd.DataFrame([_pair(pair) for pair in pairs], dtype=object),
         "factorial": pd.DataFrame(factorial.table(data), columns=FACTORIAL, dtype=object),
-        "convergence": pd.DataFrame(convergence.table(data, timings), columns=CONVERGENCE, dtype=object),
+        "convergence": pd.DataFrame(convergence.table(data, found.timings), columns=CONVERGENCE, dtype=object),
         "spread": pd.DataFrame(_spread(data), columns=SPREAD, dtype=object),
+        "power": pd.DataFrame(_power(found), columns=seeds.COLUMNS, dtype=object),
+        "prediction": pd.DataFrame(_predictions(found), columns=PREDICTION, dtype=object),
     }
     return {name: table.map(_rounded) for name, table in rows.items()}
 
@@ -73,6 +71,16 @@ def _spread(data: StudyData) -> Iterator[dict[str, object]]:
         yield {"variant": name, **{key: getattr(one, key) for key in SPREAD[1:]}}
 
 
+def _power(found: StudyResults) -> Iterator[dict[str, object]]:
+    for one in found.seeds:
+        yield {**vars(one), "subject": one.name}
+
+
+def _predictions(found: StudyResults) -> Iterator[dict[str, object]]:
+    for one in found.predictions:
+        yield {key: getattr(one, key) for key in PREDICTION}
+
+
 def _pair(pair: VariantPair) -> dict[str, object]:
     judged = _judgement(pair.judgement) if pair.judgement else dict.fromkeys(_NUMBERS)
     superiority = pair.superiority
@@ -83,18 +91,20 @@ def _pair(pair: VariantPair) -> dict[str, object]:
         "n_first": pair.n_first,
         "n_second": pair.n_second,
         **judged,
+        "standard_error_seeds_and_images": pair.over_images and pair.over_images.standard_error,
         "superiority": superiority and superiority.estimate,
         "superiority_low": superiority and superiority.low,
         "superiority_high": superiority and superiority.high,
         "mcnemar_seeds": pair.tested,
         "mcnemar_significant": pair.significant,
         "verdict": pair.verdict,
+        "verdict_new_images": pair.new_images,
     }
 
 
 _NUMBERS = (
-    *("estimate", "standard_error", "degrees_of_freedom", "p_value", "adjusted_p", "confidence", "low", "high"),
-    *("narrow_low", "narrow_high", "within_smallest_effect", "permutation_p", "smallest_permutation_p"),
+    *("estimate", "standard_error", "degrees_of_freedom", "p_value", "adjusted_p", "low", "high", "confidence"),
+    *("simultaneous_low", "simultaneous_high", "permutation_p", "smallest_permutation_p"),
 )
 
 

@@ -5,10 +5,10 @@ import sys
 
 import pytest
 
+MODULES = ("crossed", "means", "multitest", "permutation", "power", "prediction", "proportions", "time_to_target")
 
-@pytest.mark.parametrize(
-    "module", ["means", "multitest", "permutation", "power", "prediction", "proportions", "time_to_target", "verdicts"]
-)
+
+@pytest.mark.parametrize("module", [*MODULES, "verdicts"])
 def test_the_import_is_light(module: str) -> None:
     """Importing a module of statistics does not import statsmodels or scipy, which take more than a second."""
     code = f"import sys, pipeline.analysis.{module}; sys.exit(bool({{'statsmodels', 'scipy'}} & set(sys.modules)))"

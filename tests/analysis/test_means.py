@@ -61,7 +61,7 @@ def test_a_contrast_is_a_one_sample_t_test() -> None:
     values = np.random.default_rng(3).normal(0.3, 1, 12)
     oracle = stats.ttest_1samp(values, 0)
 
-    expected = [values.mean(), *oracle.confidence_interval(0.95), oracle.pvalue, 12]
+    expected = [values.mean(), *oracle.confidence_interval(0.95), oracle.pvalue, 12, values.std(ddof=1)]
     assert list(vars(paired_contrast(values)).values()) == pytest.approx(expected)
 
 
@@ -70,13 +70,13 @@ def test_a_contrast_that_is_rounding_is_none() -> None:
     values = (np.array([0.3, 0.6, 0.9]) - np.array([0.1, 0.4, 0.7])) - 0.2
 
     assert values.any()
-    assert paired_contrast(values, scale=0.9) == Contrast(0.0, 0.0, 0.0, 1.0, 3)
+    assert paired_contrast(values, scale=0.9) == Contrast(0.0, 0.0, 0.0, 1.0, 3, 0.0)
 
 
 def test_a_constant_contrast_is_certain() -> None:
     """A contrast that is the same for every seed has p = 0, unless it is 0: then p = 1."""
-    assert paired_contrast([0.1] * 4) == Contrast(0.1, 0.1, 0.1, 0.0, 4)
-    assert paired_contrast([0.0] * 4) == Contrast(0.0, 0.0, 0.0, 1.0, 4)
+    assert paired_contrast([0.1] * 4) == Contrast(0.1, 0.1, 0.1, 0.0, 4, 0.0)
+    assert paired_contrast([0.0] * 4) == Contrast(0.0, 0.0, 0.0, 1.0, 4, 0.0)
 
 
 @pytest.mark.parametrize("function", [describe, paired_contrast])

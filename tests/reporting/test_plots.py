@@ -18,6 +18,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from PIL import Image
 
+from pipeline.analysis.verdicts import Verdict
 from pipeline.data.dataset import Dataset
 from pipeline.reporting import colours
 from pipeline.reporting.plots import classification, curves, effects, grids, style
@@ -74,7 +75,7 @@ def panels(count: int, lines: int, epochs: int = 6) -> dict[str, dict[str, pd.Da
     return {f"panel {i}": {name: band(i + j, epochs) for j, name in enumerate(NAMES[:lines])} for i in range(count)}
 
 
-VERDICTS = ("better", "worse", "no relevant difference", "cannot tell")
+VERDICTS = tuple(Verdict)
 FAMILY = pd.DataFrame(
     [
         ("first less second", 0.0112, 0.01, 0.0124, "better"),
@@ -82,6 +83,7 @@ FAMILY = pd.DataFrame(
         ("third less first", np.nan, np.nan, np.nan, "cannot tell with 2 and 10 seeds"),
         ("fourth less first", -0.12, -0.13, -0.11, "worse"),
         ("fifth less first", 0.0003, -0.001, 0.0016, "cannot tell"),
+        ("sixth less first", 0.0009, 0.0002, 0.0016, "better, by how much is open"),
     ],
     columns=["label", "estimate", "low", "high", "verdict"],
 )

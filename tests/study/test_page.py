@@ -133,6 +133,6 @@ def test_page_says_what_it_cannot_say(whole: StudyReport) -> None:
     """Verdicts are conditional on split and test set, intervals are of means over seeds, and few seeds are named."""
     said = section(whole.markdown, "Limits")
 
-    assert "conditional on this split and this test set" in said
+    assert "conditional on these splits and these test sets" in said
     assert "95% t interval of a mean over seeds" in said
     assert "not evidence of no difference" in said

@@ -23,7 +23,8 @@ case $2 in
   touch "study/data/processed/$name.npz" "study/reports/data/$name.json" ;;
 *run) mkdir -p study/runs && touch study/runs/record ;;
 *report) mkdir -p study/reports/figures && touch study/reports/figures/a.png && cd study/reports &&
-  touch claims.html claims.md comparisons.csv convergence.csv factorial.csv spread.csv summary.csv ;;
+  touch claims.html claims.md comparisons.csv convergence.csv factorial.csv power.csv prediction.csv spread.csv \\
+    summary.csv ;;
 esac
 """
 

@@ -24,6 +24,7 @@ from tests.support.study_ledger import ROOT
 from tests.support.study_pages import audited, four, report_on, rows, section
 
 UNDECIDED = 17
+TABLES = ("summary", "comparisons", "factorial", "convergence", "spread", "power", "prediction")
 
 
 @pytest.mark.usefixtures("no_drawing")
@@ -143,6 +144,7 @@ class Folder:
         options: dict[str, Any] = {
             **inputs,
             **{"study": ROOT / "study" / "params.yaml", "params": ROOT / "params.yaml"},
+            "original": ROOT / "data" / "report_history.csv",
             **{"summaries": self.path / "summaries", "runs": self.path / "runs", "output": self.path / output},
         }
         monkeypatch.setattr("sys.argv", ["report", *(f"--{name}={path}" for name, path in options.items())])
@@ -164,7 +166,7 @@ def test_stage_writes_the_same_bytes_again(
     first, second = folder.report(monkeypatch, "first"), folder.report(monkeypatch, "second")
 
     assert first == second
-    tables = {f"{name}.csv" for name in ("summary", "comparisons", "factorial", "convergence", "spread")}
+    tables = {f"{name}.csv" for name in TABLES}
     figures = {f"figures/{name}.png" for name in ("convergence", "dropout", "effects", "variants")}
     assert set(first) == {"claims.md", "claims.html", *tables, *figures}
     assert b"6 of 105 planned replicates exist" in first["claims.md"]

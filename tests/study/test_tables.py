@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 
@@ -9,11 +10,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from pipeline.analysis.verdicts import decide
 from pipeline.params import Params
-from pipeline.study import comparisons
+from pipeline.reporting.inputs import read_reported
+from pipeline.study import comparisons, report
 from pipeline.study.ledger import Entry, EntryState, Lookup
 from pipeline.study.report import StudyReport
-from tests.support.study_pages import four, report_on, rows
+from tests.support import study_runs
+from tests.support.study_ledger import ROOT
+from tests.support.study_pages import four, report_on, rows, sources
 from tests.support.study_runs import accuracy
 
 
@@ -61,8 +66,10 @@ def test_comparisons_are_scipys_and_adjusted_for_all_that_are_listed(lookups: li
         assert row["method"] == ("paired t" if paired else "Welch's t")
         test = stats.ttest_rel(*groups) if paired else stats.ttest_ind(*groups, equal_var=False)
         assert (row["estimate"], row["p_value"]) == pytest.approx((groups[0].mean() - groups[1].mean(), test.pvalue))
-        assert (row["low"], row["high"]) == pytest.approx(tuple(test.confidence_interval(row["confidence"])))
-        assert (row["narrow_low"], row["narrow_high"]) == pytest.approx(tuple(test.confidence_interval(0.9)))
+        assert (row["low"], row["high"]) == pytest.approx(tuple(test.confidence_interval(0.95)))
+        simultaneous = tuple(test.confidence_interval(1 - 0.05 / 14))
+        assert (row["simultaneous_low"], row["simultaneous_high"]) == pytest.approx(simultaneous)
+        assert row["verdict"] == decide(simultaneous, 0.001)
     running = 0.0
     for rank, index in enumerate(judged["p_value"].astype(float).sort_values().index):
         running = max(running, min(1.0, (14 - rank) * judged["p_value"][index]))
@@ -143,28 +150,68 @@ def test_convergence_counts_the_epochs(lookups: list[Lookup], whole: StudyReport
 
 
 @pytest.mark.usefixtures("no_drawing")
-def test_the_spread_is_that_of_one_way_analysis_of_variance(lookups: list[Lookup], values: Params) -> None:
-    """The pooled spread is the root of the mean square within groups, on as many degrees of freedom, of statsmodels.
-
-    Three of the standard deviations of a difference are what the gate may allow.
-    """
-    import pandas as pd
-    from statsmodels.formula.api import ols
-
+def test_the_spread_is_each_models_own(lookups: list[Lookup], values: Params) -> None:
+    """Three standard deviations of a difference, at the upper 80% bound of scipy's chi-square, are what is allowed."""
     models = ("mlp_rmsprop", "mlp_adadelta", "cnn")
     kept = [look for look in lookups if (look[0].variant, look[0].seed) != ("cnn", 3)]
 
     table = report_on(kept, values).tables["spread"].set_index("variant")
 
-    by_model = {model: scores(kept, model, accuracy) for model in models}
-    long = pd.DataFrame([(model, value) for model, found in by_model.items() for value in found], columns=["m", "y"])
-    fitted = ols("y ~ m", long).fit()
-    assert list(table.index) == [*models, "pooled"]
-    assert table["n"].tolist() == [4, 4, 3, 11]
-    assert table.loc["pooled", "degrees_of_freedom"] == fitted.df_resid == 8
-    assert table.loc["pooled", "sd"] == pytest.approx(math.sqrt(fitted.mse_resid))
-    assert table["sd"][:3].tolist() == pytest.approx([found.std(ddof=1) for found in by_model.values()])
-    assert table["allowed_drop"].tolist() == pytest.approx((3 * np.sqrt(2 * table["sd"].astype(float) ** 2)).tolist())
+    assert list(table.index) == list(models)
+    assert table["n"].tolist() == [4, 4, 3]
+    for model in models:
+        found = scores(kept, model, accuracy)
+        upper = math.sqrt(found.var(ddof=1) * (len(found) - 1) / stats.chi2.ppf(0.2, len(found) - 1))
+        row = table.loc[model]
+        assert (row["sd"], row["upper"]) == pytest.approx((found.std(ddof=1), upper))
+        assert row["allowed_drop"] == pytest.approx(3 * math.sqrt(2) * upper)
+
+
+def test_predictions_are_of_one_more_seed(lookups: list[Lookup], whole: StudyReport) -> None:
+    """Each interval is the mean plus and minus t standard deviations of a new value; the original is as it printed."""
+    table = whole.tables["prediction"].set_index(["variant", "outcome"])
+    found = scores(lookups, "cnn", accuracy)
+    half = stats.t.ppf(0.975, 3) * found.std(ddof=1) * math.sqrt(1 + 1 / 4)
+
+    assert len(table) == 3 * 4
+    row = table.loc[("cnn", "test_accuracy")]
+    assert (row["low"], row["high"]) == pytest.approx((found.mean() - half, found.mean() + half))
+    assert (row["n"], row["original"]) == (4, 0.9902)
+    assert (
+        table["within"].tolist()
+        == ((table["low"] <= table["original"]) & (table["original"] <= table["high"])).tolist()
+    )
+    rises = table.xs("rise", level="outcome")
+    assert (rises["low"].astype(float) > 0).all()
+    losses = read_reported(ROOT / "data" / "report_history.csv")["mlp_rmsprop"]["val_loss"]
+    assert rises.loc["mlp_rmsprop", "original"] == pytest.approx(losses[-3:].mean() / losses.min())
+
+
+@pytest.mark.usefixtures("no_drawing")
+def test_the_original_has_no_numbers_for_other_data(lookups: list[Lookup], values: Params) -> None:
+    """With other test images than the original's there are intervals, and no number to compare with them."""
+    splits = {**study_runs.SUMMARY["splits"], "test": {"count": 9_999}}
+    other = dataclasses.replace(sources(four()), summaries={"mnist": {**study_runs.SUMMARY, "splits": splits}})
+
+    found = report.report(four(), values.overfitting, lookups, other)
+
+    assert found.tables["prediction"]["original"].isna().all()
+    assert found.tables["prediction"]["low"].notna().all()
+    assert "Of the original's own numbers" not in found.markdown
+
+
+def test_the_standard_error_over_images_is_that_of_both(whole: StudyReport) -> None:
+    """It is above the one over seeds alone, and the same verdict is stated as holding for new images."""
+    table = whole.tables["comparisons"]
+
+    assert (table["standard_error_seeds_and_images"] >= table["standard_error"]).all()
+    for _, row in table.iterrows():
+        line = f"- `{row['first']}` minus `{row['second']}`: *{row['verdict']}*."
+        (said,) = [text for text in whole.markdown.splitlines() if text.startswith(line)]
+        if row["verdict"] == "cannot tell":
+            assert "seeds" in said
+        else:
+            assert ("It would hold for new images too." in said) == (row["verdict_new_images"] == row["verdict"])
 
 
 def test_mcnemar_of_equal_networks_is_one(lookups: list[Lookup]) -> None:

@@ -1,6 +1,7 @@
-"""Take the README's pictures of MLflow's pages again: python -m tests.support.screenshots STORE FOLDER.
+"""Take the README's pictures of MLflow's pages again: python -m tests.support.screenshots STORE FOLDER [DATASET].
 
-STORE is an mlflow.db with the current runs. Its copy is shown, so nothing is written into it.
+STORE is an mlflow.db with the current runs on a data set, by default mnist. Its copy is shown, so nothing is written
+into it.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from tests.support import browser, small
 # Seconds that MLflow's server may take to start, and a page of it to be drawn, on a busy machine.
 START, DRAWN = 180.0, 29.0
 WIDTH, HEIGHT, SCALE = 1240, 1000, 1.15
+WIDE = 2000
 SCROLLBAR, COLOURS = 14, 96
 
 
@@ -106,6 +108,7 @@ def take(window: browser.Browser, address: str, page: str, folder: Path) -> None
     window.run("document.querySelector('[aria-label=\"Hide banner\"]')?.click()")
     window.wait("document.querySelectorAll('.scatterlayer .trace').length >= 6", DRAWN)
     _picture(window, _edge("main", "top"), f"{_edge('.js-plotly-plot', 'bottom')} + 70", folder / "mlflow-runs.png")
+    take_table(window, address, page.replace("compareRunsMode=CHART", "compareRunsMode=TABLE"), folder)
     compare(window)
     for title in ("Visualizations", "Parameters"):
         window.click(f"//*[@role='button' and normalize-space(.)='{title}']")
@@ -113,6 +116,19 @@ def take(window: browser.Browser, address: str, page: str, folder: Path) -> None
     details = "[...document.querySelectorAll('[role=button]')].find(one => one.innerText.trim() == 'Run details')"
     top = f"{details}.getBoundingClientRect().top"
     _picture(window, top, f"{_edge('[role=grid]', 'top')} + 270", folder / "mlflow-compare.png")
+
+
+def take_table(window: browser.Browser, address: str, page: str, folder: Path) -> None:
+    """Take the picture of the table of runs, sorted by the rise of the loss."""
+    # As wide as its columns are: others are not on the page.
+    window.view(WIDE, HEIGHT, scale=SCALE * WIDTH / WIDE)
+    show(window, f"{address}/#/{page}", "3 matching runs", "val_loss_rise", "overfitting")
+    header = "document.querySelector('[data-testid=sort-header-val_loss_rise]')"
+    window.wait(f"{header} && ({header}.click(), true)", DRAWN)
+    window.wait("location.href.includes('orderByKey=metrics.')", DRAWN)
+    _picture(window, _edge("main", "top"), f"{_edge('[role=grid]', 'top')} + 190", folder / "mlflow-table.png")
+    window.view(WIDTH, HEIGHT, scale=SCALE)
+    show(window, f"{address}/#/{page}", "3 matching runs")
 
 
 def _edge(selector: str, side: str) -> str:
@@ -131,14 +147,14 @@ def _picture(window: browser.Browser, top: str, bottom: str, path: Path) -> None
         image.convert("RGB").quantize(COLOURS).save(path, optimize=True)
 
 
-def main(store: str, folder: str) -> None:
+def main(store: str, folder: str, dataset: str = "mnist") -> None:
     """Take the pictures of what `store` has."""
     with tempfile.TemporaryDirectory() as temporary:
         copy = Path(temporary) / "mlflow.db"
         shutil.copy(store, copy)
         (copy.parent / "mlruns").symlink_to(Path(store).resolve().parent / "mlruns")
         os.environ["MLFLOW_TRACKING_URI"] = uri = f"sqlite:///{copy}"
-        experiment = client.connect(experiments.of("mnist"))
+        experiment = client.connect(experiments.of(dataset))
         runs = mlflow.MlflowClient(uri).search_runs([experiment], experiments.CURRENT)
         page = tracking.page_of(runs).partition("/#/")[2]
         command = ["mlflow", "ui", "--host", "127.0.0.1", "--workers", "1", "--backend-store-uri", uri]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pipeline.params import Params
+from pipeline.reporting import inputs
 from pipeline.study import report
 from pipeline.study.ledger import Lookup
 from pipeline.study.plan import Study
 from pipeline.study.report import StudyReport
+from pipeline.study.results import Sources
 from tests.support import study_runs
 
 
@@ -18,8 +20,14 @@ def four() -> Study:
 def report_on(lookups: list[Lookup], values: Params, study: Study | None = None) -> StudyReport:
     """Return the report on these replicates."""
     of = study or four()
-    summaries = {name: study_runs.SUMMARIES[name] for name in of.data.sets}
-    return report.report(of, values.overfitting, lookups, summaries, study_runs.REPRODUCED, study_runs.BENCHMARKS)
+    return report.report(of, values.overfitting, lookups, sources(of))
+
+
+def sources(study: Study) -> Sources:
+    """Return the files beside the ledger; the original's numbers are its own."""
+    original = inputs.read_reported(study_runs.ROOT / "data" / "report_history.csv")
+    summaries = {name: study_runs.SUMMARIES[name] for name in study.data.sets}
+    return Sources(summaries, study_runs.REPRODUCED, study_runs.BENCHMARKS, original)
 
 
 def section(markdown: str, title: str) -> str:

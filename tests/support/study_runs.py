@@ -36,7 +36,12 @@ BENCHMARKS = {
         "mlp_rmsprop": {"images": 27500, "epoch": {"project": {"median": 1.5, "smallest": 1.4, "largest": 1.6}}},
         "mlp_adadelta": {"images": 27500, "epoch": {"project": {"median": 1.5, "smallest": 1.4, "largest": 1.6}}},
         "cnn": {"images": 5500, "epoch": {"project": {"median": 4.0, "smallest": 3.9, "largest": 5.0}}},
-    }
+    },
+    "study": {
+        "machine": {"cores": 2},
+        "mlp_adadelta": {"images": 27500, "epoch": {"two of one thread, float32": {"median": 0.5}}},
+        "cnn": {"images": 5500, "epoch": {"two of one thread, float32": {"median": 2.0}}},
+    },
 }
 REPRODUCED = {"mlp_rmsprop": {"train_accuracy": 0.9991, "test_accuracy": 0.9829}}
 

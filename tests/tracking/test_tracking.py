@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -62,12 +63,19 @@ def described(values: Params, name: str) -> RunDescription:
     return RunDescription(name, "r" * 64, MD5, values.models[name], values.train, data)
 
 
-@pytest.fixture
-def model(values: Params, tmp_path: Path) -> Path:
-    """Return a model file."""
+@pytest.fixture(scope="module")
+def saved(values: Params, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a model file that stays as it is."""
     network = networks.build(values.models["mlp_rmsprop"].network, (28, 28), 10, seed=0, precision="float32")
-    model_file.save(tmp_path / "m.keras", network, {"recipe": "r"})
-    return tmp_path / "m.keras"
+    path = tmp_path_factory.mktemp("saved") / "m.keras"
+    model_file.save(path, network, {"recipe": "r"})
+    return path
+
+
+@pytest.fixture
+def model(saved: Path, tmp_path: Path) -> Path:
+    """Return a model file of the test's own."""
+    return Path(shutil.copy(saved, tmp_path))
 
 
 def track(description: RunDescription, data: Dataset, model: Path) -> None:

@@ -43,11 +43,12 @@ METRICS = """return [...document.querySelectorAll('[role=grid]')].map(
 
 @dataclass(frozen=True)
 class Served:
-    """What `make ui` has started: its process, where it answers, and the page that it printed."""
+    """What `make ui` has started: its process, where it answers, the page that it printed, and all that it prints."""
 
     process: psutil.Process
     address: str
     page: str
+    log: Path
 
 
 def write_epochs(folder: Path, model: str, epochs: int) -> None:
@@ -82,7 +83,7 @@ def ui(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     with screenshots.serving(["make", "ui"], repository, log) as (process, address):
         printed = re.search(r"^current runs: http://127\.0\.0\.1:\d+/#/(\S+)$", log.read_text(), re.MULTILINE)
         assert printed, log.read_text()
-        yield Served(psutil.Process(process.pid), address, printed[1])
+        yield Served(psutil.Process(process.pid), address, printed[1], log)
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +121,11 @@ def test_it_is_few_processes_that_listen_on_this_machine_alone(ui: Served) -> No
     assert [process.name() for process in processes[:1]] == ["make"]
     assert len(processes) <= 3
     assert listening == {ui.address}
+
+
+def test_it_says_nothing_that_a_user_cannot_act_on(ui: Served) -> None:
+    """Its terminal has no warning of the server's own code."""
+    assert "Warning" not in ui.log.read_text()
 
 
 def run_names(window: browser.Browser, number: int) -> list[str]:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # By the order of the verdicts. Shapes and tones: colours are the models'.
-MARKERS = ("^", "v", "s", "o")
-TONES = ("#000000", "#000000", "#707070", "#a0a0a0")
+MARKERS = ("^", "v", "s", "^", "v", "o")
+TONES = ("#000000", "#000000", "#707070", "#707070", "#707070", "#a0a0a0")
 
 
 @styled()
@@ -27,7 +27,7 @@ def intervals(rows: pd.DataFrame, smallest: float, verdicts: Sequence[str]) -> F
     """Return a line per row: an effect with its interval, marked by its verdict, and the verdict in words.
 
     `rows`, one or more, have the columns label, estimate, low, high (of accuracies, drawn in percentage points; nothing
-    is drawn where they are NaN) and verdict, which is one of the up to four `verdicts` wherever something is drawn.
+    is drawn where they are NaN) and verdict, which is one of the up to six `verdicts` wherever something is drawn.
     Effects below `smallest` are shaded; the axis is linear there and logarithmic beyond, so that both small and large
     effects can be read.
     """

@@ -1,0 +1,32 @@
+"""How many seeds decide each comparison and each claim, from the ledger: the numbers behind the report's section."""
+
+from __future__ import annotations
+
+import argparse
+
+from pipeline import cli
+from pipeline.errors import InputError
+from pipeline.study import results
+
+
+def main() -> int:
+    """Print how many seeds of each variant decide each comparison and claim, and the core-hours that they take."""
+    parser = argparse.ArgumentParser(prog="python -m pipeline.study.power", description=main.__doc__)
+    results.add_arguments(parser)
+    arguments = parser.parse_args()
+    found = results.read(arguments).seeds
+    if not found:
+        fix = "`make study` trains what is missing"
+        raise InputError("every comparison has too few seeds to plan with", path=arguments.runs, fix=fix)
+    head = ("comparison or reading", "verdict", "assumed difference", "spread", "power", "seeds", "core-hours")
+    rows = [
+        (one.name, one.verdict, one.difference, one.spread, f"{one.power:.0%}", one.count, one.hours) for one in found
+    ]
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    for row in (head, *rows):
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    return 0
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,75 @@
+"""Whether the original's numbers, each from a single run, are such as one more seed would give."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import exp
+from typing import Any
+
+import pandas as pd
+
+from pipeline.analysis import overfitting, prediction
+from pipeline.analysis.verdicts import MIN_SEEDS
+from pipeline.data import original as originals
+from pipeline.params import OverfittingRule
+from pipeline.study.convergence import MODELS
+from pipeline.study.groups import StudyData
+
+# The outcomes: what each is called, the outcome of the study, whose interval is transformed back, and the original's
+# number. Its `val_` columns are of the test images.
+Original = Callable[[pd.DataFrame, OverfittingRule], float]
+OUTCOMES: Mapping[str, tuple[str, Callable[[float], float], Original]] = {
+    "test_accuracy": ("test_accuracy", float, lambda history, _: float(history["val_accuracy"].iloc[-1])),
+    "test_loss": ("test_loss", float, lambda history, _: float(history["val_loss"].iloc[-1])),
+    "running_accuracy": ("running_accuracy", float, lambda history, _: float(history["accuracy"].iloc[-1])),
+    "rise": ("log_rise", exp, lambda history, rule: overfitting.analyse(history, rule).rise),
+}
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The 95% prediction interval of one more seed for an outcome of a model, from `n` seeds.
+
+    `original` is the original's number, None if there is none for this data.
+    """
+
+    variant: str
+    outcome: str
+    n: int
+    low: float
+    high: float
+    original: float | None
+
+    @property
+    def within(self) -> bool | None:
+        """Whether the original's number lies within; None if there is none."""
+        return None if self.original is None else self.low <= self.original <= self.high
+
+
+def predictions(
+    data: StudyData, summary: Mapping[str, Any], original: Mapping[str, pd.DataFrame]
+) -> tuple[Prediction, ...]:
+    """Return a prediction for each outcome of each of the original's models that has MIN_SEEDS seeds.
+
+    `summary` is the summary of the data that prepare wrote, and `original` has the histories printed in the original.
+    """
+    found = summary["dataset"], summary["splits"]["test"]["count"]
+    printed = original if found == (originals.DATASET, originals.TEST_IMAGES) else {}
+    return tuple(one for name in MODELS for one in _of_model(data, name, printed.get(name)))
+
+
+def _of_model(data: StudyData, name: str, history: pd.DataFrame | None) -> Iterator[Prediction]:
+    n = len(data.common([name]))
+    if n < MIN_SEEDS:
+        return
+    for outcome, (measured, to, of_original) in OUTCOMES.items():
+        low, high = prediction.prediction_interval(data.groups[name].values(measured))
+        number = None if history is None else of_original(history, data.rule)
+        yield Prediction(name, outcome, n, to(low), to(high), number)
+
+
+def inside(found: Sequence[Prediction]) -> tuple[int, int]:
+    """Return how many of the original's numbers lie within their intervals, and of how many."""
+    known = [one.within for one in found if one.within is not None]
+    return sum(known), len(known)

@@ -1,0 +1,135 @@
+"""All results that follow from the ledger, as numbers: what the report shows and the power command prints."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pipeline import files, params
+from pipeline.data import original as originals
+from pipeline.params import OverfittingRule
+from pipeline.reporting import inputs
+from pipeline.study import (
+    audit,
+    by_set,
+    convergence,
+    groups,
+    harder,
+    ledger,
+    plan,
+    prediction,
+    prepared,
+    seeds,
+)
+from pipeline.study.audit import Reproduced
+from pipeline.study.by_set import SetResults
+from pipeline.study.comparisons import VariantPair
+from pipeline.study.convergence import EpochSeconds
+from pipeline.study.findings import ClaimRow
+from pipeline.study.groups import StudyData
+from pipeline.study.ledger import Lookup
+from pipeline.study.plan import Study
+from pipeline.study.prediction import Prediction
+from pipeline.study.prepared import Summaries
+from pipeline.study.seeds import SeedsNeeded
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The files beside the ledger, read.
+
+    `summaries` are those of the data sets, which prepare wrote. `reproduced` is reports/metrics.json, or empty if the
+    reproduction was made on another data set than the original. `benchmarks` is benchmarks/results.json, and `original`
+    has the histories printed in the original, by model.
+    """
+
+    summaries: Summaries
+    reproduced: Reproduced
+    benchmarks: Mapping[str, Any]
+    original: Mapping[str, pd.DataFrame]
+
+
+@dataclass(frozen=True)
+class StudyResults:
+    """The replicates that are used, and what follows from them.
+
+    `everything` has those on all data sets, and `by_name` the results on each. `data`, `pairs`, `timings` and
+    `predictions` are of the original's data set; its claims in `rows` are judged on that, except the last one.
+    """
+
+    everything: StudyData
+    by_name: Mapping[str, SetResults]
+    data: StudyData
+    pairs: Sequence[VariantPair]
+    timings: Mapping[str, EpochSeconds]
+    rows: Sequence[ClaimRow]
+    seeds: Sequence[SeedsNeeded]
+    predictions: Sequence[Prediction]
+
+    @property
+    def others(self) -> list[SetResults]:
+        """The results on other data sets than the original's."""
+        return [one for name, one in self.by_name.items() if name != originals.DATASET]
+
+
+def evaluate(study: Study, rule: OverfittingRule, lookups: Iterable[Lookup], sources: Sources) -> StudyResults:
+    """Return all results of the replicates as found in the ledger (`lookups`, from `ledger.look_up`)."""
+    everything = groups.gather(study, rule, lookups)
+    by_name = by_set.results(everything, sources.summaries)
+    data = by_set.on(everything, originals.DATASET)
+    pairs = by_name[originals.DATASET].pairs if originals.DATASET in by_name else ()
+    summary = sources.summaries.get(originals.DATASET)
+    timings = {} if summary is None else convergence.epoch_seconds(sources.benchmarks, _images(summary))
+    rows = [*audit.audit(data, pairs, sources.reproduced, timings), *harder.rows(everything)]
+    costs = seeds.costs(study, sources.benchmarks, {name: _images(one) for name, one in sources.summaries.items()})
+    found = [one for part in by_name.values() for one in seeds.of_pairs(part.data, part.pairs, costs)]
+    found += seeds.of_readings(rows, costs)
+    predictions = () if summary is None else prediction.predictions(data, summary, sources.original)
+    return StudyResults(everything, by_name, data, pairs, timings, rows, found, predictions)
+
+
+def _images(summary: Mapping[str, Any]) -> int:
+    return int(summary["splits"]["train"]["count"])
+
+
+def read_sources(arguments: argparse.Namespace, study: Study) -> Sources:
+    """Return the content of the files that the arguments name."""
+    own = files.read_json(arguments.reproduced)["dataset"] == originals.DATASET
+    return Sources(
+        prepared.load(arguments.summaries, study.data.sets),
+        files.read_json(arguments.metrics) if own else {},
+        files.read_json(arguments.benchmarks),
+        inputs.read_reported(arguments.original),
+    )
+
+
+def look_up(arguments: argparse.Namespace, study: Study, sources: Sources) -> Iterable[Lookup]:
+    """Return the planned replicates with their entries in the ledger that the arguments name."""
+    return ledger.look_up(arguments.runs, plan.replicates(study, prepared.checksums(sources.summaries)))
+
+
+def read(arguments: argparse.Namespace) -> StudyResults:
+    """Return all results from the files that the arguments name."""
+    study, rule = plan.load_study(arguments.study), params.load(arguments.params).overfitting
+    sources = read_sources(arguments, study)
+    return evaluate(study, rule, look_up(arguments, study, sources), sources)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that name the files; by default those of the project."""
+    for name, default, words in (
+        ("summaries", "study/reports/data", "directory with prepare's JSON files"),
+        ("runs", "study/runs", "directory of the ledger"),
+        ("metrics", "reports/metrics.json", "JSON written by the reproduction's report stage"),
+        ("reproduced", "reports/data.json", "JSON that names the reproduction's data set"),
+        ("benchmarks", "benchmarks/results.json", "JSON written by the benchmarks"),
+        ("original", "data/report_history.csv", "the original's scores per epoch"),
+        ("params", "params.yaml", "YAML with the rule for overfitting"),
+        ("study", "study/params.yaml", "YAML with the plan of the study"),
+    ):
+        parser.add_argument(f"--{name}", type=Path, default=Path(default), help=f"{words}; default: {default}")

@@ -1,0 +1,160 @@
+"""How many seeds decide each comparison and each reading of a claim, and what they cost.
+
+The true values are assumed to be those that the ledger shows; the standard deviations, which few seeds know badly, also
+at their upper confidence bounds. Comparisons are planned for half the smallest effect too, the hardest to decide: the
+seeds for that decide any difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pipeline.analysis import power
+from pipeline.analysis.power import Decision
+from pipeline.study import comparisons, plan
+from pipeline.study.comparisons import VariantPair
+from pipeline.study.findings import ClaimRow
+from pipeline.study.groups import StudyData
+from pipeline.study.plan import Replicate, Study, Variant
+
+POWERS = (0.8, 0.9)
+OBSERVED, HARDEST = "observed", "half the smallest effect"
+SPREADS = ("observed", "upper bound")
+COLUMNS = ("subject", "verdict", "difference", "spread", "power", "seeds", "core_hours")
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What training costs: `seconds` of one core for one seed by variant, None if its network was not benchmarked."""
+
+    seconds: Mapping[str, float | None]
+    replicates: Mapping[str, Replicate]
+
+    def core_hours(self, variants: Iterable[str], seeds: int) -> float | None:
+        """Return what `seeds` of each variant cost; variants that differ only in their epochs share training runs."""
+        runs = plan.trajectories([self.replicates[name] for name in dict.fromkeys(variants)])
+        longest = [max(run.replicates, key=lambda one: one.epochs).variant for run in runs]
+        costs = [self.seconds[name] for name in longest]
+        return None if None in costs else seeds * sum(filter(None, costs)) / 3600
+
+
+@dataclass(frozen=True)
+class SeedsNeeded:
+    """How many seeds of each of its variants decide a subject (with `difference` and `spread` as assumed).
+
+    `seeds` is None if power.MOST_SEEDS do not; `core_hours` is None then, or if a network was not benchmarked.
+    """
+
+    subject: str
+    verdict: str
+    difference: str
+    spread: str
+    power: float
+    seeds: int | None
+    core_hours: float | None
+
+    @property
+    def name(self) -> str:
+        """The subject without marks."""
+        return self.subject.replace("`", "")
+
+    @property
+    def count(self) -> str:
+        """The number of seeds in words."""
+        return f"more than {power.MOST_SEEDS:,}" if self.seeds is None else f"{self.seeds:,}"
+
+    @property
+    def hours(self) -> str:
+        """The core-hours in words; empty if they are not known."""
+        return "" if self.core_hours is None else f"{self.core_hours:,.2f}"
+
+
+def costs(study: Study, benchmarks: Mapping[str, Any], images: Mapping[str, int]) -> Costs:
+    """Return what each variant costs per seed, from the benchmark of many runs (benchmarks/results.json).
+
+    `images` has the number of training images of each data set. The benchmark has the seconds per epoch of two runs of
+    one thread on two cores, divided by two.
+    """
+    # Here the names tell the data sets apart: no checksum is needed.
+    one_each = {one.variant: one for one in plan.replicates(study, {name: name for name in images})}
+    found = benchmarks.get("study", {})
+    seconds = {name: _seconds(study, one, found, images[one.dataset]) for name, one in study.variants.items()}
+    return Costs(seconds, one_each)
+
+
+def _seconds(study: Study, variant: Variant, benchmarks: Mapping[str, Any], images: int) -> float | None:
+    for name, entry in benchmarks.items():
+        if name in study.variants and plan.same_network(study.variants[name], variant):
+            try:
+                epoch = entry["epoch"][f"two of one thread, {variant.precision}"]["median"] * images / entry["images"]
+            except (KeyError, TypeError):
+                return None
+            return float(2 * variant.epochs * epoch)
+    return None
+
+
+def of_pairs(data: StudyData, pairs: Sequence[VariantPair], cost: Costs) -> Iterator[SeedsNeeded]:
+    """Yield the seeds needed for each comparison on a data set that more seeds can decide, in their order."""
+    for pair in pairs:
+        if (decision := comparisons.decision(pair, data)) is not None:
+            names = (pair.first, pair.second)
+            yield from _needed(pair.label, pair.verdict, OBSERVED, decision, names, cost)
+            hardest = _with_effect(decision, data.study.statistics.smallest_effect / 2)
+            yield from _needed(pair.label, pair.verdict, HARDEST, hardest, names, cost)
+
+
+def of_readings(rows: Sequence[ClaimRow], cost: Costs) -> Iterator[SeedsNeeded]:
+    """Yield the seeds needed for each reading of a claim that more seeds can decide, in their order."""
+    for row in rows:
+        if row.finding.decision is not None:
+            yield from _needed(row.subject, str(row.finding.verdict), OBSERVED, row.finding.decision, row.needs, cost)
+
+
+def _with_effect(decision: Decision, effect: float) -> Decision:
+    return Decision(
+        tuple(
+            tuple(replace(part, assumed=replace(part.assumed, effect=effect)) for part in way) for way in decision.ways
+        )
+    )
+
+
+def _needed(
+    subject: str, verdict: str, difference: str, decision: Decision, variants: Iterable[str], cost: Costs
+) -> Iterator[SeedsNeeded]:
+    names = tuple(variants)
+    for spread, one in zip(SPREADS, (decision, decision.at_upper_bound()), strict=True):
+        for wanted in POWERS:
+            seeds = one.seeds(wanted)
+            hours = None if seeds is None else cost.core_hours(names, seeds)
+            yield SeedsNeeded(subject, verdict, difference, spread, wanted, seeds, hours)
+
+
+def by_subject(found: Iterable[SeedsNeeded], difference: str = OBSERVED) -> dict[str, list[SeedsNeeded]]:
+    """Return what a subject needs for a difference: in order at the observed spread with each power, then the bound."""
+    grouped: dict[str, list[SeedsNeeded]] = {}
+    for one in found:
+        if one.difference == difference:
+            grouped.setdefault(one.subject, []).append(one)
+    return grouped
+
+
+def sentences(found: Sequence[SeedsNeeded]) -> dict[str, str]:
+    """Return by subject how many seeds would decide it: said of what is undecided."""
+    hardest = by_subject(found, HARDEST)
+    return {subject: _sentence(ones, hardest.get(subject)) for subject, ones in by_subject(found).items()}
+
+
+def _sentence(observed: Sequence[SeedsNeeded], hardest: Sequence[SeedsNeeded] | None) -> str:
+    usual, surer = observed[: len(POWERS)]
+    if usual.seeds is None:
+        text = f"If the true values are the observed ones, it takes more than {power.MOST_SEEDS:,} seeds to decide"
+    else:
+        text = (
+            f"If the true values are the observed ones, {usual.count} seeds of each variant would decide with "
+            f"{usual.power:.0%} power, and {surer.count} with {surer.power:.0%}"
+        )
+    if not hardest:
+        return f"{text}."
+    return f"{text}; whatever the true difference is, {hardest[0].count} would with {hardest[0].power:.0%}."

@@ -1,0 +1,171 @@
+"""The lines after `make repro`: this run against the committed one, and against what other seeds give."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from pipeline.study import rerun
+from tests.support.study_ledger import ROOT
+
+PREDICTIONS = """variant,outcome,n,low,high,original,within
+mlp_rmsprop,test_accuracy,10,0.98,0.986,0.9834,True
+mlp_rmsprop,rise,10,1.2,1.6,1.52,True
+mlp_adadelta,test_accuracy,10,0.981,0.986,0.9831,True
+cnn,test_accuracy,5,0.992,0.994,0.9902,False
+cnn,test_loss,5,0.025,0.035,0.0281,True
+"""
+
+OTHER = "the study has no model with these settings"
+
+Call = Callable[[], list[str]]
+
+
+@pytest.fixture
+def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """Return a call of the command in a copy of the project's results, all of them committed."""
+    for name in ("params.yaml", "reports/metrics.json", "study/params.yaml", "study/reports/data.json"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    shutil.copytree(ROOT / "reports" / "history", tmp_path / "reports" / "history")
+    (tmp_path / "study" / "reports" / "prediction.csv").write_text(PREDICTIONS)
+    identity = ("-c", "user.name=a", "-c", "user.email=a@b")
+    for words in (("init", "-q"), ("add", "."), (*identity, "commit", "-qm", "results")):
+        subprocess.run(["git", *words], cwd=tmp_path, check=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["rerun"])
+
+    def run() -> list[str]:
+        assert rerun.main() == 0
+        return capsys.readouterr().out.splitlines()
+
+    return run
+
+
+def change(path: str, before: str, after: str) -> None:
+    """Replace a text in a file, in which it is there."""
+    content = Path(path).read_text()
+    assert before in content
+    Path(path).write_text(content.replace(before, after))
+
+
+def test_each_model_has_a_line(call: Call) -> None:
+    """It says that all scores are as committed, which lie within the intervals, and which do not, with both."""
+    first, second, third = call()
+
+    assert first == (
+        "mlp_rmsprop: test accuracy 98.44%, every score as committed; test accuracy and rise lie within the 95% "
+        "prediction intervals of one more seed"
+    )
+    assert second.endswith("; test accuracy lies within the 95% prediction intervals of one more seed")
+    assert third.endswith(
+        "; test loss lies within the 95% prediction intervals of one more seed; test accuracy 0.9905 "
+        "(0.992 to 0.994) does not, which happens to 1 score in 20 by chance"
+    )
+
+
+def test_a_difference_from_the_committed_scores_is_stated(call: Call) -> None:
+    """Another test accuracy is said in points, and another last digit of any score is not called the same."""
+    change("reports/metrics.json", '"test_accuracy": 0.9844', '"test_accuracy": 0.9841')
+    found = json.loads(Path("reports/metrics.json").read_text())
+    found["cnn"]["test_loss"] += 1e-9
+    Path("reports/metrics.json").write_text(json.dumps(found))
+
+    first, second, third = call()
+
+    assert "test accuracy 98.41%, \u22120.03 points from the committed 98.44%; " in first
+    assert "every score as committed" in second
+    assert "test accuracy 99.05%, as committed; other scores differ; " in third
+
+
+@pytest.mark.parametrize(
+    ("path", "before", "after", "reason"),
+    [
+        ("params.yaml", "dataset: mnist", "dataset: another", "the study is of mnist"),
+        ("params.yaml", "epochs: 20", "epochs: 21", OTHER),
+        ("params.yaml", "batch_size: 128", "batch_size: 64", OTHER),
+        (
+            "params.yaml",
+            "precision: float32",
+            "precision: mixed_bfloat16",
+            OTHER,
+        ),
+    ],
+    ids=["data", "epochs", "batch", "precision"],
+)
+def test_what_the_study_did_not_train_has_no_interval(
+    path: str, before: str, after: str, reason: str, call: Call
+) -> None:
+    """Other data and other settings are said to have none, and the run is still compared with the committed one."""
+    change(path, before, after)
+    change("params.yaml", "\n  mnist:", "\n  another: {}\n  mnist:")
+
+    first = call()[0]
+
+    assert first == f"mlp_rmsprop: test accuracy 98.44%, every score as committed; no prediction interval: {reason}"
+
+
+def test_another_model_has_no_interval_and_is_not_committed(call: Call) -> None:
+    """A model that the study does not have is said to have none, next to those that have one."""
+    change("params.yaml", "  mlp_adadelta:\n    network", "  mine:\n    network")
+    change("params.yaml", "      mlp_adadelta:\n        test_accuracy", "      mine:\n        test_accuracy")
+    change("reports/metrics.json", '"mlp_adadelta"', '"mine"')
+    Path("reports/history/mlp_adadelta.csv").rename("reports/history/mine.csv")
+
+    first, second, _ = call()
+
+    assert "within the 95%" in first
+    assert second.startswith("mine: test accuracy 98.36%, not among the committed results; no prediction interval: ")
+
+
+@pytest.mark.fault("a study that is being worked on, after `make repro`")
+@pytest.mark.parametrize(
+    ("path", "content", "reason"),
+    [
+        ("study/params.yaml", "variants: {}\n", "study/params.yaml: "),
+        ("study/reports/prediction.csv", "variant,low\ncnn,1\n", "study/reports/prediction.csv cannot be read"),
+    ],
+    ids=["plan", "table"],
+)
+def test_a_broken_study_does_not_fail_a_finished_run(path: str, content: str, reason: str, call: Call) -> None:
+    """The line says what cannot be read, and the exit code is 0."""
+    Path(path).write_text(content)
+
+    assert f"; no prediction interval: {reason}" in call()[0]
+
+
+@pytest.mark.fault("`make repro` without git, or without the study's report")
+def test_without_git_or_a_study_it_says_so(call: Call) -> None:
+    """Without a repository nothing is called committed, and without the study's report there is no interval."""
+    shutil.rmtree(".git")
+    Path("study/reports/prediction.csv").unlink()
+
+    lines = call()
+
+    assert lines[0] == (
+        "mlp_rmsprop: test accuracy 98.44%, not among the committed results; no prediction interval: there is no "
+        "report of a study here"
+    )
+
+
+def test_the_running_accuracy_is_that_of_the_last_epoch(call: Call) -> None:
+    """Its interval is compared with the last row of the history."""
+    last = pd.read_csv("reports/history/cnn.csv")["accuracy"].iloc[-1]
+    table = Path("study/reports/prediction.csv")
+    table.write_text(f"variant,outcome,n,low,high,original,within\ncnn,running_accuracy,5,{last},{last},,\n")
+
+    assert call()[2].endswith("; running accuracy lies within the 95% prediction intervals of one more seed")
+
+
+def test_the_committed_results_have_their_intervals() -> None:
+    """Each model of params.yaml, as the study trained it, has an interval for every score that the study predicts."""
+    table = pd.read_csv(ROOT / "study" / "reports" / "prediction.csv")
+
+    assert set(table["outcome"]) == set(rerun.WORDS)
+    assert len(table) == 3 * len(rerun.WORDS)

@@ -1,0 +1,115 @@
+"""How many seeds decide, and what they cost: from synthetic replicates, by hand and by statsmodels."""
+
+from __future__ import annotations
+
+import math
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from statsmodels.stats.power import TTestPower
+
+from pipeline.study import power, seeds
+from pipeline.study.report import StudyReport
+from tests.support import study_runs
+from tests.support.study_ledger import ROOT
+from tests.support.study_pages import rows
+
+
+def costs() -> seeds.Costs:
+    """Return the costs of the project's study by the synthetic benchmark."""
+    return seeds.costs(study_runs.project(), study_runs.BENCHMARKS, dict.fromkeys(study_runs.SUMMARIES, 55_000))
+
+
+def test_a_seed_costs_its_epochs() -> None:
+    """An epoch of twice the benchmark's images takes 2 x 2 x 0.5 core-seconds, 20 of them 40; other networks theirs."""
+    found = costs().seconds
+
+    assert found["mlp_rmsprop"] == pytest.approx(2 * 0.5 * 2 * 20)
+    assert found["cnn_no_dropout"] == pytest.approx(2 * 2.0 * 10 * 12)
+    assert found["mlp_rmsprop_bfloat16"] is None
+
+
+def test_variants_of_one_training_run_cost_it_once() -> None:
+    """24 epochs include 12, so both cost the longer one; a network without a benchmark makes the cost unknown."""
+    cost = costs()
+
+    assert cost.core_hours(["cnn_24_epochs", "cnn"], 10) == pytest.approx(10 * 2 * 2.0 * 10 * 24 / 3600)
+    assert cost.core_hours(["mlp_rmsprop", "mlp_adadelta"], 10) == pytest.approx(10 * 80 / 3600)
+    assert cost.core_hours(["mlp_rmsprop", "mlp_rmsprop_bfloat16"], 10) is None
+
+
+def test_without_a_benchmark_nothing_is_known_to_cost_anything() -> None:
+    """Seeds are planned all the same."""
+    found = seeds.costs(study_runs.project(), {}, dict.fromkeys(study_runs.SUMMARIES, 55_000))
+
+    assert set(found.seconds.values()) == {None}
+
+
+def test_each_subject_has_its_numbers(whole: StudyReport) -> None:
+    """Power, spread and difference are crossed; more power or a larger spread never takes fewer seeds."""
+    table = whole.tables["power"]
+
+    assert set(table["power"]) == {0.8, 0.9}
+    wide = table.pivot_table("seeds", ["subject", "difference"], ["spread", "power"], aggfunc="first").astype(float)
+    wide = wide.fillna(math.inf)
+    assert (wide["observed", 0.9] >= wide["observed", 0.8]).all()
+    assert (wide["upper bound", 0.8] >= wide["observed", 0.8]).all()
+    assert len(table[table["difference"] == seeds.HARDEST]) == 14 * 4
+    readings = [subject for subject in table["subject"].unique() if subject.startswith("claim ")]
+    assert len(readings) == 14
+
+
+def test_a_reading_with_one_bound_takes_statsmodels_sample_size(whole: StudyReport) -> None:
+    """Claim 1 asks whether the mean logarithm of the rise is above that of 1.25: a one-sided t test at 2.5%."""
+    summary = whole.tables["summary"].set_index(["variant", "outcome"]).loc[("mlp_rmsprop", "log_rise")]
+    size = (summary["mean"] - math.log(1.25)) / summary["sd"]
+    expected = next(n for n in range(3, 999) if TTestPower().power(size, n, 0.025, alternative="larger") >= 0.9)
+    table = whole.tables["power"].set_index(["subject", "difference", "spread", "power"])
+
+    found = table.loc[("claim 1, by the rise of `val_loss`".replace("`", ""), "observed", "observed", 0.9), "seeds"]
+
+    assert found == expected
+
+
+def test_an_undecided_verdict_names_its_number(whole: StudyReport) -> None:
+    """Below the comparisons, and in the audit, what cannot be told says how many seeds would decide it."""
+    table = whole.tables["power"].set_index(["subject", "difference", "spread", "power"])["seeds"]
+
+    undecided = [row for row in rows(whole.markdown, "Differences in test accuracy")[1:] if row[-1] == "*cannot tell*"]
+    assert undecided
+    for row in undecided:
+        subject = row[0].replace("`", "")
+        (line,) = [text for text in whole.markdown.splitlines() if text.startswith(f"- {row[0]}: ")]
+        assert f"{table[subject, 'observed', 'observed', 0.8]:,} seeds of each variant would decide" in line
+        assert f"is, {table[subject, seeds.HARDEST, 'observed', 0.8]:,} would with 80%" in line
+
+
+def test_the_command_prints_the_committed_table(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From the committed ledger, it has a line for each row of power.csv, with its numbers."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(sys, "argv", ["power"])
+
+    assert power.main() == 0
+
+    lines = capsys.readouterr().out.splitlines()
+    table = pd.read_csv(ROOT / "study" / "reports" / "power.csv")
+    assert len(lines) == len(table) + 1
+    for line, row in zip(lines[1:], table.itertuples(), strict=True):
+        assert line.startswith(row.subject)
+        assert f"{row.power:.0%}" in line
+        assert math.isnan(row.seeds) or f" {row.seeds:,.0f} " in line
+
+
+def test_an_empty_ledger_has_no_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without seeds the command is an error in one line that says what to do."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(sys, "argv", ["power", "--runs", str(tmp_path)])
+
+    with pytest.raises(Exception, match="too few seeds to plan with") as caught:
+        power.main()
+
+    assert "make study" in str(caught.value)
