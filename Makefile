@@ -24,7 +24,7 @@ HAS_GIT = $(shell folder=$$PWD; until [ -e "$$folder/.git" ] || [ -z "$$folder" 
 	[ ! -e "$$folder/.git" ] || echo yes)
 DVC = $(if $(HAS_GIT),,DVC_SYSTEM_CONFIG_DIR="$$PWD/.dvc/without-git" )dvc
 
-.PHONY: help repro study check test test-slow lint check-lock gate promote rerun sync ui demo bench faults team lock clean git moved
+.PHONY: help repro study check test test-slow lint check-lock gate verdict promote rerun sync ui demo bench faults team lock clean git moved
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -71,6 +71,10 @@ check-lock: .venv/complete git ## check that dvc.lock matches code and params; n
 
 gate: .venv/complete ## check the committed metrics; BASELINE=origin/main also limits the loss since then
 	python -m pipeline.gate $(if $(BASELINE),--baseline $(BASELINE))
+
+verdict: .venv/complete ## train both sides of a change with many seeds: is it real? A=HEAD B=slower; MODEL, SEEDS, METRIC
+	python -m pipeline.verdict $(or $(A),HEAD) $(or $(B),workspace) $(if $(MODEL),--model $(MODEL)) \
+		$(if $(SEEDS),--seeds $(SEEDS)) $(if $(METRIC),--metric $(METRIC))
 
 promote: .venv/complete ## make a model the champion in MLflow; MODEL=cnn; REPLACE=1 skips the comparison; GTO=1 tags it
 	python -m pipeline.promote $(MODEL) $(if $(REPLACE),--replace) $(if $(GTO),--gto)

@@ -7,10 +7,11 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from pipeline.errors import PipelineError
+from pipeline.errors import InputError, PipelineError
 
 
 def run(main: Callable[[], int | None]) -> NoReturn:
@@ -37,6 +38,21 @@ def run(main: Callable[[], int | None]) -> NoReturn:
         code = 128 + signal.SIGPIPE
     gc.freeze()
     sys.exit(code)
+
+
+def append_summary(path: Path | None, *paragraphs: str) -> None:
+    """Append paragraphs of Markdown to the file at `path`, if there is one: the steps of a CI job share one summary.
+
+    Raises:
+        InputError: The file cannot be written.
+    """
+    if path is None:
+        return
+    try:
+        with path.open("a", encoding="utf-8", newline="\n") as file:
+            file.write("\n" + "\n\n".join(paragraphs) + "\n")
+    except OSError as error:
+        raise InputError(f"--summary cannot be written ({error.strerror})", path=path) from None
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:

@@ -207,17 +207,6 @@ def as_markdown(checks: Sequence[Check]) -> str:
     return "\n".join([header, "|---" * 6 + "|", *rows])
 
 
-def _append(path: Path | None, *paragraphs: str) -> None:
-    if path is None:
-        return
-    try:
-        # Appended, not replaced: the steps of a CI job share one summary.
-        with path.open("a", encoding="utf-8", newline="\n") as file:
-            file.write("\n" + "\n\n".join(["### Gate", *paragraphs]) + "\n")
-    except OSError as error:
-        raise InputError(f"--summary cannot be written ({error.strerror})", path=path) from None
-
-
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m pipeline.gate", description=main.__doc__)
     parser.add_argument(
@@ -241,12 +230,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         name = arguments.baseline
         baseline = None if name is None else read_baseline(name, arguments.params, arguments.metrics)
     except InputError as error:
-        _append(arguments.summary, f"{CheckStatus.UNJUDGED}: {error}")
+        cli.append_summary(arguments.summary, "### Gate", f"{CheckStatus.UNJUDGED}: {error}")
         raise
     checks = judge(required, metrics, baseline)
     notes = _notes(checks, list(required.models), baseline)
     print(as_text(checks), *notes, sep="\n")
-    _append(arguments.summary, as_markdown(checks), *notes)
+    cli.append_summary(arguments.summary, "### Gate", as_markdown(checks), *notes)
     return exit_code(checks)
 
 

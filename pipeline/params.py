@@ -50,13 +50,15 @@ class OverfittingRule(Block):
 
 
 class Params(Block):
-    """The whole of params.yaml. `gate` is left as read: gate.py, its only user, knows its schema."""
+    """The whole of params.yaml. `gate` and `verdict` are left as read: their only users know their schemas."""
 
     data: Data
     train: Training
     models: Annotated[Mapping[Name, Model], AfterValidator(schema.distinct), Field(min_length=1)]
     overfitting: OverfittingRule
     gate: Mapping[str, Any]
+    # What older revisions do not have.
+    verdict: Mapping[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _chosen_on_held_out_images(self) -> Self:

@@ -1,8 +1,9 @@
-"""Files as an earlier git revision has them."""
+"""Files as an earlier git revision has them, or an experiment of `dvc exp`."""
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ from pathlib import Path
 from pipeline.errors import InputError
 
 GIT_TIMEOUT_S = 120.0  # a partial clone fetches what it does not have yet
+# Where DVC keeps the commit of an experiment: below the commit that it started from.
+_EXPERIMENT = re.compile(r"refs/exps/[0-9a-f]{2}/[0-9a-f]{38}/(.+)")
 
 
 def show(revision: str, path: Path) -> bytes | None:
@@ -20,7 +23,7 @@ def show(revision: str, path: Path) -> bytes | None:
     Raises:
         InputError: There is no such revision, or git cannot tell; the message has git's own words.
     """
-    commit = _commit(revision, path.parent)
+    commit = resolve(revision, path.parent)
     if not _git(path.parent, "ls-tree", commit, "--", path.name):
         return None
     return _git(path.parent, "show", f"{commit}:./{path.name}")
@@ -34,7 +37,7 @@ def worktree(revision: str) -> Iterator[Path]:
         InputError: There is no such revision, or git fails.
     """
     here = Path()
-    commit = _commit(revision, here)
+    commit = resolve(revision, here)
     try:
         with tempfile.TemporaryDirectory(prefix="rerun-") as temporary:
             folder = Path(temporary).resolve() / "worktree"
@@ -47,7 +50,12 @@ def worktree(revision: str) -> Iterator[Path]:
         _run(here, "worktree", "prune")
 
 
-def _commit(revision: str, directory: Path) -> str:
+def resolve(revision: str, directory: Path = Path()) -> str:
+    """Return the commit that `revision` names in the repository of `directory`: a git revision, or an experiment.
+
+    Raises:
+        InputError: There is no such revision, or git cannot tell; the message has git's own words.
+    """
     if not revision or revision.startswith("-") or not revision.isprintable():
         raise InputError(f"expected a git revision, found {revision!r}")
     done = _run(directory, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
@@ -56,7 +64,20 @@ def _commit(revision: str, directory: Path) -> str:
     # With --quiet, git has nothing to say of a name that it does not know; what it says is another failure.
     if words := _words(done):
         raise _unanswered("rev-parse", words)
+    commits = _experiments(revision, directory)
+    if len(commits) > 1:
+        fix = "name one of these commits"
+        raise InputError(f"{len(commits)} experiments are called {revision}: {', '.join(commits)}", fix=fix)
+    for commit in commits:
+        return commit
     raise InputError(f"git knows no revision {revision!r} in {directory.absolute()}", fix="fetch it first")
+
+
+def _experiments(name: str, directory: Path) -> list[str]:
+    """Return the commits of the experiments of this name; one may have been made from each of several commits."""
+    listed = _git(directory, "for-each-ref", "--format=%(objectname) %(refname)", "refs/exps").decode()
+    pairs = (line.split(" ", 1) for line in listed.splitlines())
+    return [commit for commit, ref in pairs if (found := _EXPERIMENT.fullmatch(ref)) and found[1] == name]
 
 
 def _git(directory: Path, command: str, *arguments: str) -> bytes:

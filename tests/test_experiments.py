@@ -339,6 +339,29 @@ def test_a_sync_after_applying_finds_the_experiments_run(worked: Worked) -> None
     assert {name for name, one in after.items() if one.info.run_id in printed} == {applied, OTHER}
 
 
+def test_an_experiment_is_judged(repositories: tuple[Path, Path], tmp_path: Path) -> None:
+    """One of `dvc exp run` with 1 epoch instead of 8 is worse, with exit code 1; HEAD is the workspace."""
+    repository = tmp_path / "judged"
+    shutil.copytree(repositories[1], repository, symlinks=True)
+
+    def lengthen(values: dict[str, Any]) -> None:
+        values["models"][MODEL] |= {"epochs": 8}
+        values["models"][MODEL]["network"]["units"] = [32]
+        values["verdict"] = {"digits": {"accuracy": 0.01}}
+
+    edit_params(repository, lengthen)
+    commit(repository, "longer")
+    small.run(repository, "dvc", "exp", "run", "--temp", "--name", "short", "-S", f"models.{MODEL}.epochs=1")
+    python = (sys.executable, "-m", "pipeline.verdict")
+    same = small.execute(repository, *python, "HEAD", "workspace")
+    judged = small.execute(repository, *python, "HEAD", "short", "--seeds", "3")
+
+    assert (same.returncode, judged.returncode) == (0, 1), same.stdout + judged.stdout
+    assert f"{MODEL}: epochs 8 -> 1" in judged.stdout
+    assert judged.stdout.rstrip().endswith("B is worse")
+    assert small.run(repository, "git", "status", "--porcelain") == ""
+
+
 @dataclass(frozen=True)
 class Change:
     """What `dvc repro` did after a change of the models: the stages that it ran, and the reports after it."""

@@ -166,7 +166,7 @@ def test_no_target_sees_the_callers_settings(tmp_path: Path) -> None:
         (tmp_path / ".venv" / "bin" / name).chmod(0o755)
     targets = ("repro", "study", "test", "test-slow", "lint", "check-lock", "gate", "promote", "rerun", "sync", "ui")
 
-    for target in (*targets, "demo", "faults"):
+    for target in (*targets, "demo", "faults", "verdict"):
         seen = tmp_path / f"seen-{target}"
         done = make(tmp_path, target, SEEN=str(seen), PYTHONUNBUFFERED="1", **LOGIN_SHELL)
 
@@ -195,6 +195,24 @@ def test_the_programs_work_under_the_callers_settings(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stdout
         assert "Traceback" not in done.stdout
     assert (tmp_path / "out").read_text().startswith("model")
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ((), "HEAD workspace"),
+        (("A=main", "B=slower"), "main slower"),
+        (("B=slower", "MODEL=cnn", "SEEDS=20", "METRIC=loss"), "HEAD slower --model cnn --seeds 20 --metric loss"),
+    ],
+    ids=["nothing", "both sides", "all"],
+)
+def test_make_verdict_hands_on_its_settings(tmp_path: Path, settings: tuple[str, ...], expected: str) -> None:
+    """Both sides, model, seeds and metric reach the command; without any, the workspace is compared with HEAD."""
+    complete(tmp_path)
+
+    done = make(tmp_path, "--dry-run", "verdict", *settings)
+
+    assert " ".join(done.stdout.replace("\\\n", " ").split()) == f"python -m pipeline.verdict {expected}"
 
 
 def test_make_check_is_what_ci_runs() -> None:

@@ -15,15 +15,17 @@ from itertools import pairwise
 from pathlib import Path
 
 import networkx
+import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from pipeline import bounds, params
 from pipeline.analysis.overfitting import OverfittingVerdict
 from pipeline.data import sets
 from pipeline.data.image_set import ImageSet
 from pipeline.reporting import render
-from tests.support import small
+from tests.support import small, worked_verdict
 
 ROOT = Path(__file__).parents[1]
 ENGLISH, JAPANESE = "README.md", "README.ja.md"
@@ -78,7 +80,7 @@ def commands(page: str) -> Iterator[list[str]]:
             words = shlex.split(line, comments=True)
             while words and re.match(r"[A-Z_]+=", words[0]):
                 words.pop(0)
-            if words and words[0] not in LOOPS:
+            if words and words[0].rstrip(";") not in LOOPS:
                 yield words
 
 
@@ -130,6 +132,21 @@ def test_the_experiments_scores_are_from_this_table() -> None:
     accuracy = json.loads((ROOT / "reports" / "metrics.json").read_text())["mlp_adadelta"]["test_accuracy"]
 
     assert f"the test accuracy was {accuracy:.4f} before".replace("0.", ".") in text(ENGLISH).replace("\n", " ")
+
+
+def test_the_verdict_on_the_experiment_is_the_recorded_one() -> None:
+    """What it says of the lower rate follows from the scores in docs/verdict.json; before there are any, it is open."""
+    if not worked_verdict.ANSWER.exists():
+        assert "95% interval" not in text(ENGLISH)
+        return
+    answer = json.loads(worked_verdict.ANSWER.read_text())
+    (one,) = answer["models"]
+    expected = stats.ttest_rel(one["after"], one["before"])
+
+    assert one["params"] == {"optimizer.learning_rate": {"before": 1.0, "after": worked_verdict.RATE}}
+    assert one["difference"] == pytest.approx(np.mean(one["after"]) - np.mean(one["before"]))
+    assert (one["low"], one["high"]) == pytest.approx(tuple(expected.confidence_interval()))
+    assert worked_verdict.renewed(text(ENGLISH), answer) == text(ENGLISH), "call python -m tests.support.worked_verdict"
 
 
 def test_the_originals_numbers_are_such_as_one_more_seed_gives() -> None:

@@ -19,7 +19,7 @@ Common to these:
     worker       what a Dask worker does: it hands training runs to fork servers
     forkserver   a process with TensorFlow imported, which forks a child for each training run
     ledger       the results on disk, written atomically
-    tracker      the replicates on their way to MLflow
+    tracker      replicates on their way to MLflow
 
 Parts of the report:
     groups       the ledger as numbers: the replicates that are used, and their scores

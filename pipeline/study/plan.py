@@ -182,10 +182,15 @@ def identity() -> dict[str, Any]:
 
 def _ingredients(study: Study, variant: Variant, seed: int) -> dict[str, Any]:
     training = Training(seed=seed, precision=variant.precision, **study.train.model_dump())
+    return ingredients(variant, training, study.data.permutation_seed if variant.pixels == "permuted" else None)
+
+
+def ingredients(model: Model, training: Training, permutation_seed: int | None = None) -> dict[str, Any]:
+    """Return the part of a recipe that says what is trained, and how."""
     return {
-        "model": variant.model_dump(mode="json", include=set(Model.model_fields), exclude_unset=True),
+        "model": model.model_dump(mode="json", include=set(Model.model_fields), exclude_unset=True),
         "train": training.model_dump(mode="json"),
-        "permutation_seed": study.data.permutation_seed if variant.pixels == "permuted" else None,
+        "permutation_seed": permutation_seed,
     }
 
 
@@ -194,7 +199,10 @@ def trajectories(wanted: list[Replicate]) -> Iterator[Trajectory]:
 
     def shared(position: int) -> str:
         ingredients = dict(wanted[position].ingredients)
-        model = {key: value for key, value in ingredients.pop("model").items() if key != "epochs"}
+        model = dict(ingredients.pop("model"))
+        # A cosine reaches its end with the last epoch, so with more epochs it is another one from the first epoch on.
+        if (model.get("schedule") or {}).get("name") != "cosine":
+            del model["epochs"]
         return repr((model, ingredients))
 
     grouped = groupby(sorted(range(len(wanted)), key=shared), key=shared)

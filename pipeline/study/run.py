@@ -23,11 +23,16 @@ from pipeline.study.tracker import Tracker
 
 
 def run(
-    client: Client, wanted: Sequence[Replicate], data: Mapping[str, Path], summaries: Summaries, folder: Path
+    client: Client,
+    wanted: Sequence[Replicate],
+    data: Mapping[str, Path],
+    summaries: Summaries,
+    folder: Path,
+    name: str = "study",
 ) -> Iterator[Entry | str]:
     """Train the `wanted` replicates; yield each entry once it is in the ledger, or why a training run failed.
 
-    `data` has the npz files of the data sets by their SHA-256.
+    `data` has the npz files of the data sets by their SHA-256. The progress bar has this `name`.
 
     Raises:
         UnavailableError: The scheduler was lost.
@@ -37,7 +42,7 @@ def run(
     costs = {one.name: cost.of(one, by_sha256[one.data]) for one in trajectories}
     used = {one.data: data[one.data] for one in trajectories}
     shape = "{l_bar}{bar}| {elapsed}, {remaining} left{postfix}"
-    with tqdm(total=sum(costs.values()), desc="study", bar_format=shape, disable=None) as bar:
+    with tqdm(total=sum(costs.values()), desc=name, bar_format=shape, disable=None) as bar:
         for outcome in cluster.outcomes(client, trajectories, used):
             bar.update(costs[outcome.trajectory.name])
             bar.set_postfix_str(outcome.trajectory.name)

@@ -1,9 +1,9 @@
-"""The study's replicates on their way to MLflow."""
+"""Replicates, the study's and those of verdicts on changes, on their way to MLflow."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tqdm import tqdm
@@ -17,13 +17,24 @@ FINAL = ("accuracy", "loss", "calibration_error", "errors")
 
 
 class Tracker:
-    """Logs replicates to MLflow in the background: one finished run per recipe, in the study's experiment.
+    """Logs replicates to MLflow in the background: one finished run per recipe, with the scores of `splits`.
 
-    There is one for each data set; `summaries` are the contents of the files that describe these.
+    There is an `experiment` for each data set; `summaries` are the contents of the files that describe these. `command`
+    adds later what an outage keeps from MLflow.
     """
 
-    def __init__(self, *summaries: Mapping[str, Any]) -> None:
-        self._runs = {summary["sha256"]: tracking.FinishedRuns(_experiment(summary)) for summary in summaries}
+    def __init__(
+        self,
+        *summaries: Mapping[str, Any],
+        experiment: Callable[[str, str], tracking.Experiment] = tracking.of_study,
+        splits: Sequence[str] = SPLITS,
+        command: str = "make sync",
+    ) -> None:
+        self._splits, self._command = splits, command
+        self._runs = {
+            one["sha256"]: tracking.FinishedRuns(experiment(one["dataset"], str(one.get("title", one["dataset"]))))
+            for one in summaries
+        }
         self._outbox = tracking.Outbox(tracking.is_permanent)
 
     def recipes(self) -> set[str]:
@@ -43,7 +54,7 @@ class Tracker:
         tags |= {f"version.{library}": version for library, version in made["versions"].items()}
         tags["processor"] = entry.record["processor"]
         rows = entry.history.rename(columns={"train_loss": "sample_loss", "train_accuracy": "sample_accuracy"})
-        final = {f"{split}_{name}": float(scores[split][name]) for split in SPLITS for name in FINAL}
+        final = {f"{split}_{name}": float(scores[split][name]) for split in self._splits for name in FINAL}
         name = f"{entry.variant}-{entry.seed}"
         finished = tracking.FinishedRun(name, tags, params, rows.to_dict("records"), final)
         self._outbox.put(name, lambda: self._runs[made["data"]].add(finished))
@@ -55,10 +66,5 @@ class Tracker:
             left = self._outbox.drain(tracking.END_TIMEOUT_S, bar.update)
         if left:
             text = f"{len(left)} replicates are missing from MLflow ({tracking.reason(self._outbox.error)})"
-            print(f"warning: {text}; the ledger has them, and `make sync` adds them", file=sys.stderr)
+            print(f"warning: {text}; the ledger has them, and `{self._command}` adds them", file=sys.stderr)
         return len(left)
-
-
-def _experiment(summary: Mapping[str, Any]) -> tracking.Experiment:
-    name = str(summary["dataset"])
-    return tracking.of_study(name, str(summary.get("title", name)))

@@ -33,7 +33,7 @@ from pipeline.tracking import promotion
 from pipeline.tracking.artifacts import EvaluationArtifacts
 from pipeline.tracking.client import add_option, is_permanent, reachable, reason
 from pipeline.tracking.description import RunDescription, flatten, processor
-from pipeline.tracking.experiments import Experiment, of_study
+from pipeline.tracking.experiments import Experiment, of_study, of_verdict
 from pipeline.tracking.finished import FinishedRun, FinishedRuns
 from pipeline.tracking.live import END_TIMEOUT_S, log_evaluation, training_run
 from pipeline.tracking.logged_model import fetch, run_fault, trained_on
@@ -67,6 +67,7 @@ __all__ = [
     "log_evaluation",
     "logged_training",
     "of_study",
+    "of_verdict",
     "page_of",
     "paths",
     "processor",

@@ -1,4 +1,4 @@
-"""MLflow's experiments, one per data set and one per study of it, and what MLflow shows above their runs."""
+"""MLflow's experiments, three per data set (its models, their study, verdicts), and what is shown above their runs."""
 
 from __future__ import annotations
 
@@ -41,3 +41,13 @@ def of_study(dataset: str, title: str) -> Experiment:
         "seed. Group the runs by the param `variant`. The results are in `study/reports/claims.md`."
     )
     return Experiment(f"{dataset}-study", {NOTE: about})
+
+
+def of_verdict(dataset: str, title: str) -> Experiment:
+    """Return the experiment of the runs that verdicts on changes stand on, on a data set which has this `title`."""
+    about = (
+        f"Models trained on {title} with many seeds by `make verdict`, before and after a change: one run per setting "
+        "and seed. Group the runs by the param `variant`, a model with its settings. The scores are of held-out "
+        "training images: nobody is to choose by a test score."
+    )
+    return Experiment(f"{dataset}-verdict", {NOTE: about})

@@ -129,6 +129,22 @@ def test_variants_that_differ_only_in_epochs_are_trained_once(tmp_path: Path) ->
     assert alone == [[("short", 0)], [("short", 1)]]
 
 
+def test_a_schedule_that_depends_on_the_number_of_epochs_is_not_shared(tmp_path: Path) -> None:
+    """With a cosine, whose first epochs differ too, `short` and `long` are two training runs; with steps one."""
+
+    def with_schedule(**schedule: Any) -> list[int]:
+        def change(values: dict[str, Any]) -> None:
+            for name in ("short", "long"):
+                values["variants"][name] |= {"schedule": schedule, "seeds": 1, "epochs": 4 if name == "short" else 8}
+            values["variants"] = {name: values["variants"][name] for name in ("short", "long")}
+            values["statistics"]["comparisons"] = [["short", "long"]]
+
+        return [len(one.replicates) for one in plan.trajectories(small(tmp_path, change))]
+
+    assert with_schedule(name="cosine") == [1, 1]
+    assert with_schedule(name="step", epochs=3, factor=0.1) == [2]
+
+
 def test_the_cnn_of_the_study_is_trained_once_for_both_lengths(study: Study) -> None:
     """12 and 24 epochs of the CNN are one training run per seed; no other variants share one."""
     shared = [one for one in plan.trajectories(plan.replicates(study, DATA)) if len(one.replicates) > 1]

@@ -1,0 +1,160 @@
+"""What scores of both sides, seed by seed, say about a change: an interval, a verdict, and how many seeds would decide.
+
+The scores of one seed have its order, dropout masks and, where the networks are alike, initial weights in common; so
+the differences seed by seed are what is judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import sqrt
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+from pydantic import Field
+
+from pipeline import schema
+from pipeline.analysis import means, power, verdicts
+from pipeline.analysis.means import Estimate
+from pipeline.analysis.power import Assumed
+from pipeline.analysis.verdicts import MIN_SEEDS, Verdict
+from pipeline.change.side import PARAMS
+from pipeline.change.trials import Trial
+from pipeline.errors import InputError
+from pipeline.params import Params
+from pipeline.schema import Block, Name
+from pipeline.study.ledger import Entry
+from pipeline.study.plan import Replicate
+
+MetricName = Literal["accuracy", "loss", "calibration_error", "brier"]
+# The scores of a replicate by these names. The loss is the one that clips all probabilities alike, or a model that is
+# trained with another clip could not be compared.
+SCORES: Mapping[str, str] = {
+    "accuracy": "accuracy",
+    "loss": "negative_log_likelihood",
+    "calibration_error": "calibration_error",
+    "brier": "brier",
+}
+# Of these, more is better; of the others, less is.
+_MORE_IS_BETTER = ("accuracy",)
+# The probability, at most, that any of the verdicts of a call is wrong; and that of a verdict with the seeds needed.
+LEVEL, POWER = 0.05, 0.8
+
+
+class _VerdictSection(Block):
+    verdict: Mapping[Name, Mapping[MetricName, Annotated[float, Field(gt=0, allow_inf_nan=False)]]]
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of each changed model: a metric, measured on `images`, and the smallest difference that matters."""
+
+    metric: str
+    smallest_effect: float
+    images: int
+
+    @property
+    def sign(self) -> int:
+        """1 if more of the metric is better, -1 if less is."""
+        return 1 if self.metric in _MORE_IS_BETTER else -1
+
+    def values(self, entries: Sequence[Entry]) -> list[float]:
+        """Return the metric of each replicate on the validation images, after its last epoch."""
+        return [entry.score("validation", SCORES[self.metric]) for entry in entries]
+
+
+@dataclass(frozen=True)
+class ChangeVerdict:
+    """A verdict on B: the mean of B's values minus A's, with its interval, in the unit of the metric.
+
+    `seeds_needed` would decide it with the probability POWER if difference and spread are as observed, and
+    `seeds_needed_at_most` if the spread is at its upper bound; both are None for a verdict that is decided, and if no
+    number suffices.
+    """
+
+    before: tuple[float, ...]
+    after: tuple[float, ...]
+    difference: float
+    low: float
+    high: float
+    confidence: float
+    verdict: Verdict
+    seeds_needed: int | None = None
+    seeds_needed_at_most: int | None = None
+
+    @property
+    def seeds(self) -> int:
+        """The number of seeds of each side."""
+        return len(self.before)
+
+
+def smallest_effect(values: Params, dataset: str, metric: str) -> float:
+    """Return the smallest difference in a metric that matters on a data set, from the section `verdict` of params.yaml.
+
+    Raises:
+        InputError: The section breaks a rule, or says nothing about that metric on that data set.
+    """
+    section = schema.validate(_VerdictSection, {"verdict": values.verdict}, PARAMS).verdict
+    effects = {str(name): effect for name, effect in section.get(dataset, {}).items()}
+    if metric not in effects:
+        what = f"verdict.{dataset}.{metric} is not set, so nothing says which difference matters"
+        fix = f"add `verdict: {{{dataset}: {{{metric}: D}}}}`, where D is the smallest difference that matters"
+        raise InputError(what, path=PARAMS, fix=fix)
+    return effects[metric]
+
+
+def judge_trials(
+    trials: Sequence[Trial], entries: Mapping[str, Entry], question: Question
+) -> tuple[ChangeVerdict, ...]:
+    """Return the verdict on each trial from its replicates, by their recipes."""
+
+    def values(replicates: Sequence[Replicate]) -> list[float]:
+        return question.values([entries[one.recipe] for one in replicates])
+
+    return tuple(judge_change(values(one.before), values(one.after), question, len(trials)) for one in trials)
+
+
+def judge_change(before: ArrayLike, after: ArrayLike, question: Question, family: int = 1) -> ChangeVerdict:
+    """Return the verdict on B from the values of A and B, (seeds,) each, paired by seed.
+
+    `family` is the number of models that are judged together: their intervals hold jointly with a probability of
+    1 - LEVEL, by Bonferroni's inequality.
+    Source: O. J. Dunn, J. Am. Stat. Assoc. 56 (1961) 52-64.
+
+    Raises:
+        ValueError: There are fewer than MIN_SEEDS values, one is not finite, or the lengths differ.
+    """
+    first, second = (np.asarray(values, np.float64) for values in (before, after))
+    if min(len(first), len(second)) < MIN_SEEDS:
+        raise ValueError(f"expected at least {MIN_SEEDS} seeds, found {len(first)} and {len(second)}")
+    found, confidence = _estimate(first, second, question), 1 - LEVEL / family
+    low, high = found.interval(confidence)
+    verdict = verdicts.decide((low, high) if question.sign > 0 else (-high, -low), question.smallest_effect)
+    needed = _seeds_needed(found, len(first), question, confidence) if verdict is Verdict.UNDECIDED else (None, None)
+    values = tuple(map(float, first)), tuple(map(float, second))
+    return ChangeVerdict(*values, found.estimate, low, high, confidence, verdict, *needed)
+
+
+def _estimate(before: np.ndarray, after: np.ndarray, question: Question) -> Estimate:
+    """Return the mean difference with its standard error.
+
+    Accuracies are multiples of one image. Where few seeds give equal differences, that is due to these steps: a spread
+    of less than one image is taken for one image.
+    """
+    found = means.describe(after - before)
+    step = 1 / question.images if question.metric == "accuracy" else 0.0
+    return Estimate(found.mean, max(found.sd, step) / sqrt(found.n), found.n - 1)
+
+
+def _seeds_needed(found: Estimate, seeds: int, question: Question, confidence: float) -> tuple[int | None, int | None]:
+    sd = found.standard_error * sqrt(seeds)
+    assumed = Assumed(question.sign * found.estimate, (sd,), (found.degrees_of_freedom,))
+
+    def more(one: Assumed) -> int | None:
+        needed = power.seeds_to_decide(one, question.smallest_effect, power=POWER, confidence=confidence)
+        # These seeds had their chance.
+        return None if needed is None else max(needed, seeds + 1)
+
+    return more(assumed), more(assumed.at_upper_bound())

@@ -1,0 +1,122 @@
+"""A git repository with params and a small set of digits, and a stand-in for the training runs of its verdicts."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from pipeline import files
+from pipeline.data import dataset
+from pipeline.study import ledger
+from pipeline.study.ledger import Entry
+from pipeline.study.plan import Replicate
+from tests.support import small
+
+# The validation accuracy of a replicate.
+Accuracy = Callable[[Replicate], float]
+IMAGES = 140
+
+
+def git(folder: Path, *arguments: str) -> str:
+    """Call git as somebody, without the user's own configuration; return what it printed."""
+    environment = os.environ | {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+    who = ("-c", "user.name=test", "-c", "user.email=test@example.org")
+    return subprocess.run(
+        ["git", *who, *arguments], cwd=folder, check=True, capture_output=True, text=True, env=environment
+    ).stdout.strip()
+
+
+def commit(folder: Path) -> str:
+    """Commit everything there is; return the commit."""
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--allow-empty", "--message", "state")
+    return git(folder, "rev-parse", "HEAD")
+
+
+def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Write params.yaml again after a change in place."""
+    path = folder / "params.yaml"
+    values = yaml.safe_load(path.read_text())
+    change(values)
+    path.write_text(yaml.safe_dump(values, sort_keys=False))
+
+
+def tiny(values: dict[str, Any]) -> None:
+    """Leave two tiny networks, and say which differences matter."""
+    models = {name: values["models"][name] for name in ("mlp_adadelta", "cnn")}
+    models["mlp_adadelta"] |= {"epochs": 8}
+    models["mlp_adadelta"]["network"]["units"] = [32]
+    models["cnn"] |= {"epochs": 1}
+    models["cnn"]["network"] |= {"filters": [2, 2], "units": 8}
+    values |= {"models": models, "verdict": {"digits": {"accuracy": 0.01, "loss": 0.02}}}
+
+
+def make(folder: Path) -> Path:
+    """Make a repository in `folder`: its preprocessed digits are not committed, and it has no code."""
+    small.copy(folder, "params.yaml", ".gitignore", "data/sets/mnist.yaml")
+    digits = small.digits()
+    small.write_params(folder, digits)
+    edit(folder, tiny)
+    path = folder / "data" / "processed" / "digits.npz"
+    dataset.save(path, digits)
+    described = {"dataset": "digits", "title": "Digits", "validation": "test", "split_seed": 0}
+    files.write_json(folder / "reports" / "data.json", described | {"sha256": files.sha256(path)})
+    git(folder, "init", "--quiet", "--initial-branch=main")
+    commit(folder)
+    return folder
+
+
+class Stand:
+    """Stands in for the study's engine: scores come from a function, and training is counted."""
+
+    def __init__(self, accuracy: Accuracy) -> None:
+        self.accuracy = accuracy
+        self.trained: list[Replicate] = []
+        self.failing: set[int] = set()
+        self.interrupted_after: int | None = None
+
+    @contextmanager
+    def connected(self, *_: Any) -> Iterator[None]:
+        """Stand in for the connection to a cluster."""
+        yield None
+
+    def run(self, _: Any, wanted: Sequence[Replicate], *rest: Any) -> Iterator[Entry | str]:
+        """Write a made entry for each replicate; the last argument but one is the ledger."""
+        folder = rest[-2]
+        for one in wanted:
+            if len(self.trained) == self.interrupted_after:
+                raise KeyboardInterrupt
+            self.trained.append(one)
+            if one.seed in self.failing:
+                yield f"{one.variant}-{one.seed}: diverged"
+                continue
+            write_entry(folder, one, self.accuracy(one))
+            found = ledger.read_entry(folder, one.variant, one.seed)
+            assert found
+            yield found
+
+
+def write_entry(folder: Path, one: Replicate, accuracy: float) -> None:
+    """Put a replicate with this validation accuracy into a ledger; its test accuracy is another one."""
+    scores = {"loss": 1 - accuracy, "negative_log_likelihood": 1 - accuracy, "calibration_error": 0.1, "brier": 0.1}
+    splits = {
+        name: {"count": count, "errors": 0, "accuracy": value, **scores}
+        for name, count, value in (("train", 1260, 1.0), ("validation", IMAGES, accuracy), ("test", 397, 0.5))
+    }
+    record = {"recipe": one.recipe, "ingredients": one.ingredients, "parameters": 1, "processor": "-", "splits": splits}
+    rows = pd.DataFrame({"epoch": [1], "loss": 1.0, "accuracy": accuracy, "val_loss": 1.0, "val_accuracy": accuracy})
+    ledger.write_entry(folder, one.variant, one.seed, record, rows.to_csv(index=False), "image,label,answer\n")
+
+
+def noise(one: Replicate, spread: float) -> float:
+    """Return a random number that is the replicate's own, of a whole number of images."""
+    drawn = np.random.default_rng([one.seed, *one.variant.encode()]).normal(0, spread)
+    return round(drawn * IMAGES) / IMAGES

@@ -1,0 +1,61 @@
+"""Revisions: experiments of `dvc exp` by their names, as git keeps them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline import revision
+from pipeline.errors import InputError
+from tests.support.changes import commit, git
+
+
+@pytest.fixture
+def commits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Work in a repository with three commits; return them."""
+    monkeypatch.chdir(tmp_path)
+    git(tmp_path, "init", "--quiet")
+    found = []
+    for number in range(3):
+        (tmp_path / "file").write_text(str(number))
+        found.append(commit(tmp_path))
+    return found
+
+
+def keep(name: str, baseline: str, at: str) -> None:
+    """Make a commit an experiment of a baseline, where DVC keeps one."""
+    git(Path.cwd(), "update-ref", f"refs/exps/{baseline[:2]}/{baseline[2:]}/{name}", at)
+
+
+def test_an_experiment_is_a_revision(commits: list[str]) -> None:
+    """Its name stands for its commit, whose files are read; a branch of that name comes first, as for DVC."""
+    keep("slower", commits[0], commits[1])
+
+    assert revision.resolve("slower") == commits[1]
+    assert revision.show("slower", Path("file")) == b"1"
+    git(Path.cwd(), "branch", "slower", commits[0])
+    assert revision.resolve("slower") == commits[0]
+
+
+def test_only_a_whole_name_is_an_experiment(commits: list[str]) -> None:
+    """Neither a part of a name nor what else DVC keeps there, such as its queue, is one."""
+    keep("slower", commits[0], commits[1])
+    git(Path.cwd(), "update-ref", "refs/exps/exec/EXEC_HEAD", commits[0])
+
+    for name in ("slow", "lower", "EXEC_HEAD", "exec/EXEC_HEAD"):
+        with pytest.raises(InputError, match="git knows no revision"):
+            revision.resolve(name)
+
+
+@pytest.mark.fault("verdict: two experiments of one name")
+def test_a_name_of_two_experiments_is_refused(commits: list[str]) -> None:
+    """Made from two commits under one name, they are listed by their commits."""
+    keep("slower", commits[0], commits[1])
+    keep("slower", commits[1], commits[2])
+
+    with pytest.raises(InputError) as refused:
+        revision.resolve("slower")
+
+    assert refused.value.what.startswith("2 experiments are called slower: ")
+    assert all(one in refused.value.what for one in commits[1:])
