@@ -6,9 +6,9 @@ Stages, chained by study/dvc.yaml:
     report       the ledger -> tables, figures, the audit of the claims
 
 Commands:
-    power        how many seeds decide each comparison and claim, and the core-hours that they take
-    reproduction how the models in the workspace compare with the committed ones, and with other seeds
-    sync         MLflow brought up to date with the ledger
+    power         how many seeds decide each comparison and claim, and the core-hours that they take
+    reproduction  how the models in the workspace compare with the committed ones, and with other seeds
+    sync          MLflow brought up to date with the ledger
 
 Common to these:
     plan         study/params.yaml -> variants, replicates, training runs
