@@ -182,7 +182,7 @@ def test_the_programs_work_under_the_callers_settings(tmp_path: Path) -> None:
     """The real gate and a real stage run in a shell whose settings name another numpy, no home and no such shell."""
     complete(tmp_path)
     shutil.rmtree(tmp_path / "pipeline")
-    small.copy(tmp_path, "pipeline", "params.yaml", "reports/metrics.json")
+    small.copy(tmp_path, "pipeline", "params.yaml", "reports/metrics.json", "reports/history")
     (tmp_path / "dvc.yaml").write_text(
         STAGE.replace("[value]", "[train]").replace("echo done", "python -m pipeline.gate")
     )

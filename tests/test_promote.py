@@ -900,6 +900,7 @@ def test_the_champion_answers_pictures(
     """After a promotion, `pipeline.predict --model models:/mnist@champion` says what the promoted file says."""
     call("good")
     draw_three(Path("three.png"))
+    small.copy(Path.cwd(), "data/sets/mnist.yaml")
     said = []
     for model in ("models:/mnist@champion", "good"):
         monkeypatch.setattr(sys, "argv", ["predict", "three.png", "--json", "--model", model])

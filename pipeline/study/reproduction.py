@@ -53,8 +53,9 @@ def lines(
             "test_accuracy": here["test_accuracy"],
             "test_loss": here["test_loss"],
             "running_accuracy": running[name],
-            "rise": here["val_loss_rise"],
         }
+        # Too few epochs have no rise.
+        scores |= {"rise": here["val_loss_rise"]} if "val_loss_rise" in here else {}
         place = _against_seeds(scores, found[name]) if name in found else reason
         accuracy, change = render.percent(here["test_accuracy"]), _against(here, committed.get(name))
         yield f"{name}: test accuracy {accuracy}, {change}; {place}"
@@ -74,7 +75,8 @@ def _against(here: Numbers, committed: Numbers | None) -> str:
     return f"{change} points from the committed {render.percent(before)}"
 
 
-def _against_seeds(scores: Numbers, intervals: Mapping[str, Interval]) -> str:
+def _against_seeds(scores: Numbers, every: Mapping[str, Interval]) -> str:
+    intervals = {key: interval for key, interval in every.items() if key in scores}
     outside = [key for key, (low, high) in intervals.items() if not low <= scores[key] <= high]
     inside = render.series([WORDS[key] for key in intervals if key not in outside] or ["none of its scores"])
     verb = "lies" if len(intervals) - len(outside) < 2 else "lie"

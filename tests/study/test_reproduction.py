@@ -14,6 +14,11 @@ import pytest
 from pipeline.study import reproduction
 from tests.support.study_ledger import ROOT
 
+SCORES = {
+    "mlp_rmsprop": {"test_accuracy": 0.9844, "test_loss": 0.11, "val_loss_rise": 1.41},
+    "mlp_adadelta": {"test_accuracy": 0.9836, "test_loss": 0.06, "val_loss_rise": 1.06},
+    "cnn": {"test_accuracy": 0.9905, "test_loss": 0.03, "val_loss_rise": 1.01},
+}
 PREDICTIONS = """variant,outcome,n,low,high,original,within
 mlp_rmsprop,test_accuracy,10,0.98,0.986,0.9834,True
 mlp_rmsprop,rise,10,1.2,1.6,1.52,True
@@ -29,11 +34,12 @@ Call = Callable[[], list[str]]
 
 @pytest.fixture
 def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    """Return a call of the command in a copy of the project's results, all of them committed."""
-    for name in ("params.yaml", "reports/metrics.json", "study/params.yaml"):
+    """Return a call of the command in a folder with the project's params and such scores, all of them committed."""
+    for name in ("params.yaml", "study/params.yaml"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
     shutil.copytree(ROOT / "reports" / "history", tmp_path / "reports" / "history")
+    (tmp_path / "reports" / "metrics.json").write_text(json.dumps(SCORES))
     (tmp_path / "study" / "reports").mkdir()
     (tmp_path / "study" / "reports" / "prediction.csv").write_text(PREDICTIONS)
     identity = ("-c", "user.name=a", "-c", "user.email=a@b")
@@ -83,6 +89,15 @@ def test_a_difference_from_the_committed_scores_is_stated(call: Call) -> None:
     assert "test accuracy 98.41%, \u22120.03 points from the committed 98.44%; " in first
     assert "every score as committed" in second
     assert "test accuracy 99.05%, as committed; other scores differ; " in third
+
+
+def test_a_model_of_too_few_epochs_has_no_rise_to_compare(call: Call) -> None:
+    """Its other scores are compared with their intervals all the same."""
+    found = json.loads(Path("reports/metrics.json").read_text())
+    del found["mlp_rmsprop"]["val_loss_rise"]
+    Path("reports/metrics.json").write_text(json.dumps(found))
+
+    assert call()[0].endswith("; test accuracy lies within the 95% prediction intervals of one more seed")
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ SHA256 = study_runs.SUMMARY["sha256"]
 def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a folder, as current directory, with the ledger of the small study as git has it: six replicates."""
     study = plan.load_study(study_ledger.write_params(tmp_path / "params.yaml", study_ledger.params()))
-    for replicate in plan.replicates(study, SHA256):
+    for replicate in plan.replicates(study, dict.fromkeys(study.data.sets, SHA256)):
         study_runs.write(tmp_path / "study" / "runs", study_runs.entry(replicate))
     files.write_json(
         tmp_path / "study" / "reports" / "data" / "letters.json",

@@ -38,7 +38,7 @@ def make(folder: Path, dataset: str, *models: str) -> Path:
     shutil.copytree(ROOT / "data" / "sets", folder / "data" / "sets")
     write_set(folder, "stones", stones())
     content = yaml.safe_load((ROOT / "params.yaml").read_text())
-    content["data"]["dataset"] = dataset
+    content["data"]["dataset"], content["train"]["batch_size"] = dataset, 16
     block = content["models"]["mlp_rmsprop"] | {"network": {"name": "mlp", "units": [4], "dropout": 0.2}}
     content["models"] = dict.fromkeys(models, block)
     (folder / "params.yaml").write_text(yaml.safe_dump(content))
