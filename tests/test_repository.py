@@ -156,6 +156,27 @@ def test_stages_do_not_import_stages() -> None:
     assert {stage: siblings(stage) & STUDY for stage in STUDY} == {stage: set() for stage in STUDY}
 
 
+def test_a_name_of_a_type_means_one_thing() -> None:
+    """No two classes of the package share a name, and no other type is called like a class."""
+    classes: list[str] = []
+    others: set[str] = set()
+    for module in MODULES:
+        for node in tree(module).body:
+            if isinstance(node, ast.ClassDef):
+                classes.append(node.name)
+            elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Subscript):
+                others |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+
+    assert sorted(classes) == sorted(set(classes))
+    assert set(classes) & others == set()
+    assert len(classes) > 100
+
+
+def test_a_module_fits_on_a_few_screens() -> None:
+    """No module of the package has more than 300 lines."""
+    assert {module: n for module in MODULES if (n := len(source(module).read_text().splitlines())) > 300} == {}
+
+
 def test_the_reproduction_knows_nothing_of_the_study() -> None:
     """No module outside the study's folder imports one in it, but for verdicts on changes, which use its engine."""
     outside = [module for module in MODULES if not module.startswith(("study/", "change/")) and module != "verdict"]

@@ -14,7 +14,7 @@ from pipeline.schema import Block, FileName, Positive, Seed, Sha256
 # The shape of MNIST's and KMNIST's images.
 HANDWRITTEN = (28, 28)
 
-Side = Annotated[int, Field(ge=dataset.MIN_SIDE, le=dataset.MAX_SIDE)]
+SideLength = Annotated[int, Field(ge=dataset.MIN_SIDE, le=dataset.MAX_SIDE)]
 Count = Annotated[int, Field(gt=0, lt=2**24)]
 
 
@@ -38,8 +38,8 @@ def _class_names(names: tuple[str, ...]) -> tuple[str, ...]:
 class ImageShape(Block):
     """The size of every image in pixels; one channel is grey, three are red, green and blue."""
 
-    height: Side
-    width: Side
+    height: SideLength
+    width: SideLength
     channels: Literal[1, 3]
 
     @property

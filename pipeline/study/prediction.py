@@ -28,7 +28,7 @@ OUTCOMES: Mapping[str, tuple[str, Callable[[float], float], Original]] = {
 
 
 @dataclass(frozen=True)
-class Prediction:
+class SeedPrediction:
     """The 95% prediction interval of one more seed for an outcome of a model, from `n` seeds.
 
     `original` is the original's number, None if there is none for this data.
@@ -49,7 +49,7 @@ class Prediction:
 
 def predictions(
     data: StudyData, summary: Mapping[str, Any], original: Mapping[str, pd.DataFrame]
-) -> tuple[Prediction, ...]:
+) -> tuple[SeedPrediction, ...]:
     """Return a prediction for each outcome of each of the original's models that has MIN_SEEDS seeds.
 
     `summary` is the summary of the data that prepare wrote, and `original` has the histories printed in the original.
@@ -59,17 +59,17 @@ def predictions(
     return tuple(one for name in MODELS for one in _of_model(data, name, printed.get(name)))
 
 
-def _of_model(data: StudyData, name: str, history: pd.DataFrame | None) -> Iterator[Prediction]:
+def _of_model(data: StudyData, name: str, history: pd.DataFrame | None) -> Iterator[SeedPrediction]:
     n = len(data.common([name]))
     if n < MIN_SEEDS:
         return
     for outcome, (measured, to, of_original) in OUTCOMES.items():
         low, high = prediction.prediction_interval(data.groups[name].values(measured))
         number = None if history is None else of_original(history, data.rule)
-        yield Prediction(name, outcome, n, to(low), to(high), number)
+        yield SeedPrediction(name, outcome, n, to(low), to(high), number)
 
 
-def inside(found: Sequence[Prediction]) -> tuple[int, int]:
+def inside(found: Sequence[SeedPrediction]) -> tuple[int, int]:
     """Return how many of the original's numbers lie within their intervals, and of how many."""
     known = [one.within for one in found if one.within is not None]
     return sum(known), len(known)

@@ -19,6 +19,7 @@ from pipeline.params import Params
 from pipeline.reporting import render
 from pipeline.study import plan
 from pipeline.study.plan import Study
+from pipeline.study.rules import Interval
 from pipeline.training.settings import Model
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ WORDS = {
     "rise": "rise",
 }
 
-Interval = tuple[float, float]
 Numbers = Mapping[str, float]
 
 

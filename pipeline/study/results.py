@@ -34,7 +34,7 @@ from pipeline.study.findings import ClaimRow
 from pipeline.study.groups import StudyData
 from pipeline.study.ledger import Lookup
 from pipeline.study.plan import Study
-from pipeline.study.prediction import Prediction
+from pipeline.study.prediction import SeedPrediction
 from pipeline.study.prepared import Summaries
 from pipeline.study.seeds import SeedsNeeded
 
@@ -69,7 +69,7 @@ class StudyResults:
     timings: Mapping[str, EpochSeconds]
     rows: Sequence[ClaimRow]
     seeds: Sequence[SeedsNeeded]
-    predictions: Sequence[Prediction]
+    predictions: Sequence[SeedPrediction]
 
     @property
     def others(self) -> list[SetResults]:
