@@ -30,7 +30,7 @@ from tests.support import browser, small
 START, DRAWN = 180.0, 29.0
 WIDTH, HEIGHT, SCALE = 1240, 1000, 1.15
 WIDE = 2000
-SCROLLBAR, COLOURS = 14, 96
+SCROLLBAR, COLOURS = 14, 256
 
 
 @contextmanager
