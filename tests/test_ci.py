@@ -48,7 +48,7 @@ def test_the_workflow_holds_no_logic(steps: list[dict[str, Any]]) -> None:
 
 def test_every_script_is_called_and_can_be(steps: list[dict[str, Any]]) -> None:
     """The workflow calls every script; each is executable, stops at the first error and has a line on its purpose."""
-    scripts = [path for path in (ROOT / ".ci").iterdir() if not path.suffix]
+    scripts = [path for path in (ROOT / ".ci").iterdir() if path.is_file() and not path.suffix]
 
     assert {path.name for path in scripts} == SCRIPTS
     assert {line.split()[0] for line in commands(steps)} == {f".ci/{name}" for name in SCRIPTS}
