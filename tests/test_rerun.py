@@ -288,13 +288,14 @@ def test_an_interrupted_rerun_leaves_no_process(trained: Path, tmp_path: Path) -
     """After Ctrl-C it ends with 130, the training with it, and the worktree is gone."""
     command = [sys.executable, "-m", "pipeline.rerun", run_of(trained).info.run_id]
     environment = small.environment() | {"TMPDIR": str(tmp_path)}
-    process = subprocess.Popen(command, cwd=trained, env=environment, stdout=subprocess.PIPE, text=True)
-    assert process.stdout
-    while "epoch  1/2" not in process.stdout.readline():
-        assert process.poll() is None
-    process.send_signal(signal.SIGINT)
+    with subprocess.Popen(command, cwd=trained, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        while "epoch  1/2" not in process.stdout.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        process.stdout.read()
 
-    assert process.wait(60) == 130
+        assert process.wait(60) == 130
     time.sleep(0.5)
     assert list(tmp_path.iterdir()) == []
     assert shutil.which("pgrep") is None or not small.execute(trained, "pgrep", "-f", str(tmp_path)).stdout
