@@ -900,7 +900,6 @@ def test_the_champion_answers_pictures(
     """After a promotion, `pipeline.predict --model models:/mnist@champion` says what the promoted file says."""
     call("good")
     draw_three(Path("three.png"))
-    small.copy(Path.cwd(), "data/sets/mnist.yaml")
     said = []
     for model in ("models:/mnist@champion", "good"):
         monkeypatch.setattr(sys, "argv", ["predict", "three.png", "--json", "--model", model])
@@ -911,12 +910,13 @@ def test_the_champion_answers_pictures(
 
 
 def draw_three(path: Path) -> None:
-    """Write a picture of a digit."""
+    """Write a picture of a digit, and the file on its data set, which has the names of the classes."""
     from PIL import ImageDraw, ImageFont
 
     picture = Image.new("L", (200, 300), 255)
     ImageDraw.Draw(picture).text((100, 150), "3", 0, ImageFont.load_default(160), anchor="mm")
     picture.save(path)
+    small.copy(path.absolute().parent, "data/sets/mnist.yaml")
 
 
 def test_dvc_knows_nothing_of_the_file() -> None:
