@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +66,9 @@ def connected(address: str | None, workers: int) -> Iterator[Client]:
         return
     # Port 0: several studies on one machine, each with a server of its own.
     local = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "memory_limit": None}
-    with LocalCluster(n_workers=workers, threads_per_worker=1, **local) as cluster, Client(cluster) as client:
+    with _interrupts_held():
+        started = LocalCluster(n_workers=workers, threads_per_worker=1, **local)
+    with started as cluster, Client(cluster) as client:
         # Dask gives up a worker that was killed and whose restart fails or takes long, and would wait for it for ever.
         replace = PeriodicCallback(partial(cluster.scale, workers), _REPLACE_S * 1000)
         client.loop.add_callback(replace.start)
@@ -73,6 +77,21 @@ def connected(address: str | None, workers: int) -> Iterator[Client]:
         # A cluster cannot be closed while it is replacing a worker that was killed.
         with suppress(TimeoutError):
             client.wait_for_workers(workers, timeout=CONNECT_TIMEOUT_S)
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Hold SIGINT back until the end; threads and processes that are started meanwhile, and theirs, never get one.
+
+    A terminal sends Ctrl-C to all processes of a command. This one closes its workers, which would print tracebacks.
+    """
+    # It releases the signal in the thread that starts it.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _client(address: str) -> Client:

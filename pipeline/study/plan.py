@@ -37,9 +37,13 @@ class SharedTraining(Block):
 
 
 class Variant(Model):
-    """A model of the study on one of its data sets, trained with seeds 0 to `seeds` - 1."""
+    """A model of the study on one of its data sets, trained with seeds 0 to `seeds` - 1.
+
+    Replicates are scored after their last epoch, so another one cannot be kept.
+    """
 
     dataset: Name
+    keep: Literal["last"] = "last"
     precision: Literal["float32", "mixed_bfloat16"]
     pixels: Literal["original", "permuted"]
     seeds: Positive

@@ -183,6 +183,21 @@ def test_a_run_that_always_kills_its_worker_is_the_only_one_blamed(
         assert allowed < tries(seen, fatal) <= 2 * (allowed + 1)
 
 
+@pytest.mark.fault("study: Ctrl-C, which a terminal sends to the workers too")
+def test_workers_leave_an_interrupt_to_the_command(client: cluster.Client) -> None:
+    """Workers that get the signal go on, also those that replace killed ones; this process still gets its own."""
+    client.wait_for_workers(2, timeout=20)
+    pids = set(client.run(os.getpid).values())
+
+    for pid in pids:
+        os.kill(pid, signal.SIGINT)
+    time.sleep(0.5)
+
+    assert set(client.run(os.getpid).values()) == pids
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+
+
 @pytest.mark.fault("study: the only worker killed, and Dask gives up its restart")
 @pytest.mark.usefixtures("seen")
 def test_a_worker_that_dask_gives_up_is_replaced(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -183,6 +183,7 @@ def test_the_models_of_the_root_are_variants(study: Study) -> None:
         (lambda v: v["variants"].update({"../up": v["variants"]["cnn"]}), "variants"),
         (lambda v: v["variants"].update({"cnn.2": v["variants"]["cnn"]}), "variants.'cnn.2': expected a name of"),
         (lambda v: v["variants"].update(CNN=v["variants"]["cnn"] | {"epochs": 9}), "cnn and CNN differ only in case"),
+        (lambda v: v["variants"]["cnn"].update(keep="best_val_loss"), "variants.cnn.keep: expected 'last'"),
         (lambda v: v.pop("data"), "data: missing"),
         (lambda v: v["variants"]["cnn"].pop("dataset"), "variants.cnn.dataset: missing"),
         (lambda v: v["variants"]["cnn"].update(dataset="kmnist"), "variants.cnn.dataset: kmnist is not listed in data"),

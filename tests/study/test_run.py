@@ -17,6 +17,7 @@ from typing import Any
 import mlflow
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 from distributed import Client
 
@@ -28,7 +29,7 @@ from pipeline.study import cluster, ledger, plan, replicate
 from pipeline.study import run as stage
 from pipeline.study.ledger import EntryState
 from pipeline.study.plan import Replicate, Trajectory
-from tests.support.processes import children, descendants, gone, wait_until
+from tests.support.processes import descendants, gone, wait_until
 from tests.support.study_ledger import ROOT, params, write_params
 
 pytestmark = [
@@ -295,14 +296,13 @@ def results(client: Client, data: Path, planned: dict[str, Replicate]) -> Result
 
 
 @pytest.mark.usefixtures("results")
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_the_process_that_forks_has_one_thread(client: Client) -> None:
     """With TensorFlow, NumPy and Arrow imported, it has no other thread that a fork would cut off at any place."""
     (worker,) = client.run(os.getpid).values()
 
-    (server,) = [pid for pid in children(worker) if b"forkserver" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    (server,) = [one for one in psutil.Process(worker).children() if "pipeline.study.forkserver" in one.cmdline()]
 
-    assert len(list(Path(f"/proc/{server}/task").iterdir())) == 1
+    assert server.num_threads() == 1
 
 
 FRESH = """

@@ -21,7 +21,7 @@ FLAGS = ["headless=new", "no-sandbox", "disable-gpu", "disable-quic", "no-first-
 FLAGS += ["disable-component-update", "disable-sync", "disable-dev-shm-usage"]
 # As on a desk, there is a mouse: what a page shows only under the pointer is not shown always.
 FLAGS += ["blink-settings=primaryHoverType=2,availableHoverTypes=2,primaryPointerType=4,availablePointerTypes=4"]
-# A browser is not a Python package, so that the environment cannot bring one; only slow tests need it.
+# Stays: a browser is not a Python package, so the environment cannot bring it; only slow tests need it.
 needs_browser = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver on PATH")
 
 
