@@ -14,6 +14,7 @@ from pipeline.analysis import metrics
 from pipeline.analysis.metrics import Score
 from pipeline.data import dataset, original
 from pipeline.data.dataset import Dataset
+from pipeline.data.formats import npz
 from pipeline.errors import PipelineError
 from pipeline.params import Params
 from pipeline.training import backend, history, model_file
@@ -52,8 +53,7 @@ def main() -> int:
     backend.start(intra_op=values.train.threads)
     network, made_with = model_file.load(arguments.model), model_file.made_with(arguments.model)
     scores, probabilities = evaluate(network, data, model.loss.clip)
-    with files.atomic(arguments.predictions) as temporary, temporary.open("wb") as file:
-        np.savez(file, probabilities=probabilities, labels=data.test.labels)
+    npz.write(arguments.predictions, {"probabilities": probabilities, "labels": data.test.labels})
     report = {
         "model": name,
         "parameters": network.count_params(),

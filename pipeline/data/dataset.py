@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import files
 from pipeline.data.formats import npz
 from pipeline.errors import InputError
 
@@ -79,14 +78,13 @@ def fault_of(classes: Sequence[str]) -> str:
 
 
 def save(path: Path, dataset: Dataset) -> None:
-    """Write `dataset` to `path`; equal data gives equal bytes, since numpy writes no times into an npz."""
+    """Write `dataset` to `path`; equal data gives equal bytes."""
     arrays = {
         f"{name}_{kind}": getattr(split, kind)
         for name, split in dataset.splits().items()
         for kind in ("images", "labels")
     }
-    with files.atomic(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, **arrays, class_names=np.array(dataset.classes, dtype=np.str_))
+    npz.write(path, {**arrays, "class_names": np.array(dataset.classes, dtype=np.str_)})
 
 
 def load(path: Path) -> Dataset:

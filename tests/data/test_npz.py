@@ -1,4 +1,4 @@
-"""Reading npz files that cannot be trusted: damaged, or made to exhaust memory or to run code."""
+"""Writing npz files, and reading those that cannot be trusted: damaged, or made to exhaust memory or to run code."""
 
 from __future__ import annotations
 
@@ -48,6 +48,39 @@ def refusal(path: Path, **options: Any) -> InputError:
     assert "dvc repro" in caught.value.fix
     assert "\n" not in str(caught.value)
     return caught.value
+
+
+def test_numpy_reads_what_is_written(tmp_path: Path) -> None:
+    """Values, types, shapes and names are those that were given, as numpy.load finds them."""
+    npz.write(tmp_path / "x.npz", ARRAYS)
+
+    with np.load(tmp_path / "x.npz", allow_pickle=False) as found:
+        assert found.files == list(ARRAYS)
+        for name, array in ARRAYS.items():
+            np.testing.assert_array_equal(found[name], array, strict=True)
+
+
+def test_written_bytes_hold_nothing_of_when_and_where(tmp_path: Path) -> None:
+    """Beside names and arrays a file has but the headers that zip demands: no time, no fields of some Python's."""
+    npz.write(tmp_path / "x.npz", ARRAYS)
+
+    with zipfile.ZipFile(tmp_path / "x.npz") as file:
+        members = file.infolist()
+    assert {(member.date_time, member.extra, member.extract_version) for member in members} == {
+        ((1980, 1, 1, 0, 0, 0), b"", 20)
+    }
+    # The fixed parts of a member's header, of its entry in the directory, and of the directory's end.
+    smallest = sum(30 + 46 + 2 * len(member.filename) + member.file_size for member in members) + 22
+    assert (tmp_path / "x.npz").stat().st_size == smallest
+
+
+def test_equal_arrays_give_equal_bytes(tmp_path: Path) -> None:
+    """How an array lies in memory does not show in the file."""
+    table = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    npz.write(tmp_path / "rows.npz", {"x": table})
+    npz.write(tmp_path / "columns.npz", {"x": np.asfortranarray(table)})
+
+    assert (tmp_path / "rows.npz").read_bytes() == (tmp_path / "columns.npz").read_bytes()
 
 
 def test_arrays_read_back_as_numpy_wrote_them(tmp_path: Path) -> None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import math
 import zipfile
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import errors
+from pipeline import errors, files
 from pipeline.errors import InputError
 
 # The versions of the .npy format that numpy writes for arrays of numbers and texts.
@@ -19,6 +20,20 @@ _HEADERS: dict[tuple[int, int], Callable[..., tuple[tuple[int, ...], bool, np.dt
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
 }
+
+
+def write(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write `arrays` to `path` atomically, uncompressed, as numpy's savez does; equal arrays give equal bytes.
+
+    With savez the headers differ between Python 3.11.2 and 3.11.7: it asks for the long form that sizes over 4 GiB
+    need, which these write differently.
+    """
+    with files.atomic(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for name, array in arrays.items():
+            content = io.BytesIO()
+            np.lib.format.write_array(content, np.asarray(array, order="C"), allow_pickle=False)
+            # Without a time of its own, a member has that of 1980.
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), content.getbuffer())
 
 
 def read(path: Path, *, stage: str, limit: int | None = None) -> dict[str, NDArray[Any]]:
