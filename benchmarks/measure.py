@@ -16,6 +16,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import IO, Any
 
+from pipeline.machine import cpuinfo, processor
+
 ROOT = Path(__file__).parents[1]
 _PACKAGES = ("keras", "tensorflow-cpu", "mlflow", "dvc")
 _VECTORS = {"avx2", "avx512f", "avx512_bf16", "amx_bf16"}
@@ -97,10 +99,9 @@ def _text(stream: IO[str]) -> str:
 
 def machine(python: str) -> dict[str, Any]:
     """Return what the numbers depend on: processor, memory, versions; `python` is the one that has PyTorch."""
-    cpu = _cpu()
     torch = run(python, "-c", "import torch; print(torch.__version__)").output.strip()
     return {
-        "processor": f"{cpu['model name']} (family {cpu['cpu family']}, model {cpu['model']})",
+        "processor": processor(),
         "vectors": vectors(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
@@ -111,13 +112,7 @@ def machine(python: str) -> dict[str, Any]:
 
 def vectors() -> list[str]:
     """Return the vector instructions of this processor that TensorFlow would use."""
-    return sorted(_VECTORS & set(_cpu()["flags"].split()))
-
-
-def _cpu() -> dict[str, str]:
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").partition("\n\n")[0].splitlines()
-    pairs = (line.partition(":") for line in lines)
-    return {key.strip(): value.strip() for key, _, value in pairs}
+    return sorted(_VECTORS & set(cpuinfo()["flags"].split()))
 
 
 def commit() -> str:

@@ -25,6 +25,7 @@ Common to all:
     files       atomic writes, checked reads, checksums
     dvc_lock    inputs checked against dvc.lock
     revision    files as an earlier git revision has them
+    machine     the processor: it decides the last bits of a result, and its seconds
     cli         how a command ends: exit codes, signals
     errors      what a user can cause: where, what, what to do
 

@@ -98,6 +98,7 @@ def report(
         "verdict_of": {row.name: row.analysis.verdict for row in rows},
         "verdicts": _by_verdict(rows),
         "versions": _versions(results),
+        "processors": list(dict.fromkeys(name for result in results for name in result.processors)),
         "reportable": reportable,
         "by_class": chosen.step is not None,
         "missed": len(missed),

@@ -17,7 +17,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from pipeline import cli, dvc_lock, files, params, revision, tracking
+from pipeline import cli, dvc_lock, files, machine, params, revision, tracking
 from pipeline.errors import InputError, PipelineError
 from pipeline.tracking import EvaluationArtifacts, LoggedTraining
 
@@ -127,8 +127,8 @@ def reasons(logged: LoggedTraining, made_with: Mapping[str, str]) -> Iterator[st
     elif made_with["recipe"] != logged.tags["recipe"]:
         dirty = logged.tags.get("git.dirty") == "true"
         yield f"code: that of the commit is not the run's{', which had changes that were not committed' * dirty}"
-    if (processor := logged.tags.get("processor")) and processor != tracking.processor():
-        yield f"processor: {processor} then, {tracking.processor()} now"
+    if (processor := logged.tags.get("processor")) and processor != machine.processor():
+        yield f"processor: {processor} then, {machine.processor()} now"
 
 
 def table(

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from pipeline import cli, dvc_lock, files, params, tracking
+from pipeline import cli, dvc_lock, files, machine, params, tracking
 from pipeline.data import dataset
 from pipeline.data.dataset import Dataset
 from pipeline.errors import PipelineError
@@ -61,8 +61,8 @@ def train(
             scores = [*loop.fit(data.train, order, bar.update, moves), *loop.score(data.monitored)]
         seconds = time.perf_counter() - started
         row = {"epoch": epoch, **dict(zip(history.SCORES, scores, strict=True)), "seconds": seconds}
-        rows = (*state.rows, row)
-        state = TrainingState(rows, _values(changing), _best(network, model, rows, state.best))
+        rows, processors = (*state.rows, row), (*state.processors, machine.processor())
+        state = TrainingState(rows, processors, _values(changing), _best(network, model, rows, state.best))
         _check_finite(state)
         on_epoch(state)
     if state.best:
@@ -125,7 +125,7 @@ def epoch_order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
 
 def _restore(changing: Sequence[Any], state: TrainingState | None) -> TrainingState:
     if state is None:
-        return TrainingState((), _values(changing))
+        return TrainingState((), (), _values(changing))
     for variable, value in zip(changing, state.variables, strict=True):
         variable.assign(value)
     return state
@@ -148,7 +148,7 @@ def _check_finite(state: TrainingState) -> None:
 
 
 def main() -> int:
-    """Train one model; write the model file, the history and the seconds per epoch."""
+    """Train one model; write the model file, the history, and the seconds and processor of each epoch."""
     arguments = _arguments()
     values = params.load(arguments.params)
     name, model = arguments.model, values.model(arguments.model)
@@ -199,7 +199,8 @@ def _write_history(arguments: argparse.Namespace, state: TrainingState) -> None:
     """Write the epochs so far, so that they can be watched; the model file, written last, says that they are all."""
     table = pd.DataFrame(state.rows).astype({"epoch": int})
     files.write_csv(arguments.history, table[[*history.COLUMNS]])
-    files.write_csv(arguments.timing, table[["epoch", "seconds"]].round({"seconds": 3}))
+    timing = table[["epoch", "seconds"]].round({"seconds": 3}).assign(processor=state.processors)
+    files.write_csv(arguments.timing, timing)
 
 
 def _arguments() -> argparse.Namespace:
@@ -208,7 +209,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="npz made by preprocess")
     parser.add_argument("--output", type=Path, required=True, help="model file to write")
     parser.add_argument("--history", type=Path, required=True, help="CSV to write: scores per epoch")
-    parser.add_argument("--timing", type=Path, required=True, help="CSV to write: seconds per epoch")
+    parser.add_argument("--timing", type=Path, required=True, help="CSV to write: seconds and processor of each epoch")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="the experiment's settings")
     parser.add_argument("--work", type=Path, default=Path(os.environ.get("DVC_ROOT", ".")) / "work", help="checkpoints")
     tracking.add_option(parser)

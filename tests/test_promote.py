@@ -120,7 +120,7 @@ class Workspace:
         scores = f"reports/metrics/{name}.json"
         model_file.save(Path(paths["output"]), network_of(self.weights[like]), {"recipe": f"{name}-{like}"})
         files.write_text(Path(paths["history"]), "epoch,loss,accuracy,val_loss,val_accuracy\n1,0.5,0.5,0.5,0.5\n")
-        files.write_text(Path(paths["timing"]), "epoch,seconds\n1,2.5\n")
+        files.write_text(Path(paths["timing"]), "epoch,seconds,processor\n1,2.5,A processor\n")
         found = {
             split: metrics.score(probabilities(self.weights[like], images), images.labels, None)
             for split, images in self.data.splits().items()

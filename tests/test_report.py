@@ -171,7 +171,8 @@ class Experiment:
         }[model.keep]
         made_with, names = {"recipe": name, "keras": "3.15.1"}, list(self.data.classes)
         measured = Metrics(name, 1234, model.epochs, made_with, names, scores, kept)
-        return ModelResult(name, model, measured, history[list(inputs.COLUMNS)], seconds, tests, labels)
+        rows = history[list(inputs.COLUMNS)]
+        return ModelResult(name, model, measured, rows, seconds, ("A processor",), tests, labels)
 
     def report(self) -> Report:
         """Return the report on the experiment."""
@@ -828,10 +829,18 @@ def test_versions_are_given_once_or_by_model(values: Params) -> None:
 
     old = made.results[0]
     older = Metrics("mlp_rmsprop", 1234, 20, {"keras": "3.14.0"}, list(CLASSES), old.metrics.splits)
-    made.results[0] = ModelResult(old.name, old.model, older, old.history, old.seconds, old.probabilities, old.labels)
+    made.results[0] = dataclasses.replace(old, metrics=older)
 
     run = section(made.report().markdown, "Setup")
     assert "`mlp_rmsprop` with keras 3.14.0; `mlp_adadelta` and `cnn` with keras 3.15.1." in run
+
+
+def test_page_names_the_processors_beside_the_seconds(values: Params) -> None:
+    """Each processor that computed an epoch is named once, whichever model it was for."""
+    made = Experiment(values, {name: values.models[name] for name in ("mlp_rmsprop", "mlp_adadelta")})
+    made.results[0] = dataclasses.replace(made.results[0], processors=("A processor", "Another (model 2)"))
+
+    assert ", on A processor and Another (model 2)." in section(made.report().markdown, "Results")
 
 
 @pytest.mark.usefixtures("no_drawing")
@@ -870,7 +879,7 @@ def _write_inputs(made: Experiment, directory: Path) -> None:
     files.write_json(directory / "data.json", described)
     for one in made.results:
         files.write_csv(directory / "history" / f"{one.name}.csv", one.history)
-        timing = pd.DataFrame({"epoch": one.history["epoch"], "seconds": one.seconds})
+        timing = pd.DataFrame({"epoch": one.history["epoch"], "seconds": one.seconds, "processor": "A processor"})
         files.write_csv(directory / "timing" / f"{one.name}.csv", timing)
         measured = vars(one.metrics) | {"splits": {k: v.as_dict() for k, v in one.metrics.splits.items()}}
         files.write_json(directory / "metrics" / f"{one.name}.json", measured)

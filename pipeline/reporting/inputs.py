@@ -84,7 +84,8 @@ class Metrics:
 class ModelResult:
     """All results of one model.
 
-    `history` has a row per epoch (columns COLUMNS), `seconds` is (epochs,), `probabilities` (n, classes) are those of
+    `history` has a row per epoch (columns COLUMNS), `seconds` is (epochs,), `processors` are those that
+    computed the epochs, each once, in their order, `probabilities` (n, classes) are those of
     the n test images, whose `labels` are (n,).
     """
 
@@ -93,6 +94,7 @@ class ModelResult:
     metrics: Metrics
     history: pd.DataFrame
     seconds: NDArray[np.float64]
+    processors: tuple[str, ...]
     probabilities: NDArray[np.float32]
     labels: NDArray[np.unsignedinteger[Any]]
 
@@ -120,12 +122,14 @@ class Folders:
         history, timing = self.history / f"{name}.csv", self.timing / f"{name}.csv"
         metrics, predictions = self.metrics / f"{name}.json", self.predictions / f"{name}.npz"
         dvc_lock.verify(history, timing, metrics, predictions)
+        seconds = _timing(timing, name, model)
         result = ModelResult(
             name,
             model,
             _metrics(metrics, name, model, dataset),
             _per_epoch(history, COLUMNS, name, model),
-            _per_epoch(timing, ("epoch", "seconds"), name, model)["seconds"].to_numpy(np.float64),
+            seconds["seconds"].to_numpy(np.float64),
+            tuple(seconds["processor"].unique()),
             _probabilities(predictions, name, dataset),
             dataset.test.labels,
         )
@@ -199,6 +203,14 @@ def _per_epoch(path: Path, columns: tuple[str, ...], name: str, model: Model) ->
     return table
 
 
+def _timing(path: Path, name: str, model: Model) -> pd.DataFrame:
+    table = _per_epoch(path, ("epoch", "seconds", "processor"), name, model)
+    unnamed = [text for text in table["processor"] if not isinstance(text, str)]
+    if unnamed:
+        raise _stale(path, f"expected the name of a processor, found {unnamed[0]}", f"train@{name}")
+    return table
+
+
 def _columns(expected: tuple[str, ...], table: pd.DataFrame) -> str:
     return f"expected columns {', '.join(expected)}, found {', '.join(map(str, table.columns))}"
 
@@ -207,7 +219,7 @@ def _faults(table: pd.DataFrame, columns: tuple[str, ...], epochs: int) -> Itera
     found = table["epoch"].tolist()
     if found != list(range(1, epochs + 1)):
         yield f"expected epochs 1 to {epochs}, one row each, found {len(found)} rows with epochs {found!s:.60}"
-    for column in columns[1:]:
+    for column in (column for column in columns[1:] if column != "processor"):
         values = pd.to_numeric(table[column], errors="coerce").to_numpy(np.float64)
         highest = 1.0 if column.endswith("accuracy") else np.finfo(np.float64).max
         for position in np.flatnonzero(~((values >= 0) & (values <= highest))):

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline import schema, train
+from pipeline import machine, schema, train
 from pipeline.analysis import metrics
 from pipeline.data.dataset import Dataset, Split
 from pipeline.study.plan import Replicate, Trajectory
@@ -104,7 +102,7 @@ def _result(replicate: Replicate, network: Any, data: Dataset, model: Model, row
         splits[name] = {key: getattr(score, key) for key in SCORES}
     wrong = np.flatnonzero(answers != data.test.labels)
     errors = pd.DataFrame({"image": wrong, "label": data.test.labels[wrong], "answer": answers[wrong]})
-    record = {"parameters": network.count_params(), "processor": processor(), "splits": splits}
+    record = {"parameters": network.count_params(), "processor": machine.processor(), "splits": splits}
     return Result(
         replicate.variant,
         replicate.seed,
@@ -121,15 +119,3 @@ def _score(network: Any, split: Split, model: Model) -> tuple[metrics.Score, NDA
 
 def _csv(table: pd.DataFrame) -> str:
     return str(table.to_csv(index=False, lineterminator="\n"))
-
-
-def processor() -> str:
-    """Return the processor model, on which the last bits of a result depend."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").partition("\n\n")[0].splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    facts = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
-    return (
-        f"{facts.get('model name', platform.machine())}, family {facts.get('cpu family')}, model {facts.get('model')}"
-    )

@@ -32,7 +32,7 @@ Stages and commands use the names below, and nothing else of this package.
 from pipeline.tracking import promotion
 from pipeline.tracking.artifacts import EvaluationArtifacts
 from pipeline.tracking.client import add_option, is_permanent, reachable, reason
-from pipeline.tracking.description import RunDescription, flatten, processor
+from pipeline.tracking.description import RunDescription, flatten
 from pipeline.tracking.experiments import Experiment, of_study, of_verdict
 from pipeline.tracking.finished import FinishedRun, FinishedRuns
 from pipeline.tracking.live import END_TIMEOUT_S, log_evaluation, training_run
@@ -70,7 +70,6 @@ __all__ = [
     "of_verdict",
     "page_of",
     "paths",
-    "processor",
     "promotion",
     "reachable",
     "reason",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import socket
 import subprocess
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline import machine
 from pipeline.tracking import address
 from pipeline.training import recipe
 from pipeline.training.settings import Model, Training
@@ -69,7 +69,7 @@ class RunDescription:
             commit = _git("rev-parse", "HEAD") if self._is_of_commit() else None
             return tags | {"restored": "true", "dvc.stage": self.restored_from} | ({COMMIT: commit} if commit else {})
         environment = {"dvc.stage": os.environ.get("DVC_STAGE"), DVC_EXPERIMENT: os.environ.get("DVC_EXP_NAME")}
-        here = {"git.dirty": _git_dirty(), "processor": processor()}
+        here = {"git.dirty": _git_dirty(), "processor": machine.processor()}
         return tags | here | {key: value for key, value in environment.items() if value}
 
     def _is_of_commit(self) -> bool:
@@ -106,16 +106,6 @@ def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[prefix + key] = json.dumps(item) if isinstance(item, list | tuple) else item
     return flat
-
-
-def processor() -> str:
-    """Return the model of this machine's processor, on which the last bits of a result depend."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    found = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(found, "") or platform.processor() or platform.machine() or "unknown"
 
 
 def _git_dirty() -> str:

@@ -60,7 +60,7 @@ class TrainedModel:
     def rows(self) -> list[dict[str, float]]:
         """Return the history with the seconds of each epoch."""
         history, timing = files.read_csv(self.artifacts.history), files.read_csv(self.timing)
-        rows: list[dict[str, float]] = history.merge(timing, on="epoch").to_dict("records")
+        rows: list[dict[str, float]] = history.merge(timing[["epoch", "seconds"]], on="epoch").to_dict("records")
         return rows
 
 

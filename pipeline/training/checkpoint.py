@@ -28,10 +28,12 @@ _KEEP = 2
 class TrainingState:
     """A run after `len(rows)` epochs: one row of the history per epoch, and the value of every variable.
 
-    `best` are the weights of the best epoch so far where a model keeps that one, and empty where it keeps the last.
+    `processors` has the one that computed each epoch: a resumed run may have moved to another. `best` are the weights
+    of the best epoch so far where a model keeps that one, and empty where it keeps the last.
     """
 
     rows: tuple[dict[str, float], ...]
+    processors: tuple[str, ...]
     variables: tuple[NDArray[Any], ...]
     best: tuple[NDArray[Any], ...] = ()
 
@@ -70,9 +72,9 @@ class Checkpoints:
     def save(self, state: TrainingState) -> None:
         """Store `state`, and keep the one before it."""
         content = io.BytesIO()
-        rows = np.array(json.dumps(state.rows))
+        epochs = np.array(json.dumps([state.rows, state.processors]))
         best: dict[str, Any] = {f"best_{number}": weights for number, weights in enumerate(state.best)}
-        np.savez(content, rows, *state.variables, **best)
+        np.savez(content, epochs, *state.variables, **best)
         checksum = hashlib.sha256(content.getbuffer()).hexdigest()
         files.write_bytes(self.directory / f"epoch-{len(state.rows):05}-{checksum}.npz", content.getvalue())
         for outdated in self._files()[_KEEP:]:
@@ -107,6 +109,7 @@ class Checkpoints:
 def _state(content: bytes) -> TrainingState:
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         best = {name: arrays[name] for name in arrays.files if name.startswith("best_")}
-        rows, *variables = (arrays[name] for name in arrays.files if name not in best)
+        epochs, *variables = (arrays[name] for name in arrays.files if name not in best)
     in_order = (best[f"best_{number}"] for number in range(len(best)))
-    return TrainingState(tuple(json.loads(str(rows))), tuple(variables), tuple(in_order))
+    rows, processors = json.loads(str(epochs))
+    return TrainingState(tuple(rows), tuple(processors), tuple(variables), tuple(in_order))

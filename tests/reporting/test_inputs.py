@@ -52,7 +52,9 @@ def folders(tmp_path: Path, data: Dataset, model: Model) -> Folders:
     epochs = range(1, model.epochs + 1)
     history = pd.DataFrame({"epoch": epochs, **{name: rng.random(model.epochs) for name in inputs.COLUMNS[1:]}})
     files.write_csv(made.history / f"{NAME}.csv", history)
-    files.write_csv(made.timing / f"{NAME}.csv", pd.DataFrame({"epoch": epochs, "seconds": rng.random(model.epochs)}))
+    seconds = pd.DataFrame({"epoch": epochs, "seconds": rng.random(model.epochs), "processor": "Another (model 2)"})
+    seconds.loc[:1, "processor"] = "One (model 1)"
+    files.write_csv(made.timing / f"{NAME}.csv", seconds)
     scores = {}
     for split, images in data.splits().items():
         probabilities = rng.dirichlet(np.ones(10), len(images)).astype(np.float32)
@@ -82,6 +84,7 @@ def test_read_returns_what_was_written(folders: Folders, data: Dataset, model: M
     result = folders.read(NAME, model, data)
 
     pd.testing.assert_frame_equal(result.history, files.read_csv(folders.history / f"{NAME}.csv"))
+    assert result.processors == ("One (model 1)", "Another (model 2)")
     assert result.seconds.tolist() == files.read_csv(folders.timing / f"{NAME}.csv")["seconds"].tolist()
     assert int(np.sum(result.answers != data.test.labels)) == result.metrics.splits["test"].errors
     assert result.metrics.versions == {"keras": "3"}
@@ -153,6 +156,15 @@ def test_epochs_that_do_not_belong_are_rejected(
     with pytest.raises(InputError, match=fault) as caught:
         folders.read(NAME, model, data)
     assert caught.value.path == getattr(folders, kind) / f"{NAME}.csv"
+    assert f"`dvc repro train@{NAME}`" in caught.value.fix
+
+
+def test_epochs_without_a_processor_are_rejected(folders: Folders, data: Dataset, model: Model) -> None:
+    """Seconds say nothing without the processor that took them."""
+    edit_csv(folders.timing / f"{NAME}.csv", lambda table: table.assign(processor=np.nan))
+
+    with pytest.raises(InputError, match="expected the name of a processor") as caught:
+        folders.read(NAME, model, data)
     assert f"`dvc repro train@{NAME}`" in caught.value.fix
 
 

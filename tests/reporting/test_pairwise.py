@@ -25,7 +25,7 @@ def result(name: str, wrong: set[int]) -> ModelResult:
     """Return a result whose answers are wrong for the images in `wrong` and correct for the others."""
     answers = np.array([(label + 1) % 10 if i in wrong else label for i, label in enumerate(LABELS)])
     probabilities = np.eye(10, dtype=np.float32)[answers]
-    return ModelResult(name, sentinel.model, sentinel.metrics, pd.DataFrame(), np.empty(0), probabilities, LABELS)
+    return ModelResult(name, sentinel.model, sentinel.metrics, pd.DataFrame(), np.empty(0), (), probabilities, LABELS)
 
 
 def two_sided(first: int, second: int) -> float:

@@ -52,7 +52,7 @@ def result(
     monitored = history([0.96, 0.979, 0.98, 0.97, 0.985], [0.2, 0.1, 0.08, 0.09, 0.1])
     seconds = np.array([3.0, 2.0, 2.5, 2.0, 1.0])
     labels = np.zeros(1, np.uint8)
-    return ModelResult("m", values.models["mlp_rmsprop"], measured, monitored, seconds, np.eye(1, 10), labels)
+    return ModelResult("m", values.models["mlp_rmsprop"], measured, monitored, seconds, (), np.eye(1, 10), labels)
 
 
 @pytest.fixture

@@ -24,7 +24,8 @@ with Checkpoints(pathlib.Path(sys.argv[1]), "cnn", "r" * 64).alone():
 def state(epochs: int) -> TrainingState:
     """Return a small state after some epochs."""
     rows = tuple({"epoch": epoch, "loss": epoch / 3, "seconds": 0.1} for epoch in range(1, epochs + 1))
-    return TrainingState(rows, (np.full((2, 3), epochs, np.float32), np.array(epochs, np.int64)))
+    processors = tuple(f"processor {epoch}" for epoch in range(1, epochs + 1))
+    return TrainingState(rows, processors, (np.full((2, 3), epochs, np.float32), np.array(epochs, np.int64)))
 
 
 def filled(tmp_path: Path, epochs: int) -> Checkpoints:
@@ -36,11 +37,11 @@ def filled(tmp_path: Path, epochs: int) -> Checkpoints:
 
 
 def test_a_state_comes_back_as_it_was(tmp_path: Path) -> None:
-    """Rows and variables are restored exactly, types included."""
+    """Rows, processors and variables are restored exactly, types included."""
     loaded = filled(tmp_path, 3).load()
 
     assert loaded is not None
-    assert loaded.rows == state(3).rows
+    assert (loaded.rows, loaded.processors) == (state(3).rows, state(3).processors)
     for found, expected in zip(loaded.variables, state(3).variables, strict=True):
         assert found.dtype == expected.dtype
         assert np.array_equal(found, expected)
