@@ -34,6 +34,8 @@ Parts of the report:
     spread       how much scores vary between seeds, and the drop that the gate therefore allows
     prediction   whether the original's numbers are such as one more seed would give
     seeds        how many seeds decide, and what they cost
+    pilot        the smaller study before, and which of its verdicts held
+    processors   whether replicates differ between the processors that made them
     results      all of these, from the ledger and the files beside it
     tables       the CSV files
     figures      the variants and curves that are drawn

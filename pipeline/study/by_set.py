@@ -34,6 +34,11 @@ class SetResults:
         """The number of replicates that are used."""
         return sum(len(group.entries) for group in self.data.groups.values())
 
+    @property
+    def missing(self) -> int:
+        """The number of planned replicates that are not used."""
+        return self.planned - self.used
+
 
 def results(data: StudyData, summaries: Summaries) -> dict[str, SetResults]:
     """Return the results on each data set of the study by name, in the order of data.sets."""

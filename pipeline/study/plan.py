@@ -37,7 +37,7 @@ class SharedTraining(Block):
 
 
 class Variant(Model):
-    """A model of the study on one of its data sets, trained with seeds 0 to `seeds` - 1.
+    """A model of the study on one of its data sets, trained with `seeds` seeds, from the study's first one on.
 
     Replicates are scored after their last epoch, so another one cannot be kept.
     """
@@ -68,6 +68,7 @@ class ComparisonSettings(Block):
 class Study(Block):
     """The content of study/params.yaml."""
 
+    first_seed: Seed = 0
     data: DataSplit
     train: SharedTraining
     variants: Annotated[Mapping[Name, Variant], AfterValidator(schema.distinct), Field(min_length=1)]
@@ -112,6 +113,10 @@ class Study(Block):
                 raise PydanticCustomError("comparison", text, values)
             seen.add(frozenset(pair))
         return self
+
+    def seeds(self) -> range:
+        """Return the seeds of the variant that has the most of them."""
+        return range(self.first_seed, self.first_seed + max(variant.seeds for variant in self.variants.values()))
 
 
 @dataclass(frozen=True)
@@ -169,13 +174,12 @@ def replicates(study: Study, data: Mapping[str, str]) -> list[Replicate]:
 
     `data` has the SHA-256 of each data set's npz. Only this tells the data sets apart in a recipe, not their names.
     """
-    count = max(variant.seeds for variant in study.variants.values())
     common = identity()
     return [
         Replicate(name, seed, {**_ingredients(study, variant, seed), "data": data[variant.dataset], **common})
-        for seed in range(count)
+        for seed in study.seeds()
         for name, variant in study.variants.items()
-        if seed < variant.seeds
+        if seed < study.first_seed + variant.seeds
     ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import exp
 from pathlib import Path
@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from pipeline import cli, params
+from pipeline import cli
 from pipeline.analysis.verdicts import MIN_SEEDS
 from pipeline.data import original
-from pipeline.params import OverfittingRule
 from pipeline.reporting import render
 from pipeline.reporting.plots import style
 from pipeline.study import (
@@ -24,8 +23,9 @@ from pipeline.study import (
     figures,
     findings,
     harder,
-    plan,
+    pilot,
     prediction,
+    processors,
     results,
     rules,
     seeds,
@@ -34,9 +34,7 @@ from pipeline.study import (
 )
 from pipeline.study.findings import ClaimRow
 from pipeline.study.groups import StudyData
-from pipeline.study.ledger import Lookup
-from pipeline.study.plan import Study
-from pipeline.study.results import Sources, StudyResults
+from pipeline.study.results import StudyResults
 from pipeline.study.rules import ClaimVerdict
 
 if TYPE_CHECKING:
@@ -65,10 +63,10 @@ class StudyReport:
         )
 
 
-def report(study: Study, rule: OverfittingRule, lookups: Iterable[Lookup], sources: Sources) -> StudyReport:
-    """Return the report on the study's replicates as found in the ledger (`lookups`, from `ledger.look_up`)."""
-    found = results.evaluate(study, rule, lookups, sources)
+def report(found: StudyResults) -> StudyReport:
+    """Return the report on the study's results."""
     everything, data, pairs, rows = found.everything, found.data, found.pairs, found.rows
+    study, before = everything.study, found.pilot
     drawn = {name: style.png(figure) for name, figure in _figures(found).items()}
     content = {
         "title": "What becomes of the original's claims",
@@ -78,7 +76,7 @@ def report(study: Study, rule: OverfittingRule, lookups: Iterable[Lookup], sourc
         "sets": found.by_name,
         "others": found.others,
         "other_scores": {one.name: _scores(one.data) for one in found.others},
-        "summaries": sources.summaries,
+        "summaries": {name: one.summary for name, one in found.by_name.items()},
         "sentences": SENTENCES,
         "rows": rows,
         "verdicts": {claim: _by_verdict(rows, claim) for claim in SENTENCES},
@@ -93,11 +91,18 @@ def report(study: Study, rule: OverfittingRule, lookups: Iterable[Lookup], sourc
         "would_decide": seeds.sentences(found.seeds),
         "predictions": found.predictions,
         "inside": prediction.inside(found.predictions),
-        "spreads": spread.spreads(data),
+        "spreads": spread.spreads(found.settled),
+        "pilot": before,
+        "first_seed": study.first_seed,
+        "first_seed_before": before and before.everything.study.first_seed,
+        "of_pilot": before is not None and found.settled is before.settled,
+        "both": [] if before is None else pilot.both(before.verdicts, found.verdicts),
         "statistics": study.statistics,
         "was_run": {harder.CLAIM: harder.was_run(everything)},
         "train": study.train,
         "processors": _makers(everything, _processor),
+        "processor_effects": processors.effects(everything),
+        "mixed_pairs": processors.mixed(everything),
         "versions": _makers(everything, _versions),
         "pictures": {f"figures/{name}": png for name, png in drawn.items()},
         "least": MIN_SEEDS,
@@ -187,10 +192,7 @@ def _versions(record: Mapping[str, Any]) -> str:
 def main() -> int:
     """Write the report on the replicates in the ledger."""
     arguments = _arguments()
-    study, rule = plan.load_study(arguments.study), params.load(arguments.params).overfitting
-    sources = results.read_sources(arguments, study)
-    made = report(study, rule, results.look_up(arguments, study, sources), sources)
-    made.write(arguments.output)
+    report(results.read(arguments, arguments.pilot)).write(arguments.output)
     print(f"{arguments.output / 'claims.html'}: {len(SENTENCES)} claims")
     return 0
 
@@ -198,6 +200,7 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m pipeline.study.report", description=main.__doc__)
     results.add_arguments(parser)
+    parser.add_argument("--pilot", type=Path, help="directory of the pilot: params.yaml, data/, runs/; default: none")
     parser.add_argument("--output", type=Path, required=True, help="directory to write the report into")
     return parser.parse_args()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from pipeline.study import (
     groups,
     harder,
     ledger,
+    pilot,
     plan,
     prediction,
     prepared,
@@ -60,6 +61,10 @@ class StudyResults:
 
     `everything` has those on all data sets, and `by_name` the results on each. `data`, `pairs`, `timings` and
     `predictions` are of the original's data set; its claims in `rows` are judged on that, except the last one.
+
+    `pilot` are the results of the study before. What other parts of the project rely on, the spread between seeds and
+    the predictions, is of `settled`: of the pilot until each of the original's networks has all its seeds, so that it
+    changes once, not with each new seed.
     """
 
     everything: StudyData
@@ -70,6 +75,17 @@ class StudyResults:
     rows: Sequence[ClaimRow]
     seeds: Sequence[SeedsNeeded]
     predictions: Sequence[SeedPrediction]
+    settled: StudyData
+    pilot: StudyResults | None = None
+
+    @property
+    def verdicts(self) -> dict[str, str]:
+        """The verdicts by comparison and reading; not of readings about variants that the study does not have."""
+        pairs = [pair for one in self.by_name.values() for pair in one.pairs]
+        asked = [row for row in self.rows if row.needs.keys() <= self.everything.groups.keys()]
+        return {pair.label: str(pair.verdict) for pair in pairs} | {
+            row.subject: str(row.finding.verdict) for row in asked
+        }
 
     @property
     def others(self) -> list[SetResults]:
@@ -77,8 +93,17 @@ class StudyResults:
         return [one for name, one in self.by_name.items() if name != originals.DATASET]
 
 
-def evaluate(study: Study, rule: OverfittingRule, lookups: Iterable[Lookup], sources: Sources) -> StudyResults:
-    """Return all results of the replicates as found in the ledger (`lookups`, from `ledger.look_up`)."""
+def evaluate(
+    study: Study,
+    rule: OverfittingRule,
+    lookups: Iterable[Lookup],
+    sources: Sources,
+    before: StudyResults | None = None,
+) -> StudyResults:
+    """Return all results of the replicates as found in the ledger (`lookups`, from `ledger.look_up`).
+
+    `before` are the results of the pilot.
+    """
     everything = groups.gather(study, rule, lookups)
     by_name = by_set.results(everything, sources.summaries)
     data = by_set.on(everything, originals.DATASET)
@@ -89,16 +114,25 @@ def evaluate(study: Study, rule: OverfittingRule, lookups: Iterable[Lookup], sou
     costs = seeds.costs(study, sources.benchmarks, {name: _images(one) for name, one in sources.summaries.items()})
     found = [one for part in by_name.values() for one in seeds.of_pairs(part.data, part.pairs, costs)]
     found += seeds.of_readings(rows, costs)
-    predictions = () if summary is None else prediction.predictions(data, summary, sources.original)
-    return StudyResults(everything, by_name, data, pairs, timings, rows, found, predictions)
+    if before is not None and not _complete(data):
+        settled, predictions = before.settled, before.predictions
+    else:
+        settled = data
+        predictions = () if summary is None else prediction.predictions(data, summary, sources.original)
+    return StudyResults(everything, by_name, data, pairs, timings, rows, found, predictions, settled, before)
+
+
+def _complete(data: StudyData) -> bool:
+    """Return whether each of the original's networks that are in the study has all its seeds."""
+    networks = [data.groups[name] for name in convergence.MODELS if name in data.groups]
+    return all(len(group.entries) == group.variant.seeds for group in networks)
 
 
 def _images(summary: Mapping[str, Any]) -> int:
     return int(summary["splits"]["train"]["count"])
 
 
-def read_sources(arguments: argparse.Namespace, study: Study) -> Sources:
-    """Return the content of the files that the arguments name."""
+def _sources(arguments: argparse.Namespace, study: Study) -> Sources:
     own = files.read_json(arguments.reproduced)["dataset"] == originals.DATASET
     return Sources(
         prepared.load(arguments.summaries, study.data.sets),
@@ -108,16 +142,20 @@ def read_sources(arguments: argparse.Namespace, study: Study) -> Sources:
     )
 
 
-def look_up(arguments: argparse.Namespace, study: Study, sources: Sources) -> Iterable[Lookup]:
-    """Return the planned replicates with their entries in the ledger that the arguments name."""
-    return ledger.look_up(arguments.runs, plan.replicates(study, prepared.checksums(sources.summaries)))
+def read(arguments: argparse.Namespace, of_pilot: Path | None = None) -> StudyResults:
+    """Return all results from the files that the arguments name; `of_pilot` is the folder of the pilot, if any.
 
-
-def read(arguments: argparse.Namespace) -> StudyResults:
-    """Return all results from the files that the arguments name."""
+    Raises:
+        InputError: A file is missing or breaks a rule, or the pilot has a seed of the study.
+    """
     study, rule = plan.load_study(arguments.study), params.load(arguments.params).overfitting
-    sources = read_sources(arguments, study)
-    return evaluate(study, rule, look_up(arguments, study, sources), sources)
+    sources = _sources(arguments, study)
+    lookups = ledger.look_up(arguments.runs, plan.replicates(study, prepared.checksums(sources.summaries)))
+    if of_pilot is None:
+        return evaluate(study, rule, lookups, sources)
+    piloted, summaries, found = pilot.read(of_pilot, study)
+    before = evaluate(piloted, rule, found, replace(sources, summaries=summaries))
+    return evaluate(study, rule, lookups, sources, before)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from pipeline.errors import InputError
 from pipeline.params import Params
@@ -129,6 +130,8 @@ class Folder:
         for one in replicates:
             study_runs.write(path / "runs", study_runs.entry(one))
         (path / "summaries").mkdir()
+        planned = yaml.safe_load((ROOT / "study" / "params.yaml").read_text()) | {"first_seed": 0}
+        (path / "study.yaml").write_text(yaml.safe_dump(planned, sort_keys=False))
         for name, content in (
             ("summaries/mnist", study_runs.SUMMARIES["mnist"]),
             ("summaries/fashion_mnist", study_runs.SUMMARIES["fashion_mnist"]),
@@ -143,7 +146,7 @@ class Folder:
         inputs = {name: self.path / f"{name}.json" for name in ("reproduced", "metrics", "benchmarks")}
         options: dict[str, Any] = {
             **inputs,
-            **{"study": ROOT / "study" / "params.yaml", "params": ROOT / "params.yaml"},
+            **{"study": self.path / "study.yaml", "params": ROOT / "params.yaml"},
             "original": ROOT / "data" / "report_history.csv",
             **{"summaries": self.path / "summaries", "runs": self.path / "runs", "output": self.path / output},
         }
@@ -169,7 +172,8 @@ def test_stage_writes_the_same_bytes_again(
     tables = {f"{name}.csv" for name in TABLES}
     figures = {f"figures/{name}.png" for name in ("convergence", "dropout", "effects", "variants")}
     assert set(first) == {"claims.md", "claims.html", *tables, *figures}
-    assert b"6 of 105 planned replicates exist" in first["claims.md"]
+    planned = len(study_runs.replicates(study_runs.study()))
+    assert f"6 of {planned} planned replicates exist" in first["claims.md"].decode()
     assert "claims.html: 8 claims" in capsys.readouterr().out
 
 
@@ -202,7 +206,7 @@ def test_stage_reports_stale_and_damaged_replicates(
     page = folder.report(monkeypatch, "out")["claims.md"].decode()
 
     lines = {row[0]: row[1:4] for row in rows(page, "Replicates and their scores after the last epoch")}
-    assert lines["`cnn`"] == ["5", "2", "1"]
+    assert lines["`cnn`"] == [str(study_runs.study().variants["cnn"].seeds), "2", "1"]
     assert "1 replicate was made with different code" in section(page, "In short")
     assert "1 replicate of another experiment is not used." in section(page, "In short")
     assert "damaged" in capsys.readouterr().err

@@ -13,7 +13,7 @@ from scipy import stats
 from pipeline.analysis.verdicts import decide
 from pipeline.params import Params
 from pipeline.reporting.inputs import read_reported
-from pipeline.study import comparisons, report
+from pipeline.study import comparisons, report, results
 from pipeline.study.ledger import Entry, EntryState, Lookup
 from pipeline.study.report import StudyReport
 from tests.support import study_runs
@@ -193,7 +193,7 @@ def test_the_original_has_no_numbers_for_other_data(lookups: list[Lookup], value
     splits = {**study_runs.SUMMARY["splits"], "test": {"count": 9_999}}
     other = dataclasses.replace(sources(four()), summaries={"mnist": {**study_runs.SUMMARY, "splits": splits}})
 
-    found = report.report(four(), values.overfitting, lookups, other)
+    found = report.report(results.evaluate(four(), values.overfitting, lookups, other))
 
     assert found.tables["prediction"]["original"].isna().all()
     assert found.tables["prediction"]["low"].notna().all()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pipeline.params import Params
 from pipeline.reporting import inputs
-from pipeline.study import report
+from pipeline.study import report, results
 from pipeline.study.ledger import Lookup
 from pipeline.study.plan import Study
 from pipeline.study.report import StudyReport
@@ -20,7 +20,7 @@ def four() -> Study:
 def report_on(lookups: list[Lookup], values: Params, study: Study | None = None) -> StudyReport:
     """Return the report on these replicates."""
     of = study or four()
-    return report.report(of, values.overfitting, lookups, sources(of))
+    return report.report(results.evaluate(of, values.overfitting, lookups, sources(of)))
 
 
 def sources(study: Study) -> Sources:

@@ -1,0 +1,68 @@
+"""The processor as a factor: whether replicates of a variant differ between the processors that made them.
+
+On another processor the last digits of a training differ, and the difference grows: with the same seed it ends in
+another network. That is like another seed unless one processor is better on average, which is what is measured here.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from pipeline.analysis import means
+from pipeline.analysis.means import Comparison
+from pipeline.analysis.verdicts import MIN_SEEDS
+from pipeline.study import plan
+from pipeline.study.comparisons import OUTCOME
+from pipeline.study.groups import StudyData, VariantGroup
+
+
+@dataclass(frozen=True)
+class ProcessorEffect:
+    """A variant's test accuracy on processor `first` minus that on `second`, by Welch's t over their seeds."""
+
+    variant: str
+    first: str
+    second: str
+    difference: Comparison
+    n_first: int
+    n_second: int
+
+
+def effects(data: StudyData) -> Sequence[ProcessorEffect]:
+    """Return the effects for the variants of which two processors have MIN_SEEDS seeds.
+
+    Each processor is compared with the one that made most replicates of the study.
+    """
+    counts = Counter(processor for group in data.groups.values() for processor in _made_by(group))
+    order = sorted(counts, key=lambda name: (-counts[name], name))
+    return [effect for group in data.groups.values() for effect in _effects(group, order)]
+
+
+def _effects(group: VariantGroup, order: Sequence[str]) -> Iterator[ProcessorEffect]:
+    made = _made_by(group)
+    enough = [name for name in order if made.count(name) >= MIN_SEEDS]
+    seeds = {name: [seed for seed, by in zip(group.entries, made, strict=True) if by == name] for name in enough}
+    for other in enough[1:]:
+        values = (group.values(OUTCOME, seeds[name]) for name in (enough[0], other))
+        difference = means.compare(*values, paired=False)
+        yield ProcessorEffect(group.name, enough[0], other, difference, len(seeds[enough[0]]), len(seeds[other]))
+
+
+def _made_by(group: VariantGroup) -> list[str]:
+    return [str(entry.record["processor"]) for entry in group.entries.values()]
+
+
+def mixed(data: StudyData) -> tuple[int, int]:
+    """Return how many pairs of replicates in the paired comparisons are of two processors, and how many there are.
+
+    A pair shares its seed; one of two processors does not share what the processor makes of it.
+    """
+    pairs = [
+        {str(data.groups[name].entries[seed].record["processor"]) for name in names}
+        for names in data.study.statistics.comparisons
+        if plan.same_network(*(data.groups[name].variant for name in names))
+        for seed in data.common(names)
+    ]
+    return sum(len(found) > 1 for found in pairs), len(pairs)
