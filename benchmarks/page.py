@@ -190,7 +190,9 @@ def _whole(section: Results) -> Iterator[str]:
         f"{_cell(section['around'])} of them outside the epochs: fetching, starting programs, tracking, evaluation, "
         "report."
     )
-    yield _table(["stage", "peak memory, MiB"], [[name, str(peak)] for name, peak in section["peak_mib"].items()])
+    peaks = section["peak_mib"]
+    rows = [[name, f"{seconds:.1f}", str(peaks[name])] for name, seconds in section["stage_seconds"].items()]
+    yield _table(["stage, run alone by DVC", "seconds", "peak memory, MiB"], rows)
 
 
 def _full(section: Results) -> Iterator[str]:

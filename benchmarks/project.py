@@ -12,9 +12,9 @@ PARAMS = Path(__file__).parents[1] / "params.yaml"
 def main() -> None:
     """Train one network and print its seconds per epoch."""
     task = contender.task()
-    from pipeline import params, train
+    from pipeline import params
     from pipeline.data.dataset import Dataset, Split
-    from pipeline.training import backend, networks
+    from pipeline.training import backend, networks, trainer
 
     backend.start(inter_op=task.threads)
     values = params.load(PARAMS)
@@ -26,7 +26,7 @@ def main() -> None:
     data = Dataset(Split(images, labels), None, Split(test_images, test_labels), tuple("0123456789"))
 
     network = networks.build(model.network, (28, 28), 10, seed=training.seed, precision=training.precision)
-    rows = train.train(network, data, model, training).rows
+    rows = trainer.train(network, data, model, training).rows
     contender.answer([row["seconds"] for row in rows], rows[-1]["val_accuracy"])
 
 

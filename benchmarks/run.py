@@ -188,9 +188,9 @@ def script(model: str) -> float:
 
 
 def whole(rounds: int) -> Row:
-    """Measure `dvc repro` from nothing, what of it the epochs themselves take, and each stage's peak memory."""
+    """Measure `dvc repro` from nothing, what of it the epochs take, and the seconds and peak memory of each stage."""
     seconds, around = [], []
-    peaks: dict[str, float] = {}
+    alone: dict[str, measure.Run] = {}
     for number in tqdm(range(rounds), desc="rounds", leave=False, disable=None):
         with clone() as copy:
             shorten(copy, epochs=1)
@@ -199,8 +199,13 @@ def whole(rounds: int) -> Row:
             if number == 0:
                 stages = yaml.safe_load((copy / "dvc.lock").read_text(encoding="utf-8"))["stages"]
                 words = ("dvc", "repro", "--force", "--single-item")
-                peaks = {name: round(measure.run(*words, name, folder=copy).peak) for name in stages}
-    return {"seconds": Spread.of(seconds), "around": Spread.of(around), "peak_mib": peaks}
+                alone = {name: measure.run(*words, name, folder=copy) for name in stages}
+    return {
+        "seconds": Spread.of(seconds),
+        "around": Spread.of(around),
+        "stage_seconds": {name: run.seconds for name, run in alone.items()},
+        "peak_mib": {name: round(run.peak) for name, run in alone.items()},
+    }
 
 
 def trained(folder: Path) -> list[float]:

@@ -4,147 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
-import time
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-from tqdm import tqdm
 
-from pipeline import cli, dvc_lock, files, machine, params, tracking
+from pipeline import cli, dvc_lock, files, params, tracking
 from pipeline.data import dataset
-from pipeline.data.dataset import Dataset
-from pipeline.errors import PipelineError
-from pipeline.training import augmentation, backend, history, model_file, networks, optimizers, recipe
-from pipeline.training.backend import keras
+from pipeline.training import history, model_file, recipe, trainer
 from pipeline.training.checkpoint import Checkpoints, TrainingState
-from pipeline.training.loop import Loop
-from pipeline.training.settings import Model, Training
-
-# The random stream of the order; the networks have others.
-_ORDER = 2
-
-
-def train(
-    network: keras.Sequential,
-    data: Dataset,
-    model: Model,
-    training: Training,
-    *,
-    state: TrainingState | None = None,
-    on_epoch: Callable[[TrainingState], None] = lambda _: None,
-) -> TrainingState:
-    """Train `network` up to `model.epochs` epochs and return the final state; the network has the weights to keep.
-
-    Order, dropout and augmentation are functions of (seed, epoch), so a run resumed from `state` ends in the same bits
-    as one that was never interrupted. `on_epoch` is called with the state after each epoch.
-
-    Raises:
-        PipelineError: Loss or weights became NaN or infinite.
-    """
-    optimizer, loss = optimizers.build(model.optimizer), networks.loss(model.loss)
-    optimizer.build(network.trainable_variables)
-    # Batch normalization's moving averages change without being trained.
-    changing = [*network.trainable_variables, *optimizer.variables, *network.non_trainable_weights]
-    state = _restore(changing, state)
-    loop = _loop(network, optimizer, loss, data, model, training)
-    for epoch in range(len(state.rows) + 1, model.epochs + 1):
-        networks.seed_dropout(network, training.seed, epoch)
-        if model.schedule is not None:
-            optimizer.learning_rate = optimizers.learning_rate(model, epoch)
-        order, moves = epoch_order(training.seed, epoch, len(data.train)), _moves(model, training, epoch, data)
-        started = time.perf_counter()
-        with tqdm(desc=f"epoch {epoch}", total=len(order), unit="image", leave=False, disable=None) as bar:
-            scores = [*loop.fit(data.train, order, bar.update, moves), *loop.score(data.monitored)]
-        seconds = time.perf_counter() - started
-        row = {"epoch": epoch, **dict(zip(history.SCORES, scores, strict=True)), "seconds": seconds}
-        rows, processors = (*state.rows, row), (*state.processors, machine.processor())
-        state = TrainingState(rows, processors, _values(changing), _best(network, model, rows, state.best))
-        _check_finite(state)
-        on_epoch(state)
-    if state.best:
-        network.set_weights(state.best)
-    return state
-
-
-def _loop(
-    network: keras.Sequential,
-    optimizer: keras.optimizers.Optimizer,
-    loss: keras.losses.Loss,
-    data: Dataset,
-    model: Model,
-    training: Training,
-) -> Loop:
-    return Loop(
-        network,
-        optimizer,
-        loss,
-        batch_size=training.batch_size,
-        parts=1 if model.normalizes_batches else training.threads,
-        labels=data.train.labels.dtype.name,
-        shift=model.augmentation.shift if model.augmentation else 0,
-    )
-
-
-def _moves(model: Model, training: Training, epoch: int, data: Dataset) -> NDArray[np.int32] | None:
-    if model.augmentation is None:
-        return None
-    return augmentation.draw(model.augmentation, seed=training.seed, epoch=epoch, count=len(data.train))
-
-
-def _best(
-    network: keras.Sequential, model: Model, rows: Sequence[dict[str, float]], before: tuple[NDArray[Any], ...]
-) -> tuple[NDArray[Any], ...]:
-    """Return the weights of the epoch that the model keeps, if that is not simply the last one."""
-    if model.keep == "last":
-        return ()
-    return tuple(network.get_weights()) if history.kept_epoch(rows, model.keep) == len(rows) else before
-
-
-def start(model: Model, training: Training) -> None:
-    """Set TensorFlow's threads as `train` needs them: for one part of a batch each, or for operations on all of it."""
-    if model.normalizes_batches:
-        backend.start(intra_op=training.threads)
-    else:
-        backend.start(inter_op=training.threads)
-
-
-def build(model: Model, training: Training, data: Dataset) -> keras.Sequential:
-    """Return the untrained network of a model for the images and classes of `data`."""
-    shape, classes = data.train.images.shape[1:], len(data.classes)
-    return networks.build(model.network, shape, classes, seed=training.seed, precision=training.precision)
-
-
-def epoch_order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
-    """Return the order (count,) in which `epoch` (from 1) visits the images: a function of (seed, epoch) alone."""
-    return np.random.default_rng([seed, _ORDER, epoch]).permutation(count)
-
-
-def _restore(changing: Sequence[Any], state: TrainingState | None) -> TrainingState:
-    if state is None:
-        return TrainingState((), (), _values(changing))
-    for variable, value in zip(changing, state.variables, strict=True):
-        variable.assign(value)
-    return state
-
-
-def _values(changing: Sequence[Any]) -> tuple[NDArray[Any], ...]:
-    return tuple(np.asarray(variable) for variable in changing)
-
-
-def _check_finite(state: TrainingState) -> None:
-    row = state.rows[-1]
-    broken = [name for name in history.SCORES if not np.isfinite(row[name])]
-    if not all(np.isfinite(value).all() for value in state.variables):
-        broken.append("weights")
-    if broken:
-        what = ", ".join(broken)
-        raise PipelineError(
-            f"diverged in epoch {row['epoch']:.0f}: {what} not finite", fix="try a smaller learning rate"
-        )
 
 
 def main() -> int:
@@ -156,7 +23,7 @@ def main() -> int:
         files.check_writable(output)
     dvc_lock.verify(arguments.data)
     data, data_md5 = dataset.load(arguments.data), files.md5(arguments.data)
-    start(model, values.train)
+    trainer.start(model, values.train)
     # The format of checkpoints counts too: one in an older format could not be read.
     code = (*recipe.TRAINING, "training/checkpoint")
     identity = recipe.of(code, name=name, data=data_md5, model=model.settings(), train=values.train.model_dump())
@@ -172,10 +39,10 @@ def main() -> int:
                 run.log_epochs(state.rows)
                 _print_epoch(name, model.epochs, state.rows[-1])
 
-            network = build(model, values.train, data)
+            network = trainer.build(model, values.train, data)
             if (saved := _saved(checkpoints)) is not None:
                 _write_history(arguments, saved)
-            state = train(network, data, model, values.train, state=saved, on_epoch=on_epoch)
+            state = trainer.train(network, data, model, values.train, state=saved, on_epoch=on_epoch)
             model_file.save(arguments.output, network, {"recipe": identity, **recipe.versions()})
             run.log_epochs(state.rows)
             run.log_model(arguments.output)

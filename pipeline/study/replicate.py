@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline import machine, schema, train
+from pipeline import machine, schema
 from pipeline.analysis import metrics
 from pipeline.data.dataset import Dataset, Split
 from pipeline.study.plan import Replicate, Trajectory
-from pipeline.training import checkpoint
+from pipeline.training import checkpoint, trainer
 from pipeline.training.settings import Model, Training
 
 SCORES = ("count", "errors", "accuracy", "loss", "negative_log_likelihood", "calibration_error", "brier")
@@ -44,7 +44,7 @@ def run_alone(trajectory: Trajectory, data: Dataset) -> list[Result]:
         PipelineError: Loss or weights became NaN or infinite.
     """
     _, model, training = _settings(trajectory)
-    train.start(model, training)
+    trainer.start(model, training)
     return run(trajectory, data)
 
 
@@ -58,7 +58,7 @@ def run(trajectory: Trajectory, data: Dataset) -> list[Result]:
     seed = longest.ingredients["permutation_seed"]
     data = data if seed is None else permuted(data, seed)
     sample = Split(data.train.images[:SAMPLE], data.train.labels[:SAMPLE])
-    network = train.build(model, training, data)
+    network = trainer.build(model, training, data)
     rows: list[dict[str, float]] = []
     results: list[Result] = []
 
@@ -68,7 +68,7 @@ def run(trajectory: Trajectory, data: Dataset) -> list[Result]:
         due = [replicate for replicate in trajectory.replicates if replicate.epochs == len(rows)]
         results.extend(_result(replicate, network, data, model, rows) for replicate in due)
 
-    train.train(network, data, model, training, on_epoch=on_epoch)
+    trainer.train(network, data, model, training, on_epoch=on_epoch)
     return results
 
 

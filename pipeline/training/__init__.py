@@ -7,6 +7,7 @@ networks    MLP and CNN from params, and their loss
 optimizers  update rules, the original's exactly
 forward     the forward pass of training
 loop        batches, gradients and scores, in parts
+trainer     a run: its epochs, and the state after each
 recipe      the hash of all that determines a result
 history     its columns
 checkpoint  going on after a kill

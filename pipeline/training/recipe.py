@@ -13,7 +13,6 @@ from typing import Any
 # The modules that a trained network's bits depend on, by their place in this package.
 TRAINING = (
     "data/dataset",
-    "train",
     "training/augmentation",
     "training/backend",
     "training/forward",
@@ -21,6 +20,7 @@ TRAINING = (
     "training/model_file",
     "training/networks",
     "training/optimizers",
+    "training/trainer",
 )
 # Two builds of one library; one of them is installed.
 _TENSORFLOW = ("tensorflow-cpu", "tensorflow")

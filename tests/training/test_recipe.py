@@ -33,7 +33,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("training/networks", "1 - self.clip)", "self.clip - 1)", False),
         ("training/networks", "Dropout(params.dropout,", "Dropout(params.pool_dropout,", False),
         ("training/loop", "training=False", "training=True", False),
-        ("train", "permutation(count)", "permutation(count - 1)", False),
+        ("training/trainer", "permutation(count)", "permutation(count - 1)", False),
     ],
 )
 def test_the_recipe_covers_what_code_does(package: Path, module: str, old: str, new: str, same: bool) -> None:

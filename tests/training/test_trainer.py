@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline import schema, train
+from pipeline import schema
 from pipeline.analysis import metrics
 from pipeline.data.dataset import Dataset, Split
 from pipeline.errors import PipelineError
 from pipeline.params import Params
-from pipeline.train import epoch_order
-from pipeline.training import history
+from pipeline.training import history, trainer
 from pipeline.training.checkpoint import Checkpoints, TrainingState
 from pipeline.training.settings import Constant, Model
+from pipeline.training.trainer import epoch_order
 
 
 def short(values: Params, name: str, epochs: int = 3) -> Model:
@@ -49,8 +49,8 @@ def with_everything(values: Params, keep: str = "best_val_accuracy") -> Model:
 def run(values: Params, model: Model, data: Dataset, state: TrainingState | None = None) -> list[TrainingState]:
     """Train `model` and return the state after each epoch."""
     states: list[TrainingState] = []
-    network = train.build(model, values.train, data)
-    train.train(network, data, model, values.train, state=state, on_epoch=states.append)
+    network = trainer.build(model, values.train, data)
+    trainer.train(network, data, model, values.train, state=state, on_epoch=states.append)
     return states
 
 
@@ -95,9 +95,9 @@ def test_the_best_epoch_is_kept(values: Params, digits: Dataset, keep: str, best
     # Labels that were mixed up more and more: later epochs fit them and score worse.
     noisy = np.where(np.arange(len(digits.train)) % 2, digits.train.labels[::-1], digits.train.labels)
     data = replace(digits, train=Split(digits.train.images, noisy))
-    network = train.build(model, values.train, data)
+    network = trainer.build(model, values.train, data)
 
-    state = train.train(network, data, model, values.train)
+    state = trainer.train(network, data, model, values.train)
 
     scores = [row[keep.removeprefix("best_")] for row in state.rows]
     found = metrics.score(network.predict(digits.test.images, verbose=0), digits.test.labels, model.loss.clip)
@@ -133,9 +133,9 @@ def test_two_trainings_of_one_seed_are_equal_and_another_seed_differs(values: Pa
 def test_the_last_validation_scores_are_those_of_the_network(values: Params, digits: Dataset) -> None:
     """val_loss and val_accuracy of the last epoch are what the finished network scores in inference mode."""
     model = short(values, "mlp_adadelta", 2)
-    network = train.build(model, values.train, digits)
+    network = trainer.build(model, values.train, digits)
 
-    row = train.train(network, digits, model, values.train).rows[-1]
+    row = trainer.train(network, digits, model, values.train).rows[-1]
 
     score = metrics.score(network.predict(digits.test.images, verbose=0), digits.test.labels, model.loss.clip)
     assert row["val_accuracy"] == pytest.approx(score.accuracy, abs=1e-6)

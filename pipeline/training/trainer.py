@@ -1,0 +1,142 @@
+"""A training run: a network, data and settings -> the weights after the last epoch, and the scores of each."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from pipeline import machine
+from pipeline.data.dataset import Dataset
+from pipeline.errors import PipelineError
+from pipeline.training import augmentation, backend, history, networks, optimizers
+from pipeline.training.backend import keras
+from pipeline.training.checkpoint import TrainingState
+from pipeline.training.loop import Loop
+from pipeline.training.settings import Model, Training
+
+# The random stream of the order; the networks have others.
+_ORDER = 2
+
+
+def train(
+    network: keras.Sequential,
+    data: Dataset,
+    model: Model,
+    training: Training,
+    *,
+    state: TrainingState | None = None,
+    on_epoch: Callable[[TrainingState], None] = lambda _: None,
+) -> TrainingState:
+    """Train `network` up to `model.epochs` epochs and return the final state; the network has the weights to keep.
+
+    Order, dropout and augmentation are functions of (seed, epoch), so a run resumed from `state` ends in the same bits
+    as one that was never interrupted. `on_epoch` is called with the state after each epoch.
+
+    Raises:
+        PipelineError: Loss or weights became NaN or infinite.
+    """
+    optimizer, loss = optimizers.build(model.optimizer), networks.loss(model.loss)
+    optimizer.build(network.trainable_variables)
+    # Batch normalization's moving averages change without being trained.
+    changing = [*network.trainable_variables, *optimizer.variables, *network.non_trainable_weights]
+    state = _restore(changing, state)
+    loop = _loop(network, optimizer, loss, data, model, training)
+    for epoch in range(len(state.rows) + 1, model.epochs + 1):
+        networks.seed_dropout(network, training.seed, epoch)
+        if model.schedule is not None:
+            optimizer.learning_rate = optimizers.learning_rate(model, epoch)
+        order, moves = epoch_order(training.seed, epoch, len(data.train)), _moves(model, training, epoch, data)
+        started = time.perf_counter()
+        with tqdm(desc=f"epoch {epoch}", total=len(order), unit="image", leave=False, disable=None) as bar:
+            scores = [*loop.fit(data.train, order, bar.update, moves), *loop.score(data.monitored)]
+        seconds = time.perf_counter() - started
+        row = {"epoch": epoch, **dict(zip(history.SCORES, scores, strict=True)), "seconds": seconds}
+        rows, processors = (*state.rows, row), (*state.processors, machine.processor())
+        state = TrainingState(rows, processors, _values(changing), _best(network, model, rows, state.best))
+        _check_finite(state)
+        on_epoch(state)
+    if state.best:
+        network.set_weights(state.best)
+    return state
+
+
+def _loop(
+    network: keras.Sequential,
+    optimizer: keras.optimizers.Optimizer,
+    loss: keras.losses.Loss,
+    data: Dataset,
+    model: Model,
+    training: Training,
+) -> Loop:
+    return Loop(
+        network,
+        optimizer,
+        loss,
+        batch_size=training.batch_size,
+        parts=1 if model.normalizes_batches else training.threads,
+        labels=data.train.labels.dtype.name,
+        shift=model.augmentation.shift if model.augmentation else 0,
+    )
+
+
+def _moves(model: Model, training: Training, epoch: int, data: Dataset) -> NDArray[np.int32] | None:
+    if model.augmentation is None:
+        return None
+    return augmentation.draw(model.augmentation, seed=training.seed, epoch=epoch, count=len(data.train))
+
+
+def _best(
+    network: keras.Sequential, model: Model, rows: Sequence[dict[str, float]], before: tuple[NDArray[Any], ...]
+) -> tuple[NDArray[Any], ...]:
+    """Return the weights of the epoch that the model keeps, if that is not simply the last one."""
+    if model.keep == "last":
+        return ()
+    return tuple(network.get_weights()) if history.kept_epoch(rows, model.keep) == len(rows) else before
+
+
+def start(model: Model, training: Training) -> None:
+    """Set TensorFlow's threads as `train` needs them: for one part of a batch each, or for operations on all of it."""
+    if model.normalizes_batches:
+        backend.start(intra_op=training.threads)
+    else:
+        backend.start(inter_op=training.threads)
+
+
+def build(model: Model, training: Training, data: Dataset) -> keras.Sequential:
+    """Return the untrained network of a model for the images and classes of `data`."""
+    shape, classes = data.train.images.shape[1:], len(data.classes)
+    return networks.build(model.network, shape, classes, seed=training.seed, precision=training.precision)
+
+
+def epoch_order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
+    """Return the order (count,) in which `epoch` (from 1) visits the images: a function of (seed, epoch) alone."""
+    return np.random.default_rng([seed, _ORDER, epoch]).permutation(count)
+
+
+def _restore(changing: Sequence[Any], state: TrainingState | None) -> TrainingState:
+    if state is None:
+        return TrainingState((), (), _values(changing))
+    for variable, value in zip(changing, state.variables, strict=True):
+        variable.assign(value)
+    return state
+
+
+def _values(changing: Sequence[Any]) -> tuple[NDArray[Any], ...]:
+    return tuple(np.asarray(variable) for variable in changing)
+
+
+def _check_finite(state: TrainingState) -> None:
+    row = state.rows[-1]
+    broken = [name for name in history.SCORES if not np.isfinite(row[name])]
+    if not all(np.isfinite(value).all() for value in state.variables):
+        broken.append("weights")
+    if broken:
+        what = ", ".join(broken)
+        raise PipelineError(
+            f"diverged in epoch {row['epoch']:.0f}: {what} not finite", fix="try a smaller learning rate"
+        )
