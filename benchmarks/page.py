@@ -27,8 +27,8 @@ TRIED = """## Tried and left
   on one thread of a processor with AVX2. Not tried within the step, since nobody would expect such code.
 - XLA for the update rules: RMSprop 1.2 to 1.5 times faster than TensorFlow's kernel, Adadelta twice as slow, a third of
   a second to compile; its instructions, and with them the bits, would depend on the processor.
-- A gradient of ReLU for bfloat16 by 16-bit integers, by a selection, or by the sign: no faster within the step. Compiled
-  by XLA it takes half the time, 2 to 4% of a step, but is compiled again for each shape of a batch.
+- A gradient of ReLU for bfloat16 by 16-bit integers, by a selection, or by the sign: no faster within the step. XLA
+  halves its time, 2 to 4% of a step, but compiles it for each shape of a batch.
 - Dropout's mask by a selection instead of a product: no faster.
 - 8 random bits for a dropout of 0.2: an MLP 1.03 times faster, at a rate of 0.199.
 - Larger thresholds in malloc and huge pages; batches in more parts than threads: no faster, or slower.
@@ -96,6 +96,9 @@ def _targets(results: Results) -> Iterator[list[str]]:
     if {"small", "study", "training"} <= results.keys():
         for model, row in _rows(results, "study"):
             yield _judged(f"{model}: MLflow, share of a run", _mlflow_share(results, model, row), at_most=0.02)
+    if "growth" in results:
+        what = "each further tiny replicate of a study, core-seconds"
+        yield _judged(what, {"median": _further(results["growth"]["cases"])}, at_most=1.0)
     if "whole" in results:
         peaks = {name: peak for name, peak in results["whole"]["peak_mib"].items() if name.startswith("train@")}
         name = max(peaks, key=peaks.__getitem__)
@@ -227,7 +230,10 @@ def _small(section: Results) -> Iterator[str]:
 
 
 def _growth(section: Results) -> Iterator[str]:
-    yield "Tiny runs, each in a process of its own: nearly all of the time is the start of TensorFlow."
+    yield (
+        "Tiny runs, each in a process of its own, forked from one that has imported TensorFlow. Nearly all the time "
+        "is this import, once for each worker, and what a process does before its first step."
+    )
     rows = [
         [str(case["replicates"]), str(case["workers"]), _cell(case["seconds"]), _cell(_per_replicate(case))]
         for case in section["cases"]
@@ -261,6 +267,13 @@ def _derived(results: Results, name: str) -> Results:
             model: PLANNED * epochs[model] * value * IMAGES / images[model] / 3600 for model, value in seconds.items()
         }
     }
+
+
+def _further(cases: Sequence[Results]) -> float:
+    """Return the core-seconds of a replicate beyond the first few: between the two cases with as many workers."""
+    few, many = (case for case in cases if case["workers"] == 2)
+    seconds = many["seconds"]["median"] - few["seconds"]["median"]
+    return float(seconds * many["workers"] / (many["replicates"] - few["replicates"]))
 
 
 def _per_replicate(case: Results) -> Results:
