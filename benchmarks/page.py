@@ -31,6 +31,14 @@ TRIED = """## Tried and left
   halves its time, 2 to 4% of a step, but compiles it for each shape of a batch.
 - Dropout's mask by a selection instead of a product: no faster.
 - 8 random bits for a dropout of 0.2: an MLP 1.03 times faster, at a rate of 0.199.
+- The same bits on every x86-64 processor. With oneDNN held to AVX2, a Xeon with AVX-512 and AMX and a Haswell that
+  QEMU emulates agree in all matrix products, convolutions, sums, exponentials and logarithms, whatever their caches.
+  They differ where TensorFlow begins a reciprocal or a reciprocal root with the processor's own estimate (`rcpps`,
+  `rsqrtps`), which each maker fills in differently: in softmax, in the gradient of the logarithm, in Adadelta's
+  kernel, and where its optimizer of graphs turns a division by a root into one. With divisions and roots in their
+  place, and that optimizer's arithmetic off, all three networks had the same weights on both after the same steps. It
+  took 1.2 to 1.4 times as long for `mlp_rmsprop`, 1.5 to 1.8 for `mlp_adadelta`, 1.4 to 1.6 for `cnn`. Scoring would
+  need it too.
 - Larger thresholds in malloc and huge pages; batches in more parts than threads: no faster, or slower.
 - A start of `train` or `evaluate` takes 3.4 s of processor time: 2 TensorFlow, 1.1 MLflow, half a second scikit-learn,
   which Keras' wrappers import and `evaluate` needs anyway. To score in `train` would save three starts, but nothing
