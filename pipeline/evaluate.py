@@ -17,7 +17,7 @@ from pipeline.data.dataset import Dataset
 from pipeline.data.formats import npz
 from pipeline.errors import PipelineError
 from pipeline.params import Params
-from pipeline.training import backend, history, model_file
+from pipeline.training import backend, history, model_file, portable
 from pipeline.training.backend import keras
 from pipeline.training.settings import Model
 
@@ -50,9 +50,12 @@ def main() -> int:
     name, model = arguments.name, values.model(arguments.name)
     dvc_lock.verify(arguments.data, arguments.model, arguments.history)
     data = dataset.load(arguments.data)
+    portably = values.train.instructions == portable.AVX2
+    if portably:
+        portable.start()
     backend.start(intra_op=values.train.threads)
     network, made_with = model_file.load(arguments.model), model_file.made_with(arguments.model)
-    scores, probabilities = evaluate(network, data, model.loss.clip)
+    scores, probabilities = evaluate(portable.apply(network) if portably else network, data, model.loss.clip)
     npz.write(arguments.predictions, {"probabilities": probabilities, "labels": data.test.labels})
     report = {
         "model": name,

@@ -385,9 +385,22 @@ def test_the_other_model_can_be_put_into_params(tmp_path: Path) -> None:
     assert bounds.load(tmp_path / "params.yaml").models["mlp_small"]["test_accuracy"].min == 0.97
 
 
+def test_the_instructions_can_be_put_into_params(tmp_path: Path) -> None:
+    """With the block for the same bits on every processor, DVC lists the same stages, and the choice is read."""
+    (block,) = blocks("docs/method.md", "yaml")
+
+    listed = read_by_dvc(tmp_path, put(block, text("params.yaml")))
+
+    assert "train@cnn" in listed
+    assert params.load(tmp_path / "params.yaml").train.instructions == "avx2"
+
+
 def test_every_block_of_params_is_tried() -> None:
     """No page has a block of params that the tests above do not put into params.yaml."""
-    assert {page for page in PAGES if blocks(page, "yaml")} == {"docs/datasets.md", "CONTRIBUTING.md", "docs/ci.md"}
+    assert {page for page in PAGES if blocks(page, "yaml")} == {
+        *("docs/datasets.md", "docs/method.md"),
+        *("CONTRIBUTING.md", "docs/ci.md"),
+    }
 
 
 def test_the_readme_names_every_section_of_params() -> None:

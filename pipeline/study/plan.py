@@ -14,7 +14,7 @@ from pydantic_core import PydanticCustomError
 from pipeline import files, schema
 from pipeline.schema import Block, Name, Positive, Seed
 from pipeline.training import recipe
-from pipeline.training.settings import Model, Training
+from pipeline.training.settings import Instructions, Model, Training
 
 # The modules that a replicate's scores depend on.
 CODE = (*recipe.TRAINING, "analysis/metrics", "study/replicate")
@@ -34,6 +34,7 @@ class SharedTraining(Block):
 
     batch_size: Positive
     threads: Annotated[int, Field(gt=0, le=256)]
+    instructions: Instructions = "native"
 
 
 class Variant(Model):

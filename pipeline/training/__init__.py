@@ -5,6 +5,7 @@ optimizer_settings  its optimizer and schedule
 augmentation  moved and mirrored images
 networks    MLP and CNN from params, and their loss
 optimizers  update rules, the original's exactly
+portable    the same bits on every x86-64 processor
 forward     the forward pass of training
 loop        batches, gradients and scores, in parts
 trainer     a run: its epochs, and the state after each

@@ -134,7 +134,11 @@ class ClippedCrossentropy(keras.losses.Loss):
         """Return the loss (n,) for labels `y_true` (n,) or (n, 1) and probabilities `y_pred` (n, classes)."""
         truth = keras.ops.one_hot(keras.ops.reshape(y_true, (-1,)), y_pred.shape[-1], dtype=y_pred.dtype)
         probability = keras.ops.sum(truth * y_pred, axis=-1)
-        return -keras.ops.log(keras.ops.clip(probability, self.clip, 1 - self.clip))
+        return -self.log(keras.ops.clip(probability, self.clip, 1 - self.clip))
+
+    def log(self, probability: Any) -> Any:
+        """Return the natural logarithm of `probability`."""
+        return keras.ops.log(probability)
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that create this loss."""

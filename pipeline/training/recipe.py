@@ -20,6 +20,7 @@ TRAINING = (
     "training/model_file",
     "training/networks",
     "training/optimizers",
+    "training/portable",
     "training/trainer",
 )
 # Two builds of one library; one of them is installed.

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, Tag, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    Tag,
+    model_serializer,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from pipeline import schema
@@ -24,6 +31,9 @@ from pipeline.training.optimizer_settings import (
 Shape = tuple[int, ...]
 
 
+Instructions = Literal["native", "avx2"]
+
+
 class Training(Block):
     """The settings that all models share."""
 
@@ -31,6 +41,13 @@ class Training(Block):
     batch_size: Positive
     precision: Literal["float32", "mixed_bfloat16"]
     threads: Annotated[int, Field(gt=0, le=256)]
+    instructions: Instructions = "native"
+
+    @model_serializer(mode="wrap")
+    def _as_before_there_was_a_choice(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = dump(self)
+        # So that results keep the recipe under which they were made.
+        return {key: value for key, value in values.items() if (key, value) != ("instructions", "native")}
 
 
 class Mlp(Block):

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from pipeline import machine
 from pipeline.data.dataset import Dataset
 from pipeline.errors import PipelineError
-from pipeline.training import augmentation, backend, history, networks, optimizers
+from pipeline.training import augmentation, backend, history, networks, optimizers, portable
 from pipeline.training.backend import keras
 from pipeline.training.checkpoint import TrainingState
 from pipeline.training.loop import Loop
@@ -40,7 +40,7 @@ def train(
     Raises:
         PipelineError: Loss or weights became NaN or infinite.
     """
-    optimizer, loss = optimizers.build(model.optimizer), networks.loss(model.loss)
+    optimizer, loss = _rules(model, training)
     optimizer.build(network.trainable_variables)
     # Batch normalization's moving averages change without being trained.
     changing = [*network.trainable_variables, *optimizer.variables, *network.non_trainable_weights]
@@ -63,6 +63,12 @@ def train(
     if state.best:
         network.set_weights(state.best)
     return state
+
+
+def _rules(model: Model, training: Training) -> tuple[keras.optimizers.Optimizer, keras.losses.Loss]:
+    if training.instructions == portable.AVX2:
+        return portable.optimizer(model.optimizer), portable.loss(model.loss)
+    return optimizers.build(model.optimizer), networks.loss(model.loss)
 
 
 def _loop(
@@ -100,7 +106,14 @@ def _best(
 
 
 def start(model: Model, training: Training) -> None:
-    """Set TensorFlow's threads as `train` needs them: for one part of a batch each, or for operations on all of it."""
+    """Set TensorFlow's threads as `train` needs them: for one part of a batch each, or for operations on all of it.
+
+    Raises:
+        InputError: The processor or the model does not go with the instructions.
+    """
+    if training.instructions == portable.AVX2:
+        portable.check(model, training)
+        portable.start()
     if model.normalizes_batches:
         backend.start(intra_op=training.threads)
     else:
@@ -110,7 +123,8 @@ def start(model: Model, training: Training) -> None:
 def build(model: Model, training: Training, data: Dataset) -> keras.Sequential:
     """Return the untrained network of a model for the images and classes of `data`."""
     shape, classes = data.train.images.shape[1:], len(data.classes)
-    return networks.build(model.network, shape, classes, seed=training.seed, precision=training.precision)
+    network = networks.build(model.network, shape, classes, seed=training.seed, precision=training.precision)
+    return portable.apply(network) if training.instructions == portable.AVX2 else network
 
 
 def epoch_order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
