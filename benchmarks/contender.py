@@ -25,6 +25,7 @@ class Task:
     batch_size: int
     threads: int
     precision: str
+    instructions: str
 
     def arrays(self) -> tuple[Bytes, Bytes, Bytes, Bytes]:
         """Return images (n, 28, 28) and labels (n,) to train on, then those to score after every epoch."""
@@ -46,6 +47,7 @@ def task() -> Task:
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--precision", default="float32")
+    parser.add_argument("--instructions", default="native", help="of this project alone")
     return Task(**vars(parser.parse_args()))
 
 

@@ -31,14 +31,6 @@ TRIED = """## Tried and left
   halves its time, 2 to 4% of a step, but compiles it for each shape of a batch.
 - Dropout's mask by a selection instead of a product: no faster.
 - 8 random bits for a dropout of 0.2: an MLP 1.03 times faster, at a rate of 0.199.
-- The same bits on every x86-64 processor. With oneDNN held to AVX2, a Xeon with AVX-512 and AMX and a Haswell that
-  QEMU emulates agree in all matrix products, convolutions, sums, exponentials and logarithms, whatever their caches.
-  They differ where TensorFlow begins a reciprocal or a reciprocal root with the processor's own estimate (`rcpps`,
-  `rsqrtps`), which each maker fills in differently: in softmax, in the gradient of the logarithm, in Adadelta's
-  kernel, and where its optimizer of graphs turns a division by a root into one. With divisions and roots in their
-  place, and that optimizer's arithmetic off, all three networks had the same weights on both after the same steps. It
-  took 1.2 to 1.4 times as long for `mlp_rmsprop`, 1.5 to 1.8 for `mlp_adadelta`, 1.4 to 1.6 for `cnn`. Scoring would
-  need it too.
 - Larger thresholds in malloc and huge pages; batches in more parts than threads: no faster, or slower.
 - A start of `train` or `evaluate` takes 3.4 s of processor time: 2 TensorFlow, 1.1 MLflow, half a second scikit-learn,
   which Keras' wrappers import and `evaluate` needs anyway. To score in `train` would save three starts, but nothing
@@ -51,6 +43,7 @@ TITLES = {
     "training": "Training",
     "study": "Many runs",
     "step": "Where a step's time goes",
+    "instructions": "What the same bits on every processor cost",
     "whole": "What the pipeline adds to its epochs",
     "full": "The whole pipeline",
     "growth": "How the study grows",
@@ -193,6 +186,15 @@ def _step(section: Results) -> Iterator[str]:
     yield _table(header, rows)
 
 
+def _instructions(section: Results) -> Iterator[str]:
+    yield "Seconds of an epoch of as many images as above, on two threads, by `train.instructions`."
+    rows = [
+        [model, *(_cell(seconds) for seconds in row["epoch"].values()), _cell(row["times"])]
+        for model, row in _rows({"instructions": section}, "instructions")
+    ]
+    yield _table(["model", "native", "avx2", "times as long"], rows)
+
+
 def _times(spread: Results, factor: float) -> Results:
     return {key: value if key == "count" else value * factor for key, value in spread.items()}
 
@@ -317,6 +319,7 @@ _TABLES: Mapping[str, Callable[[Results], Iterator[str]]] = {
     "training": _training,
     "study": _study,
     "step": _step,
+    "instructions": _instructions,
     "whole": _whole,
     "full": _full,
     "growth": _growth,

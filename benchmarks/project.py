@@ -14,19 +14,23 @@ def main() -> None:
     task = contender.task()
     from pipeline import params
     from pipeline.data.dataset import Dataset, Split
-    from pipeline.training import backend, networks, trainer
+    from pipeline.training import trainer
 
-    backend.start(inter_op=task.threads)
     values = params.load(PARAMS)
     model = values.model(task.model).model_copy(update={"epochs": task.epochs})
     training = values.train.model_copy(
-        update={"batch_size": task.batch_size, "precision": task.precision, "threads": task.threads}
+        update={
+            "batch_size": task.batch_size,
+            "precision": task.precision,
+            "threads": task.threads,
+            "instructions": task.instructions,
+        }
     )
+    trainer.start(model, training)
     images, labels, test_images, test_labels = task.arrays()
     data = Dataset(Split(images, labels), None, Split(test_images, test_labels), tuple("0123456789"))
 
-    network = networks.build(model.network, (28, 28), 10, seed=training.seed, precision=training.precision)
-    rows = trainer.train(network, data, model, training).rows
+    rows = trainer.train(trainer.build(model, training, data), data, model, training).rows
     contender.answer([row["seconds"] for row in rows], rows[-1]["val_accuracy"])
 
 

@@ -103,6 +103,19 @@ def training(rounds: int) -> Row:
     return table
 
 
+def instructions(rounds: int) -> Row:
+    """Measure what the same bits on every processor cost: the project's training with native instructions and avx2."""
+    table: Row = {}
+    for model in MODELS:
+        taken: dict[str, list[float]] = {"native": [], "avx2": []}
+        for way in turns(rounds, list(taken)):
+            words = contender("project", model, IMAGES[model], instructions=way)
+            taken[way].append(last_epoch(measure.run(*words).output))
+        times = [slow / fast for slow, fast in zip(taken["avx2"], taken["native"], strict=True)]
+        table[model] = {"epoch": {way: Spread.of(seconds) for way, seconds in taken.items()}, "times": Spread.of(times)}
+    return table
+
+
 def precisions() -> list[str]:
     """Return the precisions that this processor has instructions for."""
     return ["float32", *(["mixed_bfloat16"] if NATIVE_BFLOAT16 & set(measure.vectors()) else [])]
@@ -272,6 +285,7 @@ BENCHMARKS: dict[str, Callable[[int], Row]] = {
     "training": training,
     "study": study,
     "step": step,
+    "instructions": instructions,
     "whole": whole,
     "full": full,
     "growth": growth,
