@@ -12,7 +12,7 @@ import pytest
 from pipeline import params
 from pipeline.data.dataset import Dataset
 from pipeline.params import Params
-from tests.support import shared, small
+from tests.support import forks, shared, small
 
 ROOT = Path(__file__).parents[1]
 # Importing TensorFlow, MLflow and the rest makes a million objects, none of which is garbage.
@@ -23,6 +23,11 @@ def pytest_collection_finish() -> None:
     """Exempt what was imported from garbage collection: statsmodels and Keras run it again and again."""
     gc.freeze()
     gc.enable()
+
+
+def pytest_sessionfinish() -> None:
+    """End what forks programs."""
+    forks.close()
 
 
 def pytest_report_header() -> str:
@@ -66,7 +71,7 @@ def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Path:
     def make(folder: Path) -> None:
         small.make(folder)
         small.shrink(folder)
-        small.run(folder, "dvc", "repro")
+        forks.run(folder, "dvc", "repro")
         small.commit(folder, "result")
 
     return shared.once(tmp_path_factory, "a clone", make)

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.support import small
+from tests.support import forks, small
 
 ROOT = Path(__file__).parents[1]
 WORKFLOW = ROOT / ".github" / "workflows" / "ci.yml"
@@ -179,7 +179,8 @@ def summary(repository: Path) -> Callable[[str], tuple[int, str]]:
 
 def called(repository: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Call .ci/summary from another folder."""
-    kept = {key: value for key, value in small.environment().items() if key != "GITHUB_STEP_SUMMARY"} | environment
+    kept = {key: value for key, value in small.environment().items() if key != "GITHUB_STEP_SUMMARY"}
+    kept |= forks.environment() | environment
     line = [str(repository / ".ci" / "summary"), *arguments]
     return subprocess.run(line, cwd="/", env=kept, capture_output=True, text=True, check=False)
 
@@ -311,6 +312,8 @@ def test_the_callers_settings_do_not_reach_the_summary(repository: Path) -> None
         "PYTHONPATH": "/nonexistent",
         "PYTHONHOME": "/nonexistent",
         "SHELL": "/bin/false",
+        # The programs as they are: a forked one would not see this.
+        "PATH": small.environment()["PATH"],
     }
 
     done = called(repository, "main", **settings)

@@ -18,7 +18,7 @@ import yaml
 from pipeline import files
 from pipeline.data import sets
 from pipeline.reporting.plots import classification, style
-from tests.support import made_sets, small
+from tests.support import forks, made_sets, small
 
 LETTERS = tuple("abcdefghijklmnopqrstuvwxyz")
 LOSS = {"name": "crossentropy", "clip": 1.0e-7}
@@ -73,7 +73,7 @@ def repository(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     write_params(folder, *(["layers"] if request.param == "folder" else MODELS))
     # One with its tables takes seconds to make.
     shutil.copy(empty_store, folder / "mlflow.db")
-    small.run(folder, "dvc", "repro")
+    forks.run(folder, "dvc", "repro")
     return folder
 
 

@@ -1,4 +1,4 @@
-"""Kills, full disks, edited files and strange environments: the real programs are hurt, and run again."""
+"""Kills, full disks, edited files and strange environments: the programs are hurt, and run again."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ import yaml
 from pipeline import cli, files
 from pipeline.data import dataset
 from pipeline.data.dataset import Dataset
-from tests.support import small
+from tests.support import forks, small
 
 ROOT = Path(__file__).parents[1]
 EPOCHS = 8
@@ -39,13 +39,23 @@ NOWHERE = "/proc/home"  # a directory that is not there, and that not even root 
 
 
 class Program:
-    """A program at work in a process group of its own."""
+    """A program at work in a process group of its own; one that is not to be `real` is forked, where that can be."""
 
-    def __init__(self, command: tuple[str, ...], folder: Path, environment: dict[str, str]) -> None:
+    def __init__(
+        self, command: tuple[str, ...], folder: Path, environment: dict[str, str], limit: int | None, real: bool
+    ) -> None:
         logs = folder.with_name(f"{folder.name}.logs")
         logs.mkdir(exist_ok=True)
         number = len(list(logs.iterdir())) // 2
         self._out, self._err = logs / f"{number}.out", logs / f"{number}.err"
+        self._process: subprocess.Popen[bytes] | forks.Program
+        if not real and command[0] == sys.executable and forks.path():
+            settings = {"out": self._out, "err": self._err, "limit": limit}
+            self._process = forks.server("python").start(command[1:], folder, environment, **settings)
+            return
+        if limit is not None:
+            # POSIX counts in blocks of 512 bytes.
+            command = ("sh", "-c", 'ulimit -f "$0" && exec "$@"', str(limit // 512), *command)
         with self._out.open("wb") as out, self._err.open("wb") as err:
             streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": out, "stderr": err}
             self._process = subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True, **streams)
@@ -117,20 +127,25 @@ class Workspace:
     folder: Path
 
     @contextmanager
-    def started(self, *command: str, **environment: str) -> Iterator[Program]:
-        """Start a program; when the block ends, nothing of it is left."""
+    def started(
+        self, *command: str, limit: int | None = None, real: bool = False, **environment: str
+    ) -> Iterator[Program]:
+        """Start a program, which may write no file beyond `limit` bytes; when the block ends, nothing of it is left.
+
+        It is the `real` one, with all that it imports, where it gets an environment of its own.
+        """
         # As in a terminal: a process in the background of a script is started with Ctrl-C ignored.
         before = signal.signal(signal.SIGINT, signal.default_int_handler)
-        program = Program(command, self.folder, self._environment() | environment)
+        program = Program(command, self.folder, self._environment() | environment, limit, real or bool(environment))
         signal.signal(signal.SIGINT, before)
         try:
             yield program
         finally:
             program.kill()
 
-    def ended(self, *command: str, code: int = 0, **environment: str) -> Program:
+    def ended(self, *command: str, code: int = 0, limit: int | None = None, **environment: str) -> Program:
         """Run a program to its end, which has to be that code, and return it."""
-        with self.started(*command, **environment) as program:
+        with self.started(*command, limit=limit, **environment) as program:
             program.end(code)
         return program
 
@@ -196,19 +211,17 @@ class Workspace:
         return [path for path in self.folder.rglob(".*.part*") if ".dvc" not in path.parts]
 
 
-def module(name: str, *arguments: str, limit: int | None = None) -> tuple[str, ...]:
-    """Return the command for a module of the project, which may write no file beyond `limit` bytes."""
-    command = (sys.executable, "-m", f"pipeline.{name}", *arguments)
-    # POSIX counts in blocks of 512 bytes.
-    return command if limit is None else ("sh", "-c", 'ulimit -f "$0" && exec "$@"', str(limit // 512), *command)
+def module(name: str, *arguments: str) -> tuple[str, ...]:
+    """Return the command for a module of the project."""
+    return (sys.executable, "-m", f"pipeline.{name}", *arguments)
 
 
-def train(name: str = CHEAP, *more: str, limit: int | None = None) -> tuple[str, ...]:
+def train(name: str = CHEAP, *more: str) -> tuple[str, ...]:
     """Return the command for the training of a model."""
     paths = {"data": DATA, "output": f"models/{name}.keras"}
     paths |= {kind: f"reports/{kind}/{name}.csv" for kind in ("history", "timing")}
     options = [word for key, path in paths.items() for word in (f"--{key}", str(path))]
-    return module("train", name, *options, *more, limit=limit)
+    return module("train", name, *options, *more)
 
 
 @dataclass(frozen=True)
@@ -239,11 +252,11 @@ def call(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> 
     return call
 
 
-def preprocess(limit: int | None = None) -> tuple[str, ...]:
+def preprocess() -> tuple[str, ...]:
     """Return the command for the preprocessing."""
     paths = {"set": "data/sets/digits.yaml", "input": "data/local", "output": DATA, "summary": "data.json"}
     options = [str(word) for key, path in paths.items() for word in (f"--{key}", path)] + ["--samples", "samples.png"]
-    return module("preprocess", *options, limit=limit)
+    return module("preprocess", *options)
 
 
 @pytest.fixture(scope="session")
@@ -431,7 +444,7 @@ def test_an_interrupted_training_ends_in_order(
     number: signal.Signals, code: int, said: str, workspace: Workspace
 ) -> None:
     """It ends within 10 seconds with the signal's code: run killed, checkpoints kept, no child and no model left."""
-    with workspace.started(*train()) as program:
+    with workspace.started(*train(), real=True) as program:
         program.until(lambda: program.epochs() >= 2 and workspace.begun() == 1)
         sent = time.monotonic()
         program.signal(number)
@@ -458,7 +471,7 @@ def test_a_checkpoint_without_room(killed: Callable[[str], Workspace], tmp_path:
     workspace = killed(CHEAP).copy(tmp_path / "workspace")
     before = [files.sha256(path) for path in workspace.kept()]
 
-    program = workspace.ended(*train(limit=2_000_000), code=1)
+    program = workspace.ended(*train(), limit=2_000_000, code=1)
 
     assert_no_room(program, "/epoch-")
     assert [files.sha256(path) for path in workspace.kept()] == before
@@ -472,7 +485,7 @@ def test_a_model_without_room(unsaved: Workspace, trained: Callable[[str], Works
     workspace = unsaved.copy(tmp_path / "workspace")
     workspace.model().write_bytes(b"good")
 
-    program = workspace.ended(*train(limit=2_000_000), code=1)
+    program = workspace.ended(*train(), limit=2_000_000, code=1)
 
     assert_no_room(program, f"models/{CHEAP}.keras")
     assert workspace.model().read_bytes() == b"good"
@@ -486,7 +499,7 @@ def test_preprocessed_data_without_room(workspace: Workspace) -> None:
     """The previous file stays as it was; with room again, the command makes the right one."""
     right = files.sha256(workspace.folder / DATA)
 
-    program = workspace.ended(*preprocess(limit=500_000), code=1)
+    program = workspace.ended(*preprocess(), limit=500_000, code=1)
 
     assert_no_room(program, str(DATA))
     assert files.sha256(workspace.folder / DATA) == right
@@ -830,7 +843,7 @@ def test_a_model_on_a_disk_that_is_too_small(
     with small_disk(workspace.folder / "small") as made:
         # Where no disk can be made, the limit that a file may not pass stands for it.
         output = ("--output", "small/model.keras")
-        program = workspace.ended(*train(CHEAP, *output, limit=None if made else 2_000_000), code=1)
+        program = workspace.ended(*train(CHEAP, *output), limit=None if made else 2_000_000, code=1)
         left = list((workspace.folder / "small").iterdir())
 
     reason = "No space left on device" if made else "File too large"

@@ -22,7 +22,7 @@ from pydantic import TypeAdapter, ValidationError
 from pipeline import files, params, schema
 from pipeline.errors import InputError
 from pipeline.params import Params
-from tests.support import made_sets, small
+from tests.support import forks, made_sets, small
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "params.yaml").read_text()
@@ -273,9 +273,9 @@ def test_dvc_can_address_every_name_that_is_admitted(tmp_path: Path) -> None:
         " params: ['models.${key}']}}}\n"
     )
     small.run(tmp_path, "git", "init", "--quiet")
-    small.run(tmp_path, "dvc", "init", "--quiet")
+    forks.run(tmp_path, "dvc", "init", "--quiet")
 
-    small.run(tmp_path, "dvc", "repro", "--quiet")
+    forks.run(tmp_path, "dvc", "repro", "--quiet")
     apply_overrides(path, [f"models.{name}.epochs=5" for name in ADMITTED])
 
     assert [TypeAdapter(schema.Name).validate_python(name) for name in ADMITTED] == list(ADMITTED)

@@ -6,9 +6,7 @@ import json
 import os
 import re
 import shlex
-import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from functools import cache
 from itertools import pairwise
@@ -25,7 +23,7 @@ from pipeline.analysis.overfitting import OverfittingVerdict
 from pipeline.data import sets
 from pipeline.data.image_set import ImageSet
 from pipeline.reporting import render
-from tests.support import small, worked_verdict
+from tests.support import forks, small, worked_verdict
 
 ROOT = Path(__file__).parents[1]
 ENGLISH, JAPANESE = "README.md", "README.ja.md"
@@ -187,8 +185,7 @@ def test_every_page_of_the_documentation_is_linked_and_checked() -> None:
 
 def test_the_diagram_is_dvcs_own() -> None:
     """Its boxes are DVC's stages, models as M; its arrows are those of DVC's graph that no others imply."""
-    dvc = str(Path(sys.executable).with_name("dvc"))
-    drawn = subprocess.run([dvc, "dag", "--md", "report"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    drawn = forks.run(ROOT, "dvc", "dag", "--md", "report")
     names = {node: re.sub(r"@\w+", "@M", name) for node, name in re.findall(r'(node\d+)\["(.+?)"\]', drawn)}
     graph = networkx.DiGraph((names[a], names[b]) for a, b in re.findall(r"(node\d+)-->(node\d+)", drawn))
     (diagram,) = blocks(ENGLISH, "mermaid")
@@ -245,9 +242,7 @@ def test_programs_understand_their_commands(program: str, code: str) -> None:
     """The program's own parser takes each command line as it stands."""
     arguments = json.dumps(of_program(program))
 
-    done = subprocess.run([sys.executable, "-c", code, arguments], capture_output=True, text=True, check=False)
-
-    assert done.returncode == 0, done.stderr
+    forks.run(ROOT, "python", "-c", code, arguments)
 
 
 def test_dvc_understands_what_is_said_within_sentences() -> None:
@@ -256,15 +251,14 @@ def test_dvc_understands_what_is_said_within_sentences() -> None:
     # A command that is only named (`dvc exp`, `dvc plots diff`) may need more words: it has a page of help.
     for words in {tuple(words) for words in said if not any("=" in word or word.startswith("-") for word in words)}:
         names = [word for word in words if "/" not in word]
-        done = subprocess.run([shutil.which("dvc") or "dvc", *names, "--help"], capture_output=True, check=False)
-        assert done.returncode == 0, words
+        forks.run(ROOT, "dvc", *names, "--help")
 
 
 def test_the_projects_own_programs_understand_their_commands(tmp_path: Path) -> None:
     """No `python -m pipeline...` of a page is answered with its usage; what it names need not be there."""
-    environment = small.environment() | {"PYTHONPATH": str(ROOT)}
+    environment = small.environment() | {"PYTHONPATH": str(ROOT)} | forks.environment()
     for module, *rest in [*of_program(".venv/bin/python", "-m"), *of_program("python", "-m")]:
-        command = [sys.executable, "-m", module, *rest]
+        command = ["python", "-m", module, *rest]
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
 
         assert done.stderr.startswith("error: ")
@@ -303,15 +297,15 @@ def test_results_are_shared_by_the_commands_that_stand_there(tmp_path: Path) -> 
     repository, remote = tmp_path / "clone", tmp_path / "remote"
     repository.mkdir()
     small.run(repository, "git", "init", "--quiet")
-    small.run(repository, "dvc", "init", "--quiet")
+    forks.run(repository, "dvc", "init", "--quiet")
     for key, value in (("user.name", "somebody"), ("user.email", "somebody@example.org")):
         small.run(repository, "git", "config", key, value)
     small.run(repository, "git", "commit", "--quiet", "--message", "first")
 
-    small.run(repository, "bash", "-euc", blocks("docs/team.md", "sh")[0].replace("/srv/mnist", str(remote)))
+    forks.run(repository, "bash", "-euc", blocks("docs/team.md", "sh")[0].replace("/srv/mnist", str(remote)))
 
     assert f"url = {remote}" in small.run(repository, "git", "show", "HEAD:.dvc/config")
-    assert small.run(repository, "dvc", "remote", "list").startswith("team")
+    assert forks.run(repository, "dvc", "remote", "list").startswith("team")
 
 
 def test_results_are_committed_by_the_commands_that_stand_there() -> None:
@@ -341,10 +335,10 @@ def put(block: str, into: str) -> str:
 def read_by_dvc(folder: Path, content: str) -> str:
     """Return the stages that DVC finds in the project with these params; it also compares them with those of a run."""
     small.copy(folder, *small.PROJECT)
-    small.run(folder, "dvc", "init", "--quiet", "--no-scm")
+    forks.run(folder, "dvc", "init", "--quiet", "--no-scm")
     (folder / "params.yaml").write_text(content, encoding="utf-8")
-    assert "Running stage 'fetch'" in small.run(folder, "dvc", "repro", "--dry", "--single-item", "fetch")
-    return small.run(folder, "dvc", "stage", "list")
+    assert "Running stage 'fetch'" in forks.run(folder, "dvc", "repro", "--dry", "--single-item", "fetch")
+    return forks.run(folder, "dvc", "stage", "list")
 
 
 def test_the_other_data_set_can_be_described(tmp_path: Path) -> None:

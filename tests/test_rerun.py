@@ -20,7 +20,7 @@ from pipeline import files, rerun
 from pipeline.errors import InputError, PipelineError
 from pipeline.params import Params
 from pipeline.tracking import description, logged_training, retraining
-from tests.support import small
+from tests.support import forks, small
 
 MODEL = "mlp_rmsprop"
 COMMIT = ("git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "--quiet", "--all", "--message=change")
@@ -97,7 +97,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "params.yaml").write_text("models: {}\ndata: {validation: test}\nkept: 1e-8\n")
     (folder / "dvc.yaml").write_text("stages: {}\n")
     small.run(folder, "git", "init", "--quiet")
-    small.run(folder, "dvc", "init", "--quiet")
+    forks.run(folder, "dvc", "init", "--quiet")
     small.run(folder, "git", "add", "--all")
     small.run(folder, *COMMIT)
     # A hook such as DVC's own, which would check out data.

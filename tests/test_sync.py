@@ -32,7 +32,7 @@ from pipeline.tracking import address, client, experiments, live, logged_model
 from pipeline.tracking.artifacts import EvaluationArtifacts
 from pipeline.tracking.description import RunDescription
 from pipeline.training.checkpoint import Checkpoints
-from tests.support import small
+from tests.support import forks, small
 
 ROOT = Path(__file__).parents[1]
 MODEL = "mlp_rmsprop"
@@ -183,8 +183,8 @@ def test_a_lost_store_is_filled_again(repository: Path, reference: dict[str, Any
     (clone / "mlflow.db").unlink()
     shutil.rmtree(clone / "mlruns")
 
-    repeated = small.run(clone, "dvc", "repro", "evaluate")
-    printed = small.run(clone, sys.executable, "-m", "pipeline.sync")
+    repeated = forks.run(clone, "dvc", "repro", "evaluate")
+    printed = forks.run(clone, "python", "-m", "pipeline.sync")
 
     assert "Running stage" not in repeated
     assert f"{MODEL}: added to MLflow" in printed.splitlines()
@@ -216,7 +216,7 @@ with tempfile.TemporaryDirectory() as folder:
 def test_a_moved_folder_takes_its_store_along(repository: Path, tmp_path: Path) -> None:
     """A copy beside the original, then renamed: models load, sync adds nothing, and nothing is written elsewhere."""
     # Whatever a busy machine's stages did not send in time.
-    small.run(repository, sys.executable, "-m", "pipeline.sync")
+    forks.run(repository, "python", "-m", "pipeline.sync")
     before = everything(repository / "mlflow.db")
     copied, renamed = tmp_path / '50% of #1? it\'s "mine"', tmp_path / "日本語 %20"
     shutil.copytree(repository, copied, symlinks=True)
@@ -224,7 +224,7 @@ def test_a_moved_folder_takes_its_store_along(repository: Path, tmp_path: Path) 
         if place == renamed:
             copied.rename(place)
 
-        printed = small.run(place, sys.executable, "-c", MOVED).splitlines()
+        printed = forks.run(place, "python", "-c", MOVED).splitlines()
 
         assert [line for line in printed if line.startswith(MODEL)] == [f"{MODEL}: complete in MLflow"] * 2
         # The store also has the model that the repository was left without.
@@ -808,8 +808,8 @@ def test_an_experiment_that_was_deleted_is_named_with_the_way_out(call: Callable
     assert ended.code == 3
     assert ended.errors.startswith("error: MLflow's experiment 'digits' was deleted; `")
     assert ended.errors.count("\n") == 1
-    command = ended.errors.split("`")[1].replace(" mlflow ", f" {sys.executable} -m mlflow ")
-    subprocess.run(command, shell=True, cwd="/", check=True, env={"PATH": os.environ["PATH"]})  # noqa: S602
+    command = ended.errors.split("`")[1].replace(" mlflow ", " python -m mlflow ")
+    subprocess.run(command, shell=True, cwd="/", check=True, env=forks.environment())  # noqa: S602
     assert f"{MODEL}: complete in MLflow" in call().output
 
 
@@ -880,22 +880,22 @@ def test_make_repro_ends_with_what_sync_does(repository: Path, tmp_path: Path) -
         path.unlink()
     shutil.rmtree(clone / "mlruns")
     small.copy(clone, "Makefile")
-    # As make sees it, the environment is complete; the one in use is found behind it, on PATH.
+    # As make sees it, the environment is complete; what is in use is found behind it, on PATH.
     (clone / ".venv").mkdir(exist_ok=True)
     for name in ("requirements.lock", ".venv/complete", ".dvc/scm"):
         (clone / name).touch()
     uri = f"sqlite:///{clone}/mlflow.db"
     (clone / "dvc.yaml").write_text("stages:\n  nothing:\n    cmd: 'true'\n")
 
-    printed = small.run(clone, "make", "repro")
+    printed = forks.run(clone, "make", "repro")
 
     assert f"{MODEL}: added to MLflow" in printed
     (run,) = runs(uri)
     mlflow.MlflowClient(uri).set_tag(run.info.run_id, "dvc.state", "superseded")
-    assert f"{MODEL}: complete in MLflow" in small.run(clone, "make", "repro")
+    assert f"{MODEL}: complete in MLflow" in forks.run(clone, "make", "repro")
     assert runs(uri)[0].data.tags["dvc.state"] == "current"
     # Nor does it need MLflow.
-    small.run(clone, "make", "repro", MLFLOW_TRACKING_URI="http://127.0.0.1:9")
+    forks.run(clone, "make", "repro", MLFLOW_TRACKING_URI="http://127.0.0.1:9")
 
 
 def shown(output: str) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.support import small
+from tests.support import forks, small
 
 # Creates the outputs of whichever stage starts it, and notes where it runs and which folder $DVC_ROOT is.
 STUB = """#!/bin/sh
@@ -49,13 +48,13 @@ def studied(tmp_path_factory: pytest.TempPathFactory) -> Path:
     stub.parent.mkdir()
     stub.write_text(STUB.format(log=f"'{folder}/log'"))
     stub.chmod(0o755)
-    small.run(folder, "dvc", "--cd", "study", "repro", PATH=f"{stub.parent}:{os.environ['PATH']}")
+    small.run(folder, "dvc", "--cd", "study", "repro", PATH=f"{stub.parent}:{forks.environment()['PATH']}")
     return folder
 
 
 def changed(folder: Path) -> set[str]:
     """Return the stages of the study that DVC would run."""
-    return {*json.loads(small.run(folder, "dvc", "--cd", "study", "status", "--json"))}
+    return {*json.loads(forks.run(folder, "dvc", "--cd", "study", "status", "--json"))}
 
 
 def test_its_stages_run_in_the_root(studied: Path) -> None:
@@ -72,11 +71,11 @@ def test_its_stages_run_in_the_root(studied: Path) -> None:
 
 def test_the_project_around_it_shows_nothing_of_it(studied: Path) -> None:
     """There, neither the status nor the params name a stage, a file or a variant of the study."""
-    status = small.run(studied, "dvc", "status", "--json")
+    status = forks.run(studied, "dvc", "status", "--json")
     stages = {name.partition("@")[0] for name in json.loads(status)}
     small.run(studied, "git", "add", "--all")
     small.run(studied, "git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "--quiet", "--message", "all")
-    params = json.loads(small.run(studied, "dvc", "params", "diff", "--all", "--json"))
+    params = json.loads(forks.run(studied, "dvc", "params", "diff", "--all", "--json"))
 
     assert stages == {"fetch", "preprocess", "train", "evaluate", "report"}
     assert "study" not in status

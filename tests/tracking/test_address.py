@@ -13,6 +13,7 @@ import sqlalchemy
 from pipeline.errors import UnavailableError
 from pipeline.tracking import address, client, experiments
 from pipeline.tracking.address import SetupError
+from tests.support import forks
 
 ROOT = Path(__file__).parents[2]
 # Names of folders with characters that have a meaning in an address.
@@ -123,12 +124,11 @@ def test_all_that_mlflow_writes_stays_in_the_repository(tmp_path: Path, name: st
     root = tmp_path / name
     root.mkdir()
     (root / "params.yaml").write_text("0123456789")
-    environment = os.environ | {"DVC_ROOT": str(root), "PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"DVC_ROOT": str(root), "PYTHONPATH": str(ROOT)} | forks.environment()
     environment.pop("MLFLOW_TRACKING_URI", None)
+    command = ["python", "-c", START]
 
-    ended = subprocess.run(
-        [sys.executable, "-c", START], cwd=root, env=environment, capture_output=True, text=True, check=False
-    )
+    ended = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
 
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.splitlines()[-1] == "10"

@@ -15,7 +15,7 @@ from pipeline import files
 from pipeline.errors import InputError, PipelineError
 from pipeline.tracking import git_registry, promotion
 from pipeline.tracking.promotion import Promotion
-from tests.support import small
+from tests.support import forks, small
 
 LOCK = Path("dvc.lock")
 
@@ -74,7 +74,7 @@ def model(begun: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     config = folder / ".dvc" / "config"
     config.write_text(config.read_text().replace("/remote of the test", str(tmp_path / "remote")))
     monkeypatch.chdir(folder)
-    for key, value in small.environment().items():
+    for key, value in (small.environment() | forks.environment()).items():
         monkeypatch.setenv(key, value)
     git("add", "--all")
     return trained("cnn")
@@ -85,12 +85,12 @@ def test_another_machine_gets_the_file_by_its_stage(model: Path, tmp_path: Path)
     made = promoted(model)
     line = git_registry.register(made, model)
     trained("other")
-    small.run(Path.cwd(), "dvc", "push", "--quiet", str(git_registry.FILE))
+    forks.run(Path.cwd(), "dvc", "push", "--quiet", str(git_registry.FILE))
     clone, empty = tmp_path / "clone", tmp_path / "empty"
     git("clone", "--quiet", ".", str(clone))
     empty.mkdir()
 
-    small.run(empty, "dvc", "artifacts", "get", str(clone), "classifier", "--stage", "champion")
+    forks.run(empty, "dvc", "artifacts", "get", str(clone), "classifier", "--stage", "champion")
 
     (got,) = empty.iterdir()
     assert files.md5(got) == files.read_json(promotion.PATH)["model_md5"] == made.model_md5
@@ -133,8 +133,8 @@ def test_the_next_champion_takes_the_stage(model: Path, tmp_path: Path) -> None:
     git_registry.register(promoted(other), other)
     get = ("dvc", "artifacts", "get", str(Path.cwd()), "classifier")
 
-    small.run(tmp_path, *get, "--stage", "champion", "--out", "new")
-    small.run(tmp_path, *get, "--rev", "v0.0.1", "--out", "old")
+    forks.run(tmp_path, *get, "--stage", "champion", "--out", "new")
+    forks.run(tmp_path, *get, "--rev", "v0.0.1", "--out", "old")
 
     assert files.md5(tmp_path / "new") == files.md5(other)
     assert files.md5(tmp_path / "old") == old.model_md5

@@ -7,7 +7,6 @@ import shlex
 import signal
 import sqlite3
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -18,6 +17,7 @@ import pytest
 
 from pipeline.errors import UnavailableError
 from pipeline.tracking import address, client, experiments
+from tests.support import forks
 
 ROOT = Path(__file__).parents[2]
 START = """
@@ -31,9 +31,9 @@ print(experiment)
 
 def start(root: Path) -> subprocess.Popen[str]:
     """Start a process that makes a run in the store of the repository `root`."""
-    environment = os.environ | {"DVC_ROOT": str(root)}
+    environment = os.environ | {"DVC_ROOT": str(root)} | forks.environment()
     environment.pop("MLFLOW_TRACKING_URI", None)
-    return subprocess.Popen([sys.executable, "-c", START], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(["python", "-c", START], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
 
 
 @pytest.mark.fault("processes start at once and find no mlflow.db")

@@ -1,0 +1,270 @@
+"""Programs that start in no time: Python and DVC, forked by processes that have imported what they need once.
+
+TensorFlow, MLflow and DVC take seconds to import, and the tests start them more than a hundred times. A forked program
+is a process like any other: its streams, its group, its limits and its exit code are its own, and it may be killed. It
+runs the code of this working tree. Where a test is about what happens before a program's first line, as about its
+environment, its imports or their cost, it has to start the real one.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import os
+import resource
+import runpy
+import select
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Any, NoReturn
+
+# Of no program here: in a process that forks, there may be no other thread. The study's fork server does the same.
+_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
+# What is imported before the first fork.
+_IMPORTED = {
+    "python": (
+        "pipeline.reporting.plots",
+        "pipeline.tracking",
+        "pipeline.training.trainer",
+        "mlflow.keras",
+        "mlflow.store.tracking.sqlalchemy_store",
+        "sklearn.metrics",
+    ),
+    "dvc": (
+        "dulwich.ignore",
+        "dvc.cli.parser",
+        "dvc.dagascii",
+        "dvc.render.match",
+        "dvc.repo.experiments",
+        "dvc.repo.graph",
+        "dvc.repo.index",
+        "dvc.repo.open_repo",
+        "dvc.repo.plots",
+        "dvc.rwlock",
+        "dvc.utils.strictyaml",
+        "dvc_data.hashfile.db.local",
+        "networkx",
+        "numpy",
+        "ruamel.yaml",
+    ),
+}
+# Stands in for a program on PATH: it hands on what it was called with, or is the real one where that cannot be forked.
+_STAND_IN = """#!/bin/sh
+case $1 in {forked}) exec {python} -IS {client} {address} {name} "$@" ;; *) exec {real} "$@" ;; esac
+"""
+_CLIENT = """
+import json, os, socket, sys
+with socket.socket(socket.AF_UNIX) as connection:
+    connection.connect(sys.argv[1])
+    request = {"words": sys.argv[3:], "folder": os.getcwd(), "environment": dict(os.environ), "group": False}
+    socket.send_fds(connection, [b"."], [0, 1, 2])
+    connection.sendall(json.dumps(request).encode() + b"\\n")
+    code = int(connection.makefile().readlines()[-1])
+if code < 0:
+    os.kill(os.getpid(), -code)
+os._exit(code)
+"""
+
+
+class Program:
+    """A forked program, with the part of subprocess.Popen that the tests need."""
+
+    def __init__(self, address: str, request: Mapping[str, Any], streams: Sequence[int]) -> None:
+        self._connection = socket.socket(socket.AF_UNIX)
+        self._connection.connect(address)
+        socket.send_fds(self._connection, [b"."], list(streams))
+        self._connection.sendall(json.dumps(request).encode() + b"\n")
+        self._answers = self._connection.makefile()
+        self.pid = int(self._answers.readline())
+        self._code: int | None = None
+
+    def poll(self) -> int | None:
+        """Return its exit code; None while it has none."""
+        with suppress(subprocess.TimeoutExpired):
+            self.wait(0)
+        return self._code
+
+    def wait(self, timeout: float) -> int:
+        """Wait for its end and return the exit code, the negative number of a signal that killed it."""
+        if self._code is None:
+            if not select.select([self._connection], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired("a forked program", timeout)
+            self._code = int(self._answers.readline())
+            self._answers.close()
+            self._connection.close()
+        return self._code
+
+
+class Server:
+    """A process that forks programs of one name; it ends with the one that started it."""
+
+    def __init__(self, name: str) -> None:
+        # The name of a socket may not be long.
+        self.folder = Path(tempfile.mkdtemp(prefix="forks-"))
+        self.address = str(self.folder / "socket")
+        real = Path(sys.executable).with_name(name)
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", __name__, self.address, name],
+            cwd=Path(__file__).parents[2],
+            env=os.environ | _ONE_THREAD,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline()
+        (self.folder / "client.py").write_text(_CLIENT)
+        words = {"python": sys.executable, "client": self.folder / "client.py", "address": self.address, "real": real}
+        quoted = {key: shlex.quote(str(word)) for key, word in words.items()}
+        stand_in = self.folder / "bin" / name
+        stand_in.parent.mkdir()
+        stand_in.write_text(_STAND_IN.format(forked="-m | -c" if name == "python" else "*", name=name, **quoted))
+        stand_in.chmod(0o755)
+
+    def start(self, words: Sequence[str], folder: Path, environment: Mapping[str, str], **more: Any) -> Program:
+        """Start a program with these words after its name, in a group of its own.
+
+        `more` are `out` and `err`, files to write, and `limit`: no file may grow beyond so many bytes.
+        """
+        request = {"words": words, "folder": str(folder), "environment": dict(environment), "group": True}
+        with Path(os.devnull).open() as nothing, more.pop("out").open("wb") as out, more.pop("err").open("wb") as err:
+            return Program(self.address, request | more, [nothing.fileno(), out.fileno(), err.fileno()])
+
+    def close(self) -> None:
+        """End the process."""
+        assert self._process.stdin is not None
+        with self._process:
+            self._process.stdin.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@cache
+def server(name: str) -> Server:
+    """Return the process of this run of the tests that forks programs of this name."""
+    return Server(name)
+
+
+def path() -> str:
+    """Return the folders on PATH that have the programs to be forked; none on macOS, where a fork is unsafe."""
+    return "" if sys.platform != "linux" else "".join(f"{server(name).folder / 'bin'}:" for name in _IMPORTED)
+
+
+def environment() -> dict[str, str]:
+    """Return the variables by which a program, or what it starts, finds Python and DVC forked."""
+    from tests.support import small
+
+    return {"PATH": path() + small.environment()["PATH"]}
+
+
+def run(folder: Path, *command: str, **more: str) -> str:
+    """Run `command` as `small.run` does; where it is Python or DVC, or starts them, they are forked.
+
+    Their code lies elsewhere, so they have to be told that the folder is the root of the repository.
+    """
+    from tests.support import small
+
+    return small.run(folder, *command, **environment() | {"DVC_ROOT": str(folder)} | more)
+
+
+def close() -> None:
+    """End all processes that were started here."""
+    if server.cache_info().currsize:
+        for name in _IMPORTED:
+            server(name).close()
+    server.cache_clear()
+
+
+def _serve(address: str, name: str) -> None:
+    """Fork a program for each request, until standard input is closed."""
+    before = dict(os.environ)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(address)
+        listener.listen(100)
+        print("ready", flush=True)
+        imported = False
+        while listener in select.select([listener, sys.stdin], [], [])[0]:
+            connection, _ = listener.accept()
+            if not imported:
+                for module in _IMPORTED[name]:
+                    importlib.import_module(module)
+                gc.freeze()
+                imported = True
+            if os.fork() == 0:
+                listener.close()
+                _attend(connection, name, {key: text for key, text in os.environ.items() if before.get(key) != text})
+            connection.close()
+            _reap(os.WNOHANG)
+    _reap(0)
+
+
+def _reap(options: int) -> None:
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, options)[0]:
+            pass
+
+
+def _attend(connection: socket.socket, name: str, settings: dict[str, str]) -> None:
+    """Fork a program, and answer with its number and, once it has ended, its exit code."""
+    _, streams, _, _ = socket.recv_fds(connection, 1, 3)
+    request = json.loads(connection.makefile().readline())
+    ready, begun = os.pipe()
+    if (child := os.fork()) == 0:
+        if request["group"]:
+            os.setsid()
+        os.close(ready)
+        os.close(begun)
+        connection.close()
+        for number, stream in enumerate(streams):
+            os.dup2(stream, number)
+            os.close(stream)
+        os.environ.clear()
+        os.environ.update(settings | request["environment"])
+        os.chdir(request["folder"])
+        if (limit := request.get("limit")) is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        _be(name, request["words"])
+    for descriptor in (*streams, begun):
+        os.close(descriptor)
+    # Closed by the child, which has its group then.
+    os.read(ready, 1)
+    answer = connection.makefile("w")
+    print(child, file=answer, flush=True)
+    # What asked for it has been killed.
+    if connection in select.select([connection, os.pidfd_open(child)], [], [])[0]:
+        os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    with suppress(BrokenPipeError):
+        print(os.waitstatus_to_exitcode(status), file=answer, flush=True)
+    os._exit(0)
+
+
+def _be(name: str, words: list[str]) -> NoReturn:
+    """Be the program that was called with these words."""
+    if os.environ.get("PYTHONWARNINGS") == "error":
+        warnings.simplefilter("error")
+    if name == "dvc":
+        sys.argv = [name, *words]
+        sys.exit(importlib.import_module("dvc.cli").main())
+    sys.path[0] = str(Path.cwd()) if words[0] == "-m" else ""
+    if words[0] == "-c":
+        sys.argv = ["-c", *words[2:]]
+        exec(words[1], {"__name__": "__main__"})  # noqa: S102
+    else:
+        # As a program of that folder: MLflow looks there for the commit.
+        sys.argv = [str(Path.cwd() / f"{words[1].replace('.', '/')}.py"), *words[2:]]
+        runpy.run_module(words[1], run_name="__main__")
+    sys.exit()
+
+
+if __name__ == "__main__":
+    _serve(*sys.argv[1:])
