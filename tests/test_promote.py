@@ -558,11 +558,17 @@ def test_a_model_of_another_data_set_is_no_candidate(workspace: Workspace, call:
 
 @pytest.mark.fault("promotion.json is of another data set, whose runs this store does not have")
 def test_sync_speaks_of_no_other_data_set(
-    workspace: Workspace, call: Call, synced: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace,
+    call: Call,
+    synced: Call,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    empty_store: Path,
 ) -> None:
     """Where the champion of the file cannot be restored, nothing of its data set appears."""
     call("near")
     choose_another(workspace)
+    shutil.copy(empty_store, tmp_path / "new.db")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/new.db")
 
     ended = synced()
@@ -727,8 +733,9 @@ def test_a_lost_champion_is_still_to_be_beaten(call: Call) -> None:
 
 
 @pytest.fixture
-def artifacts(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def artifacts(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_store: Path) -> Path:
     """Train the workspace's models in a store of its own, and return the folder of its artifacts, which may be lost."""
+    shutil.copy(empty_store, tmp_path / "own.db")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/own.db")
     workspace.prepare(workspace.data)
     return tmp_path / "mlruns"
@@ -820,12 +827,17 @@ def test_what_is_deleted_in_mlflow_comes_back_or_is_named(call: Call, synced: Ca
 
 
 def test_the_same_promotion_writes_the_same_file(
-    workspace: Workspace, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace,
+    call: Call,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    empty_store: Path,
 ) -> None:
     """In another store, with other runs, a promotion writes the same bytes: no ids and no times are in them."""
     call("good")
     text, run_id = promotion.PATH.read_text(), run_of("good").info.run_id
     promotion.PATH.unlink()
+    shutil.copy(empty_store, tmp_path / "new.db")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/new.db")
     workspace.prepare(workspace.data)
 
@@ -844,10 +856,16 @@ OFFER = (
 
 @pytest.mark.fault("promotion.json is of another machine, which trained the same model to other bits")
 def test_a_clone_is_offered_the_promotion_of_its_own_model(
-    workspace: Workspace, call: Call, synced: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace,
+    call: Call,
+    synced: Call,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    empty_store: Path,
 ) -> None:
     """In one line, with the command, until it is done; of a champion that this machine never had, nothing is said."""
     call("near")
+    shutil.copy(empty_store, tmp_path / "of-the-clone.db")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/of-the-clone.db")
     workspace.train("near", "good")
 

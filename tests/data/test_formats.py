@@ -464,7 +464,7 @@ UNREADABLE = "not a parquet table that can be read ("
 )  # fmt: skip
 def test_a_cell_that_is_no_pixel_is_named(tmp_path: Path, change: Callable[[Path], Any], reason: str) -> None:
     """Empty, broken, fractional, large and named cells, and other columns: the row and the column, in one line."""
-    described = write(tmp_path, "csv", made_sets.arrays())
+    described = write(tmp_path, "csv", made_sets.arrays((8, 8)), (8, 8))
     change(tmp_path / "data" / "local" / "a.csv")
 
     assert fault(tmp_path, described, "a.csv").startswith(reason)

@@ -347,7 +347,7 @@ def test_gallery_shows_colour_and_names() -> None:
     [
         CLASSES,
         [f"a class with a long name {number}" for number in range(10)],
-        [f"W{number}" * 30 for number in range(10)],
+        [f"W{number}" * 12 for number in range(10)],
     ],
     ids=["digits", "long", "wide"],
 )
