@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import shutil
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -25,9 +26,12 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
-def pytest_sessionfinish() -> None:
-    """End what forks programs."""
-    forks.close()
+def pytest_configure(config: pytest.Config) -> None:
+    """Have what forks programs, once for all workers."""
+    if not hasattr(config, "workerinput"):
+        stack = ExitStack()
+        stack.enter_context(forks.serving())
+        config.add_cleanup(stack.close)
 
 
 def pytest_report_header() -> str:

@@ -477,6 +477,7 @@ def test_the_protocol_is_that_of_the_data(values: Params, three: Experiment) -> 
     assert held_out.metrics["cnn"]["validation_accuracy"] == 1.0
 
 
+@pytest.mark.usefixtures("no_drawing")
 def test_nothing_speaks_of_digits_where_there_are_none(values: Params) -> None:
     """On colour images of named things the page names the classes, their number and size, and no target is counted."""
     things = ("cat", "ship", "a|b", "<b>", "$x$", "T-shirt/top", "car", "bus", "dog", "tree")
@@ -835,6 +836,7 @@ def test_versions_are_given_once_or_by_model(values: Params) -> None:
     assert "`mlp_rmsprop` with keras 3.14.0; `mlp_adadelta` and `cnn` with keras 3.15.1." in run
 
 
+@pytest.mark.usefixtures("no_drawing")
 def test_page_names_the_processors_beside_the_seconds(values: Params) -> None:
     """Each processor that computed an epoch is named once, whichever model it was for."""
     made = Experiment(values, {name: values.models[name] for name in ("mlp_rmsprop", "mlp_adadelta")})

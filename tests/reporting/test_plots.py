@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -112,10 +113,16 @@ def texts(figure: Figure) -> list[str]:
     return [text.get_text() for text in figure.axes[0].texts]
 
 
+@pytest.fixture(scope="module")
+def drawn(digits: Dataset) -> Callable[[str], bytes]:
+    """Return a function that draws each figure once."""
+    return cache(lambda name: style.png(FIGURES[name](digits)))
+
+
 @pytest.mark.parametrize("name", FIGURES)
-def test_png_is_a_small_picture_without_metadata(name: str, digits: Dataset) -> None:
+def test_png_is_a_small_picture_without_metadata(name: str, drawn: Callable[[str], bytes]) -> None:
     """Every figure is a decodable PNG below 150 kB that names neither software nor date."""
-    png = style.png(FIGURES[name](digits))
+    png = drawn(name)
 
     with Image.open(io.BytesIO(png)) as picture:
         picture.load()
@@ -126,13 +133,12 @@ def test_png_is_a_small_picture_without_metadata(name: str, digits: Dataset) -> 
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_equal_data_gives_equal_bytes(name: str, digits: Dataset) -> None:
+def test_equal_data_gives_equal_bytes(name: str, digits: Dataset, drawn: Callable[[str], bytes]) -> None:
     """A figure drawn again, under another matplotlibrc, has the same bytes."""
-    first = style.png(FIGURES[name](digits))
     with mpl.rc_context({"font.size": 23, "lines.linewidth": 7, "axes.facecolor": "red", "savefig.dpi": 40}):
         second = style.png(FIGURES[name](digits))
 
-    assert first == second
+    assert drawn(name) == second
 
 
 def test_import_is_light() -> None:

@@ -16,16 +16,15 @@ import resource
 import runpy
 import select
 import shlex
-import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from functools import cache
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -34,9 +33,13 @@ _ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_
 # What is imported before the first fork.
 _IMPORTED = {
     "python": (
-        "pipeline.reporting.plots",
-        "pipeline.tracking",
-        "pipeline.training.trainer",
+        "pipeline.evaluate",
+        "pipeline.fetch",
+        "pipeline.preprocess",
+        "pipeline.report",
+        "pipeline.sync",
+        "pipeline.train",
+        "matplotlib.backends.backend_agg",
         "mlflow.keras",
         "mlflow.store.tracking.sqlalchemy_store",
         "sklearn.metrics",
@@ -59,6 +62,8 @@ _IMPORTED = {
         "ruamel.yaml",
     ),
 }
+# The variable that names the folder with the sockets, for the workers of pytest.
+_PLACE = "TESTS_FORKS"
 # Stands in for a program on PATH: it hands on what it was called with, or is the real one where that cannot be forked.
 _STAND_IN = """#!/bin/sh
 case $1 in {forked}) exec {python} -IS {client} {address} {name} "$@" ;; *) exec {real} "$@" ;; esac
@@ -106,30 +111,35 @@ class Program:
         return self._code
 
 
+@dataclass(frozen=True)
 class Server:
-    """A process that forks programs of one name; it ends with the one that started it."""
+    """A process that forks programs of one name, and the folder with its socket and what stands in for the program."""
 
-    def __init__(self, name: str) -> None:
-        # The name of a socket may not be long.
-        self.folder = Path(tempfile.mkdtemp(prefix="forks-"))
-        self.address = str(self.folder / "socket")
-        real = Path(sys.executable).with_name(name)
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__, self.address, name],
-            cwd=Path(__file__).parents[2],
-            env=os.environ | _ONE_THREAD,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
-        assert self._process.stdout is not None
-        assert self._process.stdout.readline()
-        (self.folder / "client.py").write_text(_CLIENT)
-        words = {"python": sys.executable, "client": self.folder / "client.py", "address": self.address, "real": real}
+    name: str
+    folder: Path
+
+    @property
+    def address(self) -> str:
+        """The path of its socket."""
+        return str(self.folder / "socket")
+
+    def open(self) -> subprocess.Popen[bytes]:
+        """Start the process, which ends when its standard input is closed."""
+        real = Path(sys.executable).with_name(self.name)
+        client, stand_in = self.folder / "client.py", self.folder / "bin" / self.name
+        stand_in.parent.mkdir(parents=True)
+        client.write_text(_CLIENT)
+        words = {"python": sys.executable, "client": client, "address": self.address, "real": real}
         quoted = {key: shlex.quote(str(word)) for key, word in words.items()}
-        stand_in = self.folder / "bin" / name
-        stand_in.parent.mkdir()
-        stand_in.write_text(_STAND_IN.format(forked="-m | -c" if name == "python" else "*", name=name, **quoted))
+        forked = "-m | -c" if self.name == "python" else "*"
+        stand_in.write_text(_STAND_IN.format(forked=forked, name=self.name, **quoted))
         stand_in.chmod(0o755)
+        command = [sys.executable, "-m", __name__, self.address, self.name]
+        root, pipe = Path(__file__).parents[2], subprocess.PIPE
+        process = subprocess.Popen(command, cwd=root, env=os.environ | _ONE_THREAD, stdin=pipe, stdout=pipe)
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        return process
 
     def start(self, words: Sequence[str], folder: Path, environment: Mapping[str, str], **more: Any) -> Program:
         """Start a program with these words after its name, in a group of its own.
@@ -140,23 +150,35 @@ class Server:
         with Path(os.devnull).open() as nothing, more.pop("out").open("wb") as out, more.pop("err").open("wb") as err:
             return Program(self.address, request | more, [nothing.fileno(), out.fileno(), err.fileno()])
 
-    def close(self) -> None:
-        """End the process."""
-        assert self._process.stdin is not None
-        with self._process:
-            self._process.stdin.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
 
-
-@cache
 def server(name: str) -> Server:
     """Return the process of this run of the tests that forks programs of this name."""
-    return Server(name)
+    return Server(name, Path(os.environ[_PLACE]) / name)
+
+
+@contextmanager
+def serving() -> Iterator[None]:
+    """Have the processes that fork, one of each name for this process and those that it starts.
+
+    They import nothing before they are asked for a program. There are none on macOS, where a fork is unsafe.
+    """
+    if sys.platform != "linux":
+        yield
+        return
+    # The name of a socket may not be long.
+    with tempfile.TemporaryDirectory(prefix="forks-") as place, ExitStack() as stack:
+        os.environ[_PLACE] = place
+        for name in _IMPORTED:
+            process = stack.enter_context(server(name).open())
+            assert process.stdin is not None
+            stack.callback(process.stdin.close)
+        yield
+        del os.environ[_PLACE]
 
 
 def path() -> str:
-    """Return the folders on PATH that have the programs to be forked; none on macOS, where a fork is unsafe."""
-    return "" if sys.platform != "linux" else "".join(f"{server(name).folder / 'bin'}:" for name in _IMPORTED)
+    """Return the folders on PATH that have the programs to be forked, if any can be."""
+    return "".join(f"{server(name).folder / 'bin'}:" for name in _IMPORTED) if _PLACE in os.environ else ""
 
 
 def environment() -> dict[str, str]:
@@ -176,16 +198,9 @@ def run(folder: Path, *command: str, **more: str) -> str:
     return small.run(folder, *command, **environment() | {"DVC_ROOT": str(folder)} | more)
 
 
-def close() -> None:
-    """End all processes that were started here."""
-    if server.cache_info().currsize:
-        for name in _IMPORTED:
-            server(name).close()
-    server.cache_clear()
-
-
 def _serve(address: str, name: str) -> None:
     """Fork a program for each request, until standard input is closed."""
+    # What the imports set is for the programs, too.
     before = dict(os.environ)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(address)
@@ -197,6 +212,9 @@ def _serve(address: str, name: str) -> None:
             if not imported:
                 for module in _IMPORTED[name]:
                     importlib.import_module(module)
+                    # Those are run, too, each as a program.
+                    if module.startswith("pipeline."):
+                        del sys.modules[module]
                 gc.freeze()
                 imported = True
             if os.fork() == 0:
