@@ -188,7 +188,7 @@ def test_calibration_bins_have_wilson_intervals(values: Params) -> None:
     ours = result(values)
 
     table = tables.calibration(
-        ModelResult(ours.name, ours.model, ours.metrics, ours.history, ours.seconds, probabilities, labels)
+        ModelResult(ours.name, ours.model, ours.metrics, ours.history, ours.seconds, (), probabilities, labels)
     )
 
     exact = probabilities[:, 0].astype(np.float64)
