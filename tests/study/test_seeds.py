@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import math
 import sys
 from pathlib import Path
 
-import pandas as pd
 import pytest
 from statsmodels.stats.power import TTestPower
 
-from pipeline.study import power, seeds
+from pipeline.study import power, results, seeds, tables
 from pipeline.study.report import StudyReport
 from tests.support import study_runs
 from tests.support.study_ledger import ROOT
@@ -86,17 +86,22 @@ def test_an_undecided_verdict_names_its_number(whole: StudyReport) -> None:
         assert f"is, {table[subject, seeds.HARDEST, 'observed', 0.8]:,} would with 80%" in line
 
 
-def test_the_command_prints_the_committed_table(
+def test_the_command_prints_the_reports_table(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """From the committed ledger, it has a line for each row of power.csv, with its numbers."""
+    """From the committed ledger of the pilot, it has a line for each row of the report's table, with its numbers."""
+    pilot = ROOT / "study" / "pilot"
+    words = ["--study", str(pilot / "params.yaml"), "--summaries", str(pilot / "data"), "--runs", str(pilot / "runs")]
     monkeypatch.chdir(ROOT)
-    monkeypatch.setattr(sys, "argv", ["power"])
+    monkeypatch.setattr(sys, "argv", ["power", *words])
 
     assert power.main() == 0
 
     lines = capsys.readouterr().out.splitlines()
-    table = pd.read_csv(ROOT / "study" / "reports" / "power.csv")
+    parser = argparse.ArgumentParser()
+    results.add_arguments(parser)
+    table = tables.tables(results.read(parser.parse_args(words)))["power"]
+    assert len(table) > 100
     assert len(lines) == len(table) + 1
     for line, row in zip(lines[1:], table.itertuples(), strict=True):
         assert line.startswith(row.subject)

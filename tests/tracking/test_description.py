@@ -12,6 +12,7 @@ import pytest
 import yaml
 from pydantic import TypeAdapter
 
+from pipeline import machine
 from pipeline.params import Params
 from pipeline.tracking import description as description_module
 from pipeline.tracking.description import RunDescription
@@ -134,25 +135,8 @@ def test_tags_name_library_versions_and_the_processor(description: RunDescriptio
 
     assert (tags["version.keras"], tags["version.numpy"]) == (version("keras"), version("numpy"))
     assert [key for key in tags if key.startswith("version.tensorflow")]
-    assert tags["processor"] in Path("/proc/cpuinfo").read_text()
+    assert tags["processor"] == machine.processor()
     assert {key: value for key, value in restored.items() if key.startswith("version.")} == {"version.keras": "3.0.1"}
-
-
-def test_without_proc_the_processor_is_the_platforms(
-    description: RunDescription, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where there is no /proc/cpuinfo, as on macOS, or it names none, as on ARM, the platform does."""
-    for found in ("", "processor: 0\n", None):
-
-        def read(*_: object, text: str | None = found, **_named: object) -> str:
-            if text is None:
-                raise FileNotFoundError
-            return text
-
-        with monkeypatch.context() as patch:
-            patch.setattr(Path, "read_text", read)
-            patch.setattr("platform.processor", lambda: "arm")
-            assert dataclasses.replace(description, versions={}).tags()["processor"] == "arm"
 
 
 def git(folder: Path, *command: str) -> None:
