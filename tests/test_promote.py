@@ -556,20 +556,25 @@ def test_a_model_of_another_data_set_is_no_candidate(workspace: Workspace, call:
     assert not promotion.PATH.exists()
 
 
+@pytest.fixture
+def to_another_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_store: Path) -> Callable[[], None]:
+    """Return a function that goes on with a new store, as another machine has."""
+
+    def change() -> None:
+        shutil.copy(empty_store, tmp_path / "another.db")
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/another.db")
+
+    return change
+
+
 @pytest.mark.fault("promotion.json is of another data set, whose runs this store does not have")
 def test_sync_speaks_of_no_other_data_set(
-    workspace: Workspace,
-    call: Call,
-    synced: Call,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    empty_store: Path,
+    workspace: Workspace, call: Call, synced: Call, to_another_store: Callable[[], None]
 ) -> None:
     """Where the champion of the file cannot be restored, nothing of its data set appears."""
     call("near")
     choose_another(workspace)
-    shutil.copy(empty_store, tmp_path / "new.db")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/new.db")
+    to_another_store()
 
     ended = synced()
 
@@ -827,18 +832,13 @@ def test_what_is_deleted_in_mlflow_comes_back_or_is_named(call: Call, synced: Ca
 
 
 def test_the_same_promotion_writes_the_same_file(
-    workspace: Workspace,
-    call: Call,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    empty_store: Path,
+    workspace: Workspace, call: Call, to_another_store: Callable[[], None]
 ) -> None:
     """In another store, with other runs, a promotion writes the same bytes: no ids and no times are in them."""
     call("good")
     text, run_id = promotion.PATH.read_text(), run_of("good").info.run_id
     promotion.PATH.unlink()
-    shutil.copy(empty_store, tmp_path / "new.db")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/new.db")
+    to_another_store()
     workspace.prepare(workspace.data)
 
     assert call("good").code == 0
@@ -856,17 +856,11 @@ OFFER = (
 
 @pytest.mark.fault("promotion.json is of another machine, which trained the same model to other bits")
 def test_a_clone_is_offered_the_promotion_of_its_own_model(
-    workspace: Workspace,
-    call: Call,
-    synced: Call,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    empty_store: Path,
+    workspace: Workspace, call: Call, synced: Call, to_another_store: Callable[[], None]
 ) -> None:
     """In one line, with the command, until it is done; of a champion that this machine never had, nothing is said."""
     call("near")
-    shutil.copy(empty_store, tmp_path / "of-the-clone.db")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/of-the-clone.db")
+    to_another_store()
     workspace.train("near", "good")
 
     first, second = synced(), synced()

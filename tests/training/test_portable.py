@@ -16,12 +16,14 @@ from pipeline.errors import InputError
 from pipeline.params import Params
 from pipeline.training import model_file, networks, optimizers, portable, recipe
 from pipeline.training.backend import keras, tf
-from pipeline.training.settings import Loss, Training
+from pipeline.training.settings import Loss, Sequential, Training
 from tests.support import bits
 from tests.support.study_ledger import ROOT
 
 QEMU = shutil.which("qemu-x86_64")
 HAS_AVX2 = {"avx2", "fma"} <= set(machine.cpuinfo().get("flags", "").split())
+NORMALIZED = Sequential(name="sequential", layers=[{"name": "batch_norm", "momentum": 0.9, "epsilon": 0.001}])
+# Stays: other processors have no such arithmetic; that they are refused is tested everywhere.
 needs_avx2 = pytest.mark.skipif(not HAS_AVX2, reason="needs a processor with AVX2 and FMA")
 
 
@@ -88,6 +90,7 @@ def test_a_model_is_saved_with_keras_own_softmax(values: Params, tmp_path: Any) 
     [
         ({}, {"precision": "mixed_bfloat16"}, "mixed_bfloat16"),
         ({"loss": Loss(name="crossentropy", clip=None)}, {}, "loss.clip: null"),
+        ({"network": NORMALIZED}, {}, "a batch_norm layer"),
     ],
 )
 def test_what_has_no_such_arithmetic_is_refused(
