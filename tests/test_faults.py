@@ -134,10 +134,7 @@ class Workspace:
 
         It is the `real` one, with all that it imports, where it gets an environment of its own.
         """
-        # As in a terminal: a process in the background of a script is started with Ctrl-C ignored.
-        before = signal.signal(signal.SIGINT, signal.default_int_handler)
         program = Program(command, self.folder, self._environment() | environment, limit, real or bool(environment))
-        signal.signal(signal.SIGINT, before)
         try:
             yield program
         finally:
