@@ -6,8 +6,9 @@ another network. That is like another seed unless one processor is better on ave
 
 from __future__ import annotations
 
+import operator
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.analysis import means
@@ -30,13 +31,35 @@ class ProcessorEffect:
     n_second: int
 
 
+def counts(data: StudyData) -> tuple[Sequence[str], Mapping[str, Sequence[int]]]:
+    """Return the processors, and for each variant how many of its replicates each of them made.
+
+    The processor that made most replicates of the study comes first.
+    """
+    made = {name: Counter(_made_by(group)) for name, group in data.groups.items()}
+    order = _order(data)
+    return order, {name: [found[processor] for processor in order] for name, found in made.items() if found}
+
+
+def apart(data: StudyData) -> Sequence[tuple[str, str]]:
+    """Return the comparisons in which no processor made replicates of both variants.
+
+    What a processor does to the scores, if anything, is part of such a difference.
+    """
+    _, made = counts(data)
+    return [
+        (first, second)
+        for first, second in data.study.statistics.comparisons
+        if {first, second} <= made.keys() and not any(map(operator.mul, made[first], made[second]))
+    ]
+
+
 def effects(data: StudyData) -> Sequence[ProcessorEffect]:
     """Return the effects for the variants of which two processors have MIN_SEEDS seeds.
 
     Each processor is compared with the one that made most replicates of the study.
     """
-    counts = Counter(processor for group in data.groups.values() for processor in _made_by(group))
-    order = sorted(counts, key=lambda name: (-counts[name], name))
+    order = _order(data)
     return [effect for group in data.groups.values() for effect in _effects(group, order)]
 
 
@@ -48,6 +71,11 @@ def _effects(group: VariantGroup, order: Sequence[str]) -> Iterator[ProcessorEff
         values = (group.values(OUTCOME, seeds[name]) for name in (enough[0], other))
         difference = means.compare(*values, paired=False)
         yield ProcessorEffect(group.name, enough[0], other, difference, len(seeds[enough[0]]), len(seeds[other]))
+
+
+def _order(data: StudyData) -> Sequence[str]:
+    total = Counter(processor for group in data.groups.values() for processor in _made_by(group))
+    return sorted(total, key=lambda name: (-total[name], name))
 
 
 def _made_by(group: VariantGroup) -> list[str]:

@@ -101,6 +101,8 @@ def report(found: StudyResults) -> StudyReport:
         "was_run": {harder.CLAIM: harder.was_run(everything)},
         "train": study.train,
         "processors": _makers(everything, _processor),
+        "by_processor": processors.counts(everything),
+        "apart": processors.apart(everything),
         "processor_effects": processors.effects(everything),
         "mixed_pairs": processors.mixed(everything),
         "versions": _makers(everything, _versions),

@@ -81,6 +81,29 @@ def test_pairs_of_two_processors_are_counted(values: Params) -> None:
     assert processors.mixed(data) == (two, 4 * len(paired))
 
 
+def test_replicates_are_counted_by_processor(values: Params) -> None:
+    """Each variant has the number of its replicates on each processor, the busiest processor first."""
+    order, found = processors.counts(gathered(values, {"mlp_rmsprop": (0, 4, 5), "cnn": (0, 1, 2, 3)}))
+
+    assert order == [FIRST, OTHER]
+    assert found["mlp_rmsprop"] == [6, 3]
+    assert found["cnn"] == [0, 4]
+    assert {tuple(numbers) for name, numbers in found.items() if name not in ("mlp_rmsprop", "cnn")} == {(4, 0)}
+
+
+def test_comparisons_across_processors_are_found(values: Params) -> None:
+    """They are those whose variants share no processor; one replicate on the same one is enough to share it."""
+    everything = {"cnn": (0, 1, 2, 3)}
+
+    assert processors.apart(gathered(values, {})) == []
+    assert processors.apart(gathered(values, everything)) == [
+        pair for pair in STUDY.statistics.comparisons if "cnn" in pair
+    ]
+    assert all(
+        "mlp_rmsprop" not in pair for pair in processors.apart(gathered(values, {**everything, "mlp_rmsprop": (8,)}))
+    )
+
+
 @pytest.mark.usefixtures("no_drawing")
 def test_the_page_shows_the_processors_where_there_are_two(values: Params) -> None:
     """With one processor there is nothing to compare; with two the page has the differences and counts the pairs."""
@@ -94,3 +117,9 @@ def test_the_page_shows_the_processors_where_there_are_two(values: Params) -> No
     assert "5 of 44 are of two processors." in run
     (row,) = rows(both, "Test accuracy on one processor minus that on another, in points")[1:]
     assert row[:5] == ["`mlp_rmsprop`", FIRST, "6", OTHER, "3"]
+    counted = rows(both, "Replicates by processor")
+    assert counted[0] == ["Variant", FIRST, OTHER]
+    assert ["`mlp_rmsprop`", "6", "3"] in counted
+    assert "no processor made replicates of both variants" not in run
+    across = section(report_on(made_by(lookups, {"cnn": (0, 1, 2, 3)}), values, STUDY).markdown, "What was run")
+    assert "`cnn` and `mlp_rmsprop`" in across
