@@ -125,7 +125,7 @@ def test_page_names_processors_and_libraries_of_the_replicates(lookups: list[Loo
     found = report_on([(one, dataclasses.replace(entry, record=record), state), *lookups[1:]], values)
 
     run = section(found.markdown, "What was run")
-    assert "Processors: A processor, family 1, model 2 (51 replicates); Another one (1 replicate)." in run
+    assert "Processors: 1: A processor, family 1, model 2 (51 replicates); 2: Another one (1 replicate)." in run
     assert "keras 9.9 (1 replicate)." in run
 
 

@@ -116,9 +116,11 @@ def test_the_page_shows_the_processors_where_there_are_two(values: Params) -> No
     # Of the other variants, with four seeds each, five are paired with it.
     assert "5 of 44 are of two processors." in run
     (row,) = rows(both, "Test accuracy on one processor minus that on another, in points")[1:]
-    assert row[:5] == ["`mlp_rmsprop`", FIRST, "6", OTHER, "3"]
+    assert row[:5] == ["`mlp_rmsprop`", "1", "6", "2", "3"]
+    assert f"1: {FIRST} " in run
+    assert f"2: {OTHER} (3 replicates)" in run
     counted = rows(both, "Replicates by processor")
-    assert counted[0] == ["Variant", FIRST, OTHER]
+    assert counted[0] == ["Variant", "Processor 1", "Processor 2"]
     assert ["`mlp_rmsprop`", "6", "3"] in counted
     assert "no processor made replicates of both variants" not in run
     across = section(report_on(made_by(lookups, {"cnn": (0, 1, 2, 3)}), values, STUDY).markdown, "What was run")
