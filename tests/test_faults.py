@@ -391,7 +391,8 @@ def test_a_checkpoint_of_another_seed_is_not_used(killed: Callable[[str], Worksp
         program.kill()
 
     assert "resuming" not in program.out
-    assert f"notice: {others[0].parent.relative_to(workspace.folder)}: ignored: made with different" in program.err
+    ignored = "ignored: made with different data, params, code or library versions"
+    assert program.err == f"notice: {others[0].parent.relative_to(workspace.folder)}: {ignored}\n"
     assert " epoch  1/" in program.out
     assert set(others) < set(workspace.kept())
 

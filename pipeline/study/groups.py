@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from math import log
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,6 +74,11 @@ class StudyData:
         """Return the seeds that all these variants have, in ascending order; none if a variant is not in the study."""
         seeds = [set(self.groups[name].entries) if name in self.groups else set() for name in names]
         return tuple(sorted(set.intersection(*seeds)))
+
+    def makers(self, name: Callable[[Mapping[str, Any]], str]) -> list[tuple[str, int]]:
+        """Return what made the replicates, as `name` finds it in a record, with their numbers, the largest first."""
+        counts = Counter(name(entry.record) for group in self.groups.values() for entry in group.entries.values())
+        return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
 
 
 def gather(study: Study, rule: OverfittingRule, lookups: Iterable[Lookup]) -> StudyData:

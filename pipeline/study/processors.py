@@ -10,6 +10,7 @@ import operator
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pipeline.analysis import means
 from pipeline.analysis.means import Comparison
@@ -31,13 +32,18 @@ class ProcessorEffect:
     n_second: int
 
 
+def of(record: Mapping[str, Any]) -> str:
+    """Return the processor that made the replicate of this record."""
+    return str(record["processor"])
+
+
 def counts(data: StudyData) -> tuple[Sequence[str], Mapping[str, Sequence[int]]]:
     """Return the processors, and for each variant how many of its replicates each of them made.
 
     The processor that made most replicates of the study comes first.
     """
     made = {name: Counter(_made_by(group)) for name, group in data.groups.items()}
-    order = _order(data)
+    order = [name for name, _ in data.makers(of)]
     return order, {name: [found[processor] for processor in order] for name, found in made.items() if found}
 
 
@@ -59,7 +65,7 @@ def effects(data: StudyData) -> Sequence[ProcessorEffect]:
 
     Each processor is compared with the one that made most replicates of the study.
     """
-    order = _order(data)
+    order, _ = counts(data)
     return [effect for group in data.groups.values() for effect in _effects(group, order)]
 
 
@@ -73,13 +79,8 @@ def _effects(group: VariantGroup, order: Sequence[str]) -> Iterator[ProcessorEff
         yield ProcessorEffect(group.name, enough[0], other, difference, len(seeds[enough[0]]), len(seeds[other]))
 
 
-def _order(data: StudyData) -> Sequence[str]:
-    total = Counter(processor for group in data.groups.values() for processor in _made_by(group))
-    return sorted(total, key=lambda name: (-total[name], name))
-
-
 def _made_by(group: VariantGroup) -> list[str]:
-    return [str(entry.record["processor"]) for entry in group.entries.values()]
+    return [of(entry.record) for entry in group.entries.values()]
 
 
 def mixed(data: StudyData) -> tuple[int, int]:
@@ -88,7 +89,7 @@ def mixed(data: StudyData) -> tuple[int, int]:
     A pair shares its seed; one of two processors does not share what the processor makes of it.
     """
     pairs = [
-        {str(data.groups[name].entries[seed].record["processor"]) for name in names}
+        {of(data.groups[name].entries[seed].record) for name in names}
         for names in data.study.statistics.comparisons
         if plan.same_network(*(data.groups[name].variant for name in names))
         for seed in data.common(names)

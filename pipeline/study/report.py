@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import exp
 from pathlib import Path
@@ -100,12 +99,12 @@ def report(found: StudyResults) -> StudyReport:
         "statistics": study.statistics,
         "was_run": {harder.CLAIM: harder.was_run(everything)},
         "train": study.train,
-        "processors": _makers(everything, _processor),
+        "processors": everything.makers(processors.of),
         "by_processor": processors.counts(everything),
         "apart": processors.apart(everything),
         "processor_effects": processors.effects(everything),
         "mixed_pairs": processors.mixed(everything),
-        "versions": _makers(everything, _versions),
+        "versions": everything.makers(_versions),
         "pictures": {f"figures/{name}": png for name, png in drawn.items()},
         "least": MIN_SEEDS,
     }
@@ -175,16 +174,6 @@ def _factorial(data: StudyData) -> dict[str, list[str]]:
         ]
         for name in found[0][1]
     }
-
-
-def _makers(data: StudyData, name: Callable[[Mapping[str, Any]], str]) -> list[tuple[str, int]]:
-    """Return where the replicates that are used were made, with their numbers, the largest first."""
-    counts = Counter(name(entry.record) for group in data.groups.values() for entry in group.entries.values())
-    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-
-
-def _processor(record: Mapping[str, Any]) -> str:
-    return str(record["processor"])
 
 
 def _versions(record: Mapping[str, Any]) -> str:
