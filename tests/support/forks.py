@@ -8,6 +8,7 @@ environment, its imports or their cost, it has to start the real one.
 
 from __future__ import annotations
 
+import atexit
 import gc
 import importlib
 import json
@@ -21,6 +22,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -267,7 +269,29 @@ def _attend(connection: socket.socket, name: str, settings: dict[str, str]) -> N
 
 
 def _be(name: str, words: list[str]) -> NoReturn:
-    """Be the program that was called with these words."""
+    """Be the program that was called with these words, up to its end, at which Python would free what was imported.
+
+    That takes longer than many of these programs.
+    """
+    code = 1
+    try:
+        _run(name, words)
+        code = 0
+    except SystemExit as end:
+        code = _exit_code(end)
+    except Exception:
+        sys.excepthook(*sys.exc_info())
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            code = 120
+    os._exit(code)
+
+
+def _run(name: str, words: list[str]) -> None:
     if os.environ.get("PYTHONWARNINGS") == "error":
         warnings.simplefilter("error")
     if name == "dvc":
@@ -281,7 +305,14 @@ def _be(name: str, words: list[str]) -> NoReturn:
         # As a program of that folder: MLflow looks there for the commit.
         sys.argv = [str(Path.cwd() / f"{words[1].replace('.', '/')}.py"), *words[2:]]
         runpy.run_module(words[1], run_name="__main__")
-    sys.exit()
+
+
+def _exit_code(end: SystemExit) -> int:
+    """Return the exit code of a program that ends so; a text is printed, as Python does."""
+    if isinstance(end.code, str):
+        print(end.code, file=sys.stderr)
+        return 1
+    return end.code or 0
 
 
 if __name__ == "__main__":
