@@ -8,6 +8,7 @@ import re
 import shutil
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -49,6 +50,29 @@ def _short_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "END_TIMEOUT_S", 1.0)
     monkeypatch.setattr(live, "INTERRUPT_TIMEOUT_S", 0.5)
     monkeypatch.setattr(outbox, "RETRY_S", 0.1)
+
+
+class Hang:
+    """What can stand for any function: a call of it returns when the test has ended."""
+
+    def __init__(self) -> None:
+        self.reached, self.released = threading.Event(), threading.Event()
+
+    def __call__(self, *_: object) -> None:
+        """Hang."""
+        self.reached.set()
+        self.released.wait(60)
+
+
+@pytest.fixture
+def hang(store: Path) -> Iterator[Hang]:  # noqa: ARG001 - to be released before the store is left
+    """Return a function that hangs until the test has ended."""
+    before, hanging = set(threading.enumerate()), Hang()
+    yield hanging
+    hanging.released.set()
+    # What went on from here in a later test would find that one's store.
+    for thread in set(threading.enumerate()) - before:
+        thread.join(60)
 
 
 @pytest.fixture
@@ -312,18 +336,19 @@ def test_without_system_metrics_a_run_is_complete(
 
 
 @pytest.mark.fault("tracking server hangs while system metrics are logged")
-@pytest.mark.usefixtures("_short_timeouts", "store")
+@pytest.mark.usefixtures("_short_timeouts")
 def test_an_end_does_not_wait_for_system_metrics(
-    description: RunDescription, digits: Dataset, monkeypatch: pytest.MonkeyPatch
+    description: RunDescription, digits: Dataset, hang: Hang, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However long the monitor takes to end, the training does not take longer than for anything else."""
-    monkeypatch.setattr("pipeline.tracking.system_metrics.start", lambda _: Mock(finish=lambda: time.sleep(60)))
+    monkeypatch.setattr("pipeline.tracking.system_metrics.start", lambda _: Mock(finish=hang))
 
     started = time.monotonic()
     with tracking.training_run(description, digits) as run:
         run.log_epochs(ROWS)
         monkeypatch.setattr(live, "END_TIMEOUT_S", 3.0)
 
+    assert hang.reached.is_set()
     assert time.monotonic() - started < 20
 
 
@@ -480,48 +505,50 @@ def test_what_was_not_sent_is_sent_with_a_later_epoch(
 
 
 @pytest.mark.fault("tracking server hangs while the training is interrupted")
-@pytest.mark.usefixtures("_short_timeouts", "store")
+@pytest.mark.usefixtures("_short_timeouts")
 def test_an_interruption_does_not_wait_for_the_store(
-    description: RunDescription, digits: Dataset, monkeypatch: pytest.MonkeyPatch
+    description: RunDescription, digits: Dataset, hang: Hang, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However much is unsent, it takes seconds to end, and the interruption goes on."""
-    monkeypatch.setattr(finished_runs, "running", lambda *_: time.sleep(60))
+    monkeypatch.setattr(finished_runs, "running", hang)
+    interrupted = 0.0
 
     def training() -> None:
+        nonlocal interrupted
         with tracking.training_run(description, digits) as run:
             run.log_epochs(ROWS)
+            assert hang.reached.wait(60)
+            interrupted = time.monotonic()
             raise SystemExit(143)
 
-    started = time.monotonic()
     with pytest.raises(SystemExit) as ended:
         training()
 
     assert ended.value.code == 143
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - interrupted < 2
 
 
 @pytest.mark.fault("SIGTERM while the model is logged")
-@pytest.mark.usefixtures("store")
 def test_an_interruption_does_not_wait_for_the_model(
-    description: RunDescription, digits: Dataset, model: Path, monkeypatch: pytest.MonkeyPatch
+    description: RunDescription, digits: Dataset, model: Path, hang: Hang, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The run is marked killed within seconds, with its epochs, though its model is still being written."""
-    begun, released = threading.Event(), threading.Event()
-    monkeypatch.setattr(logged_model, "_save", lambda *_: begun.set() or released.wait(60))
+    monkeypatch.setattr(logged_model, "_save", hang)
+    interrupted = 0.0
 
     def training() -> None:
+        nonlocal interrupted
         with tracking.training_run(description, digits) as run:
             run.log_epochs(ROWS)
             run.log_model(model)
-            assert begun.wait(60)
+            assert hang.reached.wait(60)
+            interrupted = time.monotonic()
             raise SystemExit(143)
 
-    started = time.monotonic()
     with pytest.raises(SystemExit):
         training()
-    needed = time.monotonic() - started
+    needed = time.monotonic() - interrupted
     (left,) = runs()
-    released.set()
 
     assert left.info.status == "KILLED"
     assert left.data.metrics["loss"] == ROWS[-1]["loss"]
