@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import params
+from pipeline import files, params
 from pipeline.data.dataset import Dataset
 from pipeline.params import Params
-from tests.support import forks, shared, small
+from pipeline.training import recipe
+from tests.support import forks, memory, shared, small
 
 ROOT = Path(__file__).parents[1]
 # Importing TensorFlow, MLflow and the rest makes a million objects, none of which is garbage.
@@ -23,9 +24,14 @@ gc.disable()
 
 
 def pytest_collection_finish() -> None:
-    """Exempt what was imported from garbage collection: statsmodels and Keras run it again and again."""
-    gc.freeze()
+    """Turn garbage collection on again, once everything is imported."""
     gc.enable()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quick_collections() -> None:
+    """Exempt what the imports and earlier files left from garbage collection, which statsmodels and Keras demand."""
+    gc.freeze()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -47,9 +53,16 @@ def pytest_xdist_auto_num_workers() -> Generator[None, int, int]:
 
 def pytest_report_header() -> str:
     """Name the versions that a numerical result depends on."""
-    from pipeline.training import recipe
-
     return ", ".join(f"{name} {version}" for name, version in recipe.versions().items())
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _remembered() -> Iterator[None]:
+    """Parse a YAML text, and code that a recipe covers, once for all tests of a worker."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(files, "parse_yaml", memory.of_yaml(files.parse_yaml))
+        patch.setattr(recipe, "code_hash", memory.of_code(recipe.code_hash))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from math import inf, nan
 from typing import Any
 
@@ -13,12 +12,6 @@ from pipeline.analysis.means import Comparison, Estimate, compare
 from pipeline.analysis.multitest import holm, judge, simultaneous_confidence
 from pipeline.analysis.verdicts import Verdict, decide
 from tests.support.samples import groups
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _quick_collections() -> None:
-    """Exempt what is imported from garbage collection, which statsmodels runs whenever it adjusts p values."""
-    gc.freeze()
 
 
 def holm_by_definition(p_values: list[float]) -> list[float]:
