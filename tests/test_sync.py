@@ -12,6 +12,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -131,10 +132,11 @@ def content(run: Any, uri: str | None = None) -> dict[str, Any]:
         name: sorted((p.step, p.value) for p in api.get_metric_history(run.info.run_id, name))
         for name in run.data.metrics
     }
-    artifacts = {
-        file.path: files.md5(Path(api.download_artifacts(run.info.run_id, file.path)))
-        for file in api.list_artifacts(run.info.run_id)
-    }
+    with tempfile.TemporaryDirectory() as folder:
+        artifacts = {
+            file.path: files.md5(Path(api.download_artifacts(run.info.run_id, file.path, folder)))
+            for file in api.list_artifacts(run.info.run_id)
+        }
     (output,) = run.outputs.model_outputs
     model = mlflow.pyfunc.load_model(f"models:/{output.model_id}")
     images = np.random.default_rng(0).integers(0, 256, (4, 28, 28), dtype=np.uint8)

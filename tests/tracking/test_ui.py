@@ -251,13 +251,14 @@ def test_a_run_describes_itself(window: browser.Browser, show: Callable[..., Non
 
 
 def test_a_run_has_its_figures_and_tables(
-    window: browser.Browser, show: Callable[..., None], current: dict[str, Any]
+    window: browser.Browser, show: Callable[..., None], current: dict[str, Any], tmp_path: Path
 ) -> None:
     """Its curves, of training and validation together, and its confusion matrix are shown, its history is a table."""
     run = current["cnn"]
     show(f"experiments/{run.info.experiment_id}/runs/{run.info.run_id}/artifacts", "scores.json")
     for name in ("curves.png", "confusion.png"):
-        with Image.open(mlflow.artifacts.download_artifacts(f"{run.info.artifact_uri}/{name}")) as image:
+        address = f"{run.info.artifact_uri}/{name}"
+        with Image.open(mlflow.artifacts.download_artifacts(address, dst_path=str(tmp_path))) as image:
             size = "x".join(map(str, image.size))
         window.click(f"//main//*[normalize-space(text())='{name}']")
         window.wait(f"{IMAGES}.some(one => `${{one.naturalWidth}}x${{one.naturalHeight}}` == {size!r})")
