@@ -6,11 +6,14 @@ import gc
 import os
 import shutil
 import signal
+import sqlite3
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import Engine, event
 
 from pipeline import files, params
 from pipeline.data.dataset import Dataset
@@ -23,14 +26,22 @@ ROOT = Path(__file__).parents[1]
 gc.disable()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the largest files, which take longest: at the end, no worker waits long for another."""
+    items.sort(key=lambda item: item.path.stat().st_size, reverse=True)
+
+
 def pytest_collection_finish() -> None:
-    """Turn garbage collection on again, once everything is imported."""
+    """Exempt what was imported from garbage collection."""
+    gc.freeze()
     gc.enable()
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _quick_collections() -> None:
-    """Exempt what the imports and earlier files left from garbage collection, which statsmodels and Keras demand."""
+def _quick_collections() -> Iterator[None]:
+    """Exempt what this file leaves behind from garbage collection: statsmodels and Keras demand it in each call."""
+    yield
+    gc.collect()
     gc.freeze()
 
 
@@ -46,9 +57,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_xdist_auto_num_workers() -> Generator[None, int, int]:
-    """Have a worker more than cores: a third of the time a test waits, for a program, a lock or the disk."""
+    """Have two workers more than cores: half of its time a test waits, for a program, a lock or the disk."""
     workers = yield
-    return workers + ("PYTEST_XDIST_AUTO_NUM_WORKERS" not in os.environ)
+    return workers + 2 * ("PYTEST_XDIST_AUTO_NUM_WORKERS" not in os.environ)
 
 
 def pytest_report_header() -> str:
@@ -63,6 +74,19 @@ def _remembered() -> Iterator[None]:
         patch.setattr(files, "parse_yaml", memory.of_yaml(files.parse_yaml))
         patch.setattr(recipe, "code_hash", memory.of_code(recipe.code_hash))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _unsynced() -> Iterator[None]:
+    """Let the databases of a worker leave it to the system when to write to the disk: no test cuts the power."""
+
+    def leave(connection: Any, _: Any) -> None:
+        if isinstance(connection, sqlite3.Connection):
+            connection.execute("PRAGMA synchronous = OFF")
+
+    event.listen(Engine, "connect", leave)
+    yield
+    event.remove(Engine, "connect", leave)
 
 
 @pytest.fixture(scope="session")

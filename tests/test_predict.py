@@ -27,10 +27,9 @@ from pipeline.tracking.description import RunDescription
 from pipeline.tracking.experiments import of
 from pipeline.training import backend, model_file, networks
 from pipeline.training.backend import keras
-from tests.support import small, untrained
+from tests.support import forks, small, untrained
 
 ROOT = Path(__file__).parents[1]
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 Run = Callable[..., int]
 
 
@@ -79,9 +78,10 @@ def expected(folder: Path, name: str) -> list[float]:
 @pytest.mark.fault("picture damaged, blank, too large, or not a picture")
 def test_each_picture_has_its_line_for_machines(trained: Path) -> None:
     """With --json, a line per good file is an object: file as given, class, ten probabilities; a bad one gives 2."""
-    line = [sys.executable, "-m", "pipeline.predict", "three.png", "text.png", "./seven.jpg", "three.png", "--json"]
+    line = ["python", "-m", "pipeline.predict", "three.png", "text.png", "./seven.jpg", "three.png", "--json"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)} | forks.environment()
 
-    done = subprocess.run(line, cwd=trained, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(line, cwd=trained, env=environment, capture_output=True, text=True, check=False, timeout=120)
 
     found = [json.loads(line) for line in done.stdout.splitlines()]
     assert (done.returncode, done.stderr) == (2, "error: text.png: neither a PNG nor a JPEG file\n")

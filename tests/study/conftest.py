@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from pipeline import params
-from pipeline.reporting.plots import curves, effects, style
 from pipeline.study.ledger import Lookup
 from pipeline.study.report import StudyReport
 from tests.support import study_pages, study_runs
@@ -21,11 +20,12 @@ def lookups() -> list[Lookup]:
 @pytest.fixture
 def no_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Skip the drawing in tests of text and numbers."""
-    for module, name in ((curves, "bands"), (effects, "intervals"), (effects, "changes"), (style, "png")):
-        monkeypatch.setattr(module, name, lambda *_, **__: b"")
+    study_pages.skip_drawing(monkeypatch)
 
 
 @pytest.fixture(scope="package")
 def whole(lookups: list[Lookup]) -> StudyReport:
-    """Return the report on all replicates, figures and all."""
-    return study_pages.report_on(lookups, params.load(ROOT / "params.yaml"))
+    """Return the report on all replicates, without drawing."""
+    with pytest.MonkeyPatch.context() as patch:
+        study_pages.skip_drawing(patch)
+        return study_pages.report_on(lookups, params.load(ROOT / "params.yaml"))

@@ -218,8 +218,10 @@ def test_what_was_not_run_is_said_plainly(lookups: list[Lookup], values: Params)
 
 @pytest.fixture(scope="module")
 def both(lookups: list[Lookup], values: Params) -> StudyReport:
-    """Return the report on all replicates on both data sets, figures and all."""
-    return report_on(lookups, values, six())
+    """Return the report on all replicates on both data sets, without drawing."""
+    with pytest.MonkeyPatch.context() as patch:
+        study_pages.skip_drawing(patch)
+        return report_on(lookups, values, six())
 
 
 @pytest.mark.usefixtures("no_drawing")

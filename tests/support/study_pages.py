@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+
+import pytest
+from matplotlib.figure import Figure
+
 from pipeline.params import Params
 from pipeline.reporting import inputs
+from pipeline.reporting.plots import curves, effects, style
 from pipeline.study import report, results
 from pipeline.study.ledger import Lookup
 from pipeline.study.plan import Study
@@ -15,6 +21,14 @@ from tests.support import study_runs
 def four() -> Study:
     """Return the project's study on MNIST with four seeds for each variant."""
     return study_runs.study(**dict.fromkeys(study_runs.study().variants, 4))
+
+
+def skip_drawing(patch: pytest.MonkeyPatch) -> None:
+    """Have nothing drawn; what stands for each picture is its number."""
+    for module, name in ((curves, "bands"), (effects, "intervals"), (effects, "changes")):
+        patch.setattr(module, name, lambda *_, **__: Figure())
+    numbers = itertools.count()
+    patch.setattr(style, "png", lambda _: str(next(numbers)).encode())
 
 
 def report_on(lookups: list[Lookup], values: Params, study: Study | None = None) -> StudyReport:
