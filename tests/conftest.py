@@ -9,6 +9,7 @@ import signal
 import sqlite3
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +70,11 @@ def pytest_report_header() -> str:
 
 @pytest.fixture(scope="session", autouse=True)
 def _remembered() -> Iterator[None]:
-    """Parse a YAML text, and code that a recipe covers, once for all tests of a worker."""
+    """Parse a YAML text, code that a recipe covers, and MLflow's migrations, once for all tests of a worker."""
+    from mlflow.store.db import utils as database
+
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(database, "_get_latest_schema_revision", cache(database._get_latest_schema_revision))
         patch.setattr(files, "parse_yaml", memory.of_yaml(files.parse_yaml))
         patch.setattr(recipe, "code_hash", memory.of_code(recipe.code_hash))
         yield

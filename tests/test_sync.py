@@ -138,7 +138,7 @@ def content(run: Any, uri: str | None = None) -> dict[str, Any]:
             for file in api.list_artifacts(run.info.run_id)
         }
     (output,) = run.outputs.model_outputs
-    model = mlflow.pyfunc.load_model(f"models:/{output.model_id}")
+    network = mlflow.keras.load_model(f"models:/{output.model_id}")
     images = np.random.default_rng(0).integers(0, 256, (4, 28, 28), dtype=np.uint8)
     (logged,) = api.search_logged_models([run.info.experiment_id], f"source_run_id = '{run.info.run_id}'")
     return {
@@ -149,7 +149,7 @@ def content(run: Any, uri: str | None = None) -> dict[str, Any]:
         "data": sorted((one.dataset.name, one.dataset.digest) for one in run.inputs.dataset_inputs),
         "tags": {name: run.data.tags[name] for name in TAGS},
         "artifacts": artifacts,
-        "model": (logged.name, str(logged.status), logged.params, model.predict(images).tolist()),
+        "model": (logged.name, str(logged.status), logged.params, network(images).numpy().tolist()),
         "model's scores": sorted((metric.key, metric.value) for metric in logged.metrics),
     }
 

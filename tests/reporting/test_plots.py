@@ -347,15 +347,15 @@ def test_gallery_shows_colour_and_names() -> None:
     assert [text.replace("\\$", "$") for text in texts(figure)] == expected
 
 
-@pytest.mark.parametrize("prefix", ["", "a_rather_long_name_"])
 @pytest.mark.parametrize(
-    "classes",
+    ("prefix", "classes"),
     [
-        CLASSES,
-        [f"a class with a long name {number}" for number in range(10)],
-        [f"W{number}" * 12 for number in range(10)],
+        ("", CLASSES),
+        ("a_rather_long_name_", CLASSES),
+        ("", [f"a class with a long name {number}" for number in range(10)]),
+        ("", [f"W{number}" * 12 for number in range(10)]),
     ],
-    ids=["digits", "long", "wide"],
+    ids=["digits", "long names", "long classes", "wide classes"],
 )
 @pytest.mark.parametrize("shape", [(28, 28), (8, 8), (128, 128), (40, 20, 3), (16, 128), (128, 16)], ids=str)
 def test_gallery_is_legible(prefix: str, classes: Sequence[str], shape: tuple[int, ...]) -> None:
