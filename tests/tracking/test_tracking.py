@@ -28,6 +28,7 @@ from pipeline.tracking.artifacts import SCORES, EvaluationArtifacts
 from pipeline.tracking.description import RunDescription
 from pipeline.training import model_file, networks
 from tests.support import made_sets
+from tests.support.processes import wait_until
 
 ROWS = [
     {
@@ -346,6 +347,7 @@ def test_an_end_does_not_wait_for_system_metrics(
     started = time.monotonic()
     with tracking.training_run(description, digits) as run:
         run.log_epochs(ROWS)
+        wait_until(lambda: not run.missing())
         monkeypatch.setattr(live, "END_TIMEOUT_S", 3.0)
 
     assert hang.reached.is_set()
