@@ -28,11 +28,10 @@ from pipeline.data import sets
 from pipeline.errors import InputError
 from pipeline.inference import server
 from pipeline.training import backend, model_file, networks
-from tests.support import browser, untrained
+from tests.support import browser, forks, untrained
 from tests.support.request import request
 
 ROOT = Path(__file__).parents[1]
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
 @pytest.fixture(scope="module")
@@ -56,9 +55,9 @@ def start(folder: Path, port: int) -> subprocess.Popen[str]:
     code = (
         "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); from pipeline import cli, demo; "
     )
-    line = [sys.executable, "-c", f"{code}sys.argv[1:] = ['--port', '{port}']; cli.run(demo.main)"]
-    pipe = subprocess.PIPE
-    return subprocess.Popen(line, cwd=folder, env=ENVIRONMENT, stdout=pipe, stderr=pipe, text=True)
+    line = ["python", "-c", f"{code}sys.argv[1:] = ['--port', '{port}']; cli.run(demo.main)"]
+    environment, pipe = {**os.environ, "PYTHONPATH": str(ROOT)} | forks.environment(), subprocess.PIPE
+    return subprocess.Popen(line, cwd=folder, env=environment, stdout=pipe, stderr=pipe, text=True)
 
 
 @contextmanager

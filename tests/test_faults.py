@@ -433,14 +433,18 @@ def test_a_killed_run_leaves_the_history_of_its_epochs(
 
 @pytest.mark.fault("SIGTERM, Ctrl-C")
 @pytest.mark.parametrize(
-    ("number", "code", "said"),
-    [(signal.SIGTERM, 143, ""), pytest.param(signal.SIGINT, 130, "interrupted\n", marks=pytest.mark.slow)],
+    ("number", "code", "said", "real"),
+    [
+        (signal.SIGTERM, 143, "", False),
+        pytest.param(signal.SIGTERM, 143, "", True, marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, 130, "interrupted\n", True, marks=pytest.mark.slow),
+    ],
 )
 def test_an_interrupted_training_ends_in_order(
-    number: signal.Signals, code: int, said: str, workspace: Workspace
+    number: signal.Signals, code: int, said: str, real: bool, workspace: Workspace
 ) -> None:
     """It ends within 10 seconds with the signal's code: run killed, checkpoints kept, no child and no model left."""
-    with workspace.started(*train(), real=True) as program:
+    with workspace.started(*train(), real=real) as program:
         program.until(lambda: program.epochs() >= 2 and workspace.begun() == 1)
         sent = time.monotonic()
         program.signal(number)

@@ -66,18 +66,23 @@ _IMPORTED = {
 }
 # The variable that names the folder with the sockets, for the workers of pytest.
 _PLACE = "TESTS_FORKS"
-# Stands in for a program on PATH: it hands on what it was called with, or is the real one where that cannot be forked.
+# Stands in for a program on PATH: it hands on what it was called with, and the signals that end a program, or is the
+# real one where that cannot be forked.
 _STAND_IN = """#!/bin/sh
 case $1 in {forked}) exec {python} -IS {client} {address} {name} "$@" ;; *) exec {real} "$@" ;; esac
 """
 _CLIENT = """
-import json, os, socket, sys
+import json, os, signal, socket, sys
 with socket.socket(socket.AF_UNIX) as connection:
     connection.connect(sys.argv[1])
     request = {"words": sys.argv[3:], "folder": os.getcwd(), "environment": dict(os.environ), "group": False}
     socket.send_fds(connection, [b"."], [0, 1, 2])
     connection.sendall(json.dumps(request).encode() + b"\\n")
-    code = int(connection.makefile().readlines()[-1])
+    answers = connection.makefile()
+    program = int(answers.readline())
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: os.kill(program, number))
+    code = int(answers.readlines()[-1])
 if code < 0:
     os.kill(os.getpid(), -code)
 os._exit(code)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile
@@ -17,6 +15,7 @@ from pipeline.data.dataset import Dataset
 from pipeline.errors import InputError
 from pipeline.params import Params
 from pipeline.training import model_file, networks, optimizers
+from tests.support import forks
 
 ROOT = Path(__file__).parents[2]
 SAVE = """
@@ -36,7 +35,7 @@ NAMES = ["mlp_rmsprop", "cnn"]
 def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with the files of untrained networks, written by another process."""
     folder = tmp_path_factory.mktemp("elsewhere")
-    subprocess.run([sys.executable, "-c", SAVE, folder, *NAMES], cwd=ROOT, check=True)
+    forks.run(ROOT, "python", "-c", SAVE, str(folder), *NAMES)
     return folder
 
 
