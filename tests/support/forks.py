@@ -41,26 +41,45 @@ _IMPORTED = {
         "pipeline.report",
         "pipeline.sync",
         "pipeline.train",
+        "PIL.JpegImagePlugin",
+        "alembic.command",
+        "git",
         "matplotlib.backends.backend_agg",
         "mlflow.keras",
-        "mlflow.store.tracking.sqlalchemy_store",
+        "mlflow.pyfunc",
+        "mlflow.store.tracking.sqlalchemy_workspace_store",
+        "mlflow.tracing.processor.base_mlflow",
+        "opentelemetry.sdk.metrics",
+        "pandas.io.formats.csvs",
+        "pyarrow.pandas_compat",
         "sklearn.metrics",
+        "sqlalchemy.dialects.sqlite",
+        "statsmodels.stats.multitest",
+        "statsmodels.stats.proportion",
     ),
     "dvc": (
+        "configobj",
         "dulwich.ignore",
+        "dulwich.worktree",
         "dvc.cli.parser",
         "dvc.dagascii",
+        "dvc.data_cloud",
         "dvc.render.match",
+        "dvc.repo.artifacts",
+        "dvc.repo.datasets",
         "dvc.repo.experiments",
         "dvc.repo.graph",
         "dvc.repo.index",
         "dvc.repo.open_repo",
         "dvc.repo.plots",
+        "dvc.repo.stage",
         "dvc.rwlock",
         "dvc.utils.strictyaml",
         "dvc_data.hashfile.db.local",
+        "fsspec.implementations.memory",
         "networkx",
         "numpy",
+        "pyparsing",
         "ruamel.yaml",
     ),
 }
@@ -217,12 +236,7 @@ def _serve(address: str, name: str) -> None:
         while listener in select.select([listener, sys.stdin], [], [])[0]:
             connection, _ = listener.accept()
             if not imported:
-                for module in _IMPORTED[name]:
-                    importlib.import_module(module)
-                    # Those are run, too, each as a program.
-                    if module.startswith("pipeline."):
-                        del sys.modules[module]
-                gc.freeze()
+                _prepare(name)
                 imported = True
             if os.fork() == 0:
                 listener.close()
@@ -230,6 +244,23 @@ def _serve(address: str, name: str) -> None:
             connection.close()
             _reap(os.WNOHANG)
     _reap(0)
+
+
+def _prepare(name: str) -> None:
+    """Do once what the programs of this name would do each before their own work."""
+    for module in _IMPORTED[name]:
+        importlib.import_module(module)
+        # Those are run, too, each as a program.
+        if module.startswith("pipeline."):
+            del sys.modules[module]
+    if name == "python":
+        from mlflow.utils import requirements_utils
+        from sqlalchemy import orm
+
+        orm.configure_mappers()
+        # MLflow looks up which package a module is of, and reads the file lists of all packages for the first one.
+        requirements_utils.warn_dependency_requirement_mismatches(["mlflow"])
+    gc.freeze()
 
 
 def _reap(options: int) -> None:
