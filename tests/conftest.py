@@ -58,7 +58,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_xdist_auto_num_workers() -> Generator[None, int, int]:
-    """Have two workers more than cores: half of its time a test waits, for a program, a lock or the disk."""
+    """Have two workers more than cores: while a test waits for a program, a lock or the disk, another runs."""
     workers = yield
     return workers + 2 * ("PYTEST_XDIST_AUTO_NUM_WORKERS" not in os.environ)
 
