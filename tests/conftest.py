@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shlex
 import shutil
 import signal
 import sqlite3
@@ -47,12 +48,15 @@ def _quick_collections() -> Iterator[None]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let Ctrl-C interrupt as in a terminal, and have what forks programs, once for all workers."""
+    """Let Ctrl-C interrupt as in a terminal, and have what forks programs, and the workers, once for all of them."""
     # A script starts what it puts in the background with Ctrl-C ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if not hasattr(config, "workerinput"):
         stack = ExitStack()
         stack.enter_context(forks.serving())
+        if forks.path():
+            forked = f"popen//python={shlex.quote(str(forks.server('python').stand_in))}"
+            config.option.tx = [forked if one == "popen" else one for one in config.option.tx]
         config.add_cleanup(stack.close)
 
 

@@ -1,9 +1,9 @@
 """Programs that start in no time: Python and DVC, forked by processes that have imported what they need once.
 
-TensorFlow, MLflow and DVC take seconds to import, and the tests start them more than a hundred times. A forked program
-is a process like any other: its streams, its group, its limits and its exit code are its own, and it may be killed. It
-runs the code of this working tree. Where a test is about what happens before a program's first line, as about its
-environment, its imports or their cost, it has to start the real one.
+TensorFlow, MLflow and DVC take seconds to import, and the tests start them more than a hundred times; xdist's workers
+are forked, too. A forked program is a process like any other: its streams, its group, its limits and its exit code are
+its own, and it may be killed. It runs the code of this working tree. Where a test is about what happens before a
+program's first line, as about its environment, its imports or their cost, it has to start the real one.
 """
 
 from __future__ import annotations
@@ -149,17 +149,22 @@ class Server:
         """The path of its socket."""
         return str(self.folder / "socket")
 
+    @property
+    def stand_in(self) -> Path:
+        """What is called in the place of the program."""
+        return self.folder / "bin" / self.name
+
     def open(self) -> subprocess.Popen[bytes]:
         """Start the process, which ends when its standard input is closed."""
         real = Path(sys.executable).with_name(self.name)
-        client, stand_in = self.folder / "client.py", self.folder / "bin" / self.name
-        stand_in.parent.mkdir(parents=True)
+        client = self.folder / "client.py"
+        self.stand_in.parent.mkdir(parents=True)
         client.write_text(_CLIENT)
         words = {"python": sys.executable, "client": client, "address": self.address, "real": real}
         quoted = {key: shlex.quote(str(word)) for key, word in words.items()}
-        forked = "-m | -c" if self.name == "python" else "*"
-        stand_in.write_text(_STAND_IN.format(forked=forked, name=self.name, **quoted))
-        stand_in.chmod(0o755)
+        forked = "-m | -c | -u" if self.name == "python" else "*"
+        self.stand_in.write_text(_STAND_IN.format(forked=forked, name=self.name, **quoted))
+        self.stand_in.chmod(0o755)
         command = [sys.executable, "-m", __name__, self.address, self.name]
         root, pipe = Path(__file__).parents[2], subprocess.PIPE
         process = subprocess.Popen(command, cwd=root, env=os.environ | _ONE_THREAD, stdin=pipe, stdout=pipe)
@@ -226,6 +231,8 @@ def run(folder: Path, *command: str, **more: str) -> str:
 
 def _serve(address: str, name: str) -> None:
     """Fork a program for each request, until standard input is closed."""
+    # Ctrl-C in a terminal is for the tests and their programs.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     # What the imports set is for the programs, too.
     before = dict(os.environ)
     with socket.socket(socket.AF_UNIX) as listener:
@@ -250,9 +257,6 @@ def _prepare(name: str) -> None:
     """Do once what the programs of this name would do each before their own work."""
     for module in _IMPORTED[name]:
         importlib.import_module(module)
-        # Those are run, too, each as a program.
-        if module.startswith("pipeline."):
-            del sys.modules[module]
     if name == "python":
         from mlflow.utils import requirements_utils
         from sqlalchemy import orm
@@ -275,6 +279,7 @@ def _attend(connection: socket.socket, name: str, settings: dict[str, str]) -> N
     request = json.loads(connection.makefile().readline())
     ready, begun = os.pipe()
     if (child := os.fork()) == 0:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         if request["group"]:
             os.setsid()
         os.close(ready)
@@ -333,6 +338,9 @@ def _run(name: str, words: list[str]) -> None:
     if name == "dvc":
         sys.argv = [name, *words]
         sys.exit(importlib.import_module("dvc.cli").main())
+    # So xdist starts its workers.
+    if words[0] == "-u":
+        words = words[1:]
     sys.path[0] = str(Path.cwd()) if words[0] == "-m" else ""
     if words[0] == "-c":
         sys.argv = ["-c", *words[2:]]
@@ -340,6 +348,9 @@ def _run(name: str, words: list[str]) -> None:
     else:
         # As a program of that folder: MLflow looks there for the commit.
         sys.argv = [str(Path.cwd() / f"{words[1].replace('.', '/')}.py"), *words[2:]]
+        # It may have been imported, too; of a package, it is another module that is run.
+        if not hasattr(sys.modules.get(words[1]), "__path__"):
+            sys.modules.pop(words[1], None)
         runpy.run_module(words[1], run_name="__main__")
 
 
