@@ -6,7 +6,7 @@ import io
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -347,19 +347,27 @@ def test_gallery_shows_colour_and_names() -> None:
     assert [text.replace("\\$", "$") for text in texts(figure)] == expected
 
 
+NAMINGS = {
+    "wide classes": ("", [f"W{number}" * 12 for number in range(10)]),
+    "long classes": ("", [f"a class with a long name {number}" for number in range(10)]),
+    "long names": ("a_rather_long_name_", CLASSES),
+    "digits": ("", CLASSES),
+}
+SHAPES = [(28, 28), (8, 8), (128, 128), (40, 20, 3), (16, 128), (128, 16)]
+
+
 @pytest.mark.parametrize(
-    ("prefix", "classes"),
+    ("naming", "shape"),
     [
-        ("", CLASSES),
-        ("a_rather_long_name_", CLASSES),
-        ("", [f"a class with a long name {number}" for number in range(10)]),
-        ("", [f"W{number}" * 12 for number in range(10)]),
+        pytest.param(naming, shape, marks=[pytest.mark.slow] * (naming != "wide classes" and shape != (28, 28)))
+        for naming in NAMINGS
+        for shape in SHAPES
     ],
-    ids=["digits", "long names", "long classes", "wide classes"],
+    ids=str,
 )
-@pytest.mark.parametrize("shape", [(28, 28), (8, 8), (128, 128), (40, 20, 3), (16, 128), (128, 16)], ids=str)
-def test_gallery_is_legible(prefix: str, classes: Sequence[str], shape: tuple[int, ...]) -> None:
+def test_gallery_is_legible(naming: str, shape: tuple[int, ...]) -> None:
     """With five models no two words of the gallery touch, and the legend lies within the picture."""
+    prefix, classes = NAMINGS[naming]
     shown = {prefix + name: labels for name, labels in answers(20, 5).items()}
 
     figure = grids.gallery(np.zeros((20, *shape), np.uint8), np.arange(20) % 10, shown, classes)
