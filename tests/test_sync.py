@@ -336,20 +336,13 @@ def cut_before_the_checksums() -> None:
     mlflow.MlflowClient().delete_tag(runs()[0].info.run_id, "model.md5")
 
 
-CUTS = [
-    cut_before_params,
-    cut_before_the_first_epoch,
-    cut_in_mid_training,
-    cut_within_an_epoch,
-    cut_before_the_model,
-    cut_within_the_model,
-    cut_before_the_checksums,
-    cut_before_the_end,
-]
+CUTS = [cut_before_params, cut_within_an_epoch, cut_within_the_model, cut_before_the_checksums]
+# Each a step before or after one of those.
+MORE_CUTS = [cut_before_the_first_epoch, cut_in_mid_training, cut_before_the_model, cut_before_the_end]
 
 
 @pytest.mark.fault("an outage cuts a run short")
-@pytest.mark.parametrize("cut", CUTS)
+@pytest.mark.parametrize("cut", [*CUTS, *(pytest.param(cut, marks=pytest.mark.slow) for cut in MORE_CUTS)])
 @pytest.mark.usefixtures("workspace")
 def test_a_run_that_was_cut_short_is_completed(
     reference: dict[str, Any], call: Callable[..., Ended], cut: Callable[[], None]

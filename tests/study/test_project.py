@@ -69,6 +69,11 @@ def test_its_stages_run_in_the_root(studied: Path) -> None:
     assert [line.split()[0].rpartition(".")[2] for line in lines[-2:]] == ["run", "report"]
 
 
+def test_after_its_stages_nothing_is_to_be_run(studied: Path) -> None:
+    """The status names no stage."""
+    assert changed(studied) == set()
+
+
 def test_the_project_around_it_shows_nothing_of_it(studied: Path) -> None:
     """There, neither the status nor the params name a stage, a file or a variant of the study."""
     status = forks.run(studied, "dvc", "status", "--json")
@@ -97,7 +102,6 @@ def test_a_change_runs_what_depends_on_it(studied: Path, key: str, value: dict[s
     path = studied / "study" / "params.yaml"
     before = path.read_text()
 
-    assert changed(studied) == set()
     edit(path, lambda values: values[key].update(value))
     found = changed(studied)
     path.write_text(before)

@@ -89,6 +89,7 @@ def test_a_batch_may_have_fewer_images_than_parts(network: Callable[[], Any], di
     assert_moved_alike(three, one)
 
 
+@pytest.mark.parametrize("network", ["mlp_rmsprop"], indirect=True)
 def test_progress_is_told_every_few_batches(network: Callable[[], Any], digits: Dataset) -> None:
     """The numbers of images add up to all of them, and none is so large that a signal would wait long."""
     split, order = some(digits, 1000)
