@@ -70,7 +70,7 @@ def trained(values: params.Params) -> dict[str, Path]:
 
 
 def about(dataset: ImageSet, names: Sequence[str], missing: Sequence[str]) -> dict[str, Any]:
-    """Return what the page is told: the models, trained or not, and what their images and classes are."""
+    """Return what the page shows: the models, trained or not, and what their images and classes are."""
     return {
         "trained": list(names),
         "missing": list(missing),

@@ -167,7 +167,7 @@ def other(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def test_models_of_other_data_sets_take_pictures(other: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A picture gets each model's probabilities for what the networks are shown of it; the page is told the classes."""
+    """A picture gets each model's probabilities for what the networks are shown of it; the page gets the classes."""
     folder, dataset = other
     monkeypatch.chdir(folder)
     # In this process, TensorFlow's threads cannot be set any more.

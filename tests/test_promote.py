@@ -676,7 +676,7 @@ def test_without_mlflow_nobody_is_promoted(call: Call, monkeypatch: pytest.Monke
 @pytest.mark.fault("disk full at reports/promotion.json")
 @pytest.mark.usefixtures("workspace")
 def test_without_its_file_there_is_no_promotion(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Exit code 1 with the file's name, and nothing registered that the workspace does not tell of."""
+    """Exit code 1 with the file's name, and nothing registered that the workspace does not record."""
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

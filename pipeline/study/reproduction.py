@@ -1,8 +1,8 @@
 """Whether a rerun gave the same result: the models in the workspace against the committed ones, and other seeds.
 
-On another processor the last digits of the scores differ, and so do the files. Whether it is the same result all the
-same is told by the study's prediction intervals of one more seed (study/reports/prediction.csv). They are for the
-study's data set and for models with its settings only.
+On another processor the last digits of the scores differ, and so do the files. The study's prediction intervals of one
+more seed (study/reports/prediction.csv) show whether it is the same result all the same. They are for the study's data
+set and for models with its settings only.
 """
 
 from __future__ import annotations

@@ -94,7 +94,7 @@ def test_another_recipe_has_no_part_in_it(tmp_path: Path, capsys: pytest.Capture
 
 @pytest.mark.fault("second trainer of the same recipe")
 def test_a_second_trainer_of_the_recipe_is_refused(tmp_path: Path) -> None:
-    """While one process holds a recipe, another is told its number; afterwards the way is free."""
+    """While one process holds a recipe, another is refused with its number; afterwards the way is free."""
     command = [sys.executable, "-c", HOLD, tmp_path]
     checkpoints = Checkpoints(tmp_path, "cnn", "r" * 64)
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
