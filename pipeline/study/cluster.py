@@ -24,6 +24,7 @@ from pipeline.study.plan import Trajectory
 # Read by distributed when it is imported, here and in its workers; what matters in its warnings we report ourselves.
 os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "critical")
 
+import dask
 from distributed import Client, Future, KilledWorker, LocalCluster, as_completed
 from distributed.client import FutureCancelledError
 from distributed.diagnostics.plugin import UploadFile
@@ -33,6 +34,9 @@ from pipeline.study import worker
 
 ADDRESS = "DASK_SCHEDULER_ADDRESS"
 CONNECT_TIMEOUT_S = 10.0  # seconds for a scheduler to answer
+# Otherwise Dask samples the stacks of its workers' threads and the delay of its event loops many times a second: time
+# that training runs can use, and nothing is seen of them, as they are other processes.
+_UNWATCHED = {"distributed.worker.profile.enabled": False, "distributed.admin.tick.interval": "1s"}
 # Seconds between two looks for workers of a local cluster that have to be replaced.
 _REPLACE_S = 5.0
 # Retries of a training run that was killed from outside, as the kernel does when memory runs out.
@@ -64,6 +68,12 @@ def connected(address: str | None, workers: int) -> Iterator[Client]:
         with _client(address) as client:
             yield client
         return
+    with dask.config.set(_UNWATCHED), _local_cluster(workers) as client:
+        yield client
+
+
+@contextmanager
+def _local_cluster(workers: int) -> Iterator[Client]:
     # Port 0: several studies on one machine, each with a server of its own.
     local = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "memory_limit": None}
     with _interrupts_held():

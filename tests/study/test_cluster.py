@@ -141,6 +141,18 @@ def test_few_training_runs_are_submitted_at_a_time(client: cluster.Client, data:
     assert max(ahead) <= 4
 
 
+def test_waiting_takes_no_processor_time(client: cluster.Client) -> None:
+    """While they wait for training runs, the workers and the scheduler leave the processor to these."""
+    client.wait_for_workers(2, timeout=60)
+
+    def used() -> float:
+        return time.process_time() + sum(client.run(time.process_time).values())
+
+    before = used()
+    time.sleep(3)
+    assert used() - before < 0.2
+
+
 @pytest.mark.fault("study: worker killed")
 def test_the_training_run_of_a_killed_worker_is_repeated(client: cluster.Client, seen: Path, data: Path) -> None:
     """A training run whose worker is killed is tried once more, and all runs return results."""
