@@ -6,11 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.analysis.verdicts import Verdict
 from pipeline.errors import InputError
 from pipeline.study import ledger, plan, prepared
 from pipeline.study.ledger import Lookup
 from pipeline.study.plan import Study
 from pipeline.study.prepared import Summaries
+from pipeline.study.rules import ClaimVerdict
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,11 @@ class Both:
     def held(self) -> bool:
         """Whether the verdict is still the pilot's."""
         return self.pilot == self.now
+
+    @property
+    def was_undecided(self) -> bool:
+        """Whether the pilot had too few seeds for an answer, so that another one now does not contradict it."""
+        return self.pilot in (Verdict.UNDECIDED, ClaimVerdict.UNDECIDED)
 
 
 def read(folder: Path, study: Study) -> tuple[Study, Summaries, Iterable[Lookup]]:

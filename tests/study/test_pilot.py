@@ -12,6 +12,7 @@ import yaml
 from pipeline.errors import InputError
 from pipeline.params import Params
 from pipeline.study import pilot, plan, report, results
+from pipeline.study.pilot import Both
 from pipeline.study.plan import Study
 from pipeline.study.report import StudyReport
 from pipeline.study.results import StudyResults
@@ -21,6 +22,10 @@ from tests.support.study_pages import four, rows, section, sources
 
 PILOT = ROOT / "study" / "pilot"
 NETWORKS = ("mlp_rmsprop", "mlp_adadelta", "cnn")
+
+OPEN = [Both("claim 6, any", "undecided", "supported"), Both("a minus b", "cannot tell", "no relevant difference")]
+KEPT = Both("claim 1, any", "supported", "supported")
+REVERSED = Both("b minus c", "better", "worse")
 
 
 def results_of(study: Study, values: Params, missing: str = "", before: StudyResults | None = None) -> StudyResults:
@@ -56,8 +61,30 @@ def test_the_page_has_the_verdicts_of_both(values: Params, before: StudyResults)
     for (_, pilots, now), (subject, verdict) in zip(table, found.verdicts.items(), strict=True):
         assert (pilots, now) == (f"*{before.verdicts[subject]}*", f"*{verdict}*")
     held = sum(row[1] == row[2] for row in table)
-    assert f"Of {len(table)} verdicts of the pilot, {held} held." in section(made.markdown, "The pilot")
+    assert f"Of {len(table)} verdicts of the pilot, {held} held" in section(made.markdown, "The pilot")
     assert "provisional" not in made.markdown
+
+
+@pytest.mark.usefixtures("no_drawing")
+@pytest.mark.parametrize(
+    ("verdicts", "words"),
+    [
+        ([KEPT, KEPT], "Of 2 verdicts of the pilot, 2 held."),
+        ([KEPT, *OPEN], "1 held; 2 were *cannot tell* or *undecided* and no longer are."),
+        ([OPEN[0], REVERSED], "0 held; 1 was *cannot tell* or *undecided* and no longer is. B minus c: *better*"),
+        ([KEPT, REVERSED], "1 held. B minus c: *better* became *worse*."),
+    ],
+)
+def test_what_the_pilot_left_undecided_is_not_called_reversed(
+    verdicts: list[Both], words: str, values: Params, before: StudyResults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Answers to what the pilot could not tell are counted apart; a verdict that became another one is named."""
+    monkeypatch.setattr(pilot, "both", lambda *_: verdicts)
+
+    made = page(results_of(four(), values, before=before))
+
+    assert words in section(made.markdown, "The pilot")
+    assert ("became" in section(made.markdown, "The pilot")) == (REVERSED in verdicts)
 
 
 @pytest.mark.usefixtures("no_drawing")
