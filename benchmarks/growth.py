@@ -63,7 +63,7 @@ def main() -> None:
                 if outcome.error:
                     raise RuntimeError(outcome.error)
                 for result in outcome.results:
-                    ledger.write_entry(Path(folder) / "runs", **result)
+                    ledger.append(Path(folder) / "runs", {**result, "commit": None})
                 done += 1
             print(json.dumps({"seconds": time.perf_counter() - started, "done": done}))
 

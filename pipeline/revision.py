@@ -50,6 +50,15 @@ def worktree(revision: str) -> Iterator[Path]:
         _run(here, "worktree", "prune")
 
 
+def described(directory: Path = Path()) -> str | None:
+    """Return the commit of the working tree in `directory`, with `-dirty` if tracked files differ; None without git."""
+    try:
+        done = _run(directory, "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty")
+    except InputError:
+        return None
+    return done.stdout.decode().strip() or None
+
+
 def resolve(revision: str, directory: Path = Path()) -> str:
     """Return the commit that `revision` names in the repository of `directory`: a git revision, or an experiment.
 

@@ -24,10 +24,8 @@ def main() -> int:
     dvc_lock.verify(arguments.data)
     data, data_md5 = dataset.load(arguments.data), files.md5(arguments.data)
     trainer.start(model, values.train)
-    # The format of checkpoints counts too: one in an older format could not be read.
-    code = (*recipe.TRAINING, "training/checkpoint")
-    identity = recipe.of(code, name=name, data=data_md5, model=model.settings(), train=values.train.model_dump())
-    checkpoints = Checkpoints(arguments.work, name, identity)
+    identity = recipe.of_model(name, model, values.train, data_md5)
+    checkpoints = Checkpoints(arguments.work, name, recipe.digest([identity, recipe.source()]))
     described = values.data.model_dump(include={"dataset", "validation", "split_seed"})
     description = tracking.RunDescription(name, identity, data_md5, model, values.train, described)
     with checkpoints.alone():

@@ -74,13 +74,12 @@ def pytest_report_header() -> str:
 
 @pytest.fixture(scope="session", autouse=True)
 def _remembered() -> Iterator[None]:
-    """Parse a YAML text, code that a recipe covers, and MLflow's migrations, once for all tests of a worker."""
+    """Parse a YAML text, and MLflow's migrations, once for all tests of a worker."""
     from mlflow.store.db import utils as database
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(database, "_get_latest_schema_revision", cache(database._get_latest_schema_revision))
         patch.setattr(files, "parse_yaml", memory.of_yaml(files.parse_yaml))
-        patch.setattr(recipe, "code_hash", memory.of_code(recipe.code_hash))
         yield
 
 

@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.study import plan
 from tests.support import list_faults
 
 ROOT = Path(__file__).parents[1]
@@ -210,10 +209,8 @@ def test_light_modules_load_no_heavy_package(loaded: dict[str, list[str]], modul
 def test_a_stage_depends_on_all_code_it_runs(stages: dict[str, Any], stage: str) -> None:
     """DVC follows no imports: the deps of a stage name every module that can change its outputs, and no other."""
     named = {dep[len("pipeline/") : -len(".py")] for dep in stages[stage]["deps"] if dep.endswith(".py")}
-    # It reads the code of the trainings, to count those that other code made.
-    read = set(plan.CODE) if stage == "study/report" else set()
 
-    assert named == (reached(SHARED.get(stage, stage)) | read) - NO_DEPS
+    assert named == reached(SHARED.get(stage, stage)) - NO_DEPS
 
 
 def test_the_templates_are_deps(stages: dict[str, Any]) -> None:

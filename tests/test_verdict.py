@@ -20,6 +20,7 @@ from pipeline.change import trials
 from pipeline.data import dataset
 from pipeline.data.dataset import Dataset
 from pipeline.errors import PipelineError
+from pipeline.study import ledger
 from pipeline.study.plan import Replicate
 from tests.support import changes, small
 from tests.support.changes import Stand
@@ -353,7 +354,7 @@ def test_an_interrupted_command_keeps_what_was_done(real: Path) -> None:
 
     assert code == 130, "".join(lines)
     assert "Traceback" not in "".join(lines)
-    kept = len([*(real / "work" / "verdict" / "runs").rglob("record.json")])
+    kept = len([*ledger.read(real / "work" / "verdict" / "runs")])
     assert 2 <= kept < 6
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert f"6 training runs, {kept} of them in work/verdict/runs" in done.stderr

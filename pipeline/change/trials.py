@@ -107,7 +107,7 @@ def _hold_out(data: Dataset, seed: int) -> Dataset:
 
 def plan_trials(changes: Sequence[ModelChange], seeds: int, sha256: str) -> list[Trial]:
     """Return the replicates of each change with the seeds from 0 to `seeds` - 1 on the data with this SHA-256."""
-    common = {"data": sha256, **plan.identity()}
+    common = {"data": sha256, **recipe.implementation()}
 
     def of(name: str, model: Model, training: Training) -> tuple[Replicate, ...]:
         # What determines a result, the seed apart, is part of the name: no replicate of the ledger is ever replaced.

@@ -6,7 +6,6 @@ would start some. `multiprocessing` has a fork server as well, but a Dask worker
 
 from __future__ import annotations
 
-import dataclasses
 import gc
 import json
 import os
@@ -28,8 +27,9 @@ from pipeline import cli, files
 from pipeline.data import dataset
 from pipeline.data.dataset import Dataset
 from pipeline.errors import InputError
-from pipeline.study import plan, replicate
+from pipeline.study import replicate
 from pipeline.study.plan import Replicate, Trajectory
+from pipeline.training import recipe
 
 # Seconds without a request until the process ends: the user's own Dask workers outlive a study.
 IDLE_TIMEOUT_S = 60.0
@@ -44,7 +44,7 @@ def main() -> int:
     child.
     """
     # Read once, like the code: that on disk may change while this process lives.
-    identity = plan.identity()
+    identity = recipe.implementation()
     # All modules that were imported stay; without this, each child would search them for garbage.
     gc.freeze()
     while line := _next_line():
@@ -58,7 +58,7 @@ def main() -> int:
 
 
 def check_identity(replicate: Replicate, found: Mapping[str, Any]) -> None:
-    """Check that the code and library versions `found` here are those of the replicate's recipe.
+    """Check that the versions of results and libraries `found` here are those of the replicate's recipe.
 
     Raises:
         InputError: They differ; the message names what does.
@@ -85,7 +85,7 @@ def _load(path: Path, sha256: str) -> Dataset:
 
 def _train(trajectory: Trajectory, data: Dataset, path: Path) -> None:
     results = replicate.run_alone(trajectory, data)
-    files.write_json(path, {"results": [dataclasses.asdict(result) for result in results]})
+    files.write_json(path, {"results": results})
 
 
 def _exit_code(run: Callable[[], None], output: Path) -> int:

@@ -1,48 +1,69 @@
-"""The ledger: the results of each replicate, in `VARIANT/SEED/` of a folder that is committed to git.
+"""The ledger: the results of replicates, a line of JSON each in `VARIANT.jsonl` of a folder that is committed to git.
 
-`record.json` is written last and holds the checksums of the other two files: without it, the replicate does not exist.
+A line ends with the checksum of what it says, and is appended in one piece: a replicate exists in whole or not at all.
+Lines may come in any order, so git merges two ledgers by keeping the lines of both (see .gitattributes); of two lines
+for one seed, the later counts.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
-import io
+import json
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pandas as pd
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from pipeline import files
 from pipeline.errors import InputError
 from pipeline.study.plan import Replicate
+from pipeline.training import recipe
 
-HISTORY, ERRORS, RECORD = "history.csv", "errors.csv", "record.json"
-# The ingredients of a recipe that are not the experiment itself, but what carries it out.
-IMPLEMENTATION = ("code", "versions")
+_CHECKSUM = ', "sha256": "'
 
 
 class EntryState(Enum):
     """How a replicate in the ledger relates to the recipe that is planned now."""
 
     CURRENT = auto()  # made with this recipe
-    OTHER_VERSIONS = auto()  # the same experiment and code, other library versions
-    STALE = auto()  # the same experiment, other code
+    OTHER_VERSIONS = auto()  # the same experiment and version of results, other library versions
+    STALE = auto()  # the same experiment, another version of results
     FOREIGN = auto()  # another experiment: other params or data
     MISSING = auto()
+
+
+class _Content(BaseModel):
+    """What a line has to hold; what later versions add is kept."""
+
+    model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
+
+    variant: str
+    seed: int
+    recipe: str
+    ingredients: dict[str, Any]
+    parameters: int
+    processor: str
+    commit: str | None
+    splits: dict[str, dict[str, int | float]]
+    history: dict[str, list[int | float]]
+    errors: dict[str, list[int]]
 
 
 @dataclass(frozen=True)
 class Entry:
     """A replicate in the ledger.
 
-    `record` holds recipe, ingredients, parameters, processor and the scores of each split; `history` has a row per
-    epoch (epoch, loss, accuracy, val_loss, val_accuracy, train_loss, train_accuracy; the last two in inference mode on
-    the first training images); `errors` a row per misclassified test image (image, label, answer).
+    `record` holds recipe, ingredients, parameters, processor, the commit at which it was recorded, and the scores of
+    each split; `history` has a row per epoch (epoch, loss, accuracy, val_loss, val_accuracy, train_loss,
+    train_accuracy; the last two in inference mode on the first training images); `errors` a row per misclassified test
+    image (image, label, answer).
     """
 
     variant: str
@@ -60,43 +81,39 @@ class Entry:
 Lookup = tuple[Replicate, Entry | None, EntryState]
 
 
-def write_entry(folder: Path, variant: str, seed: int, record: Mapping[str, Any], history: str, errors: str) -> None:
-    """Write one replicate; it exists once its record does."""
-    place = _place(folder, variant, seed)
-    checksums = {}
-    for name, text in ((HISTORY, history), (ERRORS, errors)):
-        files.write_text(place / name, text)
-        checksums[name] = hashlib.sha256(text.encode()).hexdigest()
-    files.write_json(place / RECORD, {"variant": variant, "seed": seed, **record, "files": checksums})
+def append(folder: Path, content: Mapping[str, Any]) -> Entry:
+    """Add a replicate to the ledger and return its entry.
+
+    `content` has its `variant`, `seed`, `recipe`, `ingredients`, `parameters`, `processor`, `commit` and `splits`, and
+    the columns of its `history` and `errors` as lists.
+    """
+    text = json.dumps(content, allow_nan=False)
+    line = f'{text[:-1]}{_CHECKSUM}{_checksum(text[:-1])}"}}\n'
+    folder.mkdir(parents=True, exist_ok=True)
+    with _path(folder, content["variant"]).open("a+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        # A write that was cut off has left no end of its line.
+        cut_off = file.seek(0, os.SEEK_END) and os.pread(file.fileno(), 1, file.tell() - 1) != b"\n"
+        file.write(b"\n" * bool(cut_off) + line.encode())
+        file.flush()
+        os.fsync(file.fileno())
+    return _entry(_parse(line))
 
 
-def read_entry(folder: Path, variant: str, seed: int) -> Entry | None:
-    """Return a replicate; None if it does not exist, or if it is damaged, which is reported on stderr."""
-    place = _place(folder, variant, seed)
-    if not (place / RECORD).exists():
-        return None
-    try:
-        record = files.read_json(place / RECORD)
-        tables = {name: _table(place / name, record["files"][name]) for name in (HISTORY, ERRORS)}
-        if (record["variant"], record["seed"]) != (variant, seed):
-            raise InputError(f"belongs to {record['variant']}, seed {record['seed']}", path=place / RECORD)
-    except (InputError, KeyError, TypeError) as error:
-        print(f"notice: {place}: damaged ({error}); ignored", file=sys.stderr)
-        return None
-    return Entry(variant, seed, record, tables[HISTORY], tables[ERRORS])
+def read(folder: Path) -> Iterator[Entry]:
+    """Yield the replicates in the ledger, variant by variant and by seed; a line that is damaged is reported."""
+    for path in sorted(folder.glob("*.jsonl")):
+        yield from _variant(path).values()
 
 
-def records(folder: Path) -> Iterator[Mapping[str, Any]]:
-    """Yield the record of each replicate, without its tables, which are not read; one that is damaged is reported."""
-    for path in sorted(folder.glob(f"*/*/{RECORD}")):
-        try:
-            record = files.read_json(path)
-            if _place(folder, record["variant"], record["seed"]) != path.parent:
-                raise InputError(f"belongs to {record['variant']}, seed {record['seed']}", path=path)
-        except (InputError, KeyError) as error:
-            print(f"notice: {path.parent}: damaged ({error}); ignored", file=sys.stderr)
-        else:
-            yield record
+def look_up(folder: Path, replicates: Iterable[Replicate]) -> Iterator[Lookup]:
+    """Yield each replicate with its entry in the ledger and the state of that."""
+    known: dict[str, dict[int, Entry]] = {}
+    for replicate in replicates:
+        if replicate.variant not in known:
+            known[replicate.variant] = _variant(_path(folder, replicate.variant))
+        entry = known[replicate.variant].get(replicate.seed)
+        yield replicate, entry, entry_state(entry, replicate)
 
 
 def entry_state(entry: Entry | None, replicate: Replicate) -> EntryState:
@@ -106,17 +123,12 @@ def entry_state(entry: Entry | None, replicate: Replicate) -> EntryState:
     made, wanted = dict(entry.record["ingredients"]), dict(replicate.ingredients)
     if made == wanted:
         return EntryState.CURRENT
-    experiments = [{key: value for key, value in one.items() if key not in IMPLEMENTATION} for one in (made, wanted)]
+    experiments = [
+        {key: value for key, value in one.items() if key not in recipe.IMPLEMENTATION} for one in (made, wanted)
+    ]
     if experiments[0] != experiments[1]:
         return EntryState.FOREIGN
-    return EntryState.OTHER_VERSIONS if made.get("code") == wanted["code"] else EntryState.STALE
-
-
-def look_up(folder: Path, replicates: Iterable[Replicate]) -> Iterator[Lookup]:
-    """Yield each replicate with its entry in the ledger and the state of that."""
-    for replicate in replicates:
-        entry = read_entry(folder, replicate.variant, replicate.seed)
-        yield replicate, entry, entry_state(entry, replicate)
+    return EntryState.OTHER_VERSIONS if made.get("results") == wanted["results"] else EntryState.STALE
 
 
 def check_not_overwritten(lookups: Iterable[Lookup], folder: Path) -> None:
@@ -130,22 +142,59 @@ def check_not_overwritten(lookups: Iterable[Lookup], folder: Path) -> None:
         named = ", ".join(f"{variant} ({count})" for variant, count in foreign.items())
         count = f"{foreign.total()} replicate{'s' * (foreign.total() > 1)}"
         what = f"{count} of another experiment (other params or data) would be overwritten: {named}"
-        fix = f"give these variants new names, delete their folders in {folder}, or use another --runs"
+        fix = f"give these variants new names, delete their files in {folder}, or use another --runs"
         raise InputError(what, path=folder, fix=fix)
 
 
 def unplanned(folder: Path, replicates: Iterable[Replicate]) -> int:
     """Return the number of replicates in the ledger that are not among `replicates`."""
-    planned = {_place(folder, replicate.variant, replicate.seed) for replicate in replicates}
-    return sum(path.parent not in planned for path in folder.glob(f"*/*/{RECORD}"))
+    planned = {(replicate.variant, replicate.seed) for replicate in replicates}
+    return sum((entry.variant, entry.seed) not in planned for entry in read(folder))
 
 
-def _place(folder: Path, variant: str, seed: int) -> Path:
-    return folder / variant / str(seed)
+def _path(folder: Path, variant: str) -> Path:
+    return folder / f"{variant}.jsonl"
 
 
-def _table(path: Path, expected: str) -> pd.DataFrame:
-    content = path.read_bytes() if path.exists() else b""
-    if (found := hashlib.sha256(content).hexdigest()) != expected:
-        raise InputError(f"{path.name} has sha256 {found[:12]}, not {expected[:12]}")
-    return pd.read_csv(io.BytesIO(content))
+def _variant(path: Path) -> dict[int, Entry]:
+    """Return the replicates in the file of a variant by seed, in ascending order."""
+    entries: dict[int, Entry] = {}
+    lines = path.read_bytes().splitlines() if path.exists() else []
+    for number, line in enumerate(lines, start=1):
+        try:
+            entry = _entry(_parse(line.decode()))
+            if entry.variant != path.stem:
+                raise ValueError(f"belongs to {entry.variant}")
+        except ValueError as error:
+            print(f"notice: {path}, line {number}: damaged ({_reason(error)}); ignored", file=sys.stderr)
+        else:
+            entries[entry.seed] = entry
+    return dict(sorted(entries.items()))
+
+
+def _reason(error: ValueError) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False)[0]
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return str(error)
+
+
+def _parse(line: str) -> _Content:
+    text, _, rest = line.rstrip("\n").rpartition(_CHECKSUM)
+    if rest != f'{_checksum(text)}"}}':
+        raise ValueError("its checksum does not match")
+    return _Content.model_validate(json.loads(f"{text}}}", parse_constant=_refuse))
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not a number")
+
+
+def _checksum(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _entry(content: _Content) -> Entry:
+    record = content.model_dump(exclude={"history", "errors"})
+    history, errors = pd.DataFrame(content.history), pd.DataFrame(content.errors, dtype="int64")
+    return Entry(content.variant, content.seed, record, history, errors)

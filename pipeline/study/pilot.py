@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline import files, schema
 from pipeline.analysis.verdicts import Verdict
 from pipeline.errors import InputError
-from pipeline.study import ledger, plan, prepared
-from pipeline.study.ledger import Lookup
+from pipeline.schema import Block, Positive, Seed
 from pipeline.study.plan import Study
-from pipeline.study.prepared import Summaries
 from pipeline.study.rules import ClaimVerdict
+
+
+class Pilot(Block):
+    """What is kept of the pilot."""
+
+    commit: str  # it has the pilot's plan, ledger and report
+    replicates: Positive
+    first_seed: Seed
+    last_seed: Seed
+    verdicts: Mapping[str, str]  # by comparison or reading
 
 
 @dataclass(frozen=True)
@@ -34,27 +43,23 @@ class Both:
         return self.pilot in (Verdict.UNDECIDED, ClaimVerdict.UNDECIDED)
 
 
-def read(folder: Path, study: Study) -> tuple[Study, Summaries, Iterable[Lookup]]:
-    """Return the plan of the pilot in `folder`, the summaries of its data, and its replicates as `ledger.look_up` does.
+def read(path: Path, study: Study) -> Pilot:
+    """Return the pilot that the file at `path` is of.
 
     Raises:
-        InputError: A file is missing or breaks a rule, or a seed is one of `study` too: results from which the numbers
-            of seeds were chosen must not be among those that confirm them.
+        InputError: The file is missing or breaks a rule, or a seed is one of `study` too: results from which the
+            numbers of seeds were chosen must not be among those that confirm them.
     """
-    path = folder / "params.yaml"
-    before = plan.load_study(path)
-    if set(before.seeds()) & set(study.seeds()):
-        what = f"has seeds {_words(before)}, and the study has {_words(study)}"
+    before = schema.validate(Pilot, files.read_yaml(path), path)
+    seeds = study.seeds()
+    if before.first_seed <= seeds[-1] and seeds[0] <= before.last_seed:
+        what = f"has seeds {before.first_seed} to {before.last_seed}, and the study has {seeds[0]} to {seeds[-1]}"
         raise InputError(what, path=path, fix="give the study seeds of its own, by first_seed")
-    summaries = prepared.load(folder / "data", before.data.sets)
-    planned = plan.replicates(before, prepared.checksums(summaries))
-    return before, summaries, ledger.look_up(folder / "runs", planned)
+    return before
 
 
-def _words(study: Study) -> str:
-    return f"{study.seeds()[0]} to {study.seeds()[-1]}"
-
-
-def both(pilot: Mapping[str, str], now: Mapping[str, str]) -> Sequence[Both]:
+def both(pilot: Pilot, now: Mapping[str, str]) -> Sequence[Both]:
     """Return the comparisons and readings that have a verdict in both, in the order of `now`."""
-    return [Both(subject, pilot[subject], verdict) for subject, verdict in now.items() if subject in pilot]
+    return [
+        Both(subject, pilot.verdicts[subject], verdict) for subject, verdict in now.items() if subject in pilot.verdicts
+    ]

@@ -16,9 +16,6 @@ from pipeline.schema import Block, Name, Positive, Seed
 from pipeline.training import recipe
 from pipeline.training.settings import Instructions, Model, Training
 
-# The modules that a replicate's scores depend on.
-CODE = (*recipe.TRAINING, "analysis/metrics", "study/replicate")
-
 
 class DataSplit(Block):
     """The data sets, how each is split, and how the pixels are permuted for the variants that ask for it."""
@@ -175,18 +172,13 @@ def replicates(study: Study, data: Mapping[str, str]) -> list[Replicate]:
 
     `data` has the SHA-256 of each data set's npz. Only this tells the data sets apart in a recipe, not their names.
     """
-    common = identity()
+    common = recipe.implementation()
     return [
         Replicate(name, seed, {**_ingredients(study, variant, seed), "data": data[variant.dataset], **common})
         for seed in study.seeds()
         for name, variant in study.variants.items()
         if seed < study.first_seed + variant.seeds
     ]
-
-
-def identity() -> dict[str, Any]:
-    """Return the part of a recipe that all replicates made here share: code and library versions."""
-    return {"code": recipe.code_hash(CODE), "versions": recipe.versions()}
 
 
 def _ingredients(study: Study, variant: Variant, seed: int) -> dict[str, Any]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,15 +24,8 @@ SAMPLE = 5000
 _BATCH = 1000
 
 
-@dataclass(frozen=True)
-class Result:
-    """A replicate's record, and its history and misclassified test images as CSV."""
-
-    variant: str
-    seed: int
-    record: Mapping[str, Any]
-    history: str
-    errors: str
+# A replicate as the ledger has it, without the commit: JSON values.
+Result = dict[str, Any]
 
 
 def run_alone(trajectory: Trajectory, data: Dataset) -> list[Result]:
@@ -103,19 +94,14 @@ def _result(replicate: Replicate, network: Any, data: Dataset, model: Model, row
     wrong = np.flatnonzero(answers != data.test.labels)
     errors = pd.DataFrame({"image": wrong, "label": data.test.labels[wrong], "answer": answers[wrong]})
     record = {"parameters": network.count_params(), "processor": machine.processor(), "splits": splits}
-    return Result(
-        replicate.variant,
-        replicate.seed,
-        {"recipe": replicate.recipe, "ingredients": replicate.ingredients, **record},
-        _csv(pd.DataFrame(rows).drop(columns="seconds").astype({"epoch": int})),
-        _csv(errors),
-    )
+    history = pd.DataFrame(rows).drop(columns="seconds").astype({"epoch": int})
+    return {
+        **{"variant": replicate.variant, "seed": replicate.seed, "recipe": replicate.recipe},
+        **{"ingredients": replicate.ingredients, **record},
+        **{"history": history.to_dict("list"), "errors": errors.to_dict("list")},
+    }
 
 
 def _score(network: Any, split: Split, model: Model) -> tuple[metrics.Score, NDArray[np.int64]]:
     probabilities = network.predict(split.images, batch_size=_BATCH, verbose=0)
     return metrics.score(probabilities, split.labels, model.loss.clip), probabilities.argmax(axis=1)
-
-
-def _csv(table: pd.DataFrame) -> str:
-    return str(table.to_csv(index=False, lineterminator="\n"))

@@ -90,12 +90,10 @@ def report(found: StudyResults) -> StudyReport:
         "would_decide": seeds.sentences(found.seeds),
         "predictions": found.predictions,
         "inside": prediction.inside(found.predictions),
-        "spreads": spread.spreads(found.settled),
+        "spreads": spread.spreads(data),
         "pilot": before,
         "first_seed": study.first_seed,
-        "first_seed_before": before and before.everything.study.first_seed,
-        "of_pilot": before is not None and found.settled is before.settled,
-        "both": [] if before is None else pilot.both(before.verdicts, found.verdicts),
+        "both": [] if before is None else pilot.both(before, found.verdicts),
         "statistics": study.statistics,
         "was_run": {harder.CLAIM: harder.was_run(everything)},
         "train": study.train,
@@ -191,7 +189,7 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m pipeline.study.report", description=main.__doc__)
     results.add_arguments(parser)
-    parser.add_argument("--pilot", type=Path, help="directory of the pilot: params.yaml, data/, runs/; default: none")
+    parser.add_argument("--pilot", type=Path, help="YAML with the verdicts of the pilot; default: none")
     parser.add_argument("--output", type=Path, required=True, help="directory to write the report into")
     return parser.parse_args()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from pipeline.study.convergence import EpochSeconds
 from pipeline.study.findings import ClaimRow
 from pipeline.study.groups import StudyData
 from pipeline.study.ledger import Lookup
+from pipeline.study.pilot import Pilot
 from pipeline.study.plan import Study
 from pipeline.study.prediction import SeedPrediction
 from pipeline.study.prepared import Summaries
@@ -62,9 +63,7 @@ class StudyResults:
     `everything` has those on all data sets, and `by_name` the results on each. `data`, `pairs`, `timings` and
     `predictions` are of the original's data set; its claims in `rows` are judged on that, except the last one.
 
-    `pilot` are the results of the study before. What other parts of the project rely on, the spread between seeds and
-    the predictions, is of `settled`: of the pilot until each of the original's networks has all its seeds, so that it
-    changes once, not with each new seed.
+    `pilot` is the study before, if there was one.
     """
 
     everything: StudyData
@@ -75,8 +74,7 @@ class StudyResults:
     rows: Sequence[ClaimRow]
     seeds: Sequence[SeedsNeeded]
     predictions: Sequence[SeedPrediction]
-    settled: StudyData
-    pilot: StudyResults | None = None
+    pilot: Pilot | None = None
 
     @property
     def verdicts(self) -> dict[str, str]:
@@ -98,11 +96,11 @@ def evaluate(
     rule: OverfittingRule,
     lookups: Iterable[Lookup],
     sources: Sources,
-    before: StudyResults | None = None,
+    before: Pilot | None = None,
 ) -> StudyResults:
     """Return all results of the replicates as found in the ledger (`lookups`, from `ledger.look_up`).
 
-    `before` are the results of the pilot.
+    `before` is the pilot.
     """
     everything = groups.gather(study, rule, lookups)
     by_name = by_set.results(everything, sources.summaries)
@@ -114,18 +112,8 @@ def evaluate(
     costs = seeds.costs(study, sources.benchmarks, {name: _images(one) for name, one in sources.summaries.items()})
     found = [one for part in by_name.values() for one in seeds.of_pairs(part.data, part.pairs, costs)]
     found += seeds.of_readings(rows, costs)
-    if before is not None and not _complete(data):
-        settled, predictions = before.settled, before.predictions
-    else:
-        settled = data
-        predictions = () if summary is None else prediction.predictions(data, summary, sources.original)
-    return StudyResults(everything, by_name, data, pairs, timings, rows, found, predictions, settled, before)
-
-
-def _complete(data: StudyData) -> bool:
-    """Return whether each of the original's networks that are in the study has all its seeds."""
-    networks = [data.groups[name] for name in convergence.MODELS if name in data.groups]
-    return all(len(group.entries) == group.variant.seeds for group in networks)
+    predictions = () if summary is None else prediction.predictions(data, summary, sources.original)
+    return StudyResults(everything, by_name, data, pairs, timings, rows, found, predictions, before)
 
 
 def _images(summary: Mapping[str, Any]) -> int:
@@ -143,7 +131,7 @@ def _sources(arguments: argparse.Namespace, study: Study) -> Sources:
 
 
 def read(arguments: argparse.Namespace, of_pilot: Path | None = None) -> StudyResults:
-    """Return all results from the files that the arguments name; `of_pilot` is the folder of the pilot, if any.
+    """Return all results from the files that the arguments name; `of_pilot` is the pilot's, if there was one.
 
     Raises:
         InputError: A file is missing or breaks a rule, or the pilot has a seed of the study.
@@ -151,10 +139,7 @@ def read(arguments: argparse.Namespace, of_pilot: Path | None = None) -> StudyRe
     study, rule = plan.load_study(arguments.study), params.load(arguments.params).overfitting
     sources = _sources(arguments, study)
     lookups = ledger.look_up(arguments.runs, plan.replicates(study, prepared.checksums(sources.summaries)))
-    if of_pilot is None:
-        return evaluate(study, rule, lookups, sources)
-    piloted, summaries, found = pilot.read(of_pilot, study)
-    before = evaluate(piloted, rule, found, replace(sources, summaries=summaries))
+    before = None if of_pilot is None else pilot.read(of_pilot, study)
     return evaluate(study, rule, lookups, sources, before)
 
 

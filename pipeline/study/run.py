@@ -13,7 +13,7 @@ from dask.system import CPU_COUNT
 from distributed import Client
 from tqdm import tqdm
 
-from pipeline import cli
+from pipeline import cli, revision
 from pipeline.errors import PipelineError
 from pipeline.study import cluster, cost, ledger, plan, prepared
 from pipeline.study.ledger import Entry, EntryState, Lookup
@@ -53,9 +53,7 @@ def run(
 
 def _keep(folder: Path, outcome: cluster.TrainingOutcome) -> Iterator[Entry]:
     for result in outcome.results:
-        ledger.write_entry(folder, **result)
-        if entry := ledger.read_entry(folder, result["variant"], result["seed"]):
-            yield entry
+        yield ledger.append(folder, {**result, "commit": revision.described()})
 
 
 def main() -> int:
@@ -87,7 +85,7 @@ def _counts(found: Sequence[Lookup], folder: Path) -> str:
     others = ledger.unplanned(folder, [replicate for replicate, _, _ in found])
     parts = [f"{len(found)} replicates planned, {counts[EntryState.CURRENT]} of them in {folder}"]
     if outdated:
-        parts.append(f"{outdated} there are of other code or library versions and will be replaced")
+        parts.append(f"{outdated} there are of another version of results or libraries and will be made again")
     if others:
         parts.append(f"{others} more there are not in this plan and stay as they are")
     return "; ".join(parts)

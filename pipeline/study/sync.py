@@ -21,21 +21,20 @@ def sync(folder: Path, summaries: Path) -> None:
         InputError: A summary is damaged.
         UnavailableError: MLflow does not answer.
     """
-    if not (records := list(ledger.records(folder))):
+    if not (entries := list(ledger.read(folder))):
         return
     tracker = Tracker(*(files.read_json(path) for path in sorted(summaries.glob("*.json"))))
-    known = [record for record in records if tracker.knows(record)]
-    if others := len(records) - len(known):
+    known = [entry for entry in entries if tracker.knows(entry.record)]
+    if others := len(entries) - len(known):
         print(f"notice: {folder}: {others} replicates on data that {summaries} does not describe", file=sys.stderr)
     with tracking.reachable():
         present = tracker.recipes()
-    absent = [(record["variant"], record["seed"]) for record in known if record["recipe"] not in present]
-    entries = [entry for place in absent if (entry := ledger.read_entry(folder, *place))]
-    for entry in entries:
+    absent = [entry for entry in known if entry.record["recipe"] not in present]
+    for entry in absent:
         tracker.add(entry)
     if missing := tracker.close():
         raise UnavailableError(f"study: MLflow is missing {missing} of {len(known)} replicates")
-    done = f"{len(entries)} replicates added to MLflow" if entries else "complete in MLflow"
+    done = f"{len(absent)} replicates added to MLflow" if absent else "complete in MLflow"
     print(f"study: {done}", flush=True)
 
 

@@ -43,7 +43,7 @@ def tables(found: StudyResults) -> dict[str, pd.DataFrame]:
         "comparisons": pd.DataFrame([_pair(pair) for pair in pairs], dtype=object),
         "factorial": pd.DataFrame(factorial.table(data), columns=FACTORIAL, dtype=object),
         "convergence": pd.DataFrame(convergence.table(data, found.timings), columns=CONVERGENCE, dtype=object),
-        "spread": pd.DataFrame(_spread(found.settled), columns=SPREAD, dtype=object),
+        "spread": pd.DataFrame(_spread(found.data), columns=SPREAD, dtype=object),
         "power": pd.DataFrame(_power(found), columns=seeds.COLUMNS, dtype=object),
         "prediction": pd.DataFrame(_predictions(found), columns=PREDICTION, dtype=object),
     }

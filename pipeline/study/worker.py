@@ -18,6 +18,8 @@ from typing import Any
 
 from distributed import get_worker
 
+from pipeline.training import recipe
+
 # What a fork server runs.
 PROGRAM = ("-m", "pipeline.study.forkserver")
 # Exit codes of a training run that would fail in the same way again.
@@ -48,7 +50,7 @@ def train(replicates: list[dict[str, Any]], data: str) -> dict[str, Any]:
 
 def _run(data: Path, replicates: list[dict[str, Any]], results: Path) -> tuple[int, str]:
     ingredients = replicates[0]["ingredients"]
-    server = _server({key: ingredients[key] for key in ("code", "versions")})
+    server = _server({key: ingredients[key] for key in recipe.IMPLEMENTATION})
     answer = server.run(replicates, data, results)
     if server.ended:
         server.close()
@@ -58,7 +60,7 @@ def _run(data: Path, replicates: list[dict[str, Any]], results: Path) -> tuple[i
 
 
 class ForkServer:
-    """A process that does training runs one at a time, all with the same code and library versions.
+    """A process that does training runs one at a time, all with the same version of results and of libraries.
 
     These are its `purpose`. It has to be another process when they are others, as after an update of a worker's disk.
     """

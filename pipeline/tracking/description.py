@@ -74,11 +74,8 @@ class RunDescription:
 
     def _is_of_commit(self) -> bool:
         """Return whether the code of the last commit, with the versions of now, gives this recipe, as in `train`."""
-        code = (*recipe.TRAINING, "training/checkpoint")
-        settings = {"model": self.model.settings(), "train": self.train.model_dump()}
-        return (
-            self.recipe == recipe.of(code, name=self.name, data=self.data_md5, **settings) and _git_dirty() == "false"
-        )
+        here = recipe.of_model(self.name, self.model, self.train, self.data_md5)
+        return self.recipe == here and _git_dirty() == "false"
 
     def _note(self) -> str:
         keep = self.model.keep

@@ -12,10 +12,10 @@ import pytest
 
 from pipeline import files, tracking
 from pipeline.errors import InputError
-from pipeline.study import cluster, ledger, plan, run
+from pipeline.study import cluster, plan, run
 from pipeline.study import tracker as trackers
 from pipeline.study.tracker import Tracker
-from tests.support import study_runs
+from tests.support import study_ledger, study_runs
 from tests.support.study_ledger import params, write_params
 
 Values = dict[str, Any]
@@ -138,23 +138,23 @@ def test_replicates_outside_the_plan_are_counted_and_kept(
 def test_replicates_that_will_be_replaced_are_counted(
     tmp_path: Path, start: Callable[[Values], int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Those of other code or library versions are announced before they are trained again; damaged ones are missing."""
+    """Those of other versions are announced before they are trained again; damaged ones are missing."""
     values = params()
     replicates = plan.replicates(
         plan.load_study(write_params(tmp_path / "params.yaml", values)),
         {"mnist": files.sha256(tmp_path / "data" / "mnist.npz")},
     )
     stale, other, damaged, *current = replicates
-    study_runs.write(tmp_path / "runs", study_runs.entry(stale, code="0"))
+    study_runs.write(tmp_path / "runs", study_runs.entry(stale, results=0))
     study_runs.write(tmp_path / "runs", study_runs.entry(other, versions={"keras": "0"}))
-    (tmp_path / "runs" / damaged.variant / str(damaged.seed) / ledger.ERRORS).write_text("")
+    study_ledger.damage(tmp_path / "runs", damaged.variant, damaged.seed)
     monkeypatch.setattr(run, "_work", lambda *_: 0)
 
     assert start(values) == 0
 
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith(f"6 replicates planned, {len(current)} of them in {tmp_path / 'runs'}; ")
-    assert line.endswith("2 there are of other code or library versions and will be replaced")
+    assert line.endswith("2 there are of another version of results or libraries and will be made again")
 
 
 @pytest.fixture

@@ -100,14 +100,14 @@ def test_the_name_of_a_data_set_is_no_part_of_a_recipe(tmp_path: Path) -> None:
     assert {name: one.ingredients for name, one in same.items()} == {n: one.ingredients for n, one in before.items()}
 
 
-def test_a_recipe_covers_data_code_and_versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Other data, other code or another library version gives all replicates new recipes."""
+def test_a_recipe_covers_data_and_versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other data, another version of results or of a library gives all replicates new recipes."""
     before = {one.recipe for one in small(tmp_path)}
     loaded = plan.load_study(tmp_path / "params.yaml")
     assert not before & {one.recipe for one in plan.replicates(loaded, {"mnist": "e" * 64})}
-    for name in ("code_hash", "versions"):
+    for name, another in (("RESULTS", 0), ("versions", lambda: "another")):
         with monkeypatch.context() as other:
-            other.setattr(recipe, name, lambda *_: "another")
+            other.setattr(recipe, name, another)
             assert not before & {one.recipe for one in small(tmp_path)}
 
 

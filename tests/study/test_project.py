@@ -40,7 +40,7 @@ def studied(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a repository in which the stages of the study, and none of those around it, have run."""
     folder = tmp_path_factory.mktemp("study") / "a clone"
     small.copy(folder, *small.PROJECT, "study/dvc.yaml", "study/params.yaml", "study/.dvc/config")
-    small.copy(folder, "study/.dvc/.gitignore", "study/pilot/params.yaml", "benchmarks/results.json")
+    small.copy(folder, "study/.dvc/.gitignore", "study/pilot.yaml", "benchmarks/results.json")
     small.copy(folder, "reports/metrics.json", "reports/data.json")
     for program in ("git", "dvc"):
         small.run(folder, program, "init", "--quiet")

@@ -15,12 +15,12 @@ import yaml
 
 from pipeline.errors import InputError
 from pipeline.params import Params
-from pipeline.study import groups, ledger, report
+from pipeline.study import groups, report
 from pipeline.study.convergence import MODELS
 from pipeline.study.ledger import EntryState, Lookup
 from pipeline.study.plan import Replicate
 from pipeline.study.report import StudyReport
-from tests.support import study_runs
+from tests.support import study_ledger, study_runs
 from tests.support.study_ledger import ROOT
 from tests.support.study_pages import audited, four, report_on, rows, section
 
@@ -39,8 +39,10 @@ def test_stale_replicates_are_used_and_counted(lookups: list[Lookup], values: Pa
     found = report_on(aged, values)
 
     assert found.tables["comparisons"].equals(whole.tables["comparisons"])
-    assert "3 replicates were made with different code than the current one" in section(found.markdown, "In short")
-    assert "different code" not in section(whole.markdown, "In short")
+    assert "3 replicates were made with another version of results than the current one" in section(
+        found.markdown, "In short"
+    )
+    assert "another version" not in section(whole.markdown, "In short")
     summary = found.tables["summary"].groupby("variant")["n_stale"].max()
     assert summary["cnn"] == 3
     assert summary.sum() == 3
@@ -196,17 +198,17 @@ def test_a_reproduction_on_another_data_set_is_not_shown(
 def test_stage_reports_stale_and_damaged_replicates(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One of other code is used and counted, one of other data is not used, a damaged one is missing and reported."""
+    """One of another version is used and counted, one of other data is not used, a damaged one is reported."""
     one, two, three, four = [one for one in study_runs.replicates(study_runs.study()) if one.variant == "cnn"][:4]
     folder = Folder(tmp_path, [one, four])
-    study_runs.write(tmp_path / "runs", study_runs.entry(two, code="0"))
+    study_runs.write(tmp_path / "runs", study_runs.entry(two, results=0))
     study_runs.write(tmp_path / "runs", study_runs.entry(three, data="0"))
-    (tmp_path / "runs" / "cnn" / "3" / ledger.HISTORY).write_text("")
+    study_ledger.damage(tmp_path / "runs", "cnn", 3)
 
     page = folder.report(monkeypatch, "out")["claims.md"].decode()
 
     lines = {row[0]: row[1:4] for row in rows(page, "Replicates and their scores after the last epoch")}
     assert lines["`cnn`"] == [str(study_runs.study().variants["cnn"].seeds), "2", "1"]
-    assert "1 replicate was made with different code" in section(page, "In short")
+    assert "1 replicate was made with another version of results" in section(page, "In short")
     assert "1 replicate of another experiment is not used." in section(page, "In short")
     assert "damaged" in capsys.readouterr().err

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from statsmodels.stats.power import TTestPower
 
+from pipeline import files
 from pipeline.study import power, results, seeds, tables
 from pipeline.study.report import StudyReport
-from tests.support import study_runs
+from tests.support import study_ledger, study_runs
 from tests.support.study_ledger import ROOT
 from tests.support.study_pages import rows
 
@@ -87,11 +88,16 @@ def test_an_undecided_verdict_names_its_number(whole: StudyReport) -> None:
 
 
 def test_the_command_prints_the_reports_table(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """From the committed ledger of the pilot, it has a line for each row of the report's table, with its numbers."""
-    pilot = ROOT / "study" / "pilot"
-    words = ["--study", str(pilot / "params.yaml"), "--summaries", str(pilot / "data"), "--runs", str(pilot / "runs")]
+    """From a ledger, it has a line for each row of the report's table, with its numbers."""
+    study = study_runs.study()
+    for replicate in study_runs.replicates(study):
+        study_runs.write(tmp_path / "runs", study_runs.entry(replicate))
+    for name in study.data.sets:
+        files.write_json(tmp_path / "data" / f"{name}.json", study_runs.SUMMARIES[name])
+    planned = study_ledger.write_params(tmp_path / "study.yaml", study.model_dump(mode="json", exclude_unset=True))
+    words = ["--study", str(planned), "--summaries", str(tmp_path / "data"), "--runs", str(tmp_path / "runs")]
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(sys, "argv", ["power", *words])
 

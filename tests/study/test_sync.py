@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
-import pandas as pd
 import pytest
 
 from pipeline import cli, files, tracking
@@ -65,13 +64,13 @@ def test_a_clone_shows_all_replicates_of_its_ledger(clone: Path, call: Callable[
     assert runs().keys() == first.keys() == {"short-0", "short-1", "long-0", "long-1", "permuted-0", "cnn-0"}
     assert {run.info.run_id for run in runs().values()} == {run.info.run_id for run in first.values()}
     assert {run.info.status for run in first.values()} == {"FINISHED"}
-    place = clone / "study" / "runs" / "long" / "1"
-    record, history = json.loads((place / "record.json").read_text()), pd.read_csv(place / "history.csv")
+    record = json.loads(study_ledger.line(clone / "study" / "runs", "long", 1))
+    history = record["history"]
     run = first["long-1"]
     assert run.data.metrics["test_accuracy"] == record["splits"]["test"]["accuracy"]
     points = mlflow.MlflowClient(address.uri()).get_metric_history(run.info.run_id, "val_loss")
     assert [(point.step, point.value) for point in points] == list(
-        history[["epoch", "val_loss"]].itertuples(index=False)
+        zip(history["epoch"], history["val_loss"], strict=True)
     )
     assert run.data.tags["recipe"] == record["recipe"]
     assert (run.data.tags["seed"], run.data.tags["processor"]) == ("1", record["processor"])
@@ -101,7 +100,7 @@ def test_what_an_outage_kept_back_is_added_later(
     assert (code, printed) == (3, "")
     assert "error: study: MLflow is missing 4 of 6 replicates" in errors
     assert "`make sync` adds them" in errors
-    (clone / "study" / "runs" / "short" / "1" / "errors.csv").write_text("damaged")
+    study_ledger.damage(clone / "study" / "runs", "short", 1)
 
     code, printed, errors = call()
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +19,8 @@ import pytest
 from pipeline import files
 from pipeline.data import dataset
 from pipeline.data.dataset import Dataset
-from pipeline.study import plan, worker
+from pipeline.study import worker
+from pipeline.training import recipe
 from tests.support.processes import children, gone, wait_until
 from tests.support.study_forks import Kind
 from tests.support.study_ledger import ROOT
@@ -61,7 +60,7 @@ def work(tmp_path: Path, digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> It
     monkeypatch.setattr(worker, "PROGRAM", stand_in())
     monkeypatch.setattr(worker, "get_worker", lambda: SimpleNamespace(local_directory=folder))
     monkeypatch.setattr(worker, "_idle", idle := LifoQueue[worker.ForkServer]())
-    yield Work(folder, {**plan.identity(), "data": files.sha256(folder / "data.npz")})
+    yield Work(folder, {**recipe.implementation(), "data": files.sha256(folder / "data.npz")})
     while not idle.empty():
         idle.get().close()
     assert [*folder.iterdir(), *temporary.iterdir()] == [folder / "data.npz"]
@@ -157,30 +156,23 @@ def test_nothing_is_left_of_a_worker_that_ends(work: Work, tmp_path: Path) -> No
     server.close()
 
 
-@pytest.mark.fault("study: worker with other code")
-def test_a_run_is_of_the_code_of_its_recipe(work: Work, node: Path) -> None:
-    """After an update of the package under a running worker, runs of the new code have a new process.
+@pytest.mark.fault("study: worker with another version of results")
+def test_a_run_is_of_the_version_of_its_recipe(work: Work, node: Path) -> None:
+    """After an update of the package under a running worker, runs of the new version of results have a new process.
 
-    Those of the old code are refused then, with a line that says what to do.
+    Those of the old one are refused then, with a line that says what to do.
     """
     server = work.result(1)["server"]
-    edited = node / "pipeline" / "training" / "networks.py"
-    edited.write_text(edited.read_text().replace("1 / 255", "1 / 256"))
-    code = subprocess.run(
-        [sys.executable, "-c", "from pipeline.study import plan; print(plan.identity()['code'])"],
-        cwd=node,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.strip()
-    updated = replace(work, ingredients={**work.ingredients, "code": code})
+    edited, raised = node / "pipeline" / "training" / "recipe.py", recipe.RESULTS + 1
+    edited.write_text(edited.read_text().replace(f"RESULTS = {recipe.RESULTS}", f"RESULTS = {raised}"))
+    updated = replace(work, ingredients={**work.ingredients, "results": raised})
 
     assert work.result(2)["server"] == server
     assert updated.result(3)["server"] != server
     error = work.train(4)["error"]
 
     assert gone(server)
-    assert f"has code {code}, not {work.ingredients['code']}" in error
+    assert f"has results {raised}, not {recipe.RESULTS}" in error
     assert error.endswith("install the same package on every worker")
 
 

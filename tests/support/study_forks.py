@@ -7,7 +7,6 @@ import signal
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
 from enum import IntEnum
 from types import ModuleType
 from typing import Any
@@ -26,17 +25,8 @@ class Kind(IntEnum):
     BROKEN = 400
 
 
-@dataclass(frozen=True)
-class Done:
-    """Who did a training run."""
-
-    seed: int
-    process: int
-    server: int
-
-
-def run_alone(trajectory: Trajectory, _: Any) -> list[Done]:
-    """Print a line to either stream, leave a temporary file behind, and do what the seed means."""
+def run_alone(trajectory: Trajectory, _: Any) -> list[dict[str, int]]:
+    """Print a line to either stream, leave a temporary file behind, and do what the seed means; say who did it."""
     seed = trajectory.replicates[0].seed
     print(f"run {seed}", flush=True)
     os.write(2, f"warning of run {seed}\n".encode())
@@ -50,7 +40,7 @@ def run_alone(trajectory: Trajectory, _: Any) -> list[Done]:
             raise PipelineError("diverged")
         case Kind.BROKEN:
             raise ValueError("a fault in the code")
-    return [Done(seed, os.getpid(), os.getppid())]
+    return [{"seed": seed, "process": os.getpid(), "server": os.getppid()}]
 
 
 def main(platform: str = sys.platform, idle: float = 60) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,20 @@ def params(**changes: Any) -> dict[str, Any]:
         "variants": variants,
         "statistics": {"smallest_effect": 0.001, "level": 0.05, "comparisons": [["short", "long"], ["cnn", "long"]]},
     } | changes
+
+
+def line(folder: Path, variant: str, seed: int) -> str:
+    """Return the line of a replicate in the ledger."""
+    lines = (folder / f"{variant}.jsonl").read_text(encoding="utf-8").splitlines()
+    return next(text for text in lines if json.loads(text)["seed"] == seed)
+
+
+def damage(folder: Path, variant: str, seed: int, old: str = '"parameters": ', new: str = '"parameters": 1') -> None:
+    """Edit the line of a replicate in the ledger."""
+    path, before = folder / f"{variant}.jsonl", line(folder, variant, seed)
+    assert old in before
+    content = path.read_text(encoding="utf-8")
+    path.write_text(content.replace(before, before.replace(old, new, 1)), encoding="utf-8")
 
 
 def write_params(path: Path, values: dict[str, Any]) -> Path:

@@ -138,6 +138,9 @@ def entry(replicate: Replicate, made: Made | None = None, **changes: Any) -> Ent
     }
     splits["validation"]["negative_log_likelihood"] = float(history["val_loss"].iloc[-1])
     record = {
+        "variant": replicate.variant,
+        "seed": replicate.seed,
+        "commit": "c" * 40,
         "recipe": replicate.recipe,
         "ingredients": {**replicate.ingredients, **changes},
         "parameters": 7,
@@ -187,8 +190,8 @@ def lookups(of: Study, made: Mapping[str, Made] | None = None) -> list[Lookup]:
 
 def write(folder: Path, found: Entry) -> None:
     """Put a replicate into a ledger."""
-    tables = (table.to_csv(index=False, lineterminator="\n") for table in (found.history, found.errors))
-    ledger.write_entry(folder, found.variant, found.seed, found.record, *tables)
+    tables = {"history": found.history.to_dict("list"), "errors": found.errors.to_dict("list")}
+    ledger.append(folder, {**found.record, **tables})
 
 
 def accuracy(entry: Entry) -> float:

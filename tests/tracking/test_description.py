@@ -120,9 +120,7 @@ def test_a_restored_run_names_the_commit_whose_code_gives_it(
     """That is the last one, if nothing has changed since and its code gives the recipe as the stage train does."""
     answers = {"status": changed, "rev-parse": "c" * 40}
     monkeypatch.setattr(description_module, "_git", lambda command, *_: answers[command])
-    settings = {"model": description.model.settings(), "train": description.train.model_dump()}
-    code = (*recipe.TRAINING, "training/checkpoint")
-    of_now = recipe.of(code, name="cnn", data="d" * 32, **settings)
+    of_now = recipe.of_model("cnn", description.model, description.train, "d" * 32)
     restored = dataclasses.replace(description, restored_from="train@cnn", recipe=of_now if made_here else "r" * 64)
 
     assert restored.tags().get("mlflow.source.git.commit") == ("c" * 40 if named else None)
