@@ -10,7 +10,6 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from pipeline import files, schema
-from pipeline.data import sets
 from pipeline.errors import InputError
 from pipeline.schema import Block, Fraction, Name, Positive, Seed
 from pipeline.training.settings import Model, Training
@@ -86,38 +85,24 @@ def load(path: Path) -> Params:
         InputError: The file is missing, is not YAML or breaks a rule: one line per fault with the key's path, what was
             expected and what was found.
     """
-    values = schema.validate(Params, files.read_yaml(path), path)
-    described = path.parent / "data" / "sets" / f"{values.data.dataset}.yaml"
-    # A copy of the file elsewhere has no data sets near it; preprocess checks the images themselves.
-    if described.exists():
-        stated = sets.load(described)
-        check_images(values.models, values.train.batch_size, stated.image.shape, _left(values.data, stated), path)
-    return values
-
-
-def _left(data: Data, stated: sets.AnySet) -> int | None:
-    """Return how many images are left to train on, if the set states it; if none are, preprocess says so."""
-    held_out = 0 if data.validation == "test" else data.validation
-    return None if stated.labelled is None or stated.labelled <= held_out else stated.labelled - held_out
+    return schema.validate(Params, files.read_yaml(path), path)
 
 
 def check_images(
     models: Mapping[str, Model],
     batch_size: int,
     shape: tuple[int, ...],
-    count: int | None,
+    count: int,
     path: Path,
     section: str = "models",
 ) -> None:
-    """Check that images of `shape` can be trained on in such batches by the models in a section of the file at `path`.
-
-    There are `count` of them; None if that is not known.
+    """Check that `count` images of `shape` can be trained on by the models in a section of the file at `path`.
 
     Raises:
         InputError: A batch is larger, or a network does not fit the shape; one line per fault.
     """
     faults = []
-    if count is not None and batch_size > count:
+    if batch_size > count:
         faults.append(f"train.batch_size: expected at most the {count} training images, found {batch_size}")
     for name, model in models.items():
         try:

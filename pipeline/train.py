@@ -23,6 +23,7 @@ def main() -> int:
         files.check_writable(output)
     dvc_lock.verify(arguments.data)
     data, data_md5 = dataset.load(arguments.data), files.md5(arguments.data)
+    params.check_images({name: model}, values.train.batch_size, data.shape, len(data.train), arguments.params)
     trainer.start(model, values.train)
     identity = recipe.of_model(name, model, values.train, data_md5)
     checkpoints = Checkpoints(arguments.work, name, recipe.digest([identity, recipe.source()]))

@@ -19,10 +19,12 @@ from dvc.utils.hydra import apply_overrides
 from dvc.utils.serialize import modify_yaml, parse_yaml
 from pydantic import TypeAdapter, ValidationError
 
-from pipeline import files, params, schema
+from pipeline import files, params, schema, train
+from pipeline.data import dataset
+from pipeline.data.dataset import Dataset
 from pipeline.errors import InputError
 from pipeline.params import Params
-from tests.support import forks, made_sets, small
+from tests.support import forks, small
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "params.yaml").read_text()
@@ -76,37 +78,34 @@ def test_one_batch_may_hold_all_training_images(tmp_path: Path) -> None:
         f"{tmp_path}: train.batch_size: expected at most the 54999 training images, found 55000"
     ]
     with pytest.raises(InputError, match=r"models\.cnn\.network: a 4x28 image is too small"):
-        params.check_images(models, 128, (4, 28), None, tmp_path)
+        params.check_images(models, 128, (4, 28), 55000, tmp_path)
 
 
 @pytest.mark.fault("params: batch or network that does not fit the data")
-@pytest.mark.parametrize(
-    ("stated", "validation", "most"),
-    [
-        ({"train": 70, "test": 21}, "test", 70),
-        ({"train": 70, "test": 21}, 14, 56),
-        ({"train": 70}, "test", 56),
-        ({"train": 70}, 30, 26),
-    ],
-)
-def test_every_command_knows_the_largest_batch(
-    tmp_path: Path, stated: dict[str, int], validation: str | int, most: int
+def test_a_model_that_does_not_fit_the_data_is_refused_before_its_training(
+    tmp_path: Path, digits: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the set states its counts, a batch beyond the images that are left to train on is refused by every reader.
+    """The stage train asks the data itself, whatever the data set is called: one line, and nothing is written."""
+    dataset.save(tmp_path / "data.npz", digits)
+    path = tmp_path / "params.yaml"
+    path.write_text(edited("batch_size: 128", f"batch_size: {len(digits.train) + 1}"))
+    outputs = [word for name in ("output", "history", "timing") for word in (f"--{name}", str(tmp_path / name))]
+    words = ["train", "cnn", "--data", str(tmp_path / "data.npz"), "--params", str(path), *outputs]
+    monkeypatch.setattr("sys.argv", [*words, "--work", str(tmp_path / "work")])
+    monkeypatch.chdir(tmp_path)
 
-    Those are the images of the files without what is held out for testing, here a fifth, and for validation.
-    """
-    described = made_sets.described("folder") | {"options": {"train": "a"}, "counts": stated}
-    described |= {"held_out": {"share": 0.2, "seed": 0}} if "test" not in stated else {}
-    described["options"] |= {"test": "b"} if "test" in stated else {}
+    with pytest.raises(InputError, match=r"expected at most the 1400 training images, found 1401"):
+        train.main()
+
+    assert {one.name for one in tmp_path.iterdir()} == {"data.npz", "params.yaml"}
+
+
+def test_loading_params_opens_no_other_file(tmp_path: Path) -> None:
+    """A new data set or format cannot change what params are: with a broken description near it, the file is read."""
     (tmp_path / "data" / "sets").mkdir(parents=True)
-    (tmp_path / "data" / "sets" / "mnist.yaml").write_text(json.dumps(described))
-    text = edited("validation: test", f"validation: {validation}")
+    (tmp_path / "data" / "sets" / "mnist.yaml").write_text("no: [description")
 
-    assert load(tmp_path, text.replace("batch_size: 128", f"batch_size: {most}")).train.batch_size == most
-    assert faults(tmp_path, text.replace("batch_size: 128", f"batch_size: {most + 1}")) == [
-        f"train.batch_size: expected at most the {most} training images, found {most + 1}"
-    ]
+    assert load(tmp_path, TEXT).data.dataset == "mnist"
 
 
 @pytest.mark.fault("params: the best epoch chosen on the test images")

@@ -620,7 +620,7 @@ def test_the_study_is_linked_where_it_has_the_answer(values: Params, whole: Repo
     for title in ("In short", "What the differences can show"):
         assert link in section(whole.markdown, title)
     assert (ROOT / "reports" / "../study/reports/claims.md").is_file()
-    assert '<a href="../study/reports/claims.html">the study</a>' in whole.html
+    assert '<a href="../study/reports/claims.md">the study</a>' in whole.html
     assert "claims.md" not in other.markdown
 
 
@@ -723,7 +723,7 @@ def test_html_needs_nothing_else(whole: Report) -> None:
 
     for tag, address in page.addresses:
         inside = address.startswith(("#", "data:"))
-        linked = address.startswith("https://github.com/psato/") or address == "../study/reports/claims.html"
+        linked = address.startswith("https://github.com/psato/") or address == "../study/reports/claims.md"
         assert inside or (tag == "a" and linked), address
     assert "script" not in {tag for tag, _ in page.tags}
     assert not re.search(r"@import|url\(", whole.html)

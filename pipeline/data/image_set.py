@@ -111,13 +111,6 @@ class ImageSet(Block):
         """Whether there are files with test images."""
         return True
 
-    @property
-    def labelled(self) -> int | None:
-        """How many images there are to train on and to validate with; None if the set does not state it."""
-        if self.counts is None:
-            return None
-        return self.counts.train - (self.held_out.count(self.counts.train) if self.held_out else 0)
-
     @model_validator(mode="after")
     def _has_test_images(self) -> Self:
         if self.tests == (self.held_out is not None):

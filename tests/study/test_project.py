@@ -40,7 +40,8 @@ def studied(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a repository in which the stages of the study, and none of those around it, have run."""
     folder = tmp_path_factory.mktemp("study") / "a clone"
     small.copy(folder, *small.PROJECT, "study/dvc.yaml", "study/params.yaml", "study/.dvc/config")
-    small.copy(folder, "study/.dvc/.gitignore", "study/pilot.yaml", "benchmarks/results.json")
+    small.copy(folder, "study/.dvc/.gitignore", "study/.dvcignore", "study/pilot.yaml", "benchmarks/results.json")
+    (folder / "study" / "pipeline").symlink_to("../pipeline")
     small.copy(folder, "reports/metrics.json", "reports/data.json")
     for program in ("git", "dvc"):
         small.run(folder, program, "init", "--quiet")
@@ -70,7 +71,10 @@ def test_its_stages_run_in_the_root(studied: Path) -> None:
 
 
 def test_after_its_stages_nothing_is_to_be_run(studied: Path) -> None:
-    """The status names no stage."""
+    """The status names no stage, also once Python has left its bytecode next to the code."""
+    (studied / "pipeline" / "study" / "__pycache__").mkdir()
+    (studied / "pipeline" / "study" / "__pycache__" / "plan.pyc").write_bytes(b"code")
+
     assert changed(studied) == set()
 
 
