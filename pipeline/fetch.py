@@ -13,11 +13,12 @@ from pathlib import Path
 from pipeline import cli, files
 from pipeline.data import copies, download, sets
 from pipeline.data.download import Wanted
+from pipeline.data.image_set import ImageSet
 from pipeline.data.sources import Directory
 from pipeline.data.verify import sha256
 
 
-def fetch(name: str, described: sets.AnySet, output: Path, root: Path) -> None:
+def fetch(name: str, described: ImageSet, output: Path, root: Path) -> None:
     """Write the files of the data set `name` into `output`; a source's relative directory starts at `root`.
 
     Files that are there and verified stay, without any request.

@@ -14,6 +14,7 @@ from pipeline import cli, files, params
 from pipeline.data import dataset as datasets
 from pipeline.data import raw, sets
 from pipeline.data.dataset import Dataset, Split
+from pipeline.data.image_set import ImageSet
 from pipeline.errors import InputError
 from pipeline.reporting.plots import grids, style
 
@@ -22,7 +23,7 @@ GRID = 9
 MANY = 20
 
 
-def preprocess(data: params.Data, described: sets.AnySet, directory: Path, at: Path) -> Dataset:
+def preprocess(data: params.Data, described: ImageSet, directory: Path, at: Path) -> Dataset:
     """Return the splits of the data set whose files are in `directory`, each in the order of its files.
 
     Raises:
@@ -44,7 +45,7 @@ def preprocess(data: params.Data, described: sets.AnySet, directory: Path, at: P
     return Dataset(train, validation, test, described.classes)
 
 
-def summarise(data: params.Data, described: sets.AnySet, dataset: Dataset, sha256: str) -> dict[str, Any]:
+def summarise(data: params.Data, described: ImageSet, dataset: Dataset, sha256: str) -> dict[str, Any]:
     """Return the content of reports/data.json; `sha256` is that of the npz, mean and std are of pixels / 255."""
     return {
         "dataset": data.dataset,

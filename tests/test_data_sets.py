@@ -17,6 +17,7 @@ import yaml
 
 from pipeline import files
 from pipeline.data import sets
+from pipeline.data.image_set import ImageSet
 from pipeline.reporting.plots import classification, style
 from tests.support import forks, made_sets, small
 
@@ -77,7 +78,7 @@ def repository(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     return folder
 
 
-def described(repository: Path) -> sets.AnySet:
+def described(repository: Path) -> ImageSet:
     """Return the description of the repository's set."""
     return sets.load(repository / "data" / "sets" / "stones.yaml")
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pipeline import files
 from pipeline.data import https, sets, wheel
 from pipeline.data.formats import idx, idx_files, npz
-from pipeline.data.image_set import File
+from pipeline.data.image_set import File, ImageSet
 from pipeline.data.sources import Directory, KerasCache, Mirror, Source, Wheel
 from pipeline.data.verify import expect_checksum, gunzip, packed_limit, sha256
 from pipeline.errors import PipelineError, printable
@@ -99,7 +99,7 @@ class Wanted:
         return content
 
 
-def wanted(described: sets.AnySet) -> list[Wanted]:
+def wanted(described: ImageSet) -> list[Wanted]:
     """Return the files of a data set, training before test, images before labels; none if it is a folder."""
     if isinstance(described, sets.IdxSet):
         shapes = idx_files.shapes(described)
@@ -138,7 +138,7 @@ def _reason(error: Exception) -> str:
     return printable(f"{where}cannot be read ({error.strerror or error})")
 
 
-def take(source: Source, described: sets.AnySet, missing: Sequence[Wanted], root: Path) -> dict[str, bytes]:
+def take(source: Source, described: ImageSet, missing: Sequence[Wanted], root: Path) -> dict[str, bytes]:
     """Return the plain content of each missing file by its name, from one source.
 
     A relative directory starts at `root`.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
@@ -100,6 +100,11 @@ class ImageSet(Block):
     target_accuracy: Annotated[float, Field(gt=0, lt=1)] | None = None
     counts: Counts | None = None
     held_out: HeldOut | None = None
+    # Which kinds of source there are depends on the format.
+    sources: tuple[Any, ...]
+
+    # The module of pipeline/data/formats that reads the files.
+    reader: ClassVar[str]
 
     @property
     def all_files(self) -> tuple[File, ...]:

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import errors, files
-from pipeline.data import sets
+from pipeline.data import formats
 from pipeline.data.dataset import Split
+from pipeline.data.image_set import ImageSet
 from pipeline.errors import InputError
 
 _FETCH = "`dvc repro fetch` downloads it again"
 
 
-def read(directory: Path, described: sets.AnySet) -> tuple[Split, Split]:
+def read(directory: Path, described: ImageSet) -> tuple[Split, Split]:
     """Return the training and the test images of the data set whose files are in `directory`.
 
     Raises:
         InputError: A file is missing or damaged, or is not what the data set states.
     """
     _verify(directory, described)
-    train, test = _read(directory, described)
+    # Imported here: MNIST needs neither pandas nor pyarrow, which take half a second each.
+    reader = importlib.import_module(f"{formats.__name__}.{described.reader}")
+    train, test = reader.read(directory, described)
     if described.held_out is None or test is not None:
         return train, test if test is not None else train
     held_out = described.held_out
@@ -30,36 +34,7 @@ def read(directory: Path, described: sets.AnySet) -> tuple[Split, Split]:
     return select(train, ~mask), select(train, mask)
 
 
-def _read(directory: Path, described: sets.AnySet) -> tuple[Split, Split | None]:
-    # Imported here: MNIST needs neither pandas nor pyarrow, which take half a second each.
-    match described:
-        case sets.IdxSet():
-            from pipeline.data.formats import idx_files
-
-            return idx_files.read(directory, described)
-        case sets.NpzSet():
-            from pipeline.data.formats import npz_arrays
-
-            return npz_arrays.read(directory, described)
-        case sets.CifarSet():
-            from pipeline.data.formats import cifar
-
-            return cifar.read(directory, described)
-        case sets.FolderSet():
-            from pipeline.data.formats import folder
-
-            return folder.read(directory, described)
-        case sets.CsvSet():
-            from pipeline.data.formats import csv
-
-            return csv.read(directory, described)
-        case sets.ParquetSet():
-            from pipeline.data.formats import parquet
-
-            return parquet.read(directory, described)
-
-
-def _verify(directory: Path, described: sets.AnySet) -> None:
+def _verify(directory: Path, described: ImageSet) -> None:
     """Check the checksums of the files, where they are known."""
     for file in described.all_files:
         path = directory / file.name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
@@ -40,6 +40,8 @@ class IdxOptions(Block):
 
 class IdxSet(ImageSet):
     """Four IDX files, as those of MNIST."""
+
+    reader: ClassVar[str] = "idx_files"
 
     format: Literal["idx"]
     counts: Counts
@@ -83,6 +85,8 @@ class NpzOptions(Block):
 
 class NpzSet(ImageSet):
     """Arrays in one npz file or more."""
+
+    reader: ClassVar[str] = "npz_arrays"
 
     format: Literal["npz"]
     files: Annotated[Mapping[Name, File], Field(min_length=1)]
@@ -130,6 +134,8 @@ class CifarOptions(Block):
 class CifarSet(ImageSet):
     """A tar archive of the binary version of CIFAR-10 or CIFAR-100."""
 
+    reader: ClassVar[str] = "cifar"
+
     format: Literal["cifar"]
     files: CifarFiles
     options: CifarOptions
@@ -164,6 +170,8 @@ class FolderOptions(Block):
 
 class FolderSet(ImageSet):
     """PNG or JPEG files in one folder per class; `checksum` is that of all of them together."""
+
+    reader: ClassVar[str] = "folder"
 
     format: Literal["folder"]
     checksum: Sha256 | None = None
@@ -220,6 +228,8 @@ class TableSet(ImageSet):
 class CsvSet(TableSet):
     """CSV tables with a column per pixel, as Kaggle's."""
 
+    reader: ClassVar[str] = "csv"
+
     format: Literal["csv"]
     options: CsvOptions = CsvOptions()
 
@@ -227,17 +237,18 @@ class CsvSet(TableSet):
 class ParquetSet(TableSet):
     """Parquet tables with PNG or JPEG files in a column, as Hugging Face's."""
 
+    reader: ClassVar[str] = "parquet"
+
     format: Literal["parquet"]
     options: ParquetOptions = ParquetOptions()
 
 
-AnySet = IdxSet | NpzSet | CifarSet | FolderSet | CsvSet | ParquetSet
-FORMATS: dict[Any, type[AnySet]] = {
+FORMATS: dict[Any, type[ImageSet]] = {
     "idx": IdxSet, "npz": NpzSet, "cifar": CifarSet, "folder": FolderSet, "csv": CsvSet, "parquet": ParquetSet,
 }  # fmt: skip
 
 
-def load(path: Path) -> AnySet:
+def load(path: Path) -> ImageSet:
     """Return the validated content of the file at `path`, which describes a data set.
 
     Raises:

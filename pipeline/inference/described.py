@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pipeline import dvc_lock, files
 from pipeline.data import sets
-from pipeline.data.sets import AnySet
+from pipeline.data.image_set import ImageSet
 from pipeline.errors import InputError
 from pipeline.params import Params
 
@@ -29,7 +29,7 @@ def trained_on(values: Params, name: str) -> str:
     return data.stem if data else values.data.dataset
 
 
-def load(dataset: str) -> AnySet:
+def load(dataset: str) -> ImageSet:
     """Return what describes the data set here.
 
     Raises:

@@ -25,6 +25,7 @@ from pipeline import preprocess as stage
 from pipeline.data import dataset, raw, sets
 from pipeline.data.dataset import Split
 from pipeline.data.formats import checks
+from pipeline.data.image_set import ImageSet
 from pipeline.errors import InputError
 from tests.support import forks, made_sets, small
 from tests.support.made_sets import CLASSES, COUNTS, NAMES, Arrays, describe, write
@@ -33,7 +34,7 @@ ROOT = Path(__file__).parents[2]
 COLOURS = ("npz", "cifar", "folder", "csv", "parquet")
 
 
-def read(folder: Path, described: sets.AnySet) -> Arrays:
+def read(folder: Path, described: ImageSet) -> Arrays:
     """Return the arrays that are read from the files of a set where they were written."""
     train, test = raw.read(folder / "data" / "local", described)
     return dict(zip(NAMES, (train.images, train.labels, test.images, test.labels), strict=True))
@@ -80,7 +81,7 @@ def preprocessing(folder: Path, directory: str) -> list[str]:
     return [word for key, path in paths.items() for word in (f"--{key}", path)]
 
 
-def restated(folder: Path, described: sets.AnySet) -> dict[str, Any]:
+def restated(folder: Path, described: ImageSet) -> dict[str, Any]:
     """Return the description of a set with the checksums of its files as they are now."""
     text = json.dumps(described.model_dump(mode="json", exclude_none=True))
     for file in described.all_files:
@@ -237,7 +238,7 @@ def test_a_share_is_held_out_for_testing(tmp_path: Path, kind: str) -> None:
 # Pictures in folders
 
 
-def folder_set(folder: Path, **options: Any) -> sets.AnySet:
+def folder_set(folder: Path, **options: Any) -> ImageSet:
     """Write the folders, and a description with further options."""
     described = write(folder, "folder", made_sets.arrays())
     content = described.model_dump(mode="json", exclude_none=True)
@@ -394,7 +395,7 @@ def test_the_stage_names_file_and_row(
 # Faults, found by the readers
 
 
-def fault(folder: Path, described: sets.AnySet, name: str) -> str:
+def fault(folder: Path, described: ImageSet, name: str) -> str:
     """Return what is wrong with the file `name`, with the checksum of the file as it is now."""
     changed = describe(folder, restated(folder, described))
     with pytest.raises(InputError) as caught:

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 
 from pipeline.data import sets
 from pipeline.data.formats import pictures
-from pipeline.data.sets import AnySet
+from pipeline.data.image_set import ImageSet
 from pipeline.errors import InputError
 from pipeline.inference import reading
 from tests.support import made_sets, untrained
@@ -23,24 +23,24 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def stones(tmp_path_factory: pytest.TempPathFactory) -> AnySet:
+def stones(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
     """Return a data set of 32x32 in colour."""
     folder = tmp_path_factory.mktemp("stones")
     untrained.write_set(folder, "stones", untrained.stones())
     return sets.load(folder / "data" / "sets" / "stones.yaml")
 
 
-def shipped(name: str) -> AnySet:
+def shipped(name: str) -> ImageSet:
     """Return a data set of the repository."""
     return sets.load(ROOT / "data" / "sets" / f"{name}.yaml")
 
 
-def read(content: bytes, described: AnySet) -> np.ndarray:
+def read(content: bytes, described: ImageSet) -> np.ndarray:
     """Return the picture in a file with this content as an image of the data set."""
     return reading.decode(io.BytesIO(content), "x.png", described)
 
 
-def test_an_image_of_the_data_set_stays_as_it_is(stones: AnySet) -> None:
+def test_an_image_of_the_data_set_stays_as_it_is(stones: ImageSet) -> None:
     """A file with a training image, in colour or grey, gives every pixel of it."""
     rng = np.random.default_rng(0)
     colour, grey = made_sets.arrays()["train_images"][0], rng.integers(0, 256, (28, 28), np.uint8)
@@ -53,7 +53,7 @@ def test_an_image_of_the_data_set_stays_as_it_is(stones: AnySet) -> None:
     ("mode", "kind"),
     [("RGB", "PNG"), ("L", "PNG"), ("RGBA", "PNG"), ("P", "PNG"), ("1", "PNG"), ("RGB", "JPEG"), ("L", "JPEG")],
 )
-def test_any_picture_is_resized_and_converted(stones: AnySet, mode: str, kind: str) -> None:
+def test_any_picture_is_resized_and_converted(stones: ImageSet, mode: str, kind: str) -> None:
     """A picture of any size and mode becomes what Pillow makes of it in the mode and the size of the data set."""
     content = saved(untrained.picture(mode=mode), kind)
     for described, form in ((stones, "RGB"), (shipped("fashion_mnist"), "L")):
@@ -69,7 +69,7 @@ def test_any_picture_is_resized_and_converted(stones: AnySet, mode: str, kind: s
 
 
 @pytest.mark.parametrize(("orientation", "turned"), [(3, 180), (6, 90), (8, 270)])
-def test_a_photograph_is_upright(stones: AnySet, orientation: int, turned: int) -> None:
+def test_a_photograph_is_upright(stones: ImageSet, orientation: int, turned: int) -> None:
     """A picture that is stored lying, with EXIF data that set it upright, is read upright, to train on it too."""
     exif, upright = Image.Exif(), untrained.picture()
     exif[0x0112] = orientation
@@ -95,7 +95,7 @@ BAD = {
 
 @pytest.mark.fault("picture damaged, blank, too large, or not a picture")
 @pytest.mark.parametrize(("content", "reason"), BAD.values(), ids=BAD)
-def test_what_is_not_such_a_picture_is_one_line(stones: AnySet, tmp_path: Path, content: bytes, reason: str) -> None:
+def test_what_is_not_such_a_picture_is_one_line(stones: ImageSet, tmp_path: Path, content: bytes, reason: str) -> None:
     """What cannot be read is an error of one line, with the file's name and the reason, and no word on digits."""
     (tmp_path / "x.png").write_bytes(content)
 

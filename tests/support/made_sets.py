@@ -19,6 +19,7 @@ from PIL import Image
 
 from pipeline.data import sets
 from pipeline.data.formats import idx
+from pipeline.data.image_set import ImageSet
 
 CLASSES = ("agate", "beryl", "coral", "T-shirt/top", "a|b <i>", "$x$", "garnet")
 NAMES = ("train_images", "train_labels", "test_images", "test_labels")
@@ -177,7 +178,7 @@ WRITERS: dict[str, Callable[[Path, Arrays], dict[str, Any]]] = {
 }
 
 
-def write(folder: Path, kind: str, made: Arrays, shape: tuple[int, ...] = (32, 32, 3), **others: Any) -> sets.AnySet:
+def write(folder: Path, kind: str, made: Arrays, shape: tuple[int, ...] = (32, 32, 3), **others: Any) -> ImageSet:
     """Write the files of a set and its description, of which `others` replace keys; None removes one."""
     local = folder / "data" / "local"
     local.mkdir(parents=True, exist_ok=True)
@@ -185,7 +186,7 @@ def write(folder: Path, kind: str, made: Arrays, shape: tuple[int, ...] = (32, 3
     return describe(folder, {key: value for key, value in content.items() if value is not None})
 
 
-def describe(folder: Path, content: dict[str, Any]) -> sets.AnySet:
+def describe(folder: Path, content: dict[str, Any]) -> ImageSet:
     """Write the description of a set and read it."""
     path = folder / "data" / "sets" / "stones.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
