@@ -31,7 +31,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("training/networks", "Rescaling(1 / 255,", "Rescaling(1 / 256,", False),
         ("training/networks", "Rescaling(1 / 255,", "Rescaling(1 * 255,", False),
         ("training/networks", "1 - self.clip)", "self.clip - 1)", False),
-        ("training/networks", "Dropout(params.dropout,", "Dropout(params.pool_dropout,", False),
+        ("training/networks", "Dropout(layer.rate,", "Dropout(layer.size,", False),
         ("training/loop", "training=False", "training=True", False),
         ("training/trainer", "permutation(count)", "permutation(count - 1)", False),
     ],
