@@ -25,7 +25,7 @@ from pipeline.training.settings import Model
 _BATCH = 1000
 
 
-def evaluate(network: keras.Sequential, data: Dataset, clip: float | None) -> tuple[dict[str, Score], NDArray[Any]]:
+def evaluate(network: keras.Model, data: Dataset, clip: float | None) -> tuple[dict[str, Score], NDArray[Any]]:
     """Return the scores of `network` by split, and its probabilities (n, classes) on the test images.
 
     `clip` is that of the model's loss.

@@ -14,7 +14,6 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
-    Discriminator,
     Field,
     StringConstraints,
     ValidationError,
@@ -90,23 +89,7 @@ Positive = Annotated[int, Field(gt=0)]
 Positives = Annotated[tuple[Positive, ...], BeforeValidator(as_tuple), Field(min_length=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
-
-
-def tag(name: str) -> str:
-    """Return the tag of a member of a union: brackets keep it distinct from the keys of the file."""
-    return f"<{name}>"
-
-
-def _tag_of(value: Any) -> str | None:
-    # A validated block, when it is written out again, or the mapping that it is made from.
-    content = vars(value) if isinstance(value, Block) else value
-    if not isinstance(content, Mapping) or "name" not in content:
-        return None
-    return tag(content["name"] if isinstance(content["name"], str) else shown(content["name"]))
-
-
-# Which block of a union a mapping is, by its key `name`.
-by_name = Discriminator(_tag_of)
+Epsilon = Annotated[float, Field(gt=0, le=1)]
 
 B = TypeVar("B", bound=Block)
 
@@ -125,7 +108,7 @@ def validate(block: type[B], value: Any, path: Path | None = None, key: str = ""
 
 
 def _describe(fault: ErrorDetails, value: Any, key: str) -> str:
-    keys = _keys(fault["loc"], value, fault["type"] == "missing")
+    keys = _keys(fault["loc"], value, fault["type"])
     path = ".".join(filter(None, [key, *keys, fault.get("ctx", {}).get("below")]))
     text = _text(fault)
     return f"{path}: {text}" if path else text
@@ -141,12 +124,12 @@ def _text(fault: ErrorDetails) -> str:
         case "string_pattern_mismatch":
             return f"expected a text matching {context['pattern']}, found {shown(found)}"
         case "union_tag_invalid":
+            # The key that says which member it is, or the function that finds it, whose tags are in brackets.
+            key, tag = context["discriminator"].strip("'()"), context["tag"]
             expected = context["expected_tags"].replace("<", "").replace(">", "")
-            # The key that says which member it is, or the function that finds it.
-            key = context["discriminator"].removesuffix("()").replace(_tag_of.__name__, "name")
-            return f"expected {expected} for {key}, found {shown(context['tag'][1:-1])}"
+            return f"expected {expected} for {key}, found {shown(tag if key == 'name' else tag[1:-1])}"
         case "union_tag_not_found":
-            return "missing name" if isinstance(found, Mapping) else f"expected a mapping, found {shown(found)}"
+            return "missing name"
         case "too_short":
             return f"expected one item or more, found {shown(found)}"
         case "model_type" | "model_attributes_type" | "mapping_type" | "dict_type":
@@ -157,12 +140,15 @@ def _text(fault: ErrorDetails) -> str:
     return text
 
 
-def _keys(location: tuple[int | str, ...], value: Any, missing: bool) -> list[str]:
+def _keys(location: tuple[int | str, ...], value: Any, fault: str) -> list[str]:
     """Return the keys in an error's location, without the tags of union members: these are not in the file."""
     keys: list[str] = []
     for position, key in enumerate(location):
-        absent = missing and position == len(location) - 1
-        if isinstance(value, Mapping) and (key in value or absent):
+        last = position == len(location) - 1
+        if isinstance(value, Mapping) and (key in value or (last and fault == "missing")):
+            # With an unknown key, a block may have a key like its own tag, which is the last then.
+            if last and fault == "unknown_key" and value.get("name") == key:
+                break
             keys.append(str(key) if re.fullmatch(r"\w[\w-]{0,63}", str(key), re.ASCII) else shown(key))
             value = value.get(key)
         elif isinstance(value, list) and isinstance(key, int):

@@ -19,6 +19,7 @@ from pipeline import files
 from pipeline.data import sets
 from pipeline.data.image_set import ImageSet
 from pipeline.reporting.plots import classification, style
+from pipeline.training import model_file
 from tests.support import forks, made_sets, small
 
 LETTERS = tuple("abcdefghijklmnopqrstuvwxyz")
@@ -36,7 +37,13 @@ MODELS: dict[str, Any] = {
             "layers": [
                 {"name": "conv2d", "filters": 4, "kernel": 3, "stride": 2, "padding": "same"},
                 {"name": "relu"},
-                {"name": "max_pool", "size": 2},
+                {
+                    "name": "residual",
+                    "layers": [
+                        {"name": "depthwise_conv2d", "kernel": 3, "stride": 2, "padding": "same"},
+                        {"name": "batch_norm", "momentum": 0.9, "epsilon": 0.001},
+                    ],
+                },
                 {"name": "flatten"},
             ],
         },
@@ -164,6 +171,21 @@ def test_mlflow_has_an_experiment_for_the_set(repository: Path) -> None:
     assert {run.info.run_name: run.info.status for run in runs} == dict.fromkeys(models(repository), "FINISHED")
     notes = [tags["mlflow.note.content"] for tags in (experiment.tags, *(run.data.tags for run in runs))]
     assert [note for note in notes if re.search(r"digit|MNIST", note)] == []
+
+
+def test_mlflow_serves_each_model(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The logged model of each run gives the probabilities of the model file, layers inside of layers included."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{repository}/mlflow.db")
+    api, images = mlflow.MlflowClient(), np.full((2, *described(repository).image.shape), 99, np.uint8)
+    found = {
+        one.name: one.model_id for one in api.search_logged_models([api.get_experiment_by_name("stones").experiment_id])
+    }
+
+    assert sorted(found) == sorted(models(repository))
+    for name, model_id in found.items():
+        expected = model_file.load(repository / "models" / f"{name}.keras")(images)
+        served = mlflow.pyfunc.load_model(f"models:/{model_id}").predict(images)
+        np.testing.assert_allclose(served, expected, rtol=1e-5)
 
 
 def test_the_images_are_those_of_the_files(repository: Path) -> None:

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Stri
 from pydantic_core import PydanticCustomError
 
 from pipeline import schema
-from pipeline.schema import Block, PlainPath, Sha256, tag
+from pipeline.schema import Block, PlainPath, Sha256
 
 
 def _below(value: str) -> str:
@@ -54,21 +54,19 @@ class KerasCache(Block):
 
 
 def source(value: Any) -> str:
-    """Return the tag of a source, by the key that only its kind has."""
+    """Return the tag of a source, by the key that only its kind has; brackets keep it distinct from that key."""
     # A validated source, when it is written out again, or the mapping that it is made from.
     content = vars(value) if isinstance(value, Block) else value
     kinds = (kind for kind in ("mirror", "wheel", "keras_cache") if isinstance(content, Mapping) and kind in content)
-    return tag(next(kinds, "directory"))
+    return f"<{next(kinds, 'directory')}>"
 
 
-_Local = Annotated[Directory, Tag(tag("directory"))] | Annotated[KerasCache, Tag(tag("keras_cache"))]
-_Remote = _Local | Annotated[Mirror, Tag(tag("mirror"))]
+_Local = Annotated[Directory, Tag("<directory>")] | Annotated[KerasCache, Tag("<keras_cache>")]
+_Remote = _Local | Annotated[Mirror, Tag("<mirror>")]
 _Some = (BeforeValidator(schema.as_tuple), Field(min_length=1))
 
 Source = Directory | KerasCache | Mirror | Wheel
 # The sources that can have whole folders, any files, and the four files of MNIST.
 FolderSources = Annotated[tuple[Annotated[_Local, Discriminator(source)], ...], *_Some]
 FileSources = Annotated[tuple[Annotated[_Remote, Discriminator(source)], ...], *_Some]
-IdxSources = Annotated[
-    tuple[Annotated[_Remote | Annotated[Wheel, Tag(tag("wheel"))], Discriminator(source)], ...], *_Some
-]
+IdxSources = Annotated[tuple[Annotated[_Remote | Annotated[Wheel, Tag("<wheel>")], Discriminator(source)], ...], *_Some]

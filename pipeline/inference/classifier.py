@@ -81,7 +81,7 @@ def load(path: Path, threads: int, shape: tuple[int, ...], classes: Sequence[str
     backend.start(intra_op=threads)
     network = model_file.load(path)
     try:
-        found = (network.input_dtype, network.input_shape[1:], network.output_shape[1:])
+        found = (network.inputs[0].dtype, network.input_shape[1:], network.output_shape[1:])
     except Exception as error:
         # A network with several inputs, for example, or with none.
         reason = " ".join(str(error).split())[:200] or type(error).__name__

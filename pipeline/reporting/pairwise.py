@@ -92,10 +92,13 @@ def _settings(model: Model) -> dict[str, Any]:
 def _differences(key: str, one: Any, other: Any) -> list[SettingDifference]:
     """Descend into blocks of one kind only: the arguments of two different optimizers cannot be compared.
 
-    Blocks without a name are all of one kind.
+    Blocks without a name are all of one kind. Layers are compared one by one where there are as many.
     """
     if one == other:
         return []
+    if key.endswith(".layers") and len(one) == len(other):
+        pairs = enumerate(zip(one, other, strict=True))
+        return [found for number, pair in pairs for found in _differences(f"{key}[{number}]", *pair)]
     if isinstance(one, dict) and isinstance(other, dict) and one.get("name") == other.get("name"):
         return [found for name in one for found in _differences(f"{key}.{name}", one[name], other[name])]
     return [SettingDifference(key, one, other)]

@@ -119,8 +119,14 @@ def value(setting: Any) -> str:
         case dict():
             return str(setting["name"]) if "name" in setting else settings(setting)
         case list() | tuple():
-            return f"[{', '.join(map(value, setting))}]"
+            return f"[{', '.join(map(_item, setting))}]"
     return str(setting)
+
+
+def _item(setting: Any) -> str:
+    """Return one value of a list in words; a layer that consists of others is followed by these."""
+    inner = isinstance(setting, dict) and "layers" in setting
+    return f"{value(setting)} {value(setting['layers'])}" if inner else value(setting)
 
 
 def values(difference: SettingDifference) -> str:

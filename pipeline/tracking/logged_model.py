@@ -216,7 +216,7 @@ def _save(path: Path, folder: Path, model: Any) -> None:
     import mlflow.keras
 
     packages = {"mlflow": mlflow.__version__, **recipe.versions()}
-    images = np.zeros((1, *network.input_shape[1:]), network.input_dtype)
+    images = np.zeros((1, *network.input_shape[1:]), network.inputs[0].dtype)
     # An upright stroke: among digits, a 1.
     rows, columns = images.shape[1:3]
     images[:, rows // 7 : rows - rows // 7, columns // 2 - 1 : columns // 2 + 2] = 255

@@ -1,6 +1,7 @@
 """Training a network, from params to a file.
 
 settings    a model as params.yaml describes it
+layers      its layers
 optimizer_settings  its optimizer and schedule
 augmentation  moved and mirrored images
 networks    MLP and CNN from params, and their loss

@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pipeline.training.backend import keras, tf
 
 
-def training(network: keras.Sequential, images: Any) -> Any:
+def forward(network: keras.Model, images: Any) -> Any:
     """Return the probabilities (n, classes) of uint8 `images` (n, ...), with dropout on."""
-    values, layers = images, [*network.layers]
-    while layers:
-        layer = layers.pop(0)
-        if isinstance(layer, keras.layers.Dropout):
-            values = _dropout(layer, values)
-        elif isinstance(layer, keras.layers.Conv2D) and layers and isinstance(layers[0], keras.layers.MaxPooling2D):
-            values = _pooled_convolution(layer, layers.pop(0), values)
-        else:
-            values = layer(values, training=True)
-    return values
+    readers = defaultdict(list)
+    for layer in network.layers:
+        for tensor in keras.tree.flatten(layer.input):
+            readers[id(tensor)].append(layer)
+    values = {id(network.inputs[0]): images}
+    for layer in network.layers:
+        if id(layer.output) in values:
+            # The input, or a pool that was computed with its convolution.
+            continue
+        taken = keras.tree.map_structure(lambda tensor: values[id(tensor)], layer.input)
+        match layer, readers[id(layer.output)]:
+            case keras.layers.Conv2D(), [keras.layers.MaxPooling2D() as pool]:
+                values[id(pool.output)] = _pooled_convolution(layer, pool, taken)
+            case _ if type(layer) is keras.layers.Dropout:
+                values[id(layer.output)] = _dropout(layer, taken)
+            case _:
+                values[id(layer.output)] = layer(taken, training=True)
+    return values[id(network.outputs[0])]
 
 
 def _pooled_convolution(convolution: keras.layers.Conv2D, pool: keras.layers.MaxPooling2D, values: Any) -> Any:

@@ -32,7 +32,7 @@ class Loop:
 
     def __init__(
         self,
-        network: keras.Sequential,
+        network: keras.Model,
         optimizer: keras.optimizers.Optimizer,
         loss: keras.losses.Loss,
         *,
@@ -118,7 +118,7 @@ class Loop:
 
     def _sums(self, images: Any, labels: Any, counts: Any, *, training: bool) -> Any:
         """Return the sums of loss and of correct predictions over the images that count."""
-        probabilities = forward.training(self._network, images) if training else self._network(images, training=False)
+        probabilities = forward.forward(self._network, images) if training else self._network(images, training=False)
         correct = tf.equal(tf.argmax(probabilities, axis=-1), tf.cast(labels, tf.int64))
         rows = tf.stack([self._loss.call(labels, probabilities), tf.cast(correct, tf.float32)])
         return tf.reduce_sum(tf.where(counts, rows, 0.0), axis=1)

@@ -16,12 +16,12 @@ from pipeline.training.backend import keras
 _EPOCH_OF_ZIP = (1980, 1, 1, 0, 0, 0)
 
 
-def save(path: Path, network: keras.Sequential, made_with: dict[str, str]) -> None:
+def save(path: Path, network: keras.Model, made_with: dict[str, str]) -> None:
     """Write `network` without its optimizer to `path`, with `made_with` (recipe, library versions) in its metadata.
 
     Keras stores when a file was written and the memory addresses of its objects; both are removed here.
     """
-    inference = keras.Sequential.from_config(network.get_config())
+    inference = type(network).from_config(network.get_config())
     inference.set_weights(network.get_weights())
     with files.atomic(path) as temporary:
         inference.save(temporary)
@@ -50,7 +50,7 @@ def _json(value: Any) -> bytes:
     return json.dumps(value, sort_keys=True).encode()
 
 
-def load(path: Path) -> keras.Sequential:
+def load(path: Path) -> keras.Model:
     """Return the network in `path`, for inference.
 
     Raises:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import numpy as np
 
-from pipeline.training import settings
+from pipeline.training import layers
 from pipeline.training.backend import keras
-from pipeline.training.settings import Cnn, Loss, Mlp, Sequential
+from pipeline.training.layers import Layer, Shape
+from pipeline.training.settings import Loss, Mlp, Network, with_channels
 
 # Streams of random numbers: initial weights and dropout never share one.
 _INITIAL, _DROPOUT = 0, 1
 
 
-def build(
-    params: Mlp | Cnn | Sequential, shape: Sequence[int], classes: int, *, seed: int, precision: str
-) -> keras.Sequential:
+def build(params: Network, shape: Sequence[int], classes: int, *, seed: int, precision: str) -> keras.Model:
     """Return the network that `params` describe, its initial weights a function of `seed`.
 
     It takes uint8 images (n, *shape), where `shape` is (h, w) or (h, w, c), and returns float32 probabilities (n,
@@ -25,91 +27,118 @@ def build(
     kernel's random numbers depend on its position among the layers with a kernel, so networks that differ only in
     dropout start from the same weights. Every layer is named: the names that Keras generates depend on what was built
     before.
+
+    Raises:
+        TypeError: There is no such kind of layer.
     """
-    layers = [_scaling(), *_HIDDEN[params.name](params, shape), _output(classes)]
-    with_kernels = [layer for layer in layers if hasattr(layer, "kernel_initializer")]
-    for position, layer in enumerate(with_kernels):
-        layer.kernel_initializer = keras.initializers.GlorotUniform(seed=_draw(seed, _INITIAL, position))
-    for layer in layers:
+    parts = [
+        keras.layers.Rescaling(1 / 255, name="scaling"),
+        *([] if isinstance(params, Mlp) or len(shape) == 3 else [keras.layers.Reshape((*shape, 1), name="channel")]),
+        *_built(params.hidden(), with_channels(tuple(shape))),
+        keras.layers.Dense(classes, activation="softmax", name="probabilities"),
+    ]
+    flat = [*_walk(parts)]
+    _set_seeds(flat, seed)
+    for layer in flat[:-1]:
         layer.dtype_policy = keras.DTypePolicy(precision)
-    layers[-1].dtype_policy = keras.DTypePolicy("float32")
-    return keras.Sequential([keras.Input(tuple(shape), dtype="uint8", name="images"), *layers], name=params.name)
+        if params.activation != "linear" and hasattr(layer, "activation"):
+            layer.activation = keras.activations.get(params.activation)
+    flat[-1].dtype_policy = keras.DTypePolicy("float32")
+    images = keras.Input(tuple(shape), dtype="uint8", name="images")
+    if flat == parts:
+        return keras.Sequential([images, *flat], name=params.name)
+    return keras.Model(images, _applied(parts, images), name=params.name)
 
 
-def _mlp(params: Mlp, _: Sequence[int]) -> list[keras.Layer]:
-    hidden: list[keras.Layer] = []
-    for number, units in enumerate(params.units, start=1):
-        hidden.append(keras.layers.Dense(units, activation="relu", name=f"dense_{number}"))
-        hidden.append(keras.layers.Dropout(params.dropout, name=f"dropout_{number}"))
-    return [keras.layers.Flatten(name="flatten"), *hidden]
+@dataclass(frozen=True)
+class _Sum:
+    """The sum `add` of what two lists of layers make of the same input."""
+
+    branches: tuple[list[Any], list[Any]]
+    add: keras.layers.Add
+
+    def __call__(self, values: Any) -> Any:
+        return self.add([_applied(branch, values) for branch in self.branches])
 
 
-def _cnn(params: Cnn, shape: Sequence[int]) -> list[keras.Layer]:
-    convolutions = [
-        keras.layers.Conv2D(filters, params.kernel, activation="relu", name=f"convolution_{number}")
-        for number, filters in enumerate(params.filters, start=1)
-    ]
-    return [
-        *_channel(shape),
-        *convolutions,
-        keras.layers.MaxPooling2D(params.pool, name="pool"),
-        keras.layers.Dropout(params.pool_dropout, name="pool_dropout"),
-        keras.layers.Flatten(name="flatten"),
-        keras.layers.Dense(params.units, activation="relu", name="dense"),
-        keras.layers.Dropout(params.dropout, name="dropout"),
-    ]
+def _applied(parts: Iterable[Any], values: Any) -> Any:
+    for part in parts:
+        values = part(values)
+    return values
 
 
-def _sequential(params: Sequential, shape: Sequence[int]) -> list[keras.Layer]:
-    layers = [_layer(layer, f"{layer.name}_{number}") for number, layer in enumerate(params.layers, start=1)]
-    return [*_channel(shape), *layers]
+def _walk(parts: Iterable[Any]) -> Iterator[keras.Layer]:
+    """Yield the layers of Keras at any depth, in the order of params.yaml."""
+    for part in parts:
+        yield from _walk([*part.branches[0], *part.branches[1], part.add]) if isinstance(part, _Sum) else [part]
 
 
-def _layer(layer: Any, name: str) -> keras.Layer:
-    match layer:
-        case settings.Conv2d():
-            arguments = {"strides": layer.stride, "padding": layer.padding, "name": name}
-            return keras.layers.Conv2D(layer.filters, layer.kernel, **arguments)
-        case settings.MaxPool():
-            return keras.layers.MaxPooling2D(layer.size, name=name)
-        case settings.AveragePool():
-            return keras.layers.AveragePooling2D(layer.size, name=name)
-        case settings.BatchNorm():
-            return keras.layers.BatchNormalization(momentum=layer.momentum, epsilon=layer.epsilon, name=name)
-        case settings.Dropout():
-            return keras.layers.Dropout(layer.rate, name=name)
-        case settings.Dense():
-            return keras.layers.Dense(layer.units, name=name)
-        case settings.Relu():
-            return keras.layers.ReLU(name=name)
-        case settings.Flatten():
-            return keras.layers.Flatten(name=name)
-        case _:
-            return keras.layers.GlobalAveragePooling2D(name=name)
+def _built(described: Mapping[str, Layer], shape: Shape) -> list[Any]:
+    """Return the layers of Keras, or sums of them, that are described, by name, for an input of `shape`."""
+    parts = []
+    for name, layer in described.items():
+        if type(layer) not in _BUILDERS:
+            raise TypeError(f"nothing constructs a layer of the kind {type(layer).__name__}")
+        parts.append(_BUILDERS[type(layer)](layer, name, shape))
+        shape = layer.output_shape(shape)
+    return parts
 
 
-_HIDDEN: Mapping[str, Callable[..., list[keras.Layer]]] = {"mlp": _mlp, "cnn": _cnn, "sequential": _sequential}
+def _conv2d(layer: layers.Conv2d, name: str, _: Shape) -> keras.Layer:
+    return keras.layers.Conv2D(layer.filters, layer.kernel, strides=layer.stride, padding=layer.padding, name=name)
 
 
-def _channel(shape: Sequence[int]) -> list[keras.Layer]:
-    """Return the layer that gives grey images a channel, which convolutions need; nothing for images with channels."""
-    return [keras.layers.Reshape((*shape, 1), name="channel")] if len(shape) == 2 else []
+def _depthwise_conv2d(layer: layers.DepthwiseConv2d, name: str, _: Shape) -> keras.Layer:
+    # Glorot's limit for the kernel**2 inputs to each output, and outputs of each input, that there are; Keras' own rule
+    # would count those of all channels.
+    limit = math.sqrt(6 / (2 * layer.kernel**2))
+    initializer = keras.initializers.RandomUniform(-limit, limit)
+    arguments = {"strides": layer.stride, "padding": layer.padding, "depthwise_initializer": initializer, "name": name}
+    return keras.layers.DepthwiseConv2D(layer.kernel, **arguments)
 
 
-def _scaling() -> keras.Layer:
-    return keras.layers.Rescaling(1 / 255, name="scaling")
+def _residual(layer: layers.Residual, name: str, shape: Shape) -> _Sum:
+    inner = {f"{name}_{one.name}_{number}": one for number, one in enumerate(layer.layers, start=1)}
+    shortcut = {f"{name}_shortcut": one for one in layer.shortcut(shape)}
+    return _Sum((_built(inner, shape), _built(shortcut, shape)), keras.layers.Add(name=name))
 
 
-def _output(classes: int) -> keras.Layer:
-    return keras.layers.Dense(classes, activation="softmax", name="probabilities")
+# How a layer of each kind is constructed, from what describes it, its name, and the shape of its input.
+_BUILDERS: Mapping[type[Layer], Callable[[Any, str, Shape], Any]] = {
+    layers.Conv2d: _conv2d,
+    layers.DepthwiseConv2d: _depthwise_conv2d,
+    layers.MaxPool: lambda layer, name, _: keras.layers.MaxPooling2D(layer.size, name=name),
+    layers.AveragePool: lambda layer, name, _: keras.layers.AveragePooling2D(layer.size, name=name),
+    layers.GlobalAveragePool: lambda _, name, __: keras.layers.GlobalAveragePooling2D(name=name),
+    layers.BatchNorm: lambda layer, name, _: keras.layers.BatchNormalization(
+        momentum=layer.momentum, epsilon=layer.epsilon, name=name
+    ),
+    layers.Dropout: lambda layer, name, _: keras.layers.Dropout(layer.rate, name=name),
+    layers.Relu: lambda _, name, __: keras.layers.ReLU(name=name),
+    layers.Flatten: lambda _, name, __: keras.layers.Flatten(name=name),
+    layers.Dense: lambda layer, name, _: keras.layers.Dense(layer.units, name=name),
+    layers.Residual: _residual,
+}
 
 
-def seed_dropout(network: keras.Sequential, seed: int, epoch: int) -> None:
+def _set_seeds(flat: Iterable[keras.Layer], seed: int) -> None:
+    """Seed every initial value that is drawn at random by its position among all that are."""
+    positions = count()
+    for layer in flat:
+        for name, value in sorted(vars(layer).items()):
+            config = value.get_config() if isinstance(value, keras.initializers.Initializer) else {}
+            if "seed" in config:
+                drawn = _draw(seed, _INITIAL, next(positions))
+                setattr(layer, name, type(value).from_config(config | {"seed": drawn}))
+
+
+def seed_dropout(network: keras.Model, seed: int, epoch: int) -> None:
     """Set each dropout layer's random state to a function of (seed, epoch, position) and of nothing else.
 
     Keras does not save that state; by this rule a resumed run draws the same masks as an uninterrupted one.
     """
-    dropouts = [layer for layer in network.layers if isinstance(layer, keras.layers.Dropout) and layer.rate > 0]
+    # A rate of 0 needs no generator. Layers are in the order in which they compute, at any depth.
+    dropouts = [layer for layer in network.layers if hasattr(layer, "seed_generator")]
     for position, layer in enumerate(dropouts):
         state = np.random.SeedSequence([seed, _DROPOUT, epoch, position]).generate_state(2)
         layer.seed_generator.state.assign(state.astype("uint32"))

@@ -6,10 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pipeline.schema import Block, Fraction, Positive
+from pipeline.schema import Block, Epsilon, Fraction, Positive
 
 Rate = Annotated[float, Field(gt=0)]
-Epsilon = Annotated[float, Field(gt=0, le=1)]
 
 
 class RmspropParams(Block):
@@ -61,6 +60,11 @@ class AdamwParams(Block):
     weight_decay: Annotated[float, Field(ge=0, lt=1)]
 
 
+AnyOptimizer = Annotated[
+    RmspropParams | AdadeltaParams | SgdParams | AdamParams | AdamwParams, Field(discriminator="name")
+]
+
+
 class Constant(Block):
     """The optimizer's learning rate in every epoch."""
 
@@ -79,3 +83,6 @@ class Step(Block):
     name: Literal["step"]
     epochs: Positive
     factor: Annotated[float, Field(gt=0, lt=1)]
+
+
+AnySchedule = Annotated[Constant | Cosine | Step, Field(discriminator="name")]

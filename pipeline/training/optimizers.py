@@ -10,14 +10,13 @@ from pipeline.training.optimizer_settings import (
     AdadeltaParams,
     AdamParams,
     AdamwParams,
+    AnyOptimizer,
     Cosine,
     RmspropParams,
     SgdParams,
     Step,
 )
 from pipeline.training.settings import Model
-
-OptimizerParams = RmspropParams | AdadeltaParams | SgdParams | AdamParams | AdamwParams
 
 
 @keras.saving.register_keras_serializable(package="pipeline")
@@ -81,7 +80,7 @@ class Adadelta(keras.optimizers.Adadelta):
         )
 
 
-def build(params: OptimizerParams) -> keras.optimizers.Optimizer:
+def build(params: AnyOptimizer) -> keras.optimizers.Optimizer:
     """Return the optimizer that `params` describe, leaving nothing that changes a step to a default.
 
     SGD is w <- w - rate g without momentum; with it v <- momentum v - rate g, w <- w + v, or Nesterov's w <- w +

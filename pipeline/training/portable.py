@@ -17,8 +17,7 @@ from pipeline import machine
 from pipeline.errors import InputError
 from pipeline.training import networks, optimizers
 from pipeline.training.backend import keras, tf
-from pipeline.training.optimizer_settings import AdadeltaParams
-from pipeline.training.optimizers import OptimizerParams
+from pipeline.training.optimizer_settings import AdadeltaParams, AnyOptimizer
 from pipeline.training.settings import Loss, Model, Training
 
 AVX2 = "avx2"
@@ -55,7 +54,7 @@ def start() -> None:
     tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
 
 
-def apply(network: keras.Sequential) -> keras.Sequential:
+def apply(network: keras.Model) -> keras.Model:
     """Return `network` with a softmax by division in its last layer; it is saved with Keras' own."""
     network.layers[-1].activation = softmax
     return network
@@ -68,7 +67,7 @@ def softmax(logits: Any) -> Any:
     return exponentials / tf.reduce_sum(exponentials, axis=-1, keepdims=True)
 
 
-def optimizer(params: OptimizerParams) -> keras.optimizers.Optimizer:
+def optimizer(params: AnyOptimizer) -> keras.optimizers.Optimizer:
     """Return the optimizer that `params` describe: Adadelta as Keras chains it, others as they are."""
     if isinstance(params, AdadeltaParams):
         return keras.optimizers.Adadelta(**params.model_dump(exclude={"name"}))

@@ -2,34 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from abc import ABC, abstractmethod
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import (
-    BeforeValidator,
-    Field,
-    SerializerFunctionWrapHandler,
-    Tag,
-    model_serializer,
-    model_validator,
-)
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 from pydantic_core import PydanticCustomError
 
-from pipeline import schema
-from pipeline.schema import Block, Fraction, Positive, Positives, Seed, tag
-from pipeline.training.optimizer_settings import (
-    AdadeltaParams,
-    AdamParams,
-    AdamwParams,
-    Constant,
-    Cosine,
-    Epsilon,
-    RmspropParams,
-    SgdParams,
-    Step,
-)
-
-Shape = tuple[int, ...]
-
+from pipeline.schema import Block, Fraction, Positive, Positives, Seed
+from pipeline.training import layers
+from pipeline.training.layers import BatchNorm, Conv2d, Dense, Dropout, Flatten, Layer, Layers, MaxPool, Shape
+from pipeline.training.optimizer_settings import AnyOptimizer, AnySchedule, Step
 
 Instructions = Literal["native", "avx2"]
 
@@ -50,162 +32,106 @@ class Training(Block):
         return {key: value for key, value in values.items() if (key, value) != ("instructions", "native")}
 
 
-class Mlp(Block):
-    """Dense layers with ReLU, each followed by dropout."""
+class Network(Block, ABC):
+    """Hidden layers; a dense layer with a softmax over the classes is added as the last one."""
 
-    name: Literal["mlp"]
-    units: Positives
-    dropout: Fraction
+    # What hidden layers with weights apply to their results.
+    activation: ClassVar[Literal["linear", "relu"]] = "linear"
+    name: str
 
-    def check_shape(self, shape: Shape) -> None:
-        """Do nothing: images of every shape are flattened."""
-
-
-class Cnn(Block):
-    """Convolutions with ReLU, one max-pooling, dropout, one dense layer, dropout."""
-
-    name: Literal["cnn"]
-    filters: Positives
-    kernel: Positive
-    pool: Positive
-    pool_dropout: Fraction
-    units: Positive
-    dropout: Fraction
+    @abstractmethod
+    def hidden(self) -> dict[str, Layer]:
+        """Return the hidden layers in their order, by their names in Keras."""
 
     def check_shape(self, shape: Shape) -> None:
-        """Raise ValueError with the reason if images of `shape` (h, w) or (h, w, c) are too small."""
-        if min(shape[:2]) - len(self.filters) * (self.kernel - 1) < self.pool:
-            convolutions = f"{len(self.filters)} convolutions with kernel {self.kernel} and pool {self.pool}"
-            raise ValueError(f"a {shape[0]}x{shape[1]} image is too small for {convolutions}")
+        """Check that images of `shape`, (h, w) or (h, w, c), fit.
 
-
-class Conv2d(Block):
-    """A convolution with a square kernel, without an activation."""
-
-    name: Literal["conv2d"]
-    filters: Positive
-    kernel: Positive
-    stride: Positive
-    padding: Literal["valid", "same"]
-
-
-class MaxPool(Block):
-    """The maximum of each square of `size` by `size`."""
-
-    name: Literal["max_pool"]
-    size: Positive
-
-
-class AveragePool(Block):
-    """The mean of each square of `size` by `size`."""
-
-    name: Literal["average_pool"]
-    size: Positive
-
-
-class BatchNorm(Block):
-    """Batch normalization over the whole batch (Ioffe and Szegedy, 2015); `momentum` is that of the moving averages."""
-
-    name: Literal["batch_norm"]
-    momentum: Fraction
-    epsilon: Epsilon
-
-
-class Dropout(Block):
-    """Dropout of the share `rate`."""
-
-    name: Literal["dropout"]
-    rate: Fraction
-
-
-class Dense(Block):
-    """A dense layer without an activation."""
-
-    name: Literal["dense"]
-    units: Positive
-
-
-class Relu(Block):
-    """The activation max(0, x)."""
-
-    name: Literal["relu"]
-
-
-class Flatten(Block):
-    """An image as one row of numbers."""
-
-    name: Literal["flatten"]
-
-
-class GlobalAveragePool(Block):
-    """The mean of each channel."""
-
-    name: Literal["global_average_pool"]
-
-
-Layer = Annotated[
-    Annotated[Conv2d, Tag(tag("conv2d"))]
-    | Annotated[MaxPool, Tag(tag("max_pool"))]
-    | Annotated[AveragePool, Tag(tag("average_pool"))]
-    | Annotated[BatchNorm, Tag(tag("batch_norm"))]
-    | Annotated[Dropout, Tag(tag("dropout"))]
-    | Annotated[Dense, Tag(tag("dense"))]
-    | Annotated[Relu, Tag(tag("relu"))]
-    | Annotated[Flatten, Tag(tag("flatten"))]
-    | Annotated[GlobalAveragePool, Tag(tag("global_average_pool"))],
-    schema.by_name,
-]
-
-
-class Sequential(Block):
-    """Layers in their order; the dense layer with a softmax over the classes is added as the last one."""
-
-    name: Literal["sequential"]
-    layers: Annotated[tuple[Layer, ...], BeforeValidator(schema.as_tuple), Field(min_length=1)]
-
-    def check_shape(self, shape: Shape) -> None:
-        """Raise ValueError that names the first layer that images of `shape` (h, w) or (h, w, c) do not fit."""
-        current = shape if len(shape) == 3 else (*shape, 1)
-        for number, layer in enumerate(self.layers, start=1):
-            try:
-                current = after(layer, current)
-            except ValueError as error:
-                raise ValueError(f"layer {number}, {layer.name}: {error}") from None
-        if len(current) != 1:
+        Raises:
+            ValueError: They do not; the reason, and the first layer that they do not fit.
+        """
+        if len(layers.output_shape(self.hidden().values(), with_channels(shape))) != 1:
             raise ValueError("the last layer has to give one row per image: end with flatten or global_average_pool")
 
 
-def after(layer: Any, shape: Shape) -> Shape:
-    """Return the shape of one image of `shape` (h, w, c) or (n,) after `layer`.
-
-    Raises:
-        ValueError: The layer does not fit it.
-    """
-    flat = len(shape) == 1
-    if isinstance(layer, Conv2d | MaxPool | AveragePool | GlobalAveragePool | Flatten) and flat:
-        raise ValueError("needs an image, and the layers before it give one row of numbers")
-    if isinstance(layer, Dense) and not flat:
-        raise ValueError("needs one row of numbers: put flatten or global_average_pool before it")
-    match layer:
-        case Conv2d():
-            lost = layer.kernel - 1 if layer.padding == "valid" else 0
-            sides = [(side - lost - 1) // layer.stride + 1 if side > lost else 0 for side in shape[:2]]
-            return _sides(sides, shape, layer.filters)
-        case MaxPool() | AveragePool():
-            return _sides([side // layer.size for side in shape[:2]], shape, shape[2])
-        case GlobalAveragePool():
-            return (shape[2],)
-        case Flatten():
-            return (shape[0] * shape[1] * shape[2],)
-        case Dense():
-            return (layer.units,)
-    return shape
+def with_channels(shape: Shape) -> Shape:
+    """Return the shape (h, w, c) of an image; that of a grey one may be (h, w)."""
+    return shape if len(shape) == 3 else (*shape, 1)
 
 
-def _sides(sides: list[int], before: Shape, channels: int) -> Shape:
-    if min(sides) < 1:
-        raise ValueError(f"is too large for the {before[0]}x{before[1]} that are left of the image")
-    return (*sides, channels)
+class Mlp(Network):
+    """Dense layers with ReLU, each followed by dropout."""
+
+    activation = "relu"
+    name: Literal["mlp"]
+    units: Positives
+    """The number of outputs of each dense layer, one number or more."""
+    dropout: Fraction
+    """The share of the values that each dropout sets to 0."""
+
+    def hidden(self) -> dict[str, Layer]:
+        """Return a pair of layers for each number of units."""
+        found: dict[str, Layer] = {"flatten": Flatten(name="flatten")}
+        for number, units in enumerate(self.units, start=1):
+            found[f"dense_{number}"] = Dense(name="dense", units=units)
+            found[f"dropout_{number}"] = Dropout(name="dropout", rate=self.dropout)
+        return found
+
+
+class Cnn(Network):
+    """Convolutions with ReLU, one max-pooling, dropout, one dense layer with ReLU, dropout."""
+
+    activation = "relu"
+    name: Literal["cnn"]
+    filters: Positives
+    """The number of channels that each convolution gives, one number or more."""
+    kernel: Positive
+    """The side of the convolutions' kernels in pixels."""
+    pool: Positive
+    """The side in pixels of the squares of which the pooling takes the maximum."""
+    pool_dropout: Fraction
+    """The share of the values that the dropout after the pooling sets to 0."""
+    units: Positive
+    """The number of outputs of the dense layer."""
+    dropout: Fraction
+    """The share of the values that the last dropout sets to 0."""
+
+    def hidden(self) -> dict[str, Layer]:
+        """Return the layers; convolutions have stride 1 and no padding."""
+        found: dict[str, Layer] = {}
+        for number, filters in enumerate(self.filters, start=1):
+            convolution = Conv2d(name="conv2d", filters=filters, kernel=self.kernel, stride=1, padding="valid")
+            found[f"convolution_{number}"] = convolution
+        return found | {
+            "pool": MaxPool(name="max_pool", size=self.pool),
+            "pool_dropout": Dropout(name="dropout", rate=self.pool_dropout),
+            "flatten": Flatten(name="flatten"),
+            "dense": Dense(name="dense", units=self.units),
+            "dropout": Dropout(name="dropout", rate=self.dropout),
+        }
+
+    def check_shape(self, shape: Shape) -> None:
+        """Check that images of `shape`, (h, w) or (h, w, c), fit.
+
+        Raises:
+            ValueError: They are too small.
+        """
+        try:
+            super().check_shape(shape)
+        except ValueError:
+            convolutions = f"{len(self.filters)} convolutions with kernel {self.kernel} and pool {self.pool}"
+            raise ValueError(f"a {shape[0]}x{shape[1]} image is too small for {convolutions}") from None
+
+
+class Sequential(Network):
+    """Layers in their order; the dense layer with a softmax over the classes is added as the last one."""
+
+    name: Literal["sequential"]
+    layers: Layers
+    """Layers of any kind, in their order; the last one has to give one row of numbers per image."""
+
+    def hidden(self) -> dict[str, Layer]:
+        """Return the layers."""
+        return {f"{layer.name}_{number}": layer for number, layer in enumerate(self.layers, start=1)}
 
 
 class Loss(Block):
@@ -228,38 +154,18 @@ class Model(Block):
     `keep` names the epoch whose weights are evaluated: the last one, or the best one by a score on held-out images.
     """
 
-    network: Annotated[
-        Annotated[Mlp, Tag(tag("mlp"))]
-        | Annotated[Cnn, Tag(tag("cnn"))]
-        | Annotated[Sequential, Tag(tag("sequential"))],
-        schema.by_name,
-    ]
-    optimizer: Annotated[
-        Annotated[RmspropParams, Tag(tag("rmsprop"))]
-        | Annotated[AdadeltaParams, Tag(tag("adadelta"))]
-        | Annotated[SgdParams, Tag(tag("sgd"))]
-        | Annotated[AdamParams, Tag(tag("adam"))]
-        | Annotated[AdamwParams, Tag(tag("adamw"))],
-        schema.by_name,
-    ]
+    network: Annotated[Mlp | Cnn | Sequential, Field(discriminator="name")]
+    optimizer: AnyOptimizer
     loss: Loss
     epochs: Annotated[int, Field(gt=0, le=10_000)]
     augmentation: Augmentation | None = None
-    schedule: (
-        Annotated[
-            Annotated[Constant, Tag(tag("constant"))]
-            | Annotated[Cosine, Tag(tag("cosine"))]
-            | Annotated[Step, Tag(tag("step"))],
-            schema.by_name,
-        ]
-        | None
-    ) = None
+    schedule: AnySchedule | None = None
     keep: Literal["last", "best_val_loss", "best_val_accuracy"] = "last"
 
     @property
     def normalizes_batches(self) -> bool:
-        """Whether a step needs the whole batch at once, since a layer normalizes over it."""
-        return isinstance(self.network, Sequential) and any(isinstance(one, BatchNorm) for one in self.network.layers)
+        """Whether a step needs the whole batch at once, since a layer, at any depth, normalizes over it."""
+        return any(isinstance(layer, BatchNorm) for layer in layers.walk(self.network.hidden().values()))
 
     @model_validator(mode="after")
     def _schedule_fits(self) -> Self:

@@ -24,7 +24,7 @@ _ORDER = 2
 
 
 def train(
-    network: keras.Sequential,
+    network: keras.Model,
     data: Dataset,
     model: Model,
     training: Training,
@@ -72,7 +72,7 @@ def _rules(model: Model, training: Training) -> tuple[keras.optimizers.Optimizer
 
 
 def _loop(
-    network: keras.Sequential,
+    network: keras.Model,
     optimizer: keras.optimizers.Optimizer,
     loss: keras.losses.Loss,
     data: Dataset,
@@ -97,7 +97,7 @@ def _moves(model: Model, training: Training, epoch: int, data: Dataset) -> NDArr
 
 
 def _best(
-    network: keras.Sequential, model: Model, rows: Sequence[dict[str, float]], before: tuple[NDArray[Any], ...]
+    network: keras.Model, model: Model, rows: Sequence[dict[str, float]], before: tuple[NDArray[Any], ...]
 ) -> tuple[NDArray[Any], ...]:
     """Return the weights of the epoch that the model keeps, if that is not simply the last one."""
     if model.keep == "last":
@@ -120,7 +120,7 @@ def start(model: Model, training: Training) -> None:
         backend.start(inter_op=training.threads)
 
 
-def build(model: Model, training: Training, data: Dataset) -> keras.Sequential:
+def build(model: Model, training: Training, data: Dataset) -> keras.Model:
     """Return the untrained network of a model for the images and classes of `data`."""
     shape, classes = data.train.images.shape[1:], len(data.classes)
     network = networks.build(model.network, shape, classes, seed=training.seed, precision=training.precision)

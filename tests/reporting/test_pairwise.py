@@ -128,3 +128,21 @@ def test_contrast_lists_all_that_differs(values: Params) -> None:
     assert [found.key for found in mlp_cnn.differences] == ["network", "optimizer", "epochs"]
     assert mlp_cnn.shared_dropout == {}
     assert mlp_copy.differences == []
+
+
+def test_layers_are_compared_one_by_one(mlp: Model) -> None:
+    """Of as many layers, at any depth, those that differ are named; of another number, the lists are."""
+    dense, relu = {"name": "dense", "units": 5}, {"name": "relu"}
+
+    def keys(*inner: dict[str, Any]) -> list[str]:
+        models = []
+        for layers in ((dense, relu), inner):
+            network = {"name": "sequential", "layers": [{"name": "flatten"}, {"name": "residual", "layers": layers}]}
+            models.append(schema.validate(Model, mlp.model_dump() | {"network": network}))
+        (contrast,) = pairwise.setting_contrasts(dict(zip("ab", models, strict=True)))
+        return [found.key for found in contrast.differences]
+
+    assert keys(dense, relu) == []
+    assert keys(dense | {"units": 6}, relu) == ["network.layers[1].layers[0].units"]
+    assert keys(relu, dense) == ["network.layers[1].layers[0]", "network.layers[1].layers[1]"]
+    assert keys(dense) == ["network.layers[1].layers"]

@@ -12,6 +12,8 @@ from pipeline.params import Params
 from pipeline.reporting import render
 from pipeline.reporting.pairwise import SettingDifference
 
+RELU, NESTED = {"name": "relu"}, "[relu, residual [relu, residual [relu]]]"
+
 
 @pytest.mark.parametrize(
     ("words", "expected"),
@@ -53,6 +55,7 @@ def test_numbers_in_words(words: str, expected: str) -> None:
         (None, "none"),
         ((512, 512), "[512, 512]"),
         ({"name": "adadelta", "rho": 0.95}, "adadelta"),
+        ([RELU, {"name": "residual", "layers": (RELU, {"name": "residual", "layers": (RELU,)})}], NESTED),
     ],
 )
 def test_settings_read_as_in_params(setting: Any, expected: str) -> None:

@@ -73,6 +73,22 @@ MODELS: dict[str, dict[str, Any]] = {
     "adamw": _model(_TINY, _ADAM | {"name": "adamw", "weight_decay": 0.01}),
     "sequential": _model(_layers(*_LAYERS), _ADADELTA),
     "global_average_pool": _model(_layers(_LAYERS[0], _LAYERS[1], {"name": "global_average_pool"}), _RMSPROP),
+    "residual": _model(
+        _layers(
+            {"name": "conv2d", "filters": 4, "kernel": 3, "stride": 2, "padding": "same"},
+            {
+                "name": "residual",
+                "layers": [
+                    {"name": "depthwise_conv2d", "kernel": 3, "stride": 2, "padding": "same"},
+                    {"name": "relu"},
+                    {"name": "dropout", "rate": 0.25},
+                    {"name": "conv2d", "filters": 6, "kernel": 1, "stride": 1, "padding": "same"},
+                ],
+            },
+            {"name": "global_average_pool"},
+        ),
+        _ADADELTA,
+    ),
     "colour": _model(_CNN | {"filters": [4, 4], "units": 8}, _ADADELTA, augmentation={"shift": 2, "flip": True}),
     "constant": _model(_TINY, _ADADELTA, schedule={"name": "constant"}),
     "cosine": _model(_TINY, _RMSPROP, epochs=3, schedule={"name": "cosine"}, keep="best_val_accuracy"),

@@ -23,12 +23,21 @@ POOLED = [
     {"name": "conv2d", "filters": 3, "kernel": 2, "stride": 1, "padding": "valid"},
     {"name": "flatten"},
 ]
+# A pooled convolution inside, and one whose result a shortcut needs, too.
+HALVED = {"name": "max_pool", "size": 2}
+RESIDUAL = [
+    {"name": "residual", "layers": [POOLED[0], HALVED]},
+    POOLED[0],
+    {"name": "residual", "layers": [HALVED, {"name": "relu"}]},
+    {"name": "flatten"},
+]
+LAYERS = {"sequential": POOLED, "residual": RESIDUAL}
 
 
 def calm(values: Params, name: str) -> keras.Sequential:
     """Return a network without dropout, whose biases are not zero."""
-    if name == "sequential":
-        network = schema.validate(Sequential, {"name": "sequential", "layers": POOLED})
+    if name in LAYERS:
+        network = schema.validate(Sequential, {"name": "sequential", "layers": LAYERS[name]})
     else:
         network = values.models[name].network.model_copy(update={"dropout": 0.0, "pool_dropout": 0.0})
     built = networks.build(network, (28, 28), 10, seed=0, precision="float32")
@@ -37,7 +46,7 @@ def calm(values: Params, name: str) -> keras.Sequential:
     return built
 
 
-@pytest.mark.parametrize("name", ["cnn", "sequential"])
+@pytest.mark.parametrize("name", ["cnn", "sequential", "residual"])
 def test_without_dropout_it_is_keras_own_pass(values: Params, digits: Dataset, name: str) -> None:
     """A convolution that is pooled does not change the probabilities and the gradients of the layers."""
     network, images = calm(values, name), digits.train.images[:16]
@@ -50,7 +59,7 @@ def test_without_dropout_it_is_keras_own_pass(values: Params, digits: Dataset, n
         weights = [variable.value for variable in network.trainable_variables]
         return [np.asarray(found), *map(np.asarray, tape.gradient(loss, weights))]
 
-    ours = gradients(lambda some: forward.training(network, some))
+    ours = gradients(lambda some: forward.forward(network, some))
     theirs = gradients(lambda some: network(some, training=True))
 
     assert len(ours) == len(network.trainable_variables) + 1
@@ -87,7 +96,7 @@ def test_a_pooled_convolution_has_the_gradients_of_keras_in_float32(
             loss = tf.reduce_sum(tf.cast(results(images), tf.float32) * upstream.astype("float32"))
         return [np.asarray(one) for one in tape.gradient(loss, [variable.value for variable in network.weights])]
 
-    compiled = tf.function(lambda some: forward.training(ours, some), autograph=False)
+    compiled = tf.function(lambda some: forward.forward(ours, some), autograph=False)
     for one, other in zip(gradients(ours, compiled), gradients(theirs, theirs), strict=True):
         assert np.linalg.norm(one - other) < error * np.linalg.norm(other)
 
@@ -95,7 +104,7 @@ def test_a_pooled_convolution_has_the_gradients_of_keras_in_float32(
 def dropped_out(rate: float, shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
     """Return ones of this shape after dropout."""
     network = keras.Sequential([keras.Input(shape[1:]), keras.layers.Dropout(rate, seed=seed)])
-    return np.asarray(forward.training(network, tf.ones(shape)))
+    return np.asarray(forward.forward(network, tf.ones(shape)))
 
 
 @pytest.mark.parametrize(("rate", "true"), [(0.25, 0.25), (0.5, 0.5), (0.2, 13107 / 65536), (0.75, 0.75)])
@@ -116,7 +125,7 @@ def test_values_are_dropped_at_the_rate_and_scaled_by_it(rate: float, true: floa
 def test_masks_are_independent_of_each_other() -> None:
     """Neighbours, which are cut from one random word, and successive calls are dropped independently."""
     network = keras.Sequential([keras.Input((64,)), keras.layers.Dropout(0.25, seed=1)])
-    first, second = (np.asarray(forward.training(network, tf.ones((5000, 64)))) > 0 for _ in range(2))
+    first, second = (np.asarray(forward.forward(network, tf.ones((5000, 64)))) > 0 for _ in range(2))
     pairs = [(first[:, :-1], first[:, 1:]), (first[:, :-4], first[:, 4:]), (first[:-1], first[1:]), (first, second)]
 
     for one, other in pairs:
@@ -140,7 +149,7 @@ def test_bfloat16_is_scaled_like_float32(values: Params, digits: Dataset) -> Non
     )
     for network in (single, mixed):
         networks.seed_dropout(network, 0, 1)
-    one, other = (forward.training(network, digits.train.images[:50]) for network in (single, mixed))
+    one, other = (forward.forward(network, digits.train.images[:50]) for network in (single, mixed))
 
     assert other.dtype == tf.float32
     assert np.abs(one - other).max() < 0.05

@@ -12,7 +12,8 @@ from pipeline import schema
 from pipeline.params import Params
 from pipeline.training import optimizers
 from pipeline.training.backend import keras, tf
-from pipeline.training.settings import AdadeltaParams, AdamParams, AdamwParams, Model, RmspropParams, SgdParams
+from pipeline.training.optimizer_settings import AdadeltaParams, AdamParams, AdamwParams, RmspropParams, SgdParams
+from pipeline.training.settings import Model
 
 STEPS = 100
 RMSPROP = RmspropParams(name="rmsprop", learning_rate=0.001, rho=0.9, epsilon=1e-8, epsilon_in_root=False)

@@ -16,6 +16,12 @@ CONV = {"name": "conv2d", "filters": 4, "kernel": 3, "stride": 1, "padding": "va
 POOL, FLATTEN, DENSE = {"name": "max_pool", "size": 2}, {"name": "flatten"}, {"name": "dense", "units": 5}
 NORM = {"name": "batch_norm", "momentum": 0.9, "epsilon": 1e-3}
 MEAN = {"name": "global_average_pool"}
+VALID, SAME = CONV, CONV | {"padding": "same"}
+
+
+def residual(*inner: dict[str, Any]) -> dict[str, Any]:
+    """Return the block of a residual layer."""
+    return {"name": "residual", "layers": list(inner)}
 
 
 def sequential(*layers: dict[str, Any]) -> Sequential:
@@ -46,12 +52,50 @@ def test_shapes_are_those_of_keras(shape: tuple[int, ...], padding: str, stride:
         ([FLATTEN, MEAN], "layer 2, global_average_pool: needs an image"),
         ([DENSE], "layer 1, dense: needs one row of numbers"),
         ([CONV], "the last layer has to give one row per image"),
+        ([residual(SAME)], "the last layer has to give one row per image"),
+        ([FLATTEN, residual(DENSE, CONV)], "layer 2, residual: layer 2, conv2d: needs an image"),
+        (
+            [SAME, POOL, residual(residual(CONV | {"kernel": 5}))],
+            "layer 3, residual: layer 1, residual: layer 1, conv2d",
+        ),
+        ([residual(VALID)], "layer 1, residual: its layers turn 8x8x1 into 6x6x4, and a 1x1 convolution with stride 1"),
+        # Not what every second pixel is, though there are as many.
+        (
+            [residual(CONV | {"kernel": 5})],
+            "layer 1, residual: its layers turn 8x8x1 into 4x4x4, and a 1x1 convolution",
+        ),
+        ([residual(POOL | {"size": 3})], "layer 1, residual: its layers turn 8x8x1 into 2x2x1, and a 1x1 convolution"),
+        ([residual(FLATTEN)], "layer 1, residual: its layers turn 8x8x1 into 64, but only from image to image"),
+        ([FLATTEN, residual(DENSE)], "layer 2, residual: its layers turn 64 into 5, but only from image to image"),
     ],
 )
 def test_layers_that_do_not_fit_are_named(layers: list[dict[str, Any]], fault: str) -> None:
     """The first layer that an image of 8x8 does not fit is named by its position, with what is wrong."""
     with pytest.raises(ValueError, match=fault):
         sequential(*layers).check_shape((8, 8))
+
+
+def test_faults_inside_of_layers_are_placed() -> None:
+    """A wrong value, an unknown kind and an unknown key in a residual layer are named with their place in the file."""
+    inner = [CONV | {"filters": 0}, {"name": "convolution"}, MEAN | {"size": 2}]
+
+    with pytest.raises(InputError) as caught:
+        sequential(POOL, residual(residual(*inner)))
+
+    assert [line.partition(";")[0].partition(", 'depth")[0] for line in str(caught.value).splitlines()] == [
+        "layers[1].layers[0].layers[0].filters: expected greater than 0, found 0",
+        "layers[1].layers[0].layers[1]: expected 'conv2d'",
+        "layers[1].layers[0].layers[2]: unknown key 'size'",
+    ]
+
+
+def test_layers_that_contain_themselves_are_refused() -> None:
+    """An alias in YAML that leads back to its own layers is a fault of one line."""
+    layers: list[dict[str, Any]] = []
+    layers.append(residual() | {"layers": layers})
+
+    with pytest.raises(InputError, match="cyclic reference"):
+        sequential(*layers)
 
 
 def test_a_cnn_says_which_images_are_too_small() -> None:

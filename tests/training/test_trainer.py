@@ -16,7 +16,8 @@ from pipeline.errors import PipelineError
 from pipeline.params import Params
 from pipeline.training import history, trainer
 from pipeline.training.checkpoint import Checkpoints, TrainingState
-from pipeline.training.settings import Constant, Model
+from pipeline.training.optimizer_settings import Constant
+from pipeline.training.settings import Model
 from pipeline.training.trainer import epoch_order
 
 
