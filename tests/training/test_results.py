@@ -73,7 +73,7 @@ def kinds(annotation: Any, seen: set[Any]) -> Iterator[str]:
 def named(value: Any) -> Iterator[str]:
     """Yield the names of blocks within a model's params."""
     if isinstance(value, dict):
-        yield from [value["name"]] * ("name" in value)
+        yield from [value["name"]] if "name" in value else []
     for part in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
         yield from named(part)
 
