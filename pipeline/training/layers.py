@@ -173,7 +173,7 @@ class BatchNorm(_Free):
 
     name: Literal["batch_norm"]
     momentum: Fraction
-    """What the moving averages of mean and variance keep in each step; evaluation uses these averages."""
+    """Decay rate of the moving averages of mean and variance, which are used in inference."""
     epsilon: Epsilon
     """Added to the variance."""
 

@@ -20,10 +20,15 @@ class Training(Block):
     """The settings that all models share."""
 
     seed: Seed
+    """Decides initial weights, the order of the images, dropout and augmentation."""
     batch_size: Positive
+    """The number of images per step; at most as many as there are to train on."""
     precision: Literal["float32", "mixed_bfloat16"]
+    """`mixed_bfloat16` computes with 16 bits and keeps weights in 32."""
     threads: Annotated[int, Field(gt=0, le=256)]
+    """Part of the result: a batch is cut into as many parts, one per thread, whose gradients are added."""
     instructions: Instructions = "native"
+    """`avx2`: the same bits on every x86-64 processor, at some cost in time."""
 
     @model_serializer(mode="wrap")
     def _as_before_there_was_a_choice(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -135,32 +140,39 @@ class Sequential(Network):
 
 
 class Loss(Block):
-    """Cross-entropy of probabilities clipped to [clip, 1 - clip]; `clip: null` is Keras 3's unbounded loss."""
+    """Cross-entropy: minus the logarithm of the true class's probability."""
 
     name: Literal["crossentropy"]
     clip: Annotated[float, Field(gt=0, lt=0.1)] | None
+    """Probabilities are clipped to [clip, 1 - clip]; `null`: they are not, as in Keras 3."""
 
 
 class Augmentation(Block):
-    """Training images moved by up to `shift` pixels in each direction, and mirrored with probability 1/2 if `flip`."""
+    """Training images, moved and mirrored at random."""
 
     shift: Annotated[int, Field(ge=0, le=32)]
+    """The largest shift in pixels, in each direction; zeros come in at the border."""
     flip: bool
+    """Whether images are mirrored, left to right, with probability 1/2."""
 
 
 class Model(Block):
-    """A named experiment. What a block leaves out, `augmentation`, `schedule` and `keep`, is not used.
-
-    `keep` names the epoch whose weights are evaluated: the last one, or the best one by a score on held-out images.
-    """
+    """A named experiment."""
 
     network: Annotated[Mlp | Cnn | Sequential, Field(discriminator="name")]
+    """The layers."""
     optimizer: AnyOptimizer
+    """The update rule of the weights."""
     loss: Loss
+    """What is minimized."""
     epochs: Annotated[int, Field(gt=0, le=10_000)]
+    """How often each training image is trained on."""
     augmentation: Augmentation | None = None
+    """Changes of the training images, drawn anew in each epoch; left out: none."""
     schedule: AnySchedule | None = None
+    """How the learning rate changes from epoch to epoch; left out: not at all."""
     keep: Literal["last", "best_val_loss", "best_val_accuracy"] = "last"
+    """The epoch whose weights are evaluated; the best one, by held-out images, needs a number as `data.validation`."""
 
     @property
     def normalizes_batches(self) -> bool:
