@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from pipeline.training import layers
+from pipeline.training.architecture import Layer, Network, Shape, with_channels
 from pipeline.training.backend import keras
-from pipeline.training.layers import Layer, Shape
-from pipeline.training.settings import Loss, Mlp, Network, with_channels
+from pipeline.training.settings import Loss, Mlp
 
 # Streams of random numbers: initial weights and dropout never share one.
 _INITIAL, _DROPOUT = 0, 1

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 from pydantic_core import PydanticCustomError
 
 from pipeline.schema import Block, Fraction, Positive, Positives, Seed
-from pipeline.training import layers
-from pipeline.training.layers import BatchNorm, Conv2d, Dense, Dropout, Flatten, Layer, Layers, MaxPool, Shape
+from pipeline.training import architecture
+from pipeline.training.architecture import Layer, Network, Shape
+from pipeline.training.layers import BatchNorm, Conv2d, Dense, Dropout, Flatten, Layers, MaxPool
 from pipeline.training.optimizer_settings import AnyOptimizer, AnySchedule, Step
 
 Instructions = Literal["native", "avx2"]
@@ -35,32 +35,6 @@ class Training(Block):
         values: dict[str, Any] = dump(self)
         # So that results keep the recipe under which they were made.
         return {key: value for key, value in values.items() if (key, value) != ("instructions", "native")}
-
-
-class Network(Block, ABC):
-    """Hidden layers; a dense layer with a softmax over the classes is added as the last one."""
-
-    # What hidden layers with weights apply to their results.
-    activation: ClassVar[Literal["linear", "relu"]] = "linear"
-    name: str
-
-    @abstractmethod
-    def hidden(self) -> dict[str, Layer]:
-        """Return the hidden layers in their order, by their names in Keras."""
-
-    def check_shape(self, shape: Shape) -> None:
-        """Check that images of `shape`, (h, w) or (h, w, c), fit.
-
-        Raises:
-            ValueError: They do not; the reason, and the first layer that they do not fit.
-        """
-        if len(layers.output_shape(self.hidden().values(), with_channels(shape))) != 1:
-            raise ValueError("the last layer has to give one row per image: end with flatten or global_average_pool")
-
-
-def with_channels(shape: Shape) -> Shape:
-    """Return the shape (h, w, c) of an image; that of a grey one may be (h, w)."""
-    return shape if len(shape) == 3 else (*shape, 1)
 
 
 class Mlp(Network):
@@ -177,7 +151,7 @@ class Model(Block):
     @property
     def normalizes_batches(self) -> bool:
         """Whether a step needs the whole batch at once, since a layer, at any depth, normalizes over it."""
-        return any(isinstance(layer, BatchNorm) for layer in layers.walk(self.network.hidden().values()))
+        return any(isinstance(layer, BatchNorm) for layer in architecture.walk(self.network.hidden().values()))
 
     @model_validator(mode="after")
     def _schedule_fits(self) -> Self:
