@@ -22,11 +22,14 @@ UNJUDGED = "CANNOT JUDGE"
 
 
 class Bounds(Block):
-    """The bounds of one metric: at least `min`, at most `max`, at most `max_drop` below the earlier revision."""
+    """The bounds of one metric, one or more."""
 
     min: float | None = None
+    """The least value that passes."""
     max: float | None = None
+    """The largest value that passes."""
     max_drop: Annotated[float, Field(ge=0)] | None = None
+    """The largest drop since the baseline, and the margin of a promotion."""
 
     @model_validator(mode="after")
     def _some(self) -> Self:
@@ -43,7 +46,9 @@ class Gate(Block):
     """The bounds on one data set by metric, for every model and for single models."""
 
     default: BoundsByMetric = Field(default_factory=dict)
+    """The bounds of every model, by metric."""
     models: Mapping[Name, BoundsByMetric] = Field(default_factory=dict)
+    """Bounds of single models, by name and metric, which replace the default ones."""
 
     def bounds(self, model: str) -> dict[str, Bounds]:
         """Return the bounds of one model by metric: the default ones, replaced by its own where it has any."""
@@ -55,7 +60,10 @@ class Gate(Block):
 
 
 class _Section(Block):
+    """What the gate requires."""
+
     gate: Mapping[Name, Gate]
+    """The bounds, by data set."""
 
 
 @dataclass(frozen=True)

@@ -27,18 +27,26 @@ class Data(Block):
     """The data set, by its name in data/sets/, and how it is split."""
 
     dataset: Name
-    validation: Annotated[Literal["test"] | int, BeforeValidator(_held_out)]
+    """The data set: the name of its file in `data/sets/`, without `.yaml`."""
+    validation: Annotated[Literal["test"] | Positive, BeforeValidator(_held_out)]
+    """`test`: the test images are scored after each epoch; a number: as many held-out training images."""
     split_seed: Seed
+    """Decides which images are held out."""
 
 
 class OverfittingRule(Block):
     """When a history counts as overfitting."""
 
     window: Positive
+    """The number of epochs in a running mean."""
     onset: Annotated[float, Field(gt=1)]
+    """The loss counts as rising once its running mean stays at or above this many times its minimum."""
     slight: Annotated[float, Field(ge=1)]
+    """A rise (mean of the last epochs, divided by the minimum) below this is no sign of overfitting."""
     strong: Annotated[float, Field(ge=1)]
+    """From this rise on, the model grows overconfident, or overfits."""
     tolerance: Fraction
+    """Accuracy that is lost by no more than this, from its best running mean, counts as kept."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -49,15 +57,22 @@ class OverfittingRule(Block):
 
 
 class Params(Block):
-    """The whole of params.yaml. `gate` and `verdict` are left as read: their only users know their schemas."""
+    """The whole of params.yaml."""
+
+    # The last two are left as read: their only users know their schemas. Older revisions have no `verdict`.
 
     data: Data
+    """What the models are trained on."""
     train: Training
+    """What all models share."""
     models: Annotated[Mapping[Name, Model], AfterValidator(schema.distinct), Field(min_length=1)]
+    """The models, by name."""
     overfitting: OverfittingRule
+    """The rule by which a history counts as overfitting."""
     gate: Mapping[str, Any]
-    # What older revisions do not have.
+    """What `make gate` requires, by data set."""
     verdict: Mapping[str, Any] = Field(default_factory=dict)
+    """The smallest difference that matters to `make verdict`, by data set and metric."""
 
     @model_validator(mode="after")
     def _chosen_on_held_out_images(self) -> Self:

@@ -27,7 +27,7 @@ from tests.support import forks, small, worked_verdict
 
 ROOT = Path(__file__).parents[1]
 ENGLISH, JAPANESE = "README.md", "README.ja.md"
-DOCS = ("method", "datasets", "team", "ci", "promotion", "glossary")
+DOCS = ("method", "params", "datasets", "team", "ci", "promotion", "glossary")
 PAGES = (ENGLISH, JAPANESE, "CONTRIBUTING.md", "study/README.md", *(f"docs/{name}.md" for name in DOCS))
 # Rows of the table of results, and what they are called in each language.
 ROWS = {
@@ -389,10 +389,17 @@ def test_the_instructions_can_be_put_into_params(tmp_path: Path) -> None:
     assert params.load(tmp_path / "params.yaml").train.instructions == "avx2"
 
 
+def test_the_whole_example_can_be_params(tmp_path: Path) -> None:
+    """With the page's example as params.yaml DVC lists the stages of its model."""
+    (block,) = blocks("docs/params.md", "yaml")
+
+    assert "train@resnet" in read_by_dvc(tmp_path, block)
+
+
 def test_every_block_of_params_is_tried() -> None:
     """No page has a block of params that the tests above do not put into params.yaml."""
     assert {page for page in PAGES if blocks(page, "yaml")} == {
-        *("docs/datasets.md", "docs/method.md"),
+        *("docs/datasets.md", "docs/method.md", "docs/params.md"),
         *("CONTRIBUTING.md", "docs/ci.md"),
     }
 

@@ -44,7 +44,10 @@ LEVEL, POWER = 0.05, 0.8
 
 
 class _VerdictSection(Block):
+    """Which differences matter."""
+
     verdict: Mapping[Name, Mapping[MetricName, Annotated[float, Field(gt=0, allow_inf_nan=False)]]]
+    """The smallest difference that matters, by data set and metric, in the unit of the metric."""
 
 
 @dataclass(frozen=True)

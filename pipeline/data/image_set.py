@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from pipeline import schema
 from pipeline.data import dataset
+from pipeline.data.sources import IdxSources
 from pipeline.schema import Block, FileName, Positive, Seed, Sha256
 
 # The shape of MNIST's and KMNIST's images.
@@ -36,11 +37,14 @@ def _class_names(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 class ImageShape(Block):
-    """The size of every image in pixels; one channel is grey, three are red, green and blue."""
+    """The size of every image."""
 
     height: SideLength
+    """Pixels from top to bottom."""
     width: SideLength
+    """Pixels from left to right."""
     channels: Literal[1, 3]
+    """1: grey; 3: red, green and blue."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -49,17 +53,21 @@ class ImageShape(Block):
 
 
 class Counts(Block):
-    """How many images the files have, to train on and to test with."""
+    """How many images the files have."""
 
     train: Count
+    """To train on, before any are held out."""
     test: Count | None = None
+    """To test with, if there are files of these."""
 
 
 class HeldOut(Block):
-    """The share of the labelled images that is held out for testing, stratified, where no file has test images."""
+    """A test split of the training images, where no file has images to test with."""
 
     share: Annotated[float, Field(gt=0, lt=1)]
+    """The share of the images that is held out, the same of each class."""
     seed: Seed
+    """Decides which they are."""
 
     def count(self, images: int) -> int:
         """Return how many of so many images are held out."""
@@ -67,12 +75,16 @@ class HeldOut(Block):
 
 
 class File(Block):
-    """One file: its name, the checksum of the file or of its .gz, and its size in bytes."""
+    """One file, with its checksum."""
 
     name: FileName
+    """Its name, in every source."""
     size: Positive | None = None
+    """Its size in bytes, beyond which nothing is downloaded; without it that is 2 GiB."""
     sha256: Sha256 | None = None
+    """Its SHA-256, as `sha256sum FILE` prints it; this or the next is needed."""
     gz_sha256: Sha256 | None = None
+    """The SHA-256 of its `.gz`, where only that is known."""
 
     @model_validator(mode="after")
     def _has_a_checksum(self) -> Self:
@@ -88,20 +100,25 @@ class ImageSet(Block):
     """What the data sets of all formats have."""
 
     image: ImageShape
+    """The size of every image."""
     classes: Annotated[tuple[str, ...], BeforeValidator(schema.as_tuple), AfterValidator(_class_names)]
+    """The names of the classes, 2 to 1,000, in the order of their labels."""
     title: Text
+    """What the set is called on pages."""
     credit: Text
-    # What one image is called in a sentence.
+    """Whom to credit, and the licence."""
+    sources: IdxSources
+    """Where the files come from, tried in order: the first source that has all of them, unchanged, is used."""
     noun: Text = "image"
-    # Whether the images show ink, light on black, as MNIST's digits or KMNIST's characters do. It decides how a picture
-    # becomes such an image, and whether the demo is drawn on; nothing that is trained depends on it.
+    """What one image is called in a sentence."""
     handwriting: Literal["digit", "character"] | None = None
-    # The accuracy that counts as reached in "epochs until".
+    """Images of 28x28 show ink, as MNIST's or KMNIST's: pictures are searched for it, and the demo is drawn on."""
     target_accuracy: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """The accuracy that counts as reached in "epochs until"."""
     counts: Counts | None = None
+    """How many images there are; checked."""
     held_out: HeldOut | None = None
-    # Which kinds of source there are depends on the format.
-    sources: tuple[Any, ...]
+    """A test split of the training images, if no file has images to test with."""
 
     # The module of pipeline/data/formats that reads the files.
     reader: ClassVar[str]

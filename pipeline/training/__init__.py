@@ -1,7 +1,8 @@
 """Training a network, from params to a file.
 
 settings    a model as params.yaml describes it
-layers      its layers
+architecture  what its layers and networks of every kind say of themselves
+layers      the kinds of layers
 optimizer_settings  its optimizer and schedule
 augmentation  moved and mirrored images
 networks    MLP and CNN from params, and their loss

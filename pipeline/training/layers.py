@@ -6,76 +6,15 @@ A new kind is a class here, named in `AnyLayer`, and an entry in the table of `n
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
 from pipeline import schema
-from pipeline.schema import Block, Epsilon, Fraction, Positive
+from pipeline.schema import Epsilon, Fraction, Positive
+from pipeline.training.architecture import Layer, Shape, multiply_adds, output_shape
 
-# Of one image, (height, width, channels), or of one row of numbers, (n,).
-Shape = tuple[int, ...]
 Padding = Literal["valid", "same"]
-
-
-class Layer(Block, ABC):
-    """What every kind of layer has to say of itself."""
-
-    name: str
-
-    @abstractmethod
-    def output_shape(self, shape: Shape) -> Shape:
-        """Return the shape of the output for an input of `shape`.
-
-        Raises:
-            ValueError: The layer does not fit `shape`; why.
-        """
-
-    @abstractmethod
-    def multiply_adds(self, shape: Shape) -> int:
-        """Return the multiply-adds for an input of `shape`: the number of outputs times that of the inputs to each."""
-
-    @property
-    def reduction(self) -> int:
-        """How many rows of an input image there are for each row of the output, up to what the border adds or takes."""
-        return math.prod(layer.reduction for layer in self.inner)
-
-    @property
-    def inner(self) -> tuple[Layer, ...]:
-        """The layers that this one consists of, if it does."""
-        return ()
-
-
-def output_shape(layers: Iterable[Layer], shape: Shape) -> Shape:
-    """Return the shape after all `layers`, one after another, for an input of `shape`.
-
-    Raises:
-        ValueError: One of the layers does not fit; it is named by its number and kind.
-    """
-    for number, layer in enumerate(layers, start=1):
-        try:
-            shape = layer.output_shape(shape)
-        except ValueError as error:
-            raise ValueError(f"layer {number}, {layer.name}: {error}") from None
-    return shape
-
-
-def multiply_adds(layers: Iterable[Layer], shape: Shape) -> int:
-    """Return the multiply-adds of all `layers`, one after another, for an input of `shape`."""
-    total = 0
-    for layer in layers:
-        total += layer.multiply_adds(shape)
-        shape = layer.output_shape(shape)
-    return total
-
-
-def walk(layers: Iterable[Layer]) -> Iterator[Layer]:
-    """Yield all `layers` in their order, and after each one those that it consists of, at any depth."""
-    for layer in layers:
-        yield layer
-        yield from walk(layer.inner)
 
 
 class Conv2d(Layer):
@@ -173,7 +112,7 @@ class BatchNorm(_Free):
 
     name: Literal["batch_norm"]
     momentum: Fraction
-    """What the moving averages of mean and variance keep in each step; evaluation uses these averages."""
+    """Decay rate of the moving averages of mean and variance, which are used in inference."""
     epsilon: Epsilon
     """Added to the variance."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from pipeline.training import layers
+from pipeline.training.architecture import Layer, Network, Shape, with_channels
 from pipeline.training.backend import keras
-from pipeline.training.layers import Layer, Shape
-from pipeline.training.settings import Loss, Mlp, Network, with_channels
+from pipeline.training.settings import Loss, Mlp
 
 # Streams of random numbers: initial weights and dropout never share one.
 _INITIAL, _DROPOUT = 0, 1
@@ -75,48 +76,53 @@ def _walk(parts: Iterable[Any]) -> Iterator[keras.Layer]:
 
 def _built(described: Mapping[str, Layer], shape: Shape) -> list[Any]:
     """Return the layers of Keras, or sums of them, that are described, by name, for an input of `shape`."""
-    parts = []
+    parts: list[Any] = []
     for name, layer in described.items():
         if type(layer) not in _BUILDERS:
             raise TypeError(f"nothing constructs a layer of the kind {type(layer).__name__}")
-        parts.append(_BUILDERS[type(layer)](layer, name, shape))
+        parts += _BUILDERS[type(layer)](layer, name, shape)
         shape = layer.output_shape(shape)
     return parts
 
 
-def _conv2d(layer: layers.Conv2d, name: str, _: Shape) -> keras.Layer:
-    return keras.layers.Conv2D(layer.filters, layer.kernel, strides=layer.stride, padding=layer.padding, name=name)
+def _conv2d(layer: layers.Conv2d, name: str, _: Shape) -> list[keras.Layer]:
+    convolution = functools.partial(keras.layers.Conv2D, layer.filters, layer.kernel, padding=layer.padding, name=name)
+    if layer.kernel > 1 or layer.stride == 1:
+        return [convolution(strides=layer.stride)]
+    # With AVX2, oneDNN's convolution of 1x1 with a stride writes beyond its memory, unless the channels fill registers.
+    # Leaving out the pixels between first is the same.
+    return [keras.layers.MaxPooling2D(1, strides=layer.stride, name=f"{name}_stride"), convolution()]
 
 
-def _depthwise_conv2d(layer: layers.DepthwiseConv2d, name: str, _: Shape) -> keras.Layer:
+def _depthwise_conv2d(layer: layers.DepthwiseConv2d, name: str, _: Shape) -> list[keras.Layer]:
     # Glorot's limit for the kernel**2 inputs to each output, and outputs of each input, that there are; Keras' own rule
     # would count those of all channels.
     limit = math.sqrt(6 / (2 * layer.kernel**2))
     initializer = keras.initializers.RandomUniform(-limit, limit)
     arguments = {"strides": layer.stride, "padding": layer.padding, "depthwise_initializer": initializer, "name": name}
-    return keras.layers.DepthwiseConv2D(layer.kernel, **arguments)
+    return [keras.layers.DepthwiseConv2D(layer.kernel, **arguments)]
 
 
-def _residual(layer: layers.Residual, name: str, shape: Shape) -> _Sum:
+def _residual(layer: layers.Residual, name: str, shape: Shape) -> list[_Sum]:
     inner = {f"{name}_{one.name}_{number}": one for number, one in enumerate(layer.layers, start=1)}
     shortcut = {f"{name}_shortcut": one for one in layer.shortcut(shape)}
-    return _Sum((_built(inner, shape), _built(shortcut, shape)), keras.layers.Add(name=name))
+    return [_Sum((_built(inner, shape), _built(shortcut, shape)), keras.layers.Add(name=name))]
 
 
-# How a layer of each kind is constructed, from what describes it, its name, and the shape of its input.
-_BUILDERS: Mapping[type[Layer], Callable[[Any, str, Shape], Any]] = {
+# The layers of Keras, or sums of them, that make up each kind, from what describes it, its name, and its input's shape.
+_BUILDERS: Mapping[type[Layer], Callable[[Any, str, Shape], list[Any]]] = {
     layers.Conv2d: _conv2d,
     layers.DepthwiseConv2d: _depthwise_conv2d,
-    layers.MaxPool: lambda layer, name, _: keras.layers.MaxPooling2D(layer.size, name=name),
-    layers.AveragePool: lambda layer, name, _: keras.layers.AveragePooling2D(layer.size, name=name),
-    layers.GlobalAveragePool: lambda _, name, __: keras.layers.GlobalAveragePooling2D(name=name),
-    layers.BatchNorm: lambda layer, name, _: keras.layers.BatchNormalization(
-        momentum=layer.momentum, epsilon=layer.epsilon, name=name
-    ),
-    layers.Dropout: lambda layer, name, _: keras.layers.Dropout(layer.rate, name=name),
-    layers.Relu: lambda _, name, __: keras.layers.ReLU(name=name),
-    layers.Flatten: lambda _, name, __: keras.layers.Flatten(name=name),
-    layers.Dense: lambda layer, name, _: keras.layers.Dense(layer.units, name=name),
+    layers.MaxPool: lambda layer, name, _: [keras.layers.MaxPooling2D(layer.size, name=name)],
+    layers.AveragePool: lambda layer, name, _: [keras.layers.AveragePooling2D(layer.size, name=name)],
+    layers.GlobalAveragePool: lambda _, name, __: [keras.layers.GlobalAveragePooling2D(name=name)],
+    layers.BatchNorm: lambda layer, name, _: [
+        keras.layers.BatchNormalization(momentum=layer.momentum, epsilon=layer.epsilon, name=name)
+    ],
+    layers.Dropout: lambda layer, name, _: [keras.layers.Dropout(layer.rate, name=name)],
+    layers.Relu: lambda _, name, __: [keras.layers.ReLU(name=name)],
+    layers.Flatten: lambda _, name, __: [keras.layers.Flatten(name=name)],
+    layers.Dense: lambda layer, name, _: [keras.layers.Dense(layer.units, name=name)],
     layers.Residual: _residual,
 }
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 from pydantic_core import PydanticCustomError
 
 from pipeline.schema import Block, Fraction, Positive, Positives, Seed
-from pipeline.training import layers
-from pipeline.training.layers import BatchNorm, Conv2d, Dense, Dropout, Flatten, Layer, Layers, MaxPool, Shape
+from pipeline.training import architecture
+from pipeline.training.architecture import Layer, Network, Shape
+from pipeline.training.layers import BatchNorm, Conv2d, Dense, Dropout, Flatten, Layers, MaxPool
 from pipeline.training.optimizer_settings import AnyOptimizer, AnySchedule, Step
 
 Instructions = Literal["native", "avx2"]
@@ -20,42 +20,21 @@ class Training(Block):
     """The settings that all models share."""
 
     seed: Seed
+    """Decides initial weights, the order of the images, dropout and augmentation."""
     batch_size: Positive
+    """The number of images per step; at most as many as there are to train on."""
     precision: Literal["float32", "mixed_bfloat16"]
+    """`mixed_bfloat16` computes with 16 bits and keeps weights in 32."""
     threads: Annotated[int, Field(gt=0, le=256)]
+    """Part of the result: a batch is cut into as many parts, one per thread, whose gradients are added."""
     instructions: Instructions = "native"
+    """`avx2`: the same bits on every x86-64 processor, at some cost in time."""
 
     @model_serializer(mode="wrap")
     def _as_before_there_was_a_choice(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         values: dict[str, Any] = dump(self)
         # So that results keep the recipe under which they were made.
         return {key: value for key, value in values.items() if (key, value) != ("instructions", "native")}
-
-
-class Network(Block, ABC):
-    """Hidden layers; a dense layer with a softmax over the classes is added as the last one."""
-
-    # What hidden layers with weights apply to their results.
-    activation: ClassVar[Literal["linear", "relu"]] = "linear"
-    name: str
-
-    @abstractmethod
-    def hidden(self) -> dict[str, Layer]:
-        """Return the hidden layers in their order, by their names in Keras."""
-
-    def check_shape(self, shape: Shape) -> None:
-        """Check that images of `shape`, (h, w) or (h, w, c), fit.
-
-        Raises:
-            ValueError: They do not; the reason, and the first layer that they do not fit.
-        """
-        if len(layers.output_shape(self.hidden().values(), with_channels(shape))) != 1:
-            raise ValueError("the last layer has to give one row per image: end with flatten or global_average_pool")
-
-
-def with_channels(shape: Shape) -> Shape:
-    """Return the shape (h, w, c) of an image; that of a grey one may be (h, w)."""
-    return shape if len(shape) == 3 else (*shape, 1)
 
 
 class Mlp(Network):
@@ -135,37 +114,44 @@ class Sequential(Network):
 
 
 class Loss(Block):
-    """Cross-entropy of probabilities clipped to [clip, 1 - clip]; `clip: null` is Keras 3's unbounded loss."""
+    """Cross-entropy: minus the logarithm of the true class's probability."""
 
     name: Literal["crossentropy"]
     clip: Annotated[float, Field(gt=0, lt=0.1)] | None
+    """Probabilities are clipped to [clip, 1 - clip]; `null`: they are not, as in Keras 3."""
 
 
 class Augmentation(Block):
-    """Training images moved by up to `shift` pixels in each direction, and mirrored with probability 1/2 if `flip`."""
+    """Training images, moved and mirrored at random."""
 
     shift: Annotated[int, Field(ge=0, le=32)]
+    """The largest shift in pixels, in each direction; zeros come in at the border."""
     flip: bool
+    """Whether images are mirrored, left to right, with probability 1/2."""
 
 
 class Model(Block):
-    """A named experiment. What a block leaves out, `augmentation`, `schedule` and `keep`, is not used.
-
-    `keep` names the epoch whose weights are evaluated: the last one, or the best one by a score on held-out images.
-    """
+    """A named experiment."""
 
     network: Annotated[Mlp | Cnn | Sequential, Field(discriminator="name")]
+    """The layers."""
     optimizer: AnyOptimizer
+    """The update rule of the weights."""
     loss: Loss
+    """What is minimized."""
     epochs: Annotated[int, Field(gt=0, le=10_000)]
+    """How often each training image is trained on."""
     augmentation: Augmentation | None = None
+    """Changes of the training images, drawn anew in each epoch; left out: none."""
     schedule: AnySchedule | None = None
+    """How the learning rate changes from epoch to epoch; left out: not at all."""
     keep: Literal["last", "best_val_loss", "best_val_accuracy"] = "last"
+    """The epoch whose weights are evaluated; the best one, by held-out images, needs a number as `data.validation`."""
 
     @property
     def normalizes_batches(self) -> bool:
         """Whether a step needs the whole batch at once, since a layer, at any depth, normalizes over it."""
-        return any(isinstance(layer, BatchNorm) for layer in layers.walk(self.network.hidden().values()))
+        return any(isinstance(layer, BatchNorm) for layer in architecture.walk(self.network.hidden().values()))
 
     @model_validator(mode="after")
     def _schedule_fits(self) -> Self:

@@ -19,11 +19,12 @@ from pipeline import files, params, schema
 from pipeline.data.dataset import Dataset, Split
 from pipeline.params import Params
 from pipeline.study import cost
-from pipeline.training import forward, layers, model_file, networks, trainer
+from pipeline.training import architecture, forward, layers, model_file, networks, trainer
+from pipeline.training.architecture import Layer, Shape, with_channels
 from pipeline.training.backend import keras, tf
 from pipeline.training.checkpoint import Checkpoints, TrainingState
-from pipeline.training.layers import AnyLayer, Layer, Shape
-from pipeline.training.settings import Model, Sequential, with_channels
+from pipeline.training.layers import AnyLayer
+from pipeline.training.settings import Model, Sequential
 from tests.support import small
 
 ROOT = Path(__file__).parents[2]
@@ -96,7 +97,7 @@ def images(shape: Shape = (24, 16, 3), count: int = 6) -> np.ndarray:
 
 def kinds_in(*examples: str) -> set[str]:
     """Return the kinds of layers in some of the examples, at any depth."""
-    return {layer.name for kind in examples for layer in layers.walk(example(kind).layers)}
+    return {layer.name for kind in examples for layer in architecture.walk(example(kind).layers)}
 
 
 def data() -> Dataset:
@@ -166,7 +167,7 @@ def test_a_kind_without_shape_or_cost_raises(missing: str) -> None:
     with pytest.raises(TypeError, match=f"abstract method '?{missing}"):
         incomplete(name="incomplete")
     with pytest.raises(AttributeError, match=missing):
-        getattr(layers, missing)([incomplete.__name__], (8, 8, 1))
+        getattr(architecture, missing)([incomplete.__name__], (8, 8, 1))
 
 
 @pytest.mark.parametrize("shape", SHAPES)

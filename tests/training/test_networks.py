@@ -11,7 +11,7 @@ from pipeline.data.dataset import Dataset
 from pipeline.params import Params
 from pipeline.training import forward, networks
 from pipeline.training.backend import keras, tf
-from pipeline.training.settings import Loss
+from pipeline.training.settings import Loss, Sequential
 
 
 def build(values: Params, model: str, seed: int = 0, precision: str = "float32", **changes: object) -> keras.Sequential:
@@ -137,3 +137,24 @@ def test_without_a_clip_the_loss_is_unbounded() -> None:
     value = tf.function(lambda logits: loss(tf.constant([0]), tf.nn.softmax(logits)))(tf.constant([[-40.0, 0.0]]))
 
     assert float(value) == pytest.approx(40)
+
+
+@pytest.mark.fault("convolution of 1x1 with a stride, on a processor with AVX2 alone")
+@pytest.mark.parametrize("padding", ["valid", "same"])
+def test_a_strided_convolution_of_one_pixel_is_keras_own(padding: str) -> None:
+    """It is made without oneDNN's kernel for it, which breaks the memory of the process, and computes the same."""
+    layer = {"name": "conv2d", "filters": 6, "kernel": 1, "stride": 2, "padding": padding}
+    params = Sequential.model_validate({"name": "sequential", "layers": [layer, {"name": "global_average_pool"}]})
+    network = networks.build(params, (9, 12), 3, seed=0, precision="float32")
+    convolutions = [one for one in network.layers if isinstance(one, keras.layers.Conv2D)]
+    kernel, bias = convolutions[0].get_weights()
+    images = np.random.default_rng(0).integers(0, 256, (5, 9, 12), np.uint8)
+
+    own = keras.layers.Conv2D(6, 1, strides=2, padding=padding)
+    own.build((None, 9, 12, 1))
+    own.set_weights([kernel, bias])
+    wanted = own(images[..., None] / np.float32(255))
+
+    inside = keras.Model(network.inputs, convolutions[0].output)
+    assert [one.strides for one in convolutions] == [(1, 1)]
+    assert np.allclose(inside(images), wanted, atol=1e-6)
