@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,27 +15,6 @@ from pipeline.data import original
 from pipeline.params import OverfittingRule
 from pipeline.reporting.inputs import Metrics, ModelResult
 from pipeline.training.settings import Model
-
-
-@dataclass(frozen=True)
-class Scores:
-    """A row of comparison.csv. Accuracies and their interval are within [0, 1], losses in nats per image.
-
-    `epochs_to_target`: the first epoch whose val_accuracy is at least the data set's target, None if there is none.
-    """
-
-    parameters: int
-    epochs: int
-    test_accuracy: float
-    test_accuracy_low: float
-    test_accuracy_high: float
-    test_errors: int
-    test_loss: float
-    train_accuracy: float
-    generalization_gap: float
-    test_calibration_error: float
-    seconds_per_epoch: float
-    epochs_to_target: int | None
 
 
 @dataclass(frozen=True)
@@ -74,14 +54,14 @@ class KeptEpoch:
 class ModelRow:
     """All figures of one model; `reported` and `reported_analysis` are None if the original has no such model.
 
-    `kept` is None if the model keeps its last epoch. `scores` are those of the weights that it keeps, and `analysis` is
-    that of all epochs.
+    `kept` is None if the model keeps its last epoch. `scores` (see `_scores`) are those of the weights that it keeps,
+    and `analysis` is that of all epochs.
     """
 
     name: str
     model: Model
     metrics: Metrics
-    scores: Scores
+    scores: dict[str, Any]
     analysis: Analysis
     reported: Reported | None
     reported_analysis: Analysis | None
@@ -90,17 +70,17 @@ class ModelRow:
     @property
     def loss_gap(self) -> float:
         """Test loss minus train loss, both in inference mode."""
-        return self.metrics.splits["test"].loss - self.metrics.splits["train"].loss
+        return metrics.gaps(self.metrics.splits)["loss_gap"]
 
     @property
     def clipped_loss(self) -> float:
         """The test loss with probabilities clipped as in the original, whatever the model's own loss does."""
-        return self.metrics.splits["test"].negative_log_likelihood
+        return float(self.metrics.splits["test"][metrics.LIKELIHOOD])
 
     @property
     def commonest_errors(self) -> tuple[int, list[tuple[int, int]]]:
         """The count of the most frequent confusion on the test images, and each (truth, answer) with that count."""
-        confusion = np.array(self.metrics.splits["test"].confusion)
+        confusion = np.array(self.metrics.splits["test"]["confusion"])
         np.fill_diagonal(confusion, 0)
         count = int(confusion.max())
         return count, [(int(truth), int(answer)) for truth, answer in np.argwhere(confusion == count)] if count else []
@@ -108,11 +88,11 @@ class ModelRow:
     def comparison(self) -> dict[str, Any]:
         """Return the model's row of comparison.csv."""
         kept = asdict(self.kept) if self.kept else {}
-        return {"model": self.name, **asdict(self.scores), **kept, **_prefixed(self.reported)}
+        return {"model": self.name, **self.scores, **kept, **_prefixed(self.reported)}
 
     def overfitting(self) -> dict[str, Any]:
         """Return the model's row of overfitting.csv."""
-        measured = {"loss_gap": self.loss_gap, "generalization_gap": self.scores.generalization_gap}
+        measured = {"loss_gap": self.loss_gap, "generalization_gap": self.scores["generalization_gap"]}
         return {"model": self.name, **asdict(self.analysis), **measured, **_prefixed(self.reported_analysis)}
 
     def flat(self) -> dict[str, float]:
@@ -121,23 +101,14 @@ class ModelRow:
         It has no seconds, which would change with every run, and no rise if there are too few epochs to judge one, so
         that no gate passes on it.
         """
-        scores = {
-            f"{split}_{name}": getattr(score, name)
-            for split, score in self.metrics.splits.items()
-            for name in ("accuracy", "loss")
-        }
-        test = self.metrics.splits["test"]
+        splits = self.metrics.splits
         judged = self.analysis.verdict is not OverfittingVerdict.NOT_JUDGED
         rise = {"val_loss_rise": self.analysis.rise} if judged else {}
         return {
-            "parameters": self.scores.parameters,
-            "epochs": self.scores.epochs,
-            **scores,
-            "test_errors": test.errors,
-            "test_calibration_error": test.calibration_error,
-            "test_brier": test.brier,
-            "generalization_gap": self.scores.generalization_gap,
-            "loss_gap": self.loss_gap,
+            "parameters": self.metrics.parameters,
+            "epochs": self.metrics.epochs,
+            **metrics.flat(splits, lambda score: score.gate),
+            **metrics.gaps(splits),
             "final_val_loss": self.analysis.final_val_loss,
             "min_val_loss": self.analysis.min_val_loss,
             "min_val_loss_epoch": self.analysis.min_val_loss_epoch,
@@ -154,7 +125,7 @@ def row(
     `target` is the val_accuracy until which epochs are counted.
     """
     scores = _scores(result, target)
-    printed = None if reported is None else _reported(scores, result, reported, target)
+    printed = None if reported is None else _reported(result.metrics.splits["test"], reported, target)
     analysed = None if reported is None else overfitting.analyse(reported, rule)
     analysis = overfitting.analyse(result.history, rule)
     return ModelRow(result.name, result.model, result.metrics, scores, analysis, printed, analysed, _kept(result))
@@ -180,26 +151,35 @@ def _kept(result: ModelResult) -> KeptEpoch | None:
     return KeptEpoch(epoch, *kept, *last)
 
 
-def _scores(result: ModelResult, target: float | None) -> Scores:
-    train, test = result.metrics.splits["train"], result.metrics.splits["test"]
-    low, high = proportions.wilson(test.count - test.errors, test.count)
-    return Scores(
-        parameters=result.metrics.parameters,
-        epochs=result.metrics.epochs,
-        test_accuracy=test.accuracy,
-        test_accuracy_low=low,
-        test_accuracy_high=high,
-        test_errors=test.errors,
-        test_loss=test.loss,
-        train_accuracy=train.accuracy,
-        generalization_gap=train.accuracy - test.accuracy,
-        test_calibration_error=test.calibration_error,
-        seconds_per_epoch=float(result.seconds.mean()),
-        epochs_to_target=_epochs_to_target(result.history, target),
-    )
+def _scores(result: ModelResult, target: float | None) -> dict[str, Any]:
+    """Return what comparison.csv has of a model: accuracies and their interval within [0, 1], losses in nats per image.
+
+    `epochs_to_target`: the first epoch whose val_accuracy is at least `target`, None if there is none.
+    """
+    splits, test = result.metrics.splits, result.metrics.splits["test"]
+    low, high = proportions.wilson(test["count"] - test["errors"], test["count"])
+    return {
+        "parameters": result.metrics.parameters,
+        "epochs": result.metrics.epochs,
+        "test_accuracy": test["accuracy"],
+        "test_accuracy_low": low,
+        "test_accuracy_high": high,
+        "test_errors": test["errors"],
+        "test_loss": test["loss"],
+        "train_accuracy": splits["train"]["accuracy"],
+        "generalization_gap": metrics.gaps(splits)["generalization_gap"],
+        **{f"test_{name}": test[name] for name in titled(test)},
+        "seconds_per_epoch": float(result.seconds.mean()),
+        "epochs_to_target": _epochs_to_target(result.history, target),
+    }
 
 
-def _reported(ours: Scores, result: ModelResult, reported: pd.DataFrame, target: float | None) -> Reported:
+def titled(scores: Mapping[str, Any]) -> dict[str, metrics.Score]:
+    """Return those among the scores of a split that have a row in the table of results by their title."""
+    return {name: score for name, score in metrics.SCORES.items() if score.title and name in scores}
+
+
+def _reported(ours: Mapping[str, Any], reported: pd.DataFrame, target: float | None) -> Reported:
     last = reported.iloc[-1]
     errors = round((1 - last["val_accuracy"]) * original.TEST_IMAGES)
     low, high = proportions.wilson(original.TEST_IMAGES - errors, original.TEST_IMAGES)
@@ -212,10 +192,10 @@ def _reported(ours: Scores, result: ModelResult, reported: pd.DataFrame, target:
         loss=float(last["val_loss"]),
         epochs_to_target=_epochs_to_target(reported, target),
         seconds_per_epoch=float(reported["seconds"].mean()),
-        accuracy_difference=ours.test_accuracy - float(last["val_accuracy"]),
-        errors_difference=ours.test_errors - errors,
-        loss_difference=result.metrics.splits["test"].negative_log_likelihood - float(last["val_loss"]),
-        within=low <= ours.test_accuracy <= high,
+        accuracy_difference=ours["accuracy"] - float(last["val_accuracy"]),
+        errors_difference=ours["errors"] - errors,
+        loss_difference=ours[metrics.LIKELIHOOD] - float(last["val_loss"]),
+        within=low <= ours["accuracy"] <= high,
     )
 
 

@@ -12,7 +12,7 @@ from pipeline.analysis import means
 from pipeline.analysis.multitest import Judgement
 from pipeline.study import convergence, factorial, seeds, spread
 from pipeline.study.comparisons import VariantPair
-from pipeline.study.groups import OUTCOMES, StudyData
+from pipeline.study.groups import StudyData
 from pipeline.study.results import StudyResults
 
 # Significant digits. The last bits of a sum depend on the order in which a processor adds.
@@ -53,7 +53,7 @@ def tables(found: StudyResults) -> dict[str, pd.DataFrame]:
 def _summary(data: StudyData) -> Iterator[dict[str, object]]:
     for name, group in data.groups.items():
         counts = {"n_planned": group.variant.seeds, "n_used": len(group.entries), "n_stale": group.stale}
-        for outcome in OUTCOMES:
+        for outcome in group.outcomes():
             numbers: dict[str, Any] = {}
             if group.entries:
                 numbers = vars(means.describe(group.values(outcome)))

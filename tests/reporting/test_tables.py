@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.analysis import metrics, overfitting
+from pipeline.analysis import overfitting
 from pipeline.params import Params
 from pipeline.reporting import tables
 from pipeline.reporting.inputs import Metrics, ModelResult
@@ -18,7 +18,7 @@ EPOCHS = 5
 COUNT = 10_000
 
 
-def score(count: int, errors: int, loss: float, **changes: Any) -> metrics.Score:
+def score(count: int, errors: int, loss: float, **changes: Any) -> dict[str, Any]:
     """Return a score with made-up values where none is given."""
     content = {
         "count": count,
@@ -31,7 +31,7 @@ def score(count: int, errors: int, loss: float, **changes: Any) -> metrics.Score
         "per_class": [],
         "confusion": (np.eye(10, dtype=int) * 100).tolist(),
     }
-    return metrics.Score(**(content | changes))
+    return content | changes
 
 
 def history(val_accuracy: list[float], val_loss: list[float]) -> pd.DataFrame:
@@ -74,16 +74,16 @@ def test_scores_follow_from_metrics_history_and_seconds(values: Params) -> None:
     row = tables.row(result(values), None, values.overfitting, 0.98)
 
     scores = row.scores
-    assert (scores.test_accuracy_low, scores.test_accuracy_high) == pytest.approx(wilson(9850, COUNT))
-    assert scores.generalization_gap == pytest.approx(0.999 - 0.985)
-    assert scores.seconds_per_epoch == pytest.approx(10.5 / 5)
-    assert scores.epochs_to_target == 3
-    assert (scores.test_errors, scores.test_loss, row.clipped_loss) == (150, 0.09, 0.045)
+    assert (scores["test_accuracy_low"], scores["test_accuracy_high"]) == pytest.approx(wilson(9850, COUNT))
+    assert scores["generalization_gap"] == pytest.approx(0.999 - 0.985)
+    assert scores["seconds_per_epoch"] == pytest.approx(10.5 / 5)
+    assert scores["epochs_to_target"] == 3
+    assert (scores["test_errors"], scores["test_loss"], row.clipped_loss) == (150, 0.09, 0.045)
 
 
 def test_without_a_target_nothing_is_counted(values: Params) -> None:
     """A data set that states no target accuracy has no epochs until it."""
-    assert tables.row(result(values), None, values.overfitting).scores.epochs_to_target is None
+    assert tables.row(result(values), None, values.overfitting).scores["epochs_to_target"] is None
 
 
 def test_98_percent_may_not_be_reached(values: Params, reported: pd.DataFrame) -> None:
