@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.analysis import metrics, overfitting, proportions, time_to_target
-from pipeline.analysis.overfitting import Analysis, OverfittingVerdict
+from pipeline.analysis.overfitting import Analysis
 from pipeline.data import original
 from pipeline.params import OverfittingRule
 from pipeline.reporting.inputs import Metrics, ModelResult
@@ -102,17 +102,12 @@ class ModelRow:
         that no gate passes on it.
         """
         splits = self.metrics.splits
-        judged = self.analysis.verdict is not OverfittingVerdict.NOT_JUDGED
-        rise = {"val_loss_rise": self.analysis.rise} if judged else {}
         return {
             "parameters": self.metrics.parameters,
             "epochs": self.metrics.epochs,
             **metrics.flat(splits, lambda score: score.gate),
             **metrics.gaps(splits),
-            "final_val_loss": self.analysis.final_val_loss,
-            "min_val_loss": self.analysis.min_val_loss,
-            "min_val_loss_epoch": self.analysis.min_val_loss_epoch,
-            **rise,
+            **self.analysis.flat(),
             **(asdict(self.kept) if self.kept else {}),
         }
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline import files
 from pipeline.analysis import metrics, overfitting
-from pipeline.analysis.overfitting import Analysis, OverfittingVerdict
+from pipeline.analysis.overfitting import Analysis
 from pipeline.params import OverfittingRule
 
 if TYPE_CHECKING:
@@ -36,14 +36,14 @@ class EvaluationArtifacts:
     rule: OverfittingRule
 
     def final_metrics(self) -> dict[str, float]:
-        """Return the scores as flat metrics, such as `test_accuracy`, the generalization gaps, and `from_history`.
+        """Return the scores as flat metrics, such as `test_accuracy`, the gaps, and the figures of the history.
 
         `kept_epoch` is the epoch that they are of, if the model keeps its best one.
         """
-        content = files.read_json(self.metrics)
-        found = metrics.flat(content["splits"]) | metrics.gaps(content["splits"]) | from_history(self.analysis())
-        counts = ("parameters", "kept_epoch")
-        return found | {name: content[name] for name in counts if name in content}
+        content, analysis = files.read_json(self.metrics), self.analysis()
+        found = metrics.flat(content["splits"]) | metrics.gaps(content["splits"]) | analysis.flat()
+        found |= {"val_loss_onset_epoch": analysis.onset_epoch} if analysis.onset_epoch else {}
+        return found | {name: content[name] for name in ("parameters", "kept_epoch") if name in content}
 
     def tags(self) -> dict[str, str]:
         """Return the verdict on overfitting as a tag."""
@@ -78,19 +78,3 @@ class EvaluationArtifacts:
         table = files.read_csv(self.reported)
         rows = table[table["model"] == self.model]
         return None if rows.empty else rows
-
-
-def from_history(analysis: Analysis) -> dict[str, float]:
-    """Return the figures of an overfitting analysis by the names that they have in reports/metrics.json.
-
-    The onset and, where there are too few epochs to judge one, the rise are left out if there are none.
-    """
-    judged = analysis.verdict is not OverfittingVerdict.NOT_JUDGED
-    figures = {
-        "final_val_loss": analysis.final_val_loss,
-        "min_val_loss": analysis.min_val_loss,
-        "min_val_loss_epoch": analysis.min_val_loss_epoch,
-        "val_loss_rise": analysis.rise if judged else None,
-        "val_loss_onset_epoch": analysis.onset_epoch if judged else None,
-    }
-    return {name: float(value) for name, value in figures.items() if value is not None}
