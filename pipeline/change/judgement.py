@@ -21,7 +21,7 @@ from pipeline.analysis import means, power, verdicts
 from pipeline.analysis.means import Estimate
 from pipeline.analysis.metrics import SCORES, comparable
 from pipeline.analysis.power import Assumed
-from pipeline.analysis.verdicts import MIN_SEEDS, Verdict
+from pipeline.analysis.verdicts import MIN_SEEDS, Interval, Verdict
 from pipeline.change.side import PARAMS
 from pipeline.change.trials import HeldOutData, Trial
 from pipeline.errors import InputError
@@ -88,8 +88,7 @@ class ChangeVerdict:
     before: tuple[float, ...]
     after: tuple[float, ...]
     difference: float
-    low: float
-    high: float
+    interval: Interval
     confidence: float
     verdict: Verdict
     seeds_needed: int | None = None
@@ -152,11 +151,11 @@ def judge_change(before: ArrayLike, after: ArrayLike, question: Question, family
     if min(len(first), len(second)) < MIN_SEEDS:
         raise ValueError(f"expected at least {MIN_SEEDS} seeds, found {len(first)} and {len(second)}")
     found, confidence = _estimate(first, second, question), 1 - LEVEL / family
-    low, high = found.interval(confidence)
-    verdict = verdicts.decide((low, high) if question.sign > 0 else (-high, -low), question.smallest_effect)
+    interval = found.interval(confidence)
+    verdict = verdicts.decide(interval if question.sign > 0 else interval.negative, question.smallest_effect)
     needed = _seeds_needed(found, len(first), question, confidence) if verdict is Verdict.UNDECIDED else (None, None)
     values = tuple(map(float, first)), tuple(map(float, second))
-    return ChangeVerdict(*values, found.estimate, low, high, confidence, verdict, *needed)
+    return ChangeVerdict(*values, found.estimate, interval, confidence, verdict, *needed)
 
 
 def _estimate(before: np.ndarray, after: np.ndarray, question: Question) -> Estimate:
@@ -171,8 +170,7 @@ def _estimate(before: np.ndarray, after: np.ndarray, question: Question) -> Esti
 
 
 def _seeds_needed(found: Estimate, seeds: int, question: Question, confidence: float) -> tuple[int | None, int | None]:
-    sd = found.standard_error * sqrt(seeds)
-    assumed = Assumed(question.sign * found.estimate, (sd,), (found.degrees_of_freedom,))
+    assumed = Assumed.of_mean(found) if question.sign > 0 else Assumed.of_mean(found).negative
 
     def more(one: Assumed) -> int | None:
         needed = power.seeds_to_decide(one, question.smallest_effect, power=POWER, confidence=confidence)

@@ -71,7 +71,7 @@ def test_the_interval_is_the_paired_t_interval() -> None:
     for family, confidence in ((1, 0.95), (2, 0.975)):
         found = judgement.judge_change(first, second, ask(), family)
         expected = stats.ttest_rel(second, first).confidence_interval(confidence)
-        assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+        assert found.interval == pytest.approx((expected.low, expected.high))
         assert found.difference == pytest.approx((second - first).mean())
         assert found.confidence == confidence
 
