@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,44 +18,11 @@ from pipeline.training.settings import Model
 
 
 @dataclass(frozen=True)
-class Reported:
-    """The scores printed in the original for the model of the same name; differences are ours minus the original's.
-
-    `errors` is derived from its accuracy, `low` and `high` are the accuracy's Wilson 95% interval, `within` is True if
-    our accuracy lies in it. `loss_difference` compares losses with probabilities clipped as in the original.
-    """
-
-    epochs: int
-    accuracy: float
-    low: float
-    high: float
-    errors: int
-    loss: float
-    epochs_to_target: int | None
-    seconds_per_epoch: float
-    accuracy_difference: float
-    errors_difference: int
-    loss_difference: float
-    within: bool
-
-
-@dataclass(frozen=True)
-class KeptEpoch:
-    """The epoch whose weights a model keeps for its scores on held-out images, these scores, and the last epoch's."""
-
-    kept_epoch: int
-    kept_val_loss: float
-    kept_val_accuracy: float
-    last_val_loss: float
-    last_val_accuracy: float
-
-
-@dataclass(frozen=True)
 class ModelRow:
     """All figures of one model; `reported` and `reported_analysis` are None if the original has no such model.
 
-    `kept` is None if the model keeps its last epoch. `scores` (see `_scores`) are those of the weights that it keeps,
-    and `analysis` is that of all epochs.
+    `scores`, `reported` and `kept` are as in comparison.csv, see the functions of these names below. `scores` are those
+    of the weights that the model keeps, and `analysis` is that of all epochs.
     """
 
     name: str
@@ -63,19 +30,14 @@ class ModelRow:
     metrics: Metrics
     scores: dict[str, Any]
     analysis: Analysis
-    reported: Reported | None
+    reported: dict[str, Any] | None
     reported_analysis: Analysis | None
-    kept: KeptEpoch | None = None
+    kept: dict[str, float]
 
     @property
     def loss_gap(self) -> float:
         """Test loss minus train loss, both in inference mode."""
         return metrics.gaps(self.metrics.splits)["loss_gap"]
-
-    @property
-    def clipped_loss(self) -> float:
-        """The test loss with probabilities clipped as in the original, whatever the model's own loss does."""
-        return float(self.metrics.splits["test"][metrics.LIKELIHOOD])
 
     @property
     def commonest_errors(self) -> tuple[int, list[tuple[int, int]]]:
@@ -87,13 +49,13 @@ class ModelRow:
 
     def comparison(self) -> dict[str, Any]:
         """Return the model's row of comparison.csv."""
-        kept = asdict(self.kept) if self.kept else {}
-        return {"model": self.name, **self.scores, **kept, **_prefixed(self.reported)}
+        return {"model": self.name, **self.scores, **self.kept, **_prefixed(self.reported)}
 
     def overfitting(self) -> dict[str, Any]:
         """Return the model's row of overfitting.csv."""
         measured = {"loss_gap": self.loss_gap, "generalization_gap": self.scores["generalization_gap"]}
-        return {"model": self.name, **asdict(self.analysis), **measured, **_prefixed(self.reported_analysis)}
+        theirs = vars(self.reported_analysis) if self.reported_analysis else {}
+        return {"model": self.name, **vars(self.analysis), **measured, **_prefixed(theirs)}
 
     def flat(self) -> dict[str, float]:
         """Return the model's entry of metrics.json.
@@ -108,7 +70,7 @@ class ModelRow:
             **metrics.flat(splits, lambda score: score.gate),
             **metrics.gaps(splits),
             **self.analysis.flat(),
-            **(asdict(self.kept) if self.kept else {}),
+            **self.kept,
         }
 
 
@@ -136,14 +98,13 @@ def calibration(result: ModelResult) -> pd.DataFrame:
     return pd.DataFrame(table)
 
 
-def _kept(result: ModelResult) -> KeptEpoch | None:
+def _kept(result: ModelResult) -> dict[str, float]:
+    """Return the epoch whose weights a model keeps, its scores on held-out images, and the last epoch's; or nothing."""
     if (epoch := result.metrics.kept_epoch) is None:
-        return None
-    kept, last = (
-        [float(row[name]) for name in ("val_loss", "val_accuracy")]
-        for row in (result.history.iloc[epoch - 1], result.history.iloc[-1])
-    )
-    return KeptEpoch(epoch, *kept, *last)
+        return {}
+    rows = {"kept": result.history.iloc[epoch - 1], "last": result.history.iloc[-1]}
+    names = ("val_loss", "val_accuracy")
+    return {"kept_epoch": epoch} | {f"{which}_{name}": float(rows[which][name]) for which in rows for name in names}
 
 
 def _scores(result: ModelResult, target: float | None) -> dict[str, Any]:
@@ -174,29 +135,33 @@ def titled(scores: Mapping[str, Any]) -> dict[str, metrics.Score]:
     return {name: score for name, score in metrics.SCORES.items() if score.title and name in scores}
 
 
-def _reported(ours: Mapping[str, Any], reported: pd.DataFrame, target: float | None) -> Reported:
+def _reported(ours: Mapping[str, Any], reported: pd.DataFrame, target: float | None) -> dict[str, Any]:
+    """Return the scores printed in the original for the model of the same name; differences are ours minus these.
+
+    `errors` is derived from its accuracy, `low` and `high` are the accuracy's Wilson 95% interval, `within` is True if
+    our accuracy lies in it. `loss_difference` compares losses with probabilities clipped as in the original.
+    """
     last = reported.iloc[-1]
     errors = round((1 - last["val_accuracy"]) * original.TEST_IMAGES)
-    low, high = proportions.wilson(original.TEST_IMAGES - errors, original.TEST_IMAGES)
-    return Reported(
-        epochs=len(reported),
-        accuracy=float(last["val_accuracy"]),
-        low=low,
-        high=high,
-        errors=errors,
-        loss=float(last["val_loss"]),
-        epochs_to_target=_epochs_to_target(reported, target),
-        seconds_per_epoch=float(reported["seconds"].mean()),
-        accuracy_difference=ours["accuracy"] - float(last["val_accuracy"]),
-        errors_difference=ours["errors"] - errors,
-        loss_difference=ours[metrics.LIKELIHOOD] - float(last["val_loss"]),
-        within=low <= ours["accuracy"] <= high,
-    )
+    interval = proportions.wilson(original.TEST_IMAGES - errors, original.TEST_IMAGES)
+    return {
+        "epochs": len(reported),
+        "accuracy": float(last["val_accuracy"]),
+        **interval._asdict(),
+        "errors": errors,
+        "loss": float(last["val_loss"]),
+        "epochs_to_target": _epochs_to_target(reported, target),
+        "seconds_per_epoch": float(reported["seconds"].mean()),
+        "accuracy_difference": ours["accuracy"] - float(last["val_accuracy"]),
+        "errors_difference": ours["errors"] - errors,
+        "loss_difference": ours[metrics.LIKELIHOOD] - float(last["val_loss"]),
+        "within": interval.low <= ours["accuracy"] <= interval.high,
+    }
 
 
 def _epochs_to_target(history: pd.DataFrame, target: float | None) -> int | None:
     return None if target is None else time_to_target.epochs_to([history["val_accuracy"]], target).smallest
 
 
-def _prefixed(figures: Reported | Analysis | None) -> dict[str, Any]:
-    return {} if figures is None else {f"original_{name}": value for name, value in asdict(figures).items()}
+def _prefixed(figures: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {f"original_{name}": value for name, value in (figures or {}).items()}

@@ -10,7 +10,7 @@ from pipeline.analysis.means import Comparison, Estimate
 from pipeline.analysis.power import Decision
 from pipeline.analysis.verdicts import MIN_SEEDS, Interval
 from pipeline.reporting import render
-from pipeline.study import plan
+from pipeline.study import comparisons
 from pipeline.study.groups import SeedValues, StudyData
 from pipeline.study.rules import ClaimVerdict
 
@@ -133,8 +133,5 @@ def estimate(label: str, form: str, found: Estimate, to: Callable[[float], float
 
 def variant_difference(data: StudyData, outcome: str, first: str, second: str) -> Comparison:
     """Compare an outcome of two variants, paired by seed if they share initial weights and image order."""
-    groups = data.groups[first], data.groups[second]
-    paired = plan.same_network(groups[0].variant, groups[1].variant)
-    seeds = data.common((first, second)) if paired else None
-    values = (group.values(outcome, seeds) for group in groups)
+    *values, paired = comparisons.samples(data, first, second, outcome)
     return means.compare(*values, paired=paired)
