@@ -7,7 +7,7 @@ the differences seed by seed are what is judged.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import sqrt
 from typing import Annotated
 
@@ -164,9 +164,9 @@ def _estimate(before: np.ndarray, after: np.ndarray, question: Question) -> Esti
     Shares of images are multiples of one image. Where few seeds give equal differences, that is due to these steps: a
     spread of less than one image is taken for one image.
     """
-    found = means.describe(after - before)
+    found = means.paired_contrast(after - before)
     step = 1 / question.images if SCORES[question.metric].share else 0.0
-    return Estimate(found.mean, max(found.sd, step) / sqrt(found.n), found.n - 1)
+    return replace(found, standard_error=max(found.standard_error, step / sqrt(len(before))))
 
 
 def _seeds_needed(found: Estimate, seeds: int, question: Question, confidence: float) -> tuple[int | None, int | None]:

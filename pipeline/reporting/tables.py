@@ -35,11 +35,6 @@ class ModelRow:
     kept: dict[str, float]
 
     @property
-    def loss_gap(self) -> float:
-        """Test loss minus train loss, both in inference mode."""
-        return metrics.gaps(self.metrics.splits)["loss_gap"]
-
-    @property
     def commonest_errors(self) -> tuple[int, list[tuple[int, int]]]:
         """The count of the most frequent confusion on the test images, and each (truth, answer) with that count."""
         confusion = np.array(self.metrics.splits["test"]["confusion"])
@@ -53,9 +48,9 @@ class ModelRow:
 
     def overfitting(self) -> dict[str, Any]:
         """Return the model's row of overfitting.csv."""
-        measured = {"loss_gap": self.loss_gap, "generalization_gap": self.scores["generalization_gap"]}
+        gaps = dict(reversed(metrics.gaps(self.metrics.splits).items()))
         theirs = vars(self.reported_analysis) if self.reported_analysis else {}
-        return {"model": self.name, **vars(self.analysis), **measured, **_prefixed(theirs)}
+        return {"model": self.name, **vars(self.analysis), **gaps, **_prefixed(theirs)}
 
     def flat(self) -> dict[str, float]:
         """Return the model's entry of metrics.json.
@@ -63,12 +58,11 @@ class ModelRow:
         It has no seconds, which would change with every run, and no rise if there are too few epochs to judge one, so
         that no gate passes on it.
         """
-        splits = self.metrics.splits
         return {
             "parameters": self.metrics.parameters,
             "epochs": self.metrics.epochs,
-            **metrics.flat(splits, lambda score: score.gate),
-            **metrics.gaps(splits),
+            **metrics.flat(self.metrics.splits, lambda score: score.gate),
+            **metrics.gaps(self.metrics.splits),
             **self.analysis.flat(),
             **self.kept,
         }

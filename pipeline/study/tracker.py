@@ -12,8 +12,6 @@ from pipeline import tracking
 from pipeline.analysis import metrics
 from pipeline.study.ledger import Entry
 
-SPLITS = ("train", "validation", "test")
-
 
 class Tracker:
     """Logs replicates to MLflow in the background: one finished run per recipe, with the scores of `splits`.
@@ -26,7 +24,7 @@ class Tracker:
         self,
         *summaries: Mapping[str, Any],
         experiment: Callable[[str, str], tracking.Experiment] = tracking.of_study,
-        splits: Sequence[str] = SPLITS,
+        splits: Sequence[str] = metrics.SPLITS,
         command: str = "make sync",
     ) -> None:
         self._splits, self._command = splits, command
