@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from pipeline import cli, dvc_lock, files, params, tracking
 from pipeline.analysis import metrics
-from pipeline.analysis.metrics import Score
 from pipeline.data import dataset, original
 from pipeline.data.dataset import Dataset
 from pipeline.data.formats import npz
@@ -25,7 +24,7 @@ from pipeline.training.settings import Model
 _BATCH = 1000
 
 
-def evaluate(network: keras.Model, data: Dataset, clip: float | None) -> tuple[dict[str, Score], NDArray[Any]]:
+def evaluate(network: keras.Model, data: Dataset, clip: float | None) -> tuple[metrics.Splits, NDArray[Any]]:
     """Return the scores of `network` by split, and its probabilities (n, classes) on the test images.
 
     `clip` is that of the model's loss.
@@ -64,11 +63,12 @@ def main() -> int:
         **_kept(arguments.history, name, model),
         "made_with": made_with,
         "classes": list(data.classes),
-        "splits": {split: score.as_dict() for split, score in scores.items()},
+        "splits": scores,
     }
     files.write_json(arguments.output, report)
     for split, score in scores.items():
-        print(f"{name}  {split}: accuracy {score.accuracy:.4f} ({score.errors} errors of {score.count})", flush=True)
+        found = f"accuracy {score['accuracy']:.4f} ({score['errors']} errors of {score['count']})"
+        print(f"{name}  {split}: {found}", flush=True)
     _log(arguments, values)
     return 0
 

@@ -90,6 +90,7 @@ def report(
         "rule": rule,
         "models": rows,
         "keeping": _by_rule(rows),
+        "titled": tables.titled(results[0].metrics.splits["test"]),
         "many": len(rows) > MANY,
         "shown": [row for row in rows if row.name in names],
         "pairs": pairs,
@@ -123,7 +124,7 @@ def _shown(results: Sequence[ModelResult]) -> list[ModelResult]:
     """Return the models with figures of their own: all, or those with the fewest and the most test errors."""
     if len(results) <= MANY:
         return list(results)
-    ranked = sorted(results, key=lambda result: result.metrics.splits["test"].errors)
+    ranked = sorted(results, key=lambda result: result.metrics.splits["test"]["errors"])
     chosen = {result.name for result in (*ranked[:FEW], *ranked[-FEW:])}
     return [result for result in results if result.name in chosen]
 
@@ -153,7 +154,7 @@ def _figures(
         "reliability.png": classification.reliability({result.name: tables.calibration(result) for result in shown}),
     }
     for result in shown:
-        name, matrix = result.name, result.metrics.splits["test"].confusion
+        name, matrix = result.name, result.metrics.splits["test"]["confusion"]
         figures[f"curves-{name}.png"] = curves.training(
             result.history, reported.get(name), name, result.metrics.kept_epoch
         )
@@ -162,7 +163,7 @@ def _figures(
 
 
 def _most_confused(result: ModelResult, classes: Sequence[str]) -> tuple[NDArray[np.int64], list[str]]:
-    return classification.most_confused(np.asarray(result.metrics.splits["test"].confusion), classes)
+    return classification.most_confused(np.asarray(result.metrics.splits["test"]["confusion"]), classes)
 
 
 def _missed(data: Dataset, shown: Sequence[ModelResult], missed: NDArray[np.int64]) -> dict[str, bytes]:

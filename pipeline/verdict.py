@@ -13,7 +13,6 @@ from pipeline import cli, params
 from pipeline.analysis.verdicts import MIN_SEEDS
 from pipeline.change import answer, difference, judgement, trials
 from pipeline.change.answer import Answer
-from pipeline.change.judgement import Question
 from pipeline.change.side import PARAMS, read_side
 from pipeline.change.trials import Engine
 from pipeline.errors import InputError
@@ -49,9 +48,10 @@ def _answer(arguments: argparse.Namespace) -> Answer:
     data = trials.held_out(before, arguments.data_summary, arguments.work)
     for side in (before, after):
         difference.check_trainable(side, found.changed, data.shape, data.count)
-    question = Question(arguments.metric, effect, data.judged)
+    question = judgement.ask(arguments.metric, effect, data)
     planned = trials.plan_trials(found.changed, arguments.seeds, data.sha256)
-    entries = trials.complete(planned, data, Engine(arguments.scheduler, arguments.workers, arguments.work / "runs"))
+    engine = Engine(arguments.scheduler, arguments.workers, arguments.work / "runs")
+    entries = trials.complete(planned, data, engine, question.score)
     return Answer(before, after, question, found, judgement.judge_trials(planned, entries, question))
 
 
@@ -61,7 +61,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("after", metavar="B", help="the same, of what is compared with A")
     parser.add_argument("--model", help="of the models that differ, this one alone; default: all of them")
     parser.add_argument("--seeds", type=int, default=10, help="seeds of each side; default: 10")
-    parser.add_argument("--metric", choices=judgement.SCORES, default="accuracy", help="default: accuracy")
+    parser.add_argument("--metric", choices=judgement.metric_names(), default="accuracy", help="default: accuracy")
     parser.add_argument("--summary", type=Path, metavar="FILE", help="file to append the answer to, in Markdown")
     parser.add_argument("--json", action="store_true", help="print the answer as JSON, with the values of each seed")
     parser.add_argument(

@@ -27,12 +27,12 @@ def test_every_image_of_every_split_is_scored_without_dropout(values: Params, di
 
     scores, probabilities = evaluate.evaluate(network, data, clip=1e-7)
 
-    assert {name: score.count for name, score in scores.items()} == {"train": 1400, "validation": 97, "test": 397}
+    assert {name: score["count"] for name, score in scores.items()} == {"train": 1400, "validation": 97, "test": 397}
     for name, split in data.splits().items():
         answers = np.asarray(network(split.images, training=False), np.float64)
         truth = answers[np.arange(len(split)), split.labels]
-        assert scores[name].accuracy == pytest.approx(np.mean(answers.argmax(axis=1) == split.labels))
-        assert scores[name].loss == pytest.approx(-np.log(np.clip(truth, 1e-7, 1 - 1e-7)).mean(), rel=1e-5)
+        assert scores[name]["accuracy"] == pytest.approx(np.mean(answers.argmax(axis=1) == split.labels))
+        assert scores[name]["loss"] == pytest.approx(-np.log(np.clip(truth, 1e-7, 1 - 1e-7)).mean(), rel=1e-5)
     np.testing.assert_allclose(probabilities, network(data.test.images), atol=1e-6)
 
 

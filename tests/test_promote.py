@@ -125,11 +125,10 @@ class Workspace:
             split: metrics.score(probabilities(self.weights[like], images), images.labels, None)
             for split, images in self.data.splits().items()
         }
-        splits = {split: score.as_dict() for split, score in found.items()}
-        content = {"made_with": {"recipe": f"{name}-{like}"}, "parameters": 7850, "splits": splits}
+        content = {"made_with": {"recipe": f"{name}-{like}"}, "parameters": 7850, "splits": found}
         content["classes"] = list(self.data.classes)
         files.write_json(Path(scores), content)
-        self.metrics[name] = {"test_accuracy": found["test"].accuracy, "test_errors": found["test"].errors}
+        self.metrics[name] = {"test_accuracy": found["test"]["accuracy"], "test_errors": found["test"]["errors"]}
         block, train = self.params["models"][name], self.params["train"]
         options = " ".join(f"--{key} {value}" for key, value in ({"data": DATA} | paths).items())
         used = {f"models.{name}": block, "train": train}

@@ -213,6 +213,7 @@ def test_every_command_has_a_test() -> None:
         "sh",
         "yaml",
         "mermaid",
+        "python",
     }
 
 

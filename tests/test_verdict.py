@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from pipeline import files, verdict
+from pipeline.analysis import metrics
 from pipeline.change import trials
 from pipeline.data import dataset
 from pipeline.data.dataset import Dataset
@@ -247,6 +248,50 @@ def test_another_metric_is_judged_by_its_own_rule(stand: Stand, call: Call) -> N
     assert (code, len(stand.trained)) == (1, before)
     assert "loss on 140 validation images, 10 seeds of each side, paired by seed; less is better." in printed
     assert "A difference matters from 0.02 on (verdict.digits.loss in params.yaml)." in printed
+
+
+def judged_by(metric: str) -> None:
+    """Say in the workspace which difference in a metric matters."""
+    changes.edit(Path.cwd(), lambda values: values["verdict"]["digits"].update({metric: 0.01}))
+
+
+@pytest.mark.fault("verdict: results older than the score")
+def test_results_older_than_a_score_are_named_with_the_ways_out(
+    stand: Stand, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is trained then; without their files they are trained again, and other metrics need no training."""
+    epochs(1)
+    call("HEAD", "workspace", "--seeds", "3")
+    monkeypatch.setitem(metrics.SCORES, "younger", metrics.Score(lambda *_: 0.1))
+    judged_by("younger")
+    before = len(stand.trained)
+
+    code, printed = call("HEAD", "workspace", "--metric", "younger")
+
+    variants = sorted({one.variant for one in stand.trained})
+    what = "6 of 20 replicates have no younger yet: made before that score existed"
+    assert (code, len(stand.trained)) == (2, before)
+    assert printed.startswith(f"error: work/verdict/runs: {what}; delete the files of ")
+    assert all(name in printed for name in variants)
+    assert len(printed.splitlines()) == 1
+    assert call("HEAD", "workspace", "--seeds", "3", "--metric", "loss")[0] == 1
+    assert len(stand.trained) == before
+    for name in variants:
+        (Path("work/verdict/runs") / f"{name}.jsonl").unlink()
+    assert call("HEAD", "workspace", "--seeds", "3", "--metric", "younger")[0] == 0
+    assert len(stand.trained) == before + 6
+
+
+@pytest.mark.fault("verdict: a metric for more classes")
+def test_a_metric_for_more_classes_is_refused(stand: Stand, call: Call) -> None:
+    """Before anything is trained, the classes that it needs and those of the data are named."""
+    epochs(1)
+    judged_by("top_3_accuracy")
+
+    code, printed = call("HEAD", "workspace", "--metric", "top_3_accuracy")
+
+    assert (code, printed) == (2, "error: --metric: top_3_accuracy needs 11 classes or more, digits has 10")
+    assert stand.trained == []
 
 
 @pytest.mark.usefixtures("repository")

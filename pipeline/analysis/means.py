@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pipeline.analysis import permutation, proportions
 from pipeline.analysis.proportions import Proportion
+from pipeline.analysis.verdicts import Interval
 
 # scipy takes a second to import, so each function imports the part it needs.
 
@@ -47,8 +48,13 @@ class Estimate:
 
         return float(2 * stats.t.sf(abs(self.estimate) / self.standard_error, self.degrees_of_freedom))
 
-    def interval(self, confidence: float = 0.95) -> tuple[float, float]:
-        """Return the two-sided t interval (low, high); without any spread both are the estimate.
+    @property
+    def sd(self) -> float:
+        """The standard deviation of the values, where the estimate is the mean of one sample."""
+        return self.standard_error * sqrt(self.degrees_of_freedom + 1)
+
+    def interval(self, confidence: float = 0.95) -> Interval:
+        """Return the two-sided t interval; without any spread both ends are the estimate.
 
         Raises:
             ValueError: `confidence` is not strictly between 0 and 1.
@@ -58,38 +64,22 @@ class Estimate:
         from scipy import stats
 
         half = float(stats.t.isf((1 - confidence) / 2, self.degrees_of_freedom)) * self.standard_error
-        return self.estimate - half, self.estimate + half
+        return Interval(self.estimate - half, self.estimate + half)
 
 
 @dataclass(frozen=True)
 class SampleSummary:
-    """Descriptive statistics of a sample: `sd` divides by n - 1, `low` and `high` are the 95% t interval of the mean.
+    """Descriptive statistics of a sample: `sd` divides by n - 1, `interval` is the 95% t interval of the mean.
 
-    A single value has no measurable spread, so these three are then NaN.
+    A single value has no measurable spread, so these are then NaN.
     """
 
     n: int
     mean: float
     sd: float
-    low: float
-    high: float
+    interval: Interval
     smallest: float
     largest: float
-
-
-@dataclass(frozen=True)
-class Contrast:
-    """The mean of a contrast over `n` seeds with its 95% t interval, and the two-sided p value of a mean of 0.
-
-    `sd` is the standard deviation between the seeds.
-    """
-
-    estimate: float
-    low: float
-    high: float
-    p_value: float
-    n: int
-    sd: float
 
 
 @dataclass(frozen=True)
@@ -114,9 +104,9 @@ class Comparison(Estimate):
 class Factorial:
     """The effects of two factors: each averaged over the other, and A's effect at b = 1 minus that at b = 0."""
 
-    main_a: Contrast
-    main_b: Contrast
-    interaction: Contrast
+    main_a: Estimate
+    main_b: Estimate
+    interaction: Estimate
 
 
 def describe(values: ArrayLike) -> SampleSummary:
@@ -130,14 +120,14 @@ def describe(values: ArrayLike) -> SampleSummary:
     array = _sample(values)
     smallest, largest = float(array.min()), float(array.max())
     if len(array) == 1:
-        return SampleSummary(1, smallest, nan, nan, nan, smallest, largest)
+        return SampleSummary(1, smallest, nan, Interval(nan, nan), smallest, largest)
     mean, sd = _moments(array, _scale([array]))
-    low, high = Estimate(mean, sd / sqrt(len(array)), len(array) - 1).interval()
-    return SampleSummary(len(array), mean, sd, low, high, smallest, largest)
+    interval = Estimate(mean, sd / sqrt(len(array)), len(array) - 1).interval()
+    return SampleSummary(len(array), mean, sd, interval, smallest, largest)
 
 
-def paired_contrast(values: ArrayLike, *, scale: float | None = None) -> Contrast:
-    """Test whether a contrast, computed seed by seed, is 0 on average: the one-sample t test of `values`, (n,).
+def paired_contrast(values: ArrayLike, *, scale: float | None = None) -> Estimate:
+    """Return the mean of a contrast computed seed by seed, `values`, (n,), for the one-sample t test of a mean of 0.
 
     It holds for any weighted sum of results that share a seed: a difference, a difference of differences. `scale` is
     the largest magnitude among these results, relative to which rounding counts as 0; by default that of `values`.
@@ -147,10 +137,7 @@ def paired_contrast(values: ArrayLike, *, scale: float | None = None) -> Contras
         ValueError: There are fewer than 2 values, or one is not finite.
     """
     array = _sample(values, least=2)
-    mean = _mean(array, _scale([array]) if scale is None else scale)
-    low, high = mean.interval()
-    sd = mean.standard_error * sqrt(len(array))
-    return Contrast(mean.estimate, low, high, mean.p_value, len(array), sd)
+    return _mean(array, _scale([array]) if scale is None else scale)
 
 
 def compare(first: ArrayLike, second: ArrayLike, *, paired: bool) -> Comparison:
@@ -194,7 +181,7 @@ def superiority(first: ArrayLike, second: ArrayLike, *, paired: bool, seed: int 
     x, y = _groups(first, second, paired)
     wins = (np.sign(x - y if paired else x[:, None] - y) + 1) / 2
     interval = proportions.clopper_pearson(float(wins.sum()), len(wins)) if paired else _percentiles(wins, seed)
-    return Proportion(float(wins.mean()), *interval)
+    return Proportion(float(wins.mean()), interval)
 
 
 def factorial(cells: Mapping[tuple[int, int], ArrayLike]) -> Factorial:
@@ -270,9 +257,9 @@ def _welch(first: Floats, second: Floats, scale: float) -> Estimate:
     return Estimate(estimate, error, 1 / (share**2 / (len(first) - 1) + (1 - share) ** 2 / (len(second) - 1)))
 
 
-def _percentiles(wins: Floats, seed: int) -> tuple[float, float]:
+def _percentiles(wins: Floats, seed: int) -> Interval:
     random = np.random.default_rng(seed)
     # How often each value is drawn into a resample of its group.
     rows, columns = (random.multinomial(n, np.full(n, 1 / n), RESAMPLES) for n in wins.shape)
     low, high = np.quantile(np.sum(rows @ wins * columns, axis=1) / wins.size, (0.025, 0.975))
-    return float(low), float(high)
+    return Interval(float(low), float(high))

@@ -1,8 +1,9 @@
-"""Scores of a classifier from its class probabilities: accuracy, losses, calibration, errors per class."""
+"""Scores of a classifier from its class probabilities, in one table, SCORES, from which all that shows them follows."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,39 +11,42 @@ from numpy.typing import NDArray
 
 BINS = 15
 REPORT_CLIP = 1e-7
+SPLITS = ("train", "validation", "test")
+LIKELIHOOD = "negative_log_likelihood"
 
 Probabilities = NDArray[np.floating[Any]]
 Labels = NDArray[np.integer[Any]]
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class ClassScore:
-    """One class: precision, recall and their harmonic mean, each 0 where it is 0/0; `support` images belong to it."""
-
-    precision: float
-    recall: float
-    f1: float
-    support: int
+# What `score` returns, by split.
+Splits = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
 class Score:
-    """A classifier on one split. Losses are means in nats per image; `confusion` has a row for each true class."""
+    """How a score is measured, and where it is shown; it is in evaluate's files, in MLflow and in the ledger anyway.
 
-    count: int
-    errors: int
-    accuracy: float
-    loss: float
-    negative_log_likelihood: float
-    calibration_error: float
-    brier: float
-    per_class: list[ClassScore]
-    confusion: list[list[int]]
+    `measure` gets probabilities (n, classes), labels (n,) and the clip of the model's loss; data with fewer than
+    `min_classes` classes do not have the score. `share`: it is a share of the images, so a multiple of one image.
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the score as JSON has it, keys in the order above."""
-        return asdict(self)
+    `gate`: its splits in reports/metrics.json, so what the gate can bound; `shown`: which of these `dvc metrics show`
+    has; `study`: its splits in the study's summary. `verdict`: whether changes can be judged by it. Verdicts and study
+    take the score `compared_by` in its place, where it is not comparable between models.
+
+    With a `title` it has a row in the report's table of results, in the `form`, and `note` explains it there.
+    """
+
+    measure: Callable[[Floats, Labels, float | None], float]
+    more_is_better: bool = False
+    share: bool = False
+    min_classes: int = 2
+    gate: Sequence[str] = ("test",)
+    shown: Sequence[str] = ("test",)
+    study: Sequence[str] = ("test",)
+    verdict: bool = True
+    compared_by: str = ""
+    title: str = ""
+    form: str = "{:.2%}"
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,14 +58,13 @@ class Reliability:
     count: NDArray[np.int64]
 
 
-def score(probabilities: Probabilities, labels: Labels, clip: float | None) -> Score:
+def score(probabilities: Probabilities, labels: Labels, clip: float | None) -> dict[str, Any]:
     """Score `probabilities` (n, classes) against `labels` (n,); all sums are float64.
 
-    The class of the highest probability is predicted; of equal ones, the first.
-
-    `loss` has probabilities clipped to [clip, 1 - clip], or at float32's smallest normal number where `clip` is None;
-    `negative_log_likelihood` has them clipped at 1e-7 always. `brier` is summed over the classes, so within [0, 2].
-    Source: G. W. Brier, Monthly Weather Review 78 (1950) 1-3.
+    Returns what JSON holds: `count`, the scores by their names in SCORES, `per_class` (precision, recall and their
+    harmonic mean, each 0 where it is 0/0, and `support`, the number of images), and `confusion`, which has a row for
+    each true class. The class of the highest probability is predicted; of equal ones, the first. `clip` is that of the
+    model's loss, see `_cross_entropy`.
 
     Raises:
         ValueError: A shape or type is wrong, a row is not a distribution (within 1e-3), or a label is not a class.
@@ -69,20 +72,16 @@ def score(probabilities: Probabilities, labels: Labels, clip: float | None) -> S
     _check(probabilities, labels)
     from sklearn.metrics import confusion_matrix
 
-    exact = probabilities.astype(np.float64)
+    exact, classes = probabilities.astype(np.float64), range(probabilities.shape[1])
+    values = {name: one.measure(exact, labels, clip) for name, one in SCORES.items() if len(classes) >= one.min_classes}
     predicted = exact.argmax(axis=1)
-    errors = int(np.sum(predicted != labels))
-    return Score(
-        count=len(labels),
-        errors=errors,
-        accuracy=(len(labels) - errors) / len(labels),
-        loss=_cross_entropy(exact, labels, clip),
-        negative_log_likelihood=_cross_entropy(exact, labels, REPORT_CLIP),
-        calibration_error=_calibration_error(reliability(probabilities, labels)),
-        brier=float(((exact - np.eye(exact.shape[1])[labels]) ** 2).sum(axis=1).mean()),
-        per_class=_per_class(predicted, labels, exact.shape[1]),
-        confusion=confusion_matrix(labels, predicted, labels=range(exact.shape[1])).tolist(),
-    )
+    return {
+        "count": len(labels),
+        "errors": values["errors"],
+        **values,
+        "per_class": _per_class(predicted, labels, len(classes)),
+        "confusion": confusion_matrix(labels, predicted, labels=classes).tolist(),
+    }
 
 
 def reliability(probabilities: Probabilities, labels: Labels, bins: int = BINS) -> Reliability:
@@ -106,24 +105,88 @@ def reliability(probabilities: Probabilities, labels: Labels, bins: int = BINS) 
     return Reliability(confidence, accuracy, count)
 
 
-def _calibration_error(binned: Reliability) -> float:
-    """Return the mean of |accuracy - confidence| over the bins, weighted by their counts (Guo et al. 2017)."""
-    full = binned.count > 0
-    gaps = np.abs(binned.accuracy - binned.confidence)[full]
-    return float(np.average(gaps, weights=binned.count[full]))
+def flat(splits: Splits, place: Callable[[Score], Sequence[str]] = lambda _: SPLITS) -> dict[str, float]:
+    """Return scores by split as `SPLIT_NAME`, those splits of each score that are shown at a `place`, by default all.
+
+    A score that is missing is left out, since the file was written before it existed, and so is the negative
+    log-likelihood where it is the loss, as it is for a model whose loss is clipped at 1e-7.
+    """
+    return {
+        f"{split}_{name}": scores[name]
+        for split, scores in splits.items()
+        for name, one in SCORES.items()
+        if split in place(one) and name in scores
+        if name != LIKELIHOOD or scores[name] != scores["loss"]
+    }
+
+
+def gaps(splits: Splits) -> dict[str, float]:
+    """Return the generalization gaps: accuracy train - test, loss test - train."""
+    train, test = splits["train"], splits["test"]
+    return {"generalization_gap": train["accuracy"] - test["accuracy"], "loss_gap": test["loss"] - train["loss"]}
+
+
+def names(place: Callable[[Score], Sequence[str]]) -> list[str]:
+    """Return `SPLIT_NAME` for the splits of each score that are shown at a `place`, those of test images first."""
+    return [f"{split}_{name}" for split in reversed(SPLITS) for name, one in SCORES.items() if split in place(one)]
+
+
+def comparable(name: str) -> str:
+    """Return the score by which models are compared where `name` is asked for."""
+    return SCORES[name].compared_by or name
+
+
+def _accuracy(probabilities: Floats, labels: Labels, _: float | None) -> float:
+    return (len(labels) - _errors(probabilities, labels, None)) / len(labels)
+
+
+def _errors(probabilities: Floats, labels: Labels, _: float | None) -> int:
+    return int(np.sum(probabilities.argmax(axis=1) != labels))
 
 
 def _cross_entropy(probabilities: Floats, labels: Labels, clip: float | None) -> float:
+    """Return the mean in nats per image, with probabilities clipped to [clip, 1 - clip].
+
+    Where `clip` is None, they are clipped at float32's smallest normal number.
+    """
     lowest, highest = (float(np.finfo(np.float32).tiny), 1.0) if clip is None else (clip, 1 - clip)
-    of_truth = probabilities[np.arange(len(labels)), labels]
-    return float(-np.log(np.clip(of_truth, lowest, highest)).mean())
+    return float(-np.log(np.clip(_of_truth(probabilities, labels), lowest, highest)).mean())
 
 
-def _per_class(predicted: NDArray[np.int64], labels: Labels, classes: int) -> list[ClassScore]:
+def _calibration_error(probabilities: Floats, labels: Labels, _: float | None) -> float:
+    """Return the mean of |accuracy - confidence| over the bins, weighted by their counts (Guo et al. 2017)."""
+    binned = reliability(probabilities, labels)
+    full = binned.count > 0
+    distances = np.abs(binned.accuracy - binned.confidence)[full]
+    return float(np.average(distances, weights=binned.count[full]))
+
+
+def _brier(probabilities: Floats, labels: Labels, _: float | None) -> float:
+    """Return the score summed over the classes, so within [0, 2].
+
+    Source: G. W. Brier, Monthly Weather Review 78 (1950) 1-3.
+    """
+    return float(((probabilities - np.eye(probabilities.shape[1])[labels]) ** 2).sum(axis=1).mean())
+
+
+def _top(k: int, probabilities: Floats, labels: Labels) -> float:
+    """Return the share of images whose class is among the `k` most probable; of equal ones, the first come first."""
+    own = _of_truth(probabilities, labels)[:, None]
+    earlier = np.arange(probabilities.shape[1]) < labels[:, None]
+    before = ((probabilities > own) | ((probabilities == own) & earlier)).sum(axis=1)
+    return int(np.sum(before < k)) / len(labels)
+
+
+def _of_truth(probabilities: Floats, labels: Labels) -> Floats:
+    return probabilities[np.arange(len(labels)), labels]
+
+
+def _per_class(predicted: NDArray[np.int64], labels: Labels, classes: int) -> list[dict[str, float]]:
     from sklearn.metrics import precision_recall_fscore_support
 
     columns = precision_recall_fscore_support(labels, predicted, labels=range(classes), zero_division=0)
-    return [ClassScore(float(p), float(r), float(f), int(n)) for p, r, f, n in zip(*columns, strict=True)]
+    keys = ("precision", "recall", "f1", "support")
+    return [dict(zip(keys, map(np.generic.item, row), strict=True)) for row in zip(*columns, strict=True)]
 
 
 def _check(probabilities: Probabilities, labels: Labels) -> None:
@@ -140,3 +203,29 @@ def _check(probabilities: Probabilities, labels: Labels) -> None:
     # Comparisons with NaN are false, so both conditions are written as what must hold.
     if not (probabilities >= 0).all() or not (abs(probabilities.sum(axis=1, dtype=np.float64) - 1) <= 1e-3).all():
         raise ValueError("expected rows of probabilities that sum to 1, found others")
+
+
+# Every score, declared once: all files, pages and commands follow. The report has cells of its own for the first three.
+SCORES: dict[str, Score] = {
+    "accuracy": Score(_accuracy, more_is_better=True, share=True, gate=SPLITS, shown=("train", "test"), study=SPLITS),
+    # Models are trained with different clips; the likelihood clips all probabilities alike.
+    "loss": Score(_cross_entropy, gate=SPLITS, study=("validation", "test"), compared_by=LIKELIHOOD),
+    "errors": Score(_errors, shown=(), study=(), verdict=False),
+    LIKELIHOOD: Score(lambda p, y, _: _cross_entropy(p, y, REPORT_CLIP), gate=(), shown=(), study=(), verdict=False),
+    "calibration_error": Score(
+        _calibration_error,
+        shown=(),
+        title="Expected calibration error",
+        note="Expected calibration error (ECE): the mean distance between confidence and accuracy on the test images, "
+        f"over {BINS} equal bins of the highest probability.",
+    ),
+    "brier": Score(_brier, shown=(), study=()),
+    "top_3_accuracy": Score(
+        lambda p, y, _: _top(3, p, y),
+        more_is_better=True,
+        share=True,
+        min_classes=11,
+        title="Top-3 accuracy",
+        note="Top-3 accuracy: the share of test images whose class is among the three with the highest probabilities.",
+    ),
+}

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from pipeline.analysis import verdicts
 from pipeline.analysis.means import Comparison
-from pipeline.analysis.verdicts import MIN_SEEDS, Verdict
+from pipeline.analysis.verdicts import MIN_SEEDS, Interval, Verdict
 
 Key = TypeVar("Key")
 
@@ -17,18 +17,16 @@ Key = TypeVar("Key")
 class Judgement:
     """A comparison as a member of a family of comparisons.
 
-    `adjusted_p` is Holm's; (`low`, `high`) is the interval of this comparison alone; (`simultaneous_low`,
-    `simultaneous_high`) is Bonferroni's at `confidence`: all those of the family contain their true differences with
-    the confidence that each plain one has alone. The verdict is that on the simultaneous interval.
+    `adjusted_p` is Holm's; `interval` is that of this comparison alone; `simultaneous` is Bonferroni's at `confidence`:
+    all those of the family contain their true differences with the confidence that each plain one has alone. The
+    verdict is that on the simultaneous interval.
     """
 
     comparison: Comparison
     adjusted_p: float
-    low: float
-    high: float
+    interval: Interval
     confidence: float
-    simultaneous_low: float
-    simultaneous_high: float
+    simultaneous: Interval
     verdict: Verdict
 
 
@@ -97,4 +95,4 @@ def _judgement(
 ) -> Judgement:
     simultaneous = one.interval(confidence)
     verdict = verdicts.decide(simultaneous, smallest_effect)
-    return Judgement(one, adjusted_p, *one.interval(1 - alpha), confidence, *simultaneous, verdict)
+    return Judgement(one, adjusted_p, one.interval(1 - alpha), confidence, simultaneous, verdict)

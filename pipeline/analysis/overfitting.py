@@ -53,6 +53,16 @@ class Analysis:
     final_val_accuracy: float
     verdict: OverfittingVerdict
 
+    def flat(self) -> dict[str, float]:
+        """Return its figures by their names among metrics: no rise if there are too few epochs to judge one."""
+        judged = self.verdict is not OverfittingVerdict.NOT_JUDGED
+        return {
+            "final_val_loss": self.final_val_loss,
+            "min_val_loss": self.min_val_loss,
+            "min_val_loss_epoch": self.min_val_loss_epoch,
+            **({"val_loss_rise": self.rise} if judged else {}),
+        }
+
 
 def analyse(history: pd.DataFrame, rule: OverfittingRule) -> Analysis:
     """Analyse `history` (columns epoch, val_loss, val_accuracy; epoch from 1, one row each) by `rule`.

@@ -54,6 +54,11 @@ class Assumed:
         effect = summaries[0].mean - (summaries[1].mean if len(summaries) > 1 else 0.0)
         return cls(effect, tuple(one.sd for one in summaries), tuple(one.n - 1.0 for one in summaries))
 
+    @classmethod
+    def of_mean(cls, found: means.Estimate) -> Assumed:
+        """Return what the mean of one sample shows."""
+        return cls(found.estimate, (found.sd,), (found.degrees_of_freedom,))
+
     @property
     def negative(self) -> Assumed:
         """The same with the opposite effect."""

@@ -7,6 +7,7 @@ from math import sqrt
 from numpy.typing import ArrayLike
 
 from pipeline.analysis import means
+from pipeline.analysis.verdicts import Interval
 
 # scipy takes a second to import, so each function imports the part it needs.
 
@@ -15,8 +16,8 @@ from pipeline.analysis import means
 SPREAD_CONFIDENCE = 0.8
 
 
-def prediction_interval(values: ArrayLike, confidence: float = 0.95) -> tuple[float, float]:
-    """Return the interval (low, high) that holds the result of one more seed with probability `confidence`.
+def prediction_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
+    """Return the interval that holds the result of one more seed with probability `confidence`.
 
     `values`, (n,), are the results of other seeds, from the same normal distribution; the probability is over these
     seeds too. It is the mean -+ t sd sqrt(1 + 1/n) with n - 1 degrees of freedom.
@@ -33,7 +34,7 @@ def prediction_interval(values: ArrayLike, confidence: float = 0.95) -> tuple[fl
     from scipy import stats
 
     half = float(stats.t.isf((1 - confidence) / 2, summary.n - 1)) * summary.sd * sqrt(1 + 1 / summary.n)
-    return summary.mean - half, summary.mean + half
+    return Interval(summary.mean - half, summary.mean + half)
 
 
 def sd_upper_bound(sd: float, degrees_of_freedom: float, confidence: float = SPREAD_CONFIDENCE) -> float:

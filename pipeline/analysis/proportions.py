@@ -12,6 +12,8 @@ from sys import float_info
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.analysis.verdicts import Interval
+
 # statsmodels and scipy take more than a second to import, so each function imports the part it needs.
 
 
@@ -20,8 +22,7 @@ class Proportion:
     """A proportion and its 95% confidence interval."""
 
     estimate: float
-    low: float
-    high: float
+    interval: Interval
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,8 @@ class McNemar:
     p_value: float
 
 
-def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Return Wilson's score interval (lower, upper) of a proportion, both within [0, 1].
+def wilson(successes: int, n: int, confidence: float = 0.95) -> Interval:
+    """Return Wilson's score interval of a proportion, both within [0, 1].
 
     Source: E. B. Wilson, J. Am. Stat. Assoc. 22 (1927) 209-212.
 
@@ -50,11 +51,11 @@ def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, flo
 
     lower, upper = proportion_confint(successes, n, alpha=1 - confidence, method="wilson")
     # At the ends the limits are exactly 0 and 1, which rounding can miss.
-    return float(lower) if successes else 0.0, float(upper) if successes < n else 1.0
+    return Interval(float(lower) if successes else 0.0, float(upper) if successes < n else 1.0)
 
 
-def clopper_pearson(successes: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Return Clopper and Pearson's interval (lower, upper) of a proportion, both within [0, 1].
+def clopper_pearson(successes: float, n: int, confidence: float = 0.95) -> Interval:
+    """Return Clopper and Pearson's interval of a proportion, both within [0, 1].
 
     It is exact for whole numbers of successes. Half a success, as a tie gives, interpolates between them by the same
     formula; the coverage is then no longer guaranteed.
@@ -69,7 +70,7 @@ def clopper_pearson(successes: float, n: int, confidence: float = 0.95) -> tuple
     tail = (1 - confidence) / 2
     lower = float(stats.beta.ppf(tail, successes, n - successes + 1)) if successes > 0 else 0.0
     upper = float(stats.beta.isf(tail, successes + 1, n - successes)) if successes < n else 1.0
-    return lower, upper
+    return Interval(lower, upper)
 
 
 def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> McNemar:

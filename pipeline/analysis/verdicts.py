@@ -6,11 +6,29 @@ of the correct verdict grows with it, and a wrong one needs an interval that mis
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
 from math import inf
+from typing import NamedTuple
 
 # Two seeds leave the standard deviation one degree of freedom, too few for a verdict.
 MIN_SEEDS = 3
+
+
+class Interval(NamedTuple):
+    """An interval of an estimate, in its unit."""
+
+    low: float
+    high: float
+
+    @property
+    def negative(self) -> Interval:
+        """The interval of the opposite estimate."""
+        return Interval(-self.high, -self.low)
+
+    def to(self, unit: Callable[[float], float]) -> Interval:
+        """Return the interval in another unit, by a function that increases."""
+        return Interval(unit(self.low), unit(self.high))
 
 
 class Verdict(StrEnum):
@@ -37,8 +55,8 @@ _REVERSE = {
 }
 
 
-def decide(interval: tuple[float, float], smallest_effect: float) -> Verdict:
-    """Return the verdict on a difference (more is better) from its interval (low, high) in the same unit.
+def decide(interval: Interval, smallest_effect: float) -> Verdict:
+    """Return the verdict on a difference (more is better) from its interval in the same unit.
 
     BETTER or WORSE: the whole interval lies beyond the smallest effect. EQUIVALENT: it lies strictly within the
     smallest effect on both sides of 0, also where it excludes 0. BETTER_OPEN or WORSE_OPEN: it excludes 0, but not

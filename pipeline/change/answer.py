@@ -85,8 +85,7 @@ def _model(change: ModelChange, verdict: ChangeVerdict) -> Mapping[str, Any]:
         "before": verdict.before,
         "after": verdict.after,
         "difference": verdict.difference,
-        "low": verdict.low,
-        "high": verdict.high,
+        **verdict.interval._asdict(),
         "confidence": verdict.confidence,
         "verdict": str(verdict.verdict),
         "seeds_needed": verdict.seeds_needed,
@@ -131,7 +130,7 @@ def _numbers(one: ChangeVerdict) -> str:
 
 
 def _interval(one: ChangeVerdict) -> str:
-    return f"{100 * one.confidence:.3g}% interval {one.low:+.5f} to {one.high:+.5f}"
+    return f"{100 * one.confidence:.3g}% interval {one.interval.low:+.5f} to {one.interval.high:+.5f}"
 
 
 def _mean(values: tuple[float, ...]) -> float:

@@ -7,46 +7,52 @@ the differences seed by seed are what is judged.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import sqrt
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import ArrayLike
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
 from pipeline import schema
 from pipeline.analysis import means, power, verdicts
 from pipeline.analysis.means import Estimate
+from pipeline.analysis.metrics import SCORES, comparable
 from pipeline.analysis.power import Assumed
-from pipeline.analysis.verdicts import MIN_SEEDS, Verdict
+from pipeline.analysis.verdicts import MIN_SEEDS, Interval, Verdict
 from pipeline.change.side import PARAMS
-from pipeline.change.trials import Trial
+from pipeline.change.trials import HeldOutData, Trial
 from pipeline.errors import InputError
 from pipeline.params import Params
 from pipeline.schema import Block, Name
 from pipeline.study.ledger import Entry
 from pipeline.study.plan import Replicate
 
-MetricName = Literal["accuracy", "loss", "calibration_error", "brier"]
-# The scores of a replicate by these names. The loss is the one that clips all probabilities alike, or a model that is
-# trained with another clip could not be compared.
-SCORES: Mapping[str, str] = {
-    "accuracy": "accuracy",
-    "loss": "negative_log_likelihood",
-    "calibration_error": "calibration_error",
-    "brier": "brier",
-}
-# Of these, more is better; of the others, less is.
-_MORE_IS_BETTER = ("accuracy",)
 # The probability, at most, that any of the verdicts of a call is wrong; and that of a verdict with the seeds needed.
 LEVEL, POWER = 0.05, 0.8
+
+
+def metric_names() -> list[str]:
+    """Return the scores by which a change can be judged."""
+    return [name for name, score in SCORES.items() if score.verdict]
+
+
+def _metric(name: str) -> str:
+    if name not in (known := metric_names()):
+        what = {"known": ", ".join(known), "found": schema.shown(name)}
+        raise PydanticCustomError("metric", "expected one of {known}, found {found}", what)
+    return name
+
+
+_Effect = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class _VerdictSection(Block):
     """Which differences matter."""
 
-    verdict: Mapping[Name, Mapping[MetricName, Annotated[float, Field(gt=0, allow_inf_nan=False)]]]
+    verdict: Mapping[Name, Mapping[Annotated[str, AfterValidator(_metric)], _Effect]]
     """The smallest difference that matters, by data set and metric, in the unit of the metric."""
 
 
@@ -61,11 +67,16 @@ class Question:
     @property
     def sign(self) -> int:
         """1 if more of the metric is better, -1 if less is."""
-        return 1 if self.metric in _MORE_IS_BETTER else -1
+        return 1 if SCORES[self.metric].more_is_better else -1
+
+    @property
+    def score(self) -> str:
+        """The score of a replicate that is compared."""
+        return comparable(self.metric)
 
     def values(self, entries: Sequence[Entry]) -> list[float]:
         """Return the metric of each replicate on the validation images, after its last epoch."""
-        return [entry.score("validation", SCORES[self.metric]) for entry in entries]
+        return [entry.score("validation", self.score) for entry in entries]
 
 
 @dataclass(frozen=True)
@@ -80,8 +91,7 @@ class ChangeVerdict:
     before: tuple[float, ...]
     after: tuple[float, ...]
     difference: float
-    low: float
-    high: float
+    interval: Interval
     confidence: float
     verdict: Verdict
     seeds_needed: int | None = None
@@ -106,6 +116,17 @@ def smallest_effect(values: Params, dataset: str, metric: str) -> float:
         fix = f"add `verdict: {{{dataset}: {{{metric}: D}}}}`, where D is the smallest difference that matters"
         raise InputError(what, path=PARAMS, fix=fix)
     return effects[metric]
+
+
+def ask(metric: str, effect: float, data: HeldOutData) -> Question:
+    """Return the question which change of a metric the models of `data` show, if at least `effect` matters.
+
+    Raises:
+        InputError: The metric is for data with more classes.
+    """
+    if (classes := len(data.summary["classes"])) < (needed := SCORES[metric].min_classes):
+        raise InputError(f"--metric: {metric} needs {needed} classes or more, {data.summary['dataset']} has {classes}")
+    return Question(metric, effect, data.judged)
 
 
 def judge_trials(
@@ -133,27 +154,26 @@ def judge_change(before: ArrayLike, after: ArrayLike, question: Question, family
     if min(len(first), len(second)) < MIN_SEEDS:
         raise ValueError(f"expected at least {MIN_SEEDS} seeds, found {len(first)} and {len(second)}")
     found, confidence = _estimate(first, second, question), 1 - LEVEL / family
-    low, high = found.interval(confidence)
-    verdict = verdicts.decide((low, high) if question.sign > 0 else (-high, -low), question.smallest_effect)
+    interval = found.interval(confidence)
+    verdict = verdicts.decide(interval if question.sign > 0 else interval.negative, question.smallest_effect)
     needed = _seeds_needed(found, len(first), question, confidence) if verdict is Verdict.UNDECIDED else (None, None)
     values = tuple(map(float, first)), tuple(map(float, second))
-    return ChangeVerdict(*values, found.estimate, low, high, confidence, verdict, *needed)
+    return ChangeVerdict(*values, found.estimate, interval, confidence, verdict, *needed)
 
 
 def _estimate(before: np.ndarray, after: np.ndarray, question: Question) -> Estimate:
     """Return the mean difference with its standard error.
 
-    Accuracies are multiples of one image. Where few seeds give equal differences, that is due to these steps: a spread
-    of less than one image is taken for one image.
+    Shares of images are multiples of one image. Where few seeds give equal differences, that is due to these steps: a
+    spread of less than one image is taken for one image.
     """
-    found = means.describe(after - before)
-    step = 1 / question.images if question.metric == "accuracy" else 0.0
-    return Estimate(found.mean, max(found.sd, step) / sqrt(found.n), found.n - 1)
+    found = means.paired_contrast(after - before)
+    step = 1 / question.images if SCORES[question.metric].share else 0.0
+    return replace(found, standard_error=max(found.standard_error, step / sqrt(len(before))))
 
 
 def _seeds_needed(found: Estimate, seeds: int, question: Question, confidence: float) -> tuple[int | None, int | None]:
-    sd = found.standard_error * sqrt(seeds)
-    assumed = Assumed(question.sign * found.estimate, (sd,), (found.degrees_of_freedom,))
+    assumed = Assumed.of_mean(found) if question.sign > 0 else Assumed.of_mean(found).negative
 
     def more(one: Assumed) -> int | None:
         needed = power.seeds_to_decide(one, question.smallest_effect, power=POWER, confidence=confidence)

@@ -118,12 +118,13 @@ def plan_trials(changes: Sequence[ModelChange], seeds: int, sha256: str) -> list
     return [Trial(change, *(of(change.model, *side) for side in (change.before, change.after))) for change in changes]
 
 
-def complete(trials: Sequence[Trial], data: HeldOutData, engine: Engine) -> dict[str, Entry]:
+def complete(trials: Sequence[Trial], data: HeldOutData, engine: Engine, score: str) -> dict[str, Entry]:
     """Train the replicates that are missing from the ledger, and return all of them by their recipes.
 
     Each is kept as soon as it is done. Progress goes to stderr, and the runs to MLflow.
 
     Raises:
+        InputError: Replicates were made before `score` existed, by which they are to be judged.
         PipelineError: A training run failed.
         UnavailableError: No scheduler answers at the address, or it was lost.
     """
@@ -132,6 +133,11 @@ def complete(trials: Sequence[Trial], data: HeldOutData, engine: Engine) -> dict
     planned = [replicate for turn in turns for pair in turn for replicate in pair]
     found = list(ledger.look_up(engine.folder, planned))
     entries = {one.recipe: entry for one, entry, state in found if entry and state is EntryState.CURRENT}
+    if earlier := [entry for entry in entries.values() if not entry.has("validation", score)]:
+        what = f"{len(earlier)} of {len(planned)} replicates have no {score} yet: made before that score existed"
+        variants = ", ".join(dict.fromkeys(entry.variant for entry in earlier))
+        fix = f"delete the files of {variants} in it, to train them again, or choose another --metric"
+        raise InputError(what, path=engine.folder, fix=fix)
     missing = [one for one, _, state in found if state is not EntryState.CURRENT]
     _say(f"{len(planned)} training runs, {len(entries)} of them in {engine.folder}")
     tracker = Tracker(data.summary, experiment=tracking.of_verdict, splits=_SPLITS, command="make verdict")

@@ -2,6 +2,7 @@
 
 original    the report of 2017
 sets        a data set's file in data/sets/, by format
+tables      those in CSV and parquet files
 image_set   what the data sets of all formats have
 sources     where the files of a data set may come from
 download    files from the first source that has them

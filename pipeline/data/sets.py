@@ -10,12 +10,11 @@ from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from pipeline import files, schema
-from pipeline.data.image_set import Counts, File, Files, ImageSet, Text
+from pipeline.data.image_set import Counts, File, FirstLabel, ImageSet
 from pipeline.data.sources import FileSources, FolderSources, PathBelow
+from pipeline.data.tables import CsvSet, ParquetSet
 from pipeline.errors import InputError
 from pipeline.schema import Block, Name, Sha256
-
-FirstLabel = Annotated[int, Field(ge=0, lt=2**16)]
 
 
 class IdxFiles(Block):
@@ -207,75 +206,6 @@ class FolderSet(ImageSet):
     def tests(self) -> bool:
         """Whether there is a folder of test images."""
         return self.options.test is not None
-
-
-class TableFiles(Block):
-    """The tables, in their order."""
-
-    train: Files
-    """The tables to train on."""
-    test: Files | None = None
-    """Those to test with, if there are any."""
-
-
-class CsvOptions(Block):
-    """How CSV tables are read."""
-
-    label: Text = "label"
-    """The column of the labels."""
-    pixels: Text = "pixel"
-    """What the columns of pixels have before their number, from 0 or 1."""
-    first_label: FirstLabel = 0
-    """The label of the first class."""
-
-
-class ParquetOptions(Block):
-    """How Parquet tables are read."""
-
-    image: Text = "image"
-    """The column of the images."""
-    label: Text = "label"
-    """The column of the labels."""
-    resize: bool = False
-    """Whether images of another size are resized; else they are faults."""
-    convert: bool = False
-    """Whether images of another mode become grey or colour; else they are faults."""
-
-
-class TableSet(ImageSet):
-    """Tables with a row per image."""
-
-    files: TableFiles
-    """The tables."""
-    sources: FileSources
-
-    @property
-    def all_files(self) -> tuple[File, ...]:
-        """The tables, training before test."""
-        return (*self.files.train, *(self.files.test or ()))
-
-    @property
-    def tests(self) -> bool:
-        """Whether there are tables of test images."""
-        return self.files.test is not None
-
-
-class CsvSet(TableSet):
-    """CSV tables with a column per pixel, as Kaggle's."""
-
-    reader: ClassVar[str] = "csv"
-    format: Literal["csv"]
-    options: CsvOptions = CsvOptions()
-    """How they are read."""
-
-
-class ParquetSet(TableSet):
-    """Parquet tables with PNG or JPEG files in a column, as Hugging Face's."""
-
-    reader: ClassVar[str] = "parquet"
-    format: Literal["parquet"]
-    options: ParquetOptions = ParquetOptions()
-    """How they are read."""
 
 
 FORMATS: dict[Any, type[ImageSet]] = {

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from pipeline import dvc_lock, errors, files
-from pipeline.analysis.metrics import Score, reliability
+from pipeline.analysis.metrics import SCORES, Splits, reliability
 from pipeline.data.dataset import Dataset
 from pipeline.data.formats import npz
 from pipeline.errors import InputError
@@ -71,7 +71,7 @@ class Metrics:
     epochs: int
     made_with: dict[str, str]
     classes: list[str]
-    splits: dict[str, Score]
+    splits: dict[str, dict[str, Any]]
     kept_epoch: int | None = None
 
     @property
@@ -137,7 +137,7 @@ class Folders:
         if result.metrics.kept_epoch != kept:
             what = f"kept_epoch: expected {kept} by its history, found {result.metrics.kept_epoch}"
             raise _stale(metrics, what, f"evaluate@{name}")
-        found, expected = int(np.sum(result.answers != result.labels)), result.metrics.splits["test"].errors
+        found, expected = int(np.sum(result.answers != result.labels)), result.metrics.splits["test"]["errors"]
         if found != expected:
             raise _stale(predictions, f"has {found} errors, the metrics have {expected}", f"evaluate@{name}")
         return result
@@ -181,17 +181,27 @@ def _words(settings: tuple[str, str | int, int]) -> str:
 
 def _metrics(path: Path, name: str, model: Model, dataset: Dataset) -> Metrics:
     metrics, stage = _parse(Metrics, path, f"evaluate@{name}"), f"evaluate@{name}"
-    sizes = {split: score.count for split, score in metrics.splits.items()}
+    sizes = {split: scores.get("count") for split, scores in metrics.splits.items()}
     expected = {split: len(images) for split, images in dataset.splits().items()}
     if (metrics.model, metrics.epochs) != (name, model.epochs):
         found = f"model {metrics.model} after {metrics.epochs} epochs"
         raise _stale(path, f"expected model {name} after {model.epochs} epochs, found {found}", stage)
     if sizes != expected:
         raise _stale(path, f"expected scores of {expected} images, found {sizes}", stage)
-    numbers = [number for score in metrics.splits.values() for number in vars(score).values()]
-    if not all(np.isfinite(number) for number in numbers if isinstance(number, float)):
-        raise _stale(path, "a score is not finite", stage)
+    for fault in _wrong_scores(metrics.splits, len(dataset.classes)):
+        raise _stale(path, fault, stage)
     return metrics
+
+
+def _wrong_scores(splits: Splits, classes: int) -> Iterator[str]:
+    expected = [name for name, score in SCORES.items() if classes >= score.min_classes]
+    for split, scores in splits.items():
+        for name in expected:
+            if type(scores.get(name)) not in (int, float) or not np.isfinite(scores[name]):
+                yield f"splits.{split}.{name}: expected a finite number, found {scores.get(name)}"
+        rows = scores.get("confusion")
+        if not isinstance(rows, list) or [len(row) for row in rows if isinstance(row, list)] != [classes] * classes:
+            yield f"splits.{split}.confusion: expected {classes} rows of as many numbers, one for each class"
 
 
 def _per_epoch(path: Path, columns: tuple[str, ...], name: str, model: Model) -> pd.DataFrame:

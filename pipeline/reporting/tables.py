@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from pipeline.analysis import metrics, overfitting, proportions, time_to_target
-from pipeline.analysis.overfitting import Analysis, OverfittingVerdict
+from pipeline.analysis.overfitting import Analysis
 from pipeline.data import original
 from pipeline.params import OverfittingRule
 from pipeline.reporting.inputs import Metrics, ModelResult
@@ -17,103 +18,39 @@ from pipeline.training.settings import Model
 
 
 @dataclass(frozen=True)
-class Scores:
-    """A row of comparison.csv. Accuracies and their interval are within [0, 1], losses in nats per image.
-
-    `epochs_to_target`: the first epoch whose val_accuracy is at least the data set's target, None if there is none.
-    """
-
-    parameters: int
-    epochs: int
-    test_accuracy: float
-    test_accuracy_low: float
-    test_accuracy_high: float
-    test_errors: int
-    test_loss: float
-    train_accuracy: float
-    generalization_gap: float
-    test_calibration_error: float
-    seconds_per_epoch: float
-    epochs_to_target: int | None
-
-
-@dataclass(frozen=True)
-class Reported:
-    """The scores printed in the original for the model of the same name; differences are ours minus the original's.
-
-    `errors` is derived from its accuracy, `low` and `high` are the accuracy's Wilson 95% interval, `within` is True if
-    our accuracy lies in it. `loss_difference` compares losses with probabilities clipped as in the original.
-    """
-
-    epochs: int
-    accuracy: float
-    low: float
-    high: float
-    errors: int
-    loss: float
-    epochs_to_target: int | None
-    seconds_per_epoch: float
-    accuracy_difference: float
-    errors_difference: int
-    loss_difference: float
-    within: bool
-
-
-@dataclass(frozen=True)
-class KeptEpoch:
-    """The epoch whose weights a model keeps for its scores on held-out images, these scores, and the last epoch's."""
-
-    kept_epoch: int
-    kept_val_loss: float
-    kept_val_accuracy: float
-    last_val_loss: float
-    last_val_accuracy: float
-
-
-@dataclass(frozen=True)
 class ModelRow:
     """All figures of one model; `reported` and `reported_analysis` are None if the original has no such model.
 
-    `kept` is None if the model keeps its last epoch. `scores` are those of the weights that it keeps, and `analysis` is
-    that of all epochs.
+    `scores`, `reported` and `kept` are as in comparison.csv, see the functions of these names below. `scores` are those
+    of the weights that the model keeps, and `analysis` is that of all epochs.
     """
 
     name: str
     model: Model
     metrics: Metrics
-    scores: Scores
+    scores: dict[str, Any]
     analysis: Analysis
-    reported: Reported | None
+    reported: dict[str, Any] | None
     reported_analysis: Analysis | None
-    kept: KeptEpoch | None = None
-
-    @property
-    def loss_gap(self) -> float:
-        """Test loss minus train loss, both in inference mode."""
-        return self.metrics.splits["test"].loss - self.metrics.splits["train"].loss
-
-    @property
-    def clipped_loss(self) -> float:
-        """The test loss with probabilities clipped as in the original, whatever the model's own loss does."""
-        return self.metrics.splits["test"].negative_log_likelihood
+    kept: dict[str, float]
 
     @property
     def commonest_errors(self) -> tuple[int, list[tuple[int, int]]]:
         """The count of the most frequent confusion on the test images, and each (truth, answer) with that count."""
-        confusion = np.array(self.metrics.splits["test"].confusion)
+        confusion = np.array(self.metrics.splits["test"]["confusion"])
         np.fill_diagonal(confusion, 0)
         count = int(confusion.max())
         return count, [(int(truth), int(answer)) for truth, answer in np.argwhere(confusion == count)] if count else []
 
     def comparison(self) -> dict[str, Any]:
         """Return the model's row of comparison.csv."""
-        kept = asdict(self.kept) if self.kept else {}
-        return {"model": self.name, **asdict(self.scores), **kept, **_prefixed(self.reported)}
+        return {"model": self.name, **self.scores, **self.kept, **_prefixed(self.reported)}
 
     def overfitting(self) -> dict[str, Any]:
         """Return the model's row of overfitting.csv."""
-        measured = {"loss_gap": self.loss_gap, "generalization_gap": self.scores.generalization_gap}
-        return {"model": self.name, **asdict(self.analysis), **measured, **_prefixed(self.reported_analysis)}
+        gaps = dict(reversed(metrics.gaps(self.metrics.splits).items()))
+        theirs = vars(self.reported_analysis) if self.reported_analysis else {}
+        return {"model": self.name, **vars(self.analysis), **gaps, **_prefixed(theirs)}
 
     def flat(self) -> dict[str, float]:
         """Return the model's entry of metrics.json.
@@ -121,28 +58,13 @@ class ModelRow:
         It has no seconds, which would change with every run, and no rise if there are too few epochs to judge one, so
         that no gate passes on it.
         """
-        scores = {
-            f"{split}_{name}": getattr(score, name)
-            for split, score in self.metrics.splits.items()
-            for name in ("accuracy", "loss")
-        }
-        test = self.metrics.splits["test"]
-        judged = self.analysis.verdict is not OverfittingVerdict.NOT_JUDGED
-        rise = {"val_loss_rise": self.analysis.rise} if judged else {}
         return {
-            "parameters": self.scores.parameters,
-            "epochs": self.scores.epochs,
-            **scores,
-            "test_errors": test.errors,
-            "test_calibration_error": test.calibration_error,
-            "test_brier": test.brier,
-            "generalization_gap": self.scores.generalization_gap,
-            "loss_gap": self.loss_gap,
-            "final_val_loss": self.analysis.final_val_loss,
-            "min_val_loss": self.analysis.min_val_loss,
-            "min_val_loss_epoch": self.analysis.min_val_loss_epoch,
-            **rise,
-            **(asdict(self.kept) if self.kept else {}),
+            "parameters": self.metrics.parameters,
+            "epochs": self.metrics.epochs,
+            **metrics.flat(self.metrics.splits, lambda score: score.gate),
+            **metrics.gaps(self.metrics.splits),
+            **self.analysis.flat(),
+            **self.kept,
         }
 
 
@@ -154,7 +76,7 @@ def row(
     `target` is the val_accuracy until which epochs are counted.
     """
     scores = _scores(result, target)
-    printed = None if reported is None else _reported(scores, result, reported, target)
+    printed = None if reported is None else _reported(result.metrics.splits["test"], reported, target)
     analysed = None if reported is None else overfitting.analyse(reported, rule)
     analysis = overfitting.analyse(result.history, rule)
     return ModelRow(result.name, result.model, result.metrics, scores, analysis, printed, analysed, _kept(result))
@@ -170,58 +92,70 @@ def calibration(result: ModelResult) -> pd.DataFrame:
     return pd.DataFrame(table)
 
 
-def _kept(result: ModelResult) -> KeptEpoch | None:
+def _kept(result: ModelResult) -> dict[str, float]:
+    """Return the epoch whose weights a model keeps, its scores on held-out images, and the last epoch's; or nothing."""
     if (epoch := result.metrics.kept_epoch) is None:
-        return None
-    kept, last = (
-        [float(row[name]) for name in ("val_loss", "val_accuracy")]
-        for row in (result.history.iloc[epoch - 1], result.history.iloc[-1])
-    )
-    return KeptEpoch(epoch, *kept, *last)
+        return {}
+    rows = {"kept": result.history.iloc[epoch - 1], "last": result.history.iloc[-1]}
+    names = ("val_loss", "val_accuracy")
+    return {"kept_epoch": epoch} | {f"{which}_{name}": float(rows[which][name]) for which in rows for name in names}
 
 
-def _scores(result: ModelResult, target: float | None) -> Scores:
-    train, test = result.metrics.splits["train"], result.metrics.splits["test"]
-    low, high = proportions.wilson(test.count - test.errors, test.count)
-    return Scores(
-        parameters=result.metrics.parameters,
-        epochs=result.metrics.epochs,
-        test_accuracy=test.accuracy,
-        test_accuracy_low=low,
-        test_accuracy_high=high,
-        test_errors=test.errors,
-        test_loss=test.loss,
-        train_accuracy=train.accuracy,
-        generalization_gap=train.accuracy - test.accuracy,
-        test_calibration_error=test.calibration_error,
-        seconds_per_epoch=float(result.seconds.mean()),
-        epochs_to_target=_epochs_to_target(result.history, target),
-    )
+def _scores(result: ModelResult, target: float | None) -> dict[str, Any]:
+    """Return what comparison.csv has of a model: accuracies and their interval within [0, 1], losses in nats per image.
+
+    `epochs_to_target`: the first epoch whose val_accuracy is at least `target`, None if there is none.
+    """
+    splits, test = result.metrics.splits, result.metrics.splits["test"]
+    low, high = proportions.wilson(test["count"] - test["errors"], test["count"])
+    return {
+        "parameters": result.metrics.parameters,
+        "epochs": result.metrics.epochs,
+        "test_accuracy": test["accuracy"],
+        "test_accuracy_low": low,
+        "test_accuracy_high": high,
+        "test_errors": test["errors"],
+        "test_loss": test["loss"],
+        "train_accuracy": splits["train"]["accuracy"],
+        "generalization_gap": metrics.gaps(splits)["generalization_gap"],
+        **{f"test_{name}": test[name] for name in titled(test)},
+        "seconds_per_epoch": float(result.seconds.mean()),
+        "epochs_to_target": _epochs_to_target(result.history, target),
+    }
 
 
-def _reported(ours: Scores, result: ModelResult, reported: pd.DataFrame, target: float | None) -> Reported:
+def titled(scores: Mapping[str, Any]) -> dict[str, metrics.Score]:
+    """Return those among the scores of a split that have a row in the table of results by their title."""
+    return {name: score for name, score in metrics.SCORES.items() if score.title and name in scores}
+
+
+def _reported(ours: Mapping[str, Any], reported: pd.DataFrame, target: float | None) -> dict[str, Any]:
+    """Return the scores printed in the original for the model of the same name; differences are ours minus these.
+
+    `errors` is derived from its accuracy, `low` and `high` are the accuracy's Wilson 95% interval, `within` is True if
+    our accuracy lies in it. `loss_difference` compares losses with probabilities clipped as in the original.
+    """
     last = reported.iloc[-1]
     errors = round((1 - last["val_accuracy"]) * original.TEST_IMAGES)
-    low, high = proportions.wilson(original.TEST_IMAGES - errors, original.TEST_IMAGES)
-    return Reported(
-        epochs=len(reported),
-        accuracy=float(last["val_accuracy"]),
-        low=low,
-        high=high,
-        errors=errors,
-        loss=float(last["val_loss"]),
-        epochs_to_target=_epochs_to_target(reported, target),
-        seconds_per_epoch=float(reported["seconds"].mean()),
-        accuracy_difference=ours.test_accuracy - float(last["val_accuracy"]),
-        errors_difference=ours.test_errors - errors,
-        loss_difference=result.metrics.splits["test"].negative_log_likelihood - float(last["val_loss"]),
-        within=low <= ours.test_accuracy <= high,
-    )
+    interval = proportions.wilson(original.TEST_IMAGES - errors, original.TEST_IMAGES)
+    return {
+        "epochs": len(reported),
+        "accuracy": float(last["val_accuracy"]),
+        **interval._asdict(),
+        "errors": errors,
+        "loss": float(last["val_loss"]),
+        "epochs_to_target": _epochs_to_target(reported, target),
+        "seconds_per_epoch": float(reported["seconds"].mean()),
+        "accuracy_difference": ours["accuracy"] - float(last["val_accuracy"]),
+        "errors_difference": ours["errors"] - errors,
+        "loss_difference": ours[metrics.LIKELIHOOD] - float(last["val_loss"]),
+        "within": interval.low <= ours["accuracy"] <= interval.high,
+    }
 
 
 def _epochs_to_target(history: pd.DataFrame, target: float | None) -> int | None:
     return None if target is None else time_to_target.epochs_to([history["val_accuracy"]], target).smallest
 
 
-def _prefixed(figures: Reported | Analysis | None) -> dict[str, Any]:
-    return {} if figures is None else {f"original_{name}": value for name, value in asdict(figures).items()}
+def _prefixed(figures: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {f"original_{name}": value for name, value in (figures or {}).items()}

@@ -11,10 +11,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline import files
+from pipeline.analysis import metrics
 from pipeline.reporting import colours
 
-# In a model's file in scores/, so that `dvc metrics show` fits a terminal; metrics.json has all metrics.
-SCORES = ("test_accuracy", "test_loss", "train_accuracy", "generalization_gap", "val_loss_rise")
+# In a model's file in scores/, after the scores. It does not have all, so that `dvc metrics show` fits a terminal.
+DERIVED = ("generalization_gap", "val_loss_rise")
 
 
 def curves(histories: Mapping[str, pd.DataFrame], monitored: str) -> pd.DataFrame:
@@ -53,13 +54,14 @@ def confusion(matrices: Mapping[str, tuple[NDArray[np.integer[Any]], Sequence[st
     return pd.DataFrame(rows, columns=["model", "true_class", "predicted_class", "count"])
 
 
-def write_scores(directory: Path, metrics: Mapping[str, Mapping[str, float]]) -> None:
-    """Write each model's scores into `directory`, a file per model; files of models that have gone are removed.
+def write_scores(directory: Path, models: Mapping[str, Mapping[str, float]]) -> None:
+    """Write scores of each model's entry of metrics.json into `directory`; files of models that have gone are removed.
 
     A score that a model does not have is left out.
     """
-    for name, values in metrics.items():
-        files.write_json(directory / f"{name}.json", {key: values[key] for key in SCORES if key in values})
+    keys = (*metrics.names(lambda score: score.shown), *DERIVED)
+    for name, values in models.items():
+        files.write_json(directory / f"{name}.json", {key: values[key] for key in keys if key in values})
     for path in directory.glob("*.json"):
-        if path.stem not in metrics:
+        if path.stem not in models:
             path.unlink()

@@ -58,7 +58,7 @@ def _claim_1(data: StudyData) -> Iterator[Reading]:
 def _gets_worse(data: StudyData) -> Finding:
     rule, group = data.rule, data.groups[RMSPROP]
     rise = means.describe(group.values("log_rise"))
-    verdict = rules.gets_worse((rise.low, rise.high), log(rule.slight), log(rule.strong))
+    verdict = rules.gets_worse(rise.interval, log(rule.slight), log(rule.strong))
     mean = findings.mean(f"`{RMSPROP}`", group.values("log_rise"), "factor", exp)
     single = [analysis.verdict for analysis in group.analyses.values()]
     counts = [f"*{name}* {single.count(name)}" for name in dict.fromkeys(sorted(single))]
@@ -114,7 +114,7 @@ def _too_few_epochs(data: StudyData, pairs: Sequence[VariantPair]) -> Finding:
         return _unlisted(LONGER, CNN)
     pair, verdict = found
     loss = findings.variant_difference(data, "validation_loss", LONGER, CNN)
-    change = findings.difference(f"`{LONGER}` minus `{CNN}`, validation loss", "loss", loss)
+    change = findings.estimate(f"`{LONGER}` minus `{CNN}`, validation loss", "loss", loss)
     accepted = [one if pair.first == LONGER else one.reverse for one in rules.ON_EPOCHS]
     decided, decision = rules.too_few_epochs(verdict), comparisons.decision(pair, data, accepted)
     return Finding(decided, _measured(pair), _pairwise([pair]), (change,), decision)
@@ -173,7 +173,7 @@ def _uses_shape(data: StudyData) -> Finding:
         before, after = (data.groups[name].values("test_accuracy", seeds) for name in (original, permuted))
         costs.append(before - after)
     shape = means.compare(*costs, paired=False)
-    number = findings.difference("cost to the CNN minus cost to the MLP", "points", shape)
+    number = findings.estimate("cost to the CNN minus cost to the MLP", "points", shape)
     further = (
         findings.mean(f"cost to the CNN: `{CNN}` minus `{CNN_PERMUTED}`", costs[0], "points"),
         findings.mean(f"cost to the MLP: `{ADADELTA}` minus `{MLP_PERMUTED}`", costs[1], "points"),
@@ -203,9 +203,8 @@ def _measured(pair: VariantPair) -> tuple[Measurement, ...]:
     one = pair.judgement
     if one is None:
         return ()
-    interval = one.simultaneous_low, one.simultaneous_high
     return (
-        Measurement(pair.label, "points", one.comparison.estimate, interval, one.confidence),
+        Measurement(pair.label, "points", one.comparison.estimate, one.simultaneous, one.confidence),
         Measurement("adjusted p", "p", one.adjusted_p),
     )
 

@@ -70,14 +70,14 @@ class VariantPair:
 def compare_variants(data: StudyData) -> tuple[VariantPair, ...]:
     """Compare all pairs listed in study/params.yaml; the adjustment also counts those that have too few seeds."""
     rules = data.study.statistics
-    samples = {pair: _samples(data, *pair) for pair in rules.comparisons}
+    values = {pair: samples(data, *pair) for pair in rules.comparisons}
     compared: dict[tuple[str, str], Comparison] = {
         pair: means.compare(first, second, paired=paired)
-        for pair, (first, second, paired) in samples.items()
+        for pair, (first, second, paired) in values.items()
         if min(len(first), len(second)) >= MIN_SEEDS
     }
     judged = multitest.judge(compared, rules.smallest_effect, rules.level, len(rules.comparisons))
-    return tuple(_pair(data, pair, sample, judged.get(pair)) for pair, sample in samples.items())
+    return tuple(_pair(data, pair, sample, judged.get(pair)) for pair, sample in values.items())
 
 
 def find_pair(pairs: Sequence[VariantPair], first: str, second: str) -> tuple[VariantPair, Verdict] | None:
@@ -97,11 +97,12 @@ def decision(pair: VariantPair, data: StudyData, accepted: Collection[Verdict] =
     return Decision(((power.verdict_among(pair.assumed, rules.smallest_effect, accepted, confidence),),))
 
 
-def _samples(data: StudyData, first: str, second: str) -> tuple[SeedValues, SeedValues, bool]:
+def samples(data: StudyData, first: str, second: str, outcome: str = OUTCOME) -> tuple[SeedValues, SeedValues, bool]:
+    """Return an outcome of two variants, and whether it is paired by seed, as both start and see images alike."""
     groups = data.groups[first], data.groups[second]
     paired = plan.same_network(groups[0].variant, groups[1].variant)
     seeds = data.common((first, second)) if paired else None
-    return groups[0].values(OUTCOME, seeds), groups[1].values(OUTCOME, seeds), paired
+    return groups[0].values(outcome, seeds), groups[1].values(outcome, seeds), paired
 
 
 def _pair(

@@ -13,6 +13,7 @@ import numpy as np
 from pipeline.analysis import means, power, time_to_target
 from pipeline.analysis.power import Assumed, Decision
 from pipeline.analysis.time_to_target import EpochsToTarget
+from pipeline.analysis.verdicts import Interval
 from pipeline.errors import InputError
 from pipeline.reporting import render
 from pipeline.study import findings, rules
@@ -27,7 +28,6 @@ from pipeline.study.rules import (
     RMSPROP_PLAIN,
     TARGET,
     ClaimVerdict,
-    Interval,
 )
 
 MLPS = (RMSPROP, ADADELTA)
@@ -132,11 +132,10 @@ def _equal_epochs(data: StudyData, column: str) -> Finding:
     pairs = [(cnn, mlp) for *mlps, cnn in (MODELS, PLAIN) for mlp in mlps]
     ahead = [means.compare(at[cnn], at[mlp], paired=False) for cnn, mlp in pairs]
     numbers = [
-        findings.difference(f"`{cnn}` minus `{mlp}`", "points", one)
-        for (cnn, mlp), one in zip(pairs, ahead, strict=True)
+        findings.estimate(f"`{cnn}` minus `{mlp}`", "points", one) for (cnn, mlp), one in zip(pairs, ahead, strict=True)
     ]
     averages = [findings.mean(f"`{name}` in epoch {epoch}", values, "share") for name, values in at.items()]
-    lags = [(-high, -low) for low, high in (one.interval() for one in ahead)]
+    lags = [one.interval().negative for one in ahead]
     verdict = rules.beyond_dropout(rules.slower(lags[: len(MLPS)]), rules.slower(lags[len(MLPS) :]))
     observed = [Assumed.observed(at[cnn], at[mlp]) for cnn, mlp in pairs]
     remark = _confounded(data) if verdict is ClaimVerdict.CONFOUNDED else ""
@@ -163,7 +162,7 @@ def _each_way(*sets: Sequence[Assumed]) -> Decision:
 def _epochs(data: StudyData) -> Finding:
     epochs = {name: _counted(until(data.groups[name]), data.groups[name]) for name in MODELS}
     lags = [
-        findings.difference(f"`{CNN}` minus `{name}`", "lag", means.compare(epochs[CNN], epochs[name], paired=False))
+        findings.estimate(f"`{CNN}` minus `{name}`", "lag", means.compare(epochs[CNN], epochs[name], paired=False))
         for name in MLPS
     ]
     averages = [findings.mean(f"`{name}`", epochs[name], "epochs") for name in MODELS]
@@ -178,7 +177,9 @@ def _seconds(data: StudyData, timings: Mapping[str, EpochSeconds]) -> Finding:
     delays = [_delay(epochs, timings, name) for name in MLPS]
     averages = [findings.mean(f"`{name}`", epochs[name] * timings[name].median, "seconds") for name in MODELS]
     per_epoch = [
-        Measurement(f"`{name}`, per epoch (smallest to largest)", "seconds", one.median, (one.smallest, one.largest))
+        Measurement(
+            f"`{name}`, per epoch (smallest to largest)", "seconds", one.median, Interval(one.smallest, one.largest)
+        )
         for name, one in ((name, timings[name]) for name in MODELS)
     ]
     seconds = {name: epochs[name] * timings[name].median for name in MODELS}
@@ -220,4 +221,4 @@ def _delay(epochs: Mapping[str, SeedValues], timings: Mapping[str, EpochSeconds]
     estimate, (low, high) = behind(cnn.median, other.median)
     _, (fast, _) = behind(cnn.smallest, other.largest)
     _, (_, slow) = behind(cnn.largest, other.smallest)
-    return Measurement(f"`{CNN}` minus `{name}`", "delay", estimate, (min(low, fast), max(high, slow)))
+    return Measurement(f"`{CNN}` minus `{name}`", "delay", estimate, Interval(min(low, fast), max(high, slow)))

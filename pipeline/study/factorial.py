@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from math import exp, log
 
 from pipeline.analysis import means, power
-from pipeline.analysis.means import Contrast
+from pipeline.analysis.means import Estimate
 from pipeline.analysis.power import Assumed, Decision
 from pipeline.analysis.verdicts import MIN_SEEDS
 from pipeline.study import findings, rules
@@ -21,7 +21,7 @@ MAIN, WITH_RMSPROP, WITH_ADADELTA = "dropout", "dropout with RMSprop", "dropout 
 OPTIMIZER, INTERACTION = "Adadelta instead of RMSprop", "interaction"
 
 
-def effects(data: StudyData, outcome: str) -> dict[str, Contrast]:
+def effects(data: StudyData, outcome: str) -> dict[str, Estimate]:
     """Return the effects of both factors on an outcome, over the seeds that all four cells share; empty if too few.
 
     Main effects are averaged over the other factor: with dropout minus without, Adadelta minus RMSprop. Dropout's
@@ -44,9 +44,10 @@ def effects(data: StudyData, outcome: str) -> dict[str, Contrast]:
 def table(data: StudyData) -> list[dict[str, object]]:
     """Return the rows of factorial.csv."""
     return [
-        {"outcome": outcome, "effect": name, **vars(contrast)}
+        {"outcome": outcome, "effect": name, "estimate": one.estimate, **one.interval()._asdict()}
+        | {"p_value": one.p_value, "n": int(one.degrees_of_freedom) + 1}
         for outcome in OUTCOMES
-        for name, contrast in effects(data, outcome).items()
+        for name, one in effects(data, outcome).items()
     ]
 
 
@@ -65,7 +66,9 @@ def attribution(data: StudyData) -> ClaimRow:
             "between them: this change cannot show anything about dropout."
         )
         enough = min(needs.values()) >= MIN_SEEDS
-        measured = (_factor(f"rise of `val_loss`, `{ADADELTA}` over `{RMSPROP}`", data),) if enough else ()
+        label = f"rise of `val_loss`, `{ADADELTA}` over `{RMSPROP}`"
+        change = [findings.variant_difference(data, "log_rise", ADADELTA, RMSPROP)] if enough else []
+        measured = tuple(findings.estimate(label, "factor", one, exp) for one in change)
         finding = Finding(ClaimVerdict.CONFOUNDED, measured, remark)
     measure = "the settings in which the two MLPs differ"
     return ClaimRow(
@@ -88,19 +91,9 @@ def readings(data: StudyData) -> Iterator[Reading]:
 
 def _decide(data: StudyData) -> Finding:
     found = {name: effects(data, "log_rise")[name] for name in (MAIN, WITH_RMSPROP, WITH_ADADELTA)}
-    main, *simple = ((one.low, one.high) for one in found.values())
+    main, *simple = (one.interval() for one in found.values())
     least = log(data.rule.slight)
-    numbers = tuple(findings.effect(name, "factor", one, exp) for name, one in found.items())
-    observed = _observed(found[MAIN])
+    numbers = tuple(findings.estimate(name, "factor", one, exp) for name, one in found.items())
+    observed = Assumed.of_mean(found[MAIN])
     ways = ((power.below(observed, -least),), (power.above(observed, -least),))
     return Finding(rules.reduces(main, simple, least), numbers, decision=Decision(ways))
-
-
-def _observed(effect: Contrast) -> Assumed:
-    return Assumed(effect.estimate, (effect.sd,), (effect.n - 1.0,))
-
-
-def _factor(label: str, data: StudyData) -> findings.Measurement:
-    change = findings.variant_difference(data, "log_rise", ADADELTA, RMSPROP)
-    low, high = change.interval()
-    return findings.Measurement(label, "factor", exp(change.estimate), (exp(low), exp(high)))

@@ -102,9 +102,7 @@ def _effects(pairs: Sequence[VariantPair], smallest: float) -> Figure | None:
     rows = []
     for pair in pairs:
         one = pair.judgement
-        numbers = (
-            (one.comparison.estimate, one.simultaneous_low, one.simultaneous_high) if one else (np.nan, np.nan, np.nan)
-        )
+        numbers = (one.comparison.estimate, *one.simultaneous) if one else (np.nan, np.nan, np.nan)
         rows.append((f"{pair.first} minus {pair.second}", *numbers, pair.verdict))
     return effects.intervals(
         pd.DataFrame(rows, columns=["label", "estimate", "low", "high", "verdict"]), smallest, list(Verdict)

@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.analysis import means
-from pipeline.analysis.means import Comparison, Contrast
+from pipeline.analysis.means import Comparison, Estimate
 from pipeline.analysis.power import Decision
-from pipeline.analysis.verdicts import MIN_SEEDS
+from pipeline.analysis.verdicts import MIN_SEEDS, Interval
 from pipeline.reporting import render
-from pipeline.study import plan
+from pipeline.study import comparisons
 from pipeline.study.groups import SeedValues, StudyData
-from pipeline.study.rules import ClaimVerdict, Interval
+from pipeline.study.rules import ClaimVerdict
 
 # How a measurement is written: the format of its number and the unit that follows.
 FORMS: Mapping[str, tuple[Callable[[float], str], str]] = {
@@ -123,23 +123,15 @@ class Reading:
 def mean(label: str, values: SeedValues, form: str, to: Callable[[float], float] = float) -> Measurement:
     """Return the mean over the seeds with its 95% t interval, each transformed by `to`."""
     summary = means.describe(values)
-    return Measurement(label, form, to(summary.mean), (to(summary.low), to(summary.high)))
+    return Measurement(label, form, to(summary.mean), summary.interval.to(to))
 
 
-def difference(label: str, form: str, found: Comparison) -> Measurement:
-    """Return a difference of means with its 95% t interval."""
-    return Measurement(label, form, found.estimate, found.interval())
-
-
-def effect(label: str, form: str, found: Contrast, to: Callable[[float], float] = float) -> Measurement:
-    """Return an effect with its 95% t interval, each transformed by `to`."""
-    return Measurement(label, form, to(found.estimate), (to(found.low), to(found.high)))
+def estimate(label: str, form: str, found: Estimate, to: Callable[[float], float] = float) -> Measurement:
+    """Return a difference or an effect with its 95% t interval, each transformed by `to`."""
+    return Measurement(label, form, to(found.estimate), found.interval().to(to))
 
 
 def variant_difference(data: StudyData, outcome: str, first: str, second: str) -> Comparison:
     """Compare an outcome of two variants, paired by seed if they share initial weights and image order."""
-    groups = data.groups[first], data.groups[second]
-    paired = plan.same_network(groups[0].variant, groups[1].variant)
-    seeds = data.common((first, second)) if paired else None
-    values = (group.values(outcome, seeds) for group in groups)
+    *values, paired = comparisons.samples(data, first, second, outcome)
     return means.compare(*values, paired=paired)

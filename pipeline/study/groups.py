@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.analysis import overfitting
+from pipeline.analysis import metrics, overfitting
 from pipeline.analysis.overfitting import Analysis
 from pipeline.errors import InputError
 from pipeline.params import OverfittingRule
@@ -19,18 +19,12 @@ from pipeline.study.ledger import Entry, EntryState, Lookup
 from pipeline.study.plan import Study, Variant
 
 SeedValues = NDArray[np.float64]
+Measure = Callable[[Entry, Analysis], float]
 
-# The outcomes of a replicate, after its last epoch and in inference mode. The losses of all variants clip probabilities
-# at 1e-7, or the one that trains without clipping would not be comparable. `running_accuracy` is the training accuracy
-# that Keras prints, a mean over the last epoch with dropout on; `log_rise` is the logarithm of the rise of val_loss
-# (see analysis.overfitting).
-OUTCOMES: Mapping[str, Callable[[Entry, Analysis], float]] = {
-    "test_accuracy": lambda entry, _: entry.score("test", "accuracy"),
-    "test_loss": lambda entry, _: entry.score("test", "negative_log_likelihood"),
-    "test_calibration_error": lambda entry, _: entry.score("test", "calibration_error"),
-    "validation_accuracy": lambda entry, _: entry.score("validation", "accuracy"),
-    "validation_loss": lambda entry, _: entry.score("validation", "negative_log_likelihood"),
-    "train_accuracy": lambda entry, _: entry.score("train", "accuracy"),
+# The outcomes of a replicate in addition to its scores. `running_accuracy` is the training accuracy that Keras prints,
+# a mean over the last epoch with dropout on; `log_rise` is the logarithm of the rise of val_loss (see
+# analysis.overfitting).
+DERIVED: Mapping[str, Measure] = {
     "running_accuracy": lambda entry, _: float(entry.history["accuracy"].iloc[-1]),
     "generalization_gap": lambda entry, _: entry.score("train", "accuracy") - entry.score("test", "accuracy"),
     "log_rise": lambda _, analysis: log(analysis.rise),
@@ -52,9 +46,20 @@ class VariantGroup:
     foreign: int
     missing: int
 
+    def outcomes(self) -> list[str]:
+        """Return the outcomes that all its replicates have; some may have been made before a score existed."""
+        # Without replicates, those of all data.
+        scores = metrics.names(lambda score: score.study if self.entries or score.min_classes == 2 else ())
+        every = self.entries.values()
+        return [*(one for one in scores if all(entry.has(*_score(one)) for entry in every)), *DERIVED]
+
     def values(self, outcome: str, seeds: Iterable[int] | None = None) -> SeedValues:
-        """Return an outcome of OUTCOMES for each of `seeds`, by default all, in ascending order: (seeds,)."""
-        measure, chosen = OUTCOMES[outcome], self.entries if seeds is None else seeds
+        """Return an outcome for each of `seeds`, by default all, in ascending order: (seeds,).
+
+        It is one of DERIVED, or SPLIT_NAME for a score after the last epoch, in inference mode. The losses of all
+        variants clip probabilities at 1e-7, or the one that trains without clipping would not be comparable.
+        """
+        measure, chosen = _measure(outcome), self.entries if seeds is None else seeds
         return np.array([measure(self.entries[seed], self.analyses[seed]) for seed in chosen], np.float64)
 
     def curves(self, column: str) -> SeedValues:
@@ -93,6 +98,16 @@ def gather(study: Study, rule: OverfittingRule, lookups: Iterable[Lookup]) -> St
     for lookup in lookups:
         by_variant[lookup[0].variant].append(lookup)
     return StudyData(study, rule, {name: _group(name, study, rule, found) for name, found in by_variant.items()})
+
+
+def _score(outcome: str) -> tuple[str, str]:
+    """Return the split and the score of an outcome SPLIT_NAME."""
+    split, _, name = outcome.partition("_")
+    return split, metrics.comparable(name)
+
+
+def _measure(outcome: str) -> Measure:
+    return DERIVED.get(outcome) or (lambda entry, _: entry.score(*_score(outcome)))
 
 
 def _group(name: str, study: Study, rule: OverfittingRule, lookups: list[Lookup]) -> VariantGroup:

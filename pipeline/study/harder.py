@@ -14,11 +14,12 @@ import numpy as np
 
 from pipeline.analysis import means
 from pipeline.analysis.means import Comparison
+from pipeline.analysis.verdicts import Interval
 from pipeline.reporting import render
 from pipeline.study import findings
 from pipeline.study.findings import ClaimRow, Finding, Measurement, Reading
 from pipeline.study.groups import SeedValues, StudyData
-from pipeline.study.rules import ADADELTA, CNN, RMSPROP, ClaimVerdict, Interval
+from pipeline.study.rules import ADADELTA, CNN, RMSPROP, ClaimVerdict
 
 CLAIM = 8
 SENTENCE = "On a more complex problem the difference between CNN and MLP shows clearly."
@@ -114,7 +115,7 @@ def _readings(data: StudyData) -> Iterator[Reading]:
 def _shows(data: StudyData, least: float) -> Finding:
     found = [_between(data, HARDER[CNN], HARDER[name]) for name in MLPS]
     numbers = (
-        findings.difference(f"`{HARDER[CNN]}` minus `{HARDER[name]}`", "points", one)
+        findings.estimate(f"`{HARDER[CNN]}` minus `{HARDER[name]}`", "points", one)
         for name, one in zip(MLPS, found, strict=True)
     )
     return Finding(clearer([one.interval() for one in found], least), tuple(numbers))
@@ -123,14 +124,11 @@ def _shows(data: StudyData, least: float) -> Finding:
 def _grows(data: StudyData, least: float) -> Finding:
     found = [change(data, name) for name in MLPS]
     numbers = (
-        findings.difference(f"`{CNN}` minus `{name}`, change", "points", one)
+        findings.estimate(f"`{CNN}` minus `{name}`, change", "points", one)
         for name, one in zip(MLPS, found, strict=True)
     )
     further = (
-        *(
-            findings.difference(f"`{CNN}` minus `{name}`, on MNIST", "points", _between(data, CNN, name))
-            for name in MLPS
-        ),
+        *(findings.estimate(f"`{CNN}` minus `{name}`, on MNIST", "points", _between(data, CNN, name)) for name in MLPS),
         *(
             findings.mean(f"`{name}`, on Fashion-MNIST minus on MNIST", _increase(data, name), "points")
             for name in HARDER
@@ -143,9 +141,12 @@ def _grows_by_factor(data: StudyData) -> Finding:
     if not all(errors(data, name).all() for pair in HARDER.items() for name in pair):
         return Finding(ClaimVerdict.UNDECIDED, (), _ZERO)
     found = [change(data, name, np.log) for name in MLPS]
-    numbers = (_factor(f"`{CNN}` over `{name}`, change", one) for name, one in zip(MLPS, found, strict=True))
+    numbers = (
+        findings.estimate(f"`{CNN}` over `{name}`, change", "factor", one, exp)
+        for name, one in zip(MLPS, found, strict=True)
+    )
     further = [
-        _factor(f"`{cnn}` over `{mlp}`", _between(data, cnn, mlp, np.log))
+        findings.estimate(f"`{cnn}` over `{mlp}`", "factor", _between(data, cnn, mlp, np.log), exp)
         for name in MLPS
         for cnn, mlp in ((HARDER[CNN], HARDER[name]), (CNN, name))
     ]
@@ -160,7 +161,7 @@ def _judged(
     further: Sequence[Measurement],
 ) -> Finding:
     """Return the finding on a change; without a more complex problem there is nothing to judge."""
-    if any(means.describe(_increase(data, name)).low <= 0 for name in HARDER):
+    if any(means.describe(_increase(data, name)).interval.low <= 0 for name in HARDER):
         return Finding(ClaimVerdict.UNDECIDED, tuple(numbers), _EASY, tuple(further))
     verdict = clearer([one.interval() for one in found], least)
     return Finding(verdict, tuple(numbers), further=tuple(further))
@@ -170,8 +171,3 @@ def _between(
     data: StudyData, first: str, second: str, to: Callable[[SeedValues], SeedValues] = np.asarray
 ) -> Comparison:
     return means.compare(to(errors(data, first)), to(errors(data, second)), paired=False)
-
-
-def _factor(label: str, found: Comparison) -> Measurement:
-    low, high = found.interval()
-    return Measurement(label, "factor", exp(found.estimate), (exp(low), exp(high)))

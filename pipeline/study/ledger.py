@@ -72,8 +72,18 @@ class Entry:
     history: pd.DataFrame
     errors: pd.DataFrame
 
+    def has(self, split: str, name: str) -> bool:
+        """Return whether it has a score: one that was made before a score existed has not."""
+        return name in self.record["splits"][split]
+
     def score(self, split: str, name: str) -> float:
-        """Return a score after the last epoch, in inference mode; `split` is `train`, `validation` or `test`."""
+        """Return a score after the last epoch, in inference mode; `split` is `train`, `validation` or `test`.
+
+        Raises:
+            InputError: It was made before this score existed.
+        """
+        if not self.has(split, name):
+            raise InputError(f"{self.variant}, seed {self.seed}: made before the score {name} existed")
         return float(self.record["splits"][split][name])
 
 

@@ -17,7 +17,6 @@ from pipeline.study.plan import Replicate, Trajectory
 from pipeline.training import checkpoint, trainer
 from pipeline.training.settings import Model, Training
 
-SCORES = ("count", "errors", "accuracy", "loss", "negative_log_likelihood", "calibration_error", "brier")
 # The number of training images, the first ones, that are scored in inference mode after every epoch.
 SAMPLE = 5000
 # Affects only memory and time.
@@ -55,7 +54,7 @@ def run(trajectory: Trajectory, data: Dataset) -> list[Result]:
 
     def on_epoch(state: checkpoint.TrainingState) -> None:
         score, _ = _score(network, sample, model)
-        rows.append(state.rows[-1] | {"train_loss": score.loss, "train_accuracy": score.accuracy})
+        rows.append(state.rows[-1] | {"train_loss": score["loss"], "train_accuracy": score["accuracy"]})
         due = [replicate for replicate in trajectory.replicates if replicate.epochs == len(rows)]
         results.extend(_result(replicate, network, data, model, rows) for replicate in due)
 
@@ -90,7 +89,7 @@ def _result(replicate: Replicate, network: Any, data: Dataset, model: Model, row
     answers: NDArray[np.int64] = np.empty(0, np.int64)
     for name, split in data.splits().items():
         score, answers = _score(network, split, model)
-        splits[name] = {key: getattr(score, key) for key in SCORES}
+        splits[name] = {key: value for key, value in score.items() if key not in ("per_class", "confusion")}
     wrong = np.flatnonzero(answers != data.test.labels)
     errors = pd.DataFrame({"image": wrong, "label": data.test.labels[wrong], "answer": answers[wrong]})
     record = {"parameters": network.count_params(), "processor": machine.processor(), "splits": splits}
@@ -102,6 +101,6 @@ def _result(replicate: Replicate, network: Any, data: Dataset, model: Model, row
     }
 
 
-def _score(network: Any, split: Split, model: Model) -> tuple[metrics.Score, NDArray[np.int64]]:
+def _score(network: Any, split: Split, model: Model) -> tuple[dict[str, Any], NDArray[np.int64]]:
     probabilities = network.predict(split.images, batch_size=_BATCH, verbose=0)
     return metrics.score(probabilities, split.labels, model.loss.clip), probabilities.argmax(axis=1)

@@ -165,9 +165,9 @@ def _factorial(data: StudyData) -> dict[str, list[str]]:
     found = [(outcome, factorial.effects(data, outcome)) for outcome in factorial.OUTCOMES]
     return {
         name: [
-            findings.effect(name, "factor", effects[name], exp).text
+            findings.estimate(name, "factor", effects[name], exp).text
             if outcome == "log_rise"
-            else findings.effect(name, "points", effects[name]).text.replace(" points", "")
+            else findings.estimate(name, "points", effects[name]).text.replace(" points", "")
             for outcome, effects in found
         ]
         for name in found[0][1]

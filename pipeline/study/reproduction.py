@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline import cli, files, params, revision
+from pipeline.analysis.verdicts import Interval
 from pipeline.errors import InputError
 from pipeline.params import Params
 from pipeline.reporting import render
 from pipeline.study import plan
 from pipeline.study.plan import Study
-from pipeline.study.rules import Interval
 from pipeline.training.settings import Model
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def _same_settings(values: Params, planned: Study, table: pd.DataFrame) -> dict[
             and variant.precision == values.train.precision
         )
         if shared and _settings(variant) == _settings(model):
-            found.setdefault(str(row["variant"]), {})[str(row["outcome"])] = float(row["low"]), float(row["high"])
+            found.setdefault(str(row["variant"]), {})[str(row["outcome"])] = Interval(row["low"], row["high"])
     return found
 
 

@@ -1,6 +1,6 @@
 """The decision rules for the claims of the original: plain numbers in, a verdict out.
 
-An interval is (low, high). A claim stays undecided unless the whole interval lies on one side of a bound, so that with
+A claim stays undecided unless the whole interval lies on one side of a bound, so that with
 more seeds a verdict only becomes surer.
 """
 
@@ -9,10 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import StrEnum
 
-from pipeline.analysis.verdicts import Verdict
+from pipeline.analysis.verdicts import Interval, Verdict
 from pipeline.training.settings import Model
-
-Interval = tuple[float, float]
 
 # The variants that the claims are about.
 RMSPROP, ADADELTA, CNN = "mlp_rmsprop", "mlp_adadelta", "cnn"

@@ -12,7 +12,7 @@ from pipeline.analysis import means
 from pipeline.analysis.multitest import Judgement
 from pipeline.study import convergence, factorial, seeds, spread
 from pipeline.study.comparisons import VariantPair
-from pipeline.study.groups import OUTCOMES, StudyData
+from pipeline.study.groups import StudyData
 from pipeline.study.results import StudyResults
 
 # Significant digits. The last bits of a sum depend on the order in which a processor adds.
@@ -53,10 +53,11 @@ def tables(found: StudyResults) -> dict[str, pd.DataFrame]:
 def _summary(data: StudyData) -> Iterator[dict[str, object]]:
     for name, group in data.groups.items():
         counts = {"n_planned": group.variant.seeds, "n_used": len(group.entries), "n_stale": group.stale}
-        for outcome in OUTCOMES:
+        for outcome in group.outcomes():
             numbers: dict[str, Any] = {}
             if group.entries:
-                numbers = vars(means.describe(group.values(outcome)))
+                described = means.describe(group.values(outcome))
+                numbers = vars(described) | described.interval._asdict()
             yield {
                 "dataset": group.variant.dataset,
                 "variant": name,
@@ -93,8 +94,8 @@ def _pair(pair: VariantPair) -> dict[str, object]:
         **judged,
         "standard_error_seeds_and_images": pair.over_images and pair.over_images.standard_error,
         "superiority": superiority and superiority.estimate,
-        "superiority_low": superiority and superiority.low,
-        "superiority_high": superiority and superiority.high,
+        "superiority_low": superiority and superiority.interval.low,
+        "superiority_high": superiority and superiority.interval.high,
         "mcnemar_seeds": pair.tested,
         "mcnemar_significant": pair.significant,
         "verdict": pair.verdict,
@@ -109,7 +110,9 @@ _NUMBERS = (
 
 
 def _judgement(one: Judgement) -> dict[str, object]:
-    return {name: getattr(one if hasattr(one, name) else one.comparison, name) for name in _NUMBERS}
+    ends = one.interval._asdict() | {f"simultaneous_{key}": end for key, end in one.simultaneous._asdict().items()}
+    found = vars(one) | ends
+    return {name: found[name] if name in found else getattr(one.comparison, name) for name in _NUMBERS}
 
 
 def _rounded(value: object) -> object:

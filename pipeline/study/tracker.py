@@ -9,11 +9,8 @@ from typing import Any
 from tqdm import tqdm
 
 from pipeline import tracking
+from pipeline.analysis import metrics
 from pipeline.study.ledger import Entry
-
-SPLITS = ("train", "validation", "test")
-# The scores of a replicate that MLflow shows.
-FINAL = ("accuracy", "loss", "calibration_error", "errors")
 
 
 class Tracker:
@@ -27,7 +24,7 @@ class Tracker:
         self,
         *summaries: Mapping[str, Any],
         experiment: Callable[[str, str], tracking.Experiment] = tracking.of_study,
-        splits: Sequence[str] = SPLITS,
+        splits: Sequence[str] = metrics.SPLITS,
         command: str = "make sync",
     ) -> None:
         self._splits, self._command = splits, command
@@ -54,7 +51,7 @@ class Tracker:
         tags |= {f"version.{library}": version for library, version in made["versions"].items()}
         tags["processor"] = entry.record["processor"]
         rows = entry.history.rename(columns={"train_loss": "sample_loss", "train_accuracy": "sample_accuracy"})
-        final = {f"{split}_{name}": float(scores[split][name]) for split in self._splits for name in FINAL}
+        final = metrics.flat({split: scores[split] for split in self._splits})
         name = f"{entry.variant}-{entry.seed}"
         finished = tracking.FinishedRun(name, tags, params, rows.to_dict("records"), final)
         self._outbox.put(name, lambda: self._runs[made["data"]].add(finished))

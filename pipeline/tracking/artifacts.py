@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline import files
-from pipeline.analysis import overfitting
-from pipeline.analysis.overfitting import Analysis, OverfittingVerdict
+from pipeline.analysis import metrics, overfitting
+from pipeline.analysis.overfitting import Analysis
 from pipeline.params import OverfittingRule
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SCORES = ("accuracy", "loss", "negative_log_likelihood", "errors", "calibration_error", "brier")
 # The tag with the verdict on overfitting.
 VERDICT = "overfitting"
 # The metrics that only some histories have.
@@ -38,14 +36,14 @@ class EvaluationArtifacts:
     rule: OverfittingRule
 
     def final_metrics(self) -> dict[str, float]:
-        """Return the scores as flat metrics, such as `test_accuracy`, the generalization gaps, and `from_history`.
+        """Return the scores as flat metrics, such as `test_accuracy`, the gaps, and the figures of the history.
 
         `kept_epoch` is the epoch that they are of, if the model keeps its best one.
         """
-        content = files.read_json(self.metrics)
-        found = flat(content["splits"]) | from_history(self.analysis())
-        counts = ("parameters", "kept_epoch")
-        return found | {name: float(content[name]) for name in counts if name in content}
+        content, analysis = files.read_json(self.metrics), self.analysis()
+        found = metrics.flat(content["splits"]) | metrics.gaps(content["splits"]) | analysis.flat()
+        found |= {"val_loss_onset_epoch": analysis.onset_epoch} if analysis.onset_epoch else {}
+        return found | {name: content[name] for name in ("parameters", "kept_epoch") if name in content}
 
     def tags(self) -> dict[str, str]:
         """Return the verdict on overfitting as a tag."""
@@ -64,9 +62,9 @@ class EvaluationArtifacts:
         # Imported late: a run that has its figures needs no matplotlib.
         from pipeline.reporting.plots import classification, curves
 
-        metrics = files.read_json(self.metrics)
-        matrix, classes = metrics["splits"]["test"]["confusion"], metrics["classes"]
-        history, kept = files.read_csv(self.history), metrics.get("kept_epoch")
+        content = files.read_json(self.metrics)
+        matrix, classes = content["splits"]["test"]["confusion"], content["classes"]
+        history, kept = files.read_csv(self.history), content.get("kept_epoch")
         training = curves.training(history, self._reported(), self.model, kept)
         return {_CURVES: training, _CONFUSION: classification.confusion(matrix, classes, self.model)}
 
@@ -80,36 +78,3 @@ class EvaluationArtifacts:
         table = files.read_csv(self.reported)
         rows = table[table["model"] == self.model]
         return None if rows.empty else rows
-
-
-def flat(splits: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
-    """Return scores as `SPLIT_SCORE`, and generalization gaps: accuracy train - test, loss test - train.
-
-    The negative log-likelihood is left out if it is the loss, as it is for a model whose loss is clipped at 1e-7.
-    """
-    scores = {
-        f"{split}_{name}": float(score[name])
-        for split, score in splits.items()
-        for name in SCORES
-        if name != "negative_log_likelihood" or score[name] != score["loss"]
-    }
-    return scores | {
-        "generalization_gap": scores["train_accuracy"] - scores["test_accuracy"],
-        "loss_gap": scores["test_loss"] - scores["train_loss"],
-    }
-
-
-def from_history(analysis: Analysis) -> dict[str, float]:
-    """Return the figures of an overfitting analysis by the names that they have in reports/metrics.json.
-
-    The onset and, where there are too few epochs to judge one, the rise are left out if there are none.
-    """
-    judged = analysis.verdict is not OverfittingVerdict.NOT_JUDGED
-    figures = {
-        "final_val_loss": analysis.final_val_loss,
-        "min_val_loss": analysis.min_val_loss,
-        "min_val_loss_epoch": analysis.min_val_loss_epoch,
-        "val_loss_rise": analysis.rise if judged else None,
-        "val_loss_onset_epoch": analysis.onset_epoch if judged else None,
-    }
-    return {name: float(value) for name, value in figures.items() if value is not None}

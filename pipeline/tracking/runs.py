@@ -143,7 +143,7 @@ def _scores(run: Any, scores: Mapping[str, float]) -> list[mlflow.entities.Metri
         measured_on = data.get(name.partition("_")[0])
         about = {"dataset_name": measured_on.name, "dataset_digest": measured_on.digest} if measured_on else {}
         model_id = model.model_id if model else None
-        points.append(mlflow.entities.Metric(name, value, now(), 0, model_id=model_id, **about))
+        points.append(mlflow.entities.Metric(name, float(value), now(), 0, model_id=model_id, **about))
     return points
 
 

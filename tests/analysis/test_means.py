@@ -15,7 +15,6 @@ from statsmodels.stats.anova import AnovaRM
 from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 
 from pipeline.analysis.means import (
-    Contrast,
     Estimate,
     SampleSummary,
     compare,
@@ -25,6 +24,7 @@ from pipeline.analysis.means import (
     superiority,
 )
 from pipeline.analysis.proportions import Proportion, clopper_pearson
+from pipeline.analysis.verdicts import Interval
 from tests.support.samples import SIZES, grid, groups
 
 # Groups that cannot be used, whatever is done with them.
@@ -38,8 +38,10 @@ def test_a_summary_follows_the_formulas(n: int) -> None:
     oracle = DescrStatsW(values)
 
     low, high = oracle.tconfint_mean()
-    expected = [n, values.mean(), sqrt(oracle.var_ddof(1)), low, high, values.min(), values.max()]
-    assert list(vars(describe(values)).values()) == pytest.approx(expected)
+    expected = [n, values.mean(), sqrt(oracle.var_ddof(1)), values.min(), values.max()]
+    found = describe(values)
+    assert [found.n, found.mean, found.sd, found.smallest, found.largest] == pytest.approx(expected)
+    assert found.interval == pytest.approx((low, high))
 
 
 def test_a_single_value_has_no_spread() -> None:
@@ -47,13 +49,13 @@ def test_a_single_value_has_no_spread() -> None:
     summary = describe([0.98])
 
     assert (summary.n, summary.mean, summary.smallest, summary.largest) == (1, 0.98, 0.98, 0.98)
-    assert all(isnan(figure) for figure in (summary.sd, summary.low, summary.high))
+    assert all(isnan(figure) for figure in (summary.sd, *summary.interval))
 
 
 @pytest.mark.parametrize("value", [0.1, 0.9834, -7.3, 0.0])
 def test_equal_values_have_an_interval_of_one_point(value: float) -> None:
     """Rounding in the sum of equal values is not taken for spread."""
-    assert describe([value] * 3) == SampleSummary(3, value, 0.0, value, value, value, value)
+    assert describe([value] * 3) == SampleSummary(3, value, 0.0, Interval(value, value), value, value)
 
 
 def test_a_contrast_is_a_one_sample_t_test() -> None:
@@ -61,8 +63,11 @@ def test_a_contrast_is_a_one_sample_t_test() -> None:
     values = np.random.default_rng(3).normal(0.3, 1, 12)
     oracle = stats.ttest_1samp(values, 0)
 
-    expected = [values.mean(), *oracle.confidence_interval(0.95), oracle.pvalue, 12, values.std(ddof=1)]
-    assert list(vars(paired_contrast(values)).values()) == pytest.approx(expected)
+    found = paired_contrast(values)
+
+    expected = [values.mean(), oracle.pvalue, 11, values.std(ddof=1)]
+    assert [found.estimate, found.p_value, found.degrees_of_freedom, found.sd] == pytest.approx(expected)
+    assert found.interval() == pytest.approx(tuple(oracle.confidence_interval(0.95)))
 
 
 def test_a_contrast_that_is_rounding_is_none() -> None:
@@ -70,13 +75,14 @@ def test_a_contrast_that_is_rounding_is_none() -> None:
     values = (np.array([0.3, 0.6, 0.9]) - np.array([0.1, 0.4, 0.7])) - 0.2
 
     assert values.any()
-    assert paired_contrast(values, scale=0.9) == Contrast(0.0, 0.0, 0.0, 1.0, 3, 0.0)
+    assert paired_contrast(values, scale=0.9) == Estimate(0.0, 0.0, 2)
 
 
 def test_a_constant_contrast_is_certain() -> None:
     """A contrast that is the same for every seed has p = 0, unless it is 0: then p = 1."""
-    assert paired_contrast([0.1] * 4) == Contrast(0.1, 0.1, 0.1, 0.0, 4, 0.0)
-    assert paired_contrast([0.0] * 4) == Contrast(0.0, 0.0, 0.0, 1.0, 4, 0.0)
+    for value, p_value in ((0.1, 0.0), (0.0, 1.0)):
+        found = paired_contrast([value] * 4)
+        assert (found.estimate, found.interval(), found.p_value, found.sd) == (value, (value, value), p_value, 0.0)
 
 
 @pytest.mark.parametrize("function", [describe, paired_contrast])
@@ -216,7 +222,8 @@ def test_paired_superiority_has_the_exact_binomial_interval(wins: int, n: int) -
     result = superiority([1.0] * wins + [-1.0] * (n - wins), [0.0] * n, paired=True)
 
     interval = stats.binomtest(wins, n).proportion_ci(0.95, "exact")
-    assert vars(result) == pytest.approx({"estimate": wins / n, "low": interval.low, "high": interval.high})
+    assert result.estimate == pytest.approx(wins / n)
+    assert result.interval == pytest.approx((interval.low, interval.high))
 
 
 def test_a_tie_is_half_a_win() -> None:
@@ -224,7 +231,7 @@ def test_a_tie_is_half_a_win() -> None:
     result = superiority([2.0, 2.0, 0.0, 1.0, 1.0], [1.0, 1.0, 1.0, 1.0, 0.0], paired=True)
 
     assert result.estimate == pytest.approx(3.5 / 5)
-    assert (result.low, result.high) == clopper_pearson(3.5, 5)
+    assert result.interval == clopper_pearson(3.5, 5)
 
 
 @pytest.mark.parametrize(("n_first", "n_second"), SIZES)
@@ -235,7 +242,7 @@ def test_unpaired_superiority_is_mann_whitneys_share(n_first: int, n_second: int
     result = superiority(first, second, paired=False)
 
     assert result.estimate == pytest.approx(stats.mannwhitneyu(first, second).statistic / (n_first * n_second))
-    assert 0 <= result.low <= result.estimate <= result.high <= 1
+    assert 0 <= result.interval.low <= result.estimate <= result.interval.high <= 1
 
 
 def test_the_bootstrap_interval_is_that_of_all_resamples() -> None:
@@ -246,7 +253,7 @@ def test_the_bootstrap_interval_is_that_of_all_resamples() -> None:
     ]
 
     result = superiority(first, second, paired=False)
-    assert (result.low, result.high) == pytest.approx(np.quantile(shares, [0.025, 0.975]))
+    assert result.interval == pytest.approx(tuple(np.quantile(shares, [0.025, 0.975])))
 
 
 def test_the_bootstrap_is_deterministic() -> None:
@@ -255,7 +262,7 @@ def test_the_bootstrap_is_deterministic() -> None:
 
     one, other = (superiority(first, second, paired=False, seed=seed) for seed in (0, 1))
     assert one == superiority(first, second, paired=False)
-    assert (one.low, one.high) == pytest.approx((other.low, other.high), abs=0.03)
+    assert one.interval == pytest.approx(other.interval, abs=0.03)
 
 
 @pytest.mark.parametrize("paired", [True, False])
@@ -265,7 +272,7 @@ def test_superiority_of_the_second_is_the_complement(paired: bool) -> None:
 
     one, other = superiority(first, second, paired=paired), superiority(second, first, paired=paired)
     assert one.estimate == pytest.approx(1 - other.estimate)
-    assert (one.low, one.high) == pytest.approx((1 - other.high, 1 - other.low), abs=0.03)
+    assert one.interval == pytest.approx((1 - other.interval.high, 1 - other.interval.low), abs=0.03)
 
 
 @pytest.mark.parametrize("paired", [True, False])
@@ -276,7 +283,7 @@ def test_equal_groups_beat_each_other_half_the_time(paired: bool) -> None:
 
 def test_a_group_that_wins_every_pair_has_a_bootstrap_of_one_point() -> None:
     """The interval of separated groups is the estimate, as the docstring warns."""
-    assert superiority([2.0, 3.0], [0.0, 1.0], paired=False) == Proportion(1.0, 1.0, 1.0)
+    assert superiority([2.0, 3.0], [0.0, 1.0], paired=False) == Proportion(1.0, Interval(1.0, 1.0))
 
 
 def cells(n: int, seed: int = 0) -> dict[tuple[int, int], np.ndarray]:
@@ -331,7 +338,7 @@ def test_a_factorial_without_noise_is_certain() -> None:
     result = factorial({(a, b): luck + 0.1 * a + 0.2 * b for a, b in product([0, 1], repeat=2)})
 
     assert (result.main_a.p_value, result.main_b.p_value, result.interaction.p_value) == (0, 0, 1)
-    assert (result.interaction.low, result.interaction.high) == (0, 0)
+    assert result.interaction.interval() == (0, 0)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pipeline.analysis import metrics
-from pipeline.analysis.metrics import reliability, score
+from pipeline.analysis.metrics import SCORES, reliability, score
 
 FIELDS = [
     "count",
@@ -69,14 +69,18 @@ def test_a_score_follows_its_definitions() -> None:
 
     errors = sum(top_of(np.array(row))[0] != label for row, label in pairs)
     brier = [sum((p - (k == label)) ** 2 for k, p in enumerate(row)) for row, label in pairs]
-    assert 0 < errors == result.errors < result.count == 400
-    assert result.accuracy == (400 - errors) / 400
-    assert result.loss == pytest.approx(-sum(math.log(min(max(r[k], 0.01), 0.99)) for r, k in pairs) / 400, rel=1e-12)
-    assert result.negative_log_likelihood == pytest.approx(
+    assert 0 < errors == result["errors"] < result["count"] == 400
+    assert result["accuracy"] == (400 - errors) / 400
+    assert result["loss"] == pytest.approx(
+        -sum(math.log(min(max(r[k], 0.01), 0.99)) for r, k in pairs) / 400, rel=1e-12
+    )
+    assert result["negative_log_likelihood"] == pytest.approx(
         -sum(math.log(min(max(r[k], 1e-7), 1 - 1e-7)) for r, k in pairs) / 400, rel=1e-12
     )
-    assert result.brier == pytest.approx(sum(brier) / 400, rel=1e-12)
-    assert result.calibration_error == pytest.approx(expected_calibration_error(probabilities, labels, 15), rel=1e-12)
+    assert result["brier"] == pytest.approx(sum(brier) / 400, rel=1e-12)
+    assert result["calibration_error"] == pytest.approx(
+        expected_calibration_error(probabilities, labels, 15), rel=1e-12
+    )
 
 
 def test_the_confusion_matrix_has_a_row_for_each_true_class() -> None:
@@ -86,22 +90,22 @@ def test_the_confusion_matrix_has_a_row_for_each_true_class() -> None:
     for row, label in zip(probabilities, labels, strict=True):
         expected[label][top_of(row)[0]] += 1
 
-    assert score(probabilities, labels, None).confusion == expected
-    assert score(one_hot([3]), np.array([5]), None).confusion[5][3] == 1
+    assert score(probabilities, labels, None)["confusion"] == expected
+    assert score(one_hot([3]), np.array([5]), None)["confusion"][5][3] == 1
 
 
 def test_scores_per_class_follow_the_confusion_matrix() -> None:
     """Precision, recall and F1 are ratios of the matrix' sums; 0/0, as in a class that never occurs, is 0."""
     result = score(*some(), clip=None)
-    matrix = np.array(result.confusion)
+    matrix = np.array(result["confusion"])
 
-    for k, found in enumerate(result.per_class):
+    for k, found in enumerate(result["per_class"]):
         right, predicted, support = matrix[k, k], matrix[:, k].sum(), matrix[k].sum()
         precision, recall = right / max(predicted, 1), right / max(support, 1)
         f1 = 2 * precision * recall / (precision + recall) if right else 0
-        assert (found.precision, found.recall, found.f1) == pytest.approx((precision, recall, f1))
-        assert found.support == support
-    assert (result.per_class[7].precision, result.per_class[7].support) == (0, 0)
+        assert (found["precision"], found["recall"], found["f1"]) == pytest.approx((precision, recall, f1))
+        assert found["support"] == support
+    assert (result["per_class"][7]["precision"], result["per_class"][7]["support"]) == (0, 0)
 
 
 @pytest.mark.parametrize(
@@ -116,9 +120,9 @@ def test_the_clip_bounds_the_loss(clip: float | None, right: float, wrong: float
     """A probability of exactly 1 or 0 costs what the clip says; without one, what float32's smallest number says."""
     sure = one_hot([4])
 
-    assert score(sure, np.array([4]), clip).loss == pytest.approx(right, rel=1e-9)
-    assert score(sure, np.array([3]), clip).loss == pytest.approx(wrong, rel=1e-9)
-    assert score(sure, np.array([3]), clip).negative_log_likelihood == pytest.approx(16.118, abs=1e-3)
+    assert score(sure, np.array([4]), clip)["loss"] == pytest.approx(right, rel=1e-9)
+    assert score(sure, np.array([3]), clip)["loss"] == pytest.approx(wrong, rel=1e-9)
+    assert score(sure, np.array([3]), clip)["negative_log_likelihood"] == pytest.approx(16.118, abs=1e-3)
 
 
 def test_sums_are_double_precision() -> None:
@@ -127,8 +131,8 @@ def test_sums_are_double_precision() -> None:
 
     many = score(np.repeat(row, 60_000, axis=0), np.full(60_000, 2), 1e-7)
 
-    assert many.loss == pytest.approx(-math.log(row[0, 2]), rel=1e-12)
-    assert many.brier == pytest.approx(score(row, np.array([2]), 1e-7).brier, rel=1e-12)
+    assert many["loss"] == pytest.approx(-math.log(row[0, 2]), rel=1e-12)
+    assert many["brier"] == pytest.approx(score(row, np.array([2]), 1e-7)["brier"], rel=1e-12)
 
 
 def test_a_perfect_and_a_hopeless_classifier_are_the_extremes() -> None:
@@ -140,8 +144,8 @@ def test_a_perfect_and_a_hopeless_classifier_are_the_extremes() -> None:
         score(one_hot(labels.tolist()), (labels + 1) % 10, None),
     )
 
-    assert (best.errors, best.accuracy, best.calibration_error, best.brier) == (0, 1, 0, 0)
-    assert (worst.errors, worst.accuracy, worst.calibration_error, worst.brier) == (10, 0, 1, 2)
+    assert (best["errors"], best["accuracy"], best["calibration_error"], best["brier"]) == (0, 1, 0, 0)
+    assert (worst["errors"], worst["accuracy"], worst["calibration_error"], worst["brier"]) == (10, 0, 1, 2)
 
 
 def test_of_equal_probabilities_the_first_counts() -> None:
@@ -149,8 +153,8 @@ def test_of_equal_probabilities_the_first_counts() -> None:
     tie = np.zeros((1, 10), np.float32)
     tie[0, [3, 6]] = 0.5
 
-    assert score(tie, np.array([3]), None).errors == 0
-    assert score(tie, np.array([6]), None).errors == 1
+    assert score(tie, np.array([3]), None)["errors"] == 0
+    assert score(tie, np.array([6]), None)["errors"] == 1
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -185,16 +189,16 @@ def test_a_confidence_rounded_above_one_is_in_the_last_bin() -> None:
     row[0, 1] = np.nextafter(np.float32(1), np.float32(2))
 
     assert reliability(row, np.array([1])).count.tolist() == [0] * 14 + [1]
-    assert score(row, np.array([1]), None).loss == 0
+    assert score(row, np.array([1]), None)["loss"] == 0
 
 
 def test_the_dictionary_is_the_json() -> None:
     """Keys stand in the order that the files have, and JSON holds every value without loss."""
-    as_dict = score(*some(), clip=1e-7).as_dict()
+    content = score(*some(), clip=1e-7)
 
-    assert list(as_dict) == FIELDS
-    assert list(as_dict["per_class"][0]) == ["precision", "recall", "f1", "support"]
-    assert json.loads(json.dumps(as_dict, allow_nan=False)) == as_dict
+    assert list(content) == FIELDS
+    assert list(content["per_class"][0]) == ["precision", "recall", "f1", "support"]
+    assert json.loads(json.dumps(content, allow_nan=False)) == content
 
 
 @pytest.mark.parametrize("function", [lambda p, y: score(p, y, None), reliability])
@@ -225,7 +229,7 @@ def test_what_is_not_a_prediction_is_rejected(function, probabilities: np.ndarra
 
 def test_sums_near_one_are_accepted() -> None:
     """Half precision misses 1 by less than a thousandth."""
-    assert score(one_hot([1]) * np.float32(1.0009), np.array([1]), None).errors == 0
+    assert score(one_hot([1]) * np.float32(1.0009), np.array([1]), None)["errors"] == 0
 
 
 def test_bins_must_be_some() -> None:
@@ -238,3 +242,35 @@ def test_calibration_uses_the_documented_bins() -> None:
     """The calibration error has 15 bins by default, as the report states."""
     assert metrics.BINS == 15
     assert len(reliability(*some()).count) == 15
+
+
+def made(value: float, **changes: float) -> dict[str, float]:
+    """Return a split's scores, all of one value but for `changes`."""
+    return dict.fromkeys(SCORES, value) | {"count": 7} | changes
+
+
+def test_flat_scores_are_named_by_split_and_gaps_are_differences() -> None:
+    """Accuracy's gap is train minus test, the loss's test minus train; only scores of splits that exist are there."""
+    splits = {"train": made(0.75), "test": made(0.5)}
+
+    found = metrics.flat(splits)
+
+    assert (found["test_brier"], found["train_errors"]) == (0.5, 0.75)
+    assert {name.partition("_")[0] for name in found} == {"train", "test"}
+    assert not [name for name in found if name.endswith("count")]
+    assert metrics.gaps(splits) == {"generalization_gap": 0.25, "loss_gap": -0.25}
+
+
+def test_the_likelihood_is_shown_if_it_is_not_the_loss() -> None:
+    """The negative log-likelihood is among the flat scores only of a split where the loss is another number."""
+    found = metrics.flat({"train": made(0.5), "test": made(0.5, loss=0.7)})
+
+    assert "train_negative_log_likelihood" not in found
+    assert (found["test_loss"], found["test_negative_log_likelihood"]) == (0.7, 0.5)
+
+
+def test_a_score_that_did_not_exist_yet_is_left_out() -> None:
+    """Scores that were written before another existed are shown as they are."""
+    earlier = {name: value for name, value in made(0.5).items() if name != "brier"}
+
+    assert {*metrics.flat({"test": made(0.5)})} - {*metrics.flat({"test": earlier})} == {"test_brier"}

@@ -87,8 +87,8 @@ def test_verdicts_are_those_on_the_simultaneous_intervals() -> None:
             confidence = 1 - 0.05 / (5 + extra)
             assert judgement.confidence == pytest.approx(confidence)
             simultaneous = judgement.comparison.interval(confidence)
-            assert (judgement.simultaneous_low, judgement.simultaneous_high) == pytest.approx(simultaneous)
-            assert (judgement.low, judgement.high) == pytest.approx(judgement.comparison.interval(0.95))
+            assert judgement.simultaneous == pytest.approx(simultaneous)
+            assert judgement.interval == pytest.approx(judgement.comparison.interval(0.95))
             assert judgement.verdict is decide(simultaneous, 1.0)
             assert judgement.adjusted_p == expected[key]
             seen.add(judgement.verdict)
@@ -102,7 +102,7 @@ def test_exchanged_groups_exchange_better_and_worse() -> None:
     one, other = (judge({0: comparison}, smallest_effect=0.0001)[0] for comparison in (order, reverse))
 
     assert (one.verdict, other.verdict) == (Verdict.BETTER, Verdict.WORSE)
-    assert (one.low, one.high) == pytest.approx((-other.high, -other.low))
+    assert one.interval == pytest.approx((-other.interval.high, -other.interval.low))
 
 
 def test_missing_comparisons_do_not_lighten_the_correction() -> None:
@@ -113,7 +113,7 @@ def test_missing_comparisons_do_not_lighten_the_correction() -> None:
     assert planned.adjusted_p == pytest.approx(4 * alone.adjusted_p)
     assert (alone.verdict, planned.verdict) == (Verdict.BETTER, Verdict.UNDECIDED)
     assert planned.confidence == pytest.approx(1 - 0.05 / 4)
-    assert (planned.low, planned.high) == (alone.low, alone.high)
+    assert planned.interval == alone.interval
 
 
 def test_a_family_of_none_has_no_verdicts() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.analysis.verdicts import Verdict
+from pipeline.analysis.verdicts import Interval, Verdict
 from pipeline.change.answer import Answer
 from pipeline.change.difference import Difference
 from pipeline.change.judgement import ChangeVerdict
@@ -31,6 +31,6 @@ NOTHING: Any = None
 )
 def test_the_worst_verdict_is_the_exit_code(verdicts: list[Verdict], code: int) -> None:
     """1 if any model is worse, by however much; else 2 if one cannot be told; else 0."""
-    judged = tuple(ChangeVerdict((), (), 0.0, 0.0, 0.0, 0.95, one) for one in verdicts)
+    judged = tuple(ChangeVerdict((), (), 0.0, Interval(0.0, 0.0), 0.95, one) for one in verdicts)
 
     assert Answer(NOTHING, NOTHING, NOTHING, Difference((), (), ()), judged).exit_code == code

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.analysis import metrics, overfitting
+from pipeline.analysis import overfitting
 from pipeline.params import Params
 from pipeline.reporting import tables
 from pipeline.reporting.inputs import Metrics, ModelResult
@@ -18,7 +18,7 @@ EPOCHS = 5
 COUNT = 10_000
 
 
-def score(count: int, errors: int, loss: float, **changes: Any) -> metrics.Score:
+def score(count: int, errors: int, loss: float, **changes: Any) -> dict[str, Any]:
     """Return a score with made-up values where none is given."""
     content = {
         "count": count,
@@ -31,7 +31,7 @@ def score(count: int, errors: int, loss: float, **changes: Any) -> metrics.Score
         "per_class": [],
         "confusion": (np.eye(10, dtype=int) * 100).tolist(),
     }
-    return metrics.Score(**(content | changes))
+    return content | changes
 
 
 def history(val_accuracy: list[float], val_loss: list[float]) -> pd.DataFrame:
@@ -74,16 +74,16 @@ def test_scores_follow_from_metrics_history_and_seconds(values: Params) -> None:
     row = tables.row(result(values), None, values.overfitting, 0.98)
 
     scores = row.scores
-    assert (scores.test_accuracy_low, scores.test_accuracy_high) == pytest.approx(wilson(9850, COUNT))
-    assert scores.generalization_gap == pytest.approx(0.999 - 0.985)
-    assert scores.seconds_per_epoch == pytest.approx(10.5 / 5)
-    assert scores.epochs_to_target == 3
-    assert (scores.test_errors, scores.test_loss, row.clipped_loss) == (150, 0.09, 0.045)
+    assert (scores["test_accuracy_low"], scores["test_accuracy_high"]) == pytest.approx(wilson(9850, COUNT))
+    assert scores["generalization_gap"] == pytest.approx(0.999 - 0.985)
+    assert scores["seconds_per_epoch"] == pytest.approx(10.5 / 5)
+    assert scores["epochs_to_target"] == 3
+    assert (scores["test_errors"], scores["test_loss"]) == (150, 0.09)
 
 
 def test_without_a_target_nothing_is_counted(values: Params) -> None:
     """A data set that states no target accuracy has no epochs until it."""
-    assert tables.row(result(values), None, values.overfitting).scores.epochs_to_target is None
+    assert tables.row(result(values), None, values.overfitting).scores["epochs_to_target"] is None
 
 
 def test_98_percent_may_not_be_reached(values: Params, reported: pd.DataFrame) -> None:
@@ -93,7 +93,7 @@ def test_98_percent_may_not_be_reached(values: Params, reported: pd.DataFrame) -
     found = tables.row(result(values), slow, values.overfitting, 0.98).reported
 
     assert found is not None
-    assert found.epochs_to_target is None
+    assert found["epochs_to_target"] is None
 
 
 def test_reported_figures_are_those_of_its_last_epoch(values: Params, reported: pd.DataFrame) -> None:
@@ -101,12 +101,18 @@ def test_reported_figures_are_those_of_its_last_epoch(values: Params, reported: 
     found = tables.row(result(values), reported, values.overfitting, 0.98).reported
 
     assert found is not None
-    assert (found.accuracy, found.errors, found.loss, found.epochs, found.epochs_to_target) == (0.9834, 166, 0.11, 2, 2)
-    assert (found.low, found.high) == pytest.approx(wilson(9834, COUNT))
-    assert found.seconds_per_epoch == 14
-    assert found.errors_difference == 150 - 166
-    assert found.accuracy_difference == pytest.approx(0.985 - 0.9834)
-    assert found.loss_difference == pytest.approx(0.045 - 0.11)
+    assert (found["accuracy"], found["errors"], found["loss"], found["epochs"], found["epochs_to_target"]) == (
+        0.9834,
+        166,
+        0.11,
+        2,
+        2,
+    )
+    assert (found["low"], found["high"]) == pytest.approx(wilson(9834, COUNT))
+    assert found["seconds_per_epoch"] == 14
+    assert found["errors_difference"] == 150 - 166
+    assert found["accuracy_difference"] == pytest.approx(0.985 - 0.9834)
+    assert found["loss_difference"] == pytest.approx(0.045 - 0.11)
 
 
 @pytest.mark.parametrize(("errors", "within"), [(142, False), (143, True), (192, True), (193, False)])
@@ -120,7 +126,7 @@ def test_within_is_inside_the_interval_of_the_original(
     found = tables.row(result(values, errors), reported, values.overfitting).reported
 
     assert found is not None
-    assert found.within is within
+    assert found["within"] is within
 
 
 def test_both_histories_are_analysed_by_one_rule(values: Params, reported: pd.DataFrame) -> None:

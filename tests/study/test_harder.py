@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from pipeline.analysis.verdicts import Interval
 from pipeline.params import Params
 from pipeline.study import by_set, groups, harder
 from pipeline.study.findings import ClaimRow
@@ -16,7 +17,7 @@ from pipeline.study.groups import StudyData
 from pipeline.study.ledger import EntryState, Lookup
 from pipeline.study.plan import Study
 from pipeline.study.report import StudyReport
-from pipeline.study.rules import ClaimVerdict, Interval
+from pipeline.study.rules import ClaimVerdict
 from tests.support import study_pages, study_runs
 from tests.support.study_pages import report_on, section
 from tests.support.study_runs import MADE, Made

@@ -11,7 +11,7 @@ from scipy import stats
 
 from pipeline import params
 from pipeline.analysis import verdicts as verdicts_on
-from pipeline.analysis.verdicts import Verdict
+from pipeline.analysis.verdicts import Interval, Verdict
 from pipeline.errors import InputError
 from pipeline.params import Params
 from pipeline.study import audit, comparisons, convergence, groups, rules
@@ -20,7 +20,7 @@ from pipeline.study.findings import ClaimRow
 from pipeline.study.groups import StudyData
 from pipeline.study.ledger import EntryState, Lookup
 from pipeline.study.plan import Study
-from pipeline.study.rules import ClaimVerdict, Interval
+from pipeline.study.rules import ClaimVerdict
 from tests.support import study_runs
 from tests.support.study_runs import Made
 

@@ -13,6 +13,7 @@ import numpy as np
 import yaml
 
 from pipeline import files
+from pipeline.analysis import metrics
 from pipeline.data import dataset
 from pipeline.study import ledger
 from pipeline.study.ledger import Entry
@@ -102,9 +103,9 @@ class Stand:
 
 def write_entry(folder: Path, one: Replicate, accuracy: float) -> Entry:
     """Put a replicate with this validation accuracy into a ledger; its test accuracy is another one."""
-    scores = {"loss": 1 - accuracy, "negative_log_likelihood": 1 - accuracy, "calibration_error": 0.1, "brier": 0.1}
+    scores = dict.fromkeys(metrics.SCORES, 0.1) | {"loss": 1 - accuracy, "negative_log_likelihood": 1 - accuracy}
     splits = {
-        name: {"count": count, "errors": 0, "accuracy": value, **scores}
+        name: {**scores, "count": count, "errors": 0, "accuracy": value}
         for name, count, value in (("train", 1260, 1.0), ("validation", IMAGES, accuracy), ("test", 397, 0.5))
     }
     record = {"variant": one.variant, "seed": one.seed, "recipe": one.recipe, "ingredients": one.ingredients}

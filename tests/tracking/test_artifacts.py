@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from pipeline import files
+from pipeline.analysis import metrics
 from pipeline.params import OverfittingRule
-from pipeline.tracking import artifacts
-from pipeline.tracking.artifacts import SCORES, EvaluationArtifacts
+from pipeline.tracking.artifacts import EvaluationArtifacts
 
 ROOT = Path(__file__).parents[2]
 RULE = OverfittingRule(window=2, onset=1.1, slight=1.05, strong=1.25, tolerance=0.002)
@@ -19,18 +19,7 @@ RULE = OverfittingRule(window=2, onset=1.1, slight=1.05, strong=1.25, tolerance=
 
 def score(value: float) -> dict[str, object]:
     """Return a split's scores, all of one value."""
-    return dict.fromkeys(SCORES, value) | {"confusion": np.eye(10, dtype=int).tolist()}
-
-
-def test_scores_are_named_by_split_and_gaps_are_differences() -> None:
-    """Accuracy's gap is train minus test, the loss's test minus train; splits that are not there have no metric."""
-    flat = artifacts.flat({"train": score(0.75), "test": score(0.5)})
-
-    assert flat["test_brier"] == 0.5
-    assert flat["train_errors"] == 0.75
-    assert flat["generalization_gap"] == 0.25
-    assert flat["loss_gap"] == -0.25
-    assert not [name for name in flat if name.startswith("validation")]
+    return dict.fromkeys(metrics.SCORES, value) | {"confusion": np.eye(10, dtype=int).tolist()}
 
 
 @pytest.mark.parametrize(("model", "dashed"), [("cnn", True), ("unheard_of", False)])
@@ -78,15 +67,6 @@ def test_the_epoch_that_is_kept_is_a_metric_and_a_line(tmp_path: Path, kept: int
     for panel in shown.figures()["curves.png"].axes:
         upright = [list(line.get_xdata()) for line in panel.get_lines() if line.get_linestyle() == ":"]
         assert upright == ([[2, 2]] if kept else [])
-
-
-def test_the_likelihood_is_shown_if_it_is_not_the_loss() -> None:
-    """The negative log-likelihood is a metric of its own only for a model whose loss is another number."""
-    clipped, unclipped = score(0.5), score(0.5) | {"loss": 0.7}
-
-    assert "train_negative_log_likelihood" not in artifacts.flat({"train": clipped, "test": clipped})
-    flat = artifacts.flat({"train": clipped, "test": unclipped})
-    assert (flat["test_loss"], flat["test_negative_log_likelihood"]) == (0.7, 0.5)
 
 
 def history_of(folder: Path, losses: list[float], accuracies: list[float] | None = None) -> EvaluationArtifacts:

@@ -19,12 +19,13 @@ import pandas as pd
 import pytest
 
 from pipeline import files, tracking
+from pipeline.analysis import metrics
 from pipeline.data.dataset import Dataset, Split
 from pipeline.errors import UnavailableError
 from pipeline.params import OverfittingRule, Params
 from pipeline.tracking import address, client, experiments, live, logged_model, outbox, view
 from pipeline.tracking import runs as finished_runs
-from pipeline.tracking.artifacts import SCORES, EvaluationArtifacts
+from pipeline.tracking.artifacts import EvaluationArtifacts
 from pipeline.tracking.description import RunDescription
 from pipeline.training import model_file, networks
 from tests.support import made_sets
@@ -113,9 +114,9 @@ def track(description: RunDescription, data: Dataset, model: Path) -> None:
 
 def evaluate(model: Path, accuracy: float = 0.9, *, required: bool = False, rule: OverfittingRule = RULE) -> None:
     """Log an evaluation of the model."""
-    score = dict.fromkeys(SCORES, 0.5) | {"accuracy": accuracy, "confusion": np.eye(10, dtype=int).tolist()}
-    metrics = {"splits": {"train": score, "test": score}, "parameters": 1234, "classes": list("0123456789")}
-    files.write_json(model.with_suffix(".json"), metrics)
+    score = dict.fromkeys(metrics.SCORES, 0.5) | {"accuracy": accuracy, "confusion": np.eye(10, dtype=int).tolist()}
+    content = {"splits": {"train": score, "test": score}, "parameters": 1234, "classes": list("0123456789")}
+    files.write_json(model.with_suffix(".json"), content)
     files.write_csv(model.with_suffix(".csv"), pd.DataFrame(ROWS))
     shown = EvaluationArtifacts("mlp_rmsprop", model.with_suffix(".json"), model.with_suffix(".csv"), None, rule)
     tracking.log_evaluation("mnist", shown, {"model.md5": files.md5(model), "data.md5": MD5}, required=required)

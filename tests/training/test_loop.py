@@ -109,8 +109,8 @@ def test_scores_are_those_of_the_network(network: Callable[[], Any], digits: Dat
 
     loss, accuracy = loop(net, threads=threads).score(digits.train)
 
-    assert loss == pytest.approx(expected.loss, rel=1e-4)
-    assert accuracy == pytest.approx(expected.accuracy, abs=1e-9)
+    assert loss == pytest.approx(expected["loss"], rel=1e-4)
+    assert accuracy == pytest.approx(expected["accuracy"], abs=1e-9)
 
 
 def test_batch_normalization_is_keras_own(digits: Dataset) -> None:

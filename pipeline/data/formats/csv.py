@@ -15,7 +15,7 @@ from pipeline import schema
 from pipeline.data.dataset import Split
 from pipeline.data.formats import checks
 from pipeline.data.formats.checks import Place
-from pipeline.data.sets import CsvSet
+from pipeline.data.tables import CsvSet
 
 # Rows that are held as numbers of eight bytes at a time.
 _ROWS = 2048

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pipeline.data.dataset import Split
 from pipeline.data.formats import checks, pictures
 from pipeline.data.formats.checks import Place
-from pipeline.data.sets import ParquetSet
+from pipeline.data.tables import ParquetSet
 
 _ROWS = 1024
 _MAX_ROWS = 2**24

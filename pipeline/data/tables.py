@@ -1,0 +1,78 @@
+"""Data sets in tables: a row for each image, in CSV or parquet files."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pipeline.data.image_set import File, Files, FirstLabel, ImageSet, Text
+from pipeline.data.sources import FileSources
+from pipeline.schema import Block
+
+
+class TableFiles(Block):
+    """The tables, in their order."""
+
+    train: Files
+    """The tables to train on."""
+    test: Files | None = None
+    """Those to test with, if there are any."""
+
+
+class CsvOptions(Block):
+    """How CSV tables are read."""
+
+    label: Text = "label"
+    """The column of the labels."""
+    pixels: Text = "pixel"
+    """What the columns of pixels have before their number, from 0 or 1."""
+    first_label: FirstLabel = 0
+    """The label of the first class."""
+
+
+class ParquetOptions(Block):
+    """How Parquet tables are read."""
+
+    image: Text = "image"
+    """The column of the images."""
+    label: Text = "label"
+    """The column of the labels."""
+    resize: bool = False
+    """Whether images of another size are resized; else they are faults."""
+    convert: bool = False
+    """Whether images of another mode become grey or colour; else they are faults."""
+
+
+class TableSet(ImageSet):
+    """Tables with a row per image."""
+
+    files: TableFiles
+    """The tables."""
+    sources: FileSources
+
+    @property
+    def all_files(self) -> tuple[File, ...]:
+        """The tables, training before test."""
+        return (*self.files.train, *(self.files.test or ()))
+
+    @property
+    def tests(self) -> bool:
+        """Whether there are tables of test images."""
+        return self.files.test is not None
+
+
+class CsvSet(TableSet):
+    """CSV tables with a column per pixel, as Kaggle's."""
+
+    reader: ClassVar[str] = "csv"
+    format: Literal["csv"]
+    options: CsvOptions = CsvOptions()
+    """How they are read."""
+
+
+class ParquetSet(TableSet):
+    """Parquet tables with PNG or JPEG files in a column, as Hugging Face's."""
+
+    reader: ClassVar[str] = "parquet"
+    format: Literal["parquet"]
+    options: ParquetOptions = ParquetOptions()
+    """How they are read."""
