@@ -23,9 +23,10 @@ from pipeline import files, params, schema
 from pipeline.errors import InputError
 from pipeline.params import Params
 from tests.support import forks, made_sets, small
+from tests.support.frozen import FROZEN
 
 ROOT = Path(__file__).parents[1]
-TEXT = (ROOT / "params.yaml").read_text()
+TEXT = (FROZEN / "params.yaml").read_text()
 RMSPROP = "models.mlp_rmsprop.optimizer"
 NAME = "expected a name of at most 64 letters, digits, _ and -, beginning with a letter, found"
 
@@ -48,7 +49,7 @@ def faults(tmp_path: Path, text: str | bytes) -> list[str]:
 
 
 def edited(old: str, new: str) -> str:
-    """Return the project's params with the first `old` replaced."""
+    """Return the params with the first `old` replaced."""
     assert old in TEXT
     return TEXT.replace(old, new, 1)
 
@@ -413,7 +414,7 @@ def test_a_list_becomes_a_tuple(values: Params) -> None:
 
 def test_the_projects_file_is_read_as_dvc_reads_it() -> None:
     """The reader and DVC's own parser give the same content, value for value and type for type."""
-    ours, dvcs = files.read_yaml(ROOT / "params.yaml"), parse_yaml(TEXT, "params.yaml")
+    ours, dvcs = files.read_yaml(FROZEN / "params.yaml"), parse_yaml(TEXT, "params.yaml")
 
     assert repr(ours) == repr(dvcs)
 

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 from pathlib import Path
 
 import pytest
-import yaml
 
 from pipeline.errors import InputError
 from pipeline.params import Params
-from pipeline.study import pilot, plan, report, results
+from pipeline.study import pilot, report, results
 from pipeline.study.pilot import Both
 from pipeline.study.plan import Study
 from pipeline.study.report import StudyReport
 from pipeline.study.results import StudyResults
 from tests.support import study_runs
-from tests.support.study_ledger import ROOT
 from tests.support.study_pages import four, rows, section, sources
 
-PILOT = ROOT / "study" / "pilot"
 NETWORKS = ("mlp_rmsprop", "mlp_adadelta", "cnn")
 
 OPEN = [Both("claim 6, any", "undecided", "supported"), Both("a minus b", "cannot tell", "no relevant difference")]
@@ -41,6 +37,18 @@ def results_of(study: Study, values: Params, missing: str = "", before: StudyRes
 def before(values: Params) -> StudyResults:
     """Return a pilot whose replicates differ from those of the study: its variants have three seeds."""
     return results_of(study_runs.study(**dict.fromkeys(study_runs.study().variants, 3)), values)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a pilot with the seeds 0 to 9 of two variants."""
+    folder = tmp_path_factory.mktemp("pilot")
+    names = ("mlp_rmsprop", "mlp_adadelta")
+    whole = study_runs.study(**dict.fromkeys(names, 10))
+    statistics = whole.statistics.model_copy(update={"comparisons": (names[::-1],)})
+    variants = {name: whole.variants[name] for name in names}
+    study_runs.write_study(folder, whole.model_copy(update={"variants": variants, "statistics": statistics}))
+    return folder
 
 
 def page(found: StudyResults) -> StudyReport:
@@ -129,31 +137,24 @@ def test_a_study_without_a_pilot_speaks_of_none(values: Params) -> None:
 
 
 @pytest.mark.parametrize(("first", "shared"), [(9, True), (10, False), (1000, False)])
-def test_a_seed_serves_only_one_of_them(first: int, shared: bool) -> None:
+def test_a_seed_serves_only_one_of_them(folder: Path, first: int, shared: bool) -> None:
     """A study with a seed of the pilot, whose last one is 9, is refused in one line that says what to change."""
-    study = plan.load_study(ROOT / "study" / "params.yaml").model_copy(update={"first_seed": first})
+    study = study_runs.whole().model_copy(update={"first_seed": first})
 
     if not shared:
-        pilot.read(PILOT, study)
+        pilot.read(folder, study)
         return
     with pytest.raises(InputError, match="has seeds 0 to 9, and the study has 9 to") as caught:
-        pilot.read(PILOT, study)
-    assert caught.value.path == PILOT / "params.yaml"
+        pilot.read(folder, study)
+    assert caught.value.path == folder / "params.yaml"
     assert "first_seed" in caught.value.fix
 
 
-def test_the_pilot_is_read_from_its_own_folder(tmp_path: Path, values: Params) -> None:
+def test_the_pilot_is_read_from_its_own_folder(folder: Path, values: Params) -> None:
     """Plan, data and replicates are those of the folder, whatever the study plans now."""
-    shutil.copytree(PILOT, tmp_path / "pilot")
-    path = tmp_path / "pilot" / "params.yaml"
-    changed = yaml.safe_load(path.read_text())
-    changed["variants"] = {name: changed["variants"][name] for name in ("mlp_rmsprop", "mlp_adadelta")}
-    changed["statistics"]["comparisons"] = [["mlp_adadelta", "mlp_rmsprop"]]
-    path.write_text(yaml.safe_dump(changed, sort_keys=False))
+    study = study_runs.whole().model_copy(update={"first_seed": 50})
 
-    planned, summaries, lookups = pilot.read(
-        tmp_path / "pilot", study_runs.whole().model_copy(update={"first_seed": 50})
-    )
+    planned, summaries, lookups = pilot.read(folder, study)
 
     assert set(planned.variants) == {"mlp_rmsprop", "mlp_adadelta"}
     assert set(summaries) == {"mnist"}

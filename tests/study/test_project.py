@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from pipeline import files
 from tests.support import forks, small
 
 # Creates the outputs of whichever stage starts it, and notes where it runs and which folder $DVC_ROOT is.
@@ -40,8 +41,9 @@ def studied(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a repository in which the stages of the study, and none of those around it, have run."""
     folder = tmp_path_factory.mktemp("study") / "a clone"
     small.copy(folder, *small.PROJECT, "study/dvc.yaml", "study/params.yaml", "study/.dvc/config")
-    small.copy(folder, "study/.dvc/.gitignore", "study/pilot/params.yaml", "benchmarks/results.json")
-    small.copy(folder, "reports/metrics.json", "reports/data.json")
+    small.copy(folder, "study/.dvc/.gitignore", "benchmarks/results.json")
+    for name in ("study/pilot/params.yaml", "reports/metrics.json", "reports/data.json"):
+        files.write_text(folder / name, "")
     for program in ("git", "dvc"):
         small.run(folder, program, "init", "--quiet")
     stub = folder / "bin" / "python"

@@ -16,6 +16,7 @@ from typing import Any
 
 from pipeline.data.dataset import Dataset, Split
 from tests.support import small
+from tests.support.frozen import FROZEN
 
 BITS = Path(__file__).parents[1] / "training" / "bits.json"
 ROOT = Path(__file__).parents[2]
@@ -26,7 +27,7 @@ def checksums(name: str, way: str) -> dict[str, str]:
     from pipeline import params
     from pipeline.training import portable, trainer
 
-    values = params.load(ROOT / "params.yaml")
+    values = params.load(FROZEN / "params.yaml")
     instructions = "native" if way == "native" else portable.AVX2
     model = values.model(name).model_copy(update={"epochs": 1})
     training = values.train.model_copy(update={"instructions": instructions})
@@ -75,7 +76,7 @@ def main() -> None:
 
     recorded: dict[str, Any] = json.loads(BITS.read_text()) if BITS.exists() else {}
     recorded[machine.processor()] = {
-        name: json.loads(of_program(name)) for name in params.load(ROOT / "params.yaml").models
+        name: json.loads(of_program(name)) for name in params.load(FROZEN / "params.yaml").models
     }
     BITS.write_text(json.dumps(recorded, indent=2) + "\n")
 
