@@ -24,7 +24,7 @@ HAS_GIT = $(shell folder=$$PWD; until [ -e "$$folder/.git" ] || [ -z "$$folder" 
 	[ ! -e "$$folder/.git" ] || echo yes)
 DVC = $(if $(HAS_GIT),,DVC_SYSTEM_CONFIG_DIR="$$PWD/.dvc/without-git" )dvc
 
-.PHONY: help repro study check test test-slow lint check-lock gate verdict promote rerun sync ui demo bench faults team lock clean git moved
+.PHONY: help repro study check test test-slow lint check-lock pages check-pages gate verdict promote rerun sync ui demo bench team lock clean git moved
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -41,7 +41,7 @@ study: .venv/complete git ## run the study's missing replicates, here or at DASK
 	@# Where DVC skipped the stage, or MLflow did not answer, it is missing replicates.
 	@python -m pipeline.study.sync --optional
 
-check: test lint check-lock gate ## run what CI requires of a change, before a pull request
+check: test lint check-lock check-pages gate ## run what CI requires of a change, before a pull request
 
 # Reordered, the files of few tests would come last: they are those that take longest.
 test: .venv/complete ## run the tests, except those marked slow
@@ -68,6 +68,12 @@ check-lock: .venv/complete git ## check that dvc.lock matches code and params; n
 	elif [ $$code != 0 ]; then \
 		printf '%s\nerror: dvc.lock cannot be checked: DVC failed, for the reason above\n' "$$out" >&2; exit 2; \
 	else echo 'dvc.lock matches code and params'; fi
+
+pages: .venv/complete ## write what follows from other committed files: the README's results, docs/params.md, tests/FAULTS.md
+	python -m tests.support.pages
+
+check-pages: .venv/complete ## check that committed pages, results and bounds agree with each other; needs no data
+	python -m tests.support.pages --check
 
 gate: .venv/complete ## check the committed metrics; BASELINE=origin/main also limits the loss since then
 	python -m pipeline.gate $(if $(BASELINE),--baseline $(BASELINE))
@@ -97,9 +103,6 @@ demo: .venv/complete ## draw a digit or give a picture in a browser, see each mo
 
 bench: .venv/complete .venv/torch/complete repro ## compare speed with plain Keras and PyTorch (an hour)
 	python -m benchmarks.run
-
-faults: .venv/complete ## write the list of the faults that the tests cover
-	python -m tests.support.list_faults
 
 team: .venv/team ## install what an S3 remote and a PostgreSQL server need
 

@@ -1,7 +1,8 @@
-"""What several test files need: a small set of real digits, the project's params, and a tracking store of their own."""
+"""What several test files need: a small set of real digits, params, and a tracking store of their own."""
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import shlex
@@ -21,9 +22,8 @@ from pipeline import files, params
 from pipeline.data.dataset import Dataset
 from pipeline.params import Params
 from pipeline.training import recipe
-from tests.support import forks, memory, shared, small
+from tests.support import forks, frozen, memory, shared, small
 
-ROOT = Path(__file__).parents[1]
 # Importing TensorFlow, MLflow and the rest makes a million objects, none of which is garbage.
 gc.disable()
 
@@ -48,7 +48,10 @@ def _quick_collections() -> Iterator[None]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let Ctrl-C interrupt as in a terminal, and have what forks programs, and the workers, once for all of them."""
+    """Let Ctrl-C interrupt as in a terminal, have the servers that fork programs and the workers once for
+    all of them, and keep every test from what is the user's.
+    """
+    frozen.guard()
     # A script starts what it puts in the background with Ctrl-C ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if not hasattr(config, "workerinput"):
@@ -84,6 +87,13 @@ def _remembered() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Work in an empty folder: the code takes dvc.lock and the like from the current one, where they are a user's."""
+    with contextlib.chdir(tmp_path_factory.mktemp("elsewhere")):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _unsynced() -> Iterator[None]:
     """Let the databases of a worker leave it to the system when to write to the disk: no test cuts the power."""
 
@@ -98,8 +108,8 @@ def _unsynced() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def values() -> Params:
-    """Return the project's own params.yaml."""
-    return params.load(ROOT / "params.yaml")
+    """Return the params of the tests."""
+    return params.load(frozen.own("params.yaml"))
 
 
 @pytest.fixture(scope="session")

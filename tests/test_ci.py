@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
+from pipeline import files
 from tests.support import forks, small
 
 ROOT = Path(__file__).parents[1]
@@ -100,11 +101,15 @@ def test_the_summary_sees_the_base_branch(workflow: dict[Any, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "targets"), [("run", ["test", "lint", "check-lock", "gate"]), ("full reports", ["repro", "gate"])]
+    ("line", "targets"),
+    [("run", ["test", "lint", "check-lock", "check-pages", "gate"]), ("full results", ["repro", "gate"])],
 )
 def test_a_script_ends_at_the_first_target_that_fails(line: str, targets: list[str], tmp_path: Path) -> None:
     """Targets run in this order, from any folder; the first that fails ends the script with its exit code."""
     name, *arguments = line.split()
+    folder = tmp_path / "clone"
+    small.copy(folder, ".ci")
+    files.write_text(folder / "reports" / "report.md", "results")
     make = tmp_path / "bin" / "make"
     make.parent.mkdir()
     make.write_text('#!/bin/sh\necho "$PWD" "$*"\n[ "$*" != "$FAILS" ] || exit 7\n')
@@ -112,13 +117,13 @@ def test_a_script_ends_at_the_first_target_that_fails(line: str, targets: list[s
 
     for number, fails in enumerate([*targets, "nothing"], start=1):
         environment = os.environ | {"PATH": f"{make.parent}:{os.environ['PATH']}", "FAILS": fails}
-        script = [str(ROOT / ".ci" / name), *arguments]
+        script = [str(folder / ".ci" / name), *arguments]
         done = subprocess.run(script, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
 
-        assert done.stdout.splitlines() == [f"{ROOT} {target}" for target in targets[:number]]
+        assert done.stdout.splitlines() == [f"{folder} {target}" for target in targets[:number]]
         assert done.returncode == (0 if fails == "nothing" else 7)
         # The full pipeline's reports are copied even if the gate fails, but not if the pipeline itself fails.
-        assert (tmp_path / "reports" / "report.md").exists() == (name == "full" and number > 1)
+        assert (tmp_path / "results" / "report.md").exists() == (name == "full" and number > 1)
 
 
 def git(folder: Path, *arguments: str) -> None:
@@ -337,7 +342,7 @@ def test_the_small_pipeline_runs_every_stage(repository: Path, tmp_path: Path) -
     """Every stage runs, the gate checks each model, the folder gets curves and page, and nothing else is left."""
     temporary = tmp_path / "tmp"
     temporary.mkdir()
-    small.copy(repository, "tests/support/small.py", ".dvc/plots")
+    small.copy(repository, "tests/support/small.py", "tests/support/frozen.py", "tests/frozen", ".dvc/plots")
     line = [str(repository / ".ci" / "digits"), "the curves"]
     environment = small.environment() | {"TMPDIR": str(temporary)}
 

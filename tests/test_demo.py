@@ -29,6 +29,7 @@ from pipeline.errors import InputError
 from pipeline.inference import server
 from pipeline.training import backend, model_file, networks
 from tests.support import browser, forks, untrained
+from tests.support.frozen import FROZEN
 from tests.support.request import request
 
 ROOT = Path(__file__).parents[1]
@@ -38,7 +39,7 @@ ROOT = Path(__file__).parents[1]
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with params of three small models, two of which have their files."""
     folder = tmp_path_factory.mktemp("demo")
-    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    content = yaml.safe_load((FROZEN / "params.yaml").read_text())
     small = content["models"]["mlp_rmsprop"] | {"network": {"name": "mlp", "units": [4], "dropout": 0.2}}
     content["models"] = dict.fromkeys(("one", "two", "three"), small)
     (folder / "params.yaml").write_text(yaml.dump(content))
@@ -120,7 +121,7 @@ def test_trained_models_predict_and_ctrl_c_ends_it(trained: Path) -> None:
 
 def test_without_trained_models_there_is_no_demo(tmp_path: Path) -> None:
     """One line says that no model is trained, what trains them and how long that takes; the exit code is 2."""
-    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    (tmp_path / "params.yaml").write_text((FROZEN / "params.yaml").read_text())
 
     with start(tmp_path, 0) as process:
         out, err = process.communicate(timeout=60)
@@ -133,7 +134,7 @@ def test_without_trained_models_there_is_no_demo(tmp_path: Path) -> None:
 @pytest.mark.fault("port of the demo in use")
 def test_a_port_in_use_is_one_line(tmp_path: Path) -> None:
     """On a port that another program has, it ends with 1 and a line that names the option, before it loads a model."""
-    shutil.copy(ROOT / "params.yaml", tmp_path)
+    shutil.copy(FROZEN / "params.yaml", tmp_path)
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "cnn.keras").write_text("loading this would fail")
     with server.listen(0) as other:

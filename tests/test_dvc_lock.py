@@ -65,11 +65,12 @@ def test_without_a_lock_file_every_file_passes(tmp_path: Path, monkeypatch: pyte
     dvc_lock.verify(Path("data.npz"))
 
 
-def test_the_projects_own_lock_file_is_understood() -> None:
-    """The checksums of every model, history and table are found in the dvc.lock of this repository."""
+def test_the_lock_file_of_a_run_is_understood(reproduced: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The checksums of every model, history and table are found in the dvc.lock that DVC wrote."""
+    monkeypatch.chdir(reproduced)
     recorded = dvc_lock.recorded()
 
-    assert {"data/processed/mnist.npz", "models/cnn.keras", "reports/metrics/cnn.json"} <= recorded.keys()
+    assert {"data/processed/digits.npz", "models/cnn.keras", "reports/history/cnn.csv"} <= recorded.keys()
     assert files.md5(Path("reports/metrics.json")) == recorded["reports/metrics.json"]
 
 

@@ -16,8 +16,7 @@ from pipeline.data.dataset import Dataset, Split
 from pipeline.errors import PipelineError
 from pipeline.params import Params
 from pipeline.training import backend, model_file, networks
-
-ROOT = Path(__file__).parents[1]
+from tests.support.frozen import FROZEN
 
 
 def test_every_image_of_every_split_is_scored_without_dropout(values: Params, digits: Dataset) -> None:
@@ -58,7 +57,7 @@ def test_the_epoch_that_was_scored_is_written(
     kept: int | None,
 ) -> None:
     """Metrics name the epoch that a model keeps, and its val scores and the last are printed, if it is the best."""
-    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    content = yaml.safe_load((FROZEN / "params.yaml").read_text())
     content["data"] |= {"validation": 97, "dataset": "digits"}
     small = {"network": {"name": "mlp", "units": [4], "dropout": 0.2}, "epochs": 4, "keep": keep}
     content["models"] = {"m": content["models"]["mlp_rmsprop"] | small}

@@ -451,11 +451,13 @@ def left(repository: Path) -> set[str]:
 
 
 def test_what_is_left_of_a_removed_model_goes_by_two_globs(removed: Change) -> None:
-    """Only its stages' files are left; without them only the report runs, and dvc.lock matches in a clone."""
-    repository = removed.repository
+    """Only its stages' files and a line for git are left; without them only the report runs, and dvc.lock matches."""
+    repository, ignored = removed.repository, removed.repository / "models" / ".gitignore"
     assert left(repository) == OF_MODEL
+    assert ignored.read_text() == f"/{MODEL}.keras\n/{OTHER}.keras\n/{NEW}.keras\n"
 
     small.run(repository, "bash", "-c", f"rm models/{NEW}.keras reports/*/{NEW}.*")
+    ignored.write_text(ignored.read_text().replace(f"/{NEW}.keras\n", ""))
 
     assert left(repository) == set()
     assert ran(small.run(repository, "dvc", "repro")) == {"report"}

@@ -29,6 +29,7 @@ from pipeline import cli, files
 from pipeline.data import dataset
 from pipeline.data.dataset import Dataset
 from tests.support import forks, small
+from tests.support.frozen import FROZEN
 
 ROOT = Path(__file__).parents[1]
 EPOCHS = 8
@@ -261,7 +262,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, digits: Dataset, empty_st
     """Return a workspace in which nothing has run yet."""
     workspace = Workspace(tmp_path_factory.mktemp("prepared") / "workspace")
     workspace.folder.mkdir()
-    shutil.copy(ROOT / "params.yaml", workspace.folder)
+    shutil.copy(FROZEN / "params.yaml", workspace.folder)
     shutil.copy(empty_store, workspace.store)
     small.write_params(workspace.folder, digits)
     workspace.change_params(lambda values: [model.update(epochs=EPOCHS) for model in values["models"].values()])

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline import files
+from pipeline.params import Params
 from tests.support import small
 
 ROOT = Path(__file__).parents[1]
@@ -166,7 +168,7 @@ def test_no_target_sees_the_callers_settings(tmp_path: Path) -> None:
         (tmp_path / ".venv" / "bin" / name).chmod(0o755)
     targets = ("repro", "study", "test", "test-slow", "lint", "check-lock", "gate", "promote", "rerun", "sync", "ui")
 
-    for target in (*targets, "demo", "faults", "verdict"):
+    for target in (*targets, "demo", "verdict", "pages", "check-pages"):
         seen = tmp_path / f"seen-{target}"
         done = make(tmp_path, target, SEEN=str(seen), PYTHONUNBUFFERED="1", **LOGIN_SHELL)
 
@@ -178,11 +180,15 @@ def test_no_target_sees_the_callers_settings(tmp_path: Path) -> None:
 
 
 @pytest.mark.fault("settings of the caller's login shell")
-def test_the_programs_work_under_the_callers_settings(tmp_path: Path) -> None:
+def test_the_programs_work_under_the_callers_settings(tmp_path: Path, values: Params) -> None:
     """The real gate and a real stage run in a shell whose settings name another numpy, no home and no such shell."""
     complete(tmp_path)
     shutil.rmtree(tmp_path / "pipeline")
-    small.copy(tmp_path, "pipeline", "params.yaml", "reports/metrics.json", "reports/history")
+    small.copy(tmp_path, "pipeline", "params.yaml")
+    scores = {name: {"test_accuracy": 0.99, "test_loss": 0.1} for name in values.models}
+    files.write_json(tmp_path / "reports" / "metrics.json", scores)
+    for name in scores:
+        files.write_text(tmp_path / "reports" / "history" / f"{name}.csv", "epoch,accuracy\n1,0.9\n")
     (tmp_path / "dvc.yaml").write_text(
         STAGE.replace("[value]", "[train]").replace("echo done", "python -m pipeline.gate")
     )
@@ -220,7 +226,7 @@ def test_make_check_is_what_ci_runs() -> None:
     (wanted,) = re.findall(r"^check: (.+?) ##", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
 
     assert wanted.split() == re.findall(r"^make (\S+)$", (ROOT / ".ci" / "run").read_text(), flags=re.MULTILINE)
-    assert {"test", "lint", "check-lock", "gate"} == set(wanted.split())
+    assert {"test", "lint", "check-lock", "check-pages", "gate"} == set(wanted.split())
 
 
 @pytest.mark.fault("the folder moved after `make repro`")

@@ -25,9 +25,10 @@ from pipeline.data.dataset import Dataset
 from pipeline.errors import InputError
 from pipeline.params import Params
 from tests.support import forks, small
+from tests.support.frozen import FROZEN
 
 ROOT = Path(__file__).parents[1]
-TEXT = (ROOT / "params.yaml").read_text()
+TEXT = (FROZEN / "params.yaml").read_text()
 RMSPROP = "models.mlp_rmsprop.optimizer"
 NAME = "expected a name of at most 64 letters, digits, _ and -, beginning with a letter, found"
 
@@ -412,7 +413,7 @@ def test_a_list_becomes_a_tuple(values: Params) -> None:
 
 def test_the_projects_file_is_read_as_dvc_reads_it() -> None:
     """The reader and DVC's own parser give the same content, value for value and type for type."""
-    ours, dvcs = files.read_yaml(ROOT / "params.yaml"), parse_yaml(TEXT, "params.yaml")
+    ours, dvcs = files.read_yaml(FROZEN / "params.yaml"), parse_yaml(TEXT, "params.yaml")
 
     assert repr(ours) == repr(dvcs)
 

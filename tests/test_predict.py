@@ -28,6 +28,7 @@ from pipeline.tracking.experiments import of
 from pipeline.training import backend, model_file, networks
 from pipeline.training.backend import keras
 from tests.support import forks, small, untrained
+from tests.support.frozen import FROZEN
 
 ROOT = Path(__file__).parents[1]
 Run = Callable[..., int]
@@ -51,7 +52,7 @@ def run(trained: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with params of one small model called cnn, its file, and a picture each of 3 and 7."""
     folder = tmp_path_factory.mktemp("trained")
-    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    content = yaml.safe_load((FROZEN / "params.yaml").read_text())
     content["models"] = {
         name: content["models"]["mlp_rmsprop"] | {"network": {"name": "mlp", "units": [4], "dropout": 0.2}}
         for name in ("cnn", "other")

@@ -19,8 +19,8 @@ from pipeline.data import dataset, raw, sets
 from pipeline.data.dataset import Dataset
 from pipeline.data.formats import idx
 from pipeline.errors import InputError
+from tests.support.frozen import FROZEN
 
-ROOT = Path(__file__).parents[1]
 TRAIN, TEST = 150, 30
 CLASSES = ("nought", *"12345678", "nine")
 BATCH = {"batch_size: 128": "batch_size: 8"}
@@ -302,7 +302,7 @@ def test_each_class_keeps_a_training_image(tmp_path: Path, arrays: dict[str, np.
 def _run(folder: Path, out: Path, validation: Any, capsys: pytest.CaptureFixture[str], **edits: str) -> str:
     """Preprocess with the project's params, some texts of which are replaced, and return what is printed."""
     out.mkdir(parents=True, exist_ok=True)
-    content = (ROOT / "params.yaml").read_text().replace("validation: test", f"validation: {validation}")
+    content = (FROZEN / "params.yaml").read_text().replace("validation: test", f"validation: {validation}")
     for old, new in {"dataset: mnist": "dataset: small", **edits}.items():
         assert old in content
         content = content.replace(old, new)

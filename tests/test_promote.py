@@ -41,6 +41,7 @@ from pipeline.tracking.artifacts import EvaluationArtifacts
 from pipeline.training import backend, model_file
 from pipeline.training.backend import keras
 from tests.support import small
+from tests.support.frozen import FROZEN
 
 ROOT = Path(__file__).parents[1]
 DATA = "data/processed/mnist.npz"
@@ -92,7 +93,7 @@ class Workspace:
 
     def __init__(self, weights: dict[str, NDArray[np.float64]], data: Dataset) -> None:
         self.weights, self.dataset = weights, "mnist"
-        content = files.read_yaml(ROOT / "params.yaml")
+        content = files.read_yaml(FROZEN / "params.yaml")
         block = content["models"]["mlp_rmsprop"] | {"epochs": 1}
         self.params = content | {"models": dict.fromkeys(weights, block), "gate": {"mnist": GATE}}
         self.write_params()

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.support import list_faults
+from tests.support import forks, frozen, list_faults, small
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "pipeline"
@@ -311,9 +311,9 @@ def test_the_lock_file_pins_every_direct_dependency_and_no_address() -> None:
     assert len(re.findall(r"^[a-z0-9.-]+==", lock, flags=re.MULTILINE)) <= lock.count("--hash=sha256:")
 
 
-def test_the_list_of_faults_is_that_of_the_tests() -> None:
-    """FAULTS.md is what `make faults` writes, and each test in it says what it requires."""
-    assert list_faults.PAGE.read_text(encoding="utf-8") == list_faults.page()
+def test_what_shows_a_fault_says_what_it_requires() -> None:
+    """Each test that is marked with a fault has a docstring, which FAULTS.md shows."""
+    assert list_faults.shown()
     assert [one.test for one in list_faults.shown() if not one.claim] == []
 
 
@@ -329,3 +329,43 @@ def test_every_option_has_a_help_text() -> None:
     ]
 
     assert mute == []
+
+
+# How a test has a program start in the root.
+IN_ROOT = r"(cwd=|run\(|chdir\()ROOT\b"
+OPEN = """
+import sys
+try:
+    open(sys.argv[1])
+except AssertionError:
+    print("refused")
+"""
+
+
+@pytest.mark.parametrize("name", frozen.CHANGING)
+def test_no_test_reads_what_a_user_changes(name: str) -> None:
+    """Neither a test nor a program that it forks can open params, locks and results of this repository."""
+    path = ROOT / name / "record.json" if not Path(name).suffix else ROOT / name
+    opened = forks.run(ROOT, "python", "-c", OPEN, str(path))
+
+    with pytest.raises(AssertionError, match="is the user's"):
+        path.read_bytes()
+    with pytest.raises(AssertionError, match="is the user's"):
+        os.open(path, os.O_RDONLY)
+    assert opened == "refused\n"
+
+
+@pytest.mark.slow
+def test_the_tests_pass_where_there_is_nothing_of_a_user(tmp_path: Path) -> None:
+    """Without params, locks and results the tests pass that start programs in the root, which no guard watches."""
+    copy = tmp_path / "copy"
+    small.run(ROOT, "git", "checkout-index", "--all", f"--prefix={copy}/")
+    for name in frozen.CHANGING:
+        small.run(copy, "rm", "-r", name)
+    small.run(copy, "git", "init", "--quiet")
+    small.commit(copy, "all")
+    files = [path for path in (copy / "tests").rglob("test_*.py") if re.search(IN_ROOT, path.read_text())]
+    done = small.execute(copy, sys.executable, "-m", "pytest", "--quiet", "--numprocesses", "2", *map(str, files))
+
+    assert len(files) > 10
+    assert done.returncode == 0, done.stdout

@@ -13,6 +13,7 @@ from pipeline import params
 from pipeline.analysis.overfitting import OverfittingVerdict, analyse
 from pipeline.errors import InputError
 from pipeline.params import OverfittingRule
+from tests.support.frozen import FROZEN
 
 ROOT = Path(__file__).parents[2]
 RULE = OverfittingRule(window=3, onset=1.10, slight=1.05, strong=1.25, tolerance=0.002)
@@ -52,7 +53,7 @@ def test_the_histories_of_the_original(
     model: str, epochs: int, final: float, minimum: float, epoch: int, rise: float, verdict: str
 ) -> None:
     """The rule in params.yaml finds in the numbers printed in the original what was read off them by hand."""
-    analysis = analyse(reported(model), params.load(ROOT / "params.yaml").overfitting)
+    analysis = analyse(reported(model), params.load(FROZEN / "params.yaml").overfitting)
 
     assert (analysis.epochs, analysis.final_val_loss) == (epochs, final)
     assert (analysis.min_val_loss, analysis.min_val_loss_epoch) == (minimum, epoch)

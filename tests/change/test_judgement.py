@@ -6,14 +6,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pipeline import params
-from pipeline.analysis.metrics import SCORES
 from pipeline.analysis.verdicts import Verdict
 from pipeline.change import judgement
 from pipeline.change.judgement import Question
 from pipeline.errors import InputError
 from pipeline.params import Params
-from tests.support.small import ROOT
 
 CALLS = 200
 Scores = tuple[np.ndarray, np.ndarray]
@@ -137,18 +134,6 @@ def test_two_seeds_are_no_verdict(seeds: int) -> None:
 def with_section(values: Params, section: object) -> Params:
     """Return the params with another section `verdict`."""
     return values.model_copy(update={"verdict": section})
-
-
-def test_the_project_says_what_matters() -> None:
-    """Every metric of ten classes has a smallest difference on MNIST; that of the accuracy is the study's."""
-    from pipeline.study import plan
-
-    values = params.load(ROOT / "params.yaml")
-
-    known = [name for name in judgement.metric_names() if SCORES[name].min_classes <= 10]
-    found = {metric: judgement.smallest_effect(values, "mnist", metric) for metric in known}
-    assert found["accuracy"] == plan.load_study(ROOT / "study" / "params.yaml").statistics.smallest_effect
-    assert min(found.values()) > 0
 
 
 @pytest.mark.fault("verdict: no smallest difference that matters")

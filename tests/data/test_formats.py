@@ -28,6 +28,7 @@ from pipeline.data.formats import checks
 from pipeline.data.image_set import ImageSet
 from pipeline.errors import InputError
 from tests.support import forks, made_sets, small
+from tests.support.frozen import FROZEN
 from tests.support.made_sets import CLASSES, COUNTS, NAMES, Arrays, describe, write
 
 ROOT = Path(__file__).parents[2]
@@ -73,7 +74,7 @@ def preprocess(folder: Path, directory: str, *, real: bool = False) -> subproces
 
 def preprocessing(folder: Path, directory: str) -> list[str]:
     """Write params and return the options for preprocessing the files in a directory."""
-    values = files.read_yaml(ROOT / "params.yaml")
+    values = files.read_yaml(FROZEN / "params.yaml")
     values["data"] |= {"dataset": "stones", "validation": 14}
     values["train"]["batch_size"] = 16
     (folder / "params.yaml").write_text(json.dumps(values))

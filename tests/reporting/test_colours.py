@@ -15,6 +15,7 @@ from pipeline.study import plan
 from pipeline.study.convergence import MODELS
 from pipeline.study.factorial import CELLS
 from tests.reporting.test_plots import ENDS, bins, history
+from tests.support.frozen import FROZEN
 
 ROOT = Path(__file__).parents[2]
 
@@ -50,8 +51,8 @@ def test_looks_differ(count: int) -> None:
 
 def test_a_model_has_one_colour_in_the_report_and_in_the_study() -> None:
     """The models of params.yaml have the same colours among themselves and among the variants of the study."""
-    models = params.load(ROOT / "params.yaml").models
-    variants = plan.load_study(ROOT / "study" / "params.yaml").variants
+    models = params.load(FROZEN / "params.yaml").models
+    variants = plan.load_study(FROZEN / "study" / "params.yaml").variants
 
     report, study = colours.of_models(models), colours.of_models([*MODELS, *CELLS.values(), *variants])
     assert {name: study[name] for name in models} == report

@@ -8,7 +8,7 @@ from pipeline import params
 from pipeline.study.ledger import Lookup
 from pipeline.study.report import StudyReport
 from tests.support import study_pages, study_runs
-from tests.support.study_ledger import ROOT
+from tests.support.frozen import FROZEN
 
 
 @pytest.fixture(scope="package")
@@ -28,4 +28,4 @@ def whole(lookups: list[Lookup]) -> StudyReport:
     """Return the report on all replicates, without drawing."""
     with pytest.MonkeyPatch.context() as patch:
         study_pages.skip_drawing(patch)
-        return study_pages.report_on(lookups, params.load(ROOT / "params.yaml"))
+        return study_pages.report_on(lookups, params.load(FROZEN / "params.yaml"))

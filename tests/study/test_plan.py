@@ -12,7 +12,8 @@ from pipeline.errors import InputError
 from pipeline.study import plan
 from pipeline.study.plan import Replicate, Study
 from pipeline.training import recipe
-from tests.support.study_ledger import ROOT, params, write_params
+from tests.support.frozen import FROZEN
+from tests.support.study_ledger import params, write_params
 
 DATA = {"mnist": "d" * 64, "fashion_mnist": "f" * 64}
 
@@ -20,7 +21,7 @@ DATA = {"mnist": "d" * 64, "fashion_mnist": "f" * 64}
 @pytest.fixture(scope="module")
 def study() -> Study:
     """Return the project's own study."""
-    return plan.load_study(ROOT / "study" / "params.yaml")
+    return plan.load_study(FROZEN / "study" / "params.yaml")
 
 
 def small(tmp_path: Path, change: Callable[[dict[str, Any]], None] = lambda _: None) -> list[Replicate]:
@@ -161,14 +162,6 @@ def test_networks_that_differ_only_in_dropout_start_alike(study: Study) -> None:
     assert all(plan.same_network(variants["mlp_rmsprop"], variants[name]) for name in alike)
     assert plan.same_network(variants["cnn"], variants["cnn_no_dropout"])
     assert not plan.same_network(variants["cnn"], variants["mlp_adadelta"])
-
-
-def test_the_models_of_the_root_are_variants(study: Study) -> None:
-    """mlp_rmsprop, mlp_adadelta and cnn are exactly those of params.yaml."""
-    from pipeline import params as root
-
-    for name, model in root.load(ROOT / "params.yaml").models.items():
-        assert study.variants[name].model_dump(include=set(root.Model.model_fields)) == model.model_dump()
 
 
 @pytest.mark.fault("study/params.yaml: invalid plan")

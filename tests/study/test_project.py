@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from pipeline import files
 from tests.support import forks, small
 
 # Creates the outputs of whichever stage starts it, and notes where it runs and which folder $DVC_ROOT is.
@@ -40,9 +41,10 @@ def studied(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a repository in which the stages of the study, and none of those around it, have run."""
     folder = tmp_path_factory.mktemp("study") / "a clone"
     small.copy(folder, *small.PROJECT, "study/dvc.yaml", "study/params.yaml", "study/.dvc/config")
-    small.copy(folder, "study/.dvc/.gitignore", "study/.dvcignore", "study/pilot.yaml", "benchmarks/results.json")
+    small.copy(folder, "study/.dvc/.gitignore", "study/.dvcignore", "benchmarks/results.json")
     (folder / "study" / "pipeline").symlink_to("../pipeline")
-    small.copy(folder, "reports/metrics.json", "reports/data.json")
+    for name in ("study/pilot.yaml", "reports/metrics.json", "reports/data.json"):
+        files.write_text(folder / name, "")
     for program in ("git", "dvc"):
         small.run(folder, program, "init", "--quiet")
     stub = folder / "bin" / "python"

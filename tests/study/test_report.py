@@ -21,6 +21,7 @@ from pipeline.study.ledger import EntryState, Lookup
 from pipeline.study.plan import Replicate
 from pipeline.study.report import StudyReport
 from tests.support import study_ledger, study_runs
+from tests.support.frozen import FROZEN
 from tests.support.study_ledger import ROOT
 from tests.support.study_pages import audited, four, report_on, rows, section
 
@@ -132,7 +133,7 @@ class Folder:
         for one in replicates:
             study_runs.write(path / "runs", study_runs.entry(one))
         (path / "summaries").mkdir()
-        planned = yaml.safe_load((ROOT / "study" / "params.yaml").read_text()) | {"first_seed": 0}
+        planned = yaml.safe_load((FROZEN / "study" / "params.yaml").read_text()) | {"first_seed": 0}
         (path / "study.yaml").write_text(yaml.safe_dump(planned, sort_keys=False))
         for name, content in (
             ("summaries/mnist", study_runs.SUMMARIES["mnist"]),
@@ -148,7 +149,7 @@ class Folder:
         inputs = {name: self.path / f"{name}.json" for name in ("reproduced", "metrics", "benchmarks")}
         options: dict[str, Any] = {
             **inputs,
-            **{"study": self.path / "study.yaml", "params": ROOT / "params.yaml"},
+            **{"study": self.path / "study.yaml", "params": FROZEN / "params.yaml"},
             "original": ROOT / "data" / "report_history.csv",
             **{"summaries": self.path / "summaries", "runs": self.path / "runs", "output": self.path / output},
         }

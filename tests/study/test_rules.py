@@ -22,6 +22,7 @@ from pipeline.study.ledger import EntryState, Lookup
 from pipeline.study.plan import Study
 from pipeline.study.rules import ClaimVerdict
 from tests.support import study_runs
+from tests.support.frozen import FROZEN
 from tests.support.study_runs import Made
 
 YES, NO, OPEN, CONFOUNDED = (
@@ -69,7 +70,7 @@ def study_data(lookups: list[Lookup], values: Params, study: Study | None = None
 @pytest.fixture(scope="module")
 def found(usual: list[Lookup]) -> StudyData:
     """Return the data in the usual replicates."""
-    return study_data(usual, params.load(study_runs.ROOT / "params.yaml"))
+    return study_data(usual, params.load(FROZEN / "params.yaml"))
 
 
 def rows(found: StudyData, timings: Mapping[str, EpochSeconds] = TIMINGS) -> list[ClaimRow]:

@@ -13,8 +13,7 @@ from statsmodels.stats.power import TTestPower
 from pipeline import files
 from pipeline.study import power, results, seeds, tables
 from pipeline.study.report import StudyReport
-from tests.support import study_ledger, study_runs
-from tests.support.study_ledger import ROOT
+from tests.support import small, study_pages, study_runs
 from tests.support.study_pages import rows
 
 
@@ -87,26 +86,29 @@ def test_an_undecided_verdict_names_its_number(whole: StudyReport) -> None:
         assert f"is, {table[subject, seeds.HARDEST, 'observed', 0.8]:,} would with 80%" in line
 
 
+@pytest.fixture
+def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Work in a folder with what the command reads by default but a study; return the options that name one there."""
+    files.write_json(tmp_path / "reports" / "metrics.json", study_runs.REPRODUCED)
+    files.write_json(tmp_path / "reports" / "data.json", study_runs.SUMMARY)
+    small.copy(tmp_path, "params.yaml", "data/report_history.csv", "benchmarks/results.json")
+    study_runs.write_study(tmp_path / "some", study_pages.four())
+    monkeypatch.chdir(tmp_path)
+    return ["--study", "some/params.yaml", "--summaries", "some/data", "--runs", "some/runs"]
+
+
 def test_the_command_prints_the_reports_table(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    study: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """From a ledger, it has a line for each row of the report's table, with its numbers."""
-    study = study_runs.study()
-    for replicate in study_runs.replicates(study):
-        study_runs.write(tmp_path / "runs", study_runs.entry(replicate))
-    for name in study.data.sets:
-        files.write_json(tmp_path / "data" / f"{name}.json", study_runs.SUMMARIES[name])
-    planned = study_ledger.write_params(tmp_path / "study.yaml", study.model_dump(mode="json", exclude_unset=True))
-    words = ["--study", str(planned), "--summaries", str(tmp_path / "data"), "--runs", str(tmp_path / "runs")]
-    monkeypatch.chdir(ROOT)
-    monkeypatch.setattr(sys, "argv", ["power", *words])
+    monkeypatch.setattr(sys, "argv", ["power", *study])
 
     assert power.main() == 0
 
     lines = capsys.readouterr().out.splitlines()
     parser = argparse.ArgumentParser()
     results.add_arguments(parser)
-    table = tables.tables(results.read(parser.parse_args(words)))["power"]
+    table = tables.tables(results.read(parser.parse_args(study)))["power"]
     assert len(table) > 100
     assert len(lines) == len(table) + 1
     for line, row in zip(lines[1:], table.itertuples(), strict=True):
@@ -115,10 +117,9 @@ def test_the_command_prints_the_reports_table(
         assert math.isnan(row.seeds) or f" {row.seeds:,.0f} " in line
 
 
-def test_an_empty_ledger_has_no_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_ledger_has_no_plan(study: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Without seeds the command is an error in one line that says what to do."""
-    monkeypatch.chdir(ROOT)
-    monkeypatch.setattr(sys, "argv", ["power", "--runs", str(tmp_path)])
+    monkeypatch.setattr(sys, "argv", ["power", *study, "--runs", "none"])
 
     with pytest.raises(Exception, match="too few seeds to plan with") as caught:
         power.main()

@@ -30,6 +30,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from tests.support import frozen
+
 # Of no program here: in a process that forks, there may be no other thread. The study's fork server does the same.
 _ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
 # What is imported before the first fork.
@@ -233,6 +235,7 @@ def _serve(address: str, name: str) -> None:
     """Fork a program for each request, until standard input is closed."""
     # Ctrl-C in a terminal is for the tests and their programs.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    frozen.guard()
     # What the imports set is for the programs, too.
     before = dict(os.environ)
     with socket.socket(socket.AF_UNIX) as listener:

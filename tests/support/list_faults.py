@@ -1,4 +1,4 @@
-"""Write tests/FAULTS.md: the faults that tests show, what is required of the project, and which test shows it."""
+"""tests/FAULTS.md: the faults that tests show, what is required of the project, and which test shows it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TESTS = Path(__file__).parents[1]
-PAGE = TESTS / "FAULTS.md"
 HEAD = """# Faults
 
-Written by `make faults` from the tests that are marked with a fault. Those marked slow run with `make test-slow`.
+Written by `make pages` from the tests that are marked with a fault. Those marked slow run with `make test-slow`.
 
 | fault | required behaviour | test |
 |---|---|---|
@@ -55,7 +54,3 @@ def _of_file(path: Path) -> Iterator[Shown]:
 def page() -> str:
     """Return the page."""
     return HEAD + "".join(one.row() for one in shown())
-
-
-if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")

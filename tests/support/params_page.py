@@ -1,4 +1,4 @@
-"""docs/params.md, written from the blocks of pydantic: python -m tests.support.params_page.
+"""docs/params.md, written from the blocks of pydantic.
 
 Types, bounds and defaults are those of the blocks' JSON schema; a key's sentence is the docstring below it in the code,
 and that of a kind is its class's.
@@ -23,13 +23,12 @@ from pipeline.params import Params
 from pipeline.schema import Block
 
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "params.md"
 
 INTRO = """# Params
 
 Every key of `params.yaml` and of the files in `data/sets/`, as the code reads them. A key that is unknown or missing,
 and a value of another type or out of its bounds, is an error of one line that names the key. A name has at most 64
-letters, digits, `_` and `-`, and begins with a letter. `python -m tests.support.params_page` writes this page.
+letters, digits, `_` and `-`, and begins with a letter. `make pages` writes this page.
 
 ## A whole example
 
@@ -231,12 +230,3 @@ def _sentences(block: type[Block]) -> dict[str, str]:
                 if isinstance(field, ast.AnnAssign) and isinstance(after, ast.Expr):
                     found[ast.unparse(field.target)] = ast.literal_eval(after.value)
     return found
-
-
-def main() -> None:
-    """Write the page."""
-    PAGE.write_text(page(), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()

@@ -14,6 +14,7 @@ import yaml
 
 from pipeline.data.dataset import Dataset, Split
 from pipeline.data.formats import idx
+from tests.support import frozen
 
 ROOT = Path(__file__).parents[2]
 PROJECT = ("pipeline", "params.yaml", "dvc.yaml", ".dvcignore", ".gitignore", "data/report_history.csv", "data/sets")
@@ -79,14 +80,17 @@ def shrink(repository: Path) -> None:
 
 
 def copy(folder: Path, *names: str) -> None:
-    """Copy files and folders of this project, as they are now, to the same places in another folder."""
+    """Copy files and folders of this project, as they are now, to the same places in another folder.
+
+    What is a user's to change is not this project's, but the tests' own.
+    """
     for name in names:
-        target = folder / name
+        source, target = frozen.own(name), folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, target, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
         else:
-            shutil.copy(ROOT / name, target)
+            shutil.copy(source, target)
 
 
 def environment() -> dict[str, str]:

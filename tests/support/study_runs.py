@@ -1,4 +1,4 @@
-"""Synthetic replicates of the project's own study, as a ledger would hold them."""
+"""Synthetic replicates of a study like the project's own, as a ledger would hold them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import yaml
 
+from pipeline import files
 from pipeline.study import ledger, plan
 from pipeline.study.ledger import Entry, EntryState, Lookup
 from pipeline.study.plan import Replicate, Study
+from tests.support.frozen import FROZEN
 
 ROOT = Path(__file__).parents[2]
 SUMMARY = {
@@ -84,7 +87,7 @@ MADE: Mapping[str, Made] = {
 @cache
 def whole() -> Study:
     """Return the project's study with seeds from 0 on; reading it takes half as long as the report on it."""
-    return plan.load_study(ROOT / "study" / "params.yaml").model_copy(update={"first_seed": 0})
+    return plan.load_study(FROZEN / "study" / "params.yaml").model_copy(update={"first_seed": 0})
 
 
 @cache
@@ -192,6 +195,16 @@ def write(folder: Path, found: Entry) -> None:
     """Put a replicate into a ledger."""
     tables = {"history": found.history.to_dict("list"), "errors": found.errors.to_dict("list")}
     ledger.append(folder, {**found.record, **tables})
+
+
+def write_study(folder: Path, of: Study) -> None:
+    """Put the plan of a study into a folder, with the summaries of its data and all its replicates."""
+    plan = of.model_dump(mode="json", exclude_unset=True)
+    files.write_text(folder / "params.yaml", yaml.safe_dump(plan, sort_keys=False))
+    for name in of.data.sets:
+        files.write_json(folder / "data" / f"{name}.json", SUMMARIES[name])
+    for found, _, _ in lookups(of):
+        write(folder / "runs", entry(found))
 
 
 def accuracy(entry: Entry) -> float:

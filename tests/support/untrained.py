@@ -15,6 +15,7 @@ from pipeline import params
 from pipeline.data import sets
 from pipeline.training import model_file, networks
 from tests.support import made_sets
+from tests.support.frozen import FROZEN
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,7 +38,7 @@ def make(folder: Path, dataset: str, *models: str) -> Path:
     """Write the shipped data sets and the stones, and params and small untrained models of one; return the folder."""
     shutil.copytree(ROOT / "data" / "sets", folder / "data" / "sets")
     write_set(folder, "stones", stones())
-    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    content = yaml.safe_load((FROZEN / "params.yaml").read_text())
     content["data"]["dataset"], content["train"]["batch_size"] = dataset, 16
     block = content["models"]["mlp_rmsprop"] | {"network": {"name": "mlp", "units": [4], "dropout": 0.2}}
     content["models"] = dict.fromkeys(models, block)

@@ -1,17 +1,17 @@
-"""The README's worked experiment, judged: `python -m tests.support.worked_verdict` trains it and writes the verdict.
+"""The README's worked experiment, judged: `python -m tests.support.worked_verdict` writes docs/verdict.json.
 
-It takes the preprocessed data, and goes on from work/verdict/ where it was interrupted. Nothing else is changed.
+
+It takes the preprocessed data, and goes on from work/verdict/ where it was interrupted. `make pages` puts the verdict
+into the README.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
-import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,8 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).parents[2]
-README, ANSWER = ROOT / "README.md", ROOT / "docs" / "verdict.json"
+ANSWER = ROOT / "docs" / "verdict.json"
 MODEL, RATE = "mlp_adadelta", 0.5
-_PARAGRAPH = re.compile(r"^On MNIST the test accuracy was .*?(?=\n\n)", re.DOTALL | re.MULTILINE)
-_START = "which the seed alone moves."
 
 
 def slower() -> str:
@@ -61,20 +59,8 @@ def sentence(answer: Mapping[str, Any]) -> str:
     )
 
 
-def renewed(page: str, answer: Mapping[str, Any]) -> str:
-    """Return the README with the sentence about this answer at the end of the experiment's paragraph."""
-
-    def replace(found: re.Match[str]) -> str:
-        before = " ".join(found[0].split()).partition(_START)[0]
-        return textwrap.fill(
-            f"{before}{_START} {sentence(answer)}", 120, break_long_words=False, break_on_hyphens=False
-        )
-
-    return _PARAGRAPH.sub(replace, page)
-
-
 def main() -> None:
-    """Train what is missing of both sides, then write the answer and the README."""
+    """Train what is missing of both sides, then write the answer."""
     command = [sys.executable, "-m", "pipeline.verdict", "HEAD", slower(), "--model", MODEL, "--json", *sys.argv[1:]]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
     if not done.stdout:
@@ -82,7 +68,6 @@ def main() -> None:
     answer = json.loads(done.stdout)
     kept = {key: answer[key] for key in ("metric", "images", "smallest_effect", "models")}
     ANSWER.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
-    README.write_text(renewed(README.read_text(encoding="utf-8"), kept), encoding="utf-8")
     print(sentence(kept))
 
 

@@ -34,6 +34,7 @@ from pipeline.tracking import client, experiments, live, outbox
 from pipeline.tracking import runs as finished_runs
 from pipeline.tracking.description import RunDescription
 from pipeline.training import model_file, networks
+from tests.support.frozen import FROZEN
 from tests.support.local_server import LocalServer
 
 ROOT = Path(__file__).parents[2]
@@ -383,7 +384,7 @@ from pipeline.tracking.description import RunDescription
 def main():
     model, recipe, rows = Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
     split = Split(np.zeros((20, 28, 28), np.uint8), np.arange(20, dtype=np.uint8) % 10)
-    values = params.load(Path("params.yaml"))
+    values = params.load(Path("tests/frozen/params.yaml"))
     data = {"dataset": "digits", "validation": "test", "split_seed": 0}
     description = RunDescription("mlp_rmsprop", recipe, "d" * 32, values.models["mlp_rmsprop"], values.train, data)
     with tracking.training_run(description, Dataset(split, None, split, tuple("0123456789"))) as run:
@@ -610,7 +611,7 @@ class Workspace:
         self.folder = folder
         few = Dataset(Split(digits.train.images[:256], digits.train.labels[:256]), None, digits.test, digits.classes)
         dataset.save(folder / "digits.npz", few)
-        values = yaml.safe_load((ROOT / "params.yaml").read_text())
+        values = yaml.safe_load((FROZEN / "params.yaml").read_text())
         values["models"] = {"mlp_rmsprop": values["models"]["mlp_rmsprop"] | {"epochs": 2}}
         values["gate"], values["data"]["dataset"] = {}, "digits"
         (folder / "params.yaml").write_text(yaml.safe_dump(values))

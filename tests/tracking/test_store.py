@@ -31,9 +31,10 @@ print(experiment)
 
 def start(root: Path) -> subprocess.Popen[str]:
     """Start a process that makes a run in the store of the repository `root`."""
-    environment = os.environ | {"DVC_ROOT": str(root)} | forks.environment()
+    environment = os.environ | {"DVC_ROOT": str(root), "PYTHONPATH": str(ROOT)} | forks.environment()
     environment.pop("MLFLOW_TRACKING_URI", None)
-    return subprocess.Popen(["python", "-c", START], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+    command = ["python", "-c", START]
+    return subprocess.Popen(command, cwd=root.parent, env=environment, stdout=subprocess.PIPE, text=True)
 
 
 @pytest.mark.fault("processes start at once and find no mlflow.db")

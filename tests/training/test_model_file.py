@@ -24,7 +24,7 @@ from pathlib import Path
 from pipeline import params
 from pipeline.training import model_file, networks
 for name in sys.argv[2:]:
-    model = params.load(Path("params.yaml")).models[name]
+    model = params.load(Path("tests/frozen/params.yaml")).models[name]
     network = networks.build(model.network, (28, 28), 10, seed=0, precision="float32")
     model_file.save(Path(sys.argv[1]) / f"{name}.keras", network, {"recipe": "r"})
 """

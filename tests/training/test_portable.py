@@ -17,6 +17,7 @@ from pipeline.training import model_file, networks, optimizers, portable
 from pipeline.training.backend import keras, tf
 from pipeline.training.settings import Loss, Sequential, Training
 from tests.support import bits, forks
+from tests.support.frozen import FROZEN
 from tests.support.study_ledger import ROOT
 
 QEMU = shutil.which("qemu-x86_64")
@@ -122,7 +123,7 @@ def test_native_results_keep_their_recipe() -> None:
 
 def test_params_take_the_choice(tmp_path: Any) -> None:
     """In params.yaml it stands under train; another word is refused."""
-    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    content = yaml.safe_load((FROZEN / "params.yaml").read_text())
     content["train"]["instructions"] = "avx2"
     path = tmp_path / "params.yaml"
     path.write_text(yaml.safe_dump(content))

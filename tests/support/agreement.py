@@ -1,0 +1,90 @@
+"""What has to agree among committed results: the study's ledger, its report, and the gate's bounds.
+
+Each function yields a line for whatever does not, and nothing where there is nothing to compare.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipeline import bounds, files, params
+from pipeline.data import original as originals
+from pipeline.reporting import render
+from pipeline.study import ledger, plan, prepared
+from pipeline.study.ledger import EntryState
+from pipeline.training.settings import Model
+
+STUDY = Path("study")
+# So many files are named.
+FEW = 2
+
+
+def ledger_faults() -> Iterator[str]:
+    """Yield each replicate in the ledger that is damaged, or belongs to another experiment of the same name."""
+    if not (STUDY / "runs").exists():
+        return
+    study = plan.load_study(STUDY / "params.yaml")
+    planned = plan.replicates(study, prepared.checksums(prepared.load(STUDY / "reports" / "data", study.data.sets)))
+    with contextlib.redirect_stderr(io.StringIO()) as notices:
+        states = [(one, state) for one, _, state in ledger.look_up(STUDY / "runs", planned)]
+    yield from notices.getvalue().splitlines()
+    for one, state in states:
+        if state is EntryState.FOREIGN:
+            place = f"study/runs/{one.variant}.jsonl: seed {one.seed}"
+            yield f"{place} was made with other params or data than study/params.yaml has"
+
+
+def report_faults() -> Iterator[str]:
+    """Yield each file of the study's report that does not follow from its ledger and the other committed results."""
+    written = STUDY / "reports"
+    if not (written / "claims.md").exists():
+        return
+    stage = files.read_yaml(STUDY / "dvc.yaml")["stages"]["report"]
+    words = shlex.split(stage["cmd"].partition("python ")[2])
+    with tempfile.TemporaryDirectory() as folder:
+        words[words.index("--output") + 1] = folder
+        done = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False)
+        if done.returncode:
+            yield f"study/reports cannot be written: {done.stderr.strip()}"
+            return
+        made, committed = _contents(Path(folder)), _contents(written)
+    if names := [name for name in sorted(made.keys() | committed.keys()) if made.get(name) != committed.get(name)]:
+        more = [f"{len(names) - FEW} more"] if len(names) > FEW else []
+        named = render.series([*names[:FEW], *more])
+        yield f"study/reports does not follow from the ledger and the other results ({named})"
+
+
+def _contents(folder: Path) -> dict[str, bytes]:
+    """Return the committed files of the report by name, so without the summaries of the data, and without HTML."""
+    found = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {name: content for name, content in found.items() if not name.startswith("data/") and ".html" not in name}
+
+
+def gate_faults() -> Iterator[str]:
+    """Yield each bound of the gate that allows a smaller drop than the model's seed alone often makes.
+
+    It is known for the models that the study has too, with the same settings, on the same data.
+    """
+    path, table = Path("params.yaml"), STUDY / "reports" / "spread.csv"
+    values = params.load(path)
+    if values.data.dataset != originals.DATASET or not table.exists():
+        return
+    required, variants = bounds.load(path).models, plan.load_study(STUDY / "params.yaml").variants
+    settings = set(Model.model_fields)
+    for name, allowed in files.read_csv(table).set_index("variant")["allowed_drop"].items():
+        model, variant = values.models.get(str(name)), variants.get(str(name))
+        if model is None or variant is None or model.model_dump() != variant.model_dump(include=settings):
+            continue
+        bound = required[str(name)].get("test_accuracy")
+        if bound is not None and bound.max_drop is not None and bound.max_drop < allowed:
+            yield (
+                f"params.yaml: gate.{originals.DATASET}: {name}.test_accuracy.max_drop is {bound.max_drop}, less than "
+                f"the {allowed:.4f} of its seed alone in study/reports/spread.csv"
+            )

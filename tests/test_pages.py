@@ -1,0 +1,252 @@
+"""Pages that follow from other committed files, and what has to agree, whatever models and data there are."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable
+from functools import reduce
+from operator import getitem
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipeline import files
+from pipeline.analysis.overfitting import OverfittingVerdict
+from tests.support import agreement, forks, pages, readme, small, study_runs
+from tests.support.readme import Language
+
+PAGE = "# A page\n\n<!-- {0} -->\nwhat was there\n<!-- /{0} -->\n\nThe end.\n"
+PREDICTION = "variant,outcome,n,low,high,original,within\n"
+
+
+Call = Callable[..., tuple[int, str]]
+
+
+def write_results(accuracies: dict[str, float], dataset: str = "mnist", images: int = 10_000) -> None:
+    """Write results of models with these test accuracies."""
+    scores = {
+        name: {"test_accuracy": accuracy, "test_errors": round(images * (1 - accuracy)), "train_accuracy": 0.999}
+        for name, accuracy in accuracies.items()
+    }
+    files.write_json(Path("reports/metrics.json"), scores)
+    files.write_json(Path("reports/data.json"), {"dataset": dataset, "splits": {"test": {"count": images}}})
+    rows = "".join(f"{name},1.256,slight\n" for name in accuracies)
+    files.write_text(Path("reports/overfitting.csv"), f"model,rise,verdict\n{rows}")
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in a folder with params, what the original printed, and results of two of its models."""
+    small.copy(tmp_path, "params.yaml", "study/params.yaml", "study/dvc.yaml", "data/report_history.csv")
+    monkeypatch.chdir(tmp_path)
+    write_results({"mlp_rmsprop": 0.98189, "cnn": 0.9912})
+
+
+def test_the_table_has_a_column_for_each_model() -> None:
+    """Its numbers are those of reports/ and of the original's last epoch, and the rule's window is that of params."""
+    assert readme.results(Language.ENGLISH).splitlines() == [
+        "| After the last epoch | `mlp_rmsprop` | `cnn` |",
+        "|---|---:|---:|",
+        "| Test accuracy | 98.19% | 99.12% |",
+        "| Test accuracy of the original | 98.34% | 99.02% |",
+        "| Test errors, of 10,000 | 181 | 88 |",
+        "| Train accuracy, without dropout | 99.90% | 99.90% |",
+        "| Rise: mean `val_loss` of the last 3 epochs over the lowest | 1.26 | 1.26 |",
+        "| Verdict on overfitting | *slight* | *slight* |",
+    ]
+    assert readme.results(Language.JAPANESE).splitlines()[-1] == "| 過学習の判定 | わずか | わずか |"
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "dataset", "row"),
+    [
+        ({"mine": 0.9, "cnn": 0.99}, "mnist", ["| Test accuracy of the original | \u2013 | 99.02% |"]),
+        ({"mine": 0.9}, "mnist", []),
+        ({"cnn": 0.9}, "fashion_mnist", []),
+    ],
+    ids=["another model", "only another model", "other data"],
+)
+def test_the_original_is_compared_where_it_has_such_a_model(
+    accuracies: dict[str, float], dataset: str, row: list[str]
+) -> None:
+    """Its row is there if it printed an accuracy for a model on this data set."""
+    write_results(accuracies, dataset, 500)
+
+    table = readme.results(Language.ENGLISH).splitlines()
+
+    assert [line for line in table if "original" in line] == row
+    assert f"| Test errors, of 500 | {' | '.join(str(round(500 * (1 - a))) for a in accuracies.values())} |" in table
+
+
+def test_a_model_of_too_few_epochs_has_no_rise() -> None:
+    """Its cell has a dash, and each verdict has a word in Japanese."""
+    files.write_text(
+        Path("reports/overfitting.csv"), "model,rise,verdict\nmlp_rmsprop,,cannot be judged\ncnn,1,slight\n"
+    )
+
+    assert readme.results(Language.ENGLISH).splitlines()[-2].endswith("| \u2013 | 1.00 |")
+    assert readme.JAPANESE_VERDICTS.keys() == set(OverfittingVerdict)
+
+
+@pytest.mark.parametrize(
+    ("rows", "sentence"),
+    [
+        (["cnn,test_loss,5,0,1,0.5,True"] * 2, "All 2 final scores of the original lie within"),
+        (["cnn,test_loss,5,0,1,0.5,True", "cnn,rise,5,0,1,2,False"], "Of 2 final scores of the original, 1 lie within"),
+        (["cnn,test_loss,5,0,1,,"], ""),
+        ([], ""),
+        (None, ""),
+    ],
+    ids=["all", "some", "not of the original", "empty", "no study"],
+)
+def test_the_originals_scores_are_counted(rows: list[str] | None, sentence: str) -> None:
+    """The sentence counts those within the study's intervals; without such intervals there is none."""
+    if rows is not None:
+        files.write_text(Path("study/reports/prediction.csv"), PREDICTION + "".join(f"{row}\n" for row in rows))
+
+    said = readme.predictions(Language.ENGLISH)
+
+    assert said.startswith(sentence)
+    assert bool(said) == bool(sentence)
+
+
+@pytest.mark.parametrize("language", Language)
+def test_only_the_marked_parts_are_written(language: Language) -> None:
+    """What stands before, between and after them stays; a page without any, or with an empty one, has none."""
+    page = "".join(PAGE.format(name) for name in readme.PARTS)
+
+    written = readme.renewed(page, language)
+
+    assert re.sub(r"(?<= -->\n)[^<]*(?=<!-- /)", "what was there\n", written) == page
+    assert "<!-- predictions -->\n<!-- /predictions -->\n" in written
+    assert readme.results(language) in written
+    assert readme.renewed(written, language) == written
+    assert readme.renewed("# No parts\n", language) == "# No parts\n"
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """Return a call of the command for the README alone, which gives its exit code and what it printed."""
+    monkeypatch.setattr(pages, "WRITTEN", {"README.md": pages.WRITTEN["README.md"]})
+
+    def run(*words: str) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["pages", *words])
+        return pages.main(), capsys.readouterr().out
+
+    return run
+
+
+def test_a_page_that_is_behind_is_named_and_written(call: Call) -> None:
+    """The check writes nothing, names the page and the command, and ends with 1; after the command it passes."""
+    page = PAGE.format("results")
+    Path("README.md").write_text(page)
+
+    assert call("--check") == (1, "README.md is behind: `make pages` renews it\n")
+    assert Path("README.md").read_text() == page
+    assert call() == (0, "README.md written\n")
+    assert call("--check")[0] == 0
+    assert call() == (0, "")
+
+
+def edit_params(change: Callable[[dict[str, Any]], object]) -> None:
+    """Write params.yaml again after a change in place."""
+    values = yaml.safe_load(Path("params.yaml").read_text())
+    change(values)
+    Path("params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
+
+
+def only_one_of_ones_own(values: dict[str, Any]) -> None:
+    """Leave one model, with a name and settings of its own."""
+    values["models"] = {"mine": values["models"]["cnn"] | {"epochs": 2}}
+    values["gate"] = {"mnist": {"default": {"test_accuracy": {"min": 0.9}}}}
+
+
+@pytest.mark.parametrize(
+    ("change", "dataset"),
+    [
+        (lambda values: values["train"].update(instructions="avx2"), "mnist"),
+        (lambda values: values["models"].update(mlp_small=values["models"]["mlp_rmsprop"] | {"epochs": 7}), "mnist"),
+        (lambda values: [values["models"].pop("cnn"), values["gate"]["mnist"]["models"].pop("cnn")], "mnist"),
+        (lambda values: values["data"].update(validation=5000), "mnist"),
+        (lambda values: values["data"].update(dataset="fashion_mnist"), "fashion_mnist"),
+        (only_one_of_ones_own, "mnist"),
+    ],
+    ids=["other bits", "one more", "one less", "held-out images", "other data", "one of one's own"],
+)
+def test_after_a_change_the_pages_can_be_renewed(
+    call: Call, change: Callable[[dict[str, Any]], object], dataset: str
+) -> None:
+    """With the results of other params, the check names the README, and passes once it is written."""
+    files.write_text(Path("study/reports/spread.csv"), "variant,allowed_drop\nmlp_rmsprop,0.0047\ncnn,0.0026\n")
+    Path("README.md").write_text(PAGE.format("results"))
+    call()
+    edit_params(change)
+    write_results(dict.fromkeys(yaml.safe_load(Path("params.yaml").read_text())["models"], 0.97), dataset)
+
+    assert call("--check") == (1, "README.md is behind: `make pages` renews it\n")
+    assert call() == (0, "README.md written\n")
+    assert call("--check")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "found"),
+    [
+        (["gate", "mnist", "models", "cnn", "test_accuracy", "max_drop"], 0.002, ["cnn"]),
+        (["gate", "mnist", "models", "cnn", "test_accuracy", "max_drop"], 0.01, []),
+        (["models", "cnn", "epochs"], 13, []),
+        (["data", "dataset"], "fashion_mnist", []),
+    ],
+    ids=["too small", "larger", "other settings", "other data"],
+)
+def test_a_bound_that_the_seed_alone_breaks_is_named(path: list[str], value: object, found: list[str]) -> None:
+    """A max_drop below the study's spread is, for the models that the study has; one may allow more."""
+    files.write_text(Path("study/reports/spread.csv"), "variant,allowed_drop\nmlp_rmsprop,0.0047\ncnn,0.0026\n")
+    *parents, key = path
+    edit_params(lambda values: reduce(getitem, parents, values).update({key: value}))
+
+    faults = list(agreement.gate_faults())
+
+    assert [re.findall(r"gate.mnist: (\w+).test_accuracy", fault)[0] for fault in faults] == found
+
+
+def write_study(folder: Path, first_seed: int) -> None:
+    """Put three seeds of two variants into the folder of a study."""
+    names = ("mlp_rmsprop", "mlp_adadelta")
+    whole = study_runs.study(**dict.fromkeys(names, 3))
+    statistics = whole.statistics.model_copy(update={"comparisons": (names,)})
+    update = {"first_seed": first_seed, "statistics": statistics, "variants": {n: whole.variants[n] for n in names}}
+    study_runs.write_study(folder, whole.model_copy(update=update))
+
+
+def test_the_studys_report_follows_from_its_ledger(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files that are not as the ledger gives them are named, and no others; without a study there are none."""
+    assert list(agreement.report_faults()) == list(agreement.ledger_faults()) == []
+    small.copy(Path(), "benchmarks/results.json")
+    write_study(Path("study"), 10)
+    write_study(Path("study/pilot"), 0)
+    Path("study/reports").mkdir()
+    Path("study/data").rename("study/reports/data")
+    monkeypatch.setenv("PYTHONPATH", str(small.ROOT))
+    command = files.read_yaml(Path("study/dvc.yaml"))["stages"]["report"]["cmd"]
+    forks.run(Path.cwd(), "bash", "-euc", command.replace("cd .. && ", ""))
+
+    assert list(agreement.ledger_faults()) == []
+
+    with Path("study/reports/claims.md").open("a") as file:
+        file.write("More.\n")
+    Path("study/reports/figures/old.png").write_bytes(b"")
+    (fault,) = agreement.report_faults()
+    assert fault.endswith("(claims.md and figures/old.png)")
+
+    record = Path("study/runs/mlp_rmsprop/10/record.json")
+    content = json.loads(record.read_text())
+    content["ingredients"]["model"]["epochs"] = 7
+    record.write_text(json.dumps(content))
+    Path("study/runs/mlp_rmsprop/11/history.csv").write_text("")
+    damaged, foreign = agreement.ledger_faults()
+    assert "mlp_rmsprop/11: damaged" in damaged
+    assert foreign.startswith("study/runs/mlp_rmsprop/10 was made with other params")
