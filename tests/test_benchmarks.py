@@ -35,11 +35,6 @@ def verdicts(results: dict[str, Any]) -> dict[str, str]:
     return {row[0]: row[-1] for row in rows}
 
 
-def test_the_page_is_that_of_the_numbers(results: dict[str, Any]) -> None:
-    """RESULTS.md holds what results.json gives, and nothing else."""
-    assert run.PAGE.read_text(encoding="utf-8") == page.render(results)
-
-
 def test_every_benchmark_was_run_on_a_known_machine(results: dict[str, Any]) -> None:
     """No section is missing, and each states commit, processor and versions."""
     assert results.keys() == run.BENCHMARKS.keys()

@@ -33,7 +33,7 @@ DROP = {"default": {"test_accuracy": {"min": 0.5, "max_drop": 0.003}}}
 def write(
     bounds: Any, metrics: Any = GOOD, models: tuple[str, ...] = MODELS, *, dataset: str = "mnist", of: str = "mnist"
 ) -> None:
-    """Write the project's params with other models, a data set and bounds `of` one, and metrics (text or object)."""
+    """Write params with other models, a data set and bounds `of` one, and metrics (text or object)."""
     content = files.read_yaml(FROZEN / "params.yaml")
     content["models"] = {name: content["models"].get(name, content["models"]["cnn"]) for name in models}
     content["data"]["dataset"] = dataset

@@ -51,7 +51,7 @@ def faults(tmp_path: Path, text: str | bytes) -> list[str]:
 
 
 def edited(old: str, new: str) -> str:
-    """Return the project's params with the first `old` replaced."""
+    """Return the params with the first `old` replaced."""
     assert old in TEXT
     return TEXT.replace(old, new, 1)
 

@@ -300,7 +300,7 @@ def test_each_class_keeps_a_training_image(tmp_path: Path, arrays: dict[str, np.
 
 
 def _run(folder: Path, out: Path, validation: Any, capsys: pytest.CaptureFixture[str], **edits: str) -> str:
-    """Preprocess with the project's params, some texts of which are replaced, and return what is printed."""
+    """Preprocess with params, some texts of which are replaced, and return what is printed."""
     out.mkdir(parents=True, exist_ok=True)
     content = (FROZEN / "params.yaml").read_text().replace("validation: test", f"validation: {validation}")
     for old, new in {"dataset: mnist": "dataset: small", **edits}.items():
