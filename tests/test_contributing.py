@@ -36,6 +36,8 @@ class Edit:
 
     def of(self, text: str) -> str:
         """Return the file's text with the block in it."""
+        if not self.place:
+            return self.block
         lines = text.splitlines(keepends=True)
         found = [number for number, line in enumerate(lines) if line.lstrip().startswith(self.anchor)]
         assert len(found) == 1, f"{self.file} has {len(found)} lines that begin with {self.anchor}"
@@ -157,14 +159,11 @@ def clone(reproduced: Path, tmp_path: Path) -> Path:
 
 @ALL
 def test_the_changes_fit_into_the_code(change: Change) -> None:
-    """Each line that the page names is there, once, each new file is new, and what comes out is Python."""
+    """Each line that the page names is in its file, once, and what comes out is Python."""
     texts: dict[str, str] = {}
     for edit in change.edits():
-        if edit.place:
-            texts[edit.file] = edit.of(texts.get(edit.file) or (ROOT / edit.file).read_text(encoding="utf-8"))
-        else:
-            assert not (ROOT / edit.file).exists()
-            texts[edit.file] = edit.block
+        before = texts.get(edit.file) or (ROOT / edit.file).read_text(encoding="utf-8") if edit.place else ""
+        texts[edit.file] = edit.of(before)
 
     for name in [name for name in texts if name.endswith(".py")]:
         ast.parse(texts[name])
@@ -179,7 +178,7 @@ def test_a_change_is_complete_as_the_page_has_it(change: Change, clone: Path) ->
     before = replicates(clone)
     for edit in change.edits():
         path = clone / edit.file
-        path.write_text(edit.of(path.read_text(encoding="utf-8")) if edit.place else edit.block, encoding="utf-8")
+        path.write_text(edit.of(path.read_text(encoding="utf-8") if edit.place else ""), encoding="utf-8")
 
     printed = "".join(run(clone, change, words) for words in change.commands())
 
