@@ -17,8 +17,8 @@ from pipeline.errors import InputError
 from pipeline.schema import Block, Name, Sha256
 
 
-class IdxFiles(Block):
-    """The four files of a data set in MNIST's format."""
+class FourFiles(Block):
+    """A file each for images and labels, to train on and to test with."""
 
     train_images: File
     """The images to train on."""
@@ -34,6 +34,18 @@ class IdxFiles(Block):
         return (self.train_images, self.train_labels, self.test_images, self.test_labels)
 
 
+class FourFilesSet(ImageSet):
+    """A data set in four files."""
+
+    files: FourFiles
+    """The four files."""
+
+    @property
+    def all_files(self) -> tuple[File, ...]:
+        """The four files."""
+        return self.files.all()
+
+
 class IdxOptions(Block):
     """How the files are read."""
 
@@ -43,21 +55,14 @@ class IdxOptions(Block):
     """The label of the first class; EMNIST's letters begin with 1."""
 
 
-class IdxSet(ImageSet):
+class IdxSet(FourFilesSet):
     """Four IDX files, as those of MNIST."""
 
     reader: ClassVar[str] = "idx_files"
     format: Literal["idx"]
     counts: Counts
-    files: IdxFiles
-    """The four files."""
     options: IdxOptions = IdxOptions()
     """How they are read."""
-
-    @property
-    def all_files(self) -> tuple[File, ...]:
-        """The four files."""
-        return self.files.all()
 
 
 class NpzArray(Block):
@@ -209,8 +214,13 @@ class FolderSet(ImageSet):
 
 
 FORMATS: dict[Any, type[ImageSet]] = {
-    "idx": IdxSet, "npz": NpzSet, "cifar": CifarSet, "folder": FolderSet, "csv": CsvSet, "parquet": ParquetSet,
-}  # fmt: skip
+    "idx": IdxSet,
+    "npz": NpzSet,
+    "cifar": CifarSet,
+    "folder": FolderSet,
+    "csv": CsvSet,
+    "parquet": ParquetSet,
+}
 
 
 def load(path: Path) -> ImageSet:

@@ -32,7 +32,7 @@ from tests.support.frozen import FROZEN
 from tests.support.made_sets import CLASSES, COUNTS, NAMES, Arrays, describe, write
 
 ROOT = Path(__file__).parents[2]
-COLOURS = ("npz", "cifar", "folder", "csv", "parquet")
+COLOURS = [kind for kind in made_sets.WRITERS if kind != "idx"]
 
 
 def read(folder: Path, described: ImageSet) -> Arrays:
@@ -89,6 +89,28 @@ def restated(folder: Path, described: ImageSet) -> dict[str, Any]:
         text = text.replace(str(file.sha256), made_sets.sha256(folder / "data" / "local" / file.name))
     content: dict[str, Any] = json.loads(text)
     return content
+
+
+def test_each_format_is_made_here() -> None:
+    """The tests of all formats go over exactly those that a file in data/sets/ may have."""
+    assert {*made_sets.WRITERS} == {*sets.FORMATS}
+
+
+@pytest.mark.parametrize("kind", [kind for kind in made_sets.WRITERS if kind != "folder"])
+@pytest.mark.parametrize("content", ["half", "pickle"])
+def test_a_damaged_file_of_any_format_is_one_line(tmp_path: Path, kind: str, content: str) -> None:
+    """The first half of a file, and pickled objects, which could run code, are an error that names the file."""
+    described = write(tmp_path, kind, made_sets.arrays())
+    path = tmp_path / "data" / "local" / described.all_files[0].name
+    whole, pickled = path.read_bytes(), io.BytesIO()
+    np.save(pickled, np.array([print] * 70), allow_pickle=True)
+    path.write_bytes(whole[: len(whole) // 2] if content == "half" else pickled.getvalue())
+    described = describe(tmp_path, restated(tmp_path, described))
+
+    with pytest.raises(InputError) as caught:
+        read(tmp_path, described)
+    assert caught.value.path == path
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("kind", COLOURS)

@@ -25,6 +25,18 @@ CLASSES = ("agate", "beryl", "coral", "T-shirt/top", "a|b <i>", "$x$", "garnet")
 NAMES = ("train_images", "train_labels", "test_images", "test_labels")
 COUNTS = {"train": 70, "test": 21}
 Arrays = dict[str, np.ndarray]
+Writer = Callable[[Path, Arrays], dict[str, Any]]
+# By format: what writes made arrays into the files of a folder, and returns what the set's file says of them.
+WRITERS: dict[str, Writer] = {}
+
+
+def writes(kind: str) -> Callable[[Writer], Writer]:
+    """Declare a function as the one that writes files in a format."""
+
+    def declare(writer: Writer) -> Writer:
+        return WRITERS.setdefault(kind, writer)
+
+    return declare
 
 
 def arrays(shape: tuple[int, ...] = (32, 32, 3), classes: int = len(CLASSES), seed: int = 0) -> Arrays:
@@ -73,6 +85,7 @@ def png(image: np.ndarray, kind: str = "PNG", **options: Any) -> bytes:
     return content.getvalue()
 
 
+@writes("npz")
 def npz(folder: Path, made: Arrays) -> dict[str, Any]:
     """Write one npz with all arrays and a further one, labels (n, 1) as MedMNIST has them."""
     others = {"val_images": made["test_images"], "val_labels": made["test_labels"]}
@@ -84,6 +97,7 @@ def npz(folder: Path, made: Arrays) -> dict[str, Any]:
     }
 
 
+@writes("cifar")
 def cifar(folder: Path, made: Arrays, label_bytes: int = 1) -> dict[str, Any]:
     """Write an archive with two batches to train on, one to test with, and a text."""
     parts = {"a.bin": ("train", slice(0, 40)), "b.bin": ("train", slice(40, None)), "t.bin": ("test", slice(None))}
@@ -111,6 +125,7 @@ def archive(path: Path, members: dict[str, bytes]) -> None:
             made.addfile(info, io.BytesIO(content))
 
 
+@writes("folder")
 def folder_of_files(folder: Path, made: Arrays) -> dict[str, Any]:
     """Write one folder per class for both splits; PNG keeps each pixel, and some names end in capitals."""
     names = directories()
@@ -128,6 +143,7 @@ def directories() -> tuple[str, ...]:
     return tuple(name.replace("/", "-") for name in CLASSES)
 
 
+@writes("csv")
 def csv(folder: Path, made: Arrays) -> dict[str, Any]:
     """Write two tables to train on and one to test with: label, pixel0, pixel1, ..."""
     for name, part, rows in (("a", "train", slice(0, 40)), ("b", "train", slice(40, None)), ("t", "test", slice(None))):
@@ -138,6 +154,7 @@ def csv(folder: Path, made: Arrays) -> dict[str, Any]:
     return {"files": {"train": [file(folder / "a.csv"), file(folder / "b.csv")], "test": [file(folder / "t.csv")]}}
 
 
+@writes("parquet")
 def parquet(folder: Path, made: Arrays, classes: tuple[str, ...] = CLASSES) -> dict[str, Any]:
     """Write two tables to train on and one to test with, as Hugging Face does, class names in their metadata."""
     for name, part, rows in (("a", "train", slice(0, 40)), ("b", "train", slice(40, None)), ("t", "test", slice(None))):
@@ -157,6 +174,7 @@ def table(contents: list[bytes | None], labels: list[Any], classes: tuple[str, .
     return found.replace_schema_metadata(metadata)
 
 
+@writes("idx")
 def idx_files(folder: Path, made: Arrays) -> dict[str, Any]:
     """Write the four IDX files as EMNIST's letters are: images transposed, labels from 1."""
     for name in NAMES:
@@ -166,16 +184,6 @@ def idx_files(folder: Path, made: Arrays) -> dict[str, Any]:
         "files": {name: file(folder / f"{name}-idx") for name in NAMES},
         "options": {"transposed": True, "first_label": 1},
     }
-
-
-WRITERS: dict[str, Callable[[Path, Arrays], dict[str, Any]]] = {
-    "idx": idx_files,
-    "npz": npz,
-    "cifar": cifar,
-    "folder": folder_of_files,
-    "csv": csv,
-    "parquet": parquet,
-}
 
 
 def write(folder: Path, kind: str, made: Arrays, shape: tuple[int, ...] = (32, 32, 3), **others: Any) -> ImageSet:

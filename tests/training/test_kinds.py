@@ -71,8 +71,6 @@ EXAMPLES: dict[str, list[dict[str, Any]]] = {
     ],
 }
 SHAPES = [(32, 32), (24, 16, 3)]
-# Two examples that have every kind between them: compiling a training run takes seconds, and there are many kinds.
-TRAINED = ["residual", "depthwise_conv2d"]
 
 
 def network(*described: Mapping[str, Any]) -> Sequential:
@@ -98,6 +96,11 @@ def images(shape: Shape = (24, 16, 3), count: int = 6) -> np.ndarray:
 def kinds_in(*examples: str) -> set[str]:
     """Return the kinds of layers in some of the examples, at any depth."""
     return {layer.name for kind in examples for layer in architecture.walk(example(kind).layers)}
+
+
+# Compiling a training run takes seconds: these two examples have most kinds between them.
+TRAINED = ["residual", "depthwise_conv2d"]
+TRAINED += sorted(EXAMPLES.keys() - kinds_in(*TRAINED))
 
 
 def data() -> Dataset:
