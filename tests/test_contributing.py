@@ -127,6 +127,8 @@ def run(clone: Path, change: Change, words: list[str]) -> str:
     """Run a command of the page: make's as make does, whose .venv the clone has not, and of all tests some."""
     if words == ["make", "repro"]:
         words = ["dvc", "repro"]
+    if words == ["make", "pages"]:
+        words = ["python", "-m", "tests.support.pages"]
     if words == ["make", "test"]:
         # No processes, nor folders, of the tests that run this one.
         own = ["env", *(word for name in ("TESTS_FORKS", "PYTEST_XDIST_WORKER") for word in ("-u", name))]
@@ -153,6 +155,7 @@ def clone(reproduced: Path, tmp_path: Path) -> Path:
         ["-x", "-f", f"{tmp_path}/files.tar", "-C", folder],
     ):
         subprocess.run(["tar", *words], cwd=ROOT, input=wanted, text=True, check=True)
+    small.run(folder, "python", "-m", "tests.support.pages")
     small.commit(folder, "all files")
     return folder
 
