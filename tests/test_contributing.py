@@ -85,7 +85,12 @@ CHANGES = (
             "docs/params.md",
         },
         runs=set(),
-        tests=("training", "test_params_page.py"),
+        tests=(
+            "training/test_kinds.py",
+            "training/test_results.py",
+            "training/test_networks.py",
+            "test_params_page.py",
+        ),
     ),
     Change(
         "Add a data set, or a format",

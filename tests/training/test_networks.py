@@ -155,6 +155,6 @@ def test_a_strided_convolution_of_one_pixel_is_keras_own(padding: str) -> None:
     own.set_weights([kernel, bias])
     wanted = own(images[..., None] / np.float32(255))
 
-    inside = keras.Model(network.inputs, convolutions[0].output)
+    inside = keras.Model(network.inputs[0], convolutions[0].output)
     assert [one.strides for one in convolutions] == [(1, 1)]
     assert np.allclose(inside(images), wanted, atol=1e-6)
