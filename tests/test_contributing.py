@@ -75,7 +75,13 @@ CHANGES = (
         source={"pipeline/analysis/metrics.py"},
         others={"tests/test_scores.py"},
         runs={"evaluate@mlp_rmsprop", "evaluate@cnn", "report"},
-        tests=("test_scores.py", "test_pipeline.py", "test_report.py", "analysis", "reporting", "change"),
+        tests=(
+            "test_scores.py",
+            "test_pipeline.py",
+            "test_report.py",
+            "analysis/test_metrics.py",
+            "reporting/test_tables.py",
+        ),
     ),
     Change(
         "Add a kind of layer",
