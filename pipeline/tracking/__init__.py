@@ -5,9 +5,8 @@ experiment that has the name of its data set. It carries the recipe hash from th
 once they are safe; the evaluation finds it by these. Everything here is idempotent: what MLflow has already is not sent
 again.
 
-    address         the address of the store, and messages without its secrets
     client          settings, connection, the meaning of errors
-    store           a local store: created atomically, checked
+    store           the store: its address, messages without its secrets, a local one created atomically
     experiments     an experiment per data set and per study of it, and what is shown above its runs
     live            the run of a training in progress
     system_metrics  the machine's load during a run

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import UnavailableError
-from pipeline.tracking import address, store, view
-from pipeline.tracking.address import SetupError
+from pipeline.tracking import store, view
 from pipeline.tracking.experiments import Experiment
+from pipeline.tracking.store import SetupError
 
 # MLflow reads some of them once, when it is imported.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -70,7 +70,7 @@ def experiment_id(name: str) -> str | None:
         UnavailableError: The store cannot be used.
         SetupError: Nor will it be before somebody changes something: its address, a package, a deleted experiment.
     """
-    local = address.local(address.uri())
+    local = store.local(store.uri())
     if local and not local.exists():
         return None
     with open_store():
@@ -86,9 +86,9 @@ def open_store() -> Iterator[Path | None]:
         UnavailableError: The store cannot be used.
         SetupError: Nor will it be before somebody changes something.
     """
-    uri = address.uri()
+    uri = store.uri()
     mlflow.set_tracking_uri(uri)
-    if path := address.local(uri):
+    if path := store.local(uri):
         with store.prepared(path, _schema(), lambda at: _create(at, store.artifacts(path))):
             yield path
     else:
@@ -125,13 +125,13 @@ def _check_database(uri: str) -> None:
         sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool, connect_args=options).connect().close()
     except ImportError as error:
         fix = "`make team` installs that of postgresql://"
-        raise SetupError(f"{address.shown()}: its driver is not installed ({error})", fix=fix) from None
+        raise SetupError(f"{store.shown()}: its driver is not installed ({error})", fix=fix) from None
     except sqlalchemy.exc.ArgumentError as error:
-        raise SetupError(f"{address.shown()}: {reason(error)}") from None
+        raise SetupError(f"{store.shown()}: {reason(error)}") from None
     except sqlalchemy.exc.SQLAlchemyError as error:
         # The driver's own words, without SQLAlchemy's around them.
         cause = getattr(error, "orig", None) or error
-        raise UnavailableError(f"{address.shown()}: {reason(cause)}") from None
+        raise UnavailableError(f"{store.shown()}: {reason(cause)}") from None
 
 
 def _experiment(experiment: Experiment, artifact_location: str | None) -> str:
@@ -155,8 +155,8 @@ def _experiment(experiment: Experiment, artifact_location: str | None) -> str:
 def _active_id(found: Any) -> str:
     if found.lifecycle_stage != "active":
         command = f"mlflow experiments restore --experiment-id {found.experiment_id}"
-        if address.local(uri := address.uri()):
-            command = f"{address.VARIABLE}={shlex.quote(uri)} {command}"
+        if store.local(uri := store.uri()):
+            command = f"{store.VARIABLE}={shlex.quote(uri)} {command}"
         raise SetupError(f"MLflow's experiment {found.name!r} was deleted", fix=f"`{command}` restores it")
     return str(found.experiment_id)
 
@@ -165,7 +165,7 @@ def reason(error: Exception | None) -> str:
     """Return one line that says what is wrong with MLflow, without anybody's password."""
     if error is None:
         return "no answer yet"
-    text = address.without_credentials(" ".join(str(error).split()))
+    text = store.without_credentials(" ".join(str(error).split()))
     if isinstance(error, UnavailableError):
         return text
     # MLflow gives the address first and the cause last.
@@ -188,4 +188,4 @@ def reachable() -> Iterator[None]:
     try:
         yield
     except (mlflow.MlflowException, OSError) as error:
-        raise UnavailableError(f"{address.shown()}: {reason(error)}") from None
+        raise UnavailableError(f"{store.shown()}: {reason(error)}") from None

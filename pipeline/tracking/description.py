@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import machine
-from pipeline.tracking import address
+from pipeline.tracking import store
 from pipeline.training import recipe
 from pipeline.training.settings import Model, Training
 
@@ -91,7 +91,7 @@ class RunDescription:
 
 def clone() -> str:
     """Return the host and path of this clone: only its own files say which of its runs are current or in progress."""
-    return f"{socket.gethostname()}:{address.root()}"
+    return f"{socket.gethostname()}:{store.root()}"
 
 
 def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from pipeline import files
 from pipeline.data.dataset import Dataset
-from pipeline.tracking import address, client, experiments, logged_model, run_colours, view
+from pipeline.tracking import client, experiments, logged_model, run_colours, store, view
 from pipeline.tracking.artifacts import OPTIONAL, EvaluationArtifacts
 from pipeline.tracking.client import mlflow
 from pipeline.tracking.description import DVC_EXPERIMENT, WORKSPACE, RunDescription, clone
@@ -160,7 +160,7 @@ def running(experiment: str, recipe: str) -> list[Any]:
 
 def is_ours(run: Any) -> bool:
     """Return whether this clone created the run; a local store has no others, even after its folder was moved."""
-    return address.local(address.uri()) is not None or run.data.tags.get(WORKSPACE, clone()) == clone()
+    return store.local(store.uri()) is not None or run.data.tags.get(WORKSPACE, clone()) == clone()
 
 
 def log_params(run_id: str, description: RunDescription) -> None:
@@ -227,5 +227,5 @@ def page_of(runs: Sequence[Any]) -> str:
     if {run.info.run_id for run in mlflow.MlflowClient().search_runs([experiment], CURRENT)} != ids:
         chosen = ", ".join(f"'{run_id}'" for run_id in sorted(ids))
         shown = f"searchFilter={quote(f'attributes.run_id IN ({chosen})', safe='')}"
-    page = f"{address.page()}/#/experiments/{experiment}/runs"
+    page = f"{store.page()}/#/experiments/{experiment}/runs"
     return f"{page}?workflowType=machine_learning&compareRunsMode=CHART&{shown}"

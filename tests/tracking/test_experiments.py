@@ -13,7 +13,7 @@ import pytest
 from pipeline import files
 from pipeline.errors import InputError
 from pipeline.tracking import client, experiments, recorded
-from pipeline.tracking.address import SetupError
+from pipeline.tracking.store import SetupError
 
 
 def write_lock(title: str = "Fashion-MNIST", dataset: str = "fashion_mnist", **stages: Any) -> None:

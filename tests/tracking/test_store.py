@@ -16,7 +16,8 @@ import mlflow
 import pytest
 
 from pipeline.errors import UnavailableError
-from pipeline.tracking import address, client, experiments
+from pipeline.tracking import client, experiments
+from pipeline.tracking import store as mlflow_store
 from tests.support import forks
 
 ROOT = Path(__file__).parents[2]
@@ -153,15 +154,15 @@ def test_the_store_is_at_the_root_of_the_repository_or_where_it_is_said(
     """DVC_ROOT, which queued experiments have, is the place of the file; a relative address is made absolute."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.delenv("DVC_ROOT", raising=False)
-    assert address.local(address.uri()) == ROOT / "mlflow.db"
+    assert mlflow_store.local(mlflow_store.uri()) == ROOT / "mlflow.db"
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    assert address.local(address.uri()) == tmp_path / "mlflow.db"
+    assert mlflow_store.local(mlflow_store.uri()) == tmp_path / "mlflow.db"
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///other.db?timeout=60")
-    assert address.uri() == f"sqlite:///{tmp_path}/other.db?timeout=60"
-    assert address.local(address.uri()) == tmp_path / "other.db"
+    assert mlflow_store.uri() == f"sqlite:///{tmp_path}/other.db?timeout=60"
+    assert mlflow_store.local(mlflow_store.uri()) == tmp_path / "other.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://tracker.example/mlflow")
-    assert address.local(address.uri()) is None
+    assert mlflow_store.local(mlflow_store.uri()) is None
 
 
 def places(path: Path) -> list[str]:
@@ -180,7 +181,7 @@ def places(path: Path) -> list[str]:
 def fill(path: Path, folder: Path) -> None:
     """Put into the empty store at `path` one of everything that has artifacts, in mlruns of a `folder`."""
     root = f"{folder.as_uri()}/mlruns"
-    mlflow.set_tracking_uri(address.of_file(path))
+    mlflow.set_tracking_uri(mlflow_store.address_of_file(path))
     api = mlflow.MlflowClient()
     experiment = api.create_experiment("mnist", root)
     run = api.create_run(experiment)

@@ -23,7 +23,7 @@ from pipeline.analysis import metrics
 from pipeline.data.dataset import Dataset, Split
 from pipeline.errors import UnavailableError
 from pipeline.params import OverfittingRule, Params
-from pipeline.tracking import address, client, experiments, live, logged_model, outbox, view
+from pipeline.tracking import client, experiments, live, logged_model, outbox, view
 from pipeline.tracking import runs as finished_runs
 from pipeline.tracking.artifacts import EvaluationArtifacts
 from pipeline.tracking.description import RunDescription
@@ -621,7 +621,7 @@ def test_other_clones_runs_are_left_alone_on_a_server(
     done = api.create_run(experiment, tags=elsewhere | {experiments.STATE: "current"}).info.run_id
     api.set_terminated(done, "FINISHED")
     if place == "a server":
-        monkeypatch.setattr(address, "local", lambda _: None)
+        monkeypatch.setattr(mlflow_store, "local", lambda _: None)
 
     track(description, digits, model)
 
