@@ -18,7 +18,6 @@ again.
     registry        the champion in MLflow's registry
     promotion       promotion.json, and the registry brought up to date with it
     git_registry    the champion as a commit with tags, for git and DVC
-    recorded        paths, params and data set of the stages in dvc.lock
     workspace       the trained models, as dvc.lock records them
     retraining      what a run records, for training again
     description     params and tags of a training run
@@ -38,7 +37,6 @@ from pipeline.tracking.live import END_TIMEOUT_S, log_evaluation, training_run
 from pipeline.tracking.logged_model import fetch, run_fault, trained_on
 from pipeline.tracking.outbox import Outbox
 from pipeline.tracking.promotion import ChampionComparison, Promotion
-from pipeline.tracking.recorded import paths
 from pipeline.tracking.registry import CHAMPION, champion
 from pipeline.tracking.retraining import LoggedTraining, logged_training
 from pipeline.tracking.runs import find_run, page_of
@@ -68,7 +66,6 @@ __all__ = [
     "of_study",
     "of_verdict",
     "page_of",
-    "paths",
     "promotion",
     "reachable",
     "reason",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pipeline.tracking import recorded, view
+from pipeline import dvc_lock
+from pipeline.tracking import view
 from pipeline.tracking.description import NOTE
 
 # The tag that separates the runs of the files in the workspace from earlier ones, and the query for the former.
@@ -24,7 +25,7 @@ class Experiment:
 def of(dataset: str) -> Experiment:
     """Return the experiment of the models that are trained on a data set; it has that one's name."""
     about = (
-        f"Models trained on {recorded.title(dataset)} by `dvc repro`: one run per training run, under the name of the "
+        f"Models trained on {dvc_lock.title(dataset)} by `dvc repro`: one run per training run, under the name of the "
         "model in `params.yaml`. The params `network.name` and `optimizer.name` say what it is.\n\n"
         "The models in the workspace are those with the tag `dvc.state = current`. Select some and press *Compare*: "
         "their params, metrics, figures and tables have the same names. Under *Views*, *Current models* shows training "

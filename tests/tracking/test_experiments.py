@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
-from typing import Any
 
 import mlflow
 import pytest
 
-from pipeline import files
-from pipeline.errors import InputError
-from pipeline.tracking import client, experiments, recorded
+from pipeline.tracking import client, experiments
 from pipeline.tracking.store import SetupError
-
-
-def write_lock(title: str = "Fashion-MNIST", dataset: str = "fashion_mnist", **stages: Any) -> None:
-    """Write dvc.lock and the summary of a data set as preprocess and DVC leave them."""
-    files.write_json(Path("out/summary.json"), {"dataset": dataset, "title": title})
-    preprocess = {
-        "cmd": "python -m pipeline.preprocess --set s.yaml --summary out/summary.json",
-        "params": {"params.yaml": {"data": {"dataset": dataset, "validation": "test", "split_seed": 0}}},
-    }
-    Path("dvc.lock").write_text(json.dumps({"schema": "2.0", "stages": {"preprocess": preprocess} | stages}))
+from tests.test_dvc_lock import write_lock
 
 
 @pytest.fixture(autouse=True)
@@ -83,35 +70,3 @@ def test_looking_for_an_experiment_creates_none(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/none/mlflow.db")
     assert client.experiment_id("kmnist") is None
     assert not (tmp_path / "none").exists()
-
-
-@pytest.mark.fault("reports/data.json is missing, damaged, or of another data set when MLflow's experiment is created")
-@pytest.mark.parametrize("content", [None, "{", "[]", '{"dataset": "kmnist", "title": "KMNIST"}', '{"dataset": "f"}'])
-def test_without_its_summary_a_data_set_goes_by_its_name(content: str | None) -> None:
-    """The title is the name in params.yaml, whatever the file has."""
-    write_lock()
-    assert recorded.title("fashion_mnist") == "Fashion-MNIST"
-    summary = Path("out/summary.json")
-    summary.unlink()
-    if content is not None:
-        summary.write_text(content)
-
-    assert recorded.title("fashion_mnist") == "fashion_mnist"
-
-
-def test_the_data_set_is_that_of_dvc_lock() -> None:
-    """Without dvc.lock there is none; it is read as DVC records it, under its own key or within its section.
-
-    A stage without its params is an error that names the file.
-    """
-    assert recorded.dataset() is None
-    write_lock()
-    assert recorded.dataset() == "fashion_mnist"
-    flat = {"cmd": "true", "params": {"params.yaml": {"data.dataset": "kmnist", "data.validation": "test"}}}
-    write_lock(preprocess=flat)
-    assert recorded.dataset() == "kmnist"
-    Path("dvc.lock").write_text(json.dumps({"stages": {"preprocess": {"cmd": "true"}}}))
-
-    with pytest.raises(InputError) as caught:
-        recorded.dataset()
-    assert caught.value.path == Path("dvc.lock")

@@ -25,6 +25,7 @@ from pipeline.errors import UnavailableError
 from pipeline.params import OverfittingRule, Params
 from pipeline.tracking import client, experiments, live, logged_model, outbox, view
 from pipeline.tracking import runs as finished_runs
+from pipeline.tracking import store as mlflow_store
 from pipeline.tracking.artifacts import EvaluationArtifacts
 from pipeline.tracking.description import RunDescription
 from pipeline.training import model_file, networks
