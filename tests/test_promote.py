@@ -36,7 +36,7 @@ from pipeline.analysis import metrics, proportions
 from pipeline.data import dataset
 from pipeline.data.dataset import Dataset, Split
 from pipeline.errors import InputError, PipelineError
-from pipeline.tracking import client, experiments, git_registry, logged_model, promotion
+from pipeline.tracking import experiments, git_registry, logged_model, promotion
 from pipeline.tracking import store as mlflow_store
 from pipeline.tracking.artifacts import EvaluationArtifacts
 from pipeline.training import backend, model_file
@@ -905,7 +905,9 @@ def test_sync_changes_no_champion(workspace: Workspace, call: Call, synced: Call
 
 def all_runs() -> list[Any]:
     """Return the runs of the experiment."""
-    return list(mlflow.MlflowClient(mlflow_store.uri()).search_runs([client.connect(experiments.of("mnist"))]))
+    return list(
+        mlflow.MlflowClient(mlflow_store.uri()).search_runs([experiments.connect(experiments.of_dataset("mnist"))])
+    )
 
 
 @pytest.mark.usefixtures("workspace")

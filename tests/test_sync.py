@@ -29,7 +29,7 @@ from matplotlib.figure import Figure
 
 from pipeline import cli, files, params, sync, tracking
 from pipeline.data import dataset
-from pipeline.tracking import client, experiments, live, logged_model
+from pipeline.tracking import experiments, live, logged_model
 from pipeline.tracking import store as mlflow_store
 from pipeline.tracking.artifacts import EvaluationArtifacts
 from pipeline.tracking.description import RunDescription
@@ -290,7 +290,7 @@ def begin(epochs: int) -> live.TrainingRun:
 
 def cut_before_params() -> None:
     """Leave a run as its making does."""
-    experiment = client.connect(experiments.of("digits"))
+    experiment = experiments.connect(experiments.of_dataset("digits"))
     mlflow.MlflowClient().create_run(experiment, tags=begun_description().tags(), run_name=MODEL)
 
 
@@ -469,7 +469,7 @@ def test_a_model_that_has_left_params_yaml_is_left_alone(call: Callable[..., End
 @pytest.mark.usefixtures("_light")
 def test_a_training_of_another_recipe_is_not_touched(call: Callable[..., Ended]) -> None:
     """A run that counts as running stays as it is if its recipe is another one."""
-    experiment = client.connect(experiments.of("digits"))
+    experiment = experiments.connect(experiments.of_dataset("digits"))
     description = dataclasses.replace(begun_description(), recipe="3" * 64)
     mlflow.MlflowClient().create_run(experiment, tags=description.tags(), run_name=MODEL)
     (other,) = runs()

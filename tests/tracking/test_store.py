@@ -16,15 +16,15 @@ import mlflow
 import pytest
 
 from pipeline.errors import UnavailableError
-from pipeline.tracking import client, experiments
+from pipeline.tracking import experiments
 from pipeline.tracking import store as mlflow_store
 from tests.support import forks
 
 ROOT = Path(__file__).parents[2]
 START = """
 import mlflow
-from pipeline.tracking import client, experiments
-experiment = client.connect(experiments.of("mnist"))
+from pipeline.tracking import experiments
+experiment = experiments.connect(experiments.of_dataset("mnist"))
 mlflow.MlflowClient().create_run(experiment)
 print(experiment)
 """
@@ -108,7 +108,7 @@ def test_an_unusable_store_is_reported_and_left_as_it_is(store: Path, state: str
     started = time.monotonic()
 
     with pytest.raises(UnavailableError) as caught:
-        client.connect(experiments.of("mnist"))
+        experiments.connect(experiments.of_dataset("mnist"))
 
     assert time.monotonic() - started < 5
     message = str(caught.value)
@@ -128,11 +128,11 @@ def test_the_command_to_run_helps(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
     monkeypatch.setenv("DVC_ROOT", str(root))
     with pytest.raises(UnavailableError) as caught:
-        client.connect(experiments.of("mnist"))
+        experiments.connect(experiments.of_dataset("mnist"))
 
     subprocess.run(shlex.split(str(caught.value).split("`")[1]), check=True)
 
-    assert client.connect(experiments.of("mnist")) != "0"
+    assert experiments.connect(experiments.of_dataset("mnist")) != "0"
     assert (root / "mlflow.db.broken").read_text() == "broken"
 
 
@@ -143,7 +143,7 @@ def test_a_locked_store_is_not_called_broken(store: Path, monkeypatch: pytest.Mo
     with closing(sqlite3.connect(store)) as holder:
         holder.execute("BEGIN EXCLUSIVE")
         with pytest.raises(UnavailableError, match="locked by another process") as caught:
-            client.connect(experiments.of("mnist"))
+            experiments.connect(experiments.of_dataset("mnist"))
 
     assert "mv" not in str(caught.value)
 
@@ -210,7 +210,7 @@ def test_all_places_of_artifacts_follow_the_store(store: Path, tmp_path: Path, o
     other = mlflow.MlflowClient().create_experiment("other", f"{folder.as_uri()}/mlruns-2")
     before = places(store)
 
-    client.connect(experiments.of("mnist"))
+    experiments.connect(experiments.of_dataset("mnist"))
 
     prefixes = [
         (f"{folder}/mlruns/", f"{tmp_path}/mlruns/"),
@@ -228,13 +228,13 @@ def test_all_places_of_artifacts_follow_the_store(store: Path, tmp_path: Path, o
 
 def test_an_experiment_in_a_folder_of_its_own_stays_there(store: Path, tmp_path: Path) -> None:
     """Where the store has not moved, a place that somebody chose for an experiment is not replaced."""
-    client.connect(experiments.of("mnist"))
+    experiments.connect(experiments.of_dataset("mnist"))
     (tmp_path / "large disk" / "mlruns").mkdir(parents=True)
     chosen = (tmp_path / "large disk" / "mlruns").as_uri()
     mlflow.MlflowClient().create_experiment("large", chosen)
     mlflow.MlflowClient().create_experiment("bucket", "s3://bucket/mlruns")
 
-    client.connect(experiments.of("mnist"))
+    experiments.connect(experiments.of_dataset("mnist"))
 
     found = {one.name: one.artifact_location for one in mlflow.MlflowClient().search_experiments()}
     assert found["large"] == chosen

@@ -50,7 +50,7 @@ def test_what_is_not_an_address_is_refused_unseen(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
 
     with pytest.raises(SetupError) as caught, client.reachable():
-        client.connect(experiments.of("mnist"))
+        experiments.connect(experiments.of_dataset("mnist"))
 
     message = str(caught.value)
     assert message.startswith("MLFLOW_TRACKING_URI: ")
@@ -105,8 +105,8 @@ def test_a_relative_path_is_taken_from_the_root(tmp_path: Path, monkeypatch: pyt
 START = """
 from pathlib import Path
 import mlflow
-from pipeline.tracking import client, experiments, logged_model
-experiment = client.connect(experiments.of("mnist"))
+from pipeline.tracking import experiments, logged_model
+experiment = experiments.connect(experiments.of_dataset("mnist"))
 api = mlflow.MlflowClient()
 run = api.create_run(experiment)
 api.log_text(run.info.run_id, "text", "a.txt")
@@ -152,7 +152,7 @@ def test_a_driver_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, "psycopg", None)
 
     with pytest.raises(SetupError, match="psycopg") as caught:
-        client.connect(experiments.of("mnist"))
+        experiments.connect(experiments.of_dataset("mnist"))
 
     assert "make team" in caught.value.fix
     assert SECRET not in str(caught.value)
@@ -179,7 +179,7 @@ def test_a_database_is_asked_once(monkeypatch: pytest.MonkeyPatch, kind: str) ->
     monkeypatch.setattr(sqlalchemy.URL, "get_dialect", lambda _: type("dialect", (), {"driver": "pymysql"}))
 
     with pytest.raises(UnavailableError, match="password authentication failed") as caught:
-        client.connect(experiments.of("mnist"))
+        experiments.connect(experiments.of_dataset("mnist"))
 
     assert [options["connect_args"] for options in attempts] == [{"connect_timeout": 5}]
     assert SECRET not in str(caught.value)
