@@ -11,11 +11,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pipeline import cli, files
-from pipeline.data import copies, download, sets
-from pipeline.data.download import Wanted
-from pipeline.data.image_set import ImageSet
-from pipeline.data.sources import Directory
-from pipeline.data.verify import sha256
+from pipeline.data import download, sets, verify
+from pipeline.data.image_set import Directory, ImageSet
+from pipeline.data.verify import Wanted, sha256
 
 
 def fetch(name: str, described: ImageSet, output: Path, root: Path) -> None:
@@ -27,9 +25,9 @@ def fetch(name: str, described: ImageSet, output: Path, root: Path) -> None:
         PipelineError: No source has the files (the message has a reason for each source), or they cannot be written.
     """
     if isinstance(described, sets.FolderSet):
-        copies.fetch(name, described, output, root)
+        download.copy_folders(name, described, output, root)
         return
-    everything = download.wanted(described)
+    everything = verify.wanted(described)
     _remove_leftovers(output, everything)
     missing = [item for item in everything if not item.is_at(output / item.name)]
     if not missing:

@@ -6,8 +6,9 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from pipeline.data import verify
 from pipeline.data.dataset import Split
-from pipeline.data.formats import checks, pictures, tree
+from pipeline.data.formats import checks, pictures
 from pipeline.data.formats.checks import Place
 from pipeline.data.sets import FolderSet
 from pipeline.errors import PipelineError
@@ -53,13 +54,13 @@ def _verify(directory: Path, described: FolderSet) -> None:
     names = [path.relative_to(directory).as_posix() for path in _paths(directory, place, *described.options.parts)]
     if described.checksum is None:
         return
-    if (found := tree.checksum(tree.checksums(directory, names))) != described.checksum:
+    if (found := verify.joint_checksum(verify.checksums(directory, names))) != described.checksum:
         raise place.fault(f"checksum: expected {described.checksum}, found {found}", _FETCH)
 
 
 def _paths(directory: Path, place: Place, *parts: str) -> list[Path]:
     try:
-        return [directory / name for name in tree.names(directory, parts)]
+        return [directory / name for name in verify.files_below(directory, parts)]
     except (PipelineError, OSError) as error:
         raise place.fault(str(error), _FETCH) from None
 

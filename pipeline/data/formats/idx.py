@@ -1,4 +1,4 @@
-"""The IDX format of MNIST (http://yann.lecun.com/exdb/mnist): bytes <-> uint8 arrays.
+"""The IDX format of MNIST (http://yann.lecun.com/exdb/mnist): bytes <-> uint8 arrays, four files -> images.
 
 A file is a big-endian magic number (0x00000801: labels, one dimension; 0x00000803: images, three), the size of each
 dimension as 32-bit big-endian numbers, then one byte per element, the last dimension varying fastest.
@@ -14,6 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import errors, files
+from pipeline.data.dataset import Split
+from pipeline.data.formats import checks
+from pipeline.data.formats.checks import Place
+from pipeline.data.image_set import File
+from pipeline.data.sets import IdxSet
 from pipeline.errors import InputError
 
 # Two zero bytes, then 0x08 for unsigned bytes; the fourth byte is the number of dimensions.
@@ -58,7 +63,7 @@ def decode(content: bytes, *, dimensions: int, path: Path) -> NDArray[np.uint8]:
     return np.frombuffer(content, np.uint8, offset=header.size).reshape(shape)
 
 
-def read(path: Path, *, dimensions: int) -> NDArray[np.uint8]:
+def read_file(path: Path, *, dimensions: int) -> NDArray[np.uint8]:
     """Return the array with that many dimensions in the IDX file at `path`, read-only.
 
     Raises:
@@ -80,3 +85,54 @@ def write(path: Path, array: NDArray[np.uint8]) -> None:
 
 def _times(shape: list[int]) -> str:
     return " x ".join(map(str, shape))
+
+
+def read(directory: Path, described: IdxSet) -> tuple[Split, Split]:
+    """Return training and test images in the order of their files.
+
+    Raises:
+        InputError: A file is missing or damaged, or is not what the data set states.
+    """
+    described_files, counts = described.files, described.counts
+    return (
+        _split(directory, described, "train", counts.train, described_files.train_images, described_files.train_labels),
+        _split(
+            directory, described, "test", counts.test or 0, described_files.test_images, described_files.test_labels
+        ),
+    )
+
+
+def shapes(described: IdxSet) -> dict[str, tuple[int, ...]]:
+    """Return the shape of the array in each file, by the file's name."""
+    counts, shape = described.counts, stored_shape(described)
+    return {
+        file.name: (count or 0, *item)
+        for file, count, item in zip(
+            described.files.all(),
+            (counts.train, counts.train, counts.test, counts.test),
+            (shape, (), shape, ()),
+            strict=True,
+        )
+    }
+
+
+def stored_shape(described: IdxSet) -> tuple[int, ...]:
+    """Return the shape of one image as the files have it."""
+    height, width, *channels = described.image.shape
+    return (width, height, *channels) if described.options.transposed else (height, width, *channels)
+
+
+def _split(directory: Path, described: IdxSet, name: str, count: int, images_file: File, labels_file: File) -> Split:
+    place, at = Place(directory / images_file.name), Place(directory / labels_file.name)
+    images, labels = _array(place, (count, *stored_shape(described))), _array(at, (count,))
+    if described.options.transposed:
+        images = np.ascontiguousarray(images.swapaxes(1, 2))
+    counted = checks.labels(labels, described, at, described.options.first_label)
+    return checks.split([(checks.images(images, described, place), counted)], described, name, place, at)
+
+
+def _array(place: Place, shape: tuple[int, ...]) -> np.ndarray:
+    array = read_file(place.path, dimensions=len(shape))
+    if array.shape != shape:
+        raise place.fault(f"dimensions: expected {shape}, found {array.shape}")
+    return array
