@@ -58,7 +58,7 @@ def _reason(error: Exception) -> str:
     return printable(f"{where}cannot be read ({error.strerror or error})")
 
 
-def take(source: Source, described: ImageSet, missing: Sequence[Wanted], root: Path) -> dict[str, bytes]:
+def take(source: Source, image_set: ImageSet, missing: Sequence[Wanted], root: Path) -> dict[str, bytes]:
     """Return the plain content of each missing file by its name, from one source.
 
     A relative directory starts at `root`.
@@ -70,14 +70,14 @@ def take(source: Source, described: ImageSet, missing: Sequence[Wanted], root: P
     match source:
         case Directory() | KerasCache():
             place = local(source, root)
-            if isinstance(described, sets.IdxSet) and place.suffix == ".npz":
-                return _from_arrays(_keras_arrays(place, described), described, missing)
+            if isinstance(image_set, sets.IdxSet) and place.suffix == ".npz":
+                return _from_arrays(_keras_arrays(place, image_set), image_set, missing)
             return {item.name: _from_directory(place, item) for item in missing}
         case Mirror():
             deadline = time.monotonic() + MIRROR_TIMEOUT_S
             return {item.name: _from_mirror(source.mirror, item, deadline) for item in missing}
-        case Wheel() if isinstance(described, sets.IdxSet):
-            return _from_arrays(wheel.arrays(source, described), described, missing)
+        case Wheel() if isinstance(image_set, sets.IdxSet):
+            return _from_arrays(wheel.arrays(source, image_set), image_set, missing)
     raise PipelineError("has IDX files alone")
 
 
@@ -90,17 +90,17 @@ def local(source: Directory | KerasCache, root: Path) -> Path:
 
 
 def _from_arrays(
-    arrays: Sequence[NDArray[np.uint8]], described: sets.IdxSet, missing: Sequence[Wanted]
+    arrays: Sequence[NDArray[np.uint8]], image_set: sets.IdxSet, missing: Sequence[Wanted]
 ) -> dict[str, bytes]:
-    by_name = dict(zip([file.name for file in described.files.all()], arrays, strict=True))
+    by_name = dict(zip([file.name for file in image_set.files.all()], arrays, strict=True))
     return {item.name: item.plain(idx.encode(by_name[item.name])) for item in missing}
 
 
-def _keras_arrays(path: Path, described: sets.IdxSet) -> list[NDArray[np.uint8]]:
+def _keras_arrays(path: Path, image_set: sets.IdxSet) -> list[NDArray[np.uint8]]:
     """Return the arrays of an npz file as Keras caches it, in the order of the four files."""
     names = ("x_train", "y_train", "x_test", "y_test")
     # Labels may be of 8 bytes, and each array has a header.
-    limit = 2**12 + sum(idx.size(shape) * (8 if len(shape) == 1 else 1) for shape in idx.shapes(described).values())
+    limit = 2**12 + sum(idx.size(shape) * (8 if len(shape) == 1 else 1) for shape in idx.shapes(image_set).values())
     try:
         found: dict[str, NDArray[Any]] = npz.arrays(path, names=names, limit=limit)
     except FileNotFoundError:
@@ -145,7 +145,7 @@ def _from_mirror(base: str, item: Wanted, deadline: float) -> bytes:
     return item.unpacked(content) if item.packed else item.plain(content)
 
 
-def copy_folders(name: str, described: sets.FolderSet, output: Path, root: Path) -> None:
+def copy_folders(name: str, image_set: sets.FolderSet, output: Path, root: Path) -> None:
     """Make the folders of the data set `name` in `output` equal to those of the first source that has them.
 
     Folders that are there and have the stated checksum stay as they are.
@@ -153,15 +153,15 @@ def copy_folders(name: str, described: sets.FolderSet, output: Path, root: Path)
     Raises:
         PipelineError: No source has them (the message has a reason for each), or they cannot be written.
     """
-    parts = described.options.parts
-    if described.checksum is not None and _found_checksum(output, parts) == described.checksum:
+    parts = image_set.options.parts
+    if image_set.checksum is not None and _found_checksum(output, parts) == image_set.checksum:
         print(f"{output}: the folders of {name} are there and verified")
         return
-    place, found = from_first(name, described.sources, lambda source: _take_folders(source, described, root))
+    place, found = from_first(name, image_set.sources, lambda source: _take_folders(source, image_set, root))
     for path, checksum in found.items():
         _copy(place / path, output / path, checksum)
     _remove_others(output, parts, set(found))
-    if described.checksum is None:
+    if image_set.checksum is None:
         together = verify.joint_checksum(found)
         print(f"checksum: {together} (added to data/sets/{name}.yaml, it identifies all these files)")
 
@@ -172,18 +172,18 @@ def _found_checksum(folder: Path, parts: tuple[str, ...]) -> str | None:
     return None
 
 
-def _take_folders(source: Source, described: sets.FolderSet, root: Path) -> tuple[Path, dict[str, str]]:
+def _take_folders(source: Source, image_set: sets.FolderSet, root: Path) -> tuple[Path, dict[str, str]]:
     if not isinstance(source, Directory | KerasCache):
         raise PipelineError("has no folders")
     place = local(source, root)
     _check_directory(place)
-    names = verify.files_below(place, described.options.parts)
+    names = verify.files_below(place, image_set.options.parts)
     for name in names:
         if (size := (place / name).stat().st_size) > pictures.MAX_FILE:
             raise PipelineError(f"{name}: expected at most {pictures.MAX_FILE} bytes, found {size}")
     found = verify.checksums(place, names)
-    if described.checksum is not None:
-        expect_checksum("all files together", verify.joint_checksum(found), described.checksum)
+    if image_set.checksum is not None:
+        expect_checksum("all files together", verify.joint_checksum(found), image_set.checksum)
     return place, found
 
 

@@ -90,12 +90,12 @@ class Wanted:
         return content
 
 
-def wanted(described: ImageSet) -> list[Wanted]:
+def wanted(image_set: ImageSet) -> list[Wanted]:
     """Return the files of a data set, training before test, images before labels; none if it is a folder."""
-    if isinstance(described, sets.IdxSet):
-        shapes = idx.shapes(described)
-        return [Wanted(file, shapes[file.name]) for file in described.all_files]
-    return [Wanted(file) for file in described.all_files]
+    if isinstance(image_set, sets.IdxSet):
+        shapes = idx.shapes(image_set)
+        return [Wanted(file, shapes[file.name]) for file in image_set.all_files]
+    return [Wanted(file) for file in image_set.all_files]
 
 
 def sha256(content: bytes) -> str:

@@ -87,28 +87,26 @@ def _times(shape: list[int]) -> str:
     return " x ".join(map(str, shape))
 
 
-def read(directory: Path, described: IdxSet) -> tuple[Split, Split]:
+def read(directory: Path, image_set: IdxSet) -> tuple[Split, Split]:
     """Return training and test images in the order of their files.
 
     Raises:
         InputError: A file is missing or damaged, or is not what the data set states.
     """
-    described_files, counts = described.files, described.counts
+    four_files, counts = image_set.files, image_set.counts
     return (
-        _split(directory, described, "train", counts.train, described_files.train_images, described_files.train_labels),
-        _split(
-            directory, described, "test", counts.test or 0, described_files.test_images, described_files.test_labels
-        ),
+        _split(directory, image_set, "train", counts.train, four_files.train_images, four_files.train_labels),
+        _split(directory, image_set, "test", counts.test or 0, four_files.test_images, four_files.test_labels),
     )
 
 
-def shapes(described: IdxSet) -> dict[str, tuple[int, ...]]:
+def shapes(image_set: IdxSet) -> dict[str, tuple[int, ...]]:
     """Return the shape of the array in each file, by the file's name."""
-    counts, shape = described.counts, stored_shape(described)
+    counts, shape = image_set.counts, stored_shape(image_set)
     return {
         file.name: (count or 0, *item)
         for file, count, item in zip(
-            described.files.all(),
+            image_set.files.all(),
             (counts.train, counts.train, counts.test, counts.test),
             (shape, (), shape, ()),
             strict=True,
@@ -116,19 +114,19 @@ def shapes(described: IdxSet) -> dict[str, tuple[int, ...]]:
     }
 
 
-def stored_shape(described: IdxSet) -> tuple[int, ...]:
+def stored_shape(image_set: IdxSet) -> tuple[int, ...]:
     """Return the shape of one image as the files have it."""
-    height, width, *channels = described.image.shape
-    return (width, height, *channels) if described.options.transposed else (height, width, *channels)
+    height, width, *channels = image_set.image.shape
+    return (width, height, *channels) if image_set.options.transposed else (height, width, *channels)
 
 
-def _split(directory: Path, described: IdxSet, name: str, count: int, images_file: File, labels_file: File) -> Split:
+def _split(directory: Path, image_set: IdxSet, name: str, count: int, images_file: File, labels_file: File) -> Split:
     place, at = Place(directory / images_file.name), Place(directory / labels_file.name)
-    images, labels = _array(place, (count, *stored_shape(described))), _array(at, (count,))
-    if described.options.transposed:
+    images, labels = _array(place, (count, *stored_shape(image_set))), _array(at, (count,))
+    if image_set.options.transposed:
         images = np.ascontiguousarray(images.swapaxes(1, 2))
-    counted = checks.labels(labels, described, at, described.options.first_label)
-    return checks.split([(checks.images(images, described, place), counted)], described, name, place, at)
+    counted = checks.labels(labels, image_set, at, image_set.options.first_label)
+    return checks.split([(checks.images(images, image_set, place), counted)], image_set, name, place, at)
 
 
 def _array(place: Place, shape: tuple[int, ...]) -> np.ndarray:
