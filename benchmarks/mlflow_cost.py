@@ -49,10 +49,10 @@ def main() -> None:
         os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
         clock.lap()
         from pipeline import tracking
-        from pipeline.tracking import client, experiments
+        from pipeline.tracking import experiments
 
         costs["import"] = clock.lap()
-        client.connect(experiments.of("mnist"))
+        experiments.connect(experiments.of_dataset("mnist"))
         costs["store"] = clock.lap()
         description = tracking.RunDescription(MODEL, "benchmark", "0" * 32, model, values.train, {"dataset": "mnist"})
         with tracking.training_run(description, data) as run:

@@ -23,7 +23,7 @@ Common to all:
     bounds      what the gate requires: the section `gate` of params.yaml
     schema      what a YAML file may hold, and one line per fault in it
     files       atomic writes, checked reads, checksums
-    dvc_lock    inputs checked against dvc.lock
+    dvc_lock    what dvc.lock records, and inputs checked against it
     revision    files as an earlier git revision has them
     machine     the processor: it decides the last bits of a result, and its seconds
     cli         how a command ends: exit codes, signals

@@ -11,14 +11,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pipeline import cli, files
-from pipeline.data import copies, download, sets
-from pipeline.data.download import Wanted
-from pipeline.data.image_set import ImageSet
-from pipeline.data.sources import Directory
-from pipeline.data.verify import sha256
+from pipeline.data import download, sets, verify
+from pipeline.data.image_set import Directory, ImageSet
+from pipeline.data.verify import Wanted, sha256
 
 
-def fetch(name: str, described: ImageSet, output: Path, root: Path) -> None:
+def fetch(name: str, image_set: ImageSet, output: Path, root: Path) -> None:
     """Write the files of the data set `name` into `output`; a source's relative directory starts at `root`.
 
     Files that are there and verified stay, without any request.
@@ -26,17 +24,17 @@ def fetch(name: str, described: ImageSet, output: Path, root: Path) -> None:
     Raises:
         PipelineError: No source has the files (the message has a reason for each source), or they cannot be written.
     """
-    if isinstance(described, sets.FolderSet):
-        copies.fetch(name, described, output, root)
+    if isinstance(image_set, sets.FolderSet):
+        download.copy_folders(name, image_set, output, root)
         return
-    everything = download.wanted(described)
+    everything = verify.wanted(image_set)
     _remove_leftovers(output, everything)
     missing = [item for item in everything if not item.is_at(output / item.name)]
     if not missing:
         print(f"{output}: the {len(everything)} files of {name} are there and verified")
         return
     contents = download.from_first(
-        name, described.sources, lambda source: download.take(source, described, missing, root)
+        name, image_set.sources, lambda source: download.take(source, image_set, missing, root)
     )
     for item in missing:
         files.write_bytes(output / item.name, contents[item.name])
@@ -59,11 +57,11 @@ def main() -> int:
     parser.add_argument("--output", type=Path, required=True, help="directory for its files")
     parser.add_argument("--copies", type=Path, help="directory that may have verified copies; it is tried first")
     arguments = parser.parse_args()
-    described = sets.load(arguments.set)
+    image_set = sets.load(arguments.set)
     if arguments.copies and arguments.copies.is_dir():
         near = Directory(directory=str(arguments.copies.resolve()))
-        described = described.model_copy(update={"sources": (near, *described.sources)})
-    fetch(arguments.set.stem, described, arguments.output, Path(os.environ.get("DVC_ROOT", "")))
+        image_set = image_set.model_copy(update={"sources": (near, *image_set.sources)})
+    fetch(arguments.set.stem, image_set, arguments.output, Path(os.environ.get("DVC_ROOT", "")))
     return 0
 
 

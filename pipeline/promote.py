@@ -26,7 +26,7 @@ from pipeline.data import dataset as datasets
 from pipeline.data.dataset import Dataset, Split
 from pipeline.errors import InputError, PipelineError, UnavailableError
 from pipeline.inference import classifier
-from pipeline.tracking import ChampionComparison, Promotion, TrainedModel, promotion
+from pipeline.tracking import ChampionComparison, Promotion, TrainedModel, git_registry, promotion, registry
 
 # The metric whose largest allowed drop is also the non-inferiority margin against the champion.
 METRIC = "test_accuracy"
@@ -115,7 +115,7 @@ def decide(candidate: Candidate, checks: list[gate.Check], champion: Any, *, rep
     reason, comparison = _against(candidate, champion, data, replace)
     return Promotion(
         registered_model=candidate.trained.dataset,
-        alias=tracking.CHAMPION,
+        alias=promotion.CHAMPION,
         model=candidate.name,
         model_md5=checksums["model.md5"],
         data_md5=checksums["data.md5"],
@@ -220,7 +220,7 @@ def apply(made: Promotion, run: Any) -> Any:
     promotion.write(made)
     try:
         with tracking.reachable():
-            return promotion.apply(made, run)
+            return registry.set_champion(made, run)
     except UnavailableError as error:
         what = f"{error}; {promotion.PATH} records a promotion that MLflow is missing"
         raise UnavailableError(what, fix="run this command again") from None
@@ -232,7 +232,7 @@ def _report_champion(candidate: Candidate, champion: Any) -> Promotion | None:
     Raises:
         InputError: MLflow has lost its files.
     """
-    if fault := promotion.fault(champion):
+    if fault := registry.fault(champion):
         raise InputError(f"{candidate.name}: is the champion, but {fault}", fix="`make sync` puts it back")
     print(f"{candidate.name}: is the champion already, {champion.name} version {champion.version}")
     if promotion.is_recorded(candidate.trained.checksums()):
@@ -262,10 +262,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     checksums, dataset = candidate.trained.checksums(), candidate.trained.dataset
     with tracking.reachable():
         # A champion is not forgotten because the store was lost.
-        if tracking.champion(dataset) is None and promotion.is_on(dataset) and (restored := promotion.restore()):
+        if registry.champion(dataset) is None and promotion.is_on(dataset) and (restored := registry.restore()):
             print(restored)
-        run, champion = tracking.find_run(dataset, checksums), tracking.champion(dataset)
-        if champion and promotion.is_of(champion, checksums):
+        run, champion = tracking.find_run(dataset, checksums), registry.champion(dataset)
+        if champion and registry.is_of(champion, checksums):
             recorded = _report_champion(candidate, champion)
             return _register(recorded, candidate) if recorded and arguments.gto else 0
         if run is None:
@@ -285,7 +285,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _register(promoted: Promotion, candidate: Candidate) -> int:
-    print(promotion.register_in_git(promoted, candidate.trained.file))
+    print(git_registry.register(promoted, candidate.trained.file))
     return 0
 
 

@@ -82,7 +82,7 @@ def _stage(folder: Path, name: str, model: str) -> dict[str, str]:
     try:
         with Repo(str(folder), config={"core": {"no_scm": True}}) as repository:
             (stage,) = repository.stage.collect(f"{name}@{model}")
-        return {"cmd": stage.cmd, **{key: str(path) for key, path in tracking.paths({"cmd": stage.cmd}).items()}}
+        return {"cmd": stage.cmd, **{key: str(path) for key, path in dvc_lock.paths({"cmd": stage.cmd}).items()}}
     except (DvcException, TypeError, ValueError) as error:
         raise InputError(f"the run's commit has no stage {name}@{model} that can be run ({error})") from None
 

@@ -40,7 +40,7 @@ def _restore_champion(complete: list[tuple[str, str]]) -> int:
     """
     try:
         with tracking.reachable():
-            done = tracking.promotion.restore() or tracking.promotion.offered(complete)
+            done = tracking.registry.restore() or tracking.registry.offered(complete)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

@@ -1,8 +1,10 @@
-"""Inputs checked against the checksums in dvc.lock."""
+"""What dvc.lock records, and inputs checked against the checksums in it."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -100,3 +102,49 @@ def test_an_empty_lock_file_records_nothing(tmp_path: Path, monkeypatch: pytest.
         Path("dvc.lock").write_text(content)
 
         assert dvc_lock.recorded() == {}
+
+
+def write_lock(title: str = "Fashion-MNIST", dataset: str = "fashion_mnist", **stages: Any) -> None:
+    """Write dvc.lock and the summary of a data set as preprocess and DVC leave them."""
+    files.write_json(Path("out/summary.json"), {"dataset": dataset, "title": title})
+    preprocess = {
+        "cmd": "python -m pipeline.preprocess --set s.yaml --summary out/summary.json",
+        "params": {"params.yaml": {"data": {"dataset": dataset, "validation": "test", "split_seed": 0}}},
+    }
+    Path("dvc.lock").write_text(json.dumps({"schema": "2.0", "stages": {"preprocess": preprocess} | stages}))
+
+
+@pytest.mark.fault("reports/data.json is missing, damaged, or of another data set when MLflow's experiment is created")
+@pytest.mark.parametrize("content", [None, "{", "[]", '{"dataset": "kmnist", "title": "KMNIST"}', '{"dataset": "f"}'])
+def test_without_its_summary_a_data_set_goes_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None
+) -> None:
+    """The title is the name in params.yaml, whatever the file has."""
+    monkeypatch.chdir(tmp_path)
+    write_lock()
+    assert dvc_lock.title("fashion_mnist") == "Fashion-MNIST"
+    summary = Path("out/summary.json")
+    summary.unlink()
+    if content is not None:
+        summary.write_text(content)
+
+    assert dvc_lock.title("fashion_mnist") == "fashion_mnist"
+
+
+def test_the_data_set_is_that_of_dvc_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without dvc.lock there is none; it is read as DVC records it, under its own key or within its section.
+
+    A stage without its params is an error that names the file.
+    """
+    monkeypatch.chdir(tmp_path)
+    assert dvc_lock.dataset() is None
+    write_lock()
+    assert dvc_lock.dataset() == "fashion_mnist"
+    flat = {"cmd": "true", "params": {"params.yaml": {"data.dataset": "kmnist", "data.validation": "test"}}}
+    write_lock(preprocess=flat)
+    assert dvc_lock.dataset() == "kmnist"
+    Path("dvc.lock").write_text(json.dumps({"stages": {"preprocess": {"cmd": "true"}}}))
+
+    with pytest.raises(InputError) as caught:
+        dvc_lock.dataset()
+    assert caught.value.path == Path("dvc.lock")

@@ -30,7 +30,7 @@ import numpy as np
 import pytest
 
 from pipeline import fetch, schema
-from pipeline.data import download, https, sets, wheel
+from pipeline.data import download, https, sets, verify, wheel
 from pipeline.data.formats import idx
 from pipeline.errors import PipelineError
 from tests.support import small
@@ -298,8 +298,8 @@ def test_bad_gzip_files_are_refused(tmp_path: Path, kind: str, gz_only: bool) ->
 def test_a_bomb_is_refused_in_little_memory() -> None:
     """A small file that would unpack to 64 MB is refused in less than 1 MB of memory."""
     packed = gzip.compress(bytes(2**26))
-    item = download.wanted(_set({"directory": "x"}))[0]
-    limit = download.Wanted(item.file, (100, 28, 28))
+    item = verify.wanted(_set({"directory": "x"}))[0]
+    limit = verify.Wanted(item.file, (100, 28, 28))
     assert len(packed) < limit.size
     tracemalloc.start()
 

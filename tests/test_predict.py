@@ -22,9 +22,8 @@ from pipeline.errors import InputError, PipelineError, UnavailableError
 from pipeline.inference import classifier, digits
 from pipeline.inference.classifier import Prediction
 from pipeline.params import Params
-from pipeline.tracking.client import connect
+from pipeline.tracking import experiments
 from pipeline.tracking.description import RunDescription
-from pipeline.tracking.experiments import of
 from pipeline.training import backend, model_file, networks
 from pipeline.training.backend import keras
 from tests.support import forks, small, untrained
@@ -213,7 +212,7 @@ def champion(trained: Path, store: Path, values: Params) -> None:
     with tracking.training_run(description, Dataset(split, None, split, small.DIGITS), required=True) as run:
         run.log_model(trained / "models" / "cnn.keras")
     client = mlflow.MlflowClient(f"sqlite:///{store}")
-    (logged,) = client.search_logged_models([connect(of("mnist"))])
+    (logged,) = client.search_logged_models([experiments.connect(experiments.of_dataset("mnist"))])
     client.create_registered_model("mnist")
     version = client.create_model_version("mnist", logged.artifact_location, model_id=logged.model_id)
     client.set_registered_model_alias("mnist", "champion", version.version)

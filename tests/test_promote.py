@@ -36,7 +36,8 @@ from pipeline.analysis import metrics, proportions
 from pipeline.data import dataset
 from pipeline.data.dataset import Dataset, Split
 from pipeline.errors import InputError, PipelineError
-from pipeline.tracking import address, client, experiments, git_registry, logged_model, promotion
+from pipeline.tracking import experiments, git_registry, logged_model, promotion
+from pipeline.tracking import store as mlflow_store
 from pipeline.tracking.artifacts import EvaluationArtifacts
 from pipeline.training import backend, model_file
 from pipeline.training.backend import keras
@@ -267,12 +268,14 @@ Call = Callable[..., Ended]
 
 def versions() -> dict[str, Any]:
     """Return the registered versions by number."""
-    return {str(one.version): one for one in mlflow.MlflowClient(address.uri()).search_model_versions("name = 'mnist'")}
+    return {
+        str(one.version): one for one in mlflow.MlflowClient(mlflow_store.uri()).search_model_versions("name = 'mnist'")
+    }
 
 
 def champion() -> str | None:
     """Return the name of the model that has the alias."""
-    api = mlflow.MlflowClient(address.uri())
+    api = mlflow.MlflowClient(mlflow_store.uri())
     try:
         return str(api.get_model_version_by_alias("mnist", "champion").tags["model"])
     except mlflow.MlflowException:
@@ -406,7 +409,7 @@ def test_another_models_failure_refuses_nobody(workspace: Workspace, call: Call)
             "reports/metrics.json: its metrics of good are those of another training run; `dvc repro report` ",
         ),
         (
-            lambda _: mlflow.MlflowClient(address.uri()).delete_run(run_of("good").info.run_id),
+            lambda _: mlflow.MlflowClient(mlflow_store.uri()).delete_run(run_of("good").info.run_id),
             "good: MLflow is missing its run; `make sync` adds it",
         ),
     ],
@@ -482,7 +485,7 @@ def test_what_cannot_be_compared_is_replaced_on_demand_alone(
     if kind == "other data":
         workspace.prepare(dataclasses.replace(workspace.data, test=workspace.data.train))
     elif kind == "by hand":
-        mlflow.MlflowClient(address.uri()).delete_model_version_tag("mnist", "1", "data.md5")
+        mlflow.MlflowClient(mlflow_store.uri()).delete_model_version_tag("mnist", "1", "data.md5")
     else:
         model_id = versions()["1"].source.removeprefix("models:/")
         shutil.rmtree(next((store.parent / "mlruns").rglob(f"{model_id}/artifacts")))
@@ -513,7 +516,7 @@ def choose_another(workspace: Workspace) -> None:
 
 def champion_of(dataset: str) -> tuple[str, str]:
     """Return the version and the model that is the champion on a data set."""
-    version = mlflow.MlflowClient(address.uri()).get_model_version_by_alias(dataset, "champion")
+    version = mlflow.MlflowClient(mlflow_store.uri()).get_model_version_by_alias(dataset, "champion")
     return str(version.version), version.tags["model"]
 
 
@@ -580,7 +583,7 @@ def test_sync_speaks_of_no_other_data_set(
 
     assert ended.code == 0
     assert "champion" not in ended.output
-    api = mlflow.MlflowClient(address.uri())
+    api = mlflow.MlflowClient(mlflow_store.uri())
     assert {experiment.name for experiment in api.search_experiments()} == {"Default", "fashion_mnist"}
     assert [one.name for one in api.search_registered_models()] == []
 
@@ -722,7 +725,7 @@ def test_a_lost_champion_is_brought_back(
 @pytest.mark.usefixtures("workspace")
 def test_a_lost_champion_is_still_to_be_beaten(call: Call) -> None:
     """Where the store has lost it, it is brought back first; where it cannot be, only --replace does without."""
-    api = mlflow.MlflowClient(address.uri())
+    api = mlflow.MlflowClient(mlflow_store.uri())
     call("good")
     api.delete_registered_model("mnist")
     compared = call("near")
@@ -809,7 +812,7 @@ def test_the_files_of_a_champion_that_left_the_workspace_come_from_dvcs_cache(
 def test_what_is_deleted_in_mlflow_comes_back_or_is_named(call: Call, synced: Call, kind: str) -> None:
     """A champion is restored by sync; a deleted experiment is one line with the command that restores it."""
     call("good")
-    api = mlflow.MlflowClient(address.uri())
+    api = mlflow.MlflowClient(mlflow_store.uri())
     if kind == "experiment":
         api.delete_experiment(api.get_experiment_by_name("mnist").experiment_id)
         ended = call("near")
@@ -884,8 +887,8 @@ def test_sync_changes_no_champion(workspace: Workspace, call: Call, synced: Call
 
     kept = synced()
     workspace.train("near", "poor")
-    mlflow.MlflowClient(address.uri()).delete_registered_model("mnist")
-    mlflow.MlflowClient(address.uri()).delete_run(
+    mlflow.MlflowClient(mlflow_store.uri()).delete_registered_model("mnist")
+    mlflow.MlflowClient(mlflow_store.uri()).delete_run(
         next(run.info.run_id for run in all_runs() if run.data.tags["model.md5"] == recorded()["model_md5"])
     )
     gone = synced()
@@ -902,7 +905,9 @@ def test_sync_changes_no_champion(workspace: Workspace, call: Call, synced: Call
 
 def all_runs() -> list[Any]:
     """Return the runs of the experiment."""
-    return list(mlflow.MlflowClient(address.uri()).search_runs([client.connect(experiments.of("mnist"))]))
+    return list(
+        mlflow.MlflowClient(mlflow_store.uri()).search_runs([experiments.connect(experiments.of_dataset("mnist"))])
+    )
 
 
 @pytest.mark.usefixtures("workspace")

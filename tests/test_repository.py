@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from functools import cache
+from graphlib import TopologicalSorter
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -158,6 +159,15 @@ def test_stages_do_not_import_stages() -> None:
     """What two stages need lies in a module that is no stage."""
     assert {stage: siblings(stage) & STAGES for stage in STAGES} == {stage: set() for stage in STAGES}
     assert {stage: siblings(stage) & STUDY for stage in STUDY} == {stage: set() for stage in STUDY}
+
+
+def test_no_modules_import_each_other() -> None:
+    """There is no circle of imports in the package, those inside of functions included."""
+    # A module's own package is there before the module is: it is none of its imports.
+    imported = {m: {name for name in siblings(m) if not f"{m}/".startswith(f"{name}/")} for m in MODULES}
+
+    # Raises CycleError with the modules of a circle.
+    assert set(TopologicalSorter(imported).static_order()) == set(MODULES)
 
 
 def test_a_name_of_a_type_means_one_thing() -> None:

@@ -19,7 +19,7 @@ import yaml
 from pipeline import files, rerun
 from pipeline.errors import InputError, PipelineError
 from pipeline.params import Params
-from pipeline.tracking import description, logged_training, retraining
+from pipeline.tracking import description, logged_training
 from tests.support import forks, small
 
 MODEL = "mlp_rmsprop"
@@ -34,7 +34,7 @@ def test_params_are_read_back_as_they_were(values: Params) -> None:
         sections = {**block, "train": values.train.model_dump(), "data": values.data.model_dump()}
         logged = {key: str(value) for key, value in description.flatten(sections).items()}
 
-        assert retraining.nested(logged) == sections
+        assert description.nested(logged) == sections
 
 
 @pytest.fixture

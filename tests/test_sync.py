@@ -29,7 +29,8 @@ from matplotlib.figure import Figure
 
 from pipeline import cli, files, params, sync, tracking
 from pipeline.data import dataset
-from pipeline.tracking import address, client, experiments, live, logged_model
+from pipeline.tracking import experiments, live, logged_model
+from pipeline.tracking import store as mlflow_store
 from pipeline.tracking.artifacts import EvaluationArtifacts
 from pipeline.tracking.description import RunDescription
 from pipeline.training.checkpoint import Checkpoints
@@ -118,14 +119,14 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 
 def runs(uri: str | None = None, name: str = "digits") -> list[Any]:
     """Return the runs of the experiment of a data set, the latest first."""
-    api = mlflow.MlflowClient(uri or address.uri())
+    api = mlflow.MlflowClient(uri or mlflow_store.uri())
     experiment = api.get_experiment_by_name(name)
     return list(api.search_runs([experiment.experiment_id])) if experiment else []
 
 
 def content(run: Any, uri: str | None = None) -> dict[str, Any]:
     """Return all that a run holds: params, points, data, artifacts by checksum, the predictions of its model."""
-    uri = uri or address.uri()
+    uri = uri or mlflow_store.uri()
     api = mlflow.MlflowClient(uri)
     mlflow.set_tracking_uri(uri)
     points = {
@@ -289,7 +290,7 @@ def begin(epochs: int) -> live.TrainingRun:
 
 def cut_before_params() -> None:
     """Leave a run as its making does."""
-    experiment = client.connect(experiments.of("digits"))
+    experiment = experiments.connect(experiments.of_dataset("digits"))
     mlflow.MlflowClient().create_run(experiment, tags=begun_description().tags(), run_name=MODEL)
 
 
@@ -468,7 +469,7 @@ def test_a_model_that_has_left_params_yaml_is_left_alone(call: Callable[..., End
 @pytest.mark.usefixtures("_light")
 def test_a_training_of_another_recipe_is_not_touched(call: Callable[..., Ended]) -> None:
     """A run that counts as running stays as it is if its recipe is another one."""
-    experiment = client.connect(experiments.of("digits"))
+    experiment = experiments.connect(experiments.of_dataset("digits"))
     description = dataclasses.replace(begun_description(), recipe="3" * 64)
     mlflow.MlflowClient().create_run(experiment, tags=description.tags(), run_name=MODEL)
     (other,) = runs()
@@ -1054,7 +1055,7 @@ def test_a_browser_shows_the_current_runs_alone(
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    monkeypatch.setattr("pipeline.tracking.address.UI", f"http://127.0.0.1:{port}")
+    monkeypatch.setattr("pipeline.tracking.store.UI", f"http://127.0.0.1:{port}")
     address = call().output.splitlines()[-1].removeprefix("current runs: ")
     for run in runs():
         api.set_tag(run.info.run_id, "mlflow.runName", f"it-is-{run.data.tags['dvc.state']}")

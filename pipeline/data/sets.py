@@ -10,8 +10,7 @@ from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from pipeline import files, schema
-from pipeline.data.image_set import Counts, File, FirstLabel, ImageSet
-from pipeline.data.sources import FileSources, FolderSources, PathBelow
+from pipeline.data.image_set import Counts, File, FileSources, FirstLabel, FolderSources, ImageSet, PathBelow
 from pipeline.data.tables import CsvSet, ParquetSet
 from pipeline.errors import InputError
 from pipeline.schema import Block, Name, Sha256
@@ -58,7 +57,7 @@ class IdxOptions(Block):
 class IdxSet(FourFilesSet):
     """Four IDX files, as those of MNIST."""
 
-    reader: ClassVar[str] = "idx_files"
+    reader: ClassVar[str] = "idx"
     format: Literal["idx"]
     counts: Counts
     options: IdxOptions = IdxOptions()

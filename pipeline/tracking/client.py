@@ -1,21 +1,18 @@
-"""The connection to MLflow: settings that must precede its import, the experiments, and the meaning of its errors."""
+"""The connection to MLflow: settings that must precede its import, its store, the meaning of its errors."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import re
-import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from pipeline.errors import UnavailableError
-from pipeline.tracking import address, store, view
-from pipeline.tracking.address import SetupError
-from pipeline.tracking.experiments import Experiment
+from pipeline.tracking import store
+from pipeline.tracking.store import SetupError
 
 # MLflow reads some of them once, when it is imported.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -52,56 +49,39 @@ def add_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def connect(experiment: Experiment) -> str:
-    """Point mlflow at the store, create store and `experiment` where they are missing, and return the experiment's id.
-
-    Raises:
-        UnavailableError: The store cannot be used.
-        SetupError: Nor will it be before somebody changes something: its address, a package, a deleted experiment.
-    """
-    with open_store() as path:
-        return _experiment(experiment, store.artifacts(path).as_uri() if path else None)
-
-
-def experiment_id(name: str) -> str | None:
-    """Return the id of the experiment `name`; None if there is none, for which no store is created.
-
-    Raises:
-        UnavailableError: The store cannot be used.
-        SetupError: Nor will it be before somebody changes something: its address, a package, a deleted experiment.
-    """
-    local = address.local(address.uri())
-    if local and not local.exists():
-        return None
-    with open_store():
-        found = mlflow.MlflowClient().get_experiment_by_name(name)
-    return _active_id(found) if found else None
+def store_exists() -> bool:
+    """Return whether the store is there: one on a server counts as such, a local one may not have been created yet."""
+    path = store.local(store.uri())
+    return path is None or path.exists()
 
 
 @contextmanager
-def open_store() -> Iterator[Path | None]:
-    """Point mlflow at the store, created if it is missing, and hold it if it is local; yield its file, None if not.
+def open_store() -> Iterator[str | None]:
+    """Point mlflow at the store, created if it is missing, and hold it if it is local.
+
+    Yields the address of the folder for artifacts of a local store, None for a server's.
 
     Raises:
         UnavailableError: The store cannot be used.
         SetupError: Nor will it be before somebody changes something.
     """
-    uri = address.uri()
+    uri = store.uri()
     mlflow.set_tracking_uri(uri)
-    if path := address.local(uri):
-        with store.prepared(path, _schema(), lambda at: _create(at, store.artifacts(path))):
-            yield path
+    if path := store.local(uri):
+        artifacts = store.artifacts(path).as_uri()
+        with store.prepared(path, _schema(), lambda at: _create(at, artifacts)):
+            yield artifacts
     else:
         _check_database(uri)
         yield None
 
 
-def _create(at: str, artifacts: Path) -> None:
-    """Create the tables of a local store at the address `at`, whose artifacts will lie in the folder `artifacts`."""
+def _create(at: str, artifacts: str) -> None:
+    """Create the tables of a local store at the address `at`, whose artifacts will lie at the address `artifacts`."""
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     # By its default, MLflow puts the path of the working directory into a statement of SQL, where a quote breaks it.
-    SqlAlchemyStore(at, artifacts.as_uri())
+    SqlAlchemyStore(at, artifacts)
 
 
 @cache
@@ -125,47 +105,20 @@ def _check_database(uri: str) -> None:
         sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool, connect_args=options).connect().close()
     except ImportError as error:
         fix = "`make team` installs that of postgresql://"
-        raise SetupError(f"{address.shown()}: its driver is not installed ({error})", fix=fix) from None
+        raise SetupError(f"{store.shown()}: its driver is not installed ({error})", fix=fix) from None
     except sqlalchemy.exc.ArgumentError as error:
-        raise SetupError(f"{address.shown()}: {reason(error)}") from None
+        raise SetupError(f"{store.shown()}: {reason(error)}") from None
     except sqlalchemy.exc.SQLAlchemyError as error:
         # The driver's own words, without SQLAlchemy's around them.
         cause = getattr(error, "orig", None) or error
-        raise UnavailableError(f"{address.shown()}: {reason(cause)}") from None
-
-
-def _experiment(experiment: Experiment, artifact_location: str | None) -> str:
-    api, name = mlflow.MlflowClient(), experiment.name
-    if (found := api.get_experiment_by_name(name)) is None:
-        try:
-            api.create_experiment(name, artifact_location=artifact_location, tags=dict(experiment.tags))
-        except mlflow.MlflowException:
-            # On a server, another client may have been first.
-            if api.get_experiment_by_name(name) is None:
-                raise
-        found = api.get_experiment_by_name(name)
-    created = _active_id(found)
-    for key, value in experiment.tags.items():
-        # An earlier version of this code may have created it without some. A text may have been edited in MLflow.
-        if key not in found.tags or (key == view.TAG and found.tags[key] != value):
-            api.set_experiment_tag(created, key, value)
-    return created
-
-
-def _active_id(found: Any) -> str:
-    if found.lifecycle_stage != "active":
-        command = f"mlflow experiments restore --experiment-id {found.experiment_id}"
-        if address.local(uri := address.uri()):
-            command = f"{address.VARIABLE}={shlex.quote(uri)} {command}"
-        raise SetupError(f"MLflow's experiment {found.name!r} was deleted", fix=f"`{command}` restores it")
-    return str(found.experiment_id)
+        raise UnavailableError(f"{store.shown()}: {reason(cause)}") from None
 
 
 def reason(error: Exception | None) -> str:
     """Return one line that says what is wrong with MLflow, without anybody's password."""
     if error is None:
         return "no answer yet"
-    text = address.without_credentials(" ".join(str(error).split()))
+    text = store.without_credentials(" ".join(str(error).split()))
     if isinstance(error, UnavailableError):
         return text
     # MLflow gives the address first and the cause last.
@@ -188,4 +141,4 @@ def reachable() -> Iterator[None]:
     try:
         yield
     except (mlflow.MlflowException, OSError) as error:
-        raise UnavailableError(f"{address.shown()}: {reason(error)}") from None
+        raise UnavailableError(f"{store.shown()}: {reason(error)}") from None

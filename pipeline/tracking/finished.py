@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.tracking import client, run_colours, runs
+from pipeline.tracking import experiments, runs, view
 from pipeline.tracking.client import mlflow
 from pipeline.tracking.experiments import Experiment
 
@@ -37,7 +37,7 @@ class FinishedRuns:
 
     def recipes(self) -> set[str]:
         """Return the recipes that have a finished run; store and experiment are created where they are missing."""
-        self._id = client.connect(self._experiment)
+        self._id = experiments.connect(self._experiment)
         found, token = set(), None
         while True:
             page = mlflow.MlflowClient().search_runs(
@@ -60,7 +60,7 @@ class FinishedRuns:
             raise
 
     def _add(self, run: FinishedRun) -> None:
-        self._id = self._id or client.connect(self._experiment)
+        self._id = self._id or experiments.connect(self._experiment)
         api, entities = mlflow.MlflowClient(), mlflow.entities
         same = api.search_runs([self._id], f"tags.recipe = '{run.tags['recipe']}'")
         if any(other.info.status == "FINISHED" for other in same):
@@ -77,5 +77,5 @@ class FinishedRuns:
     def _coloured(self, tags: Mapping[str, str]) -> dict[str, str]:
         """Return the tags with the colour of the variant, for which MLflow is asked once."""
         if (variant := tags["variant"]) not in self._colours:
-            self._colours[variant] = run_colours.of(self._id, "variant", variant)
-        return {**tags, run_colours.COLOUR: self._colours[variant]}
+            self._colours[variant] = experiments.colour(self._id, "variant", variant)
+        return {**tags, view.COLOUR: self._colours[variant]}

@@ -9,14 +9,10 @@ import os
 import subprocess
 from pathlib import Path
 
-from gto import api
-from gto.exceptions import ArtifactNotFound, GTOException
-
 from pipeline import dvc_lock, files, revision
 from pipeline.errors import InputError, PipelineError
 from pipeline.tracking import promotion
-from pipeline.tracking.promotion import Promotion
-from pipeline.tracking.registry import CHAMPION
+from pipeline.tracking.promotion import CHAMPION, Promotion
 
 # The name under `artifacts` in dvc.yaml. Its file is a copy: a model in the workspace may be trained again and differ.
 ARTIFACT, FILE = "classifier", Path("models/champion/model.keras")
@@ -34,6 +30,10 @@ def register(promoted: Promotion, model: Path) -> str:
         InputError: The commit would lack the results: dvc.lock in HEAD does not record the model.
         PipelineError: git, DVC or GTO failed; the message has their words.
     """
+    # Imported late: it takes half a second.
+    from gto import api
+    from gto.exceptions import GTOException
+
     lock = revision.show("HEAD", dvc_lock.LOCK)
     if lock is None or promoted.model_md5.encode() not in lock:
         what = f"in HEAD, it does not record {promoted.model} (md5 {promoted.model_md5})"
@@ -53,6 +53,9 @@ def register(promoted: Promotion, model: Path) -> str:
 
 def _tagged() -> tuple[str, str] | None:
     """Return the version that the tags call the champion, and the md5 of its file; None if there is none."""
+    from gto import api
+    from gto.exceptions import ArtifactNotFound
+
     try:
         found = api.find_versions_in_stage(".", ARTIFACT, CHAMPION)
     except ArtifactNotFound:

@@ -11,7 +11,7 @@ from typing import Any
 from pipeline import files
 from pipeline.data.dataset import Dataset
 from pipeline.errors import UnavailableError
-from pipeline.tracking import client, experiments, logged_model, runs, system_metrics
+from pipeline.tracking import client, experiments, logged_model, runs
 from pipeline.tracking.artifacts import EvaluationArtifacts
 from pipeline.tracking.client import mlflow
 from pipeline.tracking.description import DVC_EXPERIMENT, RunDescription
@@ -76,7 +76,7 @@ class TrainingRun:
     def _start(self) -> None:
         # What holds now, not when MLflow answers.
         self._tags = self._tags or mlflow.tracking.context.registry.resolve_tags(self._description.tags())
-        experiment, api = client.connect(experiments.of(self._description.dataset)), mlflow.MlflowClient()
+        experiment, api = experiments.connect(experiments.of_dataset(self._description.dataset)), mlflow.MlflowClient()
         # Whoever holds the lock of a recipe is the only process that trains it: another run with the status RUNNING was
         # killed, unless it is this one, created by a request whose answer was lost.
         for left in runs.running(experiment, self._description.recipe):
@@ -85,9 +85,8 @@ class TrainingRun:
             else:
                 api.set_terminated(left.info.run_id, "KILLED")
         if not self._id:
-            tags = runs.coloured(experiment, "model", self._tags)
-            self._id = api.create_run(experiment, self._started, tags, run_name=self._description.name).info.run_id
-        self._monitor = self._monitor or system_metrics.start(self._id)
+            self._id = runs.create(experiment, self._description.name, self._tags, self._started).info.run_id
+        self._monitor = self._monitor or _start_monitor(self._id)
 
     def _send_points(self) -> None:
         points = list(self._unsent)
@@ -167,3 +166,24 @@ def _missing(parts: Sequence[str], error: Exception | None) -> str:
         return ""
     what = "the run" if _START in parts else ", ".join(dict.fromkeys(parts))
     return f"MLflow is missing {what} ({client.reason(error)})"
+
+
+def _start_monitor(run_id: str) -> Any:
+    """Return a started monitor that logs the machine's load to the run; None where it is not asked for or cannot be.
+
+    MLflow starts one only for runs that its fluent interface creates, and ours are not. It samples in a thread of its
+    own until the run ends or its `finish` is called.
+    """
+    try:
+        if not mlflow.environment_variables.MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING.get():
+            return None
+        # After our settings, and only where it is needed: it takes a while.
+        from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+        monitor = SystemMetricsMonitor(run_id, resume_logging=True)
+        monitor.start()
+    except Exception as error:
+        # Whatever it is, a run does without.
+        print(f"warning: no system metrics ({client.reason(error)})", file=sys.stderr)
+        return None
+    return monitor

@@ -1,20 +1,20 @@
-"""reports/promotion.json, which records the champion and why, and MLflow's registry brought up to date with it."""
+"""reports/promotion.json, which records the champion and why."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from pipeline import dvc_lock, files, gate
+from pipeline import files, gate
 from pipeline.errors import InputError
 from pipeline.schema import Name
-from pipeline.tracking import logged_model, registry, runs
 
 PATH = Path("reports/promotion.json")
+# The alias of the version that is in use.
+CHAMPION = "champion"
 # The confidence of the lower bound, and the decimals of numbers in the file.
 CONFIDENCE, DIGITS = 0.95, 6
 
@@ -108,8 +108,8 @@ def read() -> Promotion:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"]))
         raise InputError(f"{where}: {first['msg']}", path=PATH, fix=fix) from None
-    if promotion.alias != registry.CHAMPION:
-        raise InputError(f"alias: expected {registry.CHAMPION}, found {promotion.alias}", path=PATH, fix=fix)
+    if promotion.alias != CHAMPION:
+        raise InputError(f"alias: expected {CHAMPION}, found {promotion.alias}", path=PATH, fix=fix)
     return promotion
 
 
@@ -128,84 +128,3 @@ def is_on(dataset: str) -> bool:
         InputError: The file is damaged.
     """
     return PATH.exists() and read().registered_model == dataset
-
-
-def is_of(version: Any, tags: Mapping[str, str]) -> bool:
-    """Return whether a registered version is that of the model with these tags."""
-    return all(version.tags.get(key) == tags[key] for key in ("model.md5", "data.md5"))
-
-
-def fault(version: Any) -> str:
-    """Return what is wrong with the files of a registered version that we created; empty if nothing."""
-    return logged_model.fault(logged_model.of_version(version), version.tags["model.md5"])
-
-
-def apply(promotion: Promotion, run: Any) -> Any:
-    """Make the model of `run` the champion in MLflow, and return its version; repeated, it changes nothing."""
-    description = promotion.description(run.info.run_id)
-    return registry.set_champion(promotion.registered_model, run, promotion.tags(), description)
-
-
-def restore() -> str:
-    """Restore in MLflow the champion that the file records, if it has none or has lost its files.
-
-    Returns one line about the result, empty if the file records no model that MLflow has, as in a clone that trained
-    its own. Another champion than that of the file is kept: the file may be from an older commit.
-
-    Raises:
-        InputError: The file is damaged, or the files of the champion are lost and in DVC's cache neither.
-    """
-    if not PATH.exists():
-        return ""
-    recorded = read()
-    champion = registry.champion(recorded.registered_model)
-    if champion and is_of(champion, recorded.tags()):
-        return _restore_files(champion, recorded)
-    if not (run := runs.find_run(recorded.registered_model, recorded.tags())):
-        return ""
-    if champion:
-        return f"champion: MLflow has another one than {PATH}, and keeps it; `make promote MODEL=...` changes it"
-    apply(recorded, run)
-    return f"champion: {recorded.model} added to MLflow"
-
-
-def offered(trained: Collection[tuple[str, str]]) -> str:
-    """Return one line with the command that makes a model of this machine the champion, if MLflow has none; else "".
-
-    It is the one with the name that the file records, if it is among the models that are `trained`, each with its data
-    set: on another machine, the same training run gives other bits.
-
-    Raises:
-        InputError: The file is damaged.
-    """
-    if not PATH.exists():
-        return ""
-    recorded = read()
-    if (recorded.model, recorded.registered_model) not in trained or registry.champion(recorded.registered_model):
-        return ""
-    command = f"make promote MODEL={recorded.model} REPLACE=1"
-    return f"champion: none in MLflow; {PATH} records another {recorded.model} than this; `{command}` promotes this one"
-
-
-def _restore_files(champion: Any, recorded: Promotion) -> str:
-    if not (found := fault(champion)):
-        return "champion: complete in MLflow"
-    model, cached = logged_model.of_version(champion), dvc_lock.cached(recorded.model_md5)
-    if model is None or not cached.is_file() or files.md5(cached) != recorded.model_md5:
-        fix = f"`make promote MODEL={recorded.model} REPLACE=1` promotes the model in the workspace instead"
-        raise InputError(f"champion: {found}, and DVC's cache does not have the file", fix=fix)
-    logged_model.upload(model, cached)
-    return f"champion: files of {recorded.model} put back into MLflow"
-
-
-def register_in_git(promotion: Promotion, file: Path) -> str:
-    """Commit the promoted model `file` with tags that GTO and DVC read, and return a line on what was done.
-
-    Raises:
-        InputError: The results are not committed, or git or DVC refuse.
-        PipelineError: It did not succeed.
-    """
-    # Imported late: it takes half a second.
-    from pipeline.tracking import git_registry
-
-    return git_registry.register(promotion, file)

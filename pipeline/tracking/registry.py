@@ -1,16 +1,17 @@
-"""MLflow's registry: the champion on each data set, a version of the registered model with that one's name."""
+"""The champion on each data set in MLflow's registry: a version of the registered model with that one's name."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from pipeline.tracking import client, logged_model
+from pipeline import dvc_lock, files
+from pipeline.errors import InputError
+from pipeline.tracking import client, logged_model, promotion, runs
 from pipeline.tracking.client import mlflow
+from pipeline.tracking.promotion import CHAMPION, PATH, Promotion
 
-# The alias of the version that is in use.
-CHAMPION = "champion"
 _VERSIONS = "mlflow.modelVersions"
 
 
@@ -22,12 +23,13 @@ def champion(name: str) -> Any:
         return mlflow.MlflowClient().get_model_version(name, version) if version else None
 
 
-def set_champion(name: str, run: Any, tags: Mapping[str, str], description: str) -> Any:
-    """Give the alias to the version of the run's model under `name`, created if it is missing, and return that version.
+def set_champion(promoted: Promotion, run: Any) -> Any:
+    """Give the alias to the version of the run's model, created if it is missing, and return that version.
 
     Interrupted anywhere and repeated, it leaves one version of that run.
     """
-    api = mlflow.MlflowClient()
+    api, name, tags = mlflow.MlflowClient(), promoted.registered_model, promoted.tags()
+    description = promoted.description(run.info.run_id)
     if not _registered(name):
         try:
             api.create_registered_model(name)
@@ -51,6 +53,68 @@ def set_champion(name: str, run: Any, tags: Mapping[str, str], description: str)
         api.set_logged_model_tags(model_id, {_VERSIONS: link})
     api.set_registered_model_alias(name, CHAMPION, version.version)
     return version
+
+
+def is_of(version: Any, tags: Mapping[str, str]) -> bool:
+    """Return whether a registered version is that of the model with these tags."""
+    return all(version.tags.get(key) == tags[key] for key in ("model.md5", "data.md5"))
+
+
+def fault(version: Any) -> str:
+    """Return what is wrong with the files of a registered version that we created; empty if nothing."""
+    return logged_model.fault(logged_model.of_version(version), version.tags["model.md5"])
+
+
+def restore() -> str:
+    """Restore in MLflow the champion that the file records, if it has none or has lost its files.
+
+    Returns one line about the result, empty if the file records no model that MLflow has, as in a clone that trained
+    its own. Another champion than that of the file is kept: the file may be from an older commit.
+
+    Raises:
+        InputError: The file is damaged, or the files of the champion are lost and in DVC's cache neither.
+    """
+    if not PATH.exists():
+        return ""
+    recorded = promotion.read()
+    version = champion(recorded.registered_model)
+    if version and is_of(version, recorded.tags()):
+        return _restore_files(version, recorded)
+    if not (run := runs.find_run(recorded.registered_model, recorded.tags())):
+        return ""
+    if version:
+        return f"champion: MLflow has another one than {PATH}, and keeps it; `make promote MODEL=...` changes it"
+    set_champion(recorded, run)
+    return f"champion: {recorded.model} added to MLflow"
+
+
+def offered(trained: Collection[tuple[str, str]]) -> str:
+    """Return one line with the command that makes a model of this machine the champion, if MLflow has none; else "".
+
+    It is the one with the name that the file records, if it is among the models that are `trained`, each with its data
+    set: on another machine, the same training run gives other bits.
+
+    Raises:
+        InputError: The file is damaged.
+    """
+    if not PATH.exists():
+        return ""
+    recorded = promotion.read()
+    if (recorded.model, recorded.registered_model) not in trained or champion(recorded.registered_model):
+        return ""
+    command = f"make promote MODEL={recorded.model} REPLACE=1"
+    return f"champion: none in MLflow; {PATH} records another {recorded.model} than this; `{command}` promotes this one"
+
+
+def _restore_files(version: Any, recorded: Promotion) -> str:
+    if not (found := fault(version)):
+        return "champion: complete in MLflow"
+    model, cached = logged_model.of_version(version), dvc_lock.cached(recorded.model_md5)
+    if model is None or not cached.is_file() or files.md5(cached) != recorded.model_md5:
+        fix = f"`make promote MODEL={recorded.model} REPLACE=1` promotes the model in the workspace instead"
+        raise InputError(f"champion: {found}, and DVC's cache does not have the file", fix=fix)
+    logged_model.upload(model, cached)
+    return f"champion: files of {recorded.model} put back into MLflow"
 
 
 def _registered(name: str) -> list[Any]:

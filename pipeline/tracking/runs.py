@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
 from collections.abc import Mapping, Sequence
 from math import isnan, nan
@@ -12,13 +13,15 @@ from urllib.parse import quote
 
 from pipeline import files
 from pipeline.data.dataset import Dataset
-from pipeline.tracking import address, client, experiments, logged_model, run_colours, view
+from pipeline.tracking import experiments, logged_model, store, view
 from pipeline.tracking.artifacts import OPTIONAL, EvaluationArtifacts
 from pipeline.tracking.client import mlflow
-from pipeline.tracking.description import DVC_EXPERIMENT, WORKSPACE, RunDescription, clone
-from pipeline.tracking.experiments import CURRENT, STATE
+from pipeline.tracking.description import DVC_EXPERIMENT, RunDescription
+from pipeline.tracking.view import CURRENT, STATE
 from pipeline.training import history
 
+# The tag that separates the runs of one clone from those of others on the same server.
+_CLONE = "workspace"
 _BATCH = 1000  # metrics and params that MLflow takes in one request
 
 
@@ -27,7 +30,7 @@ def find_run(dataset: str, tags: Mapping[str, str]) -> Any:
 
     One from where this process runs is preferred: of its experiment of `dvc exp`, or of none; then one of this clone.
     """
-    if (experiment := client.experiment_id(dataset)) is None:
+    if (experiment := experiments.find(dataset)) is None:
         return None
     query = " and ".join(["status = 'FINISHED'", *(f"tags.`{key}` = '{value}'" for key, value in tags.items())])
     found = mlflow.MlflowClient().search_runs([experiment], query, order_by=["attributes.start_time DESC"])
@@ -41,11 +44,10 @@ def complete(description: RunDescription, data: Dataset, rows: Sequence[Mapping[
     That is the run of the recipe with the status RUNNING, whose end an outage prevented, with what it is missing; if
     there is none, a new run. No process may be training the recipe.
     """
-    experiment, api = client.connect(experiments.of(description.dataset)), mlflow.MlflowClient()
+    experiment, api = experiments.connect(experiments.of_dataset(description.dataset)), mlflow.MlflowClient()
     duration = round(1000 * sum(row["seconds"] for row in rows))
     if not (cut_short := running(experiment, description.recipe)):
-        tags = coloured(experiment, "model", description.tags())
-        cut_short = [api.create_run(experiment, now() - duration, tags, run_name=description.name)]
+        cut_short = [create(experiment, description.name, description.tags(), now() - duration)]
     run = cut_short[0].info
     log_params(run.run_id, description)
     log_inputs(run.run_id, description, data)
@@ -56,14 +58,15 @@ def complete(description: RunDescription, data: Dataset, rows: Sequence[Mapping[
     return api.get_run(run.run_id)
 
 
-def coloured(experiment: str, key: str, tags: Mapping[str, str]) -> dict[str, str]:
-    """Return the `tags` of a new run with a colour: that of the runs with the same tag `key`."""
-    return {**tags, run_colours.COLOUR: run_colours.of(experiment, key, tags[key])}
+def create(experiment: str, model: str, tags: Mapping[str, str], started: int) -> Any:
+    """Return a new run of a model with these tags, the name of this clone and the colour of the model's runs."""
+    own = {_CLONE: _clone(), view.COLOUR: experiments.colour(experiment, "model", model)}
+    return mlflow.MlflowClient().create_run(experiment, started, {**tags, **own}, run_name=model)
 
 
 def end_interrupted(dataset: str, recipe: str) -> None:
     """Mark the runs of the recipe with the status RUNNING as KILLED. No process may be training it."""
-    experiment = client.experiment_id(dataset)
+    experiment = experiments.find(dataset)
     for left in running(experiment, recipe) if experiment else []:
         mlflow.MlflowClient().set_terminated(left.info.run_id, "KILLED")
 
@@ -80,9 +83,9 @@ def mark_current(run: Any) -> None:
     if run.data.tags.get(STATE) != "current" and DVC_EXPERIMENT not in run.data.tags:
         api.set_tag(run.info.run_id, STATE, "current")
     # An earlier version of this code created runs without it.
-    if run_colours.COLOUR not in run.data.tags:
-        colour = run_colours.of(run.info.experiment_id, "model", run.data.tags["model"])
-        api.set_tag(run.info.run_id, run_colours.COLOUR, colour)
+    if view.COLOUR not in run.data.tags:
+        colour = experiments.colour(run.info.experiment_id, "model", run.data.tags["model"])
+        api.set_tag(run.info.run_id, view.COLOUR, colour)
 
 
 def retire(dataset: str, models: Mapping[str, str | None]) -> list[str]:
@@ -92,7 +95,7 @@ def retire(dataset: str, models: Mapping[str, str | None]) -> list[str]:
     another data set, which replaces no run on this one. Runs of a model that is not among them are tagged as removed,
     those of another file than that as superseded.
     """
-    experiment, retired = client.experiment_id(dataset), []
+    experiment, retired = experiments.find(dataset), []
     for run in _current(experiment) if experiment else []:
         name = run.data.tags["model"]
         if name not in models or models[name] not in ("", run.data.tags.get("model.md5")):
@@ -160,7 +163,12 @@ def running(experiment: str, recipe: str) -> list[Any]:
 
 def is_ours(run: Any) -> bool:
     """Return whether this clone created the run; a local store has no others, even after its folder was moved."""
-    return address.local(address.uri()) is not None or run.data.tags.get(WORKSPACE, clone()) == clone()
+    return store.local(store.uri()) is not None or run.data.tags.get(_CLONE, _clone()) == _clone()
+
+
+def _clone() -> str:
+    """Return the host and path of this clone: only its own files say which of its runs are current or in progress."""
+    return f"{socket.gethostname()}:{store.root()}"
 
 
 def log_params(run_id: str, description: RunDescription) -> None:
@@ -227,5 +235,5 @@ def page_of(runs: Sequence[Any]) -> str:
     if {run.info.run_id for run in mlflow.MlflowClient().search_runs([experiment], CURRENT)} != ids:
         chosen = ", ".join(f"'{run_id}'" for run_id in sorted(ids))
         shown = f"searchFilter={quote(f'attributes.run_id IN ({chosen})', safe='')}"
-    page = f"{address.page()}/#/experiments/{experiment}/runs"
+    page = f"{store.page()}/#/experiments/{experiment}/runs"
     return f"{page}?workflowType=machine_learning&compareRunsMode=CHART&{shown}"

@@ -13,7 +13,7 @@ from typing import Any
 from pipeline import dvc_lock, files, schema
 from pipeline.data import dataset, original
 from pipeline.params import OverfittingRule
-from pipeline.tracking import logged_model, recorded, runs
+from pipeline.tracking import logged_model, runs
 from pipeline.tracking.artifacts import EvaluationArtifacts
 from pipeline.tracking.description import RunDescription
 from pipeline.training.checkpoint import Checkpoints
@@ -77,16 +77,16 @@ def trained_model(name: str, rule: OverfittingRule) -> TrainedModel | None:
     try:
         if not trained or not evaluated or not (_is_fresh(trained) and _is_fresh(evaluated)):
             return None
-        preprocess, block = stages[recorded.PREPROCESS], f"models.{name}"
-        data_params = {key: recorded.param(preprocess, f"data.{key}") for key in _OF_DATA}
-        of_train, of_evaluate = recorded.paths(trained), recorded.paths(evaluated)
+        preprocess, block = stages[dvc_lock.PREPROCESS], f"models.{name}"
+        data_params = {key: dvc_lock.param(preprocess, f"data.{key}") for key in _OF_DATA}
+        of_train, of_evaluate = dvc_lock.paths(trained), dvc_lock.paths(evaluated)
         reported = of_evaluate["reported"] if data_params["dataset"] == original.DATASET else None
         history = of_train["history"]
         return TrainedModel(
             name,
             stage,
-            schema.validate(Model, recorded.param(trained, block), dvc_lock.LOCK, block),
-            schema.validate(Training, recorded.param(trained, "train"), dvc_lock.LOCK, "train"),
+            schema.validate(Model, dvc_lock.param(trained, block), dvc_lock.LOCK, block),
+            schema.validate(Training, dvc_lock.param(trained, "train"), dvc_lock.LOCK, "train"),
             data_params,
             of_train["data"],
             of_train["output"],
@@ -94,14 +94,14 @@ def trained_model(name: str, rule: OverfittingRule) -> TrainedModel | None:
             EvaluationArtifacts(name, of_evaluate["output"], history, reported, _rule(stages.get("report")) or rule),
         )
     except (KeyError, TypeError) as error:
-        raise recorded.missing(name, error) from None
+        raise dvc_lock.missing(name, error) from None
 
 
 def _rule(report: Mapping[str, Any] | None) -> OverfittingRule | None:
     """Return the overfitting rule with which the stage report ran; None if it did not run."""
     if report is None:
         return None
-    return schema.validate(OverfittingRule, recorded.param(report, "overfitting"), dvc_lock.LOCK, "overfitting")
+    return schema.validate(OverfittingRule, dvc_lock.param(report, "overfitting"), dvc_lock.LOCK, "overfitting")
 
 
 def _is_fresh(stage: Mapping[str, Any]) -> bool:
@@ -110,7 +110,7 @@ def _is_fresh(stage: Mapping[str, Any]) -> bool:
     The data has to be one of these: after a change of the data set, its file has another name.
     """
     written = dvc_lock.recorded()
-    on_this = recorded.paths(stage)["data"].as_posix() in written
+    on_this = dvc_lock.paths(stage)["data"].as_posix() in written
     return on_this and all(written.get(dep["path"], dep.get("md5")) == dep.get("md5") for dep in stage["deps"])
 
 
@@ -142,7 +142,7 @@ def retire_others(names: list[str]) -> list[str]:
 
     Returns the models of those runs. Runs on other data sets stay as they are.
     """
-    if (dataset := recorded.dataset()) is None:
+    if (dataset := dvc_lock.dataset()) is None:
         return []
     stages = {name: dvc_lock.stages().get(f"train@{name}") for name in names}
     return runs.retire(dataset, {name: _md5(stage) if stage else None for name, stage in stages.items()})
@@ -150,7 +150,7 @@ def retire_others(names: list[str]) -> list[str]:
 
 def _md5(stage: Mapping[str, Any]) -> str | None:
     """Return the md5 of the model file that a stage train@MODEL wrote, "" if on other data than is preprocessed now."""
-    paths, written = recorded.paths(stage), dvc_lock.recorded()
+    paths, written = dvc_lock.paths(stage), dvc_lock.recorded()
     if "data" in paths and paths["data"].as_posix() not in written:
         return ""
     return written.get(paths["output"].as_posix()) if "output" in paths else None

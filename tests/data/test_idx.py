@@ -63,7 +63,7 @@ def test_write_then_read(tmp_path: Path) -> None:
     idx.write(path, np.array([5, 0, 9], dtype=np.uint8))
 
     assert path.read_bytes() == LABELS
-    assert idx.read(path, dimensions=1).tolist() == [5, 0, 9]
+    assert idx.read_file(path, dimensions=1).tolist() == [5, 0, 9]
 
 
 def _with(content: bytes, position: int, value: int) -> bytes:
@@ -100,7 +100,7 @@ def test_anything_but_one_whole_array_is_refused(tmp_path: Path, content: bytes,
     path.write_bytes(content)
 
     with pytest.raises(InputError) as caught:
-        idx.read(path, dimensions=dimensions)
+        idx.read_file(path, dimensions=dimensions)
 
     assert caught.value.path == path
     assert caught.value.what.startswith(field)
@@ -112,7 +112,7 @@ def test_a_missing_file_is_bad_input(tmp_path: Path) -> None:
     """A missing file, and a directory in its place, are named."""
     for path in (tmp_path / "none", tmp_path):
         with pytest.raises(InputError) as caught:
-            idx.read(path, dimensions=1)
+            idx.read_file(path, dimensions=1)
         assert caught.value.path == path
 
 

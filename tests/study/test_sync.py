@@ -13,7 +13,8 @@ import pytest
 
 from pipeline import cli, files, tracking
 from pipeline.study import plan, sync
-from pipeline.tracking import address, outbox
+from pipeline.tracking import outbox
+from pipeline.tracking import store as mlflow_store
 from tests.support import study_ledger, study_runs
 
 pytestmark = pytest.mark.usefixtures("store")
@@ -49,7 +50,7 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 
 def runs() -> dict[str, Any]:
     """Return the runs of the study's experiment by name, each of which is there once."""
-    api = mlflow.MlflowClient(address.uri())
+    api = mlflow.MlflowClient(mlflow_store.uri())
     found = api.search_runs([api.get_experiment_by_name("letters-study").experiment_id])
     assert len({run.info.run_name for run in found}) == len(found)
     return {run.info.run_name: run for run in found}
@@ -68,7 +69,7 @@ def test_a_clone_shows_all_replicates_of_its_ledger(clone: Path, call: Callable[
     history = record["history"]
     run = first["long-1"]
     assert run.data.metrics["test_accuracy"] == record["splits"]["test"]["accuracy"]
-    points = mlflow.MlflowClient(address.uri()).get_metric_history(run.info.run_id, "val_loss")
+    points = mlflow.MlflowClient(mlflow_store.uri()).get_metric_history(run.info.run_id, "val_loss")
     assert [(point.step, point.value) for point in points] == list(
         zip(history["epoch"], history["val_loss"], strict=True)
     )

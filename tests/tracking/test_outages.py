@@ -219,7 +219,9 @@ def train(
 def runs(recipe: str) -> list[Any]:
     """Return all runs of a recipe."""
     return list(
-        mlflow.MlflowClient().search_runs([client.connect(experiments.of("digits"))], f"tags.recipe = '{recipe}'")
+        mlflow.MlflowClient().search_runs(
+            [experiments.connect(experiments.of_dataset("digits"))], f"tags.recipe = '{recipe}'"
+        )
     )
 
 

@@ -16,14 +16,15 @@ import mlflow
 import pytest
 
 from pipeline.errors import UnavailableError
-from pipeline.tracking import address, client, experiments
+from pipeline.tracking import experiments
+from pipeline.tracking import store as mlflow_store
 from tests.support import forks
 
 ROOT = Path(__file__).parents[2]
 START = """
 import mlflow
-from pipeline.tracking import client, experiments
-experiment = client.connect(experiments.of("mnist"))
+from pipeline.tracking import experiments
+experiment = experiments.connect(experiments.of_dataset("mnist"))
 mlflow.MlflowClient().create_run(experiment)
 print(experiment)
 """
@@ -107,7 +108,7 @@ def test_an_unusable_store_is_reported_and_left_as_it_is(store: Path, state: str
     started = time.monotonic()
 
     with pytest.raises(UnavailableError) as caught:
-        client.connect(experiments.of("mnist"))
+        experiments.connect(experiments.of_dataset("mnist"))
 
     assert time.monotonic() - started < 5
     message = str(caught.value)
@@ -127,11 +128,11 @@ def test_the_command_to_run_helps(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
     monkeypatch.setenv("DVC_ROOT", str(root))
     with pytest.raises(UnavailableError) as caught:
-        client.connect(experiments.of("mnist"))
+        experiments.connect(experiments.of_dataset("mnist"))
 
     subprocess.run(shlex.split(str(caught.value).split("`")[1]), check=True)
 
-    assert client.connect(experiments.of("mnist")) != "0"
+    assert experiments.connect(experiments.of_dataset("mnist")) != "0"
     assert (root / "mlflow.db.broken").read_text() == "broken"
 
 
@@ -142,7 +143,7 @@ def test_a_locked_store_is_not_called_broken(store: Path, monkeypatch: pytest.Mo
     with closing(sqlite3.connect(store)) as holder:
         holder.execute("BEGIN EXCLUSIVE")
         with pytest.raises(UnavailableError, match="locked by another process") as caught:
-            client.connect(experiments.of("mnist"))
+            experiments.connect(experiments.of_dataset("mnist"))
 
     assert "mv" not in str(caught.value)
 
@@ -153,15 +154,15 @@ def test_the_store_is_at_the_root_of_the_repository_or_where_it_is_said(
     """DVC_ROOT, which queued experiments have, is the place of the file; a relative address is made absolute."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.delenv("DVC_ROOT", raising=False)
-    assert address.local(address.uri()) == ROOT / "mlflow.db"
+    assert mlflow_store.local(mlflow_store.uri()) == ROOT / "mlflow.db"
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    assert address.local(address.uri()) == tmp_path / "mlflow.db"
+    assert mlflow_store.local(mlflow_store.uri()) == tmp_path / "mlflow.db"
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///other.db?timeout=60")
-    assert address.uri() == f"sqlite:///{tmp_path}/other.db?timeout=60"
-    assert address.local(address.uri()) == tmp_path / "other.db"
+    assert mlflow_store.uri() == f"sqlite:///{tmp_path}/other.db?timeout=60"
+    assert mlflow_store.local(mlflow_store.uri()) == tmp_path / "other.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://tracker.example/mlflow")
-    assert address.local(address.uri()) is None
+    assert mlflow_store.local(mlflow_store.uri()) is None
 
 
 def places(path: Path) -> list[str]:
@@ -180,7 +181,7 @@ def places(path: Path) -> list[str]:
 def fill(path: Path, folder: Path) -> None:
     """Put into the empty store at `path` one of everything that has artifacts, in mlruns of a `folder`."""
     root = f"{folder.as_uri()}/mlruns"
-    mlflow.set_tracking_uri(address.of_file(path))
+    mlflow.set_tracking_uri(mlflow_store.address_of_file(path))
     api = mlflow.MlflowClient()
     experiment = api.create_experiment("mnist", root)
     run = api.create_run(experiment)
@@ -209,7 +210,7 @@ def test_all_places_of_artifacts_follow_the_store(store: Path, tmp_path: Path, o
     other = mlflow.MlflowClient().create_experiment("other", f"{folder.as_uri()}/mlruns-2")
     before = places(store)
 
-    client.connect(experiments.of("mnist"))
+    experiments.connect(experiments.of_dataset("mnist"))
 
     prefixes = [
         (f"{folder}/mlruns/", f"{tmp_path}/mlruns/"),
@@ -227,13 +228,13 @@ def test_all_places_of_artifacts_follow_the_store(store: Path, tmp_path: Path, o
 
 def test_an_experiment_in_a_folder_of_its_own_stays_there(store: Path, tmp_path: Path) -> None:
     """Where the store has not moved, a place that somebody chose for an experiment is not replaced."""
-    client.connect(experiments.of("mnist"))
+    experiments.connect(experiments.of_dataset("mnist"))
     (tmp_path / "large disk" / "mlruns").mkdir(parents=True)
     chosen = (tmp_path / "large disk" / "mlruns").as_uri()
     mlflow.MlflowClient().create_experiment("large", chosen)
     mlflow.MlflowClient().create_experiment("bucket", "s3://bucket/mlruns")
 
-    client.connect(experiments.of("mnist"))
+    experiments.connect(experiments.of_dataset("mnist"))
 
     found = {one.name: one.artifact_location for one in mlflow.MlflowClient().search_experiments()}
     assert found["large"] == chosen

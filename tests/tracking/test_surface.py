@@ -53,3 +53,18 @@ def test_mlflow_is_imported_after_our_settings() -> None:
     }
 
     assert importers == {"client"}
+
+
+def test_imports_only_lead_down_the_map() -> None:
+    """A module of tracking imports no module that the map lists above it."""
+    order = re.findall(r"^    ([a-z_]+)  ", tracking.__doc__ or "", flags=re.MULTILINE)
+    upwards = []
+    for position, module in enumerate(order):
+        nodes = list(ast.walk(ast.parse((FOLDER / f"{module}.py").read_text())))
+        froms = [node for node in nodes if isinstance(node, ast.ImportFrom) and node.module]
+        imported = {node.module.removeprefix("pipeline.tracking.") for node in froms}
+        imported |= {alias.name for node in froms if node.module == "pipeline.tracking" for alias in node.names}
+        upwards += [f"{module}: {other}" for other in imported & set(order[: position + 1])]
+
+    assert len(order) > 10
+    assert upwards == []

@@ -23,8 +23,9 @@ from pipeline.analysis import metrics
 from pipeline.data.dataset import Dataset, Split
 from pipeline.errors import UnavailableError
 from pipeline.params import OverfittingRule, Params
-from pipeline.tracking import address, client, experiments, live, logged_model, outbox, view
+from pipeline.tracking import experiments, live, logged_model, outbox, view
 from pipeline.tracking import runs as finished_runs
+from pipeline.tracking import store as mlflow_store
 from pipeline.tracking.artifacts import EvaluationArtifacts
 from pipeline.tracking.description import RunDescription
 from pipeline.training import model_file, networks
@@ -125,7 +126,7 @@ def evaluate(model: Path, accuracy: float = 0.9, *, required: bool = False, rule
 def runs(status: str | None = None) -> list[Any]:
     """Return the runs of the experiment, the newest first."""
     found = mlflow.MlflowClient().search_runs(
-        [client.connect(experiments.of("mnist"))], order_by=["attributes.start_time DESC"]
+        [experiments.connect(experiments.of_dataset("mnist"))], order_by=["attributes.start_time DESC"]
     )
     return [run for run in found if status in (None, run.info.status)]
 
@@ -277,7 +278,7 @@ def test_colour_images_are_inputs_and_signature(values: Params, tmp_path: Path) 
 
     track(described, Dataset(train, None, test, made_sets.CLASSES), tmp_path / "m.keras")
 
-    experiment = client.experiment_id("stones")
+    experiment = experiments.find("stones")
     (run,) = mlflow.MlflowClient().search_runs([experiment])
     sources = {one.dataset.name: one.dataset for one in run.inputs.dataset_inputs}
     assert sources.keys() == {"stones-train", "stones-test"}
@@ -343,7 +344,7 @@ def test_an_end_does_not_wait_for_system_metrics(
     description: RunDescription, digits: Dataset, hang: Hang, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However long the monitor takes to end, the training does not take longer than for anything else."""
-    monkeypatch.setattr("pipeline.tracking.system_metrics.start", lambda _: Mock(finish=hang))
+    monkeypatch.setattr("pipeline.tracking.live._start_monitor", lambda _: Mock(finish=hang))
 
     started = time.monotonic()
     with tracking.training_run(description, digits) as run:
@@ -427,7 +428,7 @@ def test_a_training_into_a_deleted_experiment_ends_at_once_with_the_way_out(
     description: RunDescription, digits: Dataset, model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It does not wait for MLflow; one warning names the experiment, the command that restores it, and then sync."""
-    experiment = client.connect(experiments.of("mnist"))
+    experiment = experiments.connect(experiments.of_dataset("mnist"))
     mlflow.MlflowClient().delete_experiment(experiment)
     started = time.monotonic()
 
@@ -477,7 +478,7 @@ def test_a_training_that_does_not_end_well_is_no_finished_run(
 @pytest.mark.usefixtures("store")
 def test_a_run_left_running_is_marked_killed(description: RunDescription, digits: Dataset, model: Path) -> None:
     """The next training of the recipe ends the run of the one that was killed."""
-    experiment = client.connect(experiments.of("mnist"))
+    experiment = experiments.connect(experiments.of_dataset("mnist"))
     api = mlflow.MlflowClient()
     left = api.create_run(experiment, tags=description.tags())
     other = api.create_run(experiment, tags=description.tags() | {"recipe": "s" * 64})
@@ -584,13 +585,13 @@ def test_a_run_begins_when_its_training_does(
 ) -> None:
     """Nothing in the environment makes it another run, and the time at which MLflow answers is not its start."""
     monkeypatch.setenv("MLFLOW_RUN_ID", "0" * 32)
-    connect = client.connect
+    connect = experiments.connect
 
     def connect_late(experiment: experiments.Experiment) -> str:
         time.sleep(1)
         return connect(experiment)
 
-    monkeypatch.setattr(client, "connect", connect_late)
+    monkeypatch.setattr(experiments, "connect", connect_late)
     before = time.time()
     with tracking.training_run(description, digits):
         pass
@@ -606,7 +607,7 @@ def test_one_run_of_a_model_is_current(description: RunDescription, digits: Data
     track(description, digits, model)
     track(description, digits, model)
 
-    assert [run.data.tags[experiments.STATE] for run in runs("FINISHED")] == ["current", "superseded"]
+    assert [run.data.tags[view.STATE] for run in runs("FINISHED")] == ["current", "superseded"]
 
 
 @pytest.mark.usefixtures("store")
@@ -615,19 +616,19 @@ def test_other_clones_runs_are_left_alone_on_a_server(
     description: RunDescription, digits: Dataset, model: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
     """There a new run neither kills nor supersedes one of another clone; a local store has no other clone."""
-    experiment, api = client.connect(experiments.of("mnist")), mlflow.MlflowClient()
+    experiment, api = experiments.connect(experiments.of_dataset("mnist")), mlflow.MlflowClient()
     elsewhere = description.tags() | {"workspace": "elsewhere:/clone"}
     running = api.create_run(experiment, tags=elsewhere).info.run_id
-    done = api.create_run(experiment, tags=elsewhere | {experiments.STATE: "current"}).info.run_id
+    done = api.create_run(experiment, tags=elsewhere | {view.STATE: "current"}).info.run_id
     api.set_terminated(done, "FINISHED")
     if place == "a server":
-        monkeypatch.setattr(address, "local", lambda _: None)
+        monkeypatch.setattr(mlflow_store, "local", lambda _: None)
 
     track(description, digits, model)
 
-    found = api.get_run(running).info.status, api.get_run(done).data.tags[experiments.STATE]
+    found = api.get_run(running).info.status, api.get_run(done).data.tags[view.STATE]
     assert found == (("RUNNING", "current") if place == "a server" else ("KILLED", "superseded"))
-    assert runs("FINISHED")[0].data.tags[experiments.STATE] == "current"
+    assert runs("FINISHED")[0].data.tags[view.STATE] == "current"
 
 
 def add_finished(recipe: str) -> None:
@@ -641,12 +642,12 @@ def add_finished(recipe: str) -> None:
 @pytest.mark.usefixtures("store")
 def test_an_experiment_shows_training_and_validation_in_one_chart() -> None:
     """It has a saved view of the current runs; an older one is replaced, and a missing description is added."""
-    made, api = client.connect(experiments.of("mnist")), mlflow.MlflowClient()
+    made, api = experiments.connect(experiments.of_dataset("mnist")), mlflow.MlflowClient()
     tags = api.get_experiment(made).tags
     api.set_experiment_tag(made, view.TAG, "of an older version")
     api.delete_experiment_tag(made, "mlflow.note.content")
 
-    assert client.connect(experiments.of("mnist")) == made
+    assert experiments.connect(experiments.of_dataset("mnist")) == made
     assert api.get_experiment(made).tags == tags
     state = json.loads(json.loads(tags[view.TAG])["state"])
     charts = [chart["selectedMetricKeys"] for chart in state["compareRunCharts"]]
@@ -666,7 +667,7 @@ def test_a_recipe_has_one_finished_run(monkeypatch: pytest.MonkeyPatch) -> None:
         add_finished(recipe)
 
     api = mlflow.MlflowClient()
-    found = api.search_runs([client.connect(experiments.of_study("mnist", "MNIST"))])
+    found = api.search_runs([experiments.connect(experiments.of_study("mnist", "MNIST"))])
     assert sorted((run.data.tags["recipe"], run.info.status) for run in found) == [
         ("r", "FINISHED"),
         ("r", "KILLED"),
@@ -677,4 +678,4 @@ def test_a_recipe_has_one_finished_run(monkeypatch: pytest.MonkeyPatch) -> None:
     history = api.get_metric_history(whole.info.run_id, "val_loss")
     assert [(point.step, point.value) for point in history] == [(1, 0.2), (2, 0.1)]
     assert whole.data.metrics["test_accuracy"] == 0.9
-    assert api.search_runs([client.connect(experiments.of("mnist"))]) == []
+    assert api.search_runs([experiments.connect(experiments.of_dataset("mnist"))]) == []

@@ -1,6 +1,6 @@
 """One reader per file format, and what they share.
 
-idx_files   MNIST's four files and the like
+idx         MNIST's four files and the like
 npz_arrays  arrays of images and labels
 cifar       the binary version's archive
 folder      one folder per class
@@ -8,7 +8,5 @@ csv         a column per pixel
 parquet     files in a column
 checks      what every reader checks
 pictures    PNG and JPEG files -> arrays
-tree        the files below a folder
-idx         IDX bytes <-> arrays
 npz         arrays in numpy's zip archives
 """

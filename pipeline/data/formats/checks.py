@@ -29,7 +29,7 @@ class Place(NamedTuple):
         return InputError(": ".join(filter(None, (self.within, what))), path=self.path, fix=fix)
 
 
-def images(array: NDArray[Any], described: ImageSet, place: Place) -> NDArray[np.uint8]:
+def images(array: NDArray[Any], image_set: ImageSet, place: Place) -> NDArray[np.uint8]:
     """Return `array` if it has images of uint8 of the shape that the data set states.
 
     Raises:
@@ -37,13 +37,13 @@ def images(array: NDArray[Any], described: ImageSet, place: Place) -> NDArray[np
     """
     if array.dtype != np.uint8:
         raise place.fault(f"pixels: expected uint8, found {array.dtype}{_range(array)}")
-    if array.ndim == 0 or array.shape[1:] != described.image.shape:
-        expected = ", ".join(map(str, ("n", *described.image.shape)))
+    if array.ndim == 0 or array.shape[1:] != image_set.image.shape:
+        expected = ", ".join(map(str, ("n", *image_set.image.shape)))
         raise place.fault(f"dimensions: expected ({expected}), found {array.shape}")
     return array
 
 
-def labels(array: NDArray[Any], described: ImageSet, place: Place, first: int = 0, row: int = 0) -> NDArray[Any]:
+def labels(array: NDArray[Any], image_set: ImageSet, place: Place, first: int = 0, row: int = 0) -> NDArray[Any]:
     """Return the labels in `array` counted from 0, where that of the first class is `first`.
 
     In messages the first one is in row `row`.
@@ -53,18 +53,18 @@ def labels(array: NDArray[Any], described: ImageSet, place: Place, first: int = 
     """
     if array.ndim != 1 or array.dtype.kind not in "iu":
         raise place.fault(f"labels: expected whole numbers (n,), found {array.dtype}{array.shape}")
-    last = first + len(described.classes) - 1
+    last = first + len(image_set.classes) - 1
     wrong = np.flatnonzero((array < first) | (array > last))
     if len(wrong):
         found = f"found {array[wrong[0]]} in row {row + wrong[0]}, counted from 0"
         raise place.fault(f"labels: expected {first} to {last}, {found}")
-    counted: NDArray[Any] = (array - array.dtype.type(first)).astype(dataset.label_type(described.classes))
+    counted: NDArray[Any] = (array - array.dtype.type(first)).astype(dataset.label_type(image_set.classes))
     return counted
 
 
 def split(
     parts: Sequence[tuple[NDArray[Any], NDArray[Any]]],
-    described: ImageSet,
+    image_set: ImageSet,
     name: str,
     place: Place,
     labels_at: Place | None = None,
@@ -81,14 +81,14 @@ def split(
     made = _joined(parts)
     if len(made.images) != len(made.labels):
         raise at.fault(f"{name}: expected a label for each image, found {len(made.labels)} for {len(made.images)}")
-    counted = described.counts and getattr(described.counts, name)
+    counted = image_set.counts and getattr(image_set.counts, name)
     if len(made) == 0 or counted not in (None, len(made)):
         raise place.fault(f"{name}: expected {counted or 'some'} images, found {len(made)}")
     if made.images.min() == made.images.max():
         raise place.fault(f"{name}: pixels: expected more than one value, found {made.images.min()} everywhere")
-    present = np.bincount(made.labels, minlength=len(described.classes)) > 0
+    present = np.bincount(made.labels, minlength=len(image_set.classes)) > 0
     if name == "train" and not present.all():
-        missing = [described.classes[label] for label in np.flatnonzero(~present)]
+        missing = [image_set.classes[label] for label in np.flatnonzero(~present)]
         more = f" and {len(missing) - 3} more classes" if len(missing) > 3 else ""
         raise at.fault(f"{name}: no image of the class {', '.join(map(repr, missing[:3]))}{more}")
     return made

@@ -22,37 +22,37 @@ from pipeline.data.formats.checks import Place
 from pipeline.data.sets import CifarSet
 
 
-def read(directory: Path, described: CifarSet) -> tuple[Split, Split]:
+def read(directory: Path, image_set: CifarSet) -> tuple[Split, Split]:
     """Return training and test images in the order of the members that the data set names.
 
     Raises:
         InputError: The archive is damaged, a member is missing or is not a whole number of records, or a label is not
             that of a class.
     """
-    place, options = Place(directory / described.files.archive.name), described.options
-    contents = _members(place, {*options.train, *options.test}, _limit(described))
+    place, options = Place(directory / image_set.files.archive.name), image_set.options
+    contents = _members(place, {*options.train, *options.test}, _limit(image_set))
     return (
-        _split(contents, options.train, described, "train", place),
-        _split(contents, options.test, described, "test", place),
+        _split(contents, options.train, image_set, "train", place),
+        _split(contents, options.test, image_set, "test", place),
     )
 
 
-def _split(contents: Mapping[str, bytes], names: Sequence[str], described: CifarSet, name: str, place: Place) -> Split:
+def _split(contents: Mapping[str, bytes], names: Sequence[str], image_set: CifarSet, name: str, place: Place) -> Split:
     for member in names:
         if member not in contents:
             raise place.fault(f"no member {member!r}")
-    parts = [_records(contents[member], described, Place(place.path, member)) for member in names]
-    return checks.split(parts, described, name, place)
+    parts = [_records(contents[member], image_set, Place(place.path, member)) for member in names]
+    return checks.split(parts, image_set, name, place)
 
 
-def _size(described: CifarSet) -> int:
-    return described.options.label_bytes + math.prod(described.image.shape)
+def _size(image_set: CifarSet) -> int:
+    return image_set.options.label_bytes + math.prod(image_set.image.shape)
 
 
-def _limit(described: CifarSet) -> int:
+def _limit(image_set: CifarSet) -> int:
     """Return how many bytes a member may have."""
-    counts = described.counts
-    return checks.MAX_BYTES if counts is None else max(counts.train, counts.test or 0) * _size(described)
+    counts = image_set.counts
+    return checks.MAX_BYTES if counts is None else max(counts.train, counts.test or 0) * _size(image_set)
 
 
 class _Bounded:
@@ -91,11 +91,11 @@ def _members(place: Place, names: set[str], limit: int) -> dict[str, bytes]:
     return contents
 
 
-def _records(content: bytes, described: CifarSet, place: Place) -> tuple[NDArray[Any], NDArray[Any]]:
-    image, before, size = described.image, described.options.label_bytes, _size(described)
+def _records(content: bytes, image_set: CifarSet, place: Place) -> tuple[NDArray[Any], NDArray[Any]]:
+    image, before, size = image_set.image, image_set.options.label_bytes, _size(image_set)
     if not content or len(content) % size:
         raise place.fault(f"expected records of {size} bytes, found {len(content)} bytes")
     records = np.frombuffer(content, np.uint8).reshape(-1, size)
     planes = records[:, before:].reshape(-1, image.channels, image.height, image.width)
     pixels = np.ascontiguousarray(planes.transpose(0, 2, 3, 1)).reshape(-1, *image.shape)
-    return pixels, checks.labels(records[:, before - 1], described, place)
+    return pixels, checks.labels(records[:, before - 1], image_set, place)

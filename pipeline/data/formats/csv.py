@@ -21,37 +21,37 @@ from pipeline.data.tables import CsvSet
 _ROWS = 2048
 
 
-def read(directory: Path, described: CsvSet) -> tuple[Split, Split | None]:
+def read(directory: Path, image_set: CsvSet) -> tuple[Split, Split | None]:
     """Return training and test images in the order of the rows; test is None if there is no such table.
 
     Raises:
         InputError: A table cannot be read, a column is missing, or a cell is not a whole number in its range; rows are
             counted from 0, without the header.
     """
-    train = _split(directory, described, "train", [file.name for file in described.files.train])
-    if described.files.test is None:
+    train = _split(directory, image_set, "train", [file.name for file in image_set.files.train])
+    if image_set.files.test is None:
         return train, None
-    return train, _split(directory, described, "test", [file.name for file in described.files.test])
+    return train, _split(directory, image_set, "test", [file.name for file in image_set.files.test])
 
 
-def _split(directory: Path, described: CsvSet, name: str, tables: list[str]) -> Split:
+def _split(directory: Path, image_set: CsvSet, name: str, tables: list[str]) -> Split:
     places = [Place(directory / table) for table in tables]
-    parts = [part for place in places for part in _parts(place, described)]
+    parts = [part for place in places for part in _parts(place, image_set)]
     if not parts:
         raise places[0].fault(f"{name}: no rows")
-    return checks.split(parts, described, name, places[0])
+    return checks.split(parts, image_set, name, places[0])
 
 
-def _parts(place: Place, described: CsvSet) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
-    options, last = described.options, described.options.first_label + len(described.classes) - 1
+def _parts(place: Place, image_set: CsvSet) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+    options, last = image_set.options, image_set.options.first_label + len(image_set.classes) - 1
     for table in _chunks(place):
-        columns = _columns(table, place, described)
+        columns = _columns(table, place, image_set)
         if table.empty:
             continue
         pixels = _whole(table, columns, place, 0, 255).astype(np.uint8)
         labels = _whole(table, [options.label], place, options.first_label, last)[:, 0]
-        images = checks.images(pixels.reshape(-1, *described.image.shape), described, place)
-        yield images, checks.labels(labels, described, place, options.first_label)
+        images = checks.images(pixels.reshape(-1, *image_set.image.shape), image_set, place)
+        yield images, checks.labels(labels, image_set, place, options.first_label)
 
 
 def _chunks(place: Place) -> Iterator[pd.DataFrame]:
@@ -67,9 +67,9 @@ def _chunks(place: Place) -> Iterator[pd.DataFrame]:
         raise place.fault(f"not a CSV table ({' '.join(str(error).split())[:200]})") from None
 
 
-def _columns(table: pd.DataFrame, place: Place, described: CsvSet) -> list[str]:
+def _columns(table: pd.DataFrame, place: Place, image_set: CsvSet) -> list[str]:
     """Return the columns of pixels: a prefix and numbers that rise by one, from 0 or 1."""
-    options, count = described.options, math.prod(described.image.shape)
+    options, count = image_set.options, math.prod(image_set.image.shape)
     found = [str(column) for column in table.columns if column != options.label]
     if options.label not in table.columns:
         raise place.fault(f"no column {options.label!r}, found {', '.join(map(schema.shown, found[:3]))}, ...")

@@ -1,4 +1,4 @@
-"""The IDX format of MNIST (http://yann.lecun.com/exdb/mnist): bytes <-> uint8 arrays.
+"""The IDX format of MNIST (http://yann.lecun.com/exdb/mnist): bytes <-> uint8 arrays, four files -> images.
 
 A file is a big-endian magic number (0x00000801: labels, one dimension; 0x00000803: images, three), the size of each
 dimension as 32-bit big-endian numbers, then one byte per element, the last dimension varying fastest.
@@ -14,6 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import errors, files
+from pipeline.data.dataset import Split
+from pipeline.data.formats import checks
+from pipeline.data.formats.checks import Place
+from pipeline.data.image_set import File
+from pipeline.data.sets import IdxSet
 from pipeline.errors import InputError
 
 # Two zero bytes, then 0x08 for unsigned bytes; the fourth byte is the number of dimensions.
@@ -58,7 +63,7 @@ def decode(content: bytes, *, dimensions: int, path: Path) -> NDArray[np.uint8]:
     return np.frombuffer(content, np.uint8, offset=header.size).reshape(shape)
 
 
-def read(path: Path, *, dimensions: int) -> NDArray[np.uint8]:
+def read_file(path: Path, *, dimensions: int) -> NDArray[np.uint8]:
     """Return the array with that many dimensions in the IDX file at `path`, read-only.
 
     Raises:
@@ -80,3 +85,52 @@ def write(path: Path, array: NDArray[np.uint8]) -> None:
 
 def _times(shape: list[int]) -> str:
     return " x ".join(map(str, shape))
+
+
+def read(directory: Path, image_set: IdxSet) -> tuple[Split, Split]:
+    """Return training and test images in the order of their files.
+
+    Raises:
+        InputError: A file is missing or damaged, or is not what the data set states.
+    """
+    four_files, counts = image_set.files, image_set.counts
+    return (
+        _split(directory, image_set, "train", counts.train, four_files.train_images, four_files.train_labels),
+        _split(directory, image_set, "test", counts.test or 0, four_files.test_images, four_files.test_labels),
+    )
+
+
+def shapes(image_set: IdxSet) -> dict[str, tuple[int, ...]]:
+    """Return the shape of the array in each file, by the file's name."""
+    counts, shape = image_set.counts, stored_shape(image_set)
+    return {
+        file.name: (count or 0, *item)
+        for file, count, item in zip(
+            image_set.files.all(),
+            (counts.train, counts.train, counts.test, counts.test),
+            (shape, (), shape, ()),
+            strict=True,
+        )
+    }
+
+
+def stored_shape(image_set: IdxSet) -> tuple[int, ...]:
+    """Return the shape of one image as the files have it."""
+    height, width, *channels = image_set.image.shape
+    return (width, height, *channels) if image_set.options.transposed else (height, width, *channels)
+
+
+def _split(directory: Path, image_set: IdxSet, name: str, count: int, images_file: File, labels_file: File) -> Split:
+    place, at = Place(directory / images_file.name), Place(directory / labels_file.name)
+    images, labels = _array(place, (count, *stored_shape(image_set))), _array(at, (count,))
+    if image_set.options.transposed:
+        images = np.ascontiguousarray(images.swapaxes(1, 2))
+    counted = checks.labels(labels, image_set, at, image_set.options.first_label)
+    return checks.split([(checks.images(images, image_set, place), counted)], image_set, name, place, at)
+
+
+def _array(place: Place, shape: tuple[int, ...]) -> np.ndarray:
+    array = read_file(place.path, dimensions=len(shape))
+    if array.shape != shape:
+        raise place.fault(f"dimensions: expected {shape}, found {array.shape}")
+    return array

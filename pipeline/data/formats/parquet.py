@@ -21,61 +21,61 @@ _ROWS = 1024
 _MAX_ROWS = 2**24
 
 
-def read(directory: Path, described: ParquetSet) -> tuple[Split, Split | None]:
+def read(directory: Path, image_set: ParquetSet) -> tuple[Split, Split | None]:
     """Return training and test images in the order of the rows; test is None if there is no such table.
 
     Raises:
         InputError: A table cannot be read, a column is missing or of another type, its class names are others, or a row
             has no such picture; rows are counted from 0.
     """
-    train = _split(directory, described, "train", [file.name for file in described.files.train])
-    if described.files.test is None:
+    train = _split(directory, image_set, "train", [file.name for file in image_set.files.train])
+    if image_set.files.test is None:
         return train, None
-    return train, _split(directory, described, "test", [file.name for file in described.files.test])
+    return train, _split(directory, image_set, "test", [file.name for file in image_set.files.test])
 
 
-def _split(directory: Path, described: ParquetSet, name: str, tables: list[str]) -> Split:
+def _split(directory: Path, image_set: ParquetSet, name: str, tables: list[str]) -> Split:
     places = [Place(directory / table) for table in tables]
-    parts = [part for place in places for part in _parts(place, described)]
+    parts = [part for place in places for part in _parts(place, image_set)]
     if not parts:
         raise places[0].fault(f"{name}: no rows")
-    return checks.split(parts, described, name, places[0])
+    return checks.split(parts, image_set, name, places[0])
 
 
-def _parts(place: Place, described: ParquetSet) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+def _parts(place: Place, image_set: ParquetSet) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
     first = 0
-    for batch in _batches(place, described):
+    for batch in _batches(place, image_set):
         images, labels = batch.column(0), batch.column(1)
         if pa.types.is_struct(images.type):
             images = images.field("bytes")
-        decoded = np.empty((len(images), *described.image.shape), np.uint8)
+        decoded = np.empty((len(images), *image_set.image.shape), np.uint8)
         for row, content in enumerate(images):
-            decoded[row] = _picture(content.as_py(), described, place, first + row)
+            decoded[row] = _picture(content.as_py(), image_set, place, first + row)
         if labels.null_count:
             empty = next(row for row, label in enumerate(labels) if not label.is_valid)
             raise place.fault(f"row {first + empty}, counted from 0: no label")
         values = labels.to_numpy(zero_copy_only=False)
-        yield decoded, checks.labels(values, described, place, row=first)
+        yield decoded, checks.labels(values, image_set, place, row=first)
         first += len(images)
 
 
-def _picture(content: bytes | None, described: ParquetSet, place: Place, row: int) -> NDArray[np.uint8]:
-    options, where = described.options, Place(place.path, f"row {row}, counted from 0")
+def _picture(content: bytes | None, image_set: ParquetSet, place: Place, row: int) -> NDArray[np.uint8]:
+    options, where = image_set.options, Place(place.path, f"row {row}, counted from 0")
     if content is None:
         raise where.fault("no image in it")
     try:
-        return pictures.decode(content, described.image, resize=options.resize, convert=options.convert)
+        return pictures.decode(content, image_set.image, resize=options.resize, convert=options.convert)
     except ValueError as error:
         raise where.fault(str(error)) from None
 
 
-def _batches(place: Place, described: ParquetSet) -> Iterator[Any]:
-    options = described.options
+def _batches(place: Place, image_set: ParquetSet) -> Iterator[Any]:
+    options = image_set.options
     try:
         with pq.ParquetFile(place.path) as table:
             if table.metadata.num_rows > _MAX_ROWS:
                 raise place.fault(f"expected at most {_MAX_ROWS} rows, found {table.metadata.num_rows}")
-            _check_schema(table.schema_arrow, described, place)
+            _check_schema(table.schema_arrow, image_set, place)
             for batch in table.iter_batches(batch_size=_ROWS, columns=[options.image, options.label]):
                 yield batch.select([options.image, options.label])
     # ArrowException: what is not a table, or is damaged; MemoryError and OSError as well.
@@ -84,8 +84,8 @@ def _batches(place: Place, described: ParquetSet) -> Iterator[Any]:
         raise place.fault(f"not a parquet table that can be read ({reason})") from None
 
 
-def _check_schema(found: Any, described: ParquetSet, place: Place) -> None:
-    options = described.options
+def _check_schema(found: Any, image_set: ParquetSet, place: Place) -> None:
+    options = image_set.options
     for column in (options.image, options.label):
         if found.names.count(column) != 1:
             raise place.fault(f"expected one column {column!r}, found {', '.join(found.names)[:200]}")
@@ -96,9 +96,9 @@ def _check_schema(found: Any, described: ParquetSet, place: Place) -> None:
     if not pa.types.is_integer(label):
         raise place.fault(f"column {options.label!r}: expected whole numbers, found {str(label)[:100]}")
     names = _class_names(found.metadata or {}, options.label)
-    if names is not None and names != list(described.classes):
+    if names is not None and names != list(image_set.classes):
         raise place.fault(
-            f"class names: expected {', '.join(described.classes)}, found {', '.join(map(str, names))}"[:300]
+            f"class names: expected {', '.join(image_set.classes)}, found {', '.join(map(str, names))}"[:300]
         )
 
 

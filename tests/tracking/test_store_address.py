@@ -11,8 +11,9 @@ import pytest
 import sqlalchemy
 
 from pipeline.errors import UnavailableError
-from pipeline.tracking import address, client, experiments
-from pipeline.tracking.address import SetupError
+from pipeline.tracking import client, experiments
+from pipeline.tracking import store as mlflow_store
+from pipeline.tracking.store import SetupError
 from tests.support import forks
 
 ROOT = Path(__file__).parents[2]
@@ -49,7 +50,7 @@ def test_what_is_not_an_address_is_refused_unseen(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
 
     with pytest.raises(SetupError) as caught, client.reachable():
-        client.connect(experiments.of("mnist"))
+        experiments.connect(experiments.of_dataset("mnist"))
 
     message = str(caught.value)
     assert message.startswith("MLFLOW_TRACKING_URI: ")
@@ -74,8 +75,8 @@ def test_addresses_of_servers_are_left_as_they_are(monkeypatch: pytest.MonkeyPat
     """A server, or its database, is passed to MLflow verbatim and is not a file."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
 
-    assert address.uri() == uri
-    assert address.local(uri) is None
+    assert mlflow_store.uri() == uri
+    assert mlflow_store.local(uri) is None
 
 
 @pytest.mark.fault("the folder of the repository has a name with ?, #, %2F, quotes or non-ASCII characters")
@@ -83,11 +84,11 @@ def test_addresses_of_servers_are_left_as_they_are(monkeypatch: pytest.MonkeyPat
 def test_a_path_in_an_address_leads_to_that_file(name: str) -> None:
     """SQLAlchemy, which opens the file for MLflow, finds the same path in the address, and so do we."""
     path = Path("/srv") / name / "mlflow.db"
-    uri = address.of_file(path)
+    uri = mlflow_store.address_of_file(path)
 
     assert sqlalchemy.make_url(uri).database == str(path)
     assert sqlalchemy.make_url(f"{uri}?timeout=60").query == {"timeout": "60"}
-    assert address.local(uri) == address.local(f"{uri}?timeout=60") == path
+    assert mlflow_store.local(uri) == mlflow_store.local(f"{uri}?timeout=60") == path
 
 
 def test_a_relative_path_is_taken_from_the_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,15 +98,15 @@ def test_a_relative_path_is_taken_from_the_root(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "study").mkdir()
     monkeypatch.chdir(tmp_path / "study")
 
-    assert address.local(address.uri()) == tmp_path / "runs" / "a?b.db"
-    assert address.uri().endswith("?timeout=60")
+    assert mlflow_store.local(mlflow_store.uri()) == tmp_path / "runs" / "a?b.db"
+    assert mlflow_store.uri().endswith("?timeout=60")
 
 
 START = """
 from pathlib import Path
 import mlflow
-from pipeline.tracking import client, experiments, logged_model
-experiment = client.connect(experiments.of("mnist"))
+from pipeline.tracking import experiments, logged_model
+experiment = experiments.connect(experiments.of_dataset("mnist"))
 api = mlflow.MlflowClient()
 run = api.create_run(experiment)
 api.log_text(run.info.run_id, "text", "a.txt")
@@ -151,7 +152,7 @@ def test_a_driver_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, "psycopg", None)
 
     with pytest.raises(SetupError, match="psycopg") as caught:
-        client.connect(experiments.of("mnist"))
+        experiments.connect(experiments.of_dataset("mnist"))
 
     assert "make team" in caught.value.fix
     assert SECRET not in str(caught.value)
@@ -178,7 +179,7 @@ def test_a_database_is_asked_once(monkeypatch: pytest.MonkeyPatch, kind: str) ->
     monkeypatch.setattr(sqlalchemy.URL, "get_dialect", lambda _: type("dialect", (), {"driver": "pymysql"}))
 
     with pytest.raises(UnavailableError, match="password authentication failed") as caught:
-        client.connect(experiments.of("mnist"))
+        experiments.connect(experiments.of_dataset("mnist"))
 
     assert [options["connect_args"] for options in attempts] == [{"connect_timeout": 5}]
     assert SECRET not in str(caught.value)
@@ -200,7 +201,7 @@ def test_a_browser_finds_the_store_without_credentials(monkeypatch: pytest.Monke
     """A server is its own page, without user and password; any other store is shown by `make ui`."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
 
-    assert address.page() == page
+    assert mlflow_store.page() == page
 
 
 @pytest.mark.parametrize(
@@ -215,7 +216,7 @@ def test_a_browser_finds_the_store_without_credentials(monkeypatch: pytest.Monke
 )
 def test_credentials_are_taken_out_of_addresses(text: str, public: str) -> None:
     """User and password go wherever an address has them; paths and mail addresses stay."""
-    assert address.without_credentials(text) == public
+    assert mlflow_store.without_credentials(text) == public
 
 
 @pytest.mark.fault("the address of the store is malformed")
@@ -239,7 +240,7 @@ def test_no_part_of_the_stores_address_that_may_be_secret_is_shown(
     """Whoever puts the address, or the password alone, into a message, the password is not shown."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
 
-    shown = address.without_credentials(text.format(uri))
+    shown = mlflow_store.without_credentials(text.format(uri))
 
     assert SECRET not in shown
     assert SECRET.replace("2", "%32") not in shown
@@ -252,4 +253,4 @@ def test_what_is_not_secret_in_an_address_stays_readable(monkeypatch: pytest.Mon
 
     text = "run `mlflow experiments restore` at host:5432 with sslmode require"
 
-    assert address.without_credentials(text) == text
+    assert mlflow_store.without_credentials(text) == text

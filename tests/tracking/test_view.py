@@ -10,15 +10,14 @@ import pytest
 
 from pipeline.params import Params
 from pipeline.reporting import colours
-from pipeline.tracking import client, experiments, run_colours, runs
+from pipeline.tracking import experiments, runs, view
 
 
 def create(names: Sequence[str], dataset: str = "mnist") -> list[str]:
     """Create a run of each model in turn, and return their colours."""
-    experiment, api, made = client.connect(experiments.of(dataset)), mlflow.MlflowClient(), []
+    experiment, made = experiments.connect(experiments.of_dataset(dataset)), []
     for name in names:
-        tags = runs.coloured(experiment, "model", {"model": name})
-        made.append(api.create_run(experiment, tags=tags).data.tags["mlflow.runColor"])
+        made.append(runs.create(experiment, name, {"model": name}, 0).data.tags["mlflow.runColor"])
     return made
 
 
@@ -52,7 +51,7 @@ def test_no_two_models_share_a_colour() -> None:
 def test_a_colour_that_somebody_chose_stays() -> None:
     """The next run of a model has the colour that was chosen for the latest in MLflow's pages, and no other model."""
     (own,) = create(["cnn"])
-    experiment, api = client.connect(experiments.of("mnist")), mlflow.MlflowClient()
+    experiment, api = experiments.connect(experiments.of_dataset("mnist")), mlflow.MlflowClient()
     (run,) = api.search_runs([experiment])
     chosen = next(colour for colour in colours.PALETTE if colour != own)
     api.set_tag(run.info.run_id, "mlflow.runColor", chosen)
@@ -65,7 +64,7 @@ def test_a_colour_that_somebody_chose_stays() -> None:
 @pytest.mark.usefixtures("store")
 def test_a_current_run_without_a_colour_gets_one() -> None:
     """A run of an earlier version of this code is coloured when it is marked as current, and only then written."""
-    experiment, api = client.connect(experiments.of("mnist")), mlflow.MlflowClient()
+    experiment, api = experiments.connect(experiments.of_dataset("mnist")), mlflow.MlflowClient()
     run = api.create_run(experiment, tags={"model": "cnn"})
 
     runs.mark_current(run)
@@ -76,5 +75,5 @@ def test_a_current_run_without_a_colour_gets_one() -> None:
 @pytest.mark.parametrize("odd", ["red", "#12", "#zzzzzz"])
 def test_what_is_no_colour_takes_none(odd: str) -> None:
     """A text that is not one may stand in the tag."""
-    assert run_colours.free("cnn", {odd}) == colours.of_models(["cnn"])["cnn"].colour
-    assert run_colours.free("cnn", {odd, *colours.PALETTE}) not in colours.PALETTE
+    assert view.free_colour("cnn", {odd}) == colours.of_models(["cnn"])["cnn"].colour
+    assert view.free_colour("cnn", {odd, *colours.PALETTE}) not in colours.PALETTE
