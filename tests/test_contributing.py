@@ -94,7 +94,6 @@ CHANGES = (
         tests=(
             "training/test_kinds.py",
             "training/test_results.py",
-            "training/test_networks.py",
             "test_params_page.py",
         ),
     ),
