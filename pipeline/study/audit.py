@@ -179,7 +179,7 @@ def _uses_shape(data: StudyData) -> Finding:
         findings.mean(f"cost to the MLP: `{ADADELTA}` minus `{MLP_PERMUTED}`", costs[1], "points"),
     )
     least = data.study.statistics.smallest_effect
-    observed = Assumed.observed(*costs)
+    observed = Assumed.observed(costs[0], -costs[1])
     ways = ((power.above(observed, least),), (power.below(observed, least),))
     return Finding(rules.uses_shape(shape.interval(), least), (number,), further=further, decision=Decision(ways))
 

@@ -131,7 +131,7 @@ def _pair(
 
 
 def _assumed(first: SeedValues, second: SeedValues, paired: bool) -> Assumed:
-    return Assumed.observed(first - second) if paired else Assumed.observed(first, second)
+    return Assumed.observed(first - second) if paired else Assumed.observed(first, -second)
 
 
 def _over_images(data: StudyData, names: tuple[str, str], paired: bool) -> Estimate:

@@ -137,7 +137,7 @@ def _equal_epochs(data: StudyData, column: str) -> Finding:
     averages = [findings.mean(f"`{name}` in epoch {epoch}", values, "share") for name, values in at.items()]
     lags = [one.interval().negative for one in ahead]
     verdict = rules.beyond_dropout(rules.slower(lags[: len(MLPS)]), rules.slower(lags[len(MLPS) :]))
-    observed = [Assumed.observed(at[cnn], at[mlp]) for cnn, mlp in pairs]
+    observed = [Assumed.observed(at[cnn], -at[mlp]) for cnn, mlp in pairs]
     remark = _confounded(data) if verdict is ClaimVerdict.CONFOUNDED else ""
     return Finding(
         verdict, tuple(numbers), remark, tuple(averages), _each_way(observed[: len(MLPS)], observed[len(MLPS) :])
@@ -166,7 +166,7 @@ def _epochs(data: StudyData) -> Finding:
         for name in MLPS
     ]
     averages = [findings.mean(f"`{name}`", epochs[name], "epochs") for name in MODELS]
-    return _until_target(data, lags, averages, [Assumed.observed(epochs[CNN], epochs[name]) for name in MLPS])
+    return _until_target(data, lags, averages, [Assumed.observed(epochs[CNN], -epochs[name]) for name in MLPS])
 
 
 def _seconds(data: StudyData, timings: Mapping[str, EpochSeconds]) -> Finding:
@@ -183,7 +183,7 @@ def _seconds(data: StudyData, timings: Mapping[str, EpochSeconds]) -> Finding:
         for name, one in ((name, timings[name]) for name in MODELS)
     ]
     seconds = {name: epochs[name] * timings[name].median for name in MODELS}
-    observed = [Assumed.observed(seconds[CNN], seconds[name]) for name in MLPS]
+    observed = [Assumed.observed(seconds[CNN], -seconds[name]) for name in MLPS]
     return _until_target(data, delays, (*averages, *per_epoch), observed)
 
 
