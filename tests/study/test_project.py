@@ -40,7 +40,8 @@ def studied(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a repository in which the stages of the study, and none of those around it, have run."""
     folder = tmp_path_factory.mktemp("study") / "a clone"
     small.copy(folder, *small.PROJECT, "study/dvc.yaml", "study/params.yaml", "study/.dvc/config")
-    small.copy(folder, "study/.dvc/.gitignore", "study/.dvcignore", "study/pilot.yaml", "benchmarks/results.json")
+    small.copy(folder, "study/.dvc/.gitignore", "study/.dvcignore", "study/claims.yaml", "study/pilot.yaml")
+    small.copy(folder, "benchmarks/results.json")
     (folder / "study" / "pipeline").symlink_to("../pipeline")
     small.copy(folder, "reports/metrics.json", "reports/data.json")
     for program in ("git", "dvc"):

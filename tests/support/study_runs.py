@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.study import ledger, plan
+from pipeline import files, params, schema
+from pipeline.study import ledger, plan, terms
+from pipeline.study.claims import Claims
 from pipeline.study.ledger import Entry, EntryState, Lookup
 from pipeline.study.plan import Replicate, Study
 
@@ -105,6 +107,19 @@ def project() -> Study:
 def study(**seeds: int) -> Study:
     """Return the part of the project's study on MNIST, with other numbers of seeds for the variants named."""
     return with_seeds(project(), **seeds)
+
+
+def claims(of: Study) -> Claims:
+    """Return the project's claims, those that are about data sets of the study alone."""
+    content = _content()
+    fit = {number: one for number, one in content["claims"].items() if {*one["datasets"]} <= {*of.data.sets}}
+    rule = params.load(ROOT / "params.yaml").overfitting
+    return schema.validate(Claims, {**content, "claims": fit}, context=terms.terms(of, rule))
+
+
+@cache
+def _content() -> Any:
+    return files.read_yaml(ROOT / "study" / "claims.yaml")
 
 
 def with_seeds(found: Study, **seeds: int) -> Study:
