@@ -94,14 +94,14 @@ Epsilon = Annotated[float, Field(gt=0, le=1)]
 B = TypeVar("B", bound=Block)
 
 
-def validate(block: type[B], value: Any, path: Path | None = None, key: str = "") -> B:
-    """Return `value`, which stands in the file at `path` below `key`, as a `block`.
+def validate(block: type[B], value: Any, path: Path | None = None, key: str = "", context: Any = None) -> B:
+    """Return `value`, which stands in the file at `path` below `key`, as a `block`; `context` is for its validators.
 
     Raises:
         InputError: `value` breaks a rule of the block; one line per fault, each with the path and the key.
     """
     try:
-        return block.model_validate(value)
+        return block.model_validate(value, context=context)
     except ValidationError as error:
         lines = [_describe(fault, value, key) for fault in error.errors()]
         raise InputError(f"\n{path}: ".join(lines) if path else "\n".join(lines), path=path) from None

@@ -55,10 +55,10 @@ LIGHT = [
     "predict",
     "preprocess",
     "report",
+    "study/claims",
     "study/cluster",
     "study/prepare",
     "study/report",
-    "study/rules",
     "training/checkpoint",
 ]
 

@@ -7,7 +7,7 @@ unpaired.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import nan, sqrt
 
@@ -140,6 +140,21 @@ def paired_contrast(values: ArrayLike, *, scale: float | None = None) -> Estimat
     return _mean(array, _scale([array]) if scale is None else scale)
 
 
+def sum_of_means(samples: Sequence[ArrayLike], *, scale: float | None = None) -> Estimate:
+    """Return the sum of the means of independent samples, each (n,), in their unit; of one sample, its mean.
+
+    A difference is the sum with the negative of the second sample. `scale` is as for `paired_contrast`.
+    Sources: B. L. Welch, Biometrika 34 (1947) 28-35; F. E. Satterthwaite, Biometrics Bulletin 2 (1946) 110-114.
+
+    Raises:
+        ValueError: There is no sample, or one has fewer than 2 values, or one that is not finite.
+    """
+    if not samples:
+        raise ValueError("expected at least one sample")
+    arrays = [_sample(values, least=2) for values in samples]
+    return _sum(arrays, _scale(arrays) if scale is None else scale)
+
+
 def compare(first: ArrayLike, second: ArrayLike, *, paired: bool) -> Comparison:
     """Compare the means of two groups of replicates, (n_first,) and (n_second,), in one unit.
 
@@ -153,7 +168,7 @@ def compare(first: ArrayLike, second: ArrayLike, *, paired: bool) -> Comparison:
     """
     x, y = _groups(first, second, paired)
     scale = _scale((x, y))
-    t = _mean(x - y, scale) if paired else _welch(x, y, scale)
+    t = _mean(x - y, scale) if paired else _sum([x, -y], scale)
     return Comparison(
         t.estimate,
         t.standard_error,
@@ -245,16 +260,17 @@ def _mean(values: Floats, scale: float) -> Estimate:
     return Estimate(mean, sd / sqrt(len(values)), len(values) - 1)
 
 
-def _welch(first: Floats, second: Floats, scale: float) -> Estimate:
-    (mean_first, sd_first), (mean_second, sd_second) = (_moments(one, scale) for one in (first, second))
-    difference = mean_first - mean_second
-    estimate = difference if abs(difference) > ROUNDING * scale else 0.0
-    square_first, square_second = sd_first**2 / len(first), sd_second**2 / len(second)
-    error = sqrt(square_first + square_second)
+def _sum(samples: Sequence[Floats], scale: float) -> Estimate:
+    if len(samples) == 1:
+        return _mean(samples[0], scale)
+    means, sds = zip(*(_moments(one, scale) for one in samples), strict=True)
+    total, sizes = sum(means), [len(one) for one in samples]
+    squares = [sd**2 / n for sd, n in zip(sds, sizes, strict=True)]
+    error, estimate = sqrt(sum(squares)), total if abs(total) > ROUNDING * scale else 0.0
     if not error:
-        return Estimate(estimate, 0.0, len(first) + len(second) - 2)
-    share = square_first / (square_first + square_second)
-    return Estimate(estimate, error, 1 / (share**2 / (len(first) - 1) + (1 - share) ** 2 / (len(second) - 1)))
+        return Estimate(estimate, 0.0, sum(sizes) - len(sizes))
+    shares = [square / sum(squares) for square in squares]
+    return Estimate(estimate, error, 1 / sum(share**2 / (n - 1) for share, n in zip(shares, sizes, strict=True)))
 
 
 def _percentiles(wins: Floats, seed: int) -> Interval:

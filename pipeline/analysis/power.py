@@ -31,8 +31,8 @@ DECIDED = frozenset(Verdict) - {Verdict.UNDECIDED}
 class Assumed:
     """The true values that are planned with: an effect, and the standard deviation of each of its independent samples.
 
-    One standard deviation is that of a mean, or of differences within seeds (a paired t interval); two are those of a
-    difference of independent means (Welch's interval). `degrees_of_freedom` tell how well each of them is known.
+    One standard deviation is that of a mean, or of differences within seeds (a paired t interval); several are those of
+    a sum or difference of independent means (Welch's interval). `degrees_of_freedom` tell how well each is known.
     """
 
     effect: float
@@ -40,18 +40,18 @@ class Assumed:
     degrees_of_freedom: tuple[float, ...]
 
     @classmethod
-    def observed(cls, first: ArrayLike, second: ArrayLike | None = None) -> Assumed:
-        """Return what these results show: the mean of one sample, (n,), or the difference of two independent means.
+    def observed(cls, *samples: ArrayLike) -> Assumed:
+        """Return what independent samples, each (n,), show: the sum of their means.
 
-        For results that share their seeds, pass their differences.
+        For a difference, pass the negative of the second one; for results that share their seeds, their differences.
 
         Raises:
             ValueError: A sample has fewer than 2 values, or one that is not finite.
         """
-        summaries = [means.describe(sample) for sample in (first, second) if sample is not None]
+        summaries = [means.describe(sample) for sample in samples]
         if min(one.n for one in summaries) < 2:
             raise ValueError("expected at least 2 values, found 1")
-        effect = summaries[0].mean - (summaries[1].mean if len(summaries) > 1 else 0.0)
+        effect = sum(one.mean for one in summaries)
         return cls(effect, tuple(one.sd for one in summaries), tuple(one.n - 1.0 for one in summaries))
 
     @classmethod

@@ -25,12 +25,13 @@ Parts of the report:
     groups       the ledger as numbers: the replicates that are used, and their scores
     by_set       the results on each data set
     comparisons  the pairwise comparisons of study/params.yaml, adjusted for multiple testing
-    rules        the decision rules: numbers in, the verdict on a claim out
-    findings     readings of the claims, their measurements, the rows of the audit
-    audit        the claims one by one; claim 2 is in factorial, claim 4 in convergence, claim 8 in harder
+    claims       study/claims.yaml -> the claims, their readings and the bounds that decide them
+    terms        what the texts in that file mean: contrasts, outcomes, bounds
+    contrasts    contrasts measured, and whether their intervals meet a bound
+    audit        the verdict on each reading
+    findings     what is written of these: measurements, the rows of the audit
     factorial    the 2x2 factorial design of optimizer and dropout
     convergence  epochs and seconds to a target accuracy
-    harder       CNN and MLPs on a more complex problem
     spread       how much scores vary between seeds, and the drop that the gate therefore allows
     prediction   whether the original's numbers are such as one more seed would give
     seeds        how many seeds decide, and what they cost

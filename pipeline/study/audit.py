@@ -1,214 +1,195 @@
-"""The audit: each claim of the original under each reading, what is measured for it, and the verdict that follows."""
+"""The audit: each claim under each reading, what is measured for it, and the verdict that follows.
+
+A claim stays undecided unless whole intervals lie on one side of a bound, so that with more seeds a verdict only
+becomes surer.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
-from itertools import chain
-from math import exp, log
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import chain, product
 
-from pipeline.analysis import means, power
-from pipeline.analysis.power import Assumed, Decision
+from pipeline.analysis.power import Decision, Part
+from pipeline.analysis.verdicts import MIN_SEEDS, Interval, Verdict
 from pipeline.reporting import render
-from pipeline.study import comparisons, convergence, factorial, findings, rules
-from pipeline.study.comparisons import VariantPair
-from pipeline.study.convergence import MODELS, EpochSeconds
-from pipeline.study.findings import ClaimRow, Finding, Measurement, Reading
+from pipeline.study import claims, comparisons, contrasts
+from pipeline.study.claims import Claim, Claims, ContrastReading, DesignReading, OppositeReading, PairReading
+from pipeline.study.contrasts import Evidence, Measured, UnmeasurableError, measure, met
+from pipeline.study.findings import ClaimRow, ClaimVerdict, Finding, Measurement
 from pipeline.study.groups import StudyData
-from pipeline.study.rules import ADADELTA, CNN, CNN_PERMUTED, LONGER, MLP_PERMUTED, RMSPROP, ClaimVerdict
+from pipeline.study.terms import Contrast
 
-Reproduced = Mapping[str, Mapping[str, float]]
+SUPPORTED, NOT_SUPPORTED, UNDECIDED = ClaimVerdict.SUPPORTED, ClaimVerdict.NOT_SUPPORTED, ClaimVerdict.UNDECIDED
+OPPOSITE = {SUPPORTED: NOT_SUPPORTED, NOT_SUPPORTED: SUPPORTED}
 
 
-def audit(
-    data: StudyData, pairs: Sequence[VariantPair], reproduced: Reproduced, timings: Mapping[str, EpochSeconds]
-) -> list[ClaimRow]:
-    """Return a row for each claim and reading, in their order.
+def audit(asked: Claims, evidence: Evidence) -> list[ClaimRow]:
+    """Return a row for each claim and reading, in their order."""
+    return [row for number, claim in asked.claims.items() for row in _claim(number, claim, evidence)]
 
-    `pairs` are the pairwise comparisons; `reproduced` has the scores of each model of the reproduction
-    (reports/metrics.json); `timings` has the seconds per epoch of the models that were benchmarked.
+
+def verdict(
+    reading: ContrastReading, sets: Sequence[Sequence[Measured]], opposed: Sequence[Measured] = ()
+) -> ClaimVerdict:
+    """Return the verdict that all sets of contrasts lead to; it is confounded if they lead to opposite ones.
+
+    `opposed` are those of the reading's `unless`.
     """
-    first, *others = [
-        reading.evaluate(data)
-        for reading in chain(
-            _claim_1(data),
-            factorial.readings(data),
-            _claim_3(data, reproduced),
-            convergence.readings(data, timings),
-            _claim_5(data, pairs),
-            _claim_6(data, pairs),
-            _claim_7(data),
+    conditions = {SUPPORTED: reading.supported, NOT_SUPPORTED: reading.not_supported}
+    found = {next((one for one in conditions if met(conditions[one], each)), UNDECIDED) for each in sets}
+    if len(found) > 1:
+        return UNDECIDED if UNDECIDED in found else ClaimVerdict.CONFOUNDED
+    exempt = reading.unless is not None and found == {SUPPORTED} and met(reading.unless.condition, opposed)
+    return UNDECIDED if exempt else found.pop()
+
+
+def agreed(reading: PairReading, pairwise: Iterable[Verdict]) -> ClaimVerdict:
+    """Return the verdict that all pairwise verdicts lead to; undecided if they lead to different ones."""
+    found = {reading.verdicts.get(each, UNDECIDED) for each in pairwise}
+    return found.pop() if len(found) == 1 else UNDECIDED
+
+
+def _claim(number: int, claim: Claim, evidence: Evidence) -> Iterable[ClaimRow]:
+    rows: dict[str, ClaimRow] = {}
+    for reading in claim.readings:
+        if isinstance(reading, OppositeReading):
+            earlier = rows[reading.opposite_of]
+            opposite = OPPOSITE.get(earlier.finding.verdict, UNDECIDED)
+            needs, finding = earlier.needs, Finding(opposite, decision=earlier.finding.decision)
+        else:
+            needs = _needs(claims.needed(reading, evidence.data.study), evidence.data)
+            finding = _finding(reading, needs, evidence)
+        remark = f"{finding.remark} {reading.remarks.get(finding.verdict, '')}".strip()
+        finding = replace(finding, remark=remark, decision=finding.decision if claim.seeds_needed else None)
+        rows[reading.reading] = ClaimRow(number, reading.reading, reading.measure, reading.rule, needs, finding)
+    *_, last = rows.values()
+    if {SUPPORTED, NOT_SUPPORTED} <= {row.finding.verdict for row in rows.values()}:
+        remark = f"{last.finding.remark} {claim.if_readings_disagree}".strip()
+        rows[last.reading] = replace(last, finding=replace(last.finding, remark=remark))
+    return rows.values()
+
+
+def _needs(needed: Iterable[Iterable[Contrast]], data: StudyData) -> dict[str, int]:
+    """Return the number of seeds of each variant: in a block, of those that all have. What is subtracted is first."""
+    needs: dict[str, int] = {}
+    for one in needed:
+        for block in sorted(chain.from_iterable(one), key=lambda block: sum(block.values()) >= 0):
+            count = len(data.common(block))
+            needs.update({name: min(count, needs.get(name, count)) for name in block})
+    return needs
+
+
+def _finding(
+    reading: ContrastReading | PairReading | DesignReading, needs: Mapping[str, int], evidence: Evidence
+) -> Finding:
+    too_few = [f"`{name}` {count}" for name, count in needs.items() if count < MIN_SEEDS]
+    if isinstance(reading, DesignReading):
+        return _design(reading, needs, evidence, measured=not too_few)
+    if too_few:
+        return Finding(UNDECIDED, (), f"Too few seeds: {', '.join(too_few)}, where {MIN_SEEDS} are needed.")
+    try:
+        return _pairs(reading, evidence) if isinstance(reading, PairReading) else _contrasts(reading, needs, evidence)
+    except UnmeasurableError as error:
+        return Finding(UNDECIDED, (), str(error))
+
+
+def _design(reading: DesignReading, names: Iterable[str], evidence: Evidence, *, measured: bool) -> Finding:
+    """Return the finding that the plan alone decides; what is measured is only shown."""
+    first, second = (evidence.data.study.variants[name].model_dump(exclude={"seeds"}) for name in names)
+    changed = {key for key in first if first[key] != second[key]}
+    numbers = measure(evidence, reading) if measured else []
+    return Finding(
+        ClaimVerdict.CONFOUNDED if changed == {reading.only_in} else UNDECIDED, tuple(one.shown for one in numbers)
+    )
+
+
+def _pairs(reading: PairReading, evidence: Evidence) -> Finding:
+    """Return the finding that follows from the pairwise verdicts."""
+    found: list[Verdict] = []
+    numbers: list[Measurement] = []
+    texts: list[str] = []
+    parts: list[Part] = []
+    for first, second in reading.pairs:
+        pair, on_first = comparisons.find_pair(evidence.pairs, first, second)
+        found.append(on_first)
+        texts.append(f"`{pair.first}` against `{pair.second}`: *{pair.verdict}*")
+        if (one := pair.judgement) is not None:
+            numbers.append(Measurement(pair.label, "points", one.comparison.estimate, one.simultaneous, one.confidence))
+            numbers.append(Measurement("adjusted p", "p", one.adjusted_p))
+        accepted = [each if pair.first == first else each.reverse for each in reading.verdicts]
+        if (decision := comparisons.decision(pair, evidence.data, accepted)) is not None:
+            parts += chain.from_iterable(decision.ways)
+    further = tuple(one.shown for quantities in reading.further for one in measure(evidence, quantities))
+    remark = f"Pairwise verdicts: {'; '.join(texts)}."
+    return Finding(agreed(reading, found), tuple(numbers), remark, further, Decision((tuple(parts),)))
+
+
+def _contrasts(reading: ContrastReading, needs: Mapping[str, int], evidence: Evidence) -> Finding:
+    _check_benchmarks(reading, needs, evidence)
+    sets = [measure(evidence, reading, widened=True)]
+    if reading.confounder:
+        sets.append(measure(evidence, reading, reading.confounder, widened=True))
+    opposed = measure(evidence, reading.unless) if reading.unless else []
+    decided, remark = verdict(reading, sets, opposed), _remark(reading, needs, evidence)
+    if reading.requires and not met(reading.requires.condition, measure(evidence, reading.requires)):
+        decided, remark = UNDECIDED, f"{remark} {reading.requires.remark}".strip()
+    numbers = tuple(one.shown for one in chain(*sets, opposed))
+    return Finding(decided, numbers, remark, tuple(_further(reading, needs, evidence)), _decision(reading, sets))
+
+
+def _decision(reading: ContrastReading, sets: Sequence[Sequence[Measured]]) -> Decision:
+    """Return what decides a reading: in each set, one of its two conditions."""
+    ways = []
+    for found in sets:
+        either: list[tuple[Part, ...]] = []
+        for condition in (reading.supported, reading.not_supported):
+            parts = tuple(one.part(condition) for one in found)
+            either += [parts] if condition.quantifier == "all" else [(part,) for part in parts]
+        ways.append(either)
+    return Decision(tuple(tuple(chain.from_iterable(way)) for way in product(*ways)))
+
+
+def _check_benchmarks(reading: ContrastReading, names: Iterable[str], evidence: Evidence) -> None:
+    missing = [f"`{name}`" for name in names if name not in evidence.timings]
+    if missing and reading.outcome.in_seconds:
+        raise UnmeasurableError(f"There is no benchmark of {render.series(missing)}.")
+
+
+def _remark(reading: ContrastReading, names: Collection[str], evidence: Evidence) -> str:
+    remarks = []
+    if reading.outcome.name == "rise" and len(names) == 1:
+        single = [one.verdict for name in names for one in evidence.data.groups[name].analyses.values()]
+        counts = [f"*{name}* {single.count(name)}" for name in sorted(set(single))]
+        remarks.append(
+            "By the rule for a single history, which also asks whether accuracy is kept, the verdicts on the seeds "
+            f"are: {', '.join(counts)}."
         )
-    ]
-    return [first, factorial.attribution(data), *others, _cannot_show(others[-1])]
+    for name in names:
+        if count := contrasts.unfinished(evidence, reading, name):
+            remarks.append(
+                f"{count} seed{'s' * (count > 1)} of `{name}` never reached it and {'are' if count > 1 else 'is'} "
+                "counted as reaching it one epoch after the last."
+            )
+    return " ".join(remarks)
 
 
-def _claim_1(data: StudyData) -> Iterator[Reading]:
-    rule = data.rule
-    yield Reading(
-        1,
-        "by the rise of `val_loss`",
-        f"mean `val_loss` of the last {rule.window} epochs divided by the lowest, geometric mean over seeds",
-        f"supported at {rule.strong:.2f} or above, not supported below {rule.slight:.2f}",
-        [[RMSPROP]],
-        lambda: _gets_worse(data),
-    )
-
-
-def _gets_worse(data: StudyData) -> Finding:
-    rule, group = data.rule, data.groups[RMSPROP]
-    rise = means.describe(group.values("log_rise"))
-    verdict = rules.gets_worse(rise.interval, log(rule.slight), log(rule.strong))
-    mean = findings.mean(f"`{RMSPROP}`", group.values("log_rise"), "factor", exp)
-    single = [analysis.verdict for analysis in group.analyses.values()]
-    counts = [f"*{name}* {single.count(name)}" for name in dict.fromkeys(sorted(single))]
-    remark = (
-        "By the rule for a single history, which also asks whether accuracy is kept, the verdicts on the seeds are: "
-        f"{', '.join(counts)}."
-    )
-    observed = Assumed.observed(group.values("log_rise"))
-    ways = ((power.above(observed, log(rule.strong)),), (power.below(observed, log(rule.slight)),))
-    return Finding(verdict, (mean,), remark, decision=Decision(ways))
-
-
-def _claim_3(data: StudyData, reproduced: Reproduced) -> Iterator[Reading]:
-    bound = render.percent(rules.RECOGNISED)
-    rule = f"supported if all three means are at or above {bound}, not supported if one is below"
-    for outcome, name, measure in (
-        ("running_accuracy", "running training accuracy", "`accuracy` of the last epoch, dropout on"),
-        ("train_accuracy", "training accuracy in inference mode", "accuracy on all training images, dropout off"),
-        ("test_accuracy", "test accuracy", "accuracy on the test images"),
-    ):
-        decide = partial(_recognise, data, reproduced, outcome)
-        yield Reading(3, f"by {name}", measure, rule, [[model] for model in MODELS], decide)
-
-
-def _recognise(data: StudyData, reproduced: Reproduced, outcome: str) -> Finding:
-    numbers = [findings.mean(f"`{name}`", data.groups[name].values(outcome), "share") for name in MODELS]
-    further = [
-        Measurement(f"`{name}` in the reproduction, a single run", "share", reproduced[name][outcome])
-        for name in MODELS
-        if outcome in reproduced.get(name, {})
-    ]
-    verdict = rules.reach([number.interval for number in numbers if number.interval], rules.RECOGNISED)
-    observed = [Assumed.observed(data.groups[name].values(outcome)) for name in MODELS]
-    reached = tuple(power.above(one, rules.RECOGNISED) for one in observed)
-    missed = [(power.below(one, rules.RECOGNISED),) for one in observed]
-    return Finding(verdict, tuple(numbers), further=tuple(further), decision=Decision((reached, *missed)))
-
-
-def _claim_5(data: StudyData, pairs: Sequence[VariantPair]) -> Iterator[Reading]:
-    yield Reading(
-        5,
-        "by training twice as long",
-        f"test accuracy of `{LONGER}` minus that of `{CNN}`, paired by seed, simultaneous interval",
-        "supported if *better*, not supported if *no relevant difference* or worse, otherwise undecided",
-        [[LONGER, CNN]],
-        lambda: _too_few_epochs(data, pairs),
-    )
-
-
-def _too_few_epochs(data: StudyData, pairs: Sequence[VariantPair]) -> Finding:
-    found = comparisons.find_pair(pairs, LONGER, CNN)
-    if found is None or found[0].judgement is None:
-        return _unlisted(LONGER, CNN)
-    pair, verdict = found
-    loss = findings.variant_difference(data, "validation_loss", LONGER, CNN)
-    change = findings.estimate(f"`{LONGER}` minus `{CNN}`, validation loss", "loss", loss)
-    accepted = [one if pair.first == LONGER else one.reverse for one in rules.ON_EPOCHS]
-    decided, decision = rules.too_few_epochs(verdict), comparisons.decision(pair, data, accepted)
-    return Finding(decided, _measured(pair), _pairwise([pair]), (change,), decision)
-
-
-def _claim_6(data: StudyData, pairs: Sequence[VariantPair]) -> Iterator[Reading]:
-    measure = "difference in test accuracy, simultaneous interval"
-    yield Reading(
-        6,
-        "between the two MLPs",
-        measure,
-        "not supported if one is *better*, supported if *no relevant difference*",
-        [[ADADELTA, RMSPROP]],
-        lambda: _chance(data, pairs, [(ADADELTA, RMSPROP)]),
-    )
-    yield Reading(
-        6,
-        "between the CNN and the MLPs",
-        measure,
-        "not supported if it is *better* or *worse* than both, supported if *no relevant difference* from either",
-        [[name] for name in MODELS],
-        lambda: _chance(data, pairs, [(CNN, RMSPROP), (CNN, ADADELTA)]),
-    )
-
-
-def _chance(data: StudyData, pairs: Sequence[VariantPair], couples: Sequence[tuple[str, str]]) -> Finding:
-    found = []
-    for couple in couples:
-        if (one := comparisons.find_pair(pairs, *couple)) is None:
-            return _unlisted(*couple)
-        found.append(one)
-    listed = [pair for pair, _ in found]
-    numbers = tuple(chain.from_iterable(map(_measured, listed)))
-    decisions = [comparisons.decision(pair, data, rules.ON_CHANCE) for pair in listed]
-    parts = tuple(chain.from_iterable(way for one in decisions if one for way in one.ways))
-    decision = Decision((parts,))
-    return Finding(rules.chance([verdict for _, verdict in found]), numbers, _pairwise(listed), decision=decision)
-
-
-def _claim_7(data: StudyData) -> Iterator[Reading]:
-    least = render.fixed(100 * data.study.statistics.smallest_effect, 2)
-    yield Reading(
-        7,
-        "the CNN uses shape",
-        "test accuracy that permuting the pixels costs the CNN, minus what it costs the MLP",
-        f"supported above the smallest effect that matters, {least} points, not supported below",
-        [[CNN, CNN_PERMUTED], [ADADELTA, MLP_PERMUTED]],
-        lambda: _uses_shape(data),
-    )
-
-
-def _uses_shape(data: StudyData) -> Finding:
-    costs = []
-    for original, permuted in ((CNN, CNN_PERMUTED), (ADADELTA, MLP_PERMUTED)):
-        seeds = data.common((original, permuted))
-        before, after = (data.groups[name].values("test_accuracy", seeds) for name in (original, permuted))
-        costs.append(before - after)
-    shape = means.compare(*costs, paired=False)
-    number = findings.estimate("cost to the CNN minus cost to the MLP", "points", shape)
-    further = (
-        findings.mean(f"cost to the CNN: `{CNN}` minus `{CNN_PERMUTED}`", costs[0], "points"),
-        findings.mean(f"cost to the MLP: `{ADADELTA}` minus `{MLP_PERMUTED}`", costs[1], "points"),
-    )
-    least = data.study.statistics.smallest_effect
-    observed = Assumed.observed(*costs)
-    ways = ((power.above(observed, least),), (power.below(observed, least),))
-    return Finding(rules.uses_shape(shape.interval(), least), (number,), further=further, decision=Decision(ways))
-
-
-def _cannot_show(shape: ClaimRow) -> ClaimRow:
-    verdict = rules.cannot_show(shape.finding.verdict)
-    remark = "What the CNN does with shape was measured on MNIST itself."
-    if verdict is ClaimVerdict.UNDECIDED:
-        remark = "It depends on the reading above."
-    rule = "the opposite of the reading above"
-    finding = Finding(verdict, (), remark, decision=shape.finding.decision)
-    return ClaimRow(7, "MNIST cannot show it", "as above", rule, shape.needs, finding)
-
-
-def _unlisted(first: str, second: str) -> Finding:
-    remark = f"`{first}` and `{second}` are not among the comparisons of study/params.yaml."
-    return Finding(ClaimVerdict.UNDECIDED, (), remark)
-
-
-def _measured(pair: VariantPair) -> tuple[Measurement, ...]:
-    one = pair.judgement
-    if one is None:
-        return ()
-    return (
-        Measurement(pair.label, "points", one.comparison.estimate, one.simultaneous, one.confidence),
-        Measurement("adjusted p", "p", one.adjusted_p),
-    )
-
-
-def _pairwise(pairs: Sequence[VariantPair]) -> str:
-    verdicts = (f"`{pair.first}` against `{pair.second}`: *{pair.verdict}*" for pair in pairs)
-    return f"Pairwise verdicts: {'; '.join(verdicts)}."
+def _further(reading: ContrastReading, names: Iterable[str], evidence: Evidence) -> Iterator[Measurement]:
+    for contrast in reading.contrasts.values():
+        name = next(iter(contrast[0]))
+        again = evidence.reproduced.get(name, {})
+        if contrast == ({name: 1},) and reading.outcome.name in again:
+            label = f"`{name}` in the reproduction, a single run"
+            yield Measurement(label, reading.show, again[reading.outcome.name])
+    for quantities in reading.further:
+        yield from (one.shown for one in measure(evidence, quantities))
+    if reading.means is None:
+        return
+    at = f" in epoch {reading.outcome.epoch}" if reading.outcome.epoch else ""
+    alone = {f"`{name}`{at}": ({name: 1.0},) for name in names}
+    yield from (replace(one, form=reading.means).shown for one in measure(evidence, reading, alone))
+    if reading.outcome.in_seconds:
+        for name in names:
+            one = evidence.timings[name]
+            label = f"`{name}`, per epoch (smallest to largest)"
+            yield Measurement(label, "seconds", one.median, Interval(one.smallest, one.largest))

@@ -80,13 +80,11 @@ def compare_variants(data: StudyData) -> tuple[VariantPair, ...]:
     return tuple(_pair(data, pair, sample, judged.get(pair)) for pair, sample in values.items())
 
 
-def find_pair(pairs: Sequence[VariantPair], first: str, second: str) -> tuple[VariantPair, Verdict] | None:
-    """Return the compared pair of these variants, in whichever order it is listed, and the verdict on `first`."""
-    for pair in pairs:
-        if pair.judgement is not None and {pair.first, pair.second} == {first, second}:
-            verdict = pair.judgement.verdict
-            return pair, verdict if pair.first == first else verdict.reverse
-    return None
+def find_pair(pairs: Sequence[VariantPair], first: str, second: str) -> tuple[VariantPair, Verdict]:
+    """Return the planned comparison of two variants, in whichever order it is listed, and the verdict on `first`."""
+    pair = next(pair for pair in pairs if {pair.first, pair.second} == {first, second})
+    verdict = pair.judgement.verdict if pair.judgement else Verdict.UNDECIDED
+    return pair, verdict if pair.first == first else verdict.reverse
 
 
 def decision(pair: VariantPair, data: StudyData, accepted: Collection[Verdict] = power.DECIDED) -> Decision | None:
@@ -131,7 +129,7 @@ def _pair(
 
 
 def _assumed(first: SeedValues, second: SeedValues, paired: bool) -> Assumed:
-    return Assumed.observed(first - second) if paired else Assumed.observed(first, second)
+    return Assumed.observed(first - second) if paired else Assumed.observed(first, -second)
 
 
 def _over_images(data: StudyData, names: tuple[str, str], paired: bool) -> Estimate:

@@ -1,21 +1,19 @@
-"""The 2x2 factorial design of optimizer and dropout, which the original did not have: claim 2."""
+"""The 2x2 factorial design of optimizer and dropout, which the original did not have."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from math import exp, log
-
-from pipeline.analysis import means, power
+from pipeline.analysis import means
 from pipeline.analysis.means import Estimate
-from pipeline.analysis.power import Assumed, Decision
 from pipeline.analysis.verdicts import MIN_SEEDS
-from pipeline.study import findings, rules
-from pipeline.study.findings import ClaimRow, Finding, Reading
 from pipeline.study.groups import StudyData
-from pipeline.study.rules import ADADELTA, ADADELTA_PLAIN, RMSPROP, RMSPROP_PLAIN, ClaimVerdict
 
 # By optimizer (1 is Adadelta) and dropout (1 is on).
-CELLS = {(0, 0): RMSPROP_PLAIN, (0, 1): RMSPROP, (1, 0): ADADELTA_PLAIN, (1, 1): ADADELTA}
+CELLS = {
+    (0, 0): "mlp_rmsprop_no_dropout",
+    (0, 1): "mlp_rmsprop",
+    (1, 0): "mlp_adadelta_no_dropout",
+    (1, 1): "mlp_adadelta",
+}
 OUTCOMES = ("log_rise", "generalization_gap", "test_accuracy", "test_calibration_error")
 MAIN, WITH_RMSPROP, WITH_ADADELTA = "dropout", "dropout with RMSprop", "dropout with Adadelta"
 OPTIMIZER, INTERACTION = "Adadelta instead of RMSprop", "interaction"
@@ -49,51 +47,3 @@ def table(data: StudyData) -> list[dict[str, object]]:
         for outcome in OUTCOMES
         for name, one in effects(data, outcome).items()
     ]
-
-
-def attribution(data: StudyData) -> ClaimRow:
-    """Return the row for claim 2 as the original made it, of the change of optimizer: the design alone decides it."""
-    first, second = (data.study.variants.get(name) for name in (RMSPROP, ADADELTA))
-    needs = {name: len(data.common([name])) for name in (RMSPROP, ADADELTA)}
-    if first is None or second is None:
-        finding = Finding(ClaimVerdict.UNDECIDED, (), "One of the two variants is not in the study.")
-    elif rules.caused_by_dropout(first, second) is ClaimVerdict.UNDECIDED:
-        remark = "Here the two variants do not differ in the optimizer alone."
-        finding = Finding(ClaimVerdict.UNDECIDED, (), remark)
-    else:
-        remark = (
-            f"Both networks have dropout {getattr(first.network, 'dropout', 0)}, and only the optimizer differs "
-            "between them: this change cannot show anything about dropout."
-        )
-        enough = min(needs.values()) >= MIN_SEEDS
-        label = f"rise of `val_loss`, `{ADADELTA}` over `{RMSPROP}`"
-        change = [findings.variant_difference(data, "log_rise", ADADELTA, RMSPROP)] if enough else []
-        measured = tuple(findings.estimate(label, "factor", one, exp) for one in change)
-        finding = Finding(ClaimVerdict.CONFOUNDED, measured, remark)
-    measure = "the settings in which the two MLPs differ"
-    return ClaimRow(
-        2, "dropout caused the change", measure, "confounded if they differ in the optimizer alone", needs, finding
-    )
-
-
-def readings(data: StudyData) -> Iterator[Reading]:
-    """Yield the reading of claim 2 about dropout itself."""
-    yield Reading(
-        2,
-        "dropout reduces overfitting here",
-        "the factor by which dropout multiplies the rise of `val_loss`, averaged over both optimizers, within seeds",
-        f"supported if the factor is below {1 / data.rule.slight:.3f}, since one closer to 1 does not matter, and not "
-        "above 1 with either optimizer; not supported if it is above that",
-        [list(CELLS.values())],
-        lambda: _decide(data),
-    )
-
-
-def _decide(data: StudyData) -> Finding:
-    found = {name: effects(data, "log_rise")[name] for name in (MAIN, WITH_RMSPROP, WITH_ADADELTA)}
-    main, *simple = (one.interval() for one in found.values())
-    least = log(data.rule.slight)
-    numbers = tuple(findings.estimate(name, "factor", one, exp) for name, one in found.items())
-    observed = Assumed.of_mean(found[MAIN])
-    ways = ((power.below(observed, -least),), (power.above(observed, -least),))
-    return Finding(rules.reduces(main, simple, least), numbers, decision=Decision(ways))

@@ -12,13 +12,11 @@ from pipeline.analysis.verdicts import MIN_SEEDS, Verdict
 from pipeline.reporting import colours
 from pipeline.reporting.colours import Look
 from pipeline.reporting.plots import curves, effects
-from pipeline.study import harder
 from pipeline.study.by_set import SetResults
 from pipeline.study.comparisons import VariantPair
 from pipeline.study.convergence import MODELS
 from pipeline.study.factorial import CELLS
 from pipeline.study.groups import StudyData, VariantGroup
-from pipeline.study.rules import ADADELTA, CNN, CNN_PERMUTED, MLP_PERMUTED
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,6 +28,7 @@ ACCURACIES = {
     "training accuracy, dropout off": "train_accuracy",
     "validation accuracy": "val_accuracy",
 }
+HARDER = {"mlp_rmsprop": "fashion_mlp_rmsprop", "mlp_adadelta": "fashion_mlp_adadelta", "cnn": "fashion_cnn"}
 LOSSES = {"training loss, dropout off": "train_loss", "validation loss": "val_loss"}
 
 
@@ -67,10 +66,13 @@ def draw_other(found: SetResults) -> dict[str, Figure]:
 def draw_harder(data: StudyData) -> dict[str, Figure]:
     """Return the figure of test errors on MNIST and on Fashion-MNIST; nothing if there are too few seeds."""
     ends = {}
-    for name, other in harder.HARDER.items():
+    for name, other in HARDER.items():
         seeds = data.common((name, other))
         if len(seeds) >= MIN_SEEDS:
-            ends[name] = harder.errors(data, name, seeds), harder.errors(data, other, seeds)
+            ends[name] = (
+                data.groups[name].values("test_error", seeds),
+                data.groups[other].values("test_error", seeds),
+            )
     # A logarithmic axis has no place for 0.
     scales = ("linear", "log") if all(side.all() for both in ends.values() for side in both) else ("linear",)
     sets = ("MNIST", "Fashion-MNIST")
@@ -111,7 +113,7 @@ def _effects(pairs: Sequence[VariantPair], smallest: float) -> Figure | None:
 
 def _permuted(data: StudyData) -> Figure | None:
     ends = {}
-    for original, permuted in ((ADADELTA, MLP_PERMUTED), (CNN, CNN_PERMUTED)):
+    for original, permuted in (("mlp_adadelta", "mlp_adadelta_permuted"), ("cnn", "cnn_permuted")):
         seeds = data.common((original, permuted))
         if len(seeds) >= MIN_SEEDS:
             before, after = (data.groups[name].values("test_accuracy", seeds) for name in (original, permuted))

@@ -1,21 +1,20 @@
-"""Readings of the claims, what is measured for each, and the rows of the audit that follow."""
+"""Rows of the audit: the verdict on a reading of a claim, and the measurements that led to it, as they are written."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
+from math import exp
+from typing import Literal
 
-from pipeline.analysis import means
-from pipeline.analysis.means import Comparison, Estimate
 from pipeline.analysis.power import Decision
-from pipeline.analysis.verdicts import MIN_SEEDS, Interval
+from pipeline.analysis.verdicts import Interval
 from pipeline.reporting import render
-from pipeline.study import comparisons
-from pipeline.study.groups import SeedValues, StudyData
-from pipeline.study.rules import ClaimVerdict
 
+Form = Literal["share", "points", "factor", "epochs", "lag", "seconds", "delay", "loss", "p"]
 # How a measurement is written: the format of its number and the unit that follows.
-FORMS: Mapping[str, tuple[Callable[[float], str], str]] = {
+FORMS: Mapping[Form, tuple[Callable[[float], str], str]] = {
     "share": (render.percent, ""),
     "points": (render.points, " points"),
     "factor": (lambda value: render.fixed(value, 3), ""),
@@ -28,12 +27,21 @@ FORMS: Mapping[str, tuple[Callable[[float], str], str]] = {
 }
 
 
+class ClaimVerdict(StrEnum):
+    """The verdict on a claim under one reading."""
+
+    SUPPORTED = "supported"
+    NOT_SUPPORTED = "not supported"
+    CONFOUNDED = "confounded in the original"
+    UNDECIDED = "undecided"
+
+
 @dataclass(frozen=True)
 class Measurement:
-    """An estimate with its interval, if it has one; `form` is a key of FORMS."""
+    """An estimate with its interval, if it has one."""
 
     label: str
-    form: str
+    form: Form
     estimate: float
     interval: Interval | None = None
     confidence: float = 0.95
@@ -41,8 +49,7 @@ class Measurement:
     @property
     def value(self) -> str:
         """The estimate with its unit."""
-        digits, unit = FORMS[self.form]
-        return digits(self.estimate) + unit
+        return written(self.form, self.estimate)
 
     @property
     def range(self) -> str:
@@ -97,41 +104,13 @@ class ClaimRow:
         return ", ".join(f"`{name}` {count}" for name, count in self.needs.items())
 
 
-@dataclass(frozen=True)
-class Reading:
-    """A claim under one reading, not yet judged. Of the variants within a block, only the seeds that all have count.
-
-    `decide` is called only if every block has at least MIN_SEEDS seeds.
-    """
-
-    claim: int
-    reading: str
-    measure: str
-    rule: str
-    blocks: Sequence[Sequence[str]]
-    decide: Callable[[], Finding]
-
-    def evaluate(self, data: StudyData) -> ClaimRow:
-        """Return the row of the audit: undecided, without measurements, if a variant has too few seeds."""
-        needs = {name: len(data.common(block)) for block in self.blocks for name in block}
-        too_few = [f"`{name}` {count}" for name, count in needs.items() if count < MIN_SEEDS]
-        remark = f"Too few seeds: {', '.join(too_few)}, where {MIN_SEEDS} are needed."
-        finding = Finding(ClaimVerdict.UNDECIDED, (), remark) if too_few else self.decide()
-        return ClaimRow(self.claim, self.reading, self.measure, self.rule, needs, finding)
+def written(form: Form, value: float) -> str:
+    """Return a value with its unit."""
+    digits, unit = FORMS[form]
+    return digits(value) + unit
 
 
-def mean(label: str, values: SeedValues, form: str, to: Callable[[float], float] = float) -> Measurement:
-    """Return the mean over the seeds with its 95% t interval, each transformed by `to`."""
-    summary = means.describe(values)
-    return Measurement(label, form, to(summary.mean), summary.interval.to(to))
-
-
-def estimate(label: str, form: str, found: Estimate, to: Callable[[float], float] = float) -> Measurement:
-    """Return a difference or an effect with its 95% t interval, each transformed by `to`."""
-    return Measurement(label, form, to(found.estimate), found.interval().to(to))
-
-
-def variant_difference(data: StudyData, outcome: str, first: str, second: str) -> Comparison:
-    """Compare an outcome of two variants, paired by seed if they share initial weights and image order."""
-    *values, paired = comparisons.samples(data, first, second, outcome)
-    return means.compare(*values, paired=paired)
+def measurement(label: str, form: Form, estimate: float, interval: Interval) -> Measurement:
+    """Return an estimate with its interval; both are of logarithms if it is shown as a factor."""
+    back = exp if form == "factor" else float
+    return Measurement(label, form, back(estimate), interval.to(back))

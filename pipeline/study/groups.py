@@ -29,6 +29,11 @@ DERIVED: Mapping[str, Measure] = {
     "generalization_gap": lambda entry, _: entry.score("train", "accuracy") - entry.score("test", "accuracy"),
     "log_rise": lambda _, analysis: log(analysis.rise),
 }
+# Those that claims are about, and no table.
+CLAIMED: Mapping[str, Measure] = {
+    "rise": lambda _, analysis: analysis.rise,
+    "test_error": lambda entry, _: 1 - entry.score("test", "accuracy"),
+}
 
 
 @dataclass(frozen=True)
@@ -56,15 +61,16 @@ class VariantGroup:
     def values(self, outcome: str, seeds: Iterable[int] | None = None) -> SeedValues:
         """Return an outcome for each of `seeds`, by default all, in ascending order: (seeds,).
 
-        It is one of DERIVED, or SPLIT_NAME for a score after the last epoch, in inference mode. The losses of all
-        variants clip probabilities at 1e-7, or the one that trains without clipping would not be comparable.
+        It is one of DERIVED or CLAIMED, or SPLIT_NAME for a score after the last epoch, in inference mode. The losses
+        of all variants clip probabilities at 1e-7, or the one that trains without clipping would not be comparable.
         """
         measure, chosen = _measure(outcome), self.entries if seeds is None else seeds
         return np.array([measure(self.entries[seed], self.analyses[seed]) for seed in chosen], np.float64)
 
-    def curves(self, column: str) -> SeedValues:
-        """Return a column of the histories, (seeds, epochs); there must be at least one seed."""
-        return np.stack([entry.history[column].to_numpy(np.float64) for entry in self.entries.values()])
+    def curves(self, column: str, seeds: Iterable[int] | None = None) -> SeedValues:
+        """Return a column of the histories of `seeds`, at least one, by default all: (seeds, epochs)."""
+        chosen = self.entries if seeds is None else seeds
+        return np.stack([self.entries[seed].history[column].to_numpy(np.float64) for seed in chosen])
 
 
 @dataclass(frozen=True)
@@ -100,6 +106,11 @@ def gather(study: Study, rule: OverfittingRule, lookups: Iterable[Lookup]) -> St
     return StudyData(study, rule, {name: _group(name, study, rule, found) for name, found in by_variant.items()})
 
 
+def outcomes() -> set[str]:
+    """Return the names of all outcomes that replicates can have."""
+    return {*metrics.names(lambda _: metrics.SPLITS), *DERIVED, *CLAIMED}
+
+
 def _score(outcome: str) -> tuple[str, str]:
     """Return the split and the score of an outcome SPLIT_NAME."""
     split, _, name = outcome.partition("_")
@@ -107,7 +118,7 @@ def _score(outcome: str) -> tuple[str, str]:
 
 
 def _measure(outcome: str) -> Measure:
-    return DERIVED.get(outcome) or (lambda entry, _: entry.score(*_score(outcome)))
+    return {**DERIVED, **CLAIMED}.get(outcome) or (lambda entry, _: entry.score(*_score(outcome)))
 
 
 def _group(name: str, study: Study, rule: OverfittingRule, lookups: list[Lookup]) -> VariantGroup:

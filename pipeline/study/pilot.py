@@ -10,8 +10,8 @@ from pipeline import files, schema
 from pipeline.analysis.verdicts import Verdict
 from pipeline.errors import InputError
 from pipeline.schema import Block, Positive, Seed
+from pipeline.study.findings import ClaimVerdict
 from pipeline.study.plan import Study
-from pipeline.study.rules import ClaimVerdict
 
 
 class Pilot(Block):

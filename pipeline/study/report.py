@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import exp
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from pipeline import cli
+from pipeline.analysis import means
 from pipeline.analysis.verdicts import MIN_SEEDS
 from pipeline.data import original
 from pipeline.reporting import render
@@ -21,26 +21,22 @@ from pipeline.study import (
     factorial,
     figures,
     findings,
-    harder,
     pilot,
     prediction,
     processors,
     results,
-    rules,
     seeds,
     spread,
     tables,
 )
-from pipeline.study.findings import ClaimRow
-from pipeline.study.groups import StudyData
+from pipeline.study.findings import ClaimRow, ClaimVerdict, Form
+from pipeline.study.groups import SeedValues, StudyData
 from pipeline.study.results import StudyResults
-from pipeline.study.rules import ClaimVerdict
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TEMPLATE = "claims.j2"
-SENTENCES = {**rules.SENTENCES, harder.CLAIM: harder.SENTENCE}
 
 
 @dataclass(frozen=True)
@@ -65,7 +61,7 @@ class StudyReport:
 def report(found: StudyResults) -> StudyReport:
     """Return the report on the study's results."""
     everything, data, pairs, rows = found.everything, found.data, found.pairs, found.rows
-    study, before = everything.study, found.pilot
+    study, before, claims = everything.study, found.pilot, found.claims.claims
     drawn = {name: style.png(figure) for name, figure in _figures(found).items()}
     content = {
         "title": "What becomes of the original's claims",
@@ -76,9 +72,9 @@ def report(found: StudyResults) -> StudyReport:
         "others": found.others,
         "other_scores": {one.name: _scores(one.data) for one in found.others},
         "summaries": {name: one.summary for name, one in found.by_name.items()},
-        "sentences": SENTENCES,
+        "sentences": {number: one.claim for number, one in claims.items()},
         "rows": rows,
-        "verdicts": {claim: _by_verdict(rows, claim) for claim in SENTENCES},
+        "verdicts": {claim: _by_verdict(rows, claim) for claim in claims},
         "tally": [(str(finding), count) for finding in ClaimVerdict if (count := _count(rows, finding))],
         "groups": data.groups,
         "scores": _scores(data),
@@ -95,7 +91,6 @@ def report(found: StudyResults) -> StudyReport:
         "first_seed": study.first_seed,
         "both": [] if before is None else pilot.both(before, found.verdicts),
         "statistics": study.statistics,
-        "was_run": {harder.CLAIM: harder.was_run(everything)},
         "train": study.train,
         "processors": everything.makers(processors.of),
         "by_processor": processors.counts(everything),
@@ -145,19 +140,23 @@ def _by_verdict(rows: Sequence[ClaimRow], claim: int) -> dict[str, list[ClaimRow
 
 def _scores(data: StudyData) -> dict[str, list[str]]:
     """Return the cells of the page's table of scores by variant; empty if it has too few seeds for an interval."""
-    columns = {
-        "test_accuracy": ("share", float),
-        "test_calibration_error": ("share", float),
-        "generalization_gap": ("points", float),
-        "log_rise": ("factor", exp),
+    columns: Mapping[str, Form] = {
+        "test_accuracy": "share",
+        "test_calibration_error": "share",
+        "generalization_gap": "points",
+        "log_rise": "factor",
     }
     return {
-        name: [
-            findings.mean(outcome, group.values(outcome), form, to).text if len(group.entries) >= MIN_SEEDS else ""
-            for outcome, (form, to) in columns.items()
-        ]
+        name: [_mean(group.values(outcome), form) for outcome, form in columns.items()]
+        if len(group.entries) >= MIN_SEEDS
+        else [""] * len(columns)
         for name, group in data.groups.items()
     }
+
+
+def _mean(values: SeedValues, form: Form) -> str:
+    found = means.describe(values)
+    return findings.measurement("", form, found.mean, found.interval).text
 
 
 def _factorial(data: StudyData) -> dict[str, list[str]]:
@@ -165,9 +164,9 @@ def _factorial(data: StudyData) -> dict[str, list[str]]:
     found = [(outcome, factorial.effects(data, outcome)) for outcome in factorial.OUTCOMES]
     return {
         name: [
-            findings.estimate(name, "factor", effects[name], exp).text
-            if outcome == "log_rise"
-            else findings.estimate(name, "points", effects[name]).text.replace(" points", "")
+            findings.measurement(
+                name, "factor" if outcome == "log_rise" else "points", effects[name].estimate, effects[name].interval()
+            ).text.replace(" points", "")
             for outcome, effects in found
         ]
         for name in found[0][1]
@@ -181,8 +180,9 @@ def _versions(record: Mapping[str, Any]) -> str:
 def main() -> int:
     """Write the report on the replicates in the ledger."""
     arguments = _arguments()
-    report(results.read(arguments, arguments.pilot)).write(arguments.output)
-    print(f"{arguments.output / 'claims.html'}: {len(SENTENCES)} claims")
+    found = results.read(arguments, arguments.pilot)
+    report(found).write(arguments.output)
+    print(f"{arguments.output / 'claims.html'}: {len(found.claims.claims)} claims")
     return 0
 
 

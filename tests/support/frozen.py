@@ -16,7 +16,7 @@ FROZEN = ROOT / "tests" / "frozen"
 # What is the user's.
 CHANGING = (
     *("params.yaml", "dvc.lock", "reports", "models"),
-    *(f"study/{name}" for name in ("params.yaml", "dvc.lock", "reports", "runs", "pilot.yaml")),
+    *(f"study/{name}" for name in ("params.yaml", "claims.yaml", "dvc.lock", "reports", "runs", "pilot.yaml")),
 )
 _PATHS = tuple(f"{ROOT}/{name}" for name in CHANGING)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 
 import pytest
 from matplotlib.figure import Figure
@@ -41,7 +42,7 @@ def sources(study: Study) -> Sources:
     """Return the files beside the ledger; the original's numbers are its own."""
     original = inputs.read_reported(study_runs.ROOT / "data" / "report_history.csv")
     summaries = {name: study_runs.SUMMARIES[name] for name in study.data.sets}
-    return Sources(summaries, study_runs.REPRODUCED, study_runs.BENCHMARKS, original)
+    return Sources(study_runs.claims(study), summaries, study_runs.REPRODUCED, study_runs.BENCHMARKS, original)
 
 
 def section(markdown: str, title: str) -> str:
@@ -51,8 +52,8 @@ def section(markdown: str, title: str) -> str:
 
 def audited(markdown: str) -> list[list[str]]:
     """Return the rows of the audit: claim, reading, measure, result, seeds and verdict."""
-    claims = range(1, 9)
-    return [[str(claim), *row] for claim in claims for row in rows(markdown, f"Readings of claim {claim}")[1:]]
+    claims = re.findall(r"^### (\d+)\. ", markdown, re.MULTILINE)
+    return [[claim, *row] for claim in claims for row in rows(markdown, f"Readings of claim {claim}")[1:]]
 
 
 def rows(markdown: str, caption: str) -> list[list[str]]:

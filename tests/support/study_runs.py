@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from pipeline import files
-from pipeline.study import ledger, plan
+from pipeline import files, params, schema
+from pipeline.study import ledger, plan, terms
+from pipeline.study.claims import Claims
 from pipeline.study.ledger import Entry, EntryState, Lookup
 from pipeline.study.plan import Replicate, Study
 from tests.support.frozen import FROZEN
@@ -108,6 +109,19 @@ def project() -> Study:
 def study(**seeds: int) -> Study:
     """Return the part of the project's study on MNIST, with other numbers of seeds for the variants named."""
     return with_seeds(project(), **seeds)
+
+
+def claims(of: Study) -> Claims:
+    """Return the project's claims, those that are about data sets of the study alone."""
+    content = _content()
+    fit = {number: one for number, one in content["claims"].items() if {*one["datasets"]} <= {*of.data.sets}}
+    rule = params.load(FROZEN / "params.yaml").overfitting
+    return schema.validate(Claims, {**content, "claims": fit}, context=terms.terms(of, rule))
+
+
+@cache
+def _content() -> Any:
+    return files.read_yaml(FROZEN / "study" / "claims.yaml")
 
 
 def with_seeds(found: Study, **seeds: int) -> Study:

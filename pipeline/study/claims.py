@@ -1,0 +1,194 @@
+"""A claims file as validated objects: the claims, how each can be read, and the bounds that decide each reading.
+
+A reading compares whole intervals with bounds. They are of contrasts: weighted sums of variants, taken seed by seed
+within a block and added up over blocks, which are independent. Whatever a file names has to be in the plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import chain
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic_core import PydanticCustomError
+
+from pipeline import files, schema
+from pipeline.analysis.verdicts import Verdict
+from pipeline.params import OverfittingRule
+from pipeline.schema import Block, Name, Positive
+from pipeline.study import plan, terms
+from pipeline.study.findings import ClaimVerdict, Form
+from pipeline.study.plan import Study
+from pipeline.study.terms import Bound, Contrast, Contrasts, Info, Many, OutcomeText, PlannedPair, Text
+
+# In a strict block, a member of an enumeration is not taken from its text otherwise.
+GivenVerdict = Annotated[ClaimVerdict, Field(strict=False)]
+PairVerdict = Annotated[Verdict, Field(strict=False)]
+
+
+class Quantities(Block):
+    """Contrasts of an outcome by their labels, and the form they are shown in: a factor is that of geometric means."""
+
+    outcome: OutcomeText
+    show: Form
+    contrasts: Contrasts
+
+    @model_validator(mode="after")
+    def _epoch_is_trained(self, info: Info) -> Self:
+        for name in terms.names_in(self.contrasts.values()):
+            epochs = info.context.study.variants[name].epochs
+            if (self.outcome.epoch or 0) > epochs:
+                raise PydanticCustomError(
+                    "epoch", "outcome: {name} has {epochs} epochs", {"name": name, "epochs": epochs}
+                )
+        return self
+
+
+class Clause(Quantities):
+    """A condition of its own, and what is said where it has the last word."""
+
+    condition: Bound
+    remark: Text = ""
+
+
+class Reading(Block):
+    """A claim as its words can be read: what is measured and the rule, in words, and a remark for some verdicts."""
+
+    reading: Text
+    measure: Text
+    rule: Text
+    remarks: Mapping[GivenVerdict, Text] = {}
+
+
+class ContrastReading(Reading, Quantities):
+    """One that is decided by the intervals of its contrasts.
+
+    It is not supported after all if `unless` holds, and only judged if `requires` does. `confounder` asks the same of
+    other contrasts: if the answer is the opposite there, the reading is confounded. `means` is the form in which the
+    mean of each variant is shown, and `further` is shown as well.
+    """
+
+    supported: Bound
+    not_supported: Bound
+    unless: Clause | None = None
+    requires: Clause | None = None
+    confounder: Contrasts | None = None
+    means: Form | None = None
+    further: Many[Quantities] = ()
+
+    @model_validator(mode="after")
+    def _bounds_are_apart(self) -> Self:
+        lower, upper = sorted((self.supported, self.not_supported), key=lambda condition: condition.sign != "<")
+        if self.show == "factor" and min(lower.bound, upper.bound) <= 0:
+            raise PydanticCustomError("factor", "supported, not_supported: expected bounds above 0 for a factor")
+        any_of_many = lower.quantifier == upper.quantifier == "any" and len(self.contrasts) > 1
+        if upper.sign == "<" or lower.sign != "<" or lower.bound > upper.bound or any_of_many:
+            raise PydanticCustomError("overlap", "supported, not_supported: the bounds overlap, so both could be met")
+        return self
+
+
+class PairReading(Reading):
+    """One that follows from the verdicts on planned comparisons, on the first of each pair; all have to agree."""
+
+    pairs: Annotated[Many[PlannedPair], Field(min_length=1)]
+    verdicts: Annotated[Mapping[PairVerdict, GivenVerdict], Field(min_length=1)]
+    further: Many[Quantities] = ()
+
+
+class DesignReading(Reading, Quantities):
+    """One about a change between two variants: confounded if they differ in the setting `only_in` alone."""
+
+    only_in: Literal["network", "optimizer", "loss", "epochs", "precision", "pixels"]
+
+    @model_validator(mode="after")
+    def _is_of_two(self) -> Self:
+        if len(terms.names_in(self.contrasts.values())) != 2:
+            raise PydanticCustomError("two", "contrasts: expected two variants")
+        return self
+
+
+class OppositeReading(Reading):
+    """One that is the opposite of an earlier reading of the same claim."""
+
+    opposite_of: Text
+
+
+def _kind(value: Any) -> str | None:
+    kinds = ("only_in", "opposite_of", "pairs", "contrasts")
+    return next((f"<{key}>" for key in kinds if isinstance(value, Mapping) and key in value), None)
+
+
+AnyReading = ContrastReading | PairReading | DesignReading | OppositeReading
+_Reading = Annotated[
+    Annotated[DesignReading, Tag("<only_in>")]
+    | Annotated[OppositeReading, Tag("<opposite_of>")]
+    | Annotated[PairReading, Tag("<pairs>")]
+    | Annotated[ContrastReading, Tag("<contrasts>")],
+    Discriminator(
+        _kind,
+        custom_error_type="reading",
+        custom_error_message="expected contrasts, pairs, opposite_of or only_in: nothing decides this reading",
+    ),
+]
+
+
+def needed(reading: AnyReading, study: Study) -> list[list[Contrast]]:
+    """Return the contrasts that have to be measured for a reading, set by set; of a pair, that is the difference."""
+    sets: list[Iterable[Contrast]] = []
+    if isinstance(reading, ContrastReading | DesignReading):
+        sets.append(reading.contrasts.values())
+    if isinstance(reading, ContrastReading):
+        sets.append((reading.confounder or {}).values())
+        sets += (one.contrasts.values() for one in (reading.unless, reading.requires) if one is not None)
+    if isinstance(reading, PairReading):
+        paired = [plan.same_network(*(study.variants[name] for name in pair)) for pair in reading.pairs]
+        pairs = zip(reading.pairs, paired, strict=True)
+        sets.append([({a: 1.0, b: -1.0},) if together else ({a: 1.0}, {b: -1.0}) for (a, b), together in pairs])
+    if isinstance(reading, ContrastReading | PairReading):
+        sets += (one.contrasts.values() for one in reading.further)
+    return [[*one] for one in sets]
+
+
+class Claim(Block):
+    """A claim and its readings, which are of variants on these data sets alone.
+
+    `if_readings_disagree` is said if some readings are supported and others are not; with `seeds_needed`, the page says
+    how many seeds would decide the readings.
+    """
+
+    claim: Text
+    datasets: Annotated[Many[Name], Field(min_length=1)]
+    readings: Annotated[Many[_Reading], Field(min_length=1)]
+    if_readings_disagree: Text = ""
+    seeds_needed: bool = True
+
+    @model_validator(mode="after")
+    def _readings_fit(self, info: Info) -> Self:
+        earlier: list[str] = []
+        for reading in self.readings:
+            for name in terms.names_in(chain.from_iterable(needed(reading, info.context.study))):
+                if (found := info.context.study.variants[name].dataset) not in self.datasets:
+                    raise PydanticCustomError("sets", "datasets: {name} is on {found}", {"name": name, "found": found})
+            if isinstance(reading, OppositeReading):
+                terms.known(reading.opposite_of, earlier, "an earlier reading")
+            earlier.append(reading.reading)
+        if len({*earlier}) < len(earlier):
+            raise PydanticCustomError("names", "readings: expected a name of its own for each")
+        return self
+
+
+class Claims(Block):
+    """The content of a claims file; claims have numbers, by which they are called."""
+
+    claims: Annotated[Mapping[Positive, Claim], Field(min_length=1)]
+
+
+def load(path: Path, study: Study, rule: OverfittingRule) -> Claims:
+    """Return the validated content of the claims file at `path`, which is about the plan `study`.
+
+    Raises:
+        InputError: The file is missing, is not YAML, breaks a rule or refers to what is not in the plan; a line each.
+    """
+    return schema.validate(Claims, files.read_yaml(path), path, context=terms.terms(study, rule))
