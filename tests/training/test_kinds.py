@@ -25,7 +25,7 @@ from pipeline.training.backend import keras, tf
 from pipeline.training.checkpoint import Checkpoints, TrainingState
 from pipeline.training.layers import AnyLayer
 from pipeline.training.settings import Model, Sequential
-from tests.support import small
+from tests.support import frozen, small
 
 ROOT = Path(__file__).parents[2]
 CLASSES: tuple[type[Layer], ...] = get_args(get_args(AnyLayer)[0])
@@ -241,7 +241,7 @@ def report(folder: Path) -> None:
     """Save a network of each kind in `folder`, and print checksums of trained ones: the program of the tests below."""
     for kind in KINDS:
         model_file.save(folder / f"{kind}.keras", build(example(kind)), {"recipe": "r"})
-    values = params.load(ROOT / "params.yaml")
+    values = params.load(frozen.own("params.yaml"))
     print(json.dumps({kind: checksum(states(kind, values, "float32")[-1]) for kind in TRAINED}))
 
 
