@@ -11,28 +11,44 @@ from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from pipeline import files, schema
 from pipeline.analysis.verdicts import Verdict
 from pipeline.params import OverfittingRule
 from pipeline.schema import Block, Name, Positive
-from pipeline.study import plan, terms
+from pipeline.study import groups, plan, terms
 from pipeline.study.findings import ClaimVerdict, Form
 from pipeline.study.plan import Study
-from pipeline.study.terms import Bound, Contrast, Contrasts, Info, Many, OutcomeText, PlannedPair, Text
+from pipeline.study.terms import (
+    Bound,
+    Contrast,
+    Contrasts,
+    Info,
+    Many,
+    OutcomeText,
+    PlannedName,
+    PlannedPair,
+    Text,
+    Weights,
+)
 
 # In a strict block, a member of an enumeration is not taken from its text otherwise.
 GivenVerdict = Annotated[ClaimVerdict, Field(strict=False)]
 PairVerdict = Annotated[Verdict, Field(strict=False)]
 
 
-class Quantities(Block):
-    """Contrasts of an outcome by their labels, and the form they are shown in: a factor is that of geometric means."""
+class Shown(Block):
+    """An outcome and the form it is shown in: a factor is that of geometric means."""
 
     outcome: OutcomeText
     show: Form
+
+
+class Quantities(Shown):
+    """Contrasts of an outcome, by their labels."""
+
     contrasts: Contrasts
 
     @model_validator(mode="after")
@@ -115,6 +131,10 @@ class OppositeReading(Reading):
     opposite_of: Text
 
 
+def _planned_set(name: str, info: Info) -> str:
+    return terms.known(name, info.context.study.data.sets, "a data set of the plan")
+
+
 def _kind(value: Any) -> str | None:
     kinds = ("only_in", "opposite_of", "pairs", "contrasts")
     return next((f"<{key}>" for key in kinds if isinstance(value, Mapping) and key in value), None)
@@ -179,9 +199,70 @@ class Claim(Block):
         return self
 
 
-class Claims(Block):
-    """The content of a claims file; claims have numbers, by which they are called."""
+class Section(Block):
+    """A section of the page with a figure: the name of its file, what it shows in words, and its caption."""
 
+    heading: Text
+    name: Name
+    alt: Text
+    caption: Text
+
+
+class Column(Shown):
+    """An outcome as a column of a table."""
+
+    title: Text
+
+
+class EffectsTable(Section):
+    """One with a table of contrasts within seeds, for several outcomes; the figure is of the losses of the variants."""
+
+    table: Text
+    columns: Annotated[Many[Column], Field(min_length=1)]
+    contrasts: Annotated[Mapping[Text, Weights], Field(min_length=1)]
+    text: Text
+
+    @property
+    def variants(self) -> list[str]:
+        """The variants that the contrasts are of, in their order."""
+        return list(dict.fromkeys(chain.from_iterable(self.contrasts.values())))
+
+
+class Convergence(Block):
+    """The section on the epochs in which variants reach a validation accuracy; `alt` is of the figure of accuracies."""
+
+    target: Annotated[float, Field(gt=0, lt=1)]
+    alt: Text
+
+
+class Change(Section):
+    """One whose figure shows an outcome of some variants, and of others that each of them becomes."""
+
+    outcome: Annotated[str, AfterValidator(lambda name: terms.known(name, groups.outcomes(), "an outcome"))]
+    axis: Text
+    ends: Annotated[tuple[Text, Text], BeforeValidator(schema.as_tuple)]
+    log_scale: bool = False
+    pairs: Annotated[Mapping[PlannedName, PlannedName], Field(min_length=1)]
+
+
+class Claims(Block):
+    """The content of a claims file: what the page says of the claims, and the claims by the numbers that they have.
+
+    The page goes on from the `introduction`, whose subject is who makes the claims. `dataset` is the one that is not in
+    a section of its own. Of `networks`, models of params.yaml, the page has the spread that bounds the gate, the number
+    that one more seed would give and, with `convergence`, the accuracies.
+    """
+
+    title: Text
+    introduction: Text
+    note: Text = ""
+    protocol: Text = ""
+    limits: Many[Text] = ()
+    dataset: Annotated[Name, AfterValidator(_planned_set)]
+    networks: Many[PlannedName] = ()
+    effects: EffectsTable | None = None
+    convergence: Convergence | None = None
+    changes: Many[Change] = ()
     claims: Annotated[Mapping[Positive, Claim], Field(min_length=1)]
 
 
