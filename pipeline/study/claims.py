@@ -23,6 +23,7 @@ from pipeline.study.findings import ClaimVerdict, Form
 from pipeline.study.plan import Study
 from pipeline.study.terms import (
     Bound,
+    Condition,
     Contrast,
     Contrasts,
     Info,
@@ -45,6 +46,17 @@ class Shown(Block):
     outcome: OutcomeText
     show: Form
 
+    def _check_epoch(self, names: Iterable[str], info: Info) -> None:
+        for name in names:
+            epochs = info.context.study.variants[name].epochs
+            if (self.outcome.epoch or 0) > epochs:
+                values = {"name": name, "epochs": epochs}
+                raise PydanticCustomError("epoch", "outcome: {name} has {epochs} epochs", values)
+
+    def _check_bounds(self, *conditions: Condition) -> None:
+        if self.show == "factor" and min(condition.bound for condition in conditions) <= 0:
+            raise PydanticCustomError("factor", "expected bounds above 0 for a factor")
+
 
 class Quantities(Shown):
     """Contrasts of an outcome, by their labels."""
@@ -52,13 +64,8 @@ class Quantities(Shown):
     contrasts: Contrasts
 
     @model_validator(mode="after")
-    def _epoch_is_trained(self, info: Info) -> Self:
-        for name in terms.names_in(self.contrasts.values()):
-            epochs = info.context.study.variants[name].epochs
-            if (self.outcome.epoch or 0) > epochs:
-                raise PydanticCustomError(
-                    "epoch", "outcome: {name} has {epochs} epochs", {"name": name, "epochs": epochs}
-                )
+    def _fits(self, info: Info) -> Self:
+        self._check_epoch(terms.names_in(self.contrasts.values()), info)
         return self
 
 
@@ -67,6 +74,11 @@ class Clause(Quantities):
 
     condition: Bound
     remark: Text = ""
+
+    @model_validator(mode="after")
+    def _can_be_met(self) -> Self:
+        self._check_bounds(self.condition)
+        return self
 
 
 class Reading(Block):
@@ -95,10 +107,10 @@ class ContrastReading(Reading, Quantities):
     further: Many[Quantities] = ()
 
     @model_validator(mode="after")
-    def _bounds_are_apart(self) -> Self:
+    def _bounds_are_apart(self, info: Info) -> Self:
+        self._check_epoch(terms.names_in((self.confounder or {}).values()), info)
+        self._check_bounds(self.supported, self.not_supported)
         lower, upper = sorted((self.supported, self.not_supported), key=lambda condition: condition.sign != "<")
-        if self.show == "factor" and min(lower.bound, upper.bound) <= 0:
-            raise PydanticCustomError("factor", "supported, not_supported: expected bounds above 0 for a factor")
         any_of_many = lower.quantifier == upper.quantifier == "any" and len(self.contrasts) > 1
         if upper.sign == "<" or lower.sign != "<" or lower.bound > upper.bound or any_of_many:
             raise PydanticCustomError("overlap", "supported, not_supported: the bounds overlap, so both could be met")
@@ -221,6 +233,12 @@ class EffectsTable(Section):
     columns: Annotated[Many[Column], Field(min_length=1)]
     contrasts: Annotated[Mapping[Text, Weights], Field(min_length=1)]
     text: Text
+
+    @model_validator(mode="after")
+    def _fits(self, info: Info) -> Self:
+        for column in self.columns:
+            column._check_epoch(self.variants, info)
+        return self
 
     @property
     def variants(self) -> list[str]:
