@@ -1,4 +1,4 @@
-"""Means over seeds: t intervals, two-group comparisons, probability of superiority, 2x2 designs.
+"""Means over seeds: t intervals, sums and differences of means, probability of superiority.
 
 A group is one number per seed. Two groups are paired if the same positions share a seed, that is initial weights and
 order of the images; groups of different networks have nothing in common that a seed could fix, and are compared
@@ -7,7 +7,7 @@ unpaired.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import nan, sqrt
 
@@ -25,7 +25,6 @@ Floats = NDArray[np.float64]
 # A spread or difference below this share of the numbers that it comes from is their rounding: 0.3 - 0.2 is not 0.1.
 ROUNDING = 1e-12
 RESAMPLES = 10_000
-CELLS = ((0, 0), (0, 1), (1, 0), (1, 1))
 
 
 @dataclass(frozen=True)
@@ -100,15 +99,6 @@ class Comparison(Estimate):
         return permutation.smallest_p(self.n_first, self.n_second, self.paired)
 
 
-@dataclass(frozen=True)
-class Factorial:
-    """The effects of two factors: each averaged over the other, and A's effect at b = 1 minus that at b = 0."""
-
-    main_a: Estimate
-    main_b: Estimate
-    interaction: Estimate
-
-
 def describe(values: ArrayLike) -> SampleSummary:
     """Return the summary of `values`, (n,), in their unit.
 
@@ -126,25 +116,15 @@ def describe(values: ArrayLike) -> SampleSummary:
     return SampleSummary(len(array), mean, sd, interval, smallest, largest)
 
 
-def paired_contrast(values: ArrayLike, *, scale: float | None = None) -> Estimate:
-    """Return the mean of a contrast computed seed by seed, `values`, (n,), for the one-sample t test of a mean of 0.
-
-    It holds for any weighted sum of results that share a seed: a difference, a difference of differences. `scale` is
-    the largest magnitude among these results, relative to which rounding counts as 0; by default that of `values`.
-    Source: Student, Biometrika 6 (1908) 1-25.
-
-    Raises:
-        ValueError: There are fewer than 2 values, or one is not finite.
-    """
-    array = _sample(values, least=2)
-    return _mean(array, _scale([array]) if scale is None else scale)
-
-
 def sum_of_means(samples: Sequence[ArrayLike], *, scale: float | None = None) -> Estimate:
-    """Return the sum of the means of independent samples, each (n,), in their unit; of one sample, its mean.
+    """Return the sum of the means of independent samples, each (n,), in their unit.
 
-    A difference is the sum with the negative of the second sample. `scale` is as for `paired_contrast`.
-    Sources: B. L. Welch, Biometrika 34 (1947) 28-35; F. E. Satterthwaite, Biometrics Bulletin 2 (1946) 110-114.
+    A sample may hold a contrast computed seed by seed, that is any weighted sum of results that share a seed; alone, it
+    has the one-sample t test of a mean of 0. A difference of samples is the sum with the negative of the second one.
+    `scale` is the largest magnitude among the results, relative to which rounding counts as 0; by default that of the
+    samples.
+    Sources: Student, Biometrika 6 (1908) 1-25; B. L. Welch, Biometrika 34 (1947) 28-35; F. E. Satterthwaite, Biometrics
+    Bulletin 2 (1946) 110-114.
 
     Raises:
         ValueError: There is no sample, or one has fewer than 2 values, or one that is not finite.
@@ -197,29 +177,6 @@ def superiority(first: ArrayLike, second: ArrayLike, *, paired: bool, seed: int 
     wins = (np.sign(x - y if paired else x[:, None] - y) + 1) / 2
     interval = proportions.clopper_pearson(float(wins.sum()), len(wins)) if paired else _percentiles(wins, seed)
     return Proportion(float(wins.mean()), interval)
-
-
-def factorial(cells: Mapping[tuple[int, int], ArrayLike]) -> Factorial:
-    """Analyse a 2x2 design; `cells[a, b]`, (n,), are the results at levels a and b (0 or 1), the same seeds in each.
-
-    Each effect is the mean of its per-seed contrast, in the unit of the results; the squares of their t statistics are
-    the F statistics of the repeated-measures analysis of variance (both factors within seeds).
-    Source: S. E. Maxwell and H. D. Delaney, Designing Experiments and Analyzing Data, 2nd ed. (2004), chapter 12.
-
-    Raises:
-        ValueError: The cells are not these four, have different lengths, fewer than 2 values or one that is not finite.
-    """
-    if set(cells) != set(CELLS):
-        raise ValueError(f"expected the cells {CELLS}, found {tuple(cells)}")
-    low, b_only, a_only, both = groups = [_sample(cells[cell], least=2) for cell in CELLS]
-    if len({len(group) for group in groups}) > 1:
-        raise ValueError(f"expected equal lengths, found {[len(group) for group in groups]}")
-    scale = _scale(groups)
-    return Factorial(
-        main_a=paired_contrast((a_only + both) / 2 - (low + b_only) / 2, scale=scale),
-        main_b=paired_contrast((b_only + both) / 2 - (low + a_only) / 2, scale=scale),
-        interaction=paired_contrast((both - a_only) - (b_only - low), scale=scale),
-    )
 
 
 def _sample(values: ArrayLike, least: int = 1) -> Floats:

@@ -167,7 +167,7 @@ def _estimate(before: np.ndarray, after: np.ndarray, question: Question) -> Esti
     Shares of images are multiples of one image. Where few seeds give equal differences, that is due to these steps: a
     spread of less than one image is taken for one image.
     """
-    found = means.paired_contrast(after - before)
+    found = means.sum_of_means([after - before])
     step = 1 / question.images if SCORES[question.metric].share else 0.0
     return replace(found, standard_error=max(found.standard_error, step / sqrt(len(before))))
 

@@ -30,7 +30,6 @@ Parts of the report:
     contrasts    contrasts measured, and whether their intervals meet a bound
     audit        the verdict on each reading
     findings     what is written of these: measurements, the rows of the audit
-    factorial    the 2x2 factorial design of optimizer and dropout
     convergence  epochs and seconds to a target accuracy
     spread       how much scores vary between seeds, and the drop that the gate therefore allows
     prediction   whether the original's numbers are such as one more seed would give

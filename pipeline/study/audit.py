@@ -12,10 +12,19 @@ from itertools import chain, product
 
 from pipeline.analysis.power import Decision, Part
 from pipeline.analysis.verdicts import MIN_SEEDS, Interval, Verdict
+from pipeline.errors import InputError
 from pipeline.reporting import render
 from pipeline.study import claims, comparisons, contrasts
-from pipeline.study.claims import Claim, Claims, ContrastReading, DesignReading, OppositeReading, PairReading
-from pipeline.study.contrasts import Evidence, Measured, UnmeasurableError, measure, met
+from pipeline.study.claims import (
+    Claim,
+    Claims,
+    ContrastReading,
+    DesignReading,
+    OppositeReading,
+    PairReading,
+    Quantities,
+)
+from pipeline.study.contrasts import Evidence, Measured, measure, met
 from pipeline.study.findings import ClaimRow, ClaimVerdict, Finding, Measurement
 from pipeline.study.groups import StudyData
 from pipeline.study.terms import Contrast
@@ -90,18 +99,16 @@ def _finding(
         return Finding(UNDECIDED, (), f"Too few seeds: {', '.join(too_few)}, where {MIN_SEEDS} are needed.")
     try:
         return _pairs(reading, evidence) if isinstance(reading, PairReading) else _contrasts(reading, needs, evidence)
-    except UnmeasurableError as error:
-        return Finding(UNDECIDED, (), str(error))
+    except InputError as error:
+        return Finding(UNDECIDED, (), f"{error}.")
 
 
 def _design(reading: DesignReading, names: Iterable[str], evidence: Evidence, *, measured: bool) -> Finding:
     """Return the finding that the plan alone decides; what is measured is only shown."""
     first, second = (evidence.data.study.variants[name].model_dump(exclude={"seeds"}) for name in names)
     changed = {key for key in first if first[key] != second[key]}
-    numbers = measure(evidence, reading) if measured else []
-    return Finding(
-        ClaimVerdict.CONFOUNDED if changed == {reading.only_in} else UNDECIDED, tuple(one.shown for one in numbers)
-    )
+    numbers = tuple(one.shown for one in (_measures(evidence, [reading]) if measured else []))
+    return Finding(ClaimVerdict.CONFOUNDED if changed == {reading.only_in} else UNDECIDED, numbers)
 
 
 def _pairs(reading: PairReading, evidence: Evidence) -> Finding:
@@ -120,22 +127,27 @@ def _pairs(reading: PairReading, evidence: Evidence) -> Finding:
         accepted = [each if pair.first == first else each.reverse for each in reading.verdicts]
         if (decision := comparisons.decision(pair, evidence.data, accepted)) is not None:
             parts += chain.from_iterable(decision.ways)
-    further = tuple(one.shown for quantities in reading.further for one in measure(evidence, quantities))
+    further = tuple(one.shown for one in _measures(evidence, reading.further))
     remark = f"Pairwise verdicts: {'; '.join(texts)}."
     return Finding(agreed(reading, found), tuple(numbers), remark, further, Decision((tuple(parts),)))
 
 
 def _contrasts(reading: ContrastReading, needs: Mapping[str, int], evidence: Evidence) -> Finding:
-    _check_benchmarks(reading, needs, evidence)
-    sets = [measure(evidence, reading, widened=True)]
-    if reading.confounder:
-        sets.append(measure(evidence, reading, reading.confounder, widened=True))
-    opposed = measure(evidence, reading.unless) if reading.unless else []
+    missing = [f"`{name}`" for name in needs if name not in evidence.timings]
+    if missing and reading.outcome.in_seconds:
+        raise InputError(f"There is no benchmark of {render.series(missing)}")
+    asked = [reading.contrasts] + ([reading.confounder] if reading.confounder else [])
+    sets = [measure(evidence, reading, each, widened=True) for each in asked]
+    opposed = _measures(evidence, [reading.unless] if reading.unless else [])
     decided, remark = verdict(reading, sets, opposed), _remark(reading, needs, evidence)
-    if reading.requires and not met(reading.requires.condition, measure(evidence, reading.requires)):
-        decided, remark = UNDECIDED, f"{remark} {reading.requires.remark}".strip()
+    if (clause := reading.requires) and not met(clause.condition, _measures(evidence, [clause])):
+        decided, remark = UNDECIDED, f"{remark} {clause.remark}".strip()
     numbers = tuple(one.shown for one in chain(*sets, opposed))
     return Finding(decided, numbers, remark, tuple(_further(reading, needs, evidence)), _decision(reading, sets))
+
+
+def _measures(evidence: Evidence, several: Iterable[Quantities]) -> list[Measured]:
+    return [one for quantities in several for one in measure(evidence, quantities, quantities.contrasts)]
 
 
 def _decision(reading: ContrastReading, sets: Sequence[Sequence[Measured]]) -> Decision:
@@ -150,12 +162,6 @@ def _decision(reading: ContrastReading, sets: Sequence[Sequence[Measured]]) -> D
     return Decision(tuple(tuple(chain.from_iterable(way)) for way in product(*ways)))
 
 
-def _check_benchmarks(reading: ContrastReading, names: Iterable[str], evidence: Evidence) -> None:
-    missing = [f"`{name}`" for name in names if name not in evidence.timings]
-    if missing and reading.outcome.in_seconds:
-        raise UnmeasurableError(f"There is no benchmark of {render.series(missing)}.")
-
-
 def _remark(reading: ContrastReading, names: Collection[str], evidence: Evidence) -> str:
     remarks = []
     if reading.outcome.name == "rise" and len(names) == 1:
@@ -166,7 +172,7 @@ def _remark(reading: ContrastReading, names: Collection[str], evidence: Evidence
             f"are: {', '.join(counts)}."
         )
     for name in names:
-        if count := contrasts.unfinished(evidence, reading, name):
+        if count := contrasts.unfinished(evidence, reading.outcome, name):
             remarks.append(
                 f"{count} seed{'s' * (count > 1)} of `{name}` never reached it and {'are' if count > 1 else 'is'} "
                 "counted as reaching it one epoch after the last."
@@ -181,13 +187,12 @@ def _further(reading: ContrastReading, names: Iterable[str], evidence: Evidence)
         if contrast == ({name: 1},) and reading.outcome.name in again:
             label = f"`{name}` in the reproduction, a single run"
             yield Measurement(label, reading.show, again[reading.outcome.name])
-    for quantities in reading.further:
-        yield from (one.shown for one in measure(evidence, quantities))
+    yield from (one.shown for one in _measures(evidence, reading.further))
     if reading.means is None:
         return
     at = f" in epoch {reading.outcome.epoch}" if reading.outcome.epoch else ""
     alone = {f"`{name}`{at}": ({name: 1.0},) for name in names}
-    yield from (replace(one, form=reading.means).shown for one in measure(evidence, reading, alone))
+    yield from (one.shown for one in measure(evidence, reading.model_copy(update={"show": reading.means}), alone))
     if reading.outcome.in_seconds:
         for name in names:
             one = evidence.timings[name]

@@ -11,38 +11,61 @@ from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from pipeline import files, schema
 from pipeline.analysis.verdicts import Verdict
 from pipeline.params import OverfittingRule
 from pipeline.schema import Block, Name, Positive
-from pipeline.study import plan, terms
+from pipeline.study import groups, plan, terms
 from pipeline.study.findings import ClaimVerdict, Form
 from pipeline.study.plan import Study
-from pipeline.study.terms import Bound, Contrast, Contrasts, Info, Many, OutcomeText, PlannedPair, Text
+from pipeline.study.terms import (
+    Bound,
+    Condition,
+    Contrast,
+    Contrasts,
+    Info,
+    Many,
+    OutcomeText,
+    PlannedName,
+    PlannedPair,
+    Text,
+    Weights,
+)
 
 # In a strict block, a member of an enumeration is not taken from its text otherwise.
 GivenVerdict = Annotated[ClaimVerdict, Field(strict=False)]
 PairVerdict = Annotated[Verdict, Field(strict=False)]
 
 
-class Quantities(Block):
-    """Contrasts of an outcome by their labels, and the form they are shown in: a factor is that of geometric means."""
+class Shown(Block):
+    """An outcome and the form it is shown in: a factor is that of geometric means."""
 
     outcome: OutcomeText
     show: Form
+
+    def _check_epoch(self, names: Iterable[str], info: Info) -> None:
+        for name in names:
+            epochs = info.context.study.variants[name].epochs
+            if (self.outcome.epoch or 0) > epochs:
+                values = {"name": name, "epochs": epochs}
+                raise PydanticCustomError("epoch", "outcome: {name} has {epochs} epochs", values)
+
+    def _check_bounds(self, *conditions: Condition) -> None:
+        if self.show == "factor" and min(condition.bound for condition in conditions) <= 0:
+            raise PydanticCustomError("factor", "expected bounds above 0 for a factor")
+
+
+class Quantities(Shown):
+    """Contrasts of an outcome, by their labels."""
+
     contrasts: Contrasts
 
     @model_validator(mode="after")
-    def _epoch_is_trained(self, info: Info) -> Self:
-        for name in terms.names_in(self.contrasts.values()):
-            epochs = info.context.study.variants[name].epochs
-            if (self.outcome.epoch or 0) > epochs:
-                raise PydanticCustomError(
-                    "epoch", "outcome: {name} has {epochs} epochs", {"name": name, "epochs": epochs}
-                )
+    def _fits(self, info: Info) -> Self:
+        self._check_epoch(terms.names_in(self.contrasts.values()), info)
         return self
 
 
@@ -51,6 +74,11 @@ class Clause(Quantities):
 
     condition: Bound
     remark: Text = ""
+
+    @model_validator(mode="after")
+    def _can_be_met(self) -> Self:
+        self._check_bounds(self.condition)
+        return self
 
 
 class Reading(Block):
@@ -79,10 +107,10 @@ class ContrastReading(Reading, Quantities):
     further: Many[Quantities] = ()
 
     @model_validator(mode="after")
-    def _bounds_are_apart(self) -> Self:
+    def _bounds_are_apart(self, info: Info) -> Self:
+        self._check_epoch(terms.names_in((self.confounder or {}).values()), info)
+        self._check_bounds(self.supported, self.not_supported)
         lower, upper = sorted((self.supported, self.not_supported), key=lambda condition: condition.sign != "<")
-        if self.show == "factor" and min(lower.bound, upper.bound) <= 0:
-            raise PydanticCustomError("factor", "supported, not_supported: expected bounds above 0 for a factor")
         any_of_many = lower.quantifier == upper.quantifier == "any" and len(self.contrasts) > 1
         if upper.sign == "<" or lower.sign != "<" or lower.bound > upper.bound or any_of_many:
             raise PydanticCustomError("overlap", "supported, not_supported: the bounds overlap, so both could be met")
@@ -113,6 +141,10 @@ class OppositeReading(Reading):
     """One that is the opposite of an earlier reading of the same claim."""
 
     opposite_of: Text
+
+
+def _planned_set(name: str, info: Info) -> str:
+    return terms.known(name, info.context.study.data.sets, "a data set of the plan")
 
 
 def _kind(value: Any) -> str | None:
@@ -179,9 +211,76 @@ class Claim(Block):
         return self
 
 
-class Claims(Block):
-    """The content of a claims file; claims have numbers, by which they are called."""
+class Section(Block):
+    """A section of the page with a figure: the name of its file, what it shows in words, and its caption."""
 
+    heading: Text
+    name: Name
+    alt: Text
+    caption: Text
+
+
+class Column(Shown):
+    """An outcome as a column of a table."""
+
+    title: Text
+
+
+class EffectsTable(Section):
+    """One with a table of contrasts within seeds, for several outcomes; the figure is of the losses of the variants."""
+
+    table: Text
+    columns: Annotated[Many[Column], Field(min_length=1)]
+    contrasts: Annotated[Mapping[Text, Weights], Field(min_length=1)]
+    text: Text
+
+    @model_validator(mode="after")
+    def _fits(self, info: Info) -> Self:
+        for column in self.columns:
+            column._check_epoch(self.variants, info)
+        return self
+
+    @property
+    def variants(self) -> list[str]:
+        """The variants that the contrasts are of, in their order."""
+        return list(dict.fromkeys(chain.from_iterable(self.contrasts.values())))
+
+
+class Convergence(Block):
+    """The section on the epochs in which variants reach a validation accuracy; `alt` is of the figure of accuracies."""
+
+    target: Annotated[float, Field(gt=0, lt=1)]
+    alt: Text
+
+
+class Change(Section):
+    """One whose figure shows an outcome of some variants, and of others that each of them becomes."""
+
+    outcome: Annotated[str, AfterValidator(lambda name: terms.known(name, groups.outcomes(), "an outcome"))]
+    axis: Text
+    ends: Annotated[tuple[Text, Text], BeforeValidator(schema.as_tuple)]
+    log_scale: bool = False
+    pairs: Annotated[Mapping[PlannedName, PlannedName], Field(min_length=1)]
+
+
+class Claims(Block):
+    """The content of a claims file: what the page says of the claims, and the claims by the numbers that they have.
+
+    The page goes on from the `introduction`, whose subject is who makes the claims. `dataset` is the one that is not in
+    a section of its own. Of `networks`, models of params.yaml, the page has the spread that bounds the gate, the number
+    that one more seed would give and, with `convergence`, the accuracies.
+    """
+
+    title: Text
+    introduction: Text
+    note: Text = ""
+    protocol: Text = ""
+    limits: Many[Text] = ()
+    dataset: Annotated[Name, AfterValidator(_planned_set)]
+    networks: Many[PlannedName] = ()
+    effects: EffectsTable | None = None
+    convergence: Convergence | None = None
+    changes: Many[Change] = ()
     claims: Annotated[Mapping[Positive, Claim], Field(min_length=1)]
 
 

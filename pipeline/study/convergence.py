@@ -9,11 +9,7 @@ from typing import Any
 from pipeline.analysis import time_to_target
 from pipeline.errors import InputError
 from pipeline.study.groups import StudyData
-
-# The original's networks.
-MODELS = ("mlp_rmsprop", "mlp_adadelta", "cnn")
-TARGET = 0.98
-COLUMNS = ("accuracy", "train_accuracy", "val_accuracy")
+from pipeline.study.terms import ACCURACIES
 
 
 @dataclass(frozen=True)
@@ -44,18 +40,18 @@ def epoch_seconds(benchmarks: Mapping[str, Any], images: int) -> dict[str, Epoch
     return found
 
 
-def table(data: StudyData, timings: Mapping[str, EpochSeconds]) -> list[dict[str, object]]:
-    """Return the rows of convergence.csv: epochs to TARGET, and seconds for the variants that were benchmarked."""
+def table(data: StudyData, target: float, timings: Mapping[str, EpochSeconds]) -> list[dict[str, object]]:
+    """Return the rows of convergence.csv: epochs to a target, and seconds for the variants that were benchmarked."""
     rows: list[dict[str, object]] = []
     for group in data.groups.values():
-        for column in COLUMNS if group.entries else ():
-            found = time_to_target.epochs_to(group.curves(column), TARGET)
+        for column in ACCURACIES if group.entries else ():
+            found = time_to_target.epochs_to(group.curves(column), target)
             alone = timings[group.name].median if group.name in timings else None
             rows.append(
                 {
                     "variant": group.name,
                     "column": column,
-                    "target": TARGET,
+                    "target": target,
                     "n": found.n,
                     "reached": found.reached,
                     "median": found.median,

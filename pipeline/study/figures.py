@@ -12,11 +12,10 @@ from pipeline.analysis.verdicts import MIN_SEEDS, Verdict
 from pipeline.reporting import colours
 from pipeline.reporting.colours import Look
 from pipeline.reporting.plots import curves, effects
-from pipeline.study.by_set import SetResults
+from pipeline.study.claims import Change
 from pipeline.study.comparisons import VariantPair
-from pipeline.study.convergence import MODELS
-from pipeline.study.factorial import CELLS
 from pipeline.study.groups import StudyData, VariantGroup
+from pipeline.study.results import StudyResults
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,55 +27,35 @@ ACCURACIES = {
     "training accuracy, dropout off": "train_accuracy",
     "validation accuracy": "val_accuracy",
 }
-HARDER = {"mlp_rmsprop": "fashion_mlp_rmsprop", "mlp_adadelta": "fashion_mlp_adadelta", "cnn": "fashion_cnn"}
 LOSSES = {"training loss, dropout off": "train_loss", "validation loss": "val_loss"}
 
 
-def draw(data: StudyData, pairs: Sequence[VariantPair]) -> dict[str, Figure]:
+def draw(found: StudyResults) -> dict[str, Figure]:
     """Return the figures by file name, without those that would be empty."""
+    claims, data, everything = found.claims, found.main.data, found.evidence.data
     groups = {name: group for name, group in data.groups.items() if group.entries}
-    models = colours.of_models([*MODELS, *CELLS.values(), *groups])
-    splits = dict(zip(LOSSES, (colours.TRAINING, colours.VALIDATION), strict=True))
-    found = {
-        "convergence.png": _bands(_by_column(groups, MODELS, ACCURACIES), "accuracy", models),
-        "dropout.png": _bands(_by_column(groups, CELLS.values(), LOSSES), "loss", models, one_scale=False),
-        "variants.png": _bands(
-            {name: {label: _band(group, column) for label, column in LOSSES.items()} for name, group in groups.items()},
-            "loss",
-            splits,
-        ),
-        "effects.png": _effects(pairs, data.study.statistics.smallest_effect),
-        "permuted.png": _permuted(data),
-    }
-    return {name: figure for name, figure in found.items() if figure is not None}
-
-
-def draw_other(found: SetResults) -> dict[str, Figure]:
-    """Return the figures of a data set other than the original's by file name, without those that would be empty."""
-    groups = {name: group for name, group in found.data.groups.items() if group.entries}
-    splits = dict(zip(LOSSES, (colours.TRAINING, colours.VALIDATION), strict=True))
-    panels = {name: {label: _band(group, column) for label, column in LOSSES.items()} for name, group in groups.items()}
+    factors = claims.effects.variants if claims.effects else []
+    models = colours.of_models([*claims.networks, *factors, *groups])
     drawn = {
-        f"variants-{found.name}.png": _bands(panels, "loss", splits),
-        f"effects-{found.name}.png": _effects(found.pairs, found.data.study.statistics.smallest_effect),
+        "variants.png": _losses(groups),
+        "effects.png": _effects(found.main.pairs, data.study.statistics.smallest_effect),
     }
+    if claims.convergence:
+        drawn["convergence.png"] = _bands(_by_column(groups, claims.networks, ACCURACIES), "accuracy", models)
+    if claims.effects:
+        panels = _by_column(groups, factors, LOSSES)
+        drawn[f"{claims.effects.name}.png"] = _bands(panels, "loss", models, one_scale=False)
+    drawn |= {f"{change.name}.png": _change(everything, change) for change in claims.changes}
+    for one in found.others:
+        drawn[f"variants-{one.name}.png"] = _losses(one.data.groups)
+        drawn[f"effects-{one.name}.png"] = _effects(one.pairs, data.study.statistics.smallest_effect)
     return {name: figure for name, figure in drawn.items() if figure is not None}
 
 
-def draw_harder(data: StudyData) -> dict[str, Figure]:
-    """Return the figure of test errors on MNIST and on Fashion-MNIST; nothing if there are too few seeds."""
-    ends = {}
-    for name, other in HARDER.items():
-        seeds = data.common((name, other))
-        if len(seeds) >= MIN_SEEDS:
-            ends[name] = (
-                data.groups[name].values("test_error", seeds),
-                data.groups[other].values("test_error", seeds),
-            )
-    # A logarithmic axis has no place for 0.
-    scales = ("linear", "log") if all(side.all() for both in ends.values() for side in both) else ("linear",)
-    sets = ("MNIST", "Fashion-MNIST")
-    return {"harder.png": effects.changes(ends, sets, "test error", scales)} if ends else {}
+def _losses(groups: Mapping[str, VariantGroup]) -> Figure | None:
+    used = {name: group for name, group in groups.items() if group.entries}
+    panels = {name: {label: _band(group, column) for label, column in LOSSES.items()} for name, group in used.items()}
+    return _bands(panels, "loss", dict(zip(LOSSES, (colours.TRAINING, colours.VALIDATION), strict=True)))
 
 
 def _by_column(groups: Mapping[str, VariantGroup], names: Iterable[str], columns: Mapping[str, str]) -> Panels:
@@ -111,11 +90,14 @@ def _effects(pairs: Sequence[VariantPair], smallest: float) -> Figure | None:
     )
 
 
-def _permuted(data: StudyData) -> Figure | None:
+def _change(data: StudyData, change: Change) -> Figure | None:
     ends = {}
-    for original, permuted in (("mlp_adadelta", "mlp_adadelta_permuted"), ("cnn", "cnn_permuted")):
-        seeds = data.common((original, permuted))
+    for pair in change.pairs.items():
+        seeds = data.common(pair)
         if len(seeds) >= MIN_SEEDS:
-            before, after = (data.groups[name].values("test_accuracy", seeds) for name in (original, permuted))
-            ends[original] = before, after
-    return effects.changes(ends, ("original pixels", "permuted pixels"), "test accuracy") if ends else None
+            before, after = (data.groups[name].values(change.outcome, seeds) for name in pair)
+            ends[pair[0]] = before, after
+    # A logarithmic axis has no place for 0.
+    log_scale = change.log_scale and all(side.all() for both in ends.values() for side in both)
+    scales = ("linear", "log") if log_scale else ("linear",)
+    return effects.changes(ends, change.ends, change.axis, scales) if ends else None

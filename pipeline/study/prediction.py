@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import exp
 from typing import Any
@@ -13,7 +13,6 @@ from pipeline.analysis import overfitting, prediction
 from pipeline.analysis.verdicts import MIN_SEEDS
 from pipeline.data import original as originals
 from pipeline.params import OverfittingRule
-from pipeline.study.convergence import MODELS
 from pipeline.study.groups import StudyData
 
 # The outcomes: what each is called, the outcome of the study, whose interval is transformed back, and the original's
@@ -48,15 +47,15 @@ class SeedPrediction:
 
 
 def predictions(
-    data: StudyData, summary: Mapping[str, Any], original: Mapping[str, pd.DataFrame]
+    data: StudyData, networks: Iterable[str], summary: Mapping[str, Any], original: Mapping[str, pd.DataFrame]
 ) -> tuple[SeedPrediction, ...]:
-    """Return a prediction for each outcome of each of the original's models that has MIN_SEEDS seeds.
+    """Return a prediction for each outcome of each of the networks that has MIN_SEEDS seeds.
 
-    `summary` is the summary of the data that prepare wrote, and `original` has the histories printed in the original.
+    `summary` is the summary of their data that prepare wrote, and `original` has the histories printed in the original.
     """
     found = summary["dataset"], summary["splits"]["test"]["count"]
     printed = original if found == (originals.DATASET, originals.TEST_IMAGES) else {}
-    return tuple(one for name in MODELS for one in _of_model(data, name, printed.get(name)))
+    return tuple(one for name in networks for one in _of_model(data, name, printed.get(name)))
 
 
 def _of_model(data: StudyData, name: str, history: pd.DataFrame | None) -> Iterator[SeedPrediction]:

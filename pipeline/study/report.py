@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
 from pipeline import cli
 from pipeline.analysis import means
 from pipeline.analysis.verdicts import MIN_SEEDS
-from pipeline.data import original
 from pipeline.reporting import render
 from pipeline.reporting.plots import style
 from pipeline.study import (
-    convergence,
-    factorial,
+    contrasts,
     figures,
     findings,
     pilot,
@@ -29,12 +27,10 @@ from pipeline.study import (
     spread,
     tables,
 )
+from pipeline.study.claims import Claim, PairReading
 from pipeline.study.findings import ClaimRow, ClaimVerdict, Form
 from pipeline.study.groups import SeedValues, StudyData
 from pipeline.study.results import StudyResults
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 TEMPLATE = "claims.j2"
 
@@ -60,33 +56,33 @@ class StudyReport:
 
 def report(found: StudyResults) -> StudyReport:
     """Return the report on the study's results."""
-    everything, data, pairs, rows = found.everything, found.data, found.pairs, found.rows
-    study, before, claims = everything.study, found.pilot, found.claims.claims
-    drawn = {name: style.png(figure) for name, figure in _figures(found).items()}
+    everything, data, rows, claims = found.evidence.data, found.main.data, found.rows, found.claims
+    study, before = everything.study, found.pilot
+    drawn = {name: style.png(figure) for name, figure in figures.draw(found).items()}
     content = {
-        "title": "What becomes of the original's claims",
-        "subjects": _subjects(data),
+        **vars(claims),
+        "subjects": _subjects(data, claims.networks),
         "several": any(len(group.entries) > 1 for group in data.groups.values()),
-        "dataset": original.DATASET,
         "sets": found.by_name,
         "others": found.others,
         "other_scores": {one.name: _scores(one.data) for one in found.others},
         "summaries": {name: one.summary for name, one in found.by_name.items()},
-        "sentences": {number: one.claim for number, one in claims.items()},
+        "sentences": {number: one.claim for number, one in claims.claims.items()},
+        "from_pairs": [str(number) for number, one in claims.claims.items() if _from_pairs(one)],
         "rows": rows,
-        "verdicts": {claim: _by_verdict(rows, claim) for claim in claims},
+        "verdicts": {claim: _by_verdict(rows, claim) for claim in claims.claims},
         "tally": [(str(finding), count) for finding in ClaimVerdict if (count := _count(rows, finding))],
         "groups": data.groups,
         "scores": _scores(data),
-        "pairs": pairs,
-        "factorial": _factorial(data),
-        "convergence": convergence.table(data, found.timings),
+        "pairs": found.main.pairs,
+        "effect_rows": _effect_rows(found),
+        "epochs": tables.convergence_rows(found),
         "needed": seeds.by_subject(found.seeds),
         "hardest": seeds.by_subject(found.seeds, seeds.HARDEST),
         "would_decide": seeds.sentences(found.seeds),
         "predictions": found.predictions,
         "inside": prediction.inside(found.predictions),
-        "spreads": spread.spreads(data),
+        "spreads": spread.spreads(data, claims.networks),
         "pilot": before,
         "first_seed": study.first_seed,
         "both": [] if before is None else pilot.both(before, found.verdicts),
@@ -109,20 +105,19 @@ def report(found: StudyResults) -> StudyReport:
     )
 
 
-def _figures(found: StudyResults) -> dict[str, Figure]:
-    drawn = figures.draw(found.data, found.pairs)
-    for one in found.others:
-        drawn |= figures.draw_other(one)
-    return drawn | figures.draw_harder(found.everything)
-
-
-def _subjects(data: StudyData) -> list[str]:
-    """Return what the replicates that are used are of: the original's networks, variants of them, or both."""
+def _subjects(data: StudyData, names: Collection[str]) -> list[str]:
+    """Return what the replicates that are used are of: the networks that the claims are about, variants, or both."""
     used = {name for name, group in data.groups.items() if group.entries}
-    networks, variants = bool(used & set(convergence.MODELS)), bool(used - set(convergence.MODELS))
+    if not names:
+        return ["the variants below"]
+    networks, variants = used.intersection(names), used.difference(names)
     if not variants:
         return ["these networks"]
     return ["these networks", "variants of them"] if networks else ["variants of these networks"]
+
+
+def _from_pairs(claim: Claim) -> bool:
+    return any(isinstance(reading, PairReading) for reading in claim.readings)
 
 
 def _count(rows: Sequence[ClaimRow], finding: ClaimVerdict) -> int:
@@ -159,18 +154,12 @@ def _mean(values: SeedValues, form: Form) -> str:
     return findings.measurement("", form, found.mean, found.interval).text
 
 
-def _factorial(data: StudyData) -> dict[str, list[str]]:
-    """Return the size of each effect for each outcome of the 2x2 design; empty if a cell has too few seeds."""
-    found = [(outcome, factorial.effects(data, outcome)) for outcome in factorial.OUTCOMES]
-    return {
-        name: [
-            findings.measurement(
-                name, "factor" if outcome == "log_rise" else "points", effects[name].estimate, effects[name].interval()
-            ).text.replace(" points", "")
-            for outcome, effects in found
-        ]
-        for name in found[0][1]
-    }
+def _effect_rows(found: StudyResults) -> list[list[str]]:
+    """Return the cells of the table of effects; none if it has too few seeds."""
+    columns = contrasts.effects(found.evidence, found.claims.effects) if found.claims.effects else []
+    cells = [[effect.shown.text.replace(" points", "") for effect in effects] for _, effects in columns]
+    labels = [effect.label for _, effects in columns[:1] for effect in effects]
+    return [list(row) for row in zip(labels, *cells, strict=True)]
 
 
 def _versions(record: Mapping[str, Any]) -> str:

@@ -11,13 +11,11 @@ from typing import Any
 import pandas as pd
 
 from pipeline import files, params
-from pipeline.data import original as originals
 from pipeline.params import OverfittingRule
 from pipeline.reporting import inputs
 from pipeline.study import (
     audit,
     by_set,
-    claims,
     convergence,
     groups,
     ledger,
@@ -27,13 +25,11 @@ from pipeline.study import (
     prepared,
     seeds,
 )
+from pipeline.study import claims as claims_file
 from pipeline.study.by_set import SetResults
 from pipeline.study.claims import Claims
-from pipeline.study.comparisons import VariantPair
 from pipeline.study.contrasts import Evidence
-from pipeline.study.convergence import EpochSeconds
 from pipeline.study.findings import ClaimRow
-from pipeline.study.groups import StudyData
 from pipeline.study.ledger import Lookup
 from pipeline.study.pilot import Pilot
 from pipeline.study.plan import Study
@@ -47,8 +43,8 @@ class Sources:
     """The files beside the ledger, read.
 
     `claims` are what is judged, and `summaries` those of the data sets, which prepare wrote. `reproduced` is
-    reports/metrics.json, or empty if the reproduction was made on another data set than the original. `benchmarks` is
-    benchmarks/results.json, and `original` has the histories printed in the original, by model.
+    reports/metrics.json, or empty if the reproduction was made on another data set than that of the claims.
+    `benchmarks` is benchmarks/results.json, and `original` has the histories printed in the original, by model.
     """
 
     claims: Claims
@@ -62,18 +58,13 @@ class Sources:
 class StudyResults:
     """The replicates that are used, and what follows from them.
 
-    `everything` has those on all data sets, and `by_name` the results on each. `data`, `pairs`, `timings` and
-    `predictions` are of the original's data set; `rows` are those of the audit of the `claims`.
-
-    `pilot` is the study before, if there was one.
+    `evidence` has those on all data sets, and `by_name` the results on each; `rows` are those of the audit of the
+    `claims`. `predictions` are of their networks. `pilot` is the study before, if there was one.
     """
 
     claims: Claims
-    everything: StudyData
+    evidence: Evidence
     by_name: Mapping[str, SetResults]
-    data: StudyData
-    pairs: Sequence[VariantPair]
-    timings: Mapping[str, EpochSeconds]
     rows: Sequence[ClaimRow]
     seeds: Sequence[SeedsNeeded]
     predictions: Sequence[SeedPrediction]
@@ -82,15 +73,18 @@ class StudyResults:
     @property
     def verdicts(self) -> dict[str, str]:
         """The verdicts by comparison and reading."""
-        pairs = [pair for one in self.by_name.values() for pair in one.pairs]
-        return {pair.label: str(pair.verdict) for pair in pairs} | {
-            row.subject: str(row.finding.verdict) for row in self.rows
-        }
+        pairs = {pair.label: str(pair.verdict) for pair in self.evidence.pairs}
+        return pairs | {row.subject: str(row.finding.verdict) for row in self.rows}
+
+    @property
+    def main(self) -> SetResults:
+        """The results on the data set of the claims."""
+        return self.by_name[self.claims.dataset]
 
     @property
     def others(self) -> list[SetResults]:
-        """The results on other data sets than the original's."""
-        return [one for name, one in self.by_name.items() if name != originals.DATASET]
+        """The results on other data sets than that."""
+        return [one for name, one in self.by_name.items() if name != self.claims.dataset]
 
 
 def evaluate(
@@ -104,19 +98,17 @@ def evaluate(
 
     `before` is the pilot.
     """
-    everything = groups.gather(study, rule, lookups)
-    by_name = by_set.results(everything, sources.summaries)
-    data = by_set.on(everything, originals.DATASET)
-    pairs = by_name[originals.DATASET].pairs if originals.DATASET in by_name else ()
-    summary = sources.summaries.get(originals.DATASET)
-    timings = {} if summary is None else convergence.epoch_seconds(sources.benchmarks, _images(summary))
-    every_pair = [pair for one in by_name.values() for pair in one.pairs]
-    rows = audit.audit(sources.claims, Evidence(everything, every_pair, sources.reproduced, timings))
+    claims = sources.claims
+    data, summary = groups.gather(study, rule, lookups), sources.summaries[claims.dataset]
+    by_name = by_set.results(data, sources.summaries)
+    pairs = [pair for one in by_name.values() for pair in one.pairs]
+    timings = convergence.epoch_seconds(sources.benchmarks, _images(summary))
+    evidence = Evidence(data, pairs, sources.reproduced, timings)
+    rows = audit.audit(claims, evidence)
     costs = seeds.costs(study, sources.benchmarks, {name: _images(one) for name, one in sources.summaries.items()})
-    found = [one for part in by_name.values() for one in seeds.of_pairs(part.data, part.pairs, costs)]
-    found += seeds.of_readings(rows, costs)
-    predictions = () if summary is None else prediction.predictions(data, summary, sources.original)
-    return StudyResults(sources.claims, everything, by_name, data, pairs, timings, rows, found, predictions, before)
+    needed = [*seeds.of_pairs(data, pairs, costs), *seeds.of_readings(rows, costs)]
+    predictions = prediction.predictions(data, claims.networks, summary, sources.original)
+    return StudyResults(claims, evidence, by_name, rows, needed, predictions, before)
 
 
 def _images(summary: Mapping[str, Any]) -> int:
@@ -124,9 +116,10 @@ def _images(summary: Mapping[str, Any]) -> int:
 
 
 def _sources(arguments: argparse.Namespace, study: Study, rule: OverfittingRule) -> Sources:
-    own = files.read_json(arguments.reproduced)["dataset"] == originals.DATASET
+    claims = claims_file.load(arguments.claims, study, rule)
+    own = files.read_json(arguments.reproduced)["dataset"] == claims.dataset
     return Sources(
-        claims.load(arguments.claims, study, rule),
+        claims,
         prepared.load(arguments.summaries, study.data.sets),
         files.read_json(arguments.metrics) if own else {},
         files.read_json(arguments.benchmarks),

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import sqrt
 
 from pipeline.analysis import means, prediction
 from pipeline.study.comparisons import OUTCOME
-from pipeline.study.convergence import MODELS
 from pipeline.study.groups import StudyData
 
 # The difference of two runs has sqrt(2) times the standard deviation of one; one above three of these is rarely
@@ -34,9 +33,9 @@ class Spread:
         return ALLOWED * self.upper
 
 
-def spreads(data: StudyData) -> Mapping[str, Spread]:
-    """Return the spread of each of the original's networks that has two seeds; their spreads differ."""
-    return {name: _spread(data, name) for name in MODELS if len(data.common([name])) > 1}
+def spreads(data: StudyData, networks: Iterable[str]) -> Mapping[str, Spread]:
+    """Return the spread of each of the networks that has two seeds; their spreads differ."""
+    return {name: _spread(data, name) for name in networks if len(data.common([name])) > 1}
 
 
 def _spread(data: StudyData, name: str) -> Spread:

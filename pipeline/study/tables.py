@@ -10,7 +10,7 @@ import pandas as pd
 
 from pipeline.analysis import means
 from pipeline.analysis.multitest import Judgement
-from pipeline.study import convergence, factorial, seeds, spread
+from pipeline.study import contrasts, convergence, seeds, spread
 from pipeline.study.comparisons import VariantPair
 from pipeline.study.groups import StudyData
 from pipeline.study.results import StudyResults
@@ -33,17 +33,16 @@ FACTORIAL = ("outcome", "effect", "estimate", "low", "high", "p_value", "n")
 def tables(found: StudyResults) -> dict[str, pd.DataFrame]:
     """Return the tables by file name without `.csv`; unknown values are left empty.
 
-    Summary, comparisons and power are of all data sets; the other tables are about the original's claims.
+    Summary, comparisons and power are of all data sets; the other tables are about that of the claims.
     """
-    data = found.data
-    pairs = [*found.pairs, *(pair for one in found.others for pair in one.pairs)]
-    summary = [row for one in (data, *(other.data for other in found.others)) for row in _summary(one)]
+    summary = [row for one in (found.main, *found.others) for row in _summary(one.data)]
+    pairs = [pair for one in (found.main, *found.others) for pair in one.pairs]
     rows = {
         "summary": pd.DataFrame(summary, columns=SUMMARY, dtype=object),
         "comparisons": pd.DataFrame([_pair(pair) for pair in pairs], dtype=object),
-        "factorial": pd.DataFrame(factorial.table(data), columns=FACTORIAL, dtype=object),
-        "convergence": pd.DataFrame(convergence.table(data, found.timings), columns=CONVERGENCE, dtype=object),
-        "spread": pd.DataFrame(_spread(found.data), columns=SPREAD, dtype=object),
+        "factorial": pd.DataFrame(_effects(found), columns=FACTORIAL, dtype=object),
+        "convergence": pd.DataFrame(convergence_rows(found), columns=CONVERGENCE, dtype=object),
+        "spread": pd.DataFrame(_spread(found), columns=SPREAD, dtype=object),
         "power": pd.DataFrame(_power(found), columns=seeds.COLUMNS, dtype=object),
         "prediction": pd.DataFrame(_predictions(found), columns=PREDICTION, dtype=object),
     }
@@ -67,8 +66,25 @@ def _summary(data: StudyData) -> Iterator[dict[str, object]]:
             }
 
 
-def _spread(data: StudyData) -> Iterator[dict[str, object]]:
-    for name, one in spread.spreads(data).items():
+def _effects(found: StudyResults) -> Iterator[dict[str, object]]:
+    if found.claims.effects is None:
+        return
+    for column, effects in contrasts.effects(found.evidence, found.claims.effects):
+        outcome = f"log_{column.outcome.name}" if column.show == "factor" else column.outcome.name
+        for effect in effects:
+            one = effect.estimate
+            row = {"outcome": outcome, "effect": effect.label, "estimate": one.estimate, **one.interval()._asdict()}
+            yield {**row, "p_value": one.p_value, "n": int(one.degrees_of_freedom) + 1}
+
+
+def convergence_rows(found: StudyResults) -> list[dict[str, object]]:
+    """Return the rows of convergence.csv; none if the claims have no target."""
+    section = found.claims.convergence
+    return [] if section is None else convergence.table(found.main.data, section.target, found.evidence.timings)
+
+
+def _spread(found: StudyResults) -> Iterator[dict[str, object]]:
+    for name, one in spread.spreads(found.main.data, found.claims.networks).items():
         yield {"variant": name, **{key: getattr(one, key) for key in SPREAD[1:]}}
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import chain, combinations, product
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 from pydantic_core import PydanticCustomError
@@ -24,8 +23,7 @@ COLUMNS = (*ACCURACIES, "loss", "train_loss", "val_loss")
 _CONDITION = re.compile(r"(all|any) (>=?|<) (-?)(1/)?([a-z_]+|\d+(?:\.\d+)?)")
 
 
-@dataclass(frozen=True)
-class Terms:
+class Terms(NamedTuple):
     """What a claims file may refer to: the variants and comparisons of a plan, and settings as numbers and as texts."""
 
     study: Study
@@ -33,12 +31,8 @@ class Terms:
     texts: Mapping[str, str]
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """An outcome of a replicate; or a column of its history at an `epoch`, or how long it took to reach a `target`.
-
-    That is counted in epochs, or in the seconds that these take by the benchmark.
-    """
+class Outcome(NamedTuple):
+    """An outcome of a replicate; or a column of its history at an `epoch`, or the epochs or seconds to a `target`."""
 
     name: str
     epoch: int | None = None
@@ -46,8 +40,7 @@ class Outcome:
     in_seconds: bool = False
 
 
-@dataclass(frozen=True)
-class Condition:
+class Condition(NamedTuple):
     """What a verdict takes: all intervals, or any, wholly on one side of a bound, which is in the form of the page."""
 
     quantifier: str

@@ -8,10 +8,8 @@ from math import inf, isnan, nan, sqrt
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 from scipy import stats
-from statsmodels.stats.anova import AnovaRM
 from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 
 from pipeline.analysis.means import (
@@ -19,8 +17,6 @@ from pipeline.analysis.means import (
     SampleSummary,
     compare,
     describe,
-    factorial,
-    paired_contrast,
     sum_of_means,
     superiority,
 )
@@ -64,7 +60,7 @@ def test_a_contrast_is_a_one_sample_t_test() -> None:
     values = np.random.default_rng(3).normal(0.3, 1, 12)
     oracle = stats.ttest_1samp(values, 0)
 
-    found = paired_contrast(values)
+    found = sum_of_means([values])
 
     expected = [values.mean(), oracle.pvalue, 11, values.std(ddof=1)]
     assert [found.estimate, found.p_value, found.degrees_of_freedom, found.sd] == pytest.approx(expected)
@@ -76,17 +72,17 @@ def test_a_contrast_that_is_rounding_is_none() -> None:
     values = (np.array([0.3, 0.6, 0.9]) - np.array([0.1, 0.4, 0.7])) - 0.2
 
     assert values.any()
-    assert paired_contrast(values, scale=0.9) == Estimate(0.0, 0.0, 2)
+    assert sum_of_means([values], scale=0.9) == Estimate(0.0, 0.0, 2)
 
 
 def test_a_constant_contrast_is_certain() -> None:
     """A contrast that is the same for every seed has p = 0, unless it is 0: then p = 1."""
     for value, p_value in ((0.1, 0.0), (0.0, 1.0)):
-        found = paired_contrast([value] * 4)
+        found = sum_of_means([[value] * 4])
         assert (found.estimate, found.interval(), found.p_value, found.sd) == (value, (value, value), p_value, 0.0)
 
 
-@pytest.mark.parametrize("function", [describe, paired_contrast])
+@pytest.mark.parametrize("function", [describe, lambda values: sum_of_means([values])])
 @pytest.mark.parametrize("values", [[], [0.5, nan], [0.5, inf], [[0.5, 0.6]], 0.5])
 def test_a_sample_is_a_row_of_finite_numbers(function: Callable[[Any], Any], values: Any) -> None:
     """No value, a value that is not finite, a table and a bare number are a ValueError."""
@@ -97,7 +93,7 @@ def test_a_sample_is_a_row_of_finite_numbers(function: Callable[[Any], Any], val
 def test_a_contrast_needs_two_seeds() -> None:
     """One seed gives no mean contrast: a ValueError."""
     with pytest.raises(ValueError, match="at least 2"):
-        paired_contrast([0.1])
+        sum_of_means([[0.1]])
 
 
 @pytest.mark.parametrize("confidence", [0.0, 1.0, -0.5, nan])
@@ -287,15 +283,6 @@ def test_a_group_that_wins_every_pair_has_a_bootstrap_of_one_point() -> None:
     assert superiority([2.0, 3.0], [0.0, 1.0], paired=False) == Proportion(1.0, Interval(1.0, 1.0))
 
 
-def cells(n: int, seed: int = 0) -> dict[tuple[int, int], np.ndarray]:
-    """Return a random 2x2 design with effects, whose seeds share their luck."""
-    random = np.random.default_rng(seed)
-    luck = random.normal(0, 2, n)
-    return {
-        (a, b): luck + 0.5 * a - 0.3 * b + 0.4 * a * b + random.normal(0, 0.5, n) for a, b in product([0, 1], repeat=2)
-    }
-
-
 def test_a_sum_of_means_has_welchs_interval() -> None:
     """One sample has the t interval of its mean, two have scipy's Welch interval, and three cover their sum."""
     random = np.random.default_rng(0)
@@ -303,7 +290,7 @@ def test_a_sum_of_means_has_welchs_interval() -> None:
 
     one, two = sum_of_means([first]), sum_of_means([first, -second])
 
-    assert one == paired_contrast(first)
+    assert one.interval() == pytest.approx(stats.ttest_1samp(first, 0).confidence_interval())
     assert two.interval() == pytest.approx(stats.ttest_ind(first, second, equal_var=False).confidence_interval())
     sizes, sds = (4, 6, 9), (0.001, 0.003, 0.002)
     studies = [sum_of_means([random.normal(1, sd, n) for n, sd in zip(sizes, sds, strict=True)]) for _ in range(2000)]
@@ -311,68 +298,3 @@ def test_a_sum_of_means_has_welchs_interval() -> None:
     assert stats.binomtest(covered, 2000, 0.95).pvalue > 1e-3
     with pytest.raises(ValueError, match="at least one"):
         sum_of_means([])
-
-
-@pytest.mark.parametrize("n", [2, 4, 10])
-def test_a_factorial_is_the_repeated_measures_analysis(n: int) -> None:
-    """The three p values are those of statsmodels' analysis of variance with both factors within seeds."""
-    design = cells(n)
-    rows = [(seed, a, b, value) for (a, b), values in design.items() for seed, value in enumerate(values)]
-    table = pd.DataFrame(rows, columns=["seed", "a", "b", "score"])
-    oracle = AnovaRM(table, "score", "seed", within=["a", "b"]).fit().anova_table["Pr > F"]
-
-    result = factorial(design)
-
-    found = [result.main_a.p_value, result.main_b.p_value, result.interaction.p_value]
-    assert found == pytest.approx(oracle[["a", "b", "a:b"]].tolist())
-
-
-def test_the_effects_of_a_factorial_are_differences_of_cell_means() -> None:
-    """Main effects average over the other factor; the interaction is the difference of A's two simple effects."""
-    design = cells(6)
-    mean = {cell: values.mean() for cell, values in design.items()}
-
-    result = factorial(design)
-
-    a_at = [mean[1, b] - mean[0, b] for b in (0, 1)]
-    b_at = [mean[a, 1] - mean[a, 0] for a in (0, 1)]
-    assert result.main_a.estimate == pytest.approx(sum(a_at) / 2)
-    assert result.main_b.estimate == pytest.approx(sum(b_at) / 2)
-    assert result.interaction.estimate == pytest.approx(a_at[1] - a_at[0]) == pytest.approx(b_at[1] - b_at[0])
-
-
-def test_exchanging_a_factors_levels_turns_its_effect_round() -> None:
-    """With A's levels exchanged, A's effect and the interaction change sign, and B's effect does not."""
-    design = cells(6)
-    one, other = factorial(design), factorial({(1 - a, b): values for (a, b), values in design.items()})
-
-    signs = [getattr(one, name).estimate / getattr(other, name).estimate for name in vars(one)]
-    assert signs == pytest.approx([-1, 1, -1])
-
-
-def test_a_factorial_without_noise_is_certain() -> None:
-    """Effects that every seed shows alike have p = 0, and an interaction that is only rounding has p = 1."""
-    luck = np.array([0.1, 0.4, 0.7])
-    result = factorial({(a, b): luck + 0.1 * a + 0.2 * b for a, b in product([0, 1], repeat=2)})
-
-    assert (result.main_a.p_value, result.main_b.p_value, result.interaction.p_value) == (0, 0, 1)
-    assert result.interaction.interval() == (0, 0)
-
-
-@pytest.mark.parametrize(
-    ("cell", "values"),
-    [((0, 2), [1.0, 2.0]), ((1, 1), [1.0, 2.0, 3.0]), ((1, 1), [1.0]), ((1, 1), [1.0, nan])],
-)
-def test_a_factorial_needs_four_full_cells(cell: tuple[int, int], values: list[float]) -> None:
-    """A fifth cell, unequal lengths, one seed and a value that is not finite are a ValueError."""
-    with pytest.raises(ValueError, match="expected"):
-        factorial({**cells(2), cell: values})
-
-
-def test_a_factorial_misses_no_cell() -> None:
-    """Three cells are a ValueError."""
-    design = cells(3)
-    del design[1, 0]
-
-    with pytest.raises(ValueError, match="expected the cells"):
-        factorial(design)

@@ -11,13 +11,12 @@ import pytest
 from pipeline import params
 from pipeline.reporting import colours
 from pipeline.reporting.plots import classification, curves, effects
-from pipeline.study import plan
-from pipeline.study.convergence import MODELS
-from pipeline.study.factorial import CELLS
+from pipeline.study import claims, plan
 from tests.reporting.test_plots import ENDS, bins, history
 from tests.support.frozen import FROZEN
 
 ROOT = Path(__file__).parents[2]
+MODELS = ("mlp_rmsprop", "mlp_adadelta", "cnn")
 
 
 def test_a_models_colour_is_its_names() -> None:
@@ -51,11 +50,13 @@ def test_looks_differ(count: int) -> None:
 
 def test_a_model_has_one_colour_in_the_report_and_in_the_study() -> None:
     """The models of params.yaml have the same colours among themselves and among the variants of the study."""
-    models = params.load(FROZEN / "params.yaml").models
-    variants = plan.load_study(FROZEN / "study" / "params.yaml").variants
+    values = params.load(FROZEN / "params.yaml")
+    models, study = values.models, plan.load_study(FROZEN / "study" / "params.yaml")
+    asked = claims.load(FROZEN / "study" / "claims.yaml", study, values.overfitting)
+    factors = asked.effects.variants if asked.effects else []
 
-    report, study = colours.of_models(models), colours.of_models([*MODELS, *CELLS.values(), *variants])
-    assert {name: study[name] for name in models} == report
+    report, study_looks = colours.of_models(models), colours.of_models([*asked.networks, *factors, *study.variants])
+    assert {name: study_looks[name] for name in models} == report
 
 
 def test_every_figure_uses_the_models_colours() -> None:

@@ -73,6 +73,12 @@ def test_texts_take_their_numbers_from_the_plan(tmp_path: Path) -> None:
             "claims.4.readings[0]: outcome: cnn has 12 epochs",
         ),
         (
+            2,
+            1,
+            lambda one: one["unless"].update(condition="any > 0"),
+            "claims.2.readings[1].unless: expected bounds above 0 for a factor",
+        ),
+        (
             4,
             2,
             lambda one: one.update(outcome="epochs until val_loss reaches 0.1"),
@@ -100,7 +106,7 @@ def test_texts_take_their_numbers_from_the_plan(tmp_path: Path) -> None:
             1,
             0,
             lambda one: one.update(supported="all > 0", not_supported="all < 0"),
-            "claims.1.readings[0]: supported, not_supported: expected bounds above 0 for a factor",
+            "claims.1.readings[0]: expected bounds above 0 for a factor",
         ),
         (
             1,

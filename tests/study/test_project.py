@@ -113,3 +113,15 @@ def test_a_change_runs_what_depends_on_it(studied: Path, key: str, value: dict[s
     path.write_text(before)
 
     assert found == stages
+
+
+def test_other_claims_only_write_the_page_again(studied: Path) -> None:
+    """Nothing is trained or prepared for another bound."""
+    path = studied / "study" / "claims.yaml"
+    before = path.read_text()
+
+    path.write_text(before.replace("all >= strong", "all >= slight"))
+    found = changed(studied)
+    path.write_text(before)
+
+    assert found == {"report"}

@@ -7,8 +7,10 @@ import math
 from collections.abc import Callable
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
+from statsmodels.stats.anova import AnovaRM
 
 from pipeline.analysis.verdicts import decide
 from pipeline.params import Params
@@ -111,7 +113,7 @@ def test_mcnemar_counts_are_those_of_the_binomial_sum(lookups: list[Lookup], who
 
 
 def test_factorial_is_the_arithmetic_of_the_cells(lookups: list[Lookup], whole: StudyReport) -> None:
-    """Main effects, simple effects and interaction are contrasts of the four cells, each with its t interval."""
+    """Each effect is a contrast of the four cells with its t interval, as in the repeated-measures ANOVA."""
     names = ("mlp_rmsprop_no_dropout", "mlp_rmsprop", "mlp_adadelta_no_dropout", "mlp_adadelta")
     plain_r, r, plain_a, a = (scores(lookups, name, accuracy) for name in names)
     expected = {
@@ -130,6 +132,12 @@ def test_factorial_is_the_arithmetic_of_the_cells(lookups: list[Lookup], whole: 
         test = stats.ttest_1samp(contrast, 0)
         assert (row["estimate"], row["p_value"], row["n"]) == pytest.approx((contrast.mean(), test.pvalue, 4))
         assert (row["low"], row["high"]) == pytest.approx(tuple(test.confidence_interval()))
+    cells = {(0, 0): plain_r, (0, 1): r, (1, 0): plain_a, (1, 1): a}
+    long = [(seed, *cell, value) for cell, values in cells.items() for seed, value in enumerate(values)]
+    design = pd.DataFrame(long, columns=["seed", "optimizer", "dropout", "score"])
+    oracle = AnovaRM(design, "score", "seed", within=["optimizer", "dropout"]).fit().anova_table["Pr > F"]
+    rows_of = ["Adadelta instead of RMSprop", "dropout", "interaction"]
+    assert table.loc["test_accuracy"].loc[rows_of, "p_value"].tolist() == pytest.approx(oracle.tolist())
 
 
 def test_convergence_counts_the_epochs(lookups: list[Lookup], whole: StudyReport) -> None:

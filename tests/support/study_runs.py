@@ -112,11 +112,12 @@ def study(**seeds: int) -> Study:
 
 
 def claims(of: Study) -> Claims:
-    """Return the project's claims, those that are about data sets of the study alone."""
+    """Return the project's claims and figures, those that are about variants of the study alone."""
     content = _content()
     fit = {number: one for number, one in content["claims"].items() if {*one["datasets"]} <= {*of.data.sets}}
+    changes = [one for one in content["changes"] if {*one["pairs"].values()} <= of.variants.keys()]
     rule = params.load(FROZEN / "params.yaml").overfitting
-    return schema.validate(Claims, {**content, "claims": fit}, context=terms.terms(of, rule))
+    return schema.validate(Claims, {**content, "claims": fit, "changes": changes}, context=terms.terms(of, rule))
 
 
 @cache

@@ -1,0 +1,115 @@
+"""Claims of one's own about a plan of one's own on another data set: the README's example, from files to the page."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from scipy import stats
+
+from pipeline.errors import InputError
+from pipeline.study import plan, report
+from tests.support import study_runs
+from tests.support.study_ledger import ROOT
+from tests.support.study_pages import audited, rows, section
+from tests.support.study_runs import MADE, Made
+
+Run = Callable[..., str]
+SUMMARY = {**study_runs.SUMMARY, "dataset": "kmnist", "title": "Kuzushiji-MNIST", "sha256": "a" * 64}
+CLAIMS = next(one for one in re.findall(r"```yaml\n(.*?)```", (ROOT / "study" / "README.md").read_text(), re.DOTALL))
+MEANS: dict[str, Made] = {
+    "kmnist_mlp": dataclasses.replace(MADE["fashion_mlp_adadelta"], test=0.90),
+    "kmnist_cnn": dataclasses.replace(MADE["fashion_cnn"], test=0.96),
+    "kmnist_cnn_permuted": dataclasses.replace(MADE["fashion_cnn"], test=0.93),
+}
+
+
+def planned() -> dict[str, Any]:
+    """Return a plan of three of the project's networks on Kuzushiji-MNIST, with five seeds each."""
+    values = yaml.safe_load((ROOT / "study" / "params.yaml").read_text())
+    variants = values["variants"]
+    chosen = {"kmnist_mlp": "mlp_adadelta", "kmnist_cnn": "cnn", "kmnist_cnn_permuted": "cnn_permuted"}
+    values["variants"] = {name: {**variants[old], "dataset": "kmnist", "seeds": 5} for name, old in chosen.items()}
+    values["data"]["sets"] = ["kmnist"]
+    values["statistics"]["comparisons"] = [["kmnist_cnn", "kmnist_mlp"], ["kmnist_cnn_permuted", "kmnist_cnn"]]
+    return values
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Return a function that writes the page on claims, by default the README's, from a ledger on disk."""
+    (tmp_path / "plan.yaml").write_text(yaml.safe_dump(planned(), sort_keys=False))
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "kmnist.json").write_text(json.dumps(SUMMARY))
+    for one in plan.replicates(plan.load_study(tmp_path / "plan.yaml"), {"kmnist": SUMMARY["sha256"]}):
+        study_runs.write(tmp_path / "runs", study_runs.entry(one, MEANS[one.variant]))
+    monkeypatch.chdir(ROOT)
+
+    def run(claims: str = CLAIMS) -> str:
+        (tmp_path / "claims.yaml").write_text(claims)
+        options = {"study": "plan.yaml", "claims": "claims.yaml", "summaries": "data", "runs": "runs", "output": "page"}
+        monkeypatch.setattr("sys.argv", ["report", *(f"--{name}={tmp_path / one}" for name, one in options.items())])
+        assert report.main() == 0
+        return (tmp_path / "page" / "claims.md").read_text()
+
+    return run
+
+
+def errors(variant: str) -> np.ndarray:
+    """Return a variant's test errors by seed."""
+    study = plan.Study.model_validate(planned() | {"data": planned()["data"] | {"sets": ("kmnist",)}}, strict=False)
+    ones = [one for one in plan.replicates(study, {"kmnist": SUMMARY["sha256"]}) if one.variant == variant]
+    return np.array([len(study_runs.entry(one, MEANS[variant]).errors) / 10_000 for one in ones])
+
+
+def test_the_readmes_claims_are_judged(run: Run) -> None:
+    """Each reading has its verdict and the interval of scipy's Welch test; nothing else is said to be claimed."""
+    page = run()
+
+    by_ratio, by_pair = audited(page)
+    assert [by_ratio[-1], by_pair[-1]] == ["*supported*", "*not supported*"]
+    logs = [np.log(errors(name)) for name in ("kmnist_cnn", "kmnist_mlp")]
+    low, high = np.exp(stats.ttest_ind(*logs, equal_var=False).confidence_interval())
+    assert f"{np.exp(logs[0].mean() - logs[1].mean()):.3f} ({low:.3f} to {high:.3f})" in by_ratio[3]
+    assert by_pair[3].startswith("`kmnist_cnn_permuted` minus `kmnist_cnn`: \u22123.0")
+    short = section(page, "In short")
+    assert short.startswith("A note of mine makes two claims about Kuzushiji-MNIST. Here 15 replicates of the variants")
+    assert "Of 2 readings of its 2 claims, 1 is *supported* and 1 is *not supported*." in short
+
+
+def test_the_page_has_only_what_concerns_them(run: Run) -> None:
+    """It speaks of no claim, network or data set of the original, and of how many seeds decide these readings."""
+    page = run()
+
+    assert page.startswith("# What becomes of my two claims\n")
+    for foreign in ("original", "mlp_rmsprop", " MNIST", "Fashion", "RMSprop", "None", "nan"):
+        assert foreign not in page, foreign
+    assert [row[0] for row in rows(page, "Seeds of each variant that decide, and their core-hours")[-2:]] == [
+        "Claim 1, by test error",
+        "Claim 2, by the planned comparison",
+    ]
+
+
+def test_other_bounds_are_other_verdicts(run: Run) -> None:
+    """The verdict follows the bounds; where they leave a gap that the interval is in, it is undecided."""
+    stricter = CLAIMS.replace("all < 0.5", "all < 0.2").replace("all > 0.5", "all > 0.2")
+
+    assert audited(run(stricter))[0][-1] == "*not supported*"
+    assert audited(run(CLAIMS.replace("all < 0.5", "all < 0.2")))[0][-1] == "*undecided*"
+
+
+def test_a_fault_is_one_line(run: Run) -> None:
+    """A variant that the plan does not have is bad input: a line with the file, the key and the nearest name."""
+    with pytest.raises(InputError) as caught:
+        run(CLAIMS.replace("{kmnist_mlp: -1}", "{kmnist_mpl: -1}"))
+
+    (line,) = str(caught.value).splitlines()
+    assert "claims.yaml: claims.1.readings[0].contrasts." in line
+    assert line.endswith("'kmnist_mpl' is not a variant of the plan; did you mean kmnist_mlp?")
