@@ -41,7 +41,8 @@ def write_results(accuracies: dict[str, float], dataset: str = "mnist", images: 
 @pytest.fixture(autouse=True)
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Work in a folder with params, what the original printed, and results of two of its models."""
-    small.copy(tmp_path, "params.yaml", "study/params.yaml", "study/dvc.yaml", "data/report_history.csv")
+    small.copy(tmp_path, "params.yaml", "study/params.yaml", "study/claims.yaml", "study/dvc.yaml")
+    small.copy(tmp_path, "data/report_history.csv")
     monkeypatch.chdir(tmp_path)
     write_results({"mlp_rmsprop": 0.98189, "cnn": 0.9912})
 

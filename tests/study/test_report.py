@@ -132,6 +132,7 @@ class Folder:
         options: dict[str, Any] = {
             **inputs,
             **{"study": self.path / "study.yaml", "params": FROZEN / "params.yaml"},
+            "claims": FROZEN / "study" / "claims.yaml",
             "original": ROOT / "data" / "report_history.csv",
             **{"summaries": self.path / "summaries", "runs": self.path / "runs", "output": self.path / output},
         }

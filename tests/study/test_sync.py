@@ -95,7 +95,7 @@ def test_what_an_outage_kept_back_is_added_later(
         add(self, run)
 
     with monkeypatch.context() as outage:
-        outage.setattr(tracking, "END_TIMEOUT_S", 0.5)
+        outage.setattr(tracking, "END_TIMEOUT_S", 3)
         outage.setattr(tracking.FinishedRuns, "add", until_the_third)
         code, printed, errors = call()
     assert (code, printed) == (3, "")

@@ -12,6 +12,7 @@ import pytest
 from pipeline.errors import PipelineError
 from pipeline.training.checkpoint import Checkpoints, TrainingState
 
+ROOT = Path(__file__).parents[2]
 HOLD = """
 import sys, pathlib
 from pipeline.training.checkpoint import Checkpoints
@@ -97,7 +98,7 @@ def test_a_second_trainer_of_the_recipe_is_refused(tmp_path: Path) -> None:
     """While one process holds a recipe, another is refused with its number; afterwards the way is free."""
     command = [sys.executable, "-c", HOLD, tmp_path]
     checkpoints = Checkpoints(tmp_path, "cnn", "r" * 64)
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "held\n"
         with pytest.raises(PipelineError, match=f"process {process.pid} "), checkpoints.alone():
