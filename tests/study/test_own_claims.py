@@ -17,6 +17,7 @@ from scipy import stats
 from pipeline.errors import InputError
 from pipeline.study import plan, report
 from tests.support import study_runs
+from tests.support.frozen import FROZEN
 from tests.support.study_ledger import ROOT
 from tests.support.study_pages import audited, rows, section
 from tests.support.study_runs import MADE, Made
@@ -33,7 +34,7 @@ MEANS: dict[str, Made] = {
 
 def planned() -> dict[str, Any]:
     """Return a plan of three of the project's networks on Kuzushiji-MNIST, with five seeds each."""
-    values = yaml.safe_load((ROOT / "study" / "params.yaml").read_text())
+    values = yaml.safe_load((FROZEN / "study" / "params.yaml").read_text())
     variants = values["variants"]
     chosen = {"kmnist_mlp": "mlp_adadelta", "kmnist_cnn": "cnn", "kmnist_cnn_permuted": "cnn_permuted"}
     values["variants"] = {name: {**variants[old], "dataset": "kmnist", "seeds": 5} for name, old in chosen.items()}
@@ -47,14 +48,27 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Return a function that writes the page on claims, by default the README's, from a ledger on disk."""
     (tmp_path / "plan.yaml").write_text(yaml.safe_dump(planned(), sort_keys=False))
     (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "kmnist.json").write_text(json.dumps(SUMMARY))
+    for name, content in (
+        ("data/kmnist", SUMMARY),
+        ("reproduced", {"dataset": "mnist"}),
+        ("metrics", study_runs.REPRODUCED),
+    ):
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
     for one in plan.replicates(plan.load_study(tmp_path / "plan.yaml"), {"kmnist": SUMMARY["sha256"]}):
         study_runs.write(tmp_path / "runs", study_runs.entry(one, MEANS[one.variant]))
     monkeypatch.chdir(ROOT)
 
     def run(claims: str = CLAIMS) -> str:
         (tmp_path / "claims.yaml").write_text(claims)
-        options = {"study": "plan.yaml", "claims": "claims.yaml", "summaries": "data", "runs": "runs", "output": "page"}
+        options: dict[str, Any] = {"params": FROZEN / "params.yaml"}
+        options |= {
+            "study": "plan.yaml",
+            "claims": "claims.yaml",
+            "summaries": "data",
+            "runs": "runs",
+            "output": "page",
+        }
+        options |= {"metrics": "metrics.json", "reproduced": "reproduced.json"}
         monkeypatch.setattr("sys.argv", ["report", *(f"--{name}={tmp_path / one}" for name, one in options.items())])
         assert report.main() == 0
         return (tmp_path / "page" / "claims.md").read_text()
