@@ -16,7 +16,8 @@ import yaml
 
 from pipeline import files
 from pipeline.analysis.overfitting import OverfittingVerdict
-from tests.support import agreement, forks, pages, readme, small, study_runs
+from pipeline.study import ledger
+from tests.support import agreement, forks, pages, readme, small, study_ledger, study_runs
 from tests.support.readme import Language
 
 PAGE = "# A page\n\n<!-- {0} -->\nwhat was there\n<!-- /{0} -->\n\nThe end.\n"
@@ -214,28 +215,22 @@ def test_a_bound_that_the_seed_alone_breaks_is_named(path: list[str], value: obj
     assert [re.findall(r"gate.mnist: (\w+).test_accuracy", fault)[0] for fault in faults] == found
 
 
-def write_study(folder: Path, first_seed: int) -> None:
-    """Put three seeds of two variants into the folder of a study."""
-    names = ("mlp_rmsprop", "mlp_adadelta")
-    whole = study_runs.study(**dict.fromkeys(names, 3))
-    statistics = whole.statistics.model_copy(update={"comparisons": (names,)})
-    update = {"first_seed": first_seed, "statistics": statistics, "variants": {n: whole.variants[n] for n in names}}
-    study_runs.write_study(folder, whole.model_copy(update=update))
-
-
 def test_the_studys_report_follows_from_its_ledger(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files that are not as the ledger gives them are named, and no others; without a study there are none."""
     assert list(agreement.report_faults()) == list(agreement.ledger_faults()) == []
     small.copy(Path(), "benchmarks/results.json")
-    write_study(Path("study"), 10)
-    write_study(Path("study/pilot"), 0)
+    whole = study_runs.whole()
+    of = study_runs.with_seeds(whole, **dict.fromkeys(whole.variants, 3)).model_copy(update={"first_seed": 10})
+    study_runs.write_study(Path("study"), of)
+    facts = {"commit": "c" * 40, "replicates": 9, "first_seed": 0, "last_seed": 9, "verdicts": {}}
+    files.write_json(Path("study/pilot.yaml"), facts)
     Path("study/reports").mkdir()
     Path("study/data").rename("study/reports/data")
     monkeypatch.setenv("PYTHONPATH", str(small.ROOT))
     command = files.read_yaml(Path("study/dvc.yaml"))["stages"]["report"]["cmd"]
     forks.run(Path.cwd(), "bash", "-euc", command.replace("cd .. && ", ""))
 
-    assert list(agreement.ledger_faults()) == []
+    assert list(agreement.ledger_faults()) == list(agreement.report_faults()) == []
 
     with Path("study/reports/claims.md").open("a") as file:
         file.write("More.\n")
@@ -243,11 +238,11 @@ def test_the_studys_report_follows_from_its_ledger(monkeypatch: pytest.MonkeyPat
     (fault,) = agreement.report_faults()
     assert fault.endswith("(claims.md and figures/old.png)")
 
-    record = Path("study/runs/mlp_rmsprop/10/record.json")
-    content = json.loads(record.read_text())
+    content = json.loads(study_ledger.line(Path("study/runs"), "mlp_rmsprop", 10))
+    del content["sha256"]
     content["ingredients"]["model"]["epochs"] = 7
-    record.write_text(json.dumps(content))
-    Path("study/runs/mlp_rmsprop/11/history.csv").write_text("")
+    ledger.append(Path("study/runs"), content)
+    study_ledger.damage(Path("study/runs"), "mlp_rmsprop", 11)
     damaged, foreign = agreement.ledger_faults()
-    assert "mlp_rmsprop/11: damaged" in damaged
-    assert foreign.startswith("study/runs/mlp_rmsprop/10 was made with other params")
+    assert "mlp_rmsprop.jsonl, line 2: damaged" in damaged
+    assert foreign.startswith("study/runs/mlp_rmsprop.jsonl: seed 10 was made with other params")
