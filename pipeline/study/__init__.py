@@ -1,4 +1,4 @@
-"""The study: many seeds and ablations of the models, and an audit of the claims of the original.
+"""The study: many seeds and ablations of the models, and an audit of the claims of the original; it stands on trials.
 
 Stages, chained by study/dvc.yaml:
     prepare      a data set with the validation split that all replicates on it share
@@ -10,20 +10,8 @@ Commands:
     reproduction  how the models in the workspace compare with the committed ones, and with other seeds
     sync          MLflow brought up to date with the ledger
 
-Common to these:
-    plan         study/params.yaml -> variants, replicates, training runs
-    prepared     the data sets as prepare wrote them
-    cost         the multiply-adds of training runs
-    replicate    one training run: a network trained, and scored after every epoch that some replicate ends with
-    cluster      training runs on Dask: a local cluster, or the user's own
-    worker       what a Dask worker does: it hands training runs to fork servers
-    forkserver   a process with TensorFlow imported, which forks a child for each training run
-    ledger       the results on disk, written atomically
-    tracker      replicates on their way to MLflow
-
 Parts of the report:
     groups       the ledger as numbers: the replicates that are used, and their scores
-    by_set       the results on each data set
     comparisons  the pairwise comparisons of study/params.yaml, adjusted for multiple testing
     claims       study/claims.yaml -> the claims, their readings and the bounds that decide them
     terms        what the texts in that file mean: contrasts, outcomes, bounds
@@ -31,8 +19,7 @@ Parts of the report:
     audit        the verdict on each reading
     findings     what is written of these: measurements, the rows of the audit
     convergence  epochs and seconds to a target accuracy
-    spread       how much scores vary between seeds, and the drop that the gate therefore allows
-    prediction   whether the original's numbers are such as one more seed would give
+    prediction   what one more seed may give: the spread, the gate's drop, and whether the original's numbers are such
     seeds        how many seeds decide, and what they cost
     pilot        the smaller study before, and which of its verdicts held
     processors   whether replicates differ between the processors that made them
