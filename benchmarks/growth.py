@@ -12,7 +12,7 @@ from typing import Any
 from pipeline import files, params, schema
 from pipeline.data import dataset
 from pipeline.data.dataset import Dataset, Split
-from pipeline.study import cluster, ledger, plan, worker
+from pipeline.trials import cluster, ledger, plan, worker
 
 ROOT = Path(__file__).parents[1]
 # What a tiny training is trained on.
@@ -25,7 +25,7 @@ def study(seeds: int) -> plan.Study:
     small = model.model_dump() | {"network": {"name": "mlp", "units": (16,), "dropout": 0.2}, "epochs": 1}
     variant = small | {"dataset": "mnist", "precision": "float32", "pixels": "original", "seeds": seeds}
     other = variant | {"epochs": 2, "seeds": 1}
-    statistics = {"smallest_effect": 0.001, "level": 0.05, "comparisons": (("tiny", "other"),)}
+    statistics = {"level": 0.05, "comparisons": (("tiny", "other"),)}
     values = {
         "data": {"sets": ("mnist",), "validation": IMAGES, "split_seed": 0, "permutation_seed": 0},
         "train": {"batch_size": 128, "threads": 1},

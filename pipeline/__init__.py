@@ -21,6 +21,7 @@ Commands:
 Common to all:
     params      params.yaml -> frozen, validated objects; the only reader of that file
     bounds      what the gate requires: the section `gate` of params.yaml
+    smallest_effect  which differences matter: the section `verdict` of params.yaml
     schema      what a YAML file may hold, and one line per fault in it
     files       atomic writes, checked reads, checksums
     dvc_lock    what dvc.lock records, and inputs checked against it
@@ -36,6 +37,7 @@ Folders:
     analysis    scores, overfitting, statistics
     reporting   tables, figures and pages
     inference   pictures -> answers of trained models
+    trials      many seeds of anything: planned, trained where they are missing, kept
     study       many seeds and ablations, and what becomes of the original report's claims
     change      a change of params, judged by trials with the same seeds on both sides
 """

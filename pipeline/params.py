@@ -72,7 +72,7 @@ class Params(Block):
     gate: Mapping[str, Any]
     """What `make gate` requires, by data set."""
     verdict: Mapping[str, Any] = Field(default_factory=dict)
-    """The smallest difference that matters to `make verdict`, by data set and metric."""
+    """The smallest difference that matters to `make verdict` and the study, by data set and metric."""
 
     @model_validator(mode="after")
     def _chosen_on_held_out_images(self) -> Self:

@@ -36,8 +36,7 @@ def preprocess(data: params.Data, described: ImageSet, directory: Path, at: Path
         if data.validation >= len(train):
             what = f"{data.validation} of {len(train)} images held out leaves no training data"
             raise InputError(f"data.validation: {what}", path=at)
-        held_out = raw.hold_out(train.labels, data.validation, data.split_seed)
-        train, validation = raw.select(train, ~held_out), raw.select(train, held_out)
+        train, validation = raw.split(train, data.validation, data.split_seed)
     left = np.bincount(train.labels, minlength=len(described.classes))
     if not left.all():
         what = f"all images of the class {described.classes[int(left.argmin())]!r} are held out"

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from dask.system import CPU_COUNT
-
-from pipeline import cli, params
+from pipeline import cli, params, smallest_effect, tracking
 from pipeline.analysis.verdicts import MIN_SEEDS
 from pipeline.change import answer, difference, judgement, trials
 from pipeline.change.answer import Answer
 from pipeline.change.side import PARAMS, read_side
-from pipeline.change.trials import Engine
 from pipeline.errors import InputError
-from pipeline.study import cluster
+from pipeline.trials import ledger, run
+from pipeline.trials.run import Display, Engine
+from pipeline.trials.tracker import Tracker
+
+# What MLflow shows of these runs: nobody is to choose by a test score.
+_SPLITS = ("train", "validation")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,14 +46,17 @@ def _answer(arguments: argparse.Namespace) -> Answer:
     difference.check_comparable(before, after)
     if not found.changed:
         return Answer(before, after, None, found, ())
-    effect = judgement.smallest_effect(params.load(PARAMS), before.dataset, arguments.metric)
+    effect = smallest_effect.find(params.load(PARAMS), before.dataset, arguments.metric, PARAMS)
     data = trials.held_out(before, arguments.data_summary, arguments.work)
     for side in (before, after):
-        difference.check_trainable(side, found.changed, data.shape, data.count)
+        difference.check_trainable(side, found.changed, data.shape, data.count("train"))
     question = judgement.ask(arguments.metric, effect, data)
     planned = trials.plan_trials(found.changed, arguments.seeds, data.sha256)
     engine = Engine(arguments.scheduler, arguments.workers, arguments.work / "runs")
-    entries = trials.complete(planned, data, engine, question.score)
+    lookups = list(ledger.look_up(engine.folder, trials.in_turn(planned)))
+    judgement.check_scored(lookups, question, engine.folder)
+    tracker = Tracker(data.summary, experiment=tracking.of_verdict, splits=_SPLITS, command="make verdict")
+    entries = run.complete(lookups, [data], engine, tracker, Display("verdict", "validation", sys.stderr))
     return Answer(before, after, question, found, judgement.judge_trials(planned, entries, question))
 
 
@@ -61,13 +66,12 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("after", metavar="B", help="the same, of what is compared with A")
     parser.add_argument("--model", help="of the models that differ, this one alone; default: all of them")
     parser.add_argument("--seeds", type=int, default=10, help="seeds of each side; default: 10")
-    parser.add_argument("--metric", choices=judgement.metric_names(), default="accuracy", help="default: accuracy")
+    parser.add_argument(
+        "--metric", choices=smallest_effect.metric_names(), default="accuracy", help="default: accuracy"
+    )
     parser.add_argument("--summary", type=Path, metavar="FILE", help="file to append the answer to, in Markdown")
     parser.add_argument("--json", action="store_true", help="print the answer as JSON, with the values of each seed")
-    parser.add_argument(
-        "--scheduler", default=os.environ.get(cluster.ADDRESS), help=f"of Dask; default: ${cluster.ADDRESS}"
-    )
-    parser.add_argument("--workers", type=int, default=CPU_COUNT, help="workers of a local cluster; default: all cores")
+    run.add_arguments(parser)
     parser.add_argument("--work", type=Path, default=Path("work/verdict"), help="directory of data and results")
     parser.add_argument("--data-summary", type=Path, default=Path("reports/data.json"), help="JSON made by preprocess")
     return parser.parse_args(argv)

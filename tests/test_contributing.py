@@ -109,7 +109,7 @@ ALL = pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.headi
 LEDGER = """
 import collections, json
 from pathlib import Path
-from pipeline.study import ledger, plan, prepared
+from pipeline.trials import ledger, plan, prepared
 study = plan.load_study(Path("study/params.yaml"))
 data = prepared.checksums(prepared.load(Path("study/reports/data"), study.data.sets))
 states = [state.name for _, _, state in ledger.look_up(Path("study/runs"), plan.replicates(study, data))]

@@ -16,7 +16,7 @@ import yaml
 
 from pipeline import files
 from pipeline.analysis.overfitting import OverfittingVerdict
-from pipeline.study import ledger
+from pipeline.trials import ledger
 from tests.support import agreement, forks, pages, readme, small, study_ledger, study_runs
 from tests.support.readme import Language
 

@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from pipeline import bounds, params
-from pipeline.change import judgement
+from pipeline import bounds, params, smallest_effect
 from pipeline.data import sets
 from pipeline.data.dataset import Dataset, Split
 from pipeline.data.image_set import ImageSet
@@ -27,7 +26,7 @@ from tests.support import params_page
 
 ROOT = Path(__file__).parents[1]
 # Sections of params.yaml that their users read: a key each, which is one of Params, too.
-SECTIONS = {bounds._Section, judgement._VerdictSection}
+SECTIONS = {bounds._Section, smallest_effect._EffectsSection}
 # Far from every bound.
 FAR = 10**15
 NUMBER = re.compile(r"(integer|number)((?: ?[<>≥≤] [\d.]+,?)*)")
@@ -112,7 +111,7 @@ def test_numbers_have_the_bounds_of_the_page(block: type[Block], key: str) -> No
     cell = rows(block)[key][0]
     kind, stated = NUMBER.findall(cell)[0]
     if key == "verdict":
-        block = judgement._VerdictSection
+        block = smallest_effect._EffectsSection
 
     def refused(number: float) -> bool:
         whole = {"mnist": {"accuracy": number}} if key == "verdict" else [number] if "list" in cell else number
@@ -141,7 +140,7 @@ def test_the_example_trains(tmp_path: Path) -> None:
 
     assert about.image.shape == (32, 32, 3)
     assert bounds.load(path).models["resnet"]["test_accuracy"].min == 0.7
-    assert judgement.smallest_effect(values, values.data.dataset, "accuracy") == 0.005
+    assert smallest_effect.find(values, values.data.dataset, "accuracy", Path("params.yaml")) == 0.005
     assert model.normalizes_batches
     assert {layer.name for layer in model.network.layers} >= {"batch_norm", "residual"}
     assert (type(model.augmentation), type(model.schedule)) == (Augmentation, Cosine)

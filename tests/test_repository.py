@@ -34,7 +34,7 @@ SHARED = {"study/fetch": "fetch"}
 # How a stage is started and what MLflow is told change no output, so an edit there must not run anything again.
 NO_DEPS = {"cli", "errors", *(module for module in MODULES if module.partition("/")[0] == "tracking")}
 # Modules that a module starts as programs.
-STARTED = {"study/worker": {"study/forkserver"}}
+STARTED = {"trials/worker": {"trials/forkserver"}}
 LIGHT = [
     "analysis/means",
     "analysis/multitest",
@@ -56,10 +56,10 @@ LIGHT = [
     "preprocess",
     "report",
     "study/claims",
-    "study/cluster",
     "study/prepare",
     "study/report",
     "training/checkpoint",
+    "trials/cluster",
 ]
 
 
@@ -191,11 +191,20 @@ def test_a_module_fits_on_a_few_screens() -> None:
     assert {module: n for module in MODULES if (n := len(source(module).read_text().splitlines())) > 300} == {}
 
 
-def test_the_reproduction_knows_nothing_of_the_study() -> None:
-    """No module outside the study's folder imports one in it, but for verdicts on changes, which use its engine."""
-    outside = [module for module in MODULES if not module.startswith(("study/", "change/")) and module != "verdict"]
+@pytest.mark.parametrize(("folder", "command"), [("study", ""), ("change", "verdict")])
+def test_nothing_else_knows_of_the_study_or_of_verdicts(folder: str, command: str) -> None:
+    """No module outside of these folders imports one in them, but for the command of verdicts; both stand on trials."""
+    outside = [module for module in MODULES if not module.startswith(f"{folder}/") and module != command]
 
-    assert [module for module in outside if any(name.startswith("study/") for name in siblings(module))] == []
+    assert [module for module in outside if any(name.startswith(f"{folder}/") for name in siblings(module))] == []
+
+
+def test_the_engine_knows_of_nothing_that_stands_on_it() -> None:
+    """Of the package, trials imports single modules and the lower folders alone."""
+    own = [module for module in MODULES if module.startswith("trials/")]
+    below = {name.partition("/")[0] for module in own for name in siblings(module) if "/" in name}
+
+    assert below <= {"analysis", "data", "tracking", "training", "trials"}
 
 
 LOAD = """

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import top_k_accuracy_score
 
-from pipeline import files, gate, report, schema, verdict
+from pipeline import files, gate, report, schema, smallest_effect, verdict
 from pipeline.analysis import metrics
 from pipeline.analysis.metrics import SCORES, Score
 from pipeline.analysis.verdicts import Verdict
@@ -24,11 +24,12 @@ from pipeline.errors import InputError
 from pipeline.params import OverfittingRule, Params
 from pipeline.report import Report
 from pipeline.reporting.inputs import DataSummary, Metrics, ModelResult, SplitSummary
-from pipeline.study import groups, ledger, replicate, tracker
-from pipeline.study.groups import VariantGroup
-from pipeline.study.ledger import Entry, EntryState
-from pipeline.study.plan import Replicate, Study, Trajectory
+from pipeline.study import groups
+from pipeline.study.groups import Rules, VariantGroup
 from pipeline.tracking import EvaluationArtifacts
+from pipeline.trials import ledger, replicate, tracker
+from pipeline.trials.ledger import Entry, EntryState
+from pipeline.trials.plan import Replicate, Study, Trajectory
 from tests.support import study_ledger
 
 RULE = {"window": 2, "onset": 1.1, "slight": 1.05, "strong": 1.25, "tolerance": 0.002}
@@ -184,7 +185,7 @@ def test_a_declared_score_can_be_required_and_judged(
     assert check.status is gate.CheckStatus.PASSED
 
     effects = world.params.model_copy(update={"verdict": {"made": {"made_up": 0.5}}})
-    assert judgement.smallest_effect(effects, "made", "made_up") == 0.5
+    assert smallest_effect.find(effects, "made", "made_up", Path("params.yaml")) == 0.5
     assert Question("made_up", 0.5, 60).sign == 1
     with pytest.raises(SystemExit):
         verdict.main(["A", "B", "--metric", "unheard_of"])
@@ -201,7 +202,7 @@ def group_of(*entries: Entry) -> VariantGroup:
     """Return replicates as the variant `short` of a study."""
     study = schema.validate(Study, study_ledger.params())
     lookups = [(Replicate("short", one.seed, {}), one, EntryState.CURRENT) for one in entries]
-    return groups.gather(study, OverfittingRule(**RULE), lookups).groups["short"]
+    return groups.gather(study, Rules(OverfittingRule(**RULE), {"mnist": 0.001}), lookups).groups["short"]
 
 
 @pytest.mark.usefixtures("made_up")

@@ -21,8 +21,8 @@ from pipeline.change import trials
 from pipeline.data import dataset
 from pipeline.data.dataset import Dataset
 from pipeline.errors import PipelineError
-from pipeline.study import ledger
-from pipeline.study.plan import Replicate
+from pipeline.trials import ledger, run
+from pipeline.trials.plan import Replicate
 from tests.support import changes, small
 from tests.support.changes import Stand
 
@@ -71,9 +71,10 @@ def stand(repository: Path, monkeypatch: pytest.MonkeyPatch) -> Stand:
     """Stand in for the engine and for MLflow."""
     assert Path.cwd() == repository
     found = Stand(score)
-    monkeypatch.setattr(trials.cluster, "connected", found.connected)
-    monkeypatch.setattr(trials.stage, "run", found.run)
-    monkeypatch.setattr(trials, "Tracker", Silent)
+    monkeypatch.setattr(run.cluster, "connected", found.connected)
+    monkeypatch.setattr(run.cluster, "dashboard", lambda _: "")
+    monkeypatch.setattr(run, "train", found.train)
+    monkeypatch.setattr(verdict, "Tracker", Silent)
     return found
 
 
@@ -186,7 +187,7 @@ def test_a_training_run_that_fails_is_no_verdict(stand: Stand, call: Call) -> No
 
     assert call("HEAD", "workspace", "--seeds", "4") == (
         1,
-        "error: 2 of 8 results are missing: training failed, see above",
+        "error: 2 training runs failed; the others are in work/verdict/runs",
     )
 
 
@@ -301,7 +302,7 @@ def test_validation_images_are_held_out_of_the_training_images(digits: Dataset) 
 
     data = dataset.load(found.path)
     assert data.validation is not None
-    assert (found.count, found.judged, found.sha256) == (1260, 140, files.sha256(found.path))
+    assert (found.count("train"), found.count("validation"), found.sha256) == (1260, 140, files.sha256(found.path))
     counts = np.bincount(data.validation.labels) - 140 * np.bincount(digits.train.labels) / 1400
     assert abs(counts).max() < 1
     rows = [tuple(image.ravel()) for split in (data.train, data.validation) for image in split.images]
@@ -327,7 +328,7 @@ def test_images_that_are_held_out_already_are_used(repository: Path, digits: Dat
 
     found = trials.held_out(verdict.read_side("workspace"), Path("reports/data.json"), Path("work"))
 
-    assert (found.path, found.count, found.judged) == (path, 1200, 200)
+    assert (found.path, found.count("train"), found.count("validation")) == (path, 1200, 200)
     assert not Path("work").exists()
 
 
@@ -402,5 +403,5 @@ def test_an_interrupted_command_keeps_what_was_done(real: Path) -> None:
     kept = len([*ledger.read(real / "work" / "verdict" / "runs")])
     assert 2 <= kept < 6
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert f"6 training runs, {kept} of them in work/verdict/runs" in done.stderr
+    assert f"6 replicates planned, {kept} of them in work/verdict/runs" in done.stderr
     assert done.returncode == 1

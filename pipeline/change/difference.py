@@ -10,8 +10,8 @@ from typing import Any
 from pipeline import params, tracking
 from pipeline.change.side import Side, code_of
 from pipeline.errors import InputError
-from pipeline.study import plan
 from pipeline.training.settings import Model, Training
+from pipeline.trials import plan
 
 # Results do not depend on the seed and the number of threads but by chance. One thread for each training run, and as
 # many runs as there are cores, is the fastest.

@@ -9,51 +9,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import sqrt
-from typing import Annotated
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike
-from pydantic import AfterValidator, Field
-from pydantic_core import PydanticCustomError
 
-from pipeline import schema
 from pipeline.analysis import means, power, verdicts
 from pipeline.analysis.means import Estimate
 from pipeline.analysis.metrics import SCORES, comparable
 from pipeline.analysis.power import Assumed
 from pipeline.analysis.verdicts import MIN_SEEDS, Interval, Verdict
-from pipeline.change.side import PARAMS
-from pipeline.change.trials import HeldOutData, Trial
+from pipeline.change.trials import Trial
 from pipeline.errors import InputError
-from pipeline.params import Params
-from pipeline.schema import Block, Name
-from pipeline.study.ledger import Entry
-from pipeline.study.plan import Replicate
+from pipeline.trials.ledger import Entry, EntryState, Lookup
+from pipeline.trials.plan import Replicate
+from pipeline.trials.prepared import PreparedData
 
 # The probability, at most, that any of the verdicts of a call is wrong; and that of a verdict with the seeds needed.
 LEVEL, POWER = 0.05, 0.8
-
-
-def metric_names() -> list[str]:
-    """Return the scores by which a change can be judged."""
-    return [name for name, score in SCORES.items() if score.verdict]
-
-
-def _metric(name: str) -> str:
-    if name not in (known := metric_names()):
-        what = {"known": ", ".join(known), "found": schema.shown(name)}
-        raise PydanticCustomError("metric", "expected one of {known}, found {found}", what)
-    return name
-
-
-_Effect = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-
-
-class _VerdictSection(Block):
-    """Which differences matter."""
-
-    verdict: Mapping[Name, Mapping[Annotated[str, AfterValidator(_metric)], _Effect]]
-    """The smallest difference that matters, by data set and metric, in the unit of the metric."""
 
 
 @dataclass(frozen=True)
@@ -103,22 +76,7 @@ class ChangeVerdict:
         return len(self.before)
 
 
-def smallest_effect(values: Params, dataset: str, metric: str) -> float:
-    """Return the smallest difference in a metric that matters on a data set, from the section `verdict` of params.yaml.
-
-    Raises:
-        InputError: The section breaks a rule, or says nothing about that metric on that data set.
-    """
-    section = schema.validate(_VerdictSection, {"verdict": values.verdict}, PARAMS).verdict
-    effects = {str(name): effect for name, effect in section.get(dataset, {}).items()}
-    if metric not in effects:
-        what = f"verdict.{dataset}.{metric} is not set, so nothing says which difference matters"
-        fix = f"add `verdict: {{{dataset}: {{{metric}: D}}}}`, where D is the smallest difference that matters"
-        raise InputError(what, path=PARAMS, fix=fix)
-    return effects[metric]
-
-
-def ask(metric: str, effect: float, data: HeldOutData) -> Question:
+def ask(metric: str, effect: float, data: PreparedData) -> Question:
     """Return the question which change of a metric the models of `data` show, if at least `effect` matters.
 
     Raises:
@@ -126,7 +84,21 @@ def ask(metric: str, effect: float, data: HeldOutData) -> Question:
     """
     if (classes := len(data.summary["classes"])) < (needed := SCORES[metric].min_classes):
         raise InputError(f"--metric: {metric} needs {needed} classes or more, {data.summary['dataset']} has {classes}")
-    return Question(metric, effect, data.judged)
+    return Question(metric, effect, data.count("validation"))
+
+
+def check_scored(found: Sequence[Lookup], question: Question, folder: Path) -> None:
+    """Check that the replicates that the ledger in `folder` has can be judged.
+
+    Raises:
+        InputError: They were made before the score existed.
+    """
+    entries = [entry for _, entry, state in found if entry and state is EntryState.CURRENT]
+    if earlier := [entry for entry in entries if not entry.has("validation", question.score)]:
+        what = f"{len(earlier)} of {len(found)} replicates have no {question.score} yet: made before that score existed"
+        variants = ", ".join(dict.fromkeys(entry.variant for entry in earlier))
+        fix = f"delete the files of {variants} in it, to train them again, or choose another --metric"
+        raise InputError(what, path=folder, fix=fix)
 
 
 def judge_trials(

@@ -19,7 +19,6 @@ PARAMS, SETS, CODE = Path("params.yaml"), Path("data/sets"), Path("pipeline")
 _TRAINING = (
     "analysis/metrics",
     "data/dataset",
-    "study/replicate",
     "training/augmentation",
     "training/backend",
     "training/forward",
@@ -30,6 +29,7 @@ _TRAINING = (
     "training/portable",
     "training/settings",
     "training/trainer",
+    "trials/replicate",
 )
 # The preprocessed data, a file per data set.
 PROCESSED = Path("data/processed")

@@ -29,9 +29,7 @@ def read(directory: Path, image_set: ImageSet) -> tuple[Split, Split]:
     train, test = reader.read(directory, image_set)
     if image_set.held_out is None or test is not None:
         return train, test if test is not None else train
-    held_out = image_set.held_out
-    mask = hold_out(train.labels, held_out.count(len(train)), held_out.seed)
-    return select(train, ~mask), select(train, mask)
+    return split(train, image_set.held_out.count(len(train)), image_set.held_out.seed)
 
 
 def _verify(directory: Path, image_set: ImageSet) -> None:
@@ -42,6 +40,13 @@ def _verify(directory: Path, image_set: ImageSet) -> None:
             raise errors.missing(path, "fetch")
         if file.sha256 is not None and (found := files.sha256(path)) != file.sha256:
             raise InputError(f"sha256: expected {file.sha256}, found {found}", path=path, fix=_FETCH)
+
+
+def split(images: Split, count: int, seed: int) -> tuple[Split, Split]:
+    """Return the images that are left when `hold_out` holds `count` of them out, and those held out, both in order."""
+    mask = hold_out(images.labels, count, seed)
+    left, held_out = (Split(images.images[one], images.labels[one]) for one in (~mask, mask))
+    return left, held_out
 
 
 def hold_out(labels: NDArray[np.integer], count: int, seed: int) -> NDArray[np.bool_]:
@@ -62,8 +67,3 @@ def _shares(sizes: NDArray[np.intp], count: int) -> NDArray[np.intp]:
     ranked = np.argsort(-remainder, kind="stable")
     whole[ranked[: count - whole.sum()]] += 1
     return whole
-
-
-def select(split: Split, mask: NDArray[np.bool_]) -> Split:
-    """Return the images of `split` that `mask` (n,) selects."""
-    return Split(split.images[mask], split.labels[mask])

@@ -1,4 +1,4 @@
-"""The study: many seeds and ablations of the models, and an audit of the claims of the original.
+"""The study: many seeds and ablations of the models, and an audit of the claims of the original; it stands on trials.
 
 Stages, chained by study/dvc.yaml:
     prepare      a data set with the validation split that all replicates on it share
@@ -9,17 +9,6 @@ Commands:
     power         how many seeds decide each comparison and claim, and the core-hours that they take
     reproduction  how the models in the workspace compare with the committed ones, and with other seeds
     sync          MLflow brought up to date with the ledger
-
-Common to these:
-    plan         study/params.yaml -> variants, replicates, training runs
-    prepared     the data sets as prepare wrote them
-    cost         the multiply-adds of training runs
-    replicate    one training run: a network trained, and scored after every epoch that some replicate ends with
-    cluster      training runs on Dask: a local cluster, or the user's own
-    worker       what a Dask worker does: it hands training runs to fork servers
-    forkserver   a process with TensorFlow imported, which forks a child for each training run
-    ledger       the results on disk, written atomically
-    tracker      replicates on their way to MLflow
 
 Parts of the report:
     groups       the ledger as numbers: the replicates that are used, and their scores

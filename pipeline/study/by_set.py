@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pipeline.study import comparisons
 from pipeline.study.comparisons import VariantPair
 from pipeline.study.groups import StudyData
-from pipeline.study.prepared import Summaries, Summary
+from pipeline.trials.prepared import Summaries, Summary
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,10 @@ from pydantic_core import PydanticCustomError
 
 from pipeline import files, schema
 from pipeline.analysis.verdicts import Verdict
-from pipeline.params import OverfittingRule
 from pipeline.schema import Block, Name, Positive
-from pipeline.study import groups, plan, terms
+from pipeline.study import groups, terms
 from pipeline.study.findings import ClaimVerdict, Form
-from pipeline.study.plan import Study
+from pipeline.study.groups import Rules
 from pipeline.study.terms import (
     Bound,
     Condition,
@@ -34,6 +33,8 @@ from pipeline.study.terms import (
     Text,
     Weights,
 )
+from pipeline.trials import plan
+from pipeline.trials.plan import Study
 
 # In a strict block, a member of an enumeration is not taken from its text otherwise.
 GivenVerdict = Annotated[ClaimVerdict, Field(strict=False)]
@@ -284,10 +285,12 @@ class Claims(Block):
     claims: Annotated[Mapping[Positive, Claim], Field(min_length=1)]
 
 
-def load(path: Path, study: Study, rule: OverfittingRule) -> Claims:
+def load(path: Path, study: Study, rules: Rules) -> Claims:
     """Return the validated content of the claims file at `path`, which is about the plan `study`.
 
     Raises:
         InputError: The file is missing, is not YAML, breaks a rule or refers to what is not in the plan; a line each.
     """
-    return schema.validate(Claims, files.read_yaml(path), path, context=terms.terms(study, rule))
+    content = files.read_yaml(path)
+    dataset = content.get("dataset") if isinstance(content, Mapping) else None
+    return schema.validate(Claims, content, path, context=terms.terms(study, rules, dataset))

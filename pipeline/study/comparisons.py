@@ -14,9 +14,9 @@ from pipeline.analysis.multitest import Judgement
 from pipeline.analysis.power import Assumed, Decision
 from pipeline.analysis.proportions import Proportion
 from pipeline.analysis.verdicts import MIN_SEEDS, Verdict
-from pipeline.study import plan
 from pipeline.study.groups import SeedValues, StudyData
-from pipeline.study.ledger import Entry
+from pipeline.trials import plan
+from pipeline.trials.ledger import Entry
 
 OUTCOME = "test_accuracy"
 
@@ -70,13 +70,16 @@ class VariantPair:
 def compare_variants(data: StudyData) -> tuple[VariantPair, ...]:
     """Compare all pairs listed in study/params.yaml; the adjustment also counts those that have too few seeds."""
     rules = data.study.statistics
+    if not rules.comparisons:
+        return ()
     values = {pair: samples(data, *pair) for pair in rules.comparisons}
     compared: dict[tuple[str, str], Comparison] = {
         pair: means.compare(first, second, paired=paired)
         for pair, (first, second, paired) in values.items()
         if min(len(first), len(second)) >= MIN_SEEDS
     }
-    judged = multitest.judge(compared, rules.smallest_effect, rules.level, len(rules.comparisons))
+    least = data.smallest_effect(rules.comparisons[0][0])
+    judged = multitest.judge(compared, least, rules.level, len(rules.comparisons))
     return tuple(_pair(data, pair, sample, judged.get(pair)) for pair, sample in values.items())
 
 
@@ -91,8 +94,8 @@ def decision(pair: VariantPair, data: StudyData, accepted: Collection[Verdict] =
     """Return what decides a pair: one of the `accepted` verdicts on it, in its family; None if it was not judged."""
     if pair.judgement is None or pair.assumed is None:
         return None
-    rules, confidence = data.study.statistics, pair.judgement.confidence
-    return Decision(((power.verdict_among(pair.assumed, rules.smallest_effect, accepted, confidence),),))
+    least, confidence = data.smallest_effect(pair.first), pair.judgement.confidence
+    return Decision(((power.verdict_among(pair.assumed, least, accepted, confidence),),))
 
 
 def samples(data: StudyData, first: str, second: str, outcome: str = OUTCOME) -> tuple[SeedValues, SeedValues, bool]:
@@ -110,7 +113,7 @@ def _pair(
     seeds = data.common(names)
     one, other = (data.groups[name].entries for name in names)
     p_values = [mcnemar_p(one[seed], other[seed]) for seed in seeds]
-    over_images, rules = (_over_images(data, names, paired) if judgement else None), data.study.statistics
+    over_images = _over_images(data, names, paired) if judgement else None
     return VariantPair(
         *names,
         paired=paired,
@@ -119,12 +122,12 @@ def _pair(
         judgement=judgement,
         superiority=means.superiority(first, second, paired=paired) if judgement else None,
         over_images=over_images,
-        new_images=verdicts.decide(over_images.interval(judgement.confidence), rules.smallest_effect)
+        new_images=verdicts.decide(over_images.interval(judgement.confidence), data.smallest_effect(names[0]))
         if judgement and over_images
         else None,
         assumed=_assumed(first, second, paired) if judgement else None,
         tested=len(seeds),
-        significant=sum(p < rules.level for p in p_values),
+        significant=sum(p < data.study.statistics.level for p in p_values),
     )
 
 

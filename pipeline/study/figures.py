@@ -33,12 +33,13 @@ LOSSES = {"training loss, dropout off": "train_loss", "validation loss": "val_lo
 def draw(found: StudyResults) -> dict[str, Figure]:
     """Return the figures by file name, without those that would be empty."""
     claims, data, everything = found.claims, found.main.data, found.evidence.data
+    least = everything.rules.smallest_effects
     groups = {name: group for name, group in data.groups.items() if group.entries}
     factors = claims.effects.variants if claims.effects else []
     models = colours.of_models([*claims.networks, *factors, *groups])
     drawn = {
         "variants.png": _losses(groups),
-        "effects.png": _effects(found.main.pairs, data.study.statistics.smallest_effect),
+        "effects.png": _effects(found.main.pairs, least[claims.dataset]),
     }
     if claims.convergence:
         drawn["convergence.png"] = _bands(_by_column(groups, claims.networks, ACCURACIES), "accuracy", models)
@@ -48,7 +49,7 @@ def draw(found: StudyResults) -> dict[str, Figure]:
     drawn |= {f"{change.name}.png": _change(everything, change) for change in claims.changes}
     for one in found.others:
         drawn[f"variants-{one.name}.png"] = _losses(one.data.groups)
-        drawn[f"effects-{one.name}.png"] = _effects(one.pairs, data.study.statistics.smallest_effect)
+        drawn[f"effects-{one.name}.png"] = _effects(one.pairs, least[one.name])
     return {name: figure for name, figure in drawn.items() if figure is not None}
 
 

@@ -6,17 +6,19 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from math import log
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline import smallest_effect
 from pipeline.analysis import metrics, overfitting
 from pipeline.analysis.overfitting import Analysis
 from pipeline.errors import InputError
-from pipeline.params import OverfittingRule
-from pipeline.study.ledger import Entry, EntryState, Lookup
-from pipeline.study.plan import Study, Variant
+from pipeline.params import OverfittingRule, Params
+from pipeline.trials.ledger import Entry, EntryState, Lookup
+from pipeline.trials.plan import Study, Variant
 
 SeedValues = NDArray[np.float64]
 Measure = Callable[[Entry, Analysis], float]
@@ -34,6 +36,13 @@ CLAIMED: Mapping[str, Measure] = {
     "rise": lambda _, analysis: analysis.rise,
     "test_error": lambda entry, _: 1 - entry.score("test", "accuracy"),
 }
+
+
+class Rules(NamedTuple):
+    """What counts as overfitting, and the smallest difference in accuracy that matters on each data set."""
+
+    overfitting: OverfittingRule
+    smallest_effects: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -75,10 +84,10 @@ class VariantGroup:
 
 @dataclass(frozen=True)
 class StudyData:
-    """The results of the study: each variant of its params with its replicates, and the rule for overfitting."""
+    """The results of the study: each variant of its params with its replicates, and the rules that judge them."""
 
     study: Study
-    rule: OverfittingRule
+    rules: Rules
     groups: Mapping[str, VariantGroup]
 
     def common(self, names: Iterable[str]) -> tuple[int, ...]:
@@ -86,13 +95,27 @@ class StudyData:
         seeds = [set(self.groups[name].entries) if name in self.groups else set() for name in names]
         return tuple(sorted(set.intersection(*seeds)))
 
+    def smallest_effect(self, variant: str) -> float:
+        """Return the smallest difference in accuracy that matters on the data set of a variant."""
+        return self.rules.smallest_effects[self.study.variants[variant].dataset]
+
     def makers(self, name: Callable[[Mapping[str, Any]], str]) -> list[tuple[str, int]]:
         """Return what made the replicates, as `name` finds it in a record, with their numbers, the largest first."""
         counts = Counter(name(entry.record) for group in self.groups.values() for entry in group.entries.values())
         return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
 
 
-def gather(study: Study, rule: OverfittingRule, lookups: Iterable[Lookup]) -> StudyData:
+def rules(values: Params, study: Study, path: Path) -> Rules:
+    """Return the rules that the params file at `path` has for a study.
+
+    Raises:
+        InputError: It does not say which difference matters on one of the data sets.
+    """
+    effects = {name: smallest_effect.find(values, name, "accuracy", path) for name in study.data.sets}
+    return Rules(values.overfitting, effects)
+
+
+def gather(study: Study, rules: Rules, lookups: Iterable[Lookup]) -> StudyData:
     """Group the results of `ledger.look_up` by variant and seed.
 
     Library versions are ignored, or the report would depend on what is installed where it is made.
@@ -103,7 +126,9 @@ def gather(study: Study, rule: OverfittingRule, lookups: Iterable[Lookup]) -> St
     by_variant: dict[str, list[Lookup]] = {name: [] for name in study.variants}
     for lookup in lookups:
         by_variant[lookup[0].variant].append(lookup)
-    return StudyData(study, rule, {name: _group(name, study, rule, found) for name, found in by_variant.items()})
+    return StudyData(
+        study, rules, {name: _group(name, study, rules.overfitting, found) for name, found in by_variant.items()}
+    )
 
 
 def outcomes() -> set[str]:

@@ -11,7 +11,7 @@ from pipeline.analysis.verdicts import Verdict
 from pipeline.errors import InputError
 from pipeline.schema import Block, Positive, Seed
 from pipeline.study.findings import ClaimVerdict
-from pipeline.study.plan import Study
+from pipeline.trials.plan import Study
 
 
 class Pilot(Block):

@@ -64,7 +64,7 @@ def _of_model(data: StudyData, name: str, history: pd.DataFrame | None) -> Itera
         return
     for outcome, (measured, to, of_original) in OUTCOMES.items():
         low, high = prediction.prediction_interval(data.groups[name].values(measured))
-        number = None if history is None else of_original(history, data.rule)
+        number = None if history is None else of_original(history, data.rules.overfitting)
         yield SeedPrediction(name, outcome, n, to(low), to(high), number)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from pipeline import cli, files, params, preprocess
 from pipeline.data import dataset, sets
 from pipeline.params import Data
-from pipeline.study import plan
+from pipeline.trials import plan
 
 
 def main() -> int:
@@ -26,7 +26,7 @@ def main() -> int:
     data = Data(dataset=arguments.set.stem, validation=split.validation, split_seed=split.split_seed)
     prepared = preprocess.preprocess(data, described, arguments.input, arguments.study)
     size, count = study.train.batch_size, len(prepared.train)
-    params.check_images(study.variants, size, prepared.shape, count, arguments.study, "variants")
+    params.check_images(study.on(data.dataset), size, prepared.shape, count, arguments.study, "variants")
     dataset.save(arguments.output, prepared)
     summary = preprocess.summarise(data, described, prepared, files.sha256(arguments.output))
     files.write_json(arguments.summary, summary)

@@ -15,9 +15,9 @@ from typing import Any
 from pipeline.analysis import means
 from pipeline.analysis.means import Comparison
 from pipeline.analysis.verdicts import MIN_SEEDS
-from pipeline.study import plan
 from pipeline.study.comparisons import OUTCOME
 from pipeline.study.groups import StudyData, VariantGroup
+from pipeline.trials import plan
 
 
 @dataclass(frozen=True)

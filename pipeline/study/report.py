@@ -15,18 +15,7 @@ from pipeline.analysis import means
 from pipeline.analysis.verdicts import MIN_SEEDS
 from pipeline.reporting import render
 from pipeline.reporting.plots import style
-from pipeline.study import (
-    contrasts,
-    figures,
-    findings,
-    pilot,
-    prediction,
-    processors,
-    results,
-    seeds,
-    spread,
-    tables,
-)
+from pipeline.study import contrasts, figures, findings, pilot, prediction, processors, results, seeds, spread, tables
 from pipeline.study.claims import Claim, PairReading
 from pipeline.study.findings import ClaimRow, ClaimVerdict, Form
 from pipeline.study.groups import SeedValues, StudyData
@@ -87,6 +76,7 @@ def report(found: StudyResults) -> StudyReport:
         "first_seed": study.first_seed,
         "both": [] if before is None else pilot.both(before, found.verdicts),
         "statistics": study.statistics,
+        "smallest_effect": everything.rules.smallest_effects[claims.dataset],
         "train": study.train,
         "processors": everything.makers(processors.of),
         "by_processor": processors.counts(everything),

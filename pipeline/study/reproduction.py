@@ -18,9 +18,9 @@ from pipeline.analysis.verdicts import Interval
 from pipeline.errors import InputError
 from pipeline.params import Params
 from pipeline.reporting import render
-from pipeline.study import plan
-from pipeline.study.plan import Study
 from pipeline.training.settings import Model
+from pipeline.trials import plan
+from pipeline.trials.plan import Study
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,31 +11,21 @@ from typing import Any
 import pandas as pd
 
 from pipeline import files, params
-from pipeline.params import OverfittingRule
 from pipeline.reporting import inputs
-from pipeline.study import (
-    audit,
-    by_set,
-    convergence,
-    groups,
-    ledger,
-    pilot,
-    plan,
-    prediction,
-    prepared,
-    seeds,
-)
+from pipeline.study import audit, by_set, convergence, groups, pilot, prediction, seeds
 from pipeline.study import claims as claims_file
 from pipeline.study.by_set import SetResults
 from pipeline.study.claims import Claims
 from pipeline.study.contrasts import Evidence
 from pipeline.study.findings import ClaimRow
-from pipeline.study.ledger import Lookup
+from pipeline.study.groups import Rules
 from pipeline.study.pilot import Pilot
-from pipeline.study.plan import Study
 from pipeline.study.prediction import SeedPrediction
-from pipeline.study.prepared import Summaries
 from pipeline.study.seeds import SeedsNeeded
+from pipeline.trials import ledger, plan, prepared
+from pipeline.trials.ledger import Lookup
+from pipeline.trials.plan import Study
+from pipeline.trials.prepared import Summaries
 
 
 @dataclass(frozen=True)
@@ -89,7 +79,7 @@ class StudyResults:
 
 def evaluate(
     study: Study,
-    rule: OverfittingRule,
+    rules: Rules,
     lookups: Iterable[Lookup],
     sources: Sources,
     before: Pilot | None = None,
@@ -99,7 +89,7 @@ def evaluate(
     `before` is the pilot.
     """
     claims = sources.claims
-    data, summary = groups.gather(study, rule, lookups), sources.summaries[claims.dataset]
+    data, summary = groups.gather(study, rules, lookups), sources.summaries[claims.dataset]
     by_name = by_set.results(data, sources.summaries)
     pairs = [pair for one in by_name.values() for pair in one.pairs]
     timings = convergence.epoch_seconds(sources.benchmarks, _images(summary))
@@ -115,8 +105,8 @@ def _images(summary: Mapping[str, Any]) -> int:
     return int(summary["splits"]["train"]["count"])
 
 
-def _sources(arguments: argparse.Namespace, study: Study, rule: OverfittingRule) -> Sources:
-    claims = claims_file.load(arguments.claims, study, rule)
+def _sources(arguments: argparse.Namespace, study: Study, rules: Rules) -> Sources:
+    claims = claims_file.load(arguments.claims, study, rules)
     own = files.read_json(arguments.reproduced)["dataset"] == claims.dataset
     return Sources(
         claims,
@@ -133,11 +123,12 @@ def read(arguments: argparse.Namespace, of_pilot: Path | None = None) -> StudyRe
     Raises:
         InputError: A file is missing or breaks a rule, or the pilot has a seed of the study.
     """
-    study, rule = plan.load_study(arguments.study), params.load(arguments.params).overfitting
-    sources = _sources(arguments, study, rule)
+    study = plan.load_study(arguments.study)
+    rules = groups.rules(params.load(arguments.params), study, arguments.params)
+    sources = _sources(arguments, study, rules)
     lookups = ledger.look_up(arguments.runs, plan.replicates(study, prepared.checksums(sources.summaries)))
     before = None if of_pilot is None else pilot.read(of_pilot, study)
-    return evaluate(study, rule, lookups, sources, before)
+    return evaluate(study, rules, lookups, sources, before)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -149,7 +140,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("reproduced", "reports/data.json", "JSON that names the reproduction's data set"),
         ("benchmarks", "benchmarks/results.json", "JSON written by the benchmarks"),
         ("original", "data/report_history.csv", "the original's scores per epoch"),
-        ("params", "params.yaml", "YAML with the rule for overfitting"),
+        ("params", "params.yaml", "YAML with the rule for overfitting and the smallest differences that matter"),
         ("study", "study/params.yaml", "YAML with the plan of the study"),
         ("claims", "study/claims.yaml", "YAML with the claims, their readings and the rules"),
     ):

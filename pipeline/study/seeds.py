@@ -13,11 +13,12 @@ from typing import Any
 
 from pipeline.analysis import power
 from pipeline.analysis.power import Decision
-from pipeline.study import comparisons, plan
+from pipeline.study import comparisons
 from pipeline.study.comparisons import VariantPair
 from pipeline.study.findings import ClaimRow
 from pipeline.study.groups import StudyData
-from pipeline.study.plan import Replicate, Study, Variant
+from pipeline.trials import plan
+from pipeline.trials.plan import Replicate, Study, Variant
 
 POWERS = (0.8, 0.9)
 OBSERVED, HARDEST = "observed", "half the smallest effect"
@@ -101,7 +102,7 @@ def of_pairs(data: StudyData, pairs: Sequence[VariantPair], cost: Costs) -> Iter
         if (decision := comparisons.decision(pair, data)) is not None:
             names = (pair.first, pair.second)
             yield from _needed(pair.label, pair.verdict, OBSERVED, decision, names, cost)
-            hardest = _with_effect(decision, data.study.statistics.smallest_effect / 2)
+            hardest = _with_effect(decision, data.smallest_effect(pair.first) / 2)
             yield from _needed(pair.label, pair.verdict, HARDEST, hardest, names, cost)
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from pipeline import cli, files, tracking
 from pipeline.errors import PipelineError, UnavailableError
-from pipeline.study import ledger
-from pipeline.study.tracker import Tracker
+from pipeline.trials import ledger
+from pipeline.trials.tracker import Tracker
 
 
 def sync(folder: Path, summaries: Path) -> None:

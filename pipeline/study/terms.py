@@ -6,17 +6,19 @@ import difflib
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import chain, combinations, product
+from math import nan
 from typing import Annotated, Any, NamedTuple, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 from pydantic_core import PydanticCustomError
 
 from pipeline import schema
-from pipeline.params import OverfittingRule
 from pipeline.reporting import render
 from pipeline.schema import Name
-from pipeline.study import groups, plan
-from pipeline.study.plan import ListedPair, Study
+from pipeline.study import groups
+from pipeline.study.groups import Rules
+from pipeline.trials import plan
+from pipeline.trials.plan import ListedPair, Study
 
 ACCURACIES = ("accuracy", "train_accuracy", "val_accuracy")
 COLUMNS = (*ACCURACIES, "loss", "train_loss", "val_loss")
@@ -48,9 +50,9 @@ class Condition(NamedTuple):
     bound: float
 
 
-def terms(study: Study, rule: OverfittingRule) -> Terms:
-    """Return what claims about a plan may refer to; `rule` is the one for overfitting."""
-    least = study.statistics.smallest_effect
+def terms(study: Study, rules: Rules, dataset: Any) -> Terms:
+    """Return what claims about a plan may refer to, whose `dataset` is still to be validated."""
+    rule, least = rules.overfitting, rules.smallest_effects.get(str(dataset), nan)
     texts = {
         "smallest_effect": f"{render.fixed(100 * least, 2)} points",
         "slight": f"{rule.slight:.2f}",

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy import stats
 
+from pipeline import smallest_effect
 from pipeline.analysis.verdicts import Verdict
 from pipeline.change import judgement
 from pipeline.change.judgement import Question
@@ -154,7 +157,7 @@ def with_section(values: Params, section: object) -> Params:
 def test_without_a_smallest_difference_nothing_is_judged(values: Params, section: object, said: str) -> None:
     """The key is named, and what to write there."""
     with pytest.raises(InputError) as refused:
-        judgement.smallest_effect(with_section(values, section), "mnist", "loss")
+        smallest_effect.find(with_section(values, section), "mnist", "loss", Path("params.yaml"))
 
     assert str(refused.value).startswith(said)
     assert len(str(refused.value).splitlines()) == 1

@@ -11,8 +11,10 @@ import pytest
 from pipeline import params
 from pipeline.reporting import colours
 from pipeline.reporting.plots import classification, curves, effects
-from pipeline.study import claims, plan
+from pipeline.study import claims
+from pipeline.trials import plan
 from tests.reporting.test_plots import ENDS, bins, history
+from tests.support import study_runs
 from tests.support.frozen import FROZEN
 
 ROOT = Path(__file__).parents[2]
@@ -52,7 +54,7 @@ def test_a_model_has_one_colour_in_the_report_and_in_the_study() -> None:
     """The models of params.yaml have the same colours among themselves and among the variants of the study."""
     values = params.load(FROZEN / "params.yaml")
     models, study = values.models, plan.load_study(FROZEN / "study" / "params.yaml")
-    asked = claims.load(FROZEN / "study" / "claims.yaml", study, values.overfitting)
+    asked = claims.load(FROZEN / "study" / "claims.yaml", study, study_runs.rules(values))
     factors = asked.effects.variants if asked.effects else []
 
     report, study_looks = colours.of_models(models), colours.of_models([*asked.networks, *factors, *study.variants])

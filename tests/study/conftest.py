@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pipeline import params
-from pipeline.study.ledger import Lookup
 from pipeline.study.report import StudyReport
+from pipeline.trials.ledger import Lookup
 from tests.support import study_pages, study_runs
 from tests.support.frozen import FROZEN
 

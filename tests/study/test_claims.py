@@ -23,8 +23,8 @@ from pipeline.study.contrasts import Evidence, Measured
 from pipeline.study.convergence import EpochSeconds
 from pipeline.study.findings import ClaimRow, ClaimVerdict
 from pipeline.study.groups import StudyData
-from pipeline.study.ledger import EntryState, Lookup
-from pipeline.study.plan import Study
+from pipeline.trials.ledger import EntryState, Lookup
+from pipeline.trials.plan import Study
 from tests.support import study_runs
 from tests.support.frozen import FROZEN
 from tests.support.study_runs import Made
@@ -68,7 +68,7 @@ def usual() -> list[Lookup]:
 
 def study_data(lookups: list[Lookup], values: Params, study: Study | None = None) -> StudyData:
     """Return the data in these replicates."""
-    return groups.gather(study or five(), values.overfitting, lookups)
+    return groups.gather(study or five(), study_runs.rules(values), lookups)
 
 
 @pytest.fixture(scope="module")

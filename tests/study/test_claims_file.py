@@ -25,7 +25,7 @@ def load(folder: Path, values: Any) -> Claims:
     """Return the claims in a file with this content, about the project's plan."""
     path = folder / "claims.yaml"
     path.write_text(yaml.safe_dump(values, sort_keys=False))
-    return claims.load(path, study_runs.whole(), params.load(FROZEN / "params.yaml").overfitting)
+    return claims.load(path, study_runs.whole(), study_runs.rules(params.load(FROZEN / "params.yaml")))
 
 
 def test_texts_take_their_numbers_from_the_plan(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ import yaml
 from scipy import stats
 
 from pipeline.errors import InputError
-from pipeline.study import plan, report
+from pipeline.study import report
+from pipeline.trials import plan
 from tests.support import study_runs
 from tests.support.frozen import FROZEN
 from tests.support.study_ledger import ROOT
@@ -47,6 +48,9 @@ def planned() -> dict[str, Any]:
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Return a function that writes the page on claims, by default the README's, from a ledger on disk."""
     (tmp_path / "plan.yaml").write_text(yaml.safe_dump(planned(), sort_keys=False))
+    values = yaml.safe_load((FROZEN / "params.yaml").read_text())
+    values["verdict"]["kmnist"] = {"accuracy": 0.001}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
     (tmp_path / "data").mkdir()
     for name, content in (
         ("data/kmnist", SUMMARY),
@@ -60,7 +64,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
     def run(claims: str = CLAIMS) -> str:
         (tmp_path / "claims.yaml").write_text(claims)
-        options: dict[str, Any] = {"params": FROZEN / "params.yaml"}
+        options: dict[str, Any] = {"params": tmp_path / "params.yaml"}
         options |= {
             "study": "plan.yaml",
             "claims": "claims.yaml",
@@ -127,3 +131,17 @@ def test_a_fault_is_one_line(run: Run) -> None:
     (line,) = str(caught.value).splitlines()
     assert "claims.yaml: claims.1.readings[0].contrasts." in line
     assert line.endswith("'kmnist_mpl' is not a variant of the plan; did you mean kmnist_mlp?")
+
+
+def test_the_smallest_difference_is_the_one_that_verdicts_on_changes_take(run: Run, tmp_path: Path) -> None:
+    """It is that of params.yaml for the claims' data set; a study on data without one is refused with what to add."""
+    path = tmp_path / "params.yaml"
+    values = yaml.safe_load(path.read_text())
+
+    path.write_text(yaml.safe_dump(values | {"verdict": {"kmnist": {"accuracy": 0.1}}}))
+    assert audited(run())[1][-1] == "*supported*"
+
+    path.write_text(yaml.safe_dump(values | {"verdict": {"mnist": {"accuracy": 0.1}}}))
+    with pytest.raises(InputError) as caught:
+        run()
+    assert str(caught.value).startswith(f"{path}: verdict.kmnist.accuracy is not set, so nothing says which difference")

@@ -12,9 +12,11 @@ import pytest
 
 from pipeline import files, tracking
 from pipeline.errors import InputError
-from pipeline.study import cluster, plan, run
-from pipeline.study import tracker as trackers
-from pipeline.study.tracker import Tracker
+from pipeline.study import run
+from pipeline.trials import cluster, plan
+from pipeline.trials import run as trials
+from pipeline.trials import tracker as trackers
+from pipeline.trials.tracker import Tracker
 from tests.support import study_ledger, study_runs
 from tests.support.study_ledger import params, write_params
 
@@ -108,7 +110,7 @@ def test_a_renamed_variant_stands_next_to_the_old_one(
     values["variants"]["cnn_2"] = values["variants"].pop("cnn") | {"epochs": 2}
     values["statistics"]["comparisons"] = [["short", "long"]]
     wanted: list[str] = []
-    monkeypatch.setattr(run, "_work", lambda _, found, *__: wanted.extend(one.variant for one in found) or 0)
+    monkeypatch.setattr(trials, "_connected", lambda found, *_: wanted.extend(one.variant for one in found) or ())
     before = contents(tmp_path)
 
     assert start(values) == 0
@@ -148,7 +150,7 @@ def test_replicates_that_will_be_replaced_are_counted(
     study_runs.write(tmp_path / "runs", study_runs.entry(stale, results=0))
     study_runs.write(tmp_path / "runs", study_runs.entry(other, versions={"keras": "0"}))
     study_ledger.damage(tmp_path / "runs", damaged.variant, damaged.seed)
-    monkeypatch.setattr(run, "_work", lambda *_: 0)
+    monkeypatch.setattr(trials, "_connected", lambda *_: ())
 
     assert start(values) == 0
 

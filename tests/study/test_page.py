@@ -11,8 +11,8 @@ from collections import Counter
 import pytest
 
 from pipeline.params import Params
-from pipeline.study.ledger import EntryState, Lookup
 from pipeline.study.report import StudyReport
+from pipeline.trials.ledger import EntryState, Lookup
 from tests.support.study_pages import audited, report_on, section
 
 

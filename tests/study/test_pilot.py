@@ -35,7 +35,7 @@ def page(values: Params, before: Pilot | None, missing: str = "") -> StudyReport
     lookups = study_runs.lookups(four())
     if missing:
         del lookups[max(place for place, lookup in enumerate(lookups) if lookup[0].variant == missing)]
-    return report.report(results.evaluate(four(), values.overfitting, lookups, sources(four()), before))
+    return report.report(results.evaluate(four(), study_runs.rules(values), lookups, sources(four()), before))
 
 
 @pytest.mark.usefixtures("no_drawing")

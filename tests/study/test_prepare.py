@@ -57,10 +57,18 @@ def test_the_studys_data_is_split_without_a_warning(
 def test_a_plan_that_does_not_fit_the_data_is_refused(
     tmp_path: Path, digits: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A batch larger than the training split and a network larger than the image are a line each; nothing is made."""
+    """A batch larger than the training split and a network larger than the image are a line each; nothing is made.
+
+    Variants on another data set do not have to fit this one.
+    """
     small.write_set(tmp_path, digits)
     study = params()
     study["train"]["batch_size"] = 1201
+    study["data"]["sets"] = ["digits", "mnist"]
+    for variant in study["variants"].values():
+        variant["dataset"] = "digits"
+    cnn = study["variants"]["cnn"]
+    study["variants"]["other"] = cnn | {"dataset": "mnist", "network": cnn["network"] | {"kernel": 28}}
     (large,) = [name for name, one in study["variants"].items() if one["network"]["name"] == "cnn"][:1]
     study["variants"][large]["network"]["kernel"] = 27
     write_params(tmp_path / "study.yaml", study)

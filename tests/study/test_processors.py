@@ -11,7 +11,7 @@ from scipy import stats
 from pipeline.params import Params
 from pipeline.study import groups, processors
 from pipeline.study.groups import StudyData
-from pipeline.study.ledger import Lookup
+from pipeline.trials.ledger import Lookup
 from tests.support import study_runs
 from tests.support.study_pages import report_on, rows, section
 
@@ -31,7 +31,7 @@ def made_by(lookups: list[Lookup], others: dict[str, tuple[int, ...]]) -> list[L
 
 def gathered(values: Params, others: dict[str, tuple[int, ...]]) -> StudyData:
     """Return the study with replicates from two processors."""
-    return groups.gather(STUDY, values.overfitting, made_by(study_runs.lookups(STUDY), others))
+    return groups.gather(STUDY, study_runs.rules(values), made_by(study_runs.lookups(STUDY), others))
 
 
 def test_the_difference_is_welchs(values: Params) -> None:

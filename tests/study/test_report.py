@@ -16,9 +16,9 @@ import yaml
 from pipeline.errors import InputError
 from pipeline.params import Params
 from pipeline.study import groups, report
-from pipeline.study.ledger import EntryState, Lookup
-from pipeline.study.plan import Replicate
 from pipeline.study.report import StudyReport
+from pipeline.trials.ledger import EntryState, Lookup
+from pipeline.trials.plan import Replicate
 from tests.support import study_ledger, study_runs
 from tests.support.frozen import FROZEN
 from tests.support.study_ledger import ROOT
@@ -96,7 +96,7 @@ def test_a_history_that_cannot_be_analysed_is_named(lookups: list[Lookup], value
     broken = dataclasses.replace(entry, history=entry.history.drop(columns="val_loss"))
 
     with pytest.raises(InputError, match="mlp_rmsprop, seed 0: history: no column val_loss"):
-        groups.gather(four(), values.overfitting, [(one, broken, state)])
+        groups.gather(four(), study_runs.rules(values), [(one, broken, state)])
 
 
 def test_import_is_light() -> None:

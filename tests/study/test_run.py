@@ -25,10 +25,10 @@ from pipeline import files
 from pipeline.data import dataset
 from pipeline.data.dataset import Dataset, Split
 from pipeline.errors import InputError, PipelineError, UnavailableError
-from pipeline.study import cluster, ledger, plan, replicate
 from pipeline.study import run as stage
-from pipeline.study.ledger import EntryState
-from pipeline.study.plan import Replicate, Trajectory
+from pipeline.trials import cluster, ledger, plan, replicate
+from pipeline.trials.ledger import EntryState
+from pipeline.trials.plan import Replicate, Trajectory
 from tests.support.processes import descendants, gone, wait_until
 from tests.support.study_ledger import ROOT, params, write_params
 
@@ -215,8 +215,8 @@ def test_what_cannot_be_trained_on_a_data_set_is_refused(folder: Path, started: 
     error, printed = started.fail(InputError)
 
     first, second = str(error).splitlines()
-    assert first.startswith("params.yaml: variants.cnn.network: mnist: a 8x8 image is too small for ")
-    assert second == "params.yaml: train.batch_size: more than the 63 training images of mnist"
+    assert first == "params.yaml: train.batch_size: expected at most the 63 training images, found 64"
+    assert second.startswith("params.yaml: variants.cnn.network: a 8x8 image is too small for ")
     assert printed == ""
 
 
@@ -297,7 +297,7 @@ def test_the_process_that_forks_has_one_thread(client: Client) -> None:
     """With TensorFlow, NumPy and Arrow imported, it has no other thread that a fork would cut off at any place."""
     (worker,) = client.run(os.getpid).values()
 
-    (server,) = [one for one in psutil.Process(worker).children() if "pipeline.study.forkserver" in one.cmdline()]
+    (server,) = [one for one in psutil.Process(worker).children() if "pipeline.trials.forkserver" in one.cmdline()]
 
     assert server.num_threads() == 1
 
@@ -306,8 +306,8 @@ FRESH = """
 import json, sys
 from pathlib import Path
 from pipeline.data import dataset
-from pipeline.study import replicate
-from pipeline.study.plan import Replicate, Trajectory
+from pipeline.trials import replicate
+from pipeline.trials.plan import Replicate, Trajectory
 
 first, second = (Trajectory((Replicate(**one),)) for one in json.loads(sys.argv[2]))
 data = dataset.load(Path(sys.argv[1]))

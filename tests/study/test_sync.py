@@ -12,9 +12,10 @@ import mlflow
 import pytest
 
 from pipeline import cli, files, tracking
-from pipeline.study import plan, sync
+from pipeline.study import sync
 from pipeline.tracking import outbox
 from pipeline.tracking import store as mlflow_store
+from pipeline.trials import plan
 from tests.support import study_ledger, study_runs
 
 pytestmark = pytest.mark.usefixtures("store")

@@ -16,8 +16,8 @@ from pipeline.analysis.verdicts import decide
 from pipeline.params import Params
 from pipeline.reporting.inputs import read_reported
 from pipeline.study import comparisons, report, results
-from pipeline.study.ledger import Entry, EntryState, Lookup
 from pipeline.study.report import StudyReport
+from pipeline.trials.ledger import Entry, EntryState, Lookup
 from tests.support import study_runs
 from tests.support.study_ledger import ROOT
 from tests.support.study_pages import four, report_on, rows, sources
@@ -201,7 +201,7 @@ def test_the_original_has_no_numbers_for_other_data(lookups: list[Lookup], value
     splits = {**study_runs.SUMMARY["splits"], "test": {"count": 9_999}}
     other = dataclasses.replace(sources(four()), summaries={"mnist": {**study_runs.SUMMARY, "splits": splits}})
 
-    found = report.report(results.evaluate(four(), values.overfitting, lookups, other))
+    found = report.report(results.evaluate(four(), study_runs.rules(values), lookups, other))
 
     assert found.tables["prediction"]["original"].isna().all()
     assert found.tables["prediction"]["low"].notna().all()

@@ -16,9 +16,9 @@ from pipeline.study import audit, by_set, claims, contrasts, groups
 from pipeline.study.contrasts import Evidence
 from pipeline.study.findings import ClaimRow, ClaimVerdict
 from pipeline.study.groups import StudyData
-from pipeline.study.ledger import EntryState, Lookup
-from pipeline.study.plan import Study
 from pipeline.study.report import StudyReport
+from pipeline.trials.ledger import EntryState, Lookup
+from pipeline.trials.plan import Study
 from tests.support import study_pages, study_runs
 from tests.support.frozen import FROZEN
 from tests.support.study_pages import report_on, section
@@ -44,7 +44,7 @@ def lookups() -> list[Lookup]:
 
 def gathered(lookups: list[Lookup], values: Params) -> StudyData:
     """Return the results of the study on both data sets."""
-    return groups.gather(six(), values.overfitting, lookups)
+    return groups.gather(six(), study_runs.rules(values), lookups)
 
 
 def other(lookups: list[Lookup], made: Mapping[str, Made]) -> list[Lookup]:
@@ -139,7 +139,7 @@ def test_the_interval_agrees_with_a_bootstrap(values: Params) -> None:
     names = {"cnn", "mlp_rmsprop", "fashion_cnn", "fashion_mlp_rmsprop"}
     some = [one for one in study_runs.replicates(of) if one.variant in names]
     many: list[Lookup] = [(one, study_runs.entry(one), EntryState.CURRENT) for one in some]
-    evidence = Evidence(groups.gather(of, values.overfitting, many), (), {}, {})
+    evidence = Evidence(groups.gather(of, study_runs.rules(values), many), (), {}, {})
     change: Any = study_runs.claims(of).claims[8].readings[POINTS]
     (found,) = contrasts.measure(evidence, change, dict([*change.contrasts.items()][:1]))
     draw = np.random.default_rng(0)
@@ -229,7 +229,7 @@ def test_the_originals_variants_on_another_data_set_judge_nothing(values: Params
     elsewhere = six().model_copy(update={"variants": variants})
 
     with pytest.raises(InputError, match=r"claims\.1: datasets: mlp_rmsprop is on fashion_mnist"):
-        claims.load(FROZEN / "study" / "claims.yaml", elsewhere, values.overfitting)
+        claims.load(FROZEN / "study" / "claims.yaml", elsewhere, study_runs.rules(values))
 
 
 def test_each_data_set_is_a_family_of_comparisons(lookups: list[Lookup], values: Params) -> None:

@@ -17,9 +17,9 @@ from pathlib import Path
 from pipeline import bounds, files, params
 from pipeline.data import original as originals
 from pipeline.reporting import render
-from pipeline.study import ledger, plan, prepared
-from pipeline.study.ledger import EntryState
 from pipeline.training.settings import Model
+from pipeline.trials import ledger, plan, prepared
+from pipeline.trials.ledger import EntryState
 
 STUDY = Path("study")
 # So many files are named.

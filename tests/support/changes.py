@@ -15,9 +15,9 @@ import yaml
 from pipeline import files
 from pipeline.analysis import metrics
 from pipeline.data import dataset
-from pipeline.study import ledger
-from pipeline.study.ledger import Entry
-from pipeline.study.plan import Replicate
+from pipeline.trials import ledger
+from pipeline.trials.ledger import Entry
+from pipeline.trials.plan import Replicate
 from tests.support import small
 
 # The validation accuracy of a replicate.
@@ -88,7 +88,7 @@ class Stand:
         """Stand in for the connection to a cluster."""
         yield None
 
-    def run(self, _: Any, wanted: Sequence[Replicate], *rest: Any) -> Iterator[Entry | str]:
+    def train(self, _: Any, wanted: Sequence[Replicate], *rest: Any) -> Iterator[Entry | str]:
         """Write a made entry for each replicate; the last argument but one is the ledger."""
         folder = rest[-2]
         for one in wanted:

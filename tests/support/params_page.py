@@ -15,8 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from pipeline import bounds
-from pipeline.change import judgement
+from pipeline import bounds, smallest_effect
 from pipeline.data import sets
 from pipeline.data.image_set import ImageSet
 from pipeline.params import Params
@@ -112,7 +111,7 @@ def properties(block: type[Block]) -> dict[str, Any]:
     # A block that contains others of its kind is among its own definitions.
     found: dict[str, Any] = (schema if "properties" in schema else schema["$defs"][block.__name__])["properties"]
     if block is Params:
-        found = {**found, **properties(bounds._Section), **properties(judgement._VerdictSection)}
+        found = {**found, **properties(bounds._Section), **properties(smallest_effect._EffectsSection)}
     return found
 
 

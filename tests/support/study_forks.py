@@ -13,7 +13,7 @@ from typing import Any
 
 from pipeline import cli
 from pipeline.errors import PipelineError
-from pipeline.study.plan import Trajectory
+from pipeline.trials.plan import Trajectory
 
 
 class Kind(IntEnum):
@@ -45,10 +45,10 @@ def run_alone(trajectory: Trajectory, _: Any) -> list[dict[str, int]]:
 
 def main(platform: str = sys.platform, idle: float = 60) -> None:
     """Serve as if on this platform, until nothing is requested for so many seconds."""
-    for name in ("pipeline.study.replicate", "sklearn", "sklearn.metrics"):
+    for name in ("pipeline.trials.replicate", "sklearn", "sklearn.metrics"):
         sys.modules[name] = ModuleType(name)
-    sys.modules["pipeline.study.replicate"].run_alone = run_alone  # type: ignore[attr-defined]
-    from pipeline.study import forkserver
+    sys.modules["pipeline.trials.replicate"].run_alone = run_alone  # type: ignore[attr-defined]
+    from pipeline.trials import forkserver
 
     forkserver.IDLE_TIMEOUT_S = idle
     sys.platform = platform

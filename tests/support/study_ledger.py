@@ -27,7 +27,7 @@ def params(**changes: Any) -> dict[str, Any]:
         "data": {"sets": ["mnist"], "validation": 200, "split_seed": 0, "permutation_seed": 0},
         "train": {"batch_size": 64, "threads": 1},
         "variants": variants,
-        "statistics": {"smallest_effect": 0.001, "level": 0.05, "comparisons": [["short", "long"], ["cnn", "long"]]},
+        "statistics": {"level": 0.05, "comparisons": [["short", "long"], ["cnn", "long"]]},
     } | changes
 
 

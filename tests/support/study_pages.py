@@ -12,10 +12,10 @@ from pipeline.params import Params
 from pipeline.reporting import inputs
 from pipeline.reporting.plots import curves, effects, style
 from pipeline.study import report, results
-from pipeline.study.ledger import Lookup
-from pipeline.study.plan import Study
 from pipeline.study.report import StudyReport
 from pipeline.study.results import Sources
+from pipeline.trials.ledger import Lookup
+from pipeline.trials.plan import Study
 from tests.support import study_runs
 
 
@@ -35,7 +35,7 @@ def skip_drawing(patch: pytest.MonkeyPatch) -> None:
 def report_on(lookups: list[Lookup], values: Params, study: Study | None = None) -> StudyReport:
     """Return the report on these replicates."""
     of = study or four()
-    return report.report(results.evaluate(of, values.overfitting, lookups, sources(of)))
+    return report.report(results.evaluate(of, study_runs.rules(values), lookups, sources(of)))
 
 
 def sources(study: Study) -> Sources:

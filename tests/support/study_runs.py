@@ -13,10 +13,13 @@ import pandas as pd
 import yaml
 
 from pipeline import files, params, schema
-from pipeline.study import ledger, plan, terms
+from pipeline.params import Params
+from pipeline.study import groups, terms
 from pipeline.study.claims import Claims
-from pipeline.study.ledger import Entry, EntryState, Lookup
-from pipeline.study.plan import Replicate, Study
+from pipeline.study.groups import Rules
+from pipeline.trials import ledger, plan
+from pipeline.trials.ledger import Entry, EntryState, Lookup
+from pipeline.trials.plan import Replicate, Study
 from tests.support.frozen import FROZEN
 
 ROOT = Path(__file__).parents[2]
@@ -106,6 +109,11 @@ def project() -> Study:
     )
 
 
+def rules(values: Params) -> Rules:
+    """Return the rules of these params for the project's study."""
+    return groups.rules(values, whole(), FROZEN / "params.yaml")
+
+
 def study(**seeds: int) -> Study:
     """Return the part of the project's study on MNIST, with other numbers of seeds for the variants named."""
     return with_seeds(project(), **seeds)
@@ -116,8 +124,8 @@ def claims(of: Study) -> Claims:
     content = _content()
     fit = {number: one for number, one in content["claims"].items() if {*one["datasets"]} <= {*of.data.sets}}
     changes = [one for one in content["changes"] if {*one["pairs"].values()} <= of.variants.keys()]
-    rule = params.load(FROZEN / "params.yaml").overfitting
-    return schema.validate(Claims, {**content, "claims": fit, "changes": changes}, context=terms.terms(of, rule))
+    context = terms.terms(of, rules(params.load(FROZEN / "params.yaml")), content["dataset"])
+    return schema.validate(Claims, {**content, "claims": fit, "changes": changes}, context=context)
 
 
 @cache

@@ -18,13 +18,13 @@ from scipy.signal import correlate
 from pipeline import files, params, schema
 from pipeline.data.dataset import Dataset, Split
 from pipeline.params import Params
-from pipeline.study import cost
 from pipeline.training import architecture, forward, layers, model_file, networks, trainer
 from pipeline.training.architecture import Layer, Shape, with_channels
 from pipeline.training.backend import keras, tf
 from pipeline.training.checkpoint import Checkpoints, TrainingState
 from pipeline.training.layers import AnyLayer
 from pipeline.training.settings import Model, Sequential
+from pipeline.trials import cost
 from tests.support import frozen, small
 
 ROOT = Path(__file__).parents[2]

@@ -23,8 +23,8 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipeline.errors import InputError
-from pipeline.study.plan import Replicate
 from pipeline.training import recipe
+from pipeline.trials.plan import Replicate
 
 _CHECKSUM = ', "sha256": "'
 

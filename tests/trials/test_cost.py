@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from pipeline.study import cost, plan
+from pipeline.trials import cost, plan
 from tests.support import study_runs
 
 

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from pipeline import tracking
 from pipeline.analysis import metrics
-from pipeline.study.ledger import Entry
+from pipeline.trials.ledger import Entry
 
 
 class Tracker:

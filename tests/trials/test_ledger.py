@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.study import ledger, plan
-from pipeline.study.ledger import Entry, EntryState
-from pipeline.study.plan import Replicate
+from pipeline.trials import ledger, plan
+from pipeline.trials.ledger import Entry, EntryState
+from pipeline.trials.plan import Replicate
 from tests.support import study_ledger
 from tests.support.study_ledger import ROOT, params, write_params
 
@@ -209,7 +209,7 @@ def test_git_merges_two_ledgers(tmp_path: Path, replicate: Replicate) -> None:
 MANY = """
 import resource, sys, time
 from pathlib import Path
-from pipeline.study import ledger
+from pipeline.trials import ledger
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 print(sum(1 for _ in ledger.read(Path(sys.argv[1]))))
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)

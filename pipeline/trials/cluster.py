@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import UnavailableError
-from pipeline.study.plan import Trajectory
+from pipeline.trials.plan import Trajectory
 
 # Read by distributed when it is imported, here and in its workers; what matters in its warnings we report ourselves.
 os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "critical")
@@ -30,7 +30,7 @@ from distributed.client import FutureCancelledError
 from distributed.diagnostics.plugin import UploadFile
 from tornado.ioloop import PeriodicCallback
 
-from pipeline.study import worker
+from pipeline.trials import worker
 
 ADDRESS = "DASK_SCHEDULER_ADDRESS"
 CONNECT_TIMEOUT_S = 10.0  # seconds for a scheduler to answer

@@ -18,9 +18,9 @@ import pytest
 from distributed import Nanny, Security
 
 from pipeline.errors import UnavailableError
-from pipeline.study import cluster
-from pipeline.study.cluster import TrainingOutcome
-from pipeline.study.plan import Replicate, Trajectory
+from pipeline.trials import cluster
+from pipeline.trials.cluster import TrainingOutcome
+from pipeline.trials.plan import Replicate, Trajectory
 from tests.support import study_work
 from tests.support.study_ledger import ROOT
 from tests.support.study_work import Kind

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from pipeline.errors import InputError
-from pipeline.study import plan
-from pipeline.study.plan import Replicate, Study
 from pipeline.training import recipe
+from pipeline.trials import plan
+from pipeline.trials.plan import Replicate, Study
 from tests.support.frozen import FROZEN
 from tests.support.study_ledger import params, write_params
 
@@ -73,7 +73,7 @@ def test_one_more_seed_is_one_more_replicate(tmp_path: Path) -> None:
         (lambda values: values["variants"]["long"].update(precision="mixed_bfloat16"), {"long"}),
         (lambda values: values["data"].update(permutation_seed=1), {"permuted"}),
         (lambda values: values["train"].update(threads=2), {"short", "long", "permuted", "cnn"}),
-        (lambda values: values["statistics"].update(smallest_effect=0.1), set()),
+        (lambda values: values["statistics"].update(level=0.1), set()),
     ],
     ids=["model", "precision", "permutation", "threads", "statistics"],
 )

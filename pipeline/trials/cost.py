@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline import schema
-from pipeline.study.plan import Trajectory
 from pipeline.training import architecture
 from pipeline.training.architecture import Network, Shape, with_channels
 from pipeline.training.layers import Dense
 from pipeline.training.settings import Model
+from pipeline.trials.plan import Trajectory
 
 
 def multiply_adds(network: Network, shape: Shape, classes: int) -> int:

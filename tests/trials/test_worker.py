@@ -19,8 +19,8 @@ import pytest
 from pipeline import files
 from pipeline.data import dataset
 from pipeline.data.dataset import Dataset
-from pipeline.study import worker
 from pipeline.training import recipe
+from pipeline.trials import worker
 from tests.support.processes import children, gone, wait_until
 from tests.support.study_forks import Kind
 from tests.support.study_ledger import ROOT

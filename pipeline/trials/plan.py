@@ -1,8 +1,8 @@
-"""study/params.yaml as validated objects, and the replicates and training runs that it plans."""
+"""A plan as validated objects, as in study/params.yaml, and the replicates and training runs that it gives."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -56,15 +56,14 @@ ListedPairs = Annotated[
 
 
 class ComparisonSettings(Block):
-    """The pairwise comparisons, and when a difference matters."""
+    """The pairwise comparisons, and how often any verdict on them may be wrong."""
 
-    smallest_effect: Annotated[float, Field(gt=0, lt=1)]
     level: Annotated[float, Field(gt=0, lt=0.5)]
     comparisons: Annotated[ListedPairs, Field(min_length=1)]
 
 
 class Study(Block):
-    """The content of study/params.yaml."""
+    """The content of a plan's file."""
 
     first_seed: Seed = 0
     data: DataSplit
@@ -111,6 +110,10 @@ class Study(Block):
                 raise PydanticCustomError("comparison", text, values)
             seen.add(frozenset(pair))
         return self
+
+    def on(self, dataset: str) -> dict[str, Variant]:
+        """Return the variants on a data set, by name."""
+        return {name: variant for name, variant in self.variants.items() if variant.dataset == dataset}
 
     def seeds(self) -> range:
         """Return the seeds of the variant that has the most of them."""
@@ -172,18 +175,29 @@ def replicates(study: Study, data: Mapping[str, str]) -> list[Replicate]:
 
     `data` has the SHA-256 of each data set's npz. Only this tells the data sets apart in a recipe, not their names.
     """
-    common = recipe.implementation()
-    return [
-        Replicate(name, seed, {**_ingredients(study, variant, seed), "data": data[variant.dataset], **common})
-        for seed in study.seeds()
-        for name, variant in study.variants.items()
-        if seed < study.first_seed + variant.seeds
-    ]
+    every = [one for name, variant in study.variants.items() for one in _of_variant(study, name, variant, data)]
+    return sorted(every, key=lambda one: one.seed)
 
 
-def _ingredients(study: Study, variant: Variant, seed: int) -> dict[str, Any]:
-    training = Training(seed=seed, precision=variant.precision, **study.train.model_dump())
-    return ingredients(variant, training, study.data.permutation_seed if variant.pixels == "permuted" else None)
+def _of_variant(study: Study, name: str, variant: Variant, data: Mapping[str, str]) -> list[Replicate]:
+    training = Training(seed=study.first_seed, precision=variant.precision, **study.train.model_dump())
+    seeds = range(study.first_seed, study.first_seed + variant.seeds)
+    permutation_seed = study.data.permutation_seed if variant.pixels == "permuted" else None
+    return seeded(name, variant, training, seeds, data[variant.dataset], permutation_seed)
+
+
+def seeded(
+    variant: str,
+    model: Model,
+    training: Training,
+    seeds: Iterable[int],
+    data: str,
+    permutation_seed: int | None = None,
+) -> list[Replicate]:
+    """Return a replicate of `model` for each of `seeds`, trained on the npz with the SHA-256 `data`."""
+    common = {"data": data, **recipe.implementation()}
+    settings = [training.model_copy(update={"seed": seed}) for seed in seeds]
+    return [Replicate(variant, one.seed, {**ingredients(model, one, permutation_seed), **common}) for one in settings]
 
 
 def ingredients(model: Model, training: Training, permutation_seed: int | None = None) -> dict[str, Any]:
@@ -195,7 +209,7 @@ def ingredients(model: Model, training: Training, permutation_seed: int | None =
     }
 
 
-def trajectories(wanted: list[Replicate]) -> Iterator[Trajectory]:
+def trajectories(wanted: Sequence[Replicate]) -> Iterator[Trajectory]:
     """Yield the training runs that give the `wanted` replicates, in the order of their first replicates."""
 
     def shared(position: int) -> str:

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from pipeline import machine, schema
 from pipeline.analysis import metrics
 from pipeline.data.dataset import Dataset, Split
-from pipeline.study.plan import Replicate, Trajectory
 from pipeline.training import checkpoint, trainer
 from pipeline.training.settings import Model, Training
+from pipeline.trials.plan import Replicate, Trajectory
 
 # The number of training images, the first ones, that are scored in inference mode after every epoch.
 SAMPLE = 5000

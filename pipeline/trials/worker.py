@@ -21,7 +21,7 @@ from distributed import get_worker
 from pipeline.training import recipe
 
 # What a fork server runs.
-PROGRAM = ("-m", "pipeline.study.forkserver")
+PROGRAM = ("-m", "pipeline.trials.forkserver")
 # Exit codes of a training run that would fail in the same way again.
 _FINAL = (1, 2)
 # What a fork server's answer starts with; the exit code of the run follows.

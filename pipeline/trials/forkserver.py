@@ -27,9 +27,9 @@ from pipeline import cli, files
 from pipeline.data import dataset
 from pipeline.data.dataset import Dataset
 from pipeline.errors import InputError
-from pipeline.study import replicate
-from pipeline.study.plan import Replicate, Trajectory
 from pipeline.training import recipe
+from pipeline.trials import replicate
+from pipeline.trials.plan import Replicate, Trajectory
 
 # Seconds without a request until the process ends: the user's own Dask workers outlive a study.
 IDLE_TIMEOUT_S = 60.0

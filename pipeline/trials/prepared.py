@@ -1,0 +1,76 @@
+"""Data sets that replicates are trained on: `NAME.npz`, and a summary of it in `NAME.json`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline import files
+from pipeline.errors import InputError
+
+Summary = Mapping[str, Any]
+Summaries = Mapping[str, Summary]
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    """A data set as an npz, and the summary of it."""
+
+    path: Path
+    summary: Summary
+
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 of the npz."""
+        return str(self.summary["sha256"])
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of an image."""
+        return tuple(self.summary["image"])
+
+    def count(self, split: str) -> int:
+        """Return the number of images in a split."""
+        return int(self.summary["splits"][split]["count"])
+
+
+def load(folder: Path, names: Iterable[str]) -> dict[str, Summary]:
+    """Return the summaries of these data sets by name.
+
+    Raises:
+        InputError: One is missing, damaged, or of another data set.
+    """
+    return {name: _load(folder / f"{name}.json", name) for name in names}
+
+
+def _load(path: Path, name: str) -> Summary:
+    summary = files.read_json(path)
+    found = summary.get("dataset") if isinstance(summary, Mapping) else None
+    if found != name or "sha256" not in summary:
+        raise InputError(f"is not the summary of the data set {name}", path=path, fix=_again(name))
+    return dict(summary)
+
+
+def checksums(summaries: Summaries) -> dict[str, str]:
+    """Return the SHA-256 of each data set's npz by name."""
+    return {name: str(summary["sha256"]) for name, summary in summaries.items()}
+
+
+def verified(folder: Path, summaries: Summaries) -> list[PreparedData]:
+    """Return the data sets whose npz files are in `folder`.
+
+    Raises:
+        InputError: A file is missing, or is not the one that its summary describes.
+    """
+    found = [PreparedData(folder / f"{name}.npz", summary) for name, summary in summaries.items()]
+    for name, one in zip(summaries, found, strict=True):
+        if (actual := files.sha256(one.path)) != one.sha256:
+            what = f"has sha256 {actual}, not the {one.sha256} of {name}.json"
+            raise InputError(what, path=one.path, fix=_again(name))
+    return found
+
+
+def _again(name: str) -> str:
+    return f"`dvc repro --force prepare@{name}` in study/ creates both again"

@@ -1,0 +1,133 @@
+"""The replicates that are missing from the ledger, trained on Dask; each is kept as soon as it is done."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from dask.system import CPU_COUNT
+from distributed import Client
+from tqdm import tqdm
+
+from pipeline import revision
+from pipeline.errors import PipelineError
+from pipeline.trials import cluster, cost, ledger, plan
+from pipeline.trials.ledger import Entry, EntryState, Lookup
+from pipeline.trials.plan import Replicate
+from pipeline.trials.prepared import PreparedData
+from pipeline.trials.tracker import Tracker
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Where training runs take place, and the folder of the ledger that keeps their results."""
+
+    scheduler: str | None
+    workers: int
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Display:
+    """What is shown meanwhile: a progress bar with this name, and in `file` the accuracy of each replicate."""
+
+    name: str
+    split: str
+    file: TextIO
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that say where training runs take place."""
+    parser.add_argument(
+        "--scheduler", default=os.environ.get(cluster.ADDRESS), help=f"of Dask; default: ${cluster.ADDRESS}"
+    )
+    parser.add_argument("--workers", type=int, default=CPU_COUNT, help="workers of a local cluster; default: all cores")
+
+
+def complete(
+    found: Sequence[Lookup], data: Sequence[PreparedData], engine: Engine, tracker: Tracker, display: Display
+) -> dict[str, Entry]:
+    """Train the planned replicates that are not current in the ledger, and return all of them by their recipes.
+
+    `found` is what `ledger.look_up` found of them. All go to `tracker` as well; after an interruption nobody waits for
+    MLflow.
+
+    Raises:
+        InputError: The results of another experiment would be overwritten.
+        PipelineError: A training run failed; the others are kept.
+        UnavailableError: No scheduler answers at the address, or it was lost.
+    """
+    ledger.check_not_overwritten(found, engine.folder)
+    print(_counts(found, engine.folder), file=display.file, flush=True)
+    entries = {one.recipe: entry for one, entry, state in found if entry and state is EntryState.CURRENT}
+    for entry in entries.values():
+        tracker.add(entry)
+    failed = 0
+    if wanted := [one for one, _, state in found if state is not EntryState.CURRENT]:
+        for trained in _connected(wanted, data, engine, display):
+            if isinstance(trained, str):
+                failed += 1
+                tqdm.write(f"error: {trained}", file=sys.stderr)
+                continue
+            tracker.add(trained)
+            entries[trained.record["recipe"]] = trained
+            accuracy = f"{display.split} accuracy {trained.score(display.split, 'accuracy'):.4f}"
+            # Not over the progress bar.
+            tqdm.write(f"{trained.variant}  seed {trained.seed}: {accuracy}", file=display.file)
+            display.file.flush()
+    tracker.close()
+    if failed:
+        raise PipelineError(f"{failed} training run{'s' * (failed > 1)} failed; the others are in {engine.folder}")
+    return entries
+
+
+def _counts(found: Sequence[Lookup], folder: Path) -> str:
+    """Return in one line how many replicates are planned, and how many of which kind are in the ledger."""
+    counts = Counter(state for _, _, state in found)
+    outdated = counts[EntryState.STALE] + counts[EntryState.OTHER_VERSIONS]
+    others = ledger.unplanned(folder, [replicate for replicate, _, _ in found])
+    parts = [f"{len(found)} replicates planned, {counts[EntryState.CURRENT]} of them in {folder}"]
+    if outdated:
+        parts.append(f"{outdated} there are of another version of results or libraries and will be made again")
+    if others:
+        parts.append(f"{others} more there are not in this plan and stay as they are")
+    return "; ".join(parts)
+
+
+def _connected(
+    wanted: Sequence[Replicate], data: Sequence[PreparedData], engine: Engine, display: Display
+) -> Iterator[Entry | str]:
+    with cluster.connected(engine.scheduler, engine.workers) as client:
+        if address := cluster.dashboard(client):
+            print(f"dashboard: {address}", file=display.file, flush=True)
+        yield from train(client, wanted, data, engine.folder, display.name)
+
+
+def train(
+    client: Client, wanted: Sequence[Replicate], data: Sequence[PreparedData], folder: Path, name: str
+) -> Iterator[Entry | str]:
+    """Train the `wanted` replicates; yield each entry once it is in the ledger, or why a training run failed.
+
+    The progress bar has this `name`.
+
+    Raises:
+        UnavailableError: The scheduler was lost.
+    """
+    trajectories, by_sha256 = list(plan.trajectories(wanted)), {one.sha256: one for one in data}
+    costs = {one.name: cost.of(one, by_sha256[one.data].summary) for one in trajectories}
+    used = {one.data: by_sha256[one.data].path for one in trajectories}
+    shape = "{l_bar}{bar}| {elapsed}, {remaining} left{postfix}"
+    with tqdm(total=sum(costs.values()), desc=name, bar_format=shape, disable=None) as bar:
+        for outcome in cluster.outcomes(client, trajectories, used):
+            bar.update(costs[outcome.trajectory.name])
+            bar.set_postfix_str(outcome.trajectory.name)
+            if outcome.error:
+                yield f"{outcome.trajectory.name}: {outcome.error}"
+            for result in outcome.results:
+                yield ledger.append(folder, {**result, "commit": revision.described()})
