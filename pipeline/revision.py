@@ -45,6 +45,16 @@ def archive(commit: str, folder: str) -> dict[str, bytes]:
         return {member.name: read.read() for member in archive if (read := archive.extractfile(member))}
 
 
+def added(path: Path) -> str | None:
+    """Return the commit of this history that first had the file at `path`; None if it has none yet.
+
+    Raises:
+        InputError: Git cannot tell.
+    """
+    commits = _git(path.parent, "log", "--diff-filter=A", "--format=%H", "--", path.name).decode().split()
+    return commits[-1] if commits else None
+
+
 @contextmanager
 def worktree(revision: str) -> Iterator[Path]:
     """Yield a temporary folder with the files of `revision`, which is removed again, as is git's note of it.

@@ -23,7 +23,7 @@ def main() -> int:
     path = Path(asked["name"])
     values = schema.validate(Params, files.parse_yaml(asked["params"].encode(), path), path)
     params.check_images(values.models, values.train.batch_size, tuple(asked["image"]), asked["count"], path)
-    models = {name: plan.ingredients(model, values.train) | {"keep": model.keep} for name, model in values.models.items()}
+    models = {name: plan.ingredients(model, values.train) for name, model in values.models.items()}
     answer = {"data": values.data.model_dump(mode="json"), "models": models, "implementation": recipe.implementation()}
     print(json.dumps(answer))
     return 0

@@ -133,8 +133,16 @@ def judge(before: Scores, after: Scores, question: Question, images: Images | No
     return Judgement(question, *values, SequentialEstimate(over_seeds, error), 1 - LEVEL / family)
 
 
+def judge_all(
+    sides: Mapping[str, Scores], question: Question, images: Images | None, family: int
+) -> dict[tuple[str, str], Judgement]:
+    """Return the judgements on all pairs of sides, as `judge` does."""
+    every = pairs(list(sides))
+    return {(first, second): judge(sides[first], sides[second], question, images, family) for first, second in every}
+
+
 def same_results(before: Scores, question: Question) -> Judgement:
-    """Return the verdict on a side whose results are those of A to the last bit: certainty, from any number of seeds."""
+    """Return the verdict on a side whose results are those of A to the last bit: no chance is left in it."""
     values = tuple(map(float, before.values))
     estimate = SequentialEstimate(means.Estimate(0.0, 0.0, max(len(values) - 1, 1)))
     return Judgement(question, values, values, estimate, 1 - LEVEL)
