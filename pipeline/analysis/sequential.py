@@ -28,11 +28,11 @@ class SequentialEstimate:
     """A mean difference over seeds with the standard errors of what is a sample in it, all in one unit.
 
     `over_seeds` has the standard error of more seeds, which shrinks with their number. `image_error` is that of other
-    images, which more seeds cannot change: 0 where the difference is about these images alone.
+    images, which more seeds cannot change: None where nothing is known of it, so that all is about these images alone.
     """
 
     over_seeds: Estimate
-    image_error: float = 0.0
+    image_error: float | None = None
 
     def interval(self, confidence: float = 0.95) -> Interval:
         """Return the interval for other seeds and other images, valid at every look.

@@ -171,7 +171,7 @@ def _measured(question: Question, answer: Answer) -> Iterator[str]:
     yield f"Measured: {question.metric.replace('_', ' ')} {_on(answer.images)}, {seeds} seeds, paired{better}."
     where = f" ({answer.key})" if answer.key else ""
     yield f"A difference matters from {question.smallest_effect:g} on{where}."
-    if not any(one.estimate.image_error for one in judged):
+    if any(one.estimate.image_error is None for one in judged):
         yield "Other images may give another answer: only the seeds count as a sample here."
     if len(judged) > 1:
         yield f"The intervals of all {len(judged)} comparisons hold jointly with 95% confidence (Bonferroni)."

@@ -144,7 +144,7 @@ def judge_all(
 def same_results(before: Scores, question: Question) -> Judgement:
     """Return the verdict on a side whose results are those of A to the last bit: no chance is left in it."""
     values = tuple(map(float, before.values))
-    estimate = SequentialEstimate(means.Estimate(0.0, 0.0, max(len(values) - 1, 1)))
+    estimate = SequentialEstimate(means.Estimate(0.0, 0.0, max(len(values) - 1, 1)), image_error=0.0)
     return Judgement(question, values, values, estimate, 1 - LEVEL)
 
 
@@ -169,11 +169,11 @@ def _losers(pair: tuple[str, str], verdict: Verdict) -> Iterator[str]:
         yield pair[1]
 
 
-def _image_error(before: Scores, after: Scores, sd: float, images: Images | None) -> float:
+def _image_error(before: Scores, after: Scores, sd: float, images: Images | None) -> float | None:
     if images and images.trained:
         return sequential.split_error(sd, images.judged, images.trained)
     if before.correct is None or after.correct is None:
-        return 0.0
+        return None
     return crossed.image_error(after.correct, before.correct, paired=True)
 
 

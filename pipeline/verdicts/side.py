@@ -16,7 +16,7 @@ from pipeline import dvc_lock, files, revision
 from pipeline.errors import InputError
 from pipeline.training import recipe
 from pipeline.trials.prepared import PreparedData
-from pipeline.verdicts import source
+from pipeline.verdicts import describe, source
 from pipeline.verdicts.source import Source
 
 # What DVC calls the files as they are, committed or not.
@@ -90,7 +90,7 @@ def read_side(name: str, prepared: PreparedData, folder: Path) -> Side:
 
     code = source.read(commit)
     archive = _check_askable(code, name).save(folder)
-    described = _described(archive, needed(PARAMS), place(PARAMS), prepared)
+    described = _described(None if code == source.read(None) else archive, needed(PARAMS), place(PARAMS), prepared)
     dataset = described["data"]["dataset"]
     image_set, lock = SETS / f"{dataset}.yaml", content(dvc_lock.LOCK)
     kept = files.parse_yaml(needed(image_set), place(image_set)).items()
@@ -115,14 +115,16 @@ def _check_askable(code: Source, name: str) -> Source:
     raise InputError(what, fix=f"compare with a commit from {since[:7]} on" if since else "")
 
 
-def _described(archive: Path, content: bytes, path: Path, prepared: PreparedData) -> dict[str, Any]:
-    """Return `data`, `models` and `implementation` of a side from its own code.
+def _described(archive: Path | None, content: bytes, path: Path, prepared: PreparedData) -> dict[str, Any]:
+    """Return `data`, `models` and `implementation` of a side from its own code, which is this one if it has no archive.
 
     Raises:
         InputError: The params break its rules, or it does not run.
     """
     asked: dict[str, Any] = {"name": str(path), "params": content.decode(errors="replace")}
     asked |= {"image": list(prepared.shape), "count": prepared.count("train")}
+    if archive is None:
+        return describe.describe(asked)
     # -P: otherwise the code in this folder would come first.
     command = [sys.executable, "-P", "-m", _DESCRIBE.removesuffix(".py").replace("/", ".")]
     environment = os.environ | {"PYTHONPATH": str(archive.resolve())}

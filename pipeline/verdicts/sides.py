@@ -118,7 +118,7 @@ def _train(
         connected = functools.partial(cluster.connected, options.scheduler, options.workers)
         # Once, and not at all if the ledger has all that is needed.
         connect = functools.cache(lambda: stack.enter_context(connected()))
-        trainer = Trainer(data, engine, tracker, connect)
+        trainer = Trainer(data, engine, tracker, connect, rules.question.metric)
         found = {name: _judgements(candidates, trainer, rules) for name, candidates in planned.items()}
     tracker.close()
     return found

@@ -47,9 +47,9 @@ class Source:
         path = folder / f"{_digest(self.modules)}.zip"
         if not path.exists():
             content = io.BytesIO()
-            with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+            with zipfile.ZipFile(content, "w") as archive:
                 for name in sorted(self.modules):
-                    archive.writestr(zipfile.ZipInfo(name), self.modules[name])
+                    archive.writestr(zipfile.ZipInfo(name), self.modules[name], zipfile.ZIP_DEFLATED)
             files.write_bytes(path, content.getvalue())
         return path
 

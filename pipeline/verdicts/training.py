@@ -172,12 +172,13 @@ class Trainer:
     where: Engine
     tracker: Tracker
     connect: Callable[[], Client]
+    metric: str
 
     def entries(self, candidates: Sequence[Candidate]) -> Iterator[dict[str, list[Entry]]]:
         """Yield what is known of the candidates of one model after each seed: their entries by the side's name.
 
-        Replicates that the ledger has come first and together; the others are trained, and each is kept at once.
-        Whoever knows enough stops asking, and no more are trained.
+        Replicates that the ledger has come first and together; the others, and those that were made before the metric
+        existed, are trained, and each is kept at once. Whoever knows enough stops asking, and no more are trained.
 
         Raises:
             PipelineError: A training run failed.
@@ -187,7 +188,9 @@ class Trainer:
         turns = [*zip(*(one.replicates for one in candidates), strict=True)]
         planned = {replicate.recipe: replicate for turn in turns for replicate in turn}
         looked_up = ledger.look_up(self.where.folder, planned.values())
-        known = {one.recipe: entry for one, entry, state in looked_up if entry and state is EntryState.CURRENT}
+        score = metrics.comparable(self.metric)
+        current = [(one, entry) for one, entry, state in looked_up if entry and state is EntryState.CURRENT]
+        known = {one.recipe: entry for one, entry in current if entry.has(JUDGED, score)}
         for entry in known.values():
             self.tracker.add(entry)
         missing = [one for key, one in planned.items() if key not in known]
