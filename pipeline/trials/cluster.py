@@ -123,8 +123,8 @@ def outcomes(
     client: Client,
     trajectories: Iterable[Trajectory],
     data: Mapping[str, Path],
-    code: Mapping[str, Path] = MappingProxyType({}),
     work: Callable[..., Any] = worker.train,
+    code: Mapping[str, Path] = MappingProxyType({}),
 ) -> Iterator[TrainingOutcome]:
     """Yield the outcome of each training run as soon as it ends, in any order; `data` has npz files by SHA-256.
 

@@ -140,7 +140,7 @@ def train(
     used = {one.data: by_sha256[one.data].path for one in trajectories}
     shape = "{l_bar}{bar}| {elapsed}, {remaining} left{postfix}"
     with tqdm(total=sum(costs.values()), desc=name, bar_format=shape, disable=None) as bar:
-        for outcome in cluster.outcomes(client, trajectories, used, archives):
+        for outcome in cluster.outcomes(client, trajectories, used, code=archives):
             bar.update(costs[outcome.trajectory.name])
             bar.set_postfix_str(outcome.trajectory.name)
             if outcome.error:

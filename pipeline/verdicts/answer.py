@@ -226,8 +226,9 @@ def _picture(one: Judgement) -> str:
     def at(value: float) -> int:
         return round((value / most + 1) / 2 * (_WIDTH - 1))
 
-    marks = ["-" if at(low) < place < at(high) else " " for place in range(_WIDTH)]
-    for value, mark in ((-effect, ":"), (effect, ":"), (0.0, "|"), (low, "["), (high, "]"), (one.difference, "*")):
+    marks = ["-" if at(low) < place < at(high) else "." for place in range(_WIDTH)]
+    ends = ((low, "["), (high, "]")) if at(low) < at(high) else ()
+    for value, mark in ((-effect, ":"), (effect, ":"), (0.0, "|"), (one.difference, "*"), *ends):
         marks[at(value)] = mark
     return "".join(marks)
 
