@@ -17,9 +17,12 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from pipeline import cli, dvc_lock, files, machine, params, revision, tracking
+from pipeline import cli, dvc_lock, files, machine, params, revision, schema, tracking
+from pipeline.analysis.verdicts import Interval
 from pipeline.errors import InputError, PipelineError
 from pipeline.tracking import EvaluationArtifacts, LoggedTraining
+from pipeline.training.settings import Model, Training
+from pipeline.trials import other_seeds
 
 # Variables that would lead the stages away from their worktree.
 _OURS = ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "REQUIRE_TRACKING", "DVC_", "GIT_")
@@ -131,9 +134,7 @@ def reasons(logged: LoggedTraining, made_with: Mapping[str, str]) -> Iterator[st
         yield f"processor: {processor} then, {machine.processor()} now"
 
 
-def table(
-    logged: LoggedTraining, scores: Mapping[str, float], intervals: Mapping[str, tuple[float, float]]
-) -> Iterator[str]:
+def table(logged: LoggedTraining, scores: Mapping[str, float], intervals: Mapping[str, Interval]) -> Iterator[str]:
     """Yield the lines of a table of the scores that differ, with the intervals of another seed where there are any."""
     names = [name for name in sorted(scores) if name.startswith(_COMPARED) and name in logged.metrics]
     differing = [name for name in names if scores[name] != logged.metrics[name]]
@@ -151,21 +152,19 @@ def table(
         yield f"{same} more scores are the same"
 
 
-def seeds(logged: LoggedTraining, study: Path = _STUDY) -> dict[str, tuple[float, float]]:
-    """Return the 95% prediction intervals of one more seed, by score, if the study has them for this model.
+def seeds(logged: LoggedTraining, study: Path = _STUDY) -> dict[str, Interval]:
+    """Return the 95% prediction intervals of one more seed, by score, if the study has them for this model; {} without.
 
-    They are those of study/reports/prediction.csv, for a model with the same settings on the same data set; {} without.
+    It has none for a run of another version, whose settings are not those of today.
     """
-    path, plan = study / "reports" / "prediction.csv", study / "params.yaml"
-    if not all(file.exists() for file in (path, plan)):
+    try:
+        model = schema.validate(Model, logged.block())
+        training = schema.validate(Training, logged.params["train"])
+    except InputError:
         return {}
-    variant = files.read_yaml(plan).get("variants", {}).get(logged.model, {})
-    settings = {key: variant.get(key) for key in logged.block()}
-    same_data = variant.get("dataset") == logged.params["data"]["dataset"]
-    if settings != logged.block() or not same_data:
-        return {}
-    rows = files.read_csv(path).to_dict("records")
-    return {row["outcome"]: (row["low"], row["high"]) for row in rows if row["variant"] == logged.model}
+    dataset = str(logged.params["data"]["dataset"])
+    found, _ = other_seeds.intervals({logged.model: model}, training, dataset, study)
+    return found.get(logged.model, {})
 
 
 def find_data(md5: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import signal
@@ -17,6 +18,7 @@ import pytest
 import yaml
 
 from pipeline import files, rerun
+from pipeline.analysis.verdicts import Interval
 from pipeline.errors import InputError, PipelineError
 from pipeline.params import Params
 from pipeline.tracking import description, logged_training
@@ -197,30 +199,47 @@ def test_data_is_found_by_its_checksum(tmp_path: Path, monkeypatch: pytest.Monke
     assert rerun.find_data(md5) == cached
 
 
-def test_differences_are_a_table(log: Callable[..., str], tmp_path: Path) -> None:
-    """Scores that differ, with their difference and the study's interval for the same settings; others are counted."""
-    logged = logged_training(log(version_keras="3.0", processor="Another"))
-    logged = type(logged)(**{**vars(logged), "metrics": {"test_accuracy": 0.98, "test_loss": 0.1, "train_loss": 0.2}})
-    files.write_json(
-        tmp_path / "params.yaml", {"variants": {MODEL: {**logged.block(), "dataset": "mnist", "seeds": 3}}}
-    )
-    (tmp_path / "reports").mkdir()
+@pytest.mark.parametrize(
+    ("changes", "known"),
+    [
+        ({}, True),
+        ({"train.seed": "7", "train.threads": "1"}, True),
+        ({"train.batch_size": "64"}, False),
+        ({"train.precision": "mixed_bfloat16"}, False),
+        ({"epochs": "21"}, False),
+        ({"keep": "best_val_loss"}, False),
+        ({"data.dataset": "fashion_mnist"}, False),
+        ({"network.name": "of another version"}, False),
+    ],
+    ids=lambda value: ",".join(value) if isinstance(value, dict) else "",
+)
+def test_other_seeds_are_those_of_a_model_with_the_same_settings(
+    log: Callable[..., str], values: Params, tmp_path: Path, changes: dict[str, str], known: bool
+) -> None:
+    """Whatever makes it another model than the study's, batch size and precision included, leaves it no intervals."""
+    model, training = values.models[MODEL], values.train
+    params = description.flatten({**model.model_dump(exclude_unset=True), "train": training.model_dump()})
+    logged = logged_training(log(params={key: str(value) for key, value in params.items()} | changes))
+    small.copy(tmp_path, "study/params.yaml")
     rows = f"variant,outcome,n,low,high\n{MODEL},test_accuracy,3,0.975,0.985\ncnn,test_loss,3,0,1\n"
-    (tmp_path / "reports" / "prediction.csv").write_text(rows)
+    files.write_text(tmp_path / "study" / "reports" / "prediction.csv", rows)
 
-    intervals = rerun.seeds(logged, tmp_path)
+    assert rerun.seeds(logged, tmp_path / "study") == ({"test_accuracy": (0.975, 0.985)} if known else {})
+    assert rerun.seeds(logged, tmp_path / "nowhere") == {}
+
+
+def test_differences_are_a_table(log: Callable[..., str]) -> None:
+    """Scores that differ, with their difference and the interval of other seeds; others are counted."""
+    logged = logged_training(log(version_keras="3.0", processor="Another"))
+    logged = dataclasses.replace(logged, metrics={"test_accuracy": 0.98, "test_loss": 0.1, "train_loss": 0.2})
+
+    intervals = {"test_accuracy": Interval(0.975, 0.985)}
     lines = list(rerun.table(logged, {"test_accuracy": 0.9785, "test_loss": 0.1, "train_loss": 0.25}, intervals))
 
-    assert intervals == {"test_accuracy": (0.975, 0.985)}
     assert lines[0].split() == ["score", "run", "again", "difference", "one", "more", "seed,", "95%"]
     assert lines[1].split() == ["test_accuracy", "0.98", "0.9785", "-0.0015", "0.975", "to", "0.985"]
     assert lines[2].split() == ["train_loss", "0.2", "0.25", "+0.05"]
     assert lines[3:] == ["1 more scores are the same"]
-    files.write_json(
-        tmp_path / "params.yaml", {"variants": {MODEL: {**logged.block(), "dataset": "mnist", "epochs": 3}}}
-    )
-    assert rerun.seeds(logged, tmp_path) == {}
-    assert rerun.seeds(logged, tmp_path / "nowhere") == {}
     reasons = list(rerun.reasons(logged, {"recipe": "other", "keras": "3.1"}))
     assert reasons[0] == "library versions: keras 3.0 then, 3.1 now"
     assert reasons[1].startswith("processor: Another then, ")

@@ -12,7 +12,6 @@ Commands:
 
 Parts of the report:
     groups       the ledger as numbers: the replicates that are used, and their scores
-    by_set       the results on each data set
     comparisons  the pairwise comparisons of study/params.yaml, adjusted for multiple testing
     claims       study/claims.yaml -> the claims, their readings and the bounds that decide them
     terms        what the texts in that file mean: contrasts, outcomes, bounds
@@ -20,8 +19,7 @@ Parts of the report:
     audit        the verdict on each reading
     findings     what is written of these: measurements, the rows of the audit
     convergence  epochs and seconds to a target accuracy
-    spread       how much scores vary between seeds, and the drop that the gate therefore allows
-    prediction   whether the original's numbers are such as one more seed would give
+    prediction   what one more seed may give: the spread, the gate's drop, and whether the original's numbers are such
     seeds        how many seeds decide, and what they cost
     pilot        the smaller study before, and which of its verdicts held
     processors   whether replicates differ between the processors that made them

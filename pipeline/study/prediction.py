@@ -1,20 +1,24 @@
-"""Whether the original's numbers, each from a single run, are such as one more seed would give."""
+"""What one more seed may give: the spread, the gate's drop, and whether the original's numbers are such."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import exp
+from math import exp, sqrt
 from typing import Any
 
 import pandas as pd
 
-from pipeline.analysis import overfitting, prediction
+from pipeline.analysis import means, overfitting, prediction
 from pipeline.analysis.verdicts import MIN_SEEDS
 from pipeline.data import original as originals
 from pipeline.params import OverfittingRule
+from pipeline.study.comparisons import OUTCOME
 from pipeline.study.groups import StudyData
 
+# The difference of two runs has sqrt(2) times the standard deviation of one; one above three of these is rarely
+# due to the seed: Shewhart, Economic Control of Quality of Manufactured Product (1931).
+ALLOWED = 3 * sqrt(2)
 # The outcomes: what each is called, the outcome of the study, whose interval is transformed back, and the original's
 # number. Its `val_` columns are of the test images.
 Original = Callable[[pd.DataFrame, OverfittingRule], float]
@@ -72,3 +76,31 @@ def inside(found: Sequence[SeedPrediction]) -> tuple[int, int]:
     """Return how many of the original's numbers lie within their intervals, and of how many."""
     known = [one.within for one in found if one.within is not None]
     return sum(known), len(known)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The standard deviation of a model's test accuracy over `n` seeds, as a share, and its upper 80% bound."""
+
+    n: int
+    sd: float
+
+    @property
+    def upper(self) -> float:
+        """The one-sided upper confidence bound of the standard deviation (see `prediction.sd_upper_bound`)."""
+        return prediction.sd_upper_bound(self.sd, self.n - 1)
+
+    @property
+    def allowed_drop(self) -> float:
+        """The drop in test accuracy that the seed alone rarely exceeds, however few seeds tell of the spread."""
+        return ALLOWED * self.upper
+
+
+def spreads(data: StudyData, networks: Iterable[str]) -> Mapping[str, Spread]:
+    """Return the spread of each of the networks that has two seeds; their spreads differ."""
+    return {name: _spread(data, name) for name in networks if len(data.common([name])) > 1}
+
+
+def _spread(data: StudyData, name: str) -> Spread:
+    summary = means.describe(data.groups[name].values(OUTCOME))
+    return Spread(summary.n, summary.sd)

@@ -15,7 +15,7 @@ from pipeline.analysis import means
 from pipeline.analysis.verdicts import MIN_SEEDS
 from pipeline.reporting import render
 from pipeline.reporting.plots import style
-from pipeline.study import contrasts, figures, findings, pilot, prediction, processors, results, seeds, spread, tables
+from pipeline.study import contrasts, figures, findings, pilot, prediction, processors, results, seeds, tables
 from pipeline.study.claims import Claim, PairReading
 from pipeline.study.findings import ClaimRow, ClaimVerdict, Form
 from pipeline.study.groups import SeedValues, StudyData
@@ -71,7 +71,7 @@ def report(found: StudyResults) -> StudyReport:
         "would_decide": seeds.sentences(found.seeds),
         "predictions": found.predictions,
         "inside": prediction.inside(found.predictions),
-        "spreads": spread.spreads(data, claims.networks),
+        "spreads": prediction.spreads(data, claims.networks),
         "pilot": before,
         "first_seed": study.first_seed,
         "both": [] if before is None else pilot.both(before, found.verdicts),

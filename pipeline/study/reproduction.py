@@ -11,22 +11,15 @@ import argparse
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from pipeline import cli, files, params, revision
 from pipeline.analysis.verdicts import Interval
 from pipeline.errors import InputError
 from pipeline.params import Params
 from pipeline.reporting import render
-from pipeline.training.settings import Model
-from pipeline.trials import plan
-from pipeline.trials.plan import Study
-
-if TYPE_CHECKING:
-    import pandas as pd
+from pipeline.trials import other_seeds
 
 HEAD = "HEAD"
-NONE = "no prediction interval"
 # The outcomes of prediction.csv, and what they are called.
 WORDS = {
     "test_accuracy": "test accuracy",
@@ -46,7 +39,7 @@ def lines(
     `metrics` and `committed` are the contents of reports/metrics.json here and in git, `running` has each model's
     training accuracy of the last epoch, and `study` is the folder of the study.
     """
-    found, reason = _intervals(values, study)
+    found, reason = other_seeds.intervals(values.models, values.train, values.data.dataset, study)
     for name in values.models:
         here = metrics[name]
         scores = {
@@ -86,44 +79,6 @@ def _against_seeds(scores: Numbers, every: Mapping[str, Interval]) -> str:
     parts = [f"{WORDS[key]} {scores[key]:.4g} ({intervals[key][0]:.4g} to {intervals[key][1]:.4g})" for key in outside]
     does = "does" if len(parts) == 1 else "do"
     return f"{text}; {render.series(parts)} {does} not, which happens to 1 score in 20 by chance"
-
-
-def _intervals(values: Params, study: Path) -> tuple[dict[str, dict[str, Interval]], str]:
-    """Return the intervals of each model that has the study's settings, and why the others have none."""
-    table = study / "reports" / "prediction.csv"
-    if not table.exists():
-        return {}, f"{NONE}: there is no report of a study here"
-    try:
-        planned, of = plan.load_study(study / "params.yaml"), values.data.dataset
-        if of not in {variant.dataset for variant in planned.variants.values()}:
-            return {}, f"{NONE}: the study has nothing on {of}"
-        found = _same_settings(values, planned, files.read_csv(table))
-        return found, f"{NONE}: the study has no model with these settings on {of}"
-    # A study that somebody is working on does not make a finished run fail.
-    except InputError as error:
-        return {}, f"{NONE}: {render.flow(str(error))}"
-    except (KeyError, ValueError) as error:
-        return {}, f"{NONE}: {table} cannot be read ({error})"
-
-
-def _same_settings(values: Params, planned: Study, table: pd.DataFrame) -> dict[str, dict[str, Interval]]:
-    found: dict[str, dict[str, Interval]] = {}
-    for row in table.to_dict("records"):
-        variant, model = planned.variants.get(row["variant"]), values.models.get(row["variant"])
-        if variant is None or model is None or row["outcome"] not in WORDS:
-            continue
-        shared = (
-            variant.dataset == values.data.dataset
-            and planned.train.batch_size == values.train.batch_size
-            and variant.precision == values.train.precision
-        )
-        if shared and _settings(variant) == _settings(model):
-            found.setdefault(str(row["variant"]), {})[str(row["outcome"])] = Interval(row["low"], row["high"])
-    return found
-
-
-def _settings(model: Model) -> dict[str, Any]:
-    return model.model_dump(include=set(Model.model_fields))
 
 
 def _committed(path: Path) -> Mapping[str, Numbers]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +12,20 @@ import pandas as pd
 
 from pipeline import files, params
 from pipeline.reporting import inputs
-from pipeline.study import audit, by_set, convergence, groups, pilot, prediction, seeds
+from pipeline.study import audit, comparisons, convergence, groups, pilot, prediction, seeds
 from pipeline.study import claims as claims_file
-from pipeline.study.by_set import SetResults
 from pipeline.study.claims import Claims
+from pipeline.study.comparisons import VariantPair
 from pipeline.study.contrasts import Evidence
 from pipeline.study.findings import ClaimRow
-from pipeline.study.groups import Rules
+from pipeline.study.groups import Rules, StudyData
 from pipeline.study.pilot import Pilot
 from pipeline.study.prediction import SeedPrediction
 from pipeline.study.seeds import SeedsNeeded
 from pipeline.trials import ledger, plan, prepared
 from pipeline.trials.ledger import Lookup
 from pipeline.trials.plan import Study
-from pipeline.trials.prepared import Summaries
+from pipeline.trials.prepared import Summaries, Summary
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,36 @@ class Sources:
     reproduced: Mapping[str, Mapping[str, float]]
     benchmarks: Mapping[str, Any]
     original: Mapping[str, pd.DataFrame]
+
+
+@dataclass(frozen=True)
+class SetResults:
+    """The results on one data set: a study of its own, whose comparisons are a family of their own."""
+
+    name: str
+    summary: Summary
+    data: StudyData
+    pairs: tuple[VariantPair, ...]
+
+    @property
+    def title(self) -> str:
+        """What the data set is called."""
+        return str(self.summary.get("title", self.name))
+
+    @property
+    def planned(self) -> int:
+        """The number of replicates that are planned."""
+        return sum(variant.seeds for variant in self.data.study.variants.values())
+
+    @property
+    def used(self) -> int:
+        """The number of replicates that are used."""
+        return sum(len(group.entries) for group in self.data.groups.values())
+
+    @property
+    def missing(self) -> int:
+        """The number of planned replicates that are not used."""
+        return self.planned - self.used
 
 
 @dataclass(frozen=True)
@@ -90,7 +120,7 @@ def evaluate(
     """
     claims = sources.claims
     data, summary = groups.gather(study, rules, lookups), sources.summaries[claims.dataset]
-    by_name = by_set.results(data, sources.summaries)
+    by_name = by_set(data, sources.summaries)
     pairs = [pair for one in by_name.values() for pair in one.pairs]
     timings = convergence.epoch_seconds(sources.benchmarks, _images(summary))
     evidence = Evidence(data, pairs, sources.reproduced, timings)
@@ -99,6 +129,24 @@ def evaluate(
     needed = [*seeds.of_pairs(data, pairs, costs), *seeds.of_readings(rows, costs)]
     predictions = prediction.predictions(data, claims.networks, summary, sources.original)
     return StudyResults(claims, evidence, by_name, rows, needed, predictions, before)
+
+
+def by_set(data: StudyData, summaries: Summaries) -> dict[str, SetResults]:
+    """Return the results on each data set of the study by name, in the order of data.sets."""
+    parts = {name: _on(data, name) for name in data.study.data.sets}
+    return {
+        name: SetResults(name, summaries[name], part, comparisons.compare_variants(part))
+        for name, part in parts.items()
+    }
+
+
+def _on(data: StudyData, name: str) -> StudyData:
+    """Return the part of `data` that is on the data set `name`: empty if the study has no variant on it."""
+    variants = data.study.on(name)
+    pairs = tuple(pair for pair in data.study.statistics.comparisons if set(pair) <= variants.keys())
+    statistics = data.study.statistics.model_copy(update={"comparisons": pairs})
+    study = data.study.model_copy(update={"variants": variants, "statistics": statistics})
+    return replace(data, study=study, groups={key: data.groups[key] for key in variants})
 
 
 def _images(summary: Mapping[str, Any]) -> int:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from pipeline.analysis import means
 from pipeline.analysis.multitest import Judgement
-from pipeline.study import contrasts, convergence, seeds, spread
+from pipeline.study import contrasts, convergence, prediction, seeds
 from pipeline.study.comparisons import VariantPair
 from pipeline.study.groups import StudyData
 from pipeline.study.results import StudyResults
@@ -84,7 +84,7 @@ def convergence_rows(found: StudyResults) -> list[dict[str, object]]:
 
 
 def _spread(found: StudyResults) -> Iterator[dict[str, object]]:
-    for name, one in spread.spreads(found.main.data, found.claims.networks).items():
+    for name, one in prediction.spreads(found.main.data, found.claims.networks).items():
         yield {"variant": name, **{key: getattr(one, key) for key in SPREAD[1:]}}
 
 

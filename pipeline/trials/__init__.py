@@ -10,4 +10,5 @@ forkserver   a process with TensorFlow imported, which forks a child for each tr
 replicate    one training run: a network trained, and scored after every epoch that some replicate ends with
 ledger       the results on disk, a line each
 tracker      replicates on their way to MLflow
+other_seeds  the prediction intervals of other seeds, for a model with the same settings
 """

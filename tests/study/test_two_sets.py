@@ -12,7 +12,7 @@ from scipy import stats
 
 from pipeline.errors import InputError
 from pipeline.params import Params
-from pipeline.study import audit, by_set, claims, contrasts, groups
+from pipeline.study import audit, claims, contrasts, groups, results
 from pipeline.study.contrasts import Evidence
 from pipeline.study.findings import ClaimRow, ClaimVerdict
 from pipeline.study.groups import StudyData
@@ -57,7 +57,7 @@ def other(lookups: list[Lookup], made: Mapping[str, Made]) -> list[Lookup]:
 
 def rows(data: StudyData) -> list[ClaimRow]:
     """Return the rows of the audit for claim 8."""
-    pairs = [pair for one in by_set.results(data, study_runs.SUMMARIES).values() for pair in one.pairs]
+    pairs = [pair for one in results.by_set(data, study_runs.SUMMARIES).values() for pair in one.pairs]
     found = audit.audit(study_runs.claims(data.study), Evidence(data, pairs, {}, {}))
     return [row for row in found if row.claim == 8]
 
@@ -235,7 +235,7 @@ def test_the_originals_variants_on_another_data_set_judge_nothing(values: Params
 def test_each_data_set_is_a_family_of_comparisons(lookups: list[Lookup], values: Params) -> None:
     """Holm's adjustment on Fashion-MNIST counts the six comparisons there, step by step."""
     summaries = study_runs.SUMMARIES
-    pairs = by_set.results(gathered(lookups, values), summaries)["fashion_mnist"].pairs
+    pairs = results.by_set(gathered(lookups, values), summaries)["fashion_mnist"].pairs
 
     judged = [pair.judgement for pair in pairs if pair.judgement is not None]
 
