@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import subprocess
+import tarfile
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +29,30 @@ def show(revision: str, path: Path) -> bytes | None:
     if not _git(path.parent, "ls-tree", commit, "--", path.name):
         return None
     return _git(path.parent, "show", f"{commit}:./{path.name}")
+
+
+def archive(commit: str, folder: str) -> dict[str, bytes]:
+    """Return the files below a top-level `folder` of `commit` by path; none if it has no such folder.
+
+    Raises:
+        InputError: Git cannot tell.
+    """
+    here = Path()
+    if not _git(here, "ls-tree", commit, "--", folder):
+        return {}
+    content = io.BytesIO(_git(here, "archive", "--format=tar", commit, "--", folder))
+    with tarfile.open(fileobj=content) as archive:
+        return {member.name: read.read() for member in archive if (read := archive.extractfile(member))}
+
+
+def added(path: Path) -> str | None:
+    """Return the commit of this history that first had the file at `path`; None if it has none yet.
+
+    Raises:
+        InputError: Git cannot tell.
+    """
+    commits = _git(path.parent, "log", "--diff-filter=A", "--format=%H", "--", path.name).decode().split()
+    return commits[-1] if commits else None
 
 
 @contextmanager

@@ -1,78 +1,95 @@
-"""Is a change of params real? Both sides trained with many seeds, and a verdict on the difference."""
+"""Is a change real? All sides trained with many seeds, and a verdict on their differences."""
 
 from __future__ import annotations
 
 import argparse
-import sys
+import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline import cli, params, smallest_effect, tracking
-from pipeline.analysis.verdicts import MIN_SEEDS
-from pipeline.change import answer, difference, judgement, trials
-from pipeline.change.answer import Answer
-from pipeline.change.side import PARAMS, read_side
-from pipeline.errors import InputError
-from pipeline.trials import ledger, run
-from pipeline.trials.run import Display, Engine
-from pipeline.trials.tracker import Tracker
+from pipeline import cli, smallest_effect
+from pipeline.errors import InputError, PipelineError
+from pipeline.verdicts import answer, judgement, scores
+from pipeline.verdicts.answer import Answer, ModelAnswer
+from pipeline.verdicts.judgement import Question
 
-# What MLflow shows of these runs: nobody is to choose by a test score.
-_SPLITS = ("train", "validation")
+# Beyond these seeds of each side, few differences that matter are still open.
+SEEDS = 40
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Train the models in which A and B differ with the same seeds, and say whether B is better or worse than A.
+    """Train the models in which other sides differ from A with the same seeds, until it is clear which are better.
 
-    A and B are git revisions, experiments of `dvc exp`, or `workspace`. Exit codes: 0 better, or no relevant
-    difference; 1 worse; 2 cannot tell, or not comparable.
+    Sides are git revisions, experiments of `dvc exp`, or `workspace`; each is trained by its own code. Exit codes: 0
+    better, or no relevant difference; 1 worse; 2 cannot tell, not comparable, nothing that differs, or a model of A
+    that another side lacks.
     """
     arguments = _arguments(argv)
     try:
-        found = _answer(arguments)
-    except InputError as error:
+        found = _of_scores(arguments) if arguments.scores else _of_sides(arguments)
+    except PipelineError as error:
+        if arguments.json:
+            print(json.dumps({"exit_code": error.exit_code, "error": str(error)}, indent=2))
         cli.append_summary(arguments.summary, "### Verdict", f"CANNOT JUDGE: {error}")
         raise
-    print(answer.as_json(found) if arguments.json else answer.as_text(found))
+    print(json.dumps(answer.as_object(found), indent=2, allow_nan=False) if arguments.json else answer.as_text(found))
     cli.append_summary(arguments.summary, answer.as_markdown(found))
     return found.exit_code
 
 
-def _answer(arguments: argparse.Namespace) -> Answer:
-    if arguments.seeds < MIN_SEEDS:
-        raise InputError(f"--seeds: expected at least {MIN_SEEDS}, found {arguments.seeds}: fewer show no spread")
-    before, after = read_side(arguments.before), read_side(arguments.after)
-    found = difference.find_difference(before, after, arguments.model)
-    difference.check_comparable(before, after)
-    if not found.changed:
-        return Answer(before, after, None, found, ())
-    effect = smallest_effect.find(params.load(PARAMS), before.dataset, arguments.metric, PARAMS)
-    data = trials.held_out(before, arguments.data_summary, arguments.work)
-    for side in (before, after):
-        difference.check_trainable(side, found.changed, data.shape, data.count("train"))
-    question = judgement.ask(arguments.metric, effect, data)
-    planned = trials.plan_trials(found.changed, arguments.seeds, data.sha256)
-    engine = Engine(arguments.scheduler, arguments.workers, arguments.work / "runs")
-    lookups = list(ledger.look_up(engine.folder, trials.in_turn(planned)))
-    judgement.check_scored(lookups, question, engine.folder)
-    tracker = Tracker(data.summary, experiment=tracking.of_verdict, splits=_SPLITS, command="make verdict")
-    entries = run.complete(lookups, [data], engine, tracker, Display("verdict", "validation", sys.stderr))
-    return Answer(before, after, question, found, judgement.judge_trials(planned, entries, question))
+def _of_scores(arguments: argparse.Namespace) -> Answer:
+    """Judge the sides in a CSV, all of them or those that are named.
+
+    Raises:
+        InputError: The file is wrong, or a side is not in it.
+    """
+    if arguments.effect is None:
+        raise InputError("--scores: --effect is missing, so nothing says which difference matters")
+    found, images = scores.read(arguments.scores)
+    names = [*filter(None, [arguments.before, *arguments.after])] or list(found)
+    if unknown := [name for name in names if name not in found]:
+        raise InputError(f"has no side {unknown[0]}, but {', '.join(found)}", path=arguments.scores)
+    question = Question(arguments.metric, arguments.effect)
+    chosen = {name: found[name] for name in names}
+    judgements = judgement.judge_all(chosen, question, images, len(judgement.pairs(names)))
+    model = ModelAnswer("scores", tuple(names), judgements)
+    return Answer({name: name for name in names}, question, images=images, models=(model,))
+
+
+def _of_sides(arguments: argparse.Namespace) -> Answer:
+    # Imported late: a verdict on scores needs neither Dask nor MLflow.
+    from pipeline.verdicts import sides
+
+    names = list(dict.fromkeys([arguments.before or "HEAD", *(arguments.after or ["workspace"])]))
+    options = {name: getattr(arguments, name) for name in sides.Options._fields if name != "names"}
+    return sides.judge(sides.Options(tuple(names), **options))
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m pipeline.verdict", description=main.__doc__)
-    parser.add_argument("before", metavar="A", help="git revision, experiment of `dvc exp`, or `workspace`")
-    parser.add_argument("after", metavar="B", help="the same, of what is compared with A")
+    side = "git revision, experiment of `dvc exp`, or `workspace`"
+    parser.add_argument("before", metavar="A", nargs="?", help=f"{side}; default: HEAD")
+    parser.add_argument(
+        "after", metavar="B", nargs="*", help="the same, of what is compared with A; default: workspace"
+    )
     parser.add_argument("--model", help="of the models that differ, this one alone; default: all of them")
-    parser.add_argument("--seeds", type=int, default=10, help="seeds of each side; default: 10")
+    parser.add_argument("--seeds", type=int, default=SEEDS, help=f"at most so many of each side; default: {SEEDS}")
+    parser.add_argument("--minutes", type=float, help="stop after these, whatever is known then; default: no limit")
     parser.add_argument(
         "--metric", choices=smallest_effect.metric_names(), default="accuracy", help="default: accuracy"
     )
+    parser.add_argument("--scores", type=Path, metavar="FILE", help="CSV (side, seed, score[, image]): train nothing")
+    parser.add_argument("--effect", type=float, help="with --scores: the smallest difference that matters")
     parser.add_argument("--summary", type=Path, metavar="FILE", help="file to append the answer to, in Markdown")
     parser.add_argument("--json", action="store_true", help="print the answer as JSON, with the values of each seed")
-    run.add_arguments(parser)
-    parser.add_argument("--work", type=Path, default=Path("work/verdict"), help="directory of data and results")
+    parser.add_argument(
+        "--scheduler", default=os.environ.get("DASK_SCHEDULER_ADDRESS"), help="default: $DASK_SCHEDULER_ADDRESS"
+    )
+    parser.add_argument(
+        "--workers", type=int, default=os.cpu_count(), help="workers of a local cluster; default: all cores"
+    )
+    parser.add_argument("--work", type=Path, default=Path("work/verdict"), help="directory of code and results")
     parser.add_argument("--data-summary", type=Path, default=Path("reports/data.json"), help="JSON made by preprocess")
     return parser.parse_args(argv)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,12 +19,10 @@ import pytest
 
 from pipeline import files, verdict
 from pipeline.analysis import metrics
-from pipeline.change import trials
-from pipeline.data import dataset
-from pipeline.data.dataset import Dataset
 from pipeline.errors import PipelineError
-from pipeline.trials import ledger, run
+from pipeline.trials import ledger
 from pipeline.trials.plan import Replicate
+from pipeline.verdicts import sides, training
 from tests.support import changes, small
 from tests.support.changes import Stand
 
@@ -71,10 +71,9 @@ def stand(repository: Path, monkeypatch: pytest.MonkeyPatch) -> Stand:
     """Stand in for the engine and for MLflow."""
     assert Path.cwd() == repository
     found = Stand(score)
-    monkeypatch.setattr(run.cluster, "connected", found.connected)
-    monkeypatch.setattr(run.cluster, "dashboard", lambda _: "")
-    monkeypatch.setattr(run, "train", found.train)
-    monkeypatch.setattr(verdict, "Tracker", Silent)
+    monkeypatch.setattr(sides.cluster, "connected", found.connected)
+    monkeypatch.setattr(training.engine, "train", found.train)
+    monkeypatch.setattr(sides, "Tracker", Silent)
     return found
 
 
@@ -100,12 +99,13 @@ def epochs(count: int, model: str = MODEL) -> None:
 
 
 @pytest.mark.usefixtures("repository")
+@pytest.mark.fault("verdict: two revisions that do not differ")
 def test_the_same_revision_twice_trains_nothing(stand: Stand, call: Call) -> None:
-    """Nothing differs: that is said, and is no reason to stop a change."""
-    code, printed = call("HEAD", "HEAD")
+    """Nothing differs, as where a wrong revision was named: that is said, and is no pass."""
+    code, printed = call("HEAD", "HEAD~0")
 
-    assert code == 0
-    assert printed.splitlines()[1].startswith("No model differs between A and B")
+    assert code == 2
+    assert printed.splitlines()[1].startswith("CANNOT JUDGE: no model differs between A and B")
     assert stand.trained == []
 
 
@@ -115,53 +115,52 @@ def test_the_same_revision_twice_trains_nothing(stand: Stand, call: Call) -> Non
     ids=["worse", "better", "cannot tell"],
 )
 def test_the_exit_code_is_the_verdict(stand: Stand, call: Call, count: int, code: int, words: str) -> None:
-    """1 for worse, 0 for better, and 2 with the number of seeds if 10 of each side cannot tell."""
+    """1 for worse, 0 for better, and 2 with what would decide if the budget is spent before."""
     if code == 2:
         stand.accuracy = lambda one: 0.5 + 2 * changes.noise(one, 0.05)
     epochs(count)
 
-    found, printed = call("HEAD", "workspace")
+    found, printed = call("HEAD", "workspace", "--seeds", "12")
 
     assert (found, printed.splitlines()[-1].strip()[: len(words)]) == (code, words)
-    assert ("seeds would decide it" in printed) == (code == 2)
     assert f"{MODEL}: epochs 8 -> {count}" in printed
-    assert {one.seed for one in stand.trained} == {*range(10)}
-    assert len(stand.trained) == 20
+    # What is clear takes no more seeds; 5 are the fewest.
+    assert len(stand.trained) == (24 if code == 2 else 10)
 
 
-def test_no_relevant_difference_is_no_reason_to_stop(stand: Stand, call: Call) -> None:
-    """Equal scores exit with 0."""
+def test_equal_results_are_no_reason_to_stop(stand: Stand, call: Call) -> None:
+    """Results that are the same to the last bit are no difference, and need no more than two seeds."""
     stand.accuracy = lambda _: 0.9
     epochs(9)
 
     code, printed = call("HEAD", "workspace")
 
-    assert (code, printed.splitlines()[-1].strip()) == (0, "no relevant difference")
+    assert (code, len(stand.trained)) == (0, 4)
+    assert printed.splitlines()[-1].strip() == "no relevant difference: the same results to the last bit"
 
 
 @pytest.mark.usefixtures("stand")
 @pytest.mark.fault("verdict: too few seeds")
-def test_two_seeds_are_refused_with_the_number_needed(call: Call) -> None:
-    """It takes three to see a spread at all."""
-    assert call("HEAD", "workspace", "--seeds", "2") == (
-        2,
-        "error: --seeds: expected at least 3, found 2: fewer show no spread",
-    )
+def test_too_few_seeds_are_refused_with_the_number_needed(call: Call) -> None:
+    """Fewer than five have no interval."""
+    expected = "error: --seeds: expected at least 5, found 4: fewer have no interval"
+    assert call("HEAD", "workspace", "--seeds", "4") == (2, expected)
 
 
 def test_nothing_is_trained_twice(stand: Stand, call: Call) -> None:
     """A second call trains nothing, more seeds train only the new ones, and another B trains only B."""
+    stand.accuracy = lambda one: 0.5 + 2 * changes.noise(one, 0.05)
     epochs(1)
-    first = call("HEAD", "workspace", "--seeds", "4")
-    assert len(stand.trained) == 8
+    first = call("HEAD", "workspace", "--seeds", "6")
+    assert len(stand.trained) == 12
 
-    assert call("HEAD", "workspace", "--seeds", "4") == first
-    assert len(stand.trained) == 8
-    call("HEAD", "workspace", "--seeds", "6")
-    assert [one.seed for one in stand.trained[8:]] == [4, 4, 5, 5]
+    assert call("HEAD", "workspace", "--seeds", "6") == first
+    assert len(stand.trained) == 12
+    call("HEAD", "workspace", "--seeds", "8")
+    assert [one.seed for one in stand.trained[12:]] == [6, 6, 7, 7]
     epochs(2)
-    call("HEAD", "workspace", "--seeds", "6")
-    assert [one.ingredients["model"]["epochs"] for one in stand.trained[12:]] == [2] * 6
+    call("HEAD", "workspace", "--seeds", "8")
+    assert [one.ingredients["model"]["epochs"] for one in stand.trained[16:]] == [2] * 8
 
 
 @pytest.mark.fault("verdict: interrupted")
@@ -170,25 +169,38 @@ def test_an_interrupted_call_keeps_what_was_done(stand: Stand, call: Call) -> No
     epochs(1)
     stand.interrupted_after = 5
     with pytest.raises(KeyboardInterrupt):
-        verdict.main(["HEAD", "workspace", "--seeds", "4"])
+        verdict.main(["HEAD", "workspace"])
     stand.interrupted_after = None
 
-    code, _ = call("HEAD", "workspace", "--seeds", "4")
+    code, _ = call("HEAD", "workspace")
 
     assert code == 1
-    assert len(stand.trained) == len({one.recipe for one in stand.trained}) == 8
+    assert len(stand.trained) == len({one.recipe for one in stand.trained}) == 10
+
+
+def test_no_time_is_no_verdict(stand: Stand, call: Call, capsys: pytest.CaptureFixture[str]) -> None:
+    """With --minutes the answer is what is known when these are over; each look is shown meanwhile."""
+    epochs(16)
+    assert call("HEAD", "workspace", "--minutes", "0")[0] == 1
+    code, printed = call("HEAD", "workspace", "--minutes", "1")
+
+    assert code == 0
+    assert "B is better" in printed
+    assert len(stand.trained) == 10
+    assert not capsys.readouterr().out
 
 
 @pytest.mark.fault("verdict: training that diverges")
 def test_a_training_run_that_fails_is_no_verdict(stand: Stand, call: Call) -> None:
-    """The others are kept, the exit code is 1, and nothing is said of the difference."""
+    """What was trained before is kept, the exit code is 1, and nothing is said of the difference."""
     epochs(1)
     stand.failing = {2}
 
-    assert call("HEAD", "workspace", "--seeds", "4") == (
-        1,
-        "error: 2 training runs failed; the others are in work/verdict/runs",
-    )
+    code, printed = call("HEAD", "workspace")
+
+    assert code == 1
+    assert re.fullmatch(r"error: a training run failed: mlp_adadelta-[0-9a-f]{12}-2: diverged", printed)
+    assert len([*ledger.read(Path("work/verdict/runs"))]) == 4
 
 
 def test_several_models_are_judged_together(stand: Stand, call: Call) -> None:
@@ -200,10 +212,51 @@ def test_several_models_are_judged_together(stand: Stand, call: Call) -> None:
 
     assert code == 1
     assert printed.count("97.5% interval") == 2
-    assert "The intervals of the 2 models hold jointly with 95% confidence (Bonferroni)." in printed
+    assert "The intervals of all 2 comparisons hold jointly with 95% confidence (Bonferroni)." in printed
     before = len(stand.trained)
     assert call("HEAD", "workspace", "--model", "cnn")[0] == 0
     assert len(stand.trained) == before
+
+
+def test_several_candidates_are_compared_with_each_other(stand: Stand, call: Call) -> None:
+    """Each has a row, all pairs are judged jointly, and those that may be the best are named."""
+    changes.git(Path.cwd(), "branch", "base")
+    for name, count in (("few", 1), ("many", 16)):
+        epochs(count)
+        changes.commit(Path.cwd())
+        changes.git(Path.cwd(), "branch", name)
+
+    code, printed = call("base", "few", "many", "--json")
+
+    content = json.loads(printed)
+    (model,) = content["models"]
+    assert code == 1
+    assert [(one["before"], one["after"], one["verdict"]) for one in model["comparisons"]] == [
+        ("base", "few", "worse"),
+        ("base", "many", "better"),
+        ("few", "many", "better"),
+    ]
+    assert {one["confidence"] for one in model["comparisons"]} == {1 - 0.05 / 3}
+    assert model["may_be_best"] == ["many"]
+    assert {one.ingredients["model"]["epochs"] for one in stand.trained} == {1, 8, 16}
+    assert "May be the best, as no other one was found to be better: C" in call("base", "few", "many")[1]
+
+
+def test_comparisons_are_counted(stand: Stand, call: Call) -> None:
+    """Every answer says how many comparisons came before it, however often each was looked at."""
+    for count in (1, 2, 16):
+        epochs(count)
+        call("HEAD", "workspace")
+        _, printed = call("HEAD", "workspace", "--json")
+
+    assert (json.loads(printed)["earlier_comparisons"], json.loads(printed)["wrong_by_chance"]) == (
+        2,
+        pytest.approx(0.1),
+    )
+    assert (
+        "2 comparisons before: had none made a difference, up to 0.1 would by chance." in call("HEAD", "workspace")[1]
+    )
+    assert stand.trained
 
 
 def test_the_summary_is_markdown_and_the_output_json(stand: Stand, call: Call) -> None:
@@ -215,27 +268,29 @@ def test_the_summary_is_markdown_and_the_output_json(stand: Stand, call: Call) -
 
     content = json.loads(printed)
     (model,) = content["models"]
-    assert (content["exit_code"], content["images"], content["smallest_effect"]) == (code, 140, 0.01)
-    assert model["params"] == {"epochs": {"before": 8, "after": 1}}
-    assert model["difference"] == pytest.approx(np.mean(model["after"]) - np.mean(model["before"]))
-    expected = [score(one) for one in stand.trained if one.ingredients["model"]["epochs"] == 8]
-    assert model["before"] == expected
+    (one,) = model["comparisons"]
+    assert (content["exit_code"], content["images"]["judged"], content["smallest_effect"]) == (code, 140, 0.01)
+    assert model["changes"]["workspace"]["params"] == {"epochs": {"before": 8, "after": 1}}
+    assert one["difference"] == pytest.approx(np.mean(one["values_after"]) - np.mean(one["values_before"]))
+    assert one["values_before"] == [score(made) for made in stand.trained if made.ingredients["model"]["epochs"] == 8]
     page = Path("summary.md").read_text()
     head = changes.git(Path.cwd(), "rev-parse", "HEAD")[:7]
     assert page.startswith(f"# Before\n\n### Verdict on `workspace`, compared with `HEAD ({head})`\n\n")
     assert page.splitlines()[-1].startswith(f"| {MODEL} | epochs 8 -> 1 | ")
-    assert page.splitlines()[-1].endswith(f"| B is {model['verdict']} |")
+    assert page.splitlines()[-1].endswith(f"| B is {one['verdict']} |")
 
 
 @pytest.mark.usefixtures("stand")
 def test_a_summary_says_why_nothing_could_be_judged(call: Call) -> None:
-    """What is not comparable is in the summary as well, with the exit code 2."""
+    """What is not comparable is in the summary as well, with the exit code 2; for a program it is an object."""
     changes.edit(Path.cwd(), lambda values: values["data"].update(split_seed=1))
 
-    code, printed = call("HEAD", "workspace", "--summary", "summary.md")
+    code, printed = call("HEAD", "workspace", "--summary", "summary.md", "--json")
 
+    text, _, error = printed.partition("error: ")
     assert code == 2
-    assert Path("summary.md").read_text() == f"\n### Verdict\n\n{printed.replace('error: ', 'CANNOT JUDGE: ')}\n"
+    assert json.loads(text) == {"exit_code": 2, "error": error}
+    assert Path("summary.md").read_text() == f"\n### Verdict\n\nCANNOT JUDGE: {error}\n"
 
 
 def test_another_metric_is_judged_by_its_own_rule(stand: Stand, call: Call) -> None:
@@ -247,7 +302,7 @@ def test_another_metric_is_judged_by_its_own_rule(stand: Stand, call: Call) -> N
     code, printed = call("HEAD", "workspace", "--metric", "loss")
 
     assert (code, len(stand.trained)) == (1, before)
-    assert "loss on 140 validation images, 10 seeds of each side, paired by seed; less is better." in printed
+    assert "loss on 140 held-out images (other ones for each seed), 5 seeds, paired; less is better." in printed
     assert "A difference matters from 0.02 on (verdict.digits.loss in params.yaml)." in printed
 
 
@@ -256,31 +311,19 @@ def judged_by(metric: str) -> None:
     changes.edit(Path.cwd(), lambda values: values["verdict"]["digits"].update({metric: 0.01}))
 
 
-@pytest.mark.fault("verdict: results older than the score")
-def test_results_older_than_a_score_are_named_with_the_ways_out(
+def test_results_older_than_a_score_are_trained_again(
     stand: Stand, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing is trained then; without their files they are trained again, and other metrics need no training."""
+    """They lack that score; for others they count."""
     epochs(1)
-    call("HEAD", "workspace", "--seeds", "3")
+    call("HEAD", "workspace")
     monkeypatch.setitem(metrics.SCORES, "younger", metrics.Score(lambda *_: 0.1))
     judged_by("younger")
-    before = len(stand.trained)
 
-    code, printed = call("HEAD", "workspace", "--metric", "younger")
-
-    variants = sorted({one.variant for one in stand.trained})
-    what = "6 of 20 replicates have no younger yet: made before that score existed"
-    assert (code, len(stand.trained)) == (2, before)
-    assert printed.startswith(f"error: work/verdict/runs: {what}; delete the files of ")
-    assert all(name in printed for name in variants)
-    assert len(printed.splitlines()) == 1
-    assert call("HEAD", "workspace", "--seeds", "3", "--metric", "loss")[0] == 1
-    assert len(stand.trained) == before
-    for name in variants:
-        (Path("work/verdict/runs") / f"{name}.jsonl").unlink()
-    assert call("HEAD", "workspace", "--seeds", "3", "--metric", "younger")[0] == 0
-    assert len(stand.trained) == before + 6
+    assert call("HEAD", "workspace", "--metric", "younger")[0] == 0
+    assert len(stand.trained) == 14
+    assert call("HEAD", "workspace", "--metric", "loss")[0] == 1
+    assert len(stand.trained) == 14
 
 
 @pytest.mark.fault("verdict: a metric for more classes")
@@ -295,43 +338,6 @@ def test_a_metric_for_more_classes_is_refused(stand: Stand, call: Call) -> None:
     assert stand.trained == []
 
 
-@pytest.mark.usefixtures("repository")
-def test_validation_images_are_held_out_of_the_training_images(digits: Dataset) -> None:
-    """A tenth of these few, of every class its share; the others stay training images, and no test image is judged."""
-    found = trials.held_out(verdict.read_side("HEAD"), Path("reports/data.json"), Path("work"))
-
-    data = dataset.load(found.path)
-    assert data.validation is not None
-    assert (found.count("train"), found.count("validation"), found.sha256) == (1260, 140, files.sha256(found.path))
-    counts = np.bincount(data.validation.labels) - 140 * np.bincount(digits.train.labels) / 1400
-    assert abs(counts).max() < 1
-    rows = [tuple(image.ravel()) for split in (data.train, data.validation) for image in split.images]
-    assert sorted(rows) == sorted(tuple(image.ravel()) for image in digits.train.images)
-    assert np.array_equal(data.test.images, digits.test.images)
-    assert {name: one["count"] for name, one in found.summary["splits"].items()} == {
-        "train": 1260,
-        "validation": 140,
-        "test": 397,
-    }
-
-
-def test_images_that_are_held_out_already_are_used(repository: Path, digits: Dataset) -> None:
-    """Where the params hold images out, the verdict is on these, and no copy is made."""
-    parts = [
-        dataset.Split(digits.train.images[cut], digits.train.labels[cut]) for cut in (slice(200, None), slice(200))
-    ]
-    path = Path("data/processed/digits.npz")
-    dataset.save(path, Dataset(parts[0], parts[1], digits.test, digits.classes))
-    changes.edit(repository, lambda values: values["data"].update(validation=200))
-    summary = files.read_json(Path("reports/data.json")) | {"validation": 200}
-    files.write_json(Path("reports/data.json"), summary)
-
-    found = trials.held_out(verdict.read_side("workspace"), Path("reports/data.json"), Path("work"))
-
-    assert (found.path, found.count("train"), found.count("validation")) == (path, 1200, 200)
-    assert not Path("work").exists()
-
-
 @pytest.mark.usefixtures("stand")
 @pytest.mark.fault("verdict: preprocessed data missing or other data")
 def test_data_of_other_params_is_refused(call: Call) -> None:
@@ -341,10 +347,14 @@ def test_data_of_other_params_is_refused(call: Call) -> None:
     assert call("HEAD", "workspace")[1].startswith("error: data/processed/digits.npz: no such file; `dvc repro")
 
     Path("elsewhere.npz").rename("data/processed/digits.npz")
-    files.write_json(Path("reports/data.json"), files.read_json(Path("reports/data.json")) | {"validation": 100})
+    summary = files.read_json(Path("reports/data.json"))
+    files.write_json(Path("reports/data.json"), summary | {"validation": 100})
     code, printed = call("HEAD", "workspace")
     assert code == 2
-    assert printed.startswith("error: reports/data.json: describes validation 100, and HEAD")
+    assert printed.startswith("error: the preprocessed data have validation 100, and HEAD")
+
+    files.write_json(Path("reports/data.json"), {"dataset": "digits"})
+    assert call("HEAD", "workspace")[1].startswith("error: reports/data.json: not a summary as preprocess writes it")
 
 
 @pytest.fixture
@@ -362,7 +372,7 @@ def test_one_epoch_is_worse_for_real(call: Call) -> None:
     MLflow has each run once in the experiment of verdicts, by its setting, without a test score.
     """
     epochs(1)
-    options = ("HEAD", "workspace", "--seeds", "3", "--workers", "1")
+    options = ("HEAD", "workspace", "--seeds", "5", "--workers", "1")
 
     code, printed = call(*options)
 
@@ -373,7 +383,7 @@ def test_one_epoch_is_worse_for_real(call: Call) -> None:
     assert experiment is not None
     runs = client.search_runs([experiment.experiment_id])
     assert sorted((one.data.params["epochs"], one.data.tags["seed"]) for one in runs) == [
-        (count, str(seed)) for count in "18" for seed in range(3)
+        (count, str(seed)) for count in "18" for seed in range(5)
     ]
     assert len({one.data.params["variant"] for one in runs}) == 2
     assert all("validation_accuracy" in one.data.metrics for one in runs)
@@ -385,7 +395,7 @@ def test_one_epoch_is_worse_for_real(call: Call) -> None:
 def test_an_interrupted_command_keeps_what_was_done(real: Path) -> None:
     """Ctrl-C ends it with 130 and no traceback; the next call trains only what is missing."""
     epochs(1)
-    command = [sys.executable, "-m", "pipeline.verdict", "HEAD", "workspace", "--seeds", "3", "--workers", "1"]
+    command = [sys.executable, "-m", "pipeline.verdict", "HEAD", "workspace", "--seeds", "5", "--workers", "1"]
     environment = small.environment() | {"PYTHONPATH": str(small.ROOT), "MLFLOW_TRACKING_URI": "sqlite:///mlflow.db"}
     started = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
     with started as process:
@@ -393,7 +403,7 @@ def test_an_interrupted_command_keeps_what_was_done(real: Path) -> None:
         lines = []
         for line in process.stderr:
             lines.append(line)
-            if line.startswith("2/6"):
+            if ", 2 seeds: " in line:
                 # A terminal sends it to the whole group.
                 os.killpg(process.pid, signal.SIGINT)
         code = process.wait()
@@ -401,7 +411,58 @@ def test_an_interrupted_command_keeps_what_was_done(real: Path) -> None:
     assert code == 130, "".join(lines)
     assert "Traceback" not in "".join(lines)
     kept = len([*ledger.read(real / "work" / "verdict" / "runs")])
-    assert 2 <= kept < 6
+    assert 4 <= kept < 10
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert f"6 replicates planned, {kept} of them in work/verdict/runs" in done.stderr
+    assert done.stderr.count("seed 0") == 0
+    assert done.returncode == 1, done.stderr
     assert done.returncode == 1
+
+
+@pytest.fixture
+def with_code(repository: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the repository with this package committed to it, without a tracking server."""
+    shutil.copytree(small.ROOT / "pipeline", repository / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
+    changes.commit(repository)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{repository}/mlflow.db")
+    return repository
+
+
+def rewrite(path: str, old: str, new: str) -> None:
+    """Change the code of the workspace."""
+    content = Path(path).read_text()
+    assert old in content
+    Path(path).write_text(content.replace(old, new))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("with_code")
+def test_each_side_is_trained_by_its_own_code() -> None:
+    """Another activation gives other results, a comment the same to the last bit, and labels flipped worse ones.
+
+    The code that runs the command is that of B here, so A is trained by code that is not on the disk.
+    """
+
+    def answer(*options: str) -> dict[str, Any]:
+        command = [sys.executable, "-m", "pipeline.verdict", "HEAD", "workspace", "--model", MODEL, "--json", *options]
+        done = subprocess.run(command, env=small.environment(), capture_output=True, text=True, check=False)
+        assert done.stdout, done.stderr
+        found: dict[str, Any] = json.loads(done.stdout)["models"][0]
+        return found
+
+    rewrite("pipeline/training/recipe.py", "RESULTS = 1", "RESULTS = 1  # explained")
+    same = answer()
+    assert same["changes"]["workspace"] == {"params": {}, "code": ["pipeline/training/recipe.py"]}
+    (one,) = same["comparisons"]
+    assert (one["verdict"], one["low"], one["high"]) == ("no relevant difference", 0, 0)
+    assert len(one["values_before"]) == 2
+
+    rewrite(
+        "pipeline/training/networks.py", "keras.activations.get(params.activation)", 'keras.activations.get("gelu")'
+    )
+    (other,) = answer("--seeds", "5")["comparisons"]
+    assert other["values_before"][:2] == one["values_before"]
+    assert not {*other["values_after"]} & {*other["values_before"]}
+
+    rewrite("pipeline/trials/replicate.py", "sample = Split(", "data.train.labels[::2] = 0\n    sample = Split(")
+    (worse,) = answer()["comparisons"]
+    assert worse["verdict"] in ("worse", "worse, by how much is open")

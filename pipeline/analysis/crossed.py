@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.analysis import means
-from pipeline.analysis.means import Comparison, Estimate
+from pipeline.analysis.means import Estimate
 
 Answers = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -22,29 +22,34 @@ def over_seeds_and_images(first: Answers, second: Answers, *, paired: bool) -> E
     """Return accuracy(first) - accuracy(second) with its standard error for other seeds and other images.
 
     `first`, (n_first, images), and `second`, (n_second, images), mark the correct answers, each with 2 seeds or more.
-    The variance is that over seeds (as in `means.compare`) plus that of the images' mean differences, minus the
-    residual one, which both contain: from the mean squares of the two-way layout without replication. The degrees of
-    freedom are those over seeds, fewer than any approximation gives, so that an interval is never narrower than the one
-    over seeds alone.
+    The degrees of freedom are those over seeds, fewer than any approximation gives, so that an interval is never
+    narrower than the one over seeds alone.
+
+    Raises:
+        ValueError: As for `image_error`.
+    """
+    error = image_error(first, second, paired=paired)
+    over_seeds = means.compare(first.mean(axis=1), second.mean(axis=1), paired=paired)
+    return Estimate(over_seeds.estimate, sqrt(over_seeds.standard_error**2 + error**2), over_seeds.degrees_of_freedom)
+
+
+def image_error(first: Answers, second: Answers, *, paired: bool) -> float:
+    """Return the standard error that accuracy(first) - accuracy(second) has from the sample of images alone.
+
+    Its square is the variance of the images' mean differences minus the residual one, which that contains: from the
+    mean squares of the two-way layout without replication.
     Source: S. R. Searle, G. Casella and C. E. McCulloch, Variance Components (1992), chapter 4.
 
     Raises:
-        ValueError: As for `means.compare`, or the numbers of images differ or are below 2.
+        ValueError: The numbers of images differ, or those of paired seeds, or one is below 2.
     """
-    if first.shape[1:] != second.shape[1:] or first.ndim != 2 or first.shape[1] < 2:
-        raise ValueError(f"expected (seeds, images) for 2 or more images, found {first.shape} and {second.shape}")
-    over_seeds = _over_seeds(first, second, paired)
-    images = first.shape[1]
+    shapes = first.shape, second.shape
+    if any(len(one) != 2 or min(one) < 2 for one in shapes) or first.shape[not paired :] != second.shape[not paired :]:
+        raise ValueError(f"expected (seeds, images) with 2 or more of each, found {first.shape} and {second.shape}")
     by_image = first.mean(axis=0) - second.mean(axis=0)
     tables = [first.astype(np.float64) - second] if paired else [first.astype(np.float64), second.astype(np.float64)]
     residual = sum(_residual_mean_square(table) / table.size for table in tables)
-    of_images = max(float(by_image.var(ddof=1)) / images - residual, 0.0)
-    error = sqrt(over_seeds.standard_error**2 + of_images)
-    return Estimate(over_seeds.estimate, error, over_seeds.degrees_of_freedom)
-
-
-def _over_seeds(first: Answers, second: Answers, paired: bool) -> Comparison:
-    return means.compare(first.mean(axis=1), second.mean(axis=1), paired=paired)
+    return sqrt(max(float(by_image.var(ddof=1)) / first.shape[1] - residual, 0.0))
 
 
 def _residual_mean_square(table: Floats) -> float:

@@ -16,6 +16,7 @@ from functools import partial
 from itertools import islice
 from multiprocessing import resource_tracker
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pipeline.errors import UnavailableError
@@ -123,8 +124,11 @@ def outcomes(
     trajectories: Iterable[Trajectory],
     data: Mapping[str, Path],
     work: Callable[..., Any] = worker.train,
+    code: Mapping[str, Path] = MappingProxyType({}),
 ) -> Iterator[TrainingOutcome]:
     """Yield the outcome of each training run as soon as it ends, in any order; `data` has npz files by SHA-256.
+
+    A replicate with the ingredient `code` is trained by the archive of that name in `code`, others by this package.
 
     Only a few are submitted at a time, so memory does not grow with the number of `trajectories`. If a worker dies,
     another one repeats its training run. `work` replaces the training in benchmarks of the scheduling alone.
@@ -134,15 +138,18 @@ def outcomes(
     """
     for sha256, path in data.items():
         _send(client, path, _sent(sha256))
+    for path in {*code.values()}:
+        _send(client, path, path.name)
+    names = {digest: path.name for digest, path in code.items()}
     suspects = []
-    for trajectory, future in _as_ended(_submitter(client, work), trajectories, lambda: _width(client)):
+    for trajectory, future in _as_ended(_submitter(client, work, names), trajectories, lambda: _width(client)):
         outcome = _outcome(trajectory, future)
         if outcome is None:
             suspects.append(trajectory)
         else:
             yield outcome
     # Dask blames every task that was on a worker when it died. A run that is alone can only have killed it itself.
-    for trajectory, future in _as_ended(_submitter(client, work, "alone"), suspects, lambda: 1):
+    for trajectory, future in _as_ended(_submitter(client, work, names, "alone"), suspects, lambda: 1):
         yield _outcome(trajectory, future) or TrainingOutcome(trajectory, [], _KILLED)
 
 
@@ -183,12 +190,16 @@ def _send(client: Client, data: Path, name: str) -> None:
     client.register_plugin(plugin, name=name)
 
 
-def _submitter(client: Client, work: Callable[..., Any], *marks: str) -> Callable[[Trajectory], Future]:
+def _submitter(
+    client: Client, work: Callable[..., Any], code: Mapping[str, str], *marks: str
+) -> Callable[[Trajectory], Future]:
     def submit(trajectory: Trajectory) -> Future:
         replicates = [asdict(replicate) for replicate in trajectory.replicates]
         recipes = (replicate.recipe[:16] for replicate in trajectory.replicates)
         key = "-".join([trajectory.name, *recipes, *marks])
-        return client.submit(work, replicates, _sent(trajectory.data), key=key, retries=_RETRIES, pure=False)
+        archive = code.get(trajectory.longest.ingredients.get("code", ""))
+        arguments = (replicates, _sent(trajectory.data), *filter(None, [archive]))
+        return client.submit(work, *arguments, key=key, retries=_RETRIES, pure=False)
 
     return submit
 

@@ -216,7 +216,8 @@ def trajectories(wanted: Sequence[Replicate]) -> Iterator[Trajectory]:
         ingredients = dict(wanted[position].ingredients)
         model = dict(ingredients.pop("model"))
         # A cosine reaches its end with the last epoch, so with more epochs it is another one from the first epoch on.
-        if (model.get("schedule") or {}).get("name") != "cosine":
+        cosine = (model.get("schedule") or {}).get("name") == "cosine"
+        if not cosine and model.get("keep", "last") == "last":
             del model["epochs"]
         return repr((model, ingredients))
 

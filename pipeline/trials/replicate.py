@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline import machine, schema
 from pipeline.analysis import metrics
+from pipeline.data import raw
 from pipeline.data.dataset import Dataset, Split
 from pipeline.training import checkpoint, trainer
 from pipeline.training.settings import Model, Training
@@ -47,6 +48,8 @@ def run(trajectory: Trajectory, data: Dataset) -> list[Result]:
     longest, model, training = _settings(trajectory)
     seed = longest.ingredients["permutation_seed"]
     data = data if seed is None else permuted(data, seed)
+    if held_out := longest.ingredients.get("held_out"):
+        data = judged_on_held_out(data, **held_out)
     sample = Split(data.train.images[:SAMPLE], data.train.labels[:SAMPLE])
     network = trainer.build(model, training, data)
     rows: list[dict[str, float]] = []
@@ -55,10 +58,13 @@ def run(trajectory: Trajectory, data: Dataset) -> list[Result]:
     def on_epoch(state: checkpoint.TrainingState) -> None:
         score, _ = _score(network, sample, model)
         rows.append(state.rows[-1] | {"train_loss": score["loss"], "train_accuracy": score["accuracy"]})
-        due = [replicate for replicate in trajectory.replicates if replicate.epochs == len(rows)]
+        due = [one for one in trajectory.replicates if one.epochs == len(rows) and model.keep == "last"]
         results.extend(_result(replicate, network, data, model, rows) for replicate in due)
 
     trainer.train(network, data, model, training, on_epoch=on_epoch)
+    if model.keep != "last":
+        # Now the network has the weights of the epoch that it keeps.
+        results.append(_result(longest, network, data, model, rows))
     return results
 
 
@@ -67,6 +73,30 @@ def _settings(trajectory: Trajectory) -> tuple[Replicate, Model, Training]:
     longest = max(trajectory.replicates, key=lambda replicate: replicate.epochs)
     model = schema.validate(Model, longest.ingredients["model"], key="model")
     return longest, model, schema.validate(Training, longest.ingredients["train"], key="train")
+
+
+def judged_on_held_out(data: Dataset, count: int, seed: int | None, chosen_on: int) -> Dataset:
+    """Return `data` with held-out training images in the place of the test images.
+
+    `count` of the training and validation images are drawn with `seed`; without one, the validation images are taken.
+    Of those left, `chosen_on` are drawn to choose an epoch by.
+    """
+    if seed is None:
+        if data.validation is None:
+            raise ValueError("expected validation images")
+        train, held_out = data.train, data.validation
+    else:
+        train, held_out = raw.split(_joined(data.train, data.validation), count, seed)
+    validation = None
+    if chosen_on:
+        train, validation = raw.split(train, chosen_on, seed or 0)
+    return dataclasses.replace(data, train=train, validation=validation, test=held_out)
+
+
+def _joined(first: Split, second: Split | None) -> Split:
+    if second is None:
+        return first
+    return Split(np.concatenate([first.images, second.images]), np.concatenate([first.labels, second.labels]))
 
 
 def permuted(data: Dataset, seed: int) -> Dataset:
@@ -93,6 +123,7 @@ def _result(replicate: Replicate, network: Any, data: Dataset, model: Model, row
     wrong = np.flatnonzero(answers != data.test.labels)
     errors = pd.DataFrame({"image": wrong, "label": data.test.labels[wrong], "answer": answers[wrong]})
     record = {"parameters": network.count_params(), "processor": machine.processor(), "splits": splits}
+    record["seconds"] = round(sum(row["seconds"] for row in rows), 1)
     history = pd.DataFrame(rows).drop(columns="seconds").astype({"epoch": int})
     return {
         **{"variant": replicate.variant, "seed": replicate.seed, "recipe": replicate.recipe},

@@ -6,10 +6,11 @@ import argparse
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from types import MappingProxyType
+from typing import NamedTuple, TextIO
 
 from dask.system import CPU_COUNT
 from distributed import Client
@@ -109,25 +110,41 @@ def _connected(
         yield from train(client, wanted, data, engine.folder, display.name)
 
 
+class Code(NamedTuple):
+    """An archive of the package, and the commit or state that it is of."""
+
+    archive: Path
+    commit: str | None
+
+
 def train(
-    client: Client, wanted: Sequence[Replicate], data: Sequence[PreparedData], folder: Path, name: str
+    client: Client,
+    wanted: Sequence[Replicate],
+    data: Sequence[PreparedData],
+    folder: Path,
+    name: str,
+    code: Mapping[str, Code] = MappingProxyType({}),
 ) -> Iterator[Entry | str]:
     """Train the `wanted` replicates; yield each entry once it is in the ledger, or why a training run failed.
 
-    The progress bar has this `name`.
+    Replicates with the ingredient `code` are trained by what that stands for in `code`. The progress bar has this
+    `name`.
 
     Raises:
         UnavailableError: The scheduler was lost.
     """
     trajectories, by_sha256 = list(plan.trajectories(wanted)), {one.sha256: one for one in data}
-    costs = {one.name: cost.of(one, by_sha256[one.data].summary) for one in trajectories}
+    # Other code may know networks whose cost is unknown here; there, runs are alike.
+    costs = {one.name: 1.0 if code else cost.of(one, by_sha256[one.data].summary) for one in trajectories}
+    archives = {digest: one.archive for digest, one in code.items()}
     used = {one.data: by_sha256[one.data].path for one in trajectories}
     shape = "{l_bar}{bar}| {elapsed}, {remaining} left{postfix}"
     with tqdm(total=sum(costs.values()), desc=name, bar_format=shape, disable=None) as bar:
-        for outcome in cluster.outcomes(client, trajectories, used):
+        for outcome in cluster.outcomes(client, trajectories, used, code=archives):
             bar.update(costs[outcome.trajectory.name])
             bar.set_postfix_str(outcome.trajectory.name)
             if outcome.error:
                 yield f"{outcome.trajectory.name}: {outcome.error}"
             for result in outcome.results:
-                yield ledger.append(folder, {**result, "commit": revision.described()})
+                made = code.get(result["ingredients"].get("code"))
+                yield ledger.append(folder, {**result, "commit": made.commit if made else revision.described()})

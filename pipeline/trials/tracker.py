@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from tqdm import tqdm
@@ -12,19 +13,22 @@ from pipeline import tracking
 from pipeline.analysis import metrics
 from pipeline.trials.ledger import Entry
 
+_SPLITS = MappingProxyType({name: name for name in metrics.SPLITS})
+
 
 class Tracker:
-    """Logs replicates to MLflow in the background: one finished run per recipe, with the scores of `splits`.
+    """Logs replicates to MLflow in the background: one finished run per recipe.
 
-    There is an `experiment` for each data set; `summaries` are the contents of the files that describe these. `command`
-    adds later what an outage keeps from MLflow.
+    There is an `experiment` for each data set; `summaries` are the contents of the files that describe these. `splits`
+    has the splits whose scores are logged, and what they are called there. `command` adds later what an outage keeps
+    from MLflow.
     """
 
     def __init__(
         self,
         *summaries: Mapping[str, Any],
         experiment: Callable[[str, str], tracking.Experiment] = tracking.of_study,
-        splits: Sequence[str] = metrics.SPLITS,
+        splits: Mapping[str, str] = _SPLITS,
         command: str = "make sync",
     ) -> None:
         self._splits, self._command = splits, command
@@ -51,7 +55,7 @@ class Tracker:
         tags |= {f"version.{library}": version for library, version in made["versions"].items()}
         tags["processor"] = entry.record["processor"]
         rows = entry.history.rename(columns={"train_loss": "sample_loss", "train_accuracy": "sample_accuracy"})
-        final = metrics.flat({split: scores[split] for split in self._splits})
+        final = metrics.flat({name: scores[split] for split, name in self._splits.items()})
         name = f"{entry.variant}-{entry.seed}"
         finished = tracking.FinishedRun(name, tags, params, rows.to_dict("records"), final)
         self._outbox.put(name, lambda: self._runs[made["data"]].add(finished))

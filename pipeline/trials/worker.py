@@ -30,8 +30,11 @@ _ANSWER = "exit code: "
 _ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
 
 
-def train(replicates: list[dict[str, Any]], data: str) -> dict[str, Any]:
+def train(replicates: list[dict[str, Any]], data: str, code: str | None = None) -> dict[str, Any]:
     """Do one training run on a worker and return its `results`, or its `error` if it would fail in the same way again.
+
+    `data` and `code` are the names of files that were sent here: an npz, and an archive of the package that trains; by
+    default this one does.
 
     Raises:
         RuntimeError: It ended for a reason that may be temporary.
@@ -39,18 +42,18 @@ def train(replicates: list[dict[str, Any]], data: str) -> dict[str, Any]:
     folder = Path(get_worker().local_directory)
     with tempfile.TemporaryDirectory(dir=folder, ignore_cleanup_errors=True) as scratch:
         results = Path(scratch) / "results.json"
-        code, output = _run(folder / data, replicates, results)
-        if code == 0:
+        exit_code, output = _run(folder / data, folder / code if code else None, replicates, results)
+        if exit_code == 0:
             return dict(json.loads(results.read_bytes()))
     last = output.strip().rpartition("\n")[2]
-    if code in _FINAL and last.startswith("error: "):
+    if exit_code in _FINAL and last.startswith("error: "):
         return {"error": last.removeprefix("error: ")}
-    raise RuntimeError(f"exit code {code}: {output.strip()[-500:]}")
+    raise RuntimeError(f"exit code {exit_code}: {output.strip()[-500:]}")
 
 
-def _run(data: Path, replicates: list[dict[str, Any]], results: Path) -> tuple[int, str]:
+def _run(data: Path, code: Path | None, replicates: list[dict[str, Any]], results: Path) -> tuple[int, str]:
     ingredients = replicates[0]["ingredients"]
-    server = _server({key: ingredients[key] for key in recipe.IMPLEMENTATION})
+    server = _server({"code": code} | {key: ingredients[key] for key in recipe.IMPLEMENTATION})
     answer = server.run(replicates, data, results)
     if server.ended:
         server.close()
@@ -60,16 +63,18 @@ def _run(data: Path, replicates: list[dict[str, Any]], results: Path) -> tuple[i
 
 
 class ForkServer:
-    """A process that does training runs one at a time, all with the same version of results and of libraries.
+    """A process that does training runs one at a time, all with the same code, version of results and libraries.
 
     These are its `purpose`. It has to be another process when they are others, as after an update of a worker's disk.
     """
 
     def __init__(self, purpose: Mapping[str, Any]) -> None:
         self.purpose = purpose
-        paths = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
+        package = purpose.get("code") or Path(__file__).parents[2]
+        paths = [str(package), *filter(None, [os.environ.get("PYTHONPATH")])]
         self._process = subprocess.Popen(
-            [sys.executable, *PROGRAM],
+            # -P: otherwise the code in this folder would come first.
+            [sys.executable, "-P", *PROGRAM],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -20,7 +20,7 @@ from pipeline.trials.ledger import Entry
 from pipeline.trials.plan import Replicate
 from tests.support import small
 
-# The validation accuracy of a replicate.
+# The accuracy of a replicate on held-out images.
 Accuracy = Callable[[Replicate], float]
 IMAGES = 140
 
@@ -68,6 +68,8 @@ def make(folder: Path) -> Path:
     path = folder / "data" / "processed" / "digits.npz"
     dataset.save(path, digits)
     described = {"dataset": "digits", "title": "Digits", "validation": "test", "split_seed": 0}
+    splits = {name: {"count": len(split)} for name, split in digits.splits().items()}
+    described |= {"image": list(digits.shape), "classes": list(digits.classes), "splits": splits}
     files.write_json(folder / "reports" / "data.json", described | {"sha256": files.sha256(path)})
     git(folder, "init", "--quiet", "--initial-branch=main")
     commit(folder)
@@ -88,9 +90,8 @@ class Stand:
         """Stand in for the connection to a cluster."""
         yield None
 
-    def train(self, _: Any, wanted: Sequence[Replicate], *rest: Any) -> Iterator[Entry | str]:
-        """Write a made entry for each replicate; the last argument but one is the ledger."""
-        folder = rest[-2]
+    def train(self, _: Any, wanted: Sequence[Replicate], __: Any, folder: Path, *___: Any) -> Iterator[Entry | str]:
+        """Write a made entry for each replicate into the ledger."""
         for one in wanted:
             if len(self.trained) == self.interrupted_after:
                 raise KeyboardInterrupt
@@ -102,11 +103,11 @@ class Stand:
 
 
 def write_entry(folder: Path, one: Replicate, accuracy: float) -> Entry:
-    """Put a replicate with this validation accuracy into a ledger; its test accuracy is another one."""
+    """Put a replicate with this accuracy on held-out images into a ledger."""
     scores = dict.fromkeys(metrics.SCORES, 0.1) | {"loss": 1 - accuracy, "negative_log_likelihood": 1 - accuracy}
     splits = {
         name: {**scores, "count": count, "errors": 0, "accuracy": value}
-        for name, count, value in (("train", 1260, 1.0), ("validation", IMAGES, accuracy), ("test", 397, 0.5))
+        for name, count, value in (("train", 1260, 1.0), ("test", IMAGES, accuracy))
     }
     record = {"variant": one.variant, "seed": one.seed, "recipe": one.recipe, "ingredients": one.ingredients}
     record |= {"parameters": 1, "processor": "-", "commit": None, "splits": splits}

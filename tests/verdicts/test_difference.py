@@ -1,4 +1,4 @@
-"""What differs between two sides of a change, and what makes them impossible to compare."""
+"""What sides are, in what they differ, and what makes them impossible to compare."""
 
 from __future__ import annotations
 
@@ -10,13 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.change import difference
-from pipeline.change.side import Side, read_side
 from pipeline.errors import InputError
+from pipeline.verdicts import difference, training
+from pipeline.verdicts.side import Side, read_side
 from tests.support import changes
 from tests.support.small import ROOT
-
-LOOP = "pipeline/training/loop.py"
 
 
 @pytest.fixture
@@ -26,21 +24,28 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return changes.make(tmp_path)
 
 
+def read(name: str) -> Side:
+    """Return a side."""
+    return read_side(name, training.prepared_data(Path("reports/data.json")), Path("work"))
+
+
 def sides() -> tuple[Side, Side]:
     """Return HEAD and the workspace."""
-    return read_side("HEAD"), read_side("workspace")
+    return read("HEAD"), read("workspace")
 
 
 def changed(repository: Path, change: Callable[[dict[str, Any]], object]) -> dict[str, dict[str, Any]]:
     """Return the params that differ, by model, between HEAD and the workspace after a change of its params."""
     changes.edit(repository, change)
-    return {one.model: one.params for one in difference.find_difference(*sides()).changed}
+    head, workspace = sides()
+    models = difference.changed_models(head, [workspace])
+    return {name: difference.changed_params(head, workspace, name) for name in models}
 
 
-def reasons(*pair: Side) -> str:
-    """Return why two sides cannot be compared."""
+def reasons() -> str:
+    """Return why HEAD and the workspace cannot be compared."""
     with pytest.raises(InputError) as refused:
-        difference.check_comparable(*(pair or sides()))
+        difference.check_comparable(*sides())
     assert refused.value.what.startswith("not comparable: ")
     return refused.value.what.removeprefix("not comparable: ")
 
@@ -51,7 +56,7 @@ def test_a_side_is_a_commit_or_the_workspace(repository: Path) -> None:
 
     head, workspace = sides()
 
-    assert (head.params.models["cnn"].epochs, workspace.params.models["cnn"].epochs) == (1, 7)
+    assert [one.models["cnn"]["model"]["epochs"] for one in (head, workspace)] == [1, 7]
     assert str(head) == f"HEAD ({changes.git(repository, 'rev-parse', 'HEAD')[:7]})"
     assert str(workspace) == "workspace"
 
@@ -81,15 +86,15 @@ def test_the_models_that_differ_are_found(
     assert changed(repository, change) == expected
 
 
-def test_a_model_of_one_side_alone_is_named(repository: Path) -> None:
+def test_a_model_of_one_side_alone_is_none_that_differs(repository: Path) -> None:
     """It cannot be compared; asked for by its name, it is refused."""
     changes.edit(repository, lambda v: v["models"].update(deep=v["models"].pop("cnn")))
 
-    found = difference.find_difference(*sides())
+    head, workspace = sides()
 
-    assert (found.changed, found.only_before, found.only_after) == ((), ("cnn",), ("deep",))
+    assert difference.changed_models(head, [workspace]) == []
     with pytest.raises(InputError, match=r"not comparable: workspace has no model 'cnn'; it has mlp_adadelta, deep"):
-        difference.find_difference(*sides(), "cnn")
+        difference.changed_models(head, [workspace], "cnn")
 
 
 @pytest.mark.fault("verdict: sides with other data")
@@ -98,11 +103,10 @@ def test_a_model_of_one_side_alone_is_named(repository: Path) -> None:
 )
 def test_other_images_are_not_comparable(repository: Path, key: str, value: int) -> None:
     """The setting that differs is named with both values."""
-    before = read_side("HEAD").params.data.model_dump()[key]
+    before = read("HEAD").data[key]
     changes.edit(repository, lambda values: values["data"].update({key: value}))
-    head = str(read_side("HEAD"))
 
-    assert reasons() == f"data.{key} is {before} in {head} and {value} in workspace"
+    assert reasons() == f"data.{key} is {before} in {read('HEAD')} and {value} in workspace"
 
 
 @pytest.mark.fault("verdict: sides with other data")
@@ -130,66 +134,65 @@ def test_data_that_dvc_recorded_as_other_is_not_comparable(repository: Path) -> 
         (repository / "dvc.lock").write_text(yaml.safe_dump({"stages": {"preprocess": {"outs": [out]}}}))
 
     record("1" * 32)
-    difference.check_comparable(*sides())
+    with pytest.raises(InputError):
+        training.prepared_data(Path("reports/data.json"))
+    (repository / "dvc.lock").unlink()
+    data = training.prepared_data(Path("reports/data.json"))
+    record("1" * 32)
     changes.commit(repository)
     record("2" * 32)
 
-    assert reasons().startswith("dvc.lock of HEAD")
-    assert reasons().endswith("record different preprocessed data")
+    with pytest.raises(InputError, match=r"not comparable: dvc\.lock of HEAD .* record different preprocessed data"):
+        difference.check_comparable(*(read_side(name, data, Path("work")) for name in ("HEAD", "workspace")))
 
 
-@pytest.mark.fault("verdict: sides with other training code")
-def test_other_code_is_not_comparable(repository: Path) -> None:
-    """A training module that differs is named, between the sides or between both and the code that would train them.
-
-    A comment is no difference.
-    """
-    shutil.copytree(ROOT / "pipeline", repository / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
+@pytest.mark.fault("verdict: sides with other versions of libraries")
+def test_other_libraries_are_not_comparable(repository: Path) -> None:
+    """One environment trains both sides, so what they pin of keras, numpy and TensorFlow has to be the same."""
+    (repository / "requirements.lock").write_text("keras==3.1 ; x\nidna==3 \\\nnumpy==2.1 \\\n")
     changes.commit(repository)
-    path, own = repository / LOOP, (ROOT / LOOP).read_text()
-    path.write_text(own + "\n# explained\n")
-    difference.check_comparable(*sides())
+    (repository / "requirements.lock").write_text("keras==3.1 ; y\nidna==4 \\\nnumpy==2.2 \\\n")
 
-    path.write_text(own + "\nFASTER = True\n")
-    head, workspace = sides()
-
-    assert reasons(head, workspace) == f"other code in workspace than in {head}: {LOOP}"
-    assert reasons(workspace, workspace).startswith("the code that would train both is not that of workspace and")
-    assert reasons(workspace, workspace).endswith(f": {LOOP}")
+    head = read("HEAD")
+    assert reasons().startswith(f"requirements.lock of {head} pins numpy 2.1, that of workspace 2.2")
 
 
 @pytest.mark.fault("verdict: invalid params in a revision")
 def test_a_fault_in_the_params_of_a_revision_names_it(repository: Path) -> None:
-    """File and revision, key and fault are one line."""
+    """File and revision, key and fault are one line, also where another batch does not fit the images."""
     changes.edit(repository, lambda values: values["models"]["cnn"].update(epochs=0))
     changes.commit(repository)
-
     with pytest.raises(InputError) as refused:
-        read_side("HEAD")
-
+        read("HEAD")
     assert str(refused.value).startswith("HEAD:params.yaml: models.cnn.epochs: ")
 
-
-def test_a_model_that_chooses_its_epoch_cannot_be_judged(repository: Path) -> None:
-    """It would choose by the images on which it is judged."""
-
-    def keep_best(values: dict[str, Any]) -> None:
-        values["data"]["validation"] = 100
-        values["models"]["cnn"]["keep"] = "best_val_loss"
-
-    changes.edit(repository, keep_best)
-    side = read_side("workspace")
-    found = difference.find_difference(side, read_side("HEAD"))
-
-    with pytest.raises(InputError, match=r"not comparable: models\.cnn\.keep: best_val_loss of workspace chooses"):
-        difference.check_trainable(side, found.changed, (28, 28), 1300)
+    changes.edit(repository, lambda values: values["models"]["cnn"].update(epochs=1))
+    changes.edit(repository, lambda values: values["train"].update(batch_size=1401))
+    with pytest.raises(InputError, match=r"params\.yaml: train\.batch_size: expected at most the 1400 training images"):
+        read("workspace")
 
 
-def test_a_side_that_does_not_fit_the_images_is_refused(repository: Path) -> None:
-    """A batch that is larger than the images that are left is a fault of the side."""
-    changes.edit(repository, lambda values: values["train"].update(batch_size=1300))
-    side = read_side("workspace")
-    found = difference.find_difference(read_side("HEAD"), side)
+@pytest.mark.slow
+@pytest.mark.fault("verdict: a side whose code cannot be run")
+def test_code_that_does_not_run_is_one_line(repository: Path) -> None:
+    """Code with a syntax error, another rule for params, or without the program that is asked is named."""
+    shutil.copytree(ROOT / "pipeline", repository / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
+    describe, settings = (repository / "pipeline" / path for path in ("verdicts/describe.py", "training/settings.py"))
+    content = {path: path.read_text() for path in (describe, settings)}
+    describe.unlink()
+    changes.commit(repository)
+    describe.write_text(content[describe])
+    changes.git(repository, "tag", "old")
+    since = changes.commit(repository)
 
-    with pytest.raises(InputError, match=r"workspace: train\.batch_size: expected at most the 1260 training images"):
-        difference.check_trainable(side, found.changed, (28, 28), 1260)
+    with pytest.raises(InputError, match=r"not comparable: old has no pipeline/verdicts/describe\.py") as refused:
+        read("old")
+    assert refused.value.fix == f"compare with a commit from {since[:7]} on"
+
+    settings.write_text(content[settings] + "\n)")
+    changes.commit(repository)
+    settings.write_text(content[settings].replace("class Model(Block):", "class Model(Block):\n    colour: int\n"))
+    with pytest.raises(InputError, match=r"HEAD:params\.yaml: its code does not run \(SyntaxError: unmatched '\)'\)"):
+        read("HEAD")
+    with pytest.raises(InputError, match=r"params\.yaml: models\.mlp_adadelta\.colour: "):
+        read_side(changes.commit(repository), training.prepared_data(Path("reports/data.json")), Path("work"))

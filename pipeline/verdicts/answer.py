@@ -1,0 +1,265 @@
+"""The verdicts on a change as text, as Markdown for a pull request, and as JSON; and the exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import ceil, isfinite
+from typing import Any
+
+from pipeline.analysis.verdicts import Interval, Verdict
+from pipeline.verdicts import judgement
+from pipeline.verdicts.campaign import Campaign
+from pipeline.verdicts.judgement import MOST_SEEDS, Images, Judgement, Question
+
+_WORSE = (Verdict.WORSE, Verdict.WORSE_OPEN)
+# The picture of an interval: its width in characters.
+_WIDTH = 41
+
+
+@dataclass(frozen=True)
+class ModelAnswer:
+    """The judgements on one model, by the names of the two sides, and what each side changed in comparison with A.
+
+    `changes` has the params that differ, with A's value and the side's, and `code` the modules.
+    """
+
+    model: str
+    sides: tuple[str, ...]
+    judgements: Mapping[tuple[str, str], Judgement]
+    changes: Mapping[str, Mapping[str, tuple[Any, Any]]] = field(default_factory=dict)
+    code: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    def of_after(self) -> dict[str, Judgement]:
+        """Return the judgements on the other sides, compared with A."""
+        return {second: one for (first, second), one in self.judgements.items() if first == self.sides[0]}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was asked, of which sides (by name: how it is called in full), and what came of it.
+
+    `only_before` and `only_after` have the models that a side lacks and those that A lacks, by the side's name.
+    """
+
+    sides: Mapping[str, str]
+    question: Question | None
+    key: str = ""
+    images: Images | None = None
+    models: tuple[ModelAnswer, ...] = ()
+    only_before: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    only_after: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    campaign: Campaign | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """1 if a model is worse, else 2 if none was judged, one cannot be told or a side lacks one of A, else 0."""
+        found = {one.verdict for model in self.models for one in model.of_after().values()}
+        if found & {*_WORSE}:
+            return 1
+        return 2 if not found or Verdict.UNDECIDED in found or any(self.only_before.values()) else 0
+
+    @property
+    def letters(self) -> dict[str, str]:
+        """A, B and so on for the sides, by name."""
+        return {name: chr(ord("A") + number) for number, name in enumerate(self.sides)}
+
+
+def as_text(answer: Answer) -> str:
+    """Return the answer as lines of text."""
+    lines = [", ".join(f"{answer.letters[name]} = {full}" for name, full in answer.sides.items()), *_notes(answer)]
+    for model in answer.models:
+        for name, one in model.of_after().items():
+            letter = answer.letters[name]
+            lines += ["", f"{model.model}: {_changes(model, name)}", f"  {_numbers(one, letter)}", f"  {_picture(one)}"]
+            lines.append(f"  {_words(one, letter)}")
+        lines += [f"  {sentence}" for sentence in _best(answer, model)]
+    return "\n".join(lines)
+
+
+def as_markdown(answer: Answer) -> str:
+    """Return the answer as a section in Markdown."""
+    before, *after = answer.sides.values()
+    lines = [f"### Verdict on {', '.join(f'`{name}`' for name in after)}, compared with `{before}`", ""]
+    lines.append(" ".join(_notes(answer)))
+    if answer.models:
+        lines += ["", "| model | change | A | other | difference | interval | | verdict |", "|---" * 8 + "|"]
+    for model in answer.models:
+        for name, one in model.of_after().items():
+            letter = answer.letters[name]
+            means = f"{_mean(one.before):.5f}", f"{letter}: {_mean(one.after):.5f}"
+            cells = [model.model, _changes(model, name), *means, f"{one.difference:+.5f}", _interval(one)]
+            cells += [f"`{_picture(one)}`", _words(one, letter)]
+            lines.append("| " + " | ".join(" ".join(cell.split()).replace("|", r"\|") for cell in cells) + " |")
+    for model in answer.models:
+        lines += [f"\n{model.model}: {sentence}" for sentence in _best(answer, model)]
+    return "\n".join(lines)
+
+
+def as_object(answer: Answer) -> dict[str, Any]:
+    """Return the answer as a JSON object, with the values of each seed; docs/method.md has its schema."""
+    question, images = answer.question, answer.images
+    return {
+        "exit_code": answer.exit_code,
+        "sides": dict(answer.sides),
+        "metric": question and question.metric,
+        "smallest_effect": question and question.smallest_effect,
+        "images": images and {"judged": images.judged, "drawn_again_for_each_seed": images.trained is not None},
+        "models": [_model(model) for model in answer.models],
+        "only_before": {name: list(models) for name, models in answer.only_before.items()},
+        "only_after": {name: list(models) for name, models in answer.only_after.items()},
+        "earlier_comparisons": answer.campaign and answer.campaign.comparisons,
+        "wrong_by_chance": answer.campaign and answer.campaign.by_chance,
+    }
+
+
+def _model(model: ModelAnswer) -> dict[str, Any]:
+    found = {
+        "model": model.model,
+        "changes": {
+            name: {
+                "params": {key: {"before": a, "after": b} for key, (a, b) in params.items()},
+                "code": list(model.code.get(name, ())),
+            }
+            for name, params in model.changes.items()
+        },
+    }
+    comparisons = [{"before": a, "after": b, **_comparison(one)} for (a, b), one in model.judgements.items()]
+    return {**found, "comparisons": comparisons, "may_be_best": judgement.best(model.judgements, list(model.sides))}
+
+
+def _comparison(one: Judgement) -> dict[str, Any]:
+    here = one.estimate.interval_of_seeds(one.confidence)
+    return {
+        "values_before": one.before,
+        "values_after": one.after,
+        "difference": one.difference,
+        "low": _finite(one.interval.low),
+        "high": _finite(one.interval.high),
+        "verdict": str(one.verdict),
+        "low_on_these_images": _finite(here.low),
+        "high_on_these_images": _finite(here.high),
+        "verdict_on_these_images": str(one.verdict_here),
+        "confidence": one.confidence,
+        "seeds_needed": one.seeds_needed,
+        "images_needed": _finite(one.images_needed),
+    }
+
+
+def _finite(value: float) -> float | None:
+    return value if isfinite(value) else None
+
+
+def _notes(answer: Answer) -> Iterator[str]:
+    """Yield sentences about the whole: what was measured, or that there is nothing to measure."""
+    if answer.question is None:
+        yield "CANNOT JUDGE: no model differs between A and B, but for the seed or the number of threads."
+    elif answer.models:
+        yield from _measured(answer.question, answer)
+    for name, models in answer.only_before.items():
+        if models:
+            yield f"CANNOT JUDGE: {answer.letters[name]} has no {', '.join(models)}, which A has: removed or renamed."
+    for name, models in answer.only_after.items():
+        if models:
+            yield f"Only {answer.letters[name]} has {', '.join(models)}, which cannot be compared."
+
+
+def _measured(question: Question, answer: Answer) -> Iterator[str]:
+    judged = [one for model in answer.models for one in model.judgements.values()]
+    better = "" if question.sign > 0 else "; less is better"
+    seeds = "/".join(str(n) for n in dict.fromkeys(len(one.before) for one in judged))
+    yield f"Measured: {question.metric.replace('_', ' ')} {_on(answer.images)}, {seeds} seeds, paired{better}."
+    where = f" ({answer.key})" if answer.key else ""
+    yield f"A difference matters from {question.smallest_effect:g} on{where}."
+    if any(one.estimate.image_error is None for one in judged):
+        yield "Other images may give another answer: only the seeds count as a sample here."
+    if len(judged) > 1:
+        yield f"The intervals of all {len(judged)} comparisons hold jointly with 95% confidence (Bonferroni)."
+    if answer.campaign and answer.campaign.comparisons:
+        n, wrong = answer.campaign.comparisons, answer.campaign.by_chance
+        yield f"{n} comparison{'s' * (n > 1)} before: had none made a difference, up to {wrong:.1f} would by chance."
+
+
+def _on(images: Images | None) -> str:
+    if images is None:
+        return "as given"
+    what = "other ones for each seed" if images.trained else "the same for all seeds"
+    return f"on {images.judged:,} held-out images ({what})"
+
+
+def _changes(model: ModelAnswer, name: str) -> str:
+    pairs = model.changes.get(name, {}).items()
+    parts = [f"{key} {_value(before)} -> {_value(after)}" for key, (before, after) in pairs]
+    if code := model.code.get(name):
+        parts.append(f"code: {', '.join(path.removeprefix('pipeline/') for path in code)}")
+    return ", ".join(parts) or name
+
+
+def _value(value: Any) -> str:
+    return "none" if value is None else str(value)
+
+
+def _numbers(one: Judgement, letter: str) -> str:
+    means = f"A {_mean(one.before):.5f}, {letter} {_mean(one.after):.5f}"
+    return f"{means}; {letter} - A = {one.difference:+.5f}, {_interval(one)}"
+
+
+def _interval(one: Judgement) -> str:
+    low, high = one.interval
+    if not isfinite(low):
+        return f"too few seeds for an interval ({len(one.before)})"
+    return f"{100 * one.confidence:.3g}% interval {low:+.5f} to {high:+.5f}"
+
+
+def short(one: Judgement, letter: str) -> str:
+    """Return the state of a comparison in one line."""
+    return f"{letter} - A = {one.difference:+.5f}, {_interval(one)}: {one.verdict}"
+
+
+def _picture(one: Judgement) -> str:
+    """Return an interval as characters: `[`, `*`, `]` are its ends and the difference, `|` is 0, `:` what matters."""
+    effect = one.question.smallest_effect
+    most = 9 * effect + abs(one.difference)
+    low, high = max(one.interval.low, -most), min(one.interval.high, most)
+    most = max(abs(low), abs(high), 2 * effect)
+
+    def at(value: float) -> int:
+        return round((value / most + 1) / 2 * (_WIDTH - 1))
+
+    marks = ["-" if at(low) < place < at(high) else "." for place in range(_WIDTH)]
+    ends = ((low, "["), (high, "]")) if at(low) < at(high) else ()
+    for value, mark in ((-effect, ":"), (effect, ":"), (0.0, "|"), (one.difference, "*"), *ends):
+        marks[at(value)] = mark
+    return "".join(marks)
+
+
+def _mean(values: tuple[float, ...]) -> float:
+    return sum(values) / len(values)
+
+
+def _words(one: Judgement, letter: str) -> str:
+    if one.estimate.interval(one.confidence) == Interval(0.0, 0.0):
+        return f"{one.verdict}: the same results to the last bit"
+    if one.verdict is not Verdict.UNDECIDED:
+        return f"{one.verdict}" if one.verdict is Verdict.EQUIVALENT else f"{letter} is {one.verdict}"
+    if one.images_needed >= 1:
+        here = f"on these images {_here(one, letter)}; " if one.verdict_here is not Verdict.UNDECIDED else ""
+        times = f"about {ceil(10 * one.images_needed) / 10:g} times as many" if isfinite(one.images_needed) else "more"
+        return f"{one.verdict}: {here}more seeds do not decide it for other images, {times} held-out images would"
+    if one.seeds_needed is None:
+        return f"{one.verdict}: if difference and spread are as observed, not even {MOST_SEEDS:,} seeds would decide it"
+    needed = max(one.seeds_needed, len(one.before) + 1)
+    return f"{one.verdict}: about {needed:,} seeds would decide it, if difference and spread are as observed"
+
+
+def _here(one: Judgement, letter: str) -> str:
+    found = one.verdict_here
+    return f"there is {found}" if found is Verdict.EQUIVALENT else f"{letter} is {found}"
+
+
+def _best(answer: Answer, model: ModelAnswer) -> Iterator[str]:
+    """Yield which of several candidates may be the best one."""
+    if len(model.sides) > 2:
+        names = judgement.best(model.judgements, list(model.sides))
+        letters = ", ".join(answer.letters[name] for name in names)
+        yield f"May be the best, as no other one was found to be better: {letters}"

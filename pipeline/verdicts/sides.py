@@ -1,0 +1,198 @@
+"""From the names of sides to an answer: what differs, trained until it is clear, and judged."""
+
+from __future__ import annotations
+
+import functools
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tqdm import tqdm
+
+from pipeline import params, smallest_effect, tracking
+from pipeline.analysis.metrics import SCORES
+from pipeline.errors import InputError, PipelineError
+from pipeline.trials import cluster
+from pipeline.trials.ledger import Entry
+from pipeline.trials.prepared import PreparedData
+from pipeline.trials.run import Engine
+from pipeline.trials.tracker import Tracker
+from pipeline.verdicts import answer, campaign, difference, judgement, training
+from pipeline.verdicts.answer import Answer, ModelAnswer
+from pipeline.verdicts.judgement import Judgement, Question
+from pipeline.verdicts.side import PARAMS, Side, read_side
+from pipeline.verdicts.training import Candidate, HeldOut, Trainer
+
+# With fewer seeds no interval is finite.
+MIN_SEEDS = 5
+
+
+class Options(NamedTuple):
+    """What is asked: sides by name, the first of which the others are compared with, and what may be spent."""
+
+    names: tuple[str, ...]
+    model: str | None
+    seeds: int
+    minutes: float | None
+    metric: str
+    scheduler: str | None
+    workers: int
+    work: Path
+    data_summary: Path
+
+
+@dataclass(frozen=True)
+class _Rules:
+    """How every model is judged; `family` counts the comparisons of all, `deadline` is on the monotonic clock."""
+
+    question: Question
+    held_out: HeldOut
+    family: int
+    deadline: float
+
+    def judge(self, entries: Mapping[str, Sequence[Entry]]) -> dict[tuple[str, str], Judgement]:
+        """Return the judgements on all pairs of sides from their entries by seed."""
+        scores = {name: training.scores(made, self.question.metric, self.held_out) for name, made in entries.items()}
+        judged = judgement.judge_all(scores, self.question, self.held_out.images, self.family)
+        same = [pair for pair in judged if training.same_results(*(entries[name] for name in pair))]
+        return judged | {(a, b): judgement.same_results(scores[a], self.question) for a, b in same}
+
+
+def judge(options: Options) -> Answer:
+    """Train the models in which the other sides differ from the first, and return the verdicts.
+
+    Raises:
+        InputError: The sides cannot be compared, or not be judged.
+        PipelineError: A training run failed.
+        UnavailableError: No scheduler answers, or it was lost.
+    """
+    if options.seeds < MIN_SEEDS:
+        raise InputError(f"--seeds: expected at least {MIN_SEEDS}, found {options.seeds}: fewer have no interval")
+    data = training.prepared_data(options.data_summary)
+    before, *after = (read_side(name, data, options.work / "code") for name in options.names)
+    for side in after:
+        difference.check_comparable(before, side)
+    training.check_data(before, data)
+    models = difference.changed_models(before, after, options.model)
+    sides = {side.name: str(side) for side in (before, *after)}
+    lacking = {side.name: _lacking(before, side, options.model) for side in after}
+    added = {side.name: _lacking(side, before, options.model) for side in after}
+    if not models:
+        return Answer(sides, None, only_before=lacking, only_after=added)
+    question = _question(options.metric, data.summary["classes"], before.dataset)
+    held_out = training.hold_out(data)
+    groups = {name: [before, *(one for one in after if difference.differs(before, one, name))] for name in models}
+    family = sum(len(judgement.pairs([one.name for one in group])) for group in groups.values())
+    limit = float("inf") if options.minutes is None else time.monotonic() + 60 * options.minutes
+    rules = _Rules(question, held_out, family, limit)
+    planned = {
+        name: [training.plan(side, name, options.seeds, data, held_out) for side in group]
+        for name, group in groups.items()
+    }
+    found = _train(planned, data, options, rules)
+    compared = [one for name in models for one in _compared(planned[name], found[name])]
+    return Answer(
+        sides,
+        question,
+        f"verdict.{before.dataset}.{question.metric} in {PARAMS}",
+        held_out.images,
+        tuple(_of_model(groups[name], name, found[name]) for name in models),
+        campaign=campaign.record(options.work / "comparisons.jsonl", compared),
+        only_before=lacking,
+        only_after=added,
+    )
+
+
+def _train(
+    planned: Mapping[str, Sequence[Candidate]], data: PreparedData, options: Options, rules: _Rules
+) -> dict[str, dict[tuple[str, str], Judgement]]:
+    """Return the judgements on each model, trained one model after the other."""
+    engine = Engine(options.scheduler, options.workers, options.work / "runs")
+    shown = {"train": "train", training.JUDGED: "validation"}
+    tracker = Tracker(data.summary, experiment=tracking.of_verdict, splits=shown, command="make verdict")
+    with ExitStack() as stack:
+        connected = functools.partial(cluster.connected, options.scheduler, options.workers)
+        # Once, and not at all if the ledger has all that is needed.
+        connect = functools.cache(lambda: stack.enter_context(connected()))
+        trainer = Trainer(data, engine, tracker, connect, rules.question.metric)
+        found = {name: _judgements(candidates, trainer, rules) for name, candidates in planned.items()}
+    tracker.close()
+    return found
+
+
+def _judgements(candidates: Sequence[Candidate], trainer: Trainer, rules: _Rules) -> dict[tuple[str, str], Judgement]:
+    """Return the judgements on a model, looked at after each seed, until they are final or the budget is spent.
+
+    Raises:
+        PipelineError: There was no time for two seeds.
+    """
+    model, judged = candidates[0].model, dict[tuple[str, str], Judgement]()
+    _say(f"{model}: {_plan(candidates, training.expected_minutes(candidates, trainer.where))}")
+    for entries in trainer.entries(candidates):
+        if len(next(iter(entries.values()))) > 1:
+            judged = rules.judge(entries)
+            _say(f"{model}, {_look(judged, candidates)}")
+        if (judged and all(one.final for one in judged.values())) or time.monotonic() > rules.deadline:
+            break
+    if not judged:
+        raise PipelineError(f"{model}: no two seeds of each side within --minutes", fix="give it more")
+    return judged
+
+
+def _plan(candidates: Sequence[Candidate], minutes: float | None) -> str:
+    seeds = len(candidates[0].replicates)
+    time = "how long that takes is known after the first" if minutes is None else f"about {minutes:.0f} minutes"
+    return f"up to {seeds} seeds of {len(candidates)} sides, fewer if the verdict is clear; for all of them, {time}"
+
+
+def _look(judged: Mapping[tuple[str, str], Judgement], candidates: Sequence[Candidate]) -> str:
+    first = candidates[0].side.name
+    letters = dict(zip((one.side.name for one in candidates), training.LETTERS, strict=False))
+    seeds = len(next(iter(judged.values())).before)
+    parts = [answer.short(one, letters[b]) for (a, b), one in judged.items() if a == first]
+    return f"{seeds} seeds: {'; '.join(parts)}"
+
+
+def _say(text: str) -> None:
+    # Not over the progress bar.
+    tqdm.write(text, file=sys.stderr)
+
+
+def _question(metric: str, classes: Sequence[str], dataset: str) -> Question:
+    """Return what is asked of each model.
+
+    Raises:
+        InputError: The metric is for data with more classes, or params.yaml does not say which difference matters.
+    """
+    if len(classes) < (needed := SCORES[metric].min_classes):
+        raise InputError(f"--metric: {metric} needs {needed} classes or more, {dataset} has {len(classes)}")
+    return Question(metric, smallest_effect.find(params.load(PARAMS), dataset, metric, PARAMS))
+
+
+def _lacking(first: Side, second: Side, model: str | None) -> list[str]:
+    """Return the models of the first side that the second one does not have."""
+    return [name for name in first.models if model in (None, name) and name not in second.models]
+
+
+def _of_model(group: Sequence[Side], model: str, judged: Mapping[tuple[str, str], Judgement]) -> ModelAnswer:
+    before, *after = group
+    return ModelAnswer(
+        model,
+        tuple(side.name for side in group),
+        judged,
+        {side.name: difference.changed_params(before, side, model) for side in after},
+        {side.name: difference.changed_code(before, side) for side in after},
+    )
+
+
+def _compared(candidates: Sequence[Candidate], judged: Mapping[tuple[str, str], Judgement]) -> Iterator[dict[str, Any]]:
+    """Yield what the campaign keeps of each comparison; recipes name the sides, whatever they are called later."""
+    variants = {one.side.name: one.replicates[0].variant for one in candidates}
+    for (a, b), one in judged.items():
+        outcome = {"verdict": str(one.verdict), "difference": one.difference, "seeds": len(one.before)}
+        key = {"before": variants[a], "after": variants[b], "metric": one.question.metric}
+        yield {**key, "confidence": one.confidence, **outcome}

@@ -1,0 +1,110 @@
+"""Replicates that are judged on held-out training images: which images these are, and which epoch is kept."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import yaml
+
+from pipeline import schema
+from pipeline.data.dataset import Dataset
+from pipeline.errors import InputError
+from pipeline.training.settings import Model, Training
+from pipeline.trials import plan, replicate
+from pipeline.trials.plan import Replicate, Trajectory
+from pipeline.trials.prepared import PreparedData
+from pipeline.verdicts import training
+from tests.support.small import ROOT
+
+
+def rows(*parts: np.ndarray) -> list[tuple[int, ...]]:
+    """Return images as sorted tuples."""
+    return sorted(tuple(image.ravel()) for part in parts for image in part)
+
+
+@pytest.mark.parametrize("chosen_on", [0, 100])
+def test_held_out_images_stand_in_for_the_test_images(digits: Dataset, chosen_on: int) -> None:
+    """They come from the training images, each class with its share; no test image is seen, and none is seen twice."""
+    found = replicate.judged_on_held_out(digits, 140, 3, chosen_on)
+
+    validation = [] if found.validation is None else [found.validation.images]
+    assert [len(found.train), len(found.test), sum(map(len, validation))] == [1260 - chosen_on, 140, chosen_on]
+    assert rows(found.train.images, found.test.images, *validation) == rows(digits.train.images)
+    counts = np.bincount(found.test.labels) - 0.1 * np.bincount(digits.train.labels)
+    assert abs(counts).max() < 1
+    other = replicate.judged_on_held_out(digits, 140, 4, chosen_on)
+    assert rows(other.test.images) != rows(found.test.images)
+
+
+def test_validation_images_are_used_or_drawn_again(digits: Dataset) -> None:
+    """With a seed, images are drawn from both; without one the validation images are those that are judged."""
+    split = replicate.judged_on_held_out(digits, 200, 0, 0)
+    data = dataclasses.replace(digits, train=split.train, validation=split.test)
+
+    given = replicate.judged_on_held_out(data, 200, None, 0)
+    assert rows(given.test.images) == rows(split.test.images)
+    assert rows(given.train.images) == rows(split.train.images)
+    drawn = replicate.judged_on_held_out(data, 200, 1, 0)
+    assert rows(drawn.train.images, drawn.test.images) == rows(digits.train.images)
+    assert rows(drawn.test.images) != rows(split.test.images)
+
+
+def summary(trained: int, validation: int | str, held: int = 0) -> PreparedData:
+    """Return data of which only the summary is known."""
+    splits = {"train": {"count": trained}} | ({"validation": {"count": held}} if held else {})
+    return PreparedData(ROOT, {"splits": splits, "validation": validation, "split_seed": 7})
+
+
+@pytest.mark.parametrize(
+    ("data", "count", "seed", "trained"),
+    [
+        (summary(60_000, "test"), 5000, 7, None),
+        (summary(20_000, "test"), 2000, 7, None),
+        (summary(1400, "test"), 140, None, 1260),
+        (summary(160, "test"), 40, None, 120),
+        (summary(55_000, 5000, 5000), 5000, 7, None),
+        (summary(900, 100, 100), 100, None, 900),
+        (summary(900, "given", 100), 100, None, None),
+    ],
+)
+def test_how_many_images_are_held_out(data: PreparedData, count: int, seed: int | None, trained: int | None) -> None:
+    """A tenth, between 40 and 5,000, or those of params.yaml; of fewer than 2,000 each seed draws others."""
+    found = training.hold_out(data)
+    assert (found.count, found.seed, found.images.trained) == (count, seed, trained)
+    drawn = [found.ingredient(seed, choosing=False)["seed"] for seed in (1, 2)]
+    assert drawn == ([1, 2] if trained else [seed, seed])
+
+
+@pytest.mark.fault("verdict: too few images")
+@pytest.mark.parametrize("data", [summary(70, "test"), summary(400, 30, 30)])
+def test_too_few_images_are_refused(data: PreparedData) -> None:
+    """Below 40 held-out images no verdict is given."""
+    with pytest.raises(InputError, match=r"training images are too few to judge a change by"):
+        training.hold_out(data)
+
+
+@pytest.mark.slow
+def test_the_epoch_that_a_model_keeps_is_the_one_that_is_scored(digits: Dataset) -> None:
+    """It is chosen on other images than those that are judged, and its weights give the scores."""
+    values = yaml.safe_load((ROOT / "tests" / "frozen" / "params.yaml").read_text())
+    block = values["models"]["mlp_adadelta"] | {"epochs": 4, "keep": "best_val_accuracy"}
+    block["network"]["units"] = [8]
+    # So large a step that later epochs are no better.
+    block["optimizer"] = {"name": "sgd", "learning_rate": 3.0, "momentum": 0.0}
+    model, settings = schema.validate(Model, block, key="m"), schema.validate(Training, values["train"], key="train")
+    held_out = {"held_out": {"count": 140, "seed": 0, "chosen_on": 140}}
+    one, shorter = (
+        Replicate("m", 0, plan.ingredients(kept, settings) | held_out | {"data": "-"})
+        for kept in (model, model.model_copy(update={"epochs": 3}))
+    )
+
+    (result,) = replicate.run_alone(Trajectory((one,)), digits)
+
+    history = result["history"]
+    assert result["splits"]["validation"]["accuracy"] == pytest.approx(max(history["val_accuracy"]))
+    assert history["val_accuracy"][-1] < max(history["val_accuracy"])
+    assert len(result["errors"]["image"]) == round(140 * (1 - result["splits"]["test"]["accuracy"]))
+    # Another number of epochs may keep another one, so it is another training run.
+    assert len(list(plan.trajectories([one, shorter]))) == 2

@@ -1,0 +1,119 @@
+"""`python -m pipeline.verdict --scores`: anyone's scores."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline import verdict
+from pipeline.errors import InputError
+from tests.support import small
+
+
+def write(path: Path, shift: float, seeds: int = 8, sides: str = "ab") -> Path:
+    """Write scores of sides that differ by `shift`, seed by seed, in an order of their own."""
+    random = np.random.default_rng(0)
+    rows = [
+        f"{side},{seed},{0.9 + shift * number + random.normal(0, 0.001):.6f}"
+        for number, side in enumerate(sides)
+        for seed in range(seeds)
+    ]
+    path.write_text("\n".join(["side,seed,score", *sorted(rows, key=hash)]) + "\n")
+    return path
+
+
+def call(path: Path, *options: str) -> int:
+    """Call the command on a file."""
+    return verdict.main(["--scores", str(path), "--effect", "0.01", *options])
+
+
+@pytest.mark.parametrize(("shift", "code", "words"), [(0.1, 0, "better"), (-0.1, 1, "worse"), (0.0, 0, "no relevant")])
+def test_scores_of_anyone_are_judged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], shift: float, code: int, words: str
+) -> None:
+    """The second side is judged against the first, which can be named, by the order of seeds and not of rows."""
+    path = write(tmp_path / "scores.csv", shift)
+    assert call(path, "a", "b") == code
+    assert words in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_answers_per_image_count_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With a column `image`, the interval is for other images too."""
+    keys = [(side, seed, image) for side in "ab" for seed in "12345" for image in range(90)]
+    rows = [f"{side},{seed},{image},{int(image > 2 * (side == 'b'))}" for side, seed, image in keys]
+    path = tmp_path / "scores.csv"
+    path.write_text("\n".join(["side,seed,image,score", *rows]))
+
+    assert call(path, "--json") == 2
+
+    (one,) = json.loads(capsys.readouterr().out)["models"][0]["comparisons"]
+    assert one["difference"] == pytest.approx(-2 / 90)
+    assert one["low"] < one["low_on_these_images"]
+
+
+def test_it_takes_seconds_and_no_tensorflow(tmp_path: Path) -> None:
+    """The command imports neither TensorFlow nor MLflow nor Dask."""
+    program = (
+        "import sys\nfrom pipeline import verdict\nverdict.main(sys.argv[1:])\n"
+        "print(sorted({'tensorflow', 'mlflow', 'distributed'} & {*sys.modules}))"
+    )
+    options = ["--scores", str(write(tmp_path / "scores.csv", 0.1)), "--effect", "0.01", "a", "b"]
+    command = [sys.executable, "-c", program, *options]
+    done = subprocess.run(command, cwd=small.ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.fault("verdict: wrong scores")
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("side,seed\na,1\n", "expected the columns side, seed, score, found no score"),
+        ("", "expected the columns side, seed, score, found no side"),
+        ("side,seed,score\n", "expected two sides or more, found no row"),
+        ("side,seed,score\na,1,.5\na,2,.5\n", "expected two sides or more, found a"),
+        ("side,seed,score\na,1,.5\nb,1,x\n", "line 3: score: expected a number, found 'x'"),
+        ("side,seed,score\na,1,.5\nb,1,nan\n", "line 3: score: expected a number, found 'nan'"),
+        ("side,seed,score\na,1,.5\nb,1\n", "line 3: expected 3 values"),
+        ("side,seed,score\na,1,.5\nb,1,.5,7\n", "line 3: expected 3 values"),
+        ("side,seed,score\na,1,.5\na,1,.6\n", "line 3: the same side and seed again"),
+        (
+            "side,seed,score\na,1,.5\na,2,.5\nb,1,.5\n",
+            "side b has no seed 2",
+        ),
+        ("side,seed,score\na,1,.5\nb,1,.5\nb,2,.5\n", "side b has seed 2, and a has not: paired by seed"),
+        ("side,seed,score\na,1,.5\nb,1,.5\n", "expected two seeds or more of each side: one shows no spread"),
+        ("side,seed,image,score\na,1,i,.5\n", "line 2: score: expected 1 or 0 for each image, found '.5'"),
+        (
+            "side,seed,image,score\na,1,i,1\na,1,j,1\nb,1,i,1\n",
+            "side b has no seed 1 with image j",
+        ),
+    ],
+)
+def test_a_wrong_file_is_one_line(tmp_path: Path, content: str, words: str) -> None:
+    """What is wrong is named, with its row where it is in one."""
+    path = tmp_path / "scores.csv"
+    path.write_text(content)
+    with pytest.raises(InputError) as refused:
+        call(path)
+    assert words in str(refused.value)
+    assert len(str(refused.value).splitlines()) == 1
+
+
+@pytest.mark.fault("verdict: wrong scores")
+def test_files_and_options_that_do_not_fit_are_one_line(tmp_path: Path) -> None:
+    """No file, no text, a side that it does not have, and no smallest effect."""
+    with pytest.raises(InputError, match=r"cannot be read"):
+        call(tmp_path / "none.csv")
+    (tmp_path / "bytes.csv").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match=r"cannot be read"):
+        call(tmp_path / "bytes.csv")
+    path = write(tmp_path / "scores.csv", 0.0)
+    with pytest.raises(InputError, match=r"has no side c, but [ab], [ab]"):
+        call(path, "a", "c")
+    with pytest.raises(InputError, match=r"--scores: --effect is missing"):
+        verdict.main(["--scores", str(path)])
