@@ -101,7 +101,7 @@ def held_out(side: Side, summary_path: Path, folder: Path) -> HeldOutData:
 
 def _hold_out(data: Dataset, seed: int) -> Dataset:
     count = max(1, min(HELD_OUT, int(LARGEST_SHARE * len(data.train))))
-    mask = raw.hold_out(data.train.labels, count, seed)
+    mask = raw.hold_out(data.train.labels, count, seed, data.train.groups)
     return dataclasses.replace(data, train=raw.select(data.train, ~mask), validation=raw.select(data.train, mask))
 
 
