@@ -19,7 +19,8 @@ from pipeline.data.verify import Wanted, sha256
 def fetch(name: str, image_set: ImageSet, output: Path, root: Path) -> None:
     """Write the files of the data set `name` into `output`; a source's relative directory starts at `root`.
 
-    Files that are there and verified stay, without any request.
+    Files that are there and verified stay, without any request. A data set whose only sources are local directories
+    has to be in one of these as it is stated, if any is there.
 
     Raises:
         PipelineError: No source has the files (the message has a reason for each source), or they cannot be written.
@@ -30,11 +31,12 @@ def fetch(name: str, image_set: ImageSet, output: Path, root: Path) -> None:
     everything = verify.wanted(image_set)
     _remove_leftovers(output, everything)
     missing = [item for item in everything if not item.is_at(output / item.name)]
-    if not missing:
+    if not missing and not download.is_here(image_set, root):
         print(f"{output}: the {len(everything)} files of {name} are there and verified")
         return
+    wanted = everything if download.is_here(image_set, root) else missing
     contents = download.from_first(
-        name, image_set.sources, lambda source: download.take(source, image_set, missing, root)
+        name, image_set.sources, lambda source: download.take(source, image_set, wanted, root)
     )
     for item in missing:
         files.write_bytes(output / item.name, contents[item.name])

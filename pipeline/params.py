@@ -17,8 +17,8 @@ from pipeline.training.settings import Model, Training
 
 def _held_out(value: Any) -> Any:
     number = isinstance(value, int) and not isinstance(value, bool) and value > 0
-    if value != "test" and not number:
-        text = "expected 'test' or a number of images above 0, found {value}"
+    if value not in ("test", "own") and not number:
+        text = "expected 'test', 'own' or a number of images above 0, found {value}"
         raise PydanticCustomError("validation", text, {"value": schema.shown(value)})
     return value
 
@@ -28,8 +28,9 @@ class Data(Block):
 
     dataset: Name
     """The data set: the name of its file in `data/sets/`, without `.yaml`."""
-    validation: Annotated[Literal["test"] | Positive, BeforeValidator(_held_out)]
-    """`test`: the test images are scored after each epoch; a number: as many held-out training images."""
+    validation: Annotated[Literal["test", "own"] | Positive, BeforeValidator(_held_out)]
+    """`test`: the test images are scored after each epoch; a number: as many held-out training images; `own`: the
+    validation images that the files have."""
     split_seed: Seed
     """Decides which images are held out."""
 
@@ -78,7 +79,9 @@ class Params(Block):
     def _chosen_on_held_out_images(self) -> Self:
         for name, model in self.models.items():
             if model.keep != "last" and self.data.validation == "test":
-                text = "models.{name}.keep: {keep} would choose on the test images; set data.validation to a number"
+                text = (
+                    "models.{name}.keep: {keep} would choose on the test images; set data.validation to a number or own"
+                )
                 raise PydanticCustomError("keep", text, {"name": name, "keep": model.keep})
         return self
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from pipeline import cli, files, params
+from pipeline.data import audit, raw, sets
 from pipeline.data import dataset as datasets
-from pipeline.data import raw, sets
 from pipeline.data.dataset import Dataset, Split
 from pipeline.data.image_set import ImageSet
 from pipeline.errors import InputError
@@ -30,9 +30,13 @@ def preprocess(data: params.Data, described: ImageSet, directory: Path, at: Path
         InputError: A file is missing, is not what the data set states, or cannot be trained on; or `data`, which
             stands in the file at `at`, holds too many images out.
     """
-    train, test = raw.read(directory, described)
-    validation = None
-    if data.validation != "test":
+    splits = raw.read(directory, described)
+    train, test, validation = splits["train"], splits["test"], None
+    if data.validation == "own":
+        if (validation := splits.get("validation")) is None:
+            what = f"data.validation: the files of {data.dataset} have no images to validate with"
+            raise InputError(what, path=at, fix="set a number of training images, or test")
+    elif data.validation != "test":
         if data.validation >= len(train):
             what = f"{data.validation} of {len(train)} images held out leaves no training data"
             raise InputError(f"data.validation: {what}", path=at)
@@ -46,6 +50,7 @@ def preprocess(data: params.Data, described: ImageSet, directory: Path, at: Path
 
 def summarise(data: params.Data, described: ImageSet, dataset: Dataset, sha256: str) -> dict[str, Any]:
     """Return the content of reports/data.json; `sha256` is that of the npz, mean and std are of pixels / 255."""
+    found = audit.audit(dataset.splits(), dataset.classes)
     return {
         "dataset": data.dataset,
         "title": described.title,
@@ -57,6 +62,9 @@ def summarise(data: params.Data, described: ImageSet, dataset: Dataset, sha256: 
         "validation": data.validation,
         "split_seed": data.split_seed,
         "sha256": sha256,
+        "negative": described.shown_negative,
+        "audit": found,
+        "findings": audit.sentences(found, described.noun),
         "splits": {name: _describe(split, len(dataset.classes)) for name, split in dataset.splits().items()},
     }
 
@@ -101,8 +109,11 @@ def main() -> int:
     summary = summarise(values.data, described, dataset, files.sha256(arguments.output))
     files.write_json(arguments.summary, summary)
     chosen = grids.first(dataset.train.labels, GRID**2)
-    style.save(grids.samples(dataset.train.images[chosen], GRID, GRID), arguments.samples)
-    print(table(summary))
+    shown = grids.drawn(dataset.train.images[chosen], negative=described.shown_negative)
+    style.save(grids.samples(shown, GRID, GRID), arguments.samples)
+    print("\n".join([table(summary), *summary["findings"]]))
+    if described.validates and dataset.validation is None:
+        print("the validation images of the files are not used: `data.validation: own` in params.yaml uses them")
     return 0
 
 

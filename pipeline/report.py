@@ -79,10 +79,10 @@ def report(
     names = {result.name for result in shown}
     missed = pairwise.missed_by_all(results)
     pairs = pairwise.mcnemar_pairs(results)
-    figures = _figures(shown, comparable, data.classes) | _missed(data, shown, missed)
+    figures = _figures(shown, comparable, data.classes) | _missed(data, shown, missed, summary.negative)
     monitored = "test" if data.validation is None else "validation"
     chosen = grids.first(data.train.labels, GRID**2)
-    grid = grids.samples(data.train.images[chosen], GRID, GRID)
+    grid = grids.samples(grids.drawn(data.train.images[chosen], negative=summary.negative), GRID, GRID)
     content = {
         "title": f"{len(rows)} model{'s' if len(rows) > 1 else ''} on {summary.title}",
         "summary": summary,
@@ -166,12 +166,13 @@ def _most_confused(result: ModelResult, classes: Sequence[str]) -> tuple[NDArray
     return classification.most_confused(np.asarray(result.metrics.splits["test"]["confusion"]), classes)
 
 
-def _missed(data: Dataset, shown: Sequence[ModelResult], missed: NDArray[np.int64]) -> dict[str, bytes]:
+def _missed(data: Dataset, shown: Sequence[ModelResult], missed: NDArray[np.int64], negative: bool) -> dict[str, bytes]:
     if not missed.size:
         return {}
     first = missed[:PICTURED]
     answers = {result.name: result.answers[first] for result in shown}
-    gallery = grids.gallery(data.test.images[first], data.test.labels[first], answers, data.classes)
+    images = grids.drawn(data.test.images[first], negative=negative)
+    gallery = grids.gallery(images, data.test.labels[first], answers, data.classes)
     return {"missed.png": style.png(gallery)}
 
 

@@ -73,6 +73,8 @@ def repository(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     """Return a repository in which `dvc repro` has run on a set in a format: of the IDX files, letters in grey."""
     folder = tmp_path_factory.mktemp(request.param)
     small.start(folder)
+    # What DVC watches; the files are next to it.
+    (folder / "data" / "local" / "stones").mkdir()
     if request.param == "idx":
         made = made_sets.arrays((32, 24), len(LETTERS))
         made_sets.write(folder, "idx", made, (32, 24), classes=list(LETTERS), title="Letters", noun="letter")

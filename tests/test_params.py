@@ -117,7 +117,7 @@ def test_the_best_epoch_needs_held_out_images(tmp_path: Path, keep: str) -> None
 
     assert load(tmp_path, text.replace("validation: test", "validation: 5000")).model("cnn").keep == keep
     assert faults(tmp_path, text) == [
-        f"models.cnn.keep: {keep} would choose on the test images; set data.validation to a number"
+        f"models.cnn.keep: {keep} would choose on the test images; set data.validation to a number or own"
     ]
 
 

@@ -158,7 +158,7 @@ def test_the_summary_counts_and_measures_each_split(tmp_path: Path, arrays: dict
 
     summary = preprocess.summarise(_data(15, seed=4), _set(), made, "abc")
 
-    assert {key: value for key, value in summary.items() if key != "splits"} == {
+    assert {key: value for key, value in summary.items() if key not in ("splits", "audit", "findings")} == {
         "dataset": "small",
         "title": "Small",
         "noun": "blot",
@@ -169,7 +169,9 @@ def test_the_summary_counts_and_measures_each_split(tmp_path: Path, arrays: dict
         "validation": 15,
         "split_seed": 4,
         "sha256": "abc",
+        "negative": False,
     }
+    assert summary["findings"][-1] == "no test image of the class nine"
     assert list(summary["splits"]) == ["train", "validation", "test"]
     for name, split in made.splits().items():
         counted = Counter(split.labels.tolist())
@@ -341,14 +343,15 @@ def test_two_runs_write_the_same_bytes(
 def test_the_figure_shows_the_first_81_images(
     tmp_path: Path, arrays: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The figure is a 9 by 9 grid of the first 81 training images."""
+    """The figure is a 9 by 9 grid of the first 81 training images, whose 0 is drawn as black unless they show ink."""
     seen: list[Any] = []
     monkeypatch.setattr(preprocess.grids, "samples", lambda *grid: seen.extend(grid))
     monkeypatch.setattr(preprocess.style, "save", lambda _figure, _path: None)
 
     _run(_write(tmp_path / "raw", arrays), tmp_path / "out", "test", capsys, **BATCH)
 
-    np.testing.assert_array_equal(seen[0], arrays["train_images"][:81])
+    # To the function, 0 is white.
+    np.testing.assert_array_equal(seen[0], 255 - arrays["train_images"][:81])
     assert seen[1:] == [9, 9]
 
 

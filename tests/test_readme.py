@@ -289,7 +289,8 @@ def read_by_dvc(folder: Path, content: str) -> str:
 def test_the_other_data_set_can_be_described(tmp_path: Path) -> None:
     """With the page's block as a file in data/sets/ and its name in params.yaml, DVC lists its stages."""
     (block,) = blocks("docs/datasets.md", "yaml")
-    (tmp_path / "data" / "sets").mkdir(parents=True)
+    for folder in ("sets", "local/stones"):
+        (tmp_path / "data" / folder).mkdir(parents=True)
     (tmp_path / "data" / "sets" / "stones.yaml").write_text(block, encoding="utf-8")
 
     described = sets.load(tmp_path / "data" / "sets" / "stones.yaml")

@@ -147,7 +147,7 @@ class Experiment:
         }
         target = 0.98 if dataset == "mnist" else None
         about = (TITLES[dataset], "image", "Somebody", target, list(image), list(classes))
-        self.summary = DataSummary(dataset, *about, validation or "test", 0, "", described)
+        self.summary = DataSummary(dataset, *about, validation or "test", 0, "", described, True, [])
         self.results = [
             self._result(name, model, histories or {}, ERRORS | (errors or {})) for name, model in models.items()
         ]

@@ -76,7 +76,7 @@ class World:
         """Return the report on it."""
         described = {name: SplitSummary(count, [1], 0.1, 0.2) for name, count in SIZES.items()}
         about = ("Made", "image", "Somebody", None, [4, 4], list(self.data.classes))
-        summary = DataSummary("made", *about, SIZES["validation"], 0, "", described)
+        summary = DataSummary("made", *about, SIZES["validation"], 0, "", described, True, [])
         measured = Metrics("m", 7, 3, {"keras": "3"}, list(self.data.classes), self.scores)
         seconds, tests = np.ones(3), self.probabilities["test"]
         result = ModelResult(

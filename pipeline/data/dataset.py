@@ -23,10 +23,16 @@ _FIX = "`dvc repro -f preprocess` creates it again"
 
 @dataclass(frozen=True)
 class Split:
-    """Images (n, h, w) or (n, h, w, 3) of uint8, and labels (n,): uint8, or uint16 where there are over 256 classes."""
+    """Images (n, h, w) or (n, h, w, 3) of uint8, and labels (n,): uint8, or uint16 where there are over 256 classes.
+
+    `groups` (n,) are numbers of what has to stay on one side of a split, if there is such a thing. `origins` (n,) are
+    files, or rows counted from 0, as far as they are known: an npz does not have them.
+    """
 
     images: NDArray[np.uint8]
     labels: NDArray[np.unsignedinteger[Any]]
+    groups: NDArray[np.int64] | None = None
+    origins: NDArray[Any] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -82,7 +88,8 @@ def save(path: Path, dataset: Dataset) -> None:
     arrays = {
         f"{name}_{kind}": getattr(split, kind)
         for name, split in dataset.splits().items()
-        for kind in ("images", "labels")
+        for kind in ("images", "labels", "groups")
+        if getattr(split, kind) is not None
     }
     npz.write(path, {**arrays, "class_names": np.array(dataset.classes, dtype=np.str_)})
 
@@ -96,7 +103,10 @@ def load(path: Path) -> Dataset:
     arrays = npz.read(path, stage="preprocess")
     present = {key.rpartition("_")[0] for key in arrays} - {"class"}
     try:
-        splits = {name: Split(arrays[f"{name}_images"], arrays[f"{name}_labels"]) for name in present}
+        splits = {
+            name: Split(arrays[f"{name}_images"], arrays[f"{name}_labels"], arrays.get(f"{name}_groups"))
+            for name in present
+        }
         classes = _classes(path, arrays["class_names"])
         dataset = Dataset(splits["train"], splits.get("validation"), splits["test"], classes)
     except KeyError as error:
@@ -122,7 +132,8 @@ def _check(path: Path, name: str, split: Split, dataset: Dataset) -> None:
     )
     fits = known and labels.ndim == 1 and len(labels) > 0 and images.shape == (len(labels), *shape)
     of_type = images.dtype == np.uint8 and labels.dtype == label_type(dataset.classes)
-    if not (fits and of_type and labels.max() < len(dataset.classes)):
+    grouped = split.groups is None or (split.groups.dtype == np.int64 and split.groups.shape == labels.shape)
+    if not (fits and of_type and grouped and labels.max() < len(dataset.classes)):
         sizes = f"h and w from {MIN_SIDE} to {MAX_SIDE} and equal in all splits"
         expected = f"expected uint8 (n, h, w) or (n, h, w, 3), {sizes}, with n labels below {len(dataset.classes)}"
         found = f"{images.dtype}{images.shape} with {labels.dtype}{labels.shape}"

@@ -47,7 +47,10 @@ def from_first(name: str, sources: Sequence[Source], take: Callable[[Source], T]
             continue
         print("".join(f"skipped {reason}\n" for reason in reasons) + f"{name}: using {shown}")
         return taken
-    advice = f"add a directory or mirror that has them to sources in data/sets/{name}.yaml, then `dvc repro fetch`"
+    described = f"data/sets/{name}.yaml"
+    advice = f"add a directory or mirror that has them to sources in {described}, then `dvc repro fetch`"
+    if any(": expected sha256 " in reason for reason in reasons):
+        advice += f"; if the files were changed on purpose, state in {described} what was found"
     raise PipelineError(f"no source has the files of {name}", fix="\n  ".join([advice, *reasons]))
 
 
@@ -87,6 +90,18 @@ def local(source: Directory | KerasCache, root: Path) -> Path:
         return root / source.directory
     home = os.environ.get("KERAS_HOME")
     return (Path(home) if home else Path.home() / ".keras") / "datasets" / source.keras_cache
+
+
+def is_here(image_set: ImageSet, root: Path) -> bool:
+    """Return whether the data set has local directories as its only sources, and one of them is there.
+
+    Then what it holds, and not what was fetched before, has to be what the data set states.
+    """
+    directories = [source for source in image_set.sources if isinstance(source, Directory)]
+    # A path that the operating system refuses is not there.
+    with contextlib.suppress(OSError, ValueError):
+        return len(directories) == len(image_set.sources) and any(local(one, root).is_dir() for one in directories)
+    return False
 
 
 def _from_arrays(
@@ -148,13 +163,14 @@ def _from_mirror(base: str, item: Wanted, deadline: float) -> bytes:
 def copy_folders(name: str, image_set: sets.FolderSet, output: Path, root: Path) -> None:
     """Make the folders of the data set `name` in `output` equal to those of the first source that has them.
 
-    Folders that are there and have the stated checksum stay as they are.
+    Where no source is here, folders that are there and have the stated checksum stay as they are.
 
     Raises:
         PipelineError: No source has them (the message has a reason for each), or they cannot be written.
     """
     parts = image_set.options.parts
-    if image_set.checksum is not None and _found_checksum(output, parts) == image_set.checksum:
+    stated = None if is_here(image_set, root) else image_set.checksum
+    if stated is not None and _found_checksum(output, parts) == stated:
         print(f"{output}: the folders of {name} are there and verified")
         return
     place, found = from_first(name, image_set.sources, lambda source: _take_folders(source, image_set, root))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -126,19 +127,29 @@ class Counts(Block):
     """To train on, before any are held out."""
     test: Count | None = None
     """To test with, if there are files of these."""
+    validation: Count | None = None
+    """To validate with, if there are files of these; not checked unless it is given."""
 
 
 class HeldOut(Block):
-    """A test split of the training images, where no file has images to test with."""
+    """A test split of the training images, where no file has images to test with; and what no split divides."""
 
-    share: Annotated[float, Field(gt=0, lt=1)]
-    """The share of the images that is held out, the same of each class."""
-    seed: Seed
+    share: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """The share of the images that is held out to test with, the same of each class; left out: none."""
+    seed: Seed | None = None
     """Decides which they are."""
+    group: Text | None = None
+    """The column of a table, or a regular expression for the path of a file, whose value keeps images together."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if (self.share is None) != (self.seed is None) or (self.share is None and self.group is None):
+            raise PydanticCustomError("held_out", "expected share and seed, or group, or all of these")
+        return self
 
     def count(self, images: int) -> int:
-        """Return how many of so many images are held out."""
-        return max(1, round(self.share * images))
+        """Return how many of so many images are held out to test with."""
+        return 0 if self.share is None else max(1, round(self.share * images))
 
 
 class File(Block):
@@ -185,10 +196,19 @@ class ImageSet(Block):
     counts: Counts | None = None
     """How many images there are; checked."""
     held_out: HeldOut | None = None
-    """A test split of the training images, if no file has images to test with."""
+    """A test split of the training images, if no file has images to test with; and what no split divides."""
+    negative: bool | None = None
+    """Whether figures show grey images with white as black; left out: only those of `handwriting`, as ink on paper."""
 
     # The module of pipeline/data/formats that reads the files.
     reader: ClassVar[str]
+    # What `held_out.group` can be.
+    grouped_by: ClassVar[Literal["a column", "a regular expression", None]] = None
+
+    @property
+    def shown_negative(self) -> bool:
+        """Whether figures show the images with white as black."""
+        return self.image.channels == 1 and (bool(self.handwriting) if self.negative is None else self.negative)
 
     @property
     def all_files(self) -> tuple[File, ...]:
@@ -200,15 +220,34 @@ class ImageSet(Block):
         """Whether there are files with test images."""
         return True
 
+    @property
+    def validates(self) -> bool:
+        """Whether there are files with images to validate with."""
+        return False
+
     @model_validator(mode="after")
     def _has_test_images(self) -> Self:
-        if self.tests == (self.held_out is not None):
+        if self.tests == (self.held_out is not None and self.held_out.share is not None):
             found = "both" if self.tests else "neither"
-            text = "expected either test images in files of their own or held_out, found {found}"
+            text = "expected either test images in files or a share held_out, found {found}"
             raise PydanticCustomError("test_images", text, {"found": found})
         if self.counts and self.tests != (self.counts.test is not None):
             text = "expected test if files have test images, and only then"
             raise PydanticCustomError("counts", text, {"below": "counts"})
+        return self
+
+    @model_validator(mode="after")
+    def _group_fits(self) -> Self:
+        group = self.held_out and self.held_out.group
+        if group and self.grouped_by is None:
+            text = "only a column of a table or the path of a file can say what belongs together"
+            raise PydanticCustomError("group", text, {"below": "held_out.group"})
+        if group and self.grouped_by == "a regular expression":
+            try:
+                re.compile(group)
+            except re.error as error:
+                values = {"reason": str(error), "below": "held_out.group"}
+                raise PydanticCustomError("group", "expected a regular expression ({reason})", values) from None
         return self
 
     @model_validator(mode="after")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -84,11 +85,17 @@ class NpzArrays(Block):
     """The images to test with, if there are any."""
     test_labels: NpzArray | None = None
     """Their labels."""
+    validation_images: NpzArray | None = None
+    """The images to validate with, if there are any."""
+    validation_labels: NpzArray | None = None
+    """Their labels."""
 
     @model_validator(mode="after")
     def _labelled(self) -> Self:
-        if (self.test_images is None) != (self.test_labels is None):
-            raise PydanticCustomError("arrays", "expected test_images and test_labels, or neither")
+        for name in ("test", "validation"):
+            if (getattr(self, f"{name}_images") is None) != (getattr(self, f"{name}_labels") is None):
+                text = "expected {name}_images and {name}_labels, or neither"
+                raise PydanticCustomError("arrays", text, {"name": name})
         return self
 
 
@@ -122,6 +129,11 @@ class NpzSet(ImageSet):
         """Whether there are arrays of test images."""
         return self.arrays.test_images is not None
 
+    @property
+    def validates(self) -> bool:
+        """Whether there are arrays of images to validate with."""
+        return self.arrays.validation_images is not None
+
     @model_validator(mode="after")
     def _files_are_known(self) -> Self:
         for name in NpzArrays.model_fields:
@@ -149,6 +161,8 @@ class CifarOptions(Block):
     """The members with images to train on."""
     test: Members
     """The members with images to test with."""
+    validation: Members | None = None
+    """Those with images to validate with, if there are any."""
     label_bytes: Literal[1, 2] = 1
     """The bytes before each image, of which the last is its label; CIFAR-100 has 2."""
 
@@ -169,6 +183,11 @@ class CifarSet(ImageSet):
         """The archive."""
         return (self.files.archive,)
 
+    @property
+    def validates(self) -> bool:
+        """Whether there are members with images to validate with."""
+        return self.options.validation is not None
+
 
 class FolderOptions(Block):
     """Which folders are read, and how."""
@@ -177,6 +196,8 @@ class FolderOptions(Block):
     """The folder with a folder of images to train on per class."""
     test: PathBelow | None = None
     """That of images to test with, if there are any."""
+    validation: PathBelow | None = None
+    """That of images to validate with, if there are any."""
     resize: bool = False
     """Whether images of another size are resized; else they are faults."""
     convert: bool = False
@@ -184,14 +205,14 @@ class FolderOptions(Block):
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """The folders of training and of test images."""
-        return tuple(part for part in (self.train, self.test) if part is not None)
+        """The folders of images to train on, to test and to validate with."""
+        return tuple(part for part in (self.train, self.test, self.validation) if part is not None)
 
     @model_validator(mode="after")
     def _parts_are_apart(self) -> Self:
         paths = [Path(part) for part in self.parts]
-        if len(paths) == 2 and (paths[0].is_relative_to(paths[1]) or paths[1].is_relative_to(paths[0])):
-            raise PydanticCustomError("parts", "expected two folders, neither of them in the other")
+        if any(one.is_relative_to(other) for one, other in itertools.permutations(paths, 2)):
+            raise PydanticCustomError("parts", "expected folders, none of them in another")
         return self
 
 
@@ -199,6 +220,7 @@ class FolderSet(ImageSet):
     """PNG or JPEG files in one folder per class."""
 
     reader: ClassVar[str] = "folder"
+    grouped_by = "a regular expression"
     format: Literal["folder"]
     checksum: Sha256 | None = None
     """The checksum of all files together, which `fetch` prints."""
@@ -210,6 +232,11 @@ class FolderSet(ImageSet):
     def tests(self) -> bool:
         """Whether there is a folder of test images."""
         return self.options.test is not None
+
+    @property
+    def validates(self) -> bool:
+        """Whether there is a folder of images to validate with."""
+        return self.options.validation is not None
 
 
 FORMATS: dict[Any, type[ImageSet]] = {

@@ -15,6 +15,8 @@ class TableFiles(Block):
     """The tables to train on."""
     test: Files | None = None
     """Those to test with, if there are any."""
+    validation: Files | None = None
+    """Those to validate with, if there are any."""
 
 
 class CsvOptions(Block):
@@ -44,19 +46,25 @@ class ParquetOptions(Block):
 class TableSet(ImageSet):
     """Tables with a row per image."""
 
+    grouped_by = "a column"
     files: TableFiles
     """The tables."""
     sources: FileSources
 
     @property
     def all_files(self) -> tuple[File, ...]:
-        """The tables, training before test."""
-        return (*self.files.train, *(self.files.test or ()))
+        """The tables, training before test before validation."""
+        return (*self.files.train, *(self.files.test or ()), *(self.files.validation or ()))
 
     @property
     def tests(self) -> bool:
         """Whether there are tables of test images."""
         return self.files.test is not None
+
+    @property
+    def validates(self) -> bool:
+        """Whether there are tables of images to validate with."""
+        return self.files.validation is not None
 
 
 class CsvSet(TableSet):

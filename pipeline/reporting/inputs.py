@@ -42,7 +42,8 @@ class DataSummary:
     """The summary of the data that preprocess wrote, reports/data.json; `sha256` is that of the npz.
 
     `image` is the shape of an image, (h, w) or (h, w, c); `classes` are their names. `target_accuracy` is None for a
-    data set that states none.
+    data set that states none. `negative` is whether figures show white as black, `findings` what should be known of
+    the images, in words.
     """
 
     dataset: str
@@ -56,6 +57,8 @@ class DataSummary:
     split_seed: int
     sha256: str
     splits: dict[str, SplitSummary]
+    negative: bool
+    findings: list[str]
 
 
 @dataclass(frozen=True)

@@ -146,7 +146,8 @@ class Model(Block):
     schedule: AnySchedule | None = None
     """How the learning rate changes from epoch to epoch; left out: not at all."""
     keep: Literal["last", "best_val_loss", "best_val_accuracy"] = "last"
-    """The epoch whose weights are evaluated; the best one, by held-out images, needs a number as `data.validation`."""
+    """The epoch whose weights are evaluated; the best one, by validation images, needs another `data.validation` than
+    `test`."""
 
     @property
     def normalizes_batches(self) -> bool:

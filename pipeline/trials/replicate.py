@@ -96,7 +96,11 @@ def judged_on_held_out(data: Dataset, count: int, seed: int | None, chosen_on: i
 def _joined(first: Split, second: Split | None) -> Split:
     if second is None:
         return first
-    return Split(np.concatenate([first.images, second.images]), np.concatenate([first.labels, second.labels]))
+    return Split(
+        np.concatenate([first.images, second.images]),
+        np.concatenate([first.labels, second.labels]),
+        None if first.groups is None or second.groups is None else np.concatenate([first.groups, second.groups]),
+    )
 
 
 def permuted(data: Dataset, seed: int) -> Dataset:

@@ -37,8 +37,8 @@ COLOURS = [kind for kind in made_sets.WRITERS if kind != "idx"]
 
 def read(folder: Path, described: ImageSet) -> Arrays:
     """Return the arrays that are read from the files of a set where they were written."""
-    train, test = raw.read(folder / "data" / "local", described)
-    return dict(zip(NAMES, (train.images, train.labels, test.images, test.labels), strict=True))
+    splits = raw.read(folder / "data" / "local", described)
+    return {name: getattr(splits[name.partition("_")[0]], name.partition("_")[2]) for name in NAMES}
 
 
 def assert_equal(found: Arrays, expected: Arrays) -> None:
@@ -840,7 +840,7 @@ def test_mnist_loads_no_other_reader() -> None:
 
 def test_a_split_needs_two_values(tmp_path: Path) -> None:
     """The result of a reader is a Split of uint8."""
-    train, test = raw.read(tmp_path / "data/local", write(tmp_path, "npz", made_sets.arrays()))
+    splits = raw.read(tmp_path / "data/local", write(tmp_path, "npz", made_sets.arrays()))
 
-    assert isinstance(train, Split)
-    assert (train.images.dtype, test.labels.dtype) == (np.uint8, np.uint8)
+    assert isinstance(splits["train"], Split)
+    assert (splits["train"].images.dtype, splits["test"].labels.dtype) == (np.uint8, np.uint8)

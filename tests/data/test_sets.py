@@ -144,12 +144,12 @@ SHAPE = "expected printable text without spaces at its ends, found"
         ("csv", "counts", {"train": 2**24, "test": 1}, "counts.train: expected less than 16777216, found 16777216"),
         ("csv", "counts", {"train": 5}, "counts: expected test if files have test images, and only then"),
         # test images
-        ("csv", "held_out", {"share": 0.2, "seed": 0}, "expected either test images in files of their own or held_out"),
-        ("csv", "files.test", None, "expected either test images in files of their own or held_out, found neither"),
+        ("csv", "held_out", {"share": 0.2, "seed": 0}, "expected either test images in files or a share held_out"),
+        ("csv", "files.test", None, "expected either test images in files or a share held_out, found neither"),
         ("parquet", "held_out.share", 1.0, "held_out.share: expected less than 1, found 1.0"),
         ("parquet", "held_out.share", 0.0, "held_out.share: expected greater than 0, found 0.0"),
-        ("folder", "options.test", "train/test", "options: expected two folders, neither of them in the other"),
-        ("folder", "options.test", ".", "options: expected two folders, neither of them in the other"),
+        ("folder", "options.test", "train/test", "options: expected folders, none of them in another"),
+        ("folder", "options.test", ".", "options: expected folders, none of them in another"),
         # files
         ("csv", "files.train", [], "files.train: expected one item or more, found []"),
         ("csv", "files.train", [{"name": "a.csv"}], "files.train[0]: expected sha256 or gz_sha256, found neither"),

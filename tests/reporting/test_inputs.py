@@ -306,7 +306,9 @@ def test_summary_of_other_data_is_rejected(
     settings = {"dataset": "mnist", "validation": "test", "split_seed": 0, "sha256": files.sha256(npz)}
     about = {"title": "MNIST", "noun": "digit", "credit": "Somebody", "target_accuracy": None}
     about |= {"image": [28, 28], "classes": list(data.classes)}
-    files.write_json(path, settings | about | {"splits": {"train": split, "test": split}})
+    files.write_json(
+        path, settings | about | {"negative": True, "findings": [], "splits": {"train": split, "test": split}}
+    )
     edit_json(path, change)
 
     if fault is None:

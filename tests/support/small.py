@@ -17,7 +17,10 @@ from pipeline.data.formats import idx
 from tests.support import frozen
 
 ROOT = Path(__file__).parents[2]
-PROJECT = ("pipeline", "params.yaml", "dvc.yaml", ".dvcignore", ".gitignore", "data/report_history.csv", "data/sets")
+PROJECT = (
+    *("pipeline", "params.yaml", "dvc.yaml", ".dvcignore", ".gitignore", "data/report_history.csv", "data/sets"),
+    *(path.relative_to(ROOT).as_posix() for path in (ROOT / "data" / "local").glob("*/.gitkeep")),
+)
 DIGITS = tuple("0123456789")
 
 
@@ -63,6 +66,10 @@ def write_params(repository: Path, small: Dataset) -> None:
     The gate then asks of each model what three epochs suffice for.
     """
     write_set(repository, small)
+    # Of the folder that DVC watches there is no file, so that the set may be used where these are not.
+    kept = repository / "data" / "local" / "digits" / ".gitkeep"
+    kept.parent.mkdir()
+    kept.touch()
     values = yaml.safe_load((repository / "params.yaml").read_text())
     values["data"]["dataset"] = "digits"
     for model in values["models"].values():

@@ -94,6 +94,11 @@ def split(
     return made
 
 
+def groups(values: Sequence[Any]) -> NDArray[np.int64]:
+    """Return a number (n,) for each of n values, the same for equal ones."""
+    return np.unique(np.asarray(values, np.str_), return_inverse=True)[1].astype(np.int64)
+
+
 def _joined(parts: Sequence[tuple[NDArray[Any], NDArray[Any]]]) -> Split:
     if len(parts) == 1:
         return Split(*parts[0])

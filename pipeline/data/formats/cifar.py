@@ -22,19 +22,17 @@ from pipeline.data.formats.checks import Place
 from pipeline.data.sets import CifarSet
 
 
-def read(directory: Path, image_set: CifarSet) -> tuple[Split, Split]:
-    """Return training and test images in the order of the members that the data set names.
+def read(directory: Path, image_set: CifarSet) -> dict[str, Split]:
+    """Return the images of each split in the order of the members that the data set names.
 
     Raises:
         InputError: The archive is damaged, a member is missing or is not a whole number of records, or a label is not
             that of a class.
     """
     place, options = Place(directory / image_set.files.archive.name), image_set.options
-    contents = _members(place, {*options.train, *options.test}, _limit(image_set))
-    return (
-        _split(contents, options.train, image_set, "train", place),
-        _split(contents, options.test, image_set, "test", place),
-    )
+    parts = {"train": options.train, "validation": options.validation or (), "test": options.test}
+    contents = _members(place, {name for names in parts.values() for name in names}, _limit(image_set))
+    return {name: _split(contents, names, image_set, name, place) for name, names in parts.items() if names}
 
 
 def _split(contents: Mapping[str, bytes], names: Sequence[str], image_set: CifarSet, name: str, place: Place) -> Split:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,17 +22,18 @@ from pipeline.data.tables import CsvSet
 _ROWS = 2048
 
 
-def read(directory: Path, image_set: CsvSet) -> tuple[Split, Split | None]:
-    """Return training and test images in the order of the rows; test is None if there is no such table.
+def read(directory: Path, image_set: CsvSet) -> dict[str, Split]:
+    """Return the images of each split for which there are tables, in the order of the rows.
 
     Raises:
         InputError: A table cannot be read, a column is missing, or a cell is not a whole number in its range; rows are
             counted from 0, without the header.
     """
-    train = _split(directory, image_set, "train", [file.name for file in image_set.files.train])
-    if image_set.files.test is None:
-        return train, None
-    return train, _split(directory, image_set, "test", [file.name for file in image_set.files.test])
+    return {
+        name: _split(directory, image_set, name, [file.name for file in tables])
+        for name in ("train", "validation", "test")
+        if (tables := getattr(image_set.files, name)) is not None
+    }
 
 
 def _split(directory: Path, image_set: CsvSet, name: str, tables: list[str]) -> Split:
@@ -39,7 +41,19 @@ def _split(directory: Path, image_set: CsvSet, name: str, tables: list[str]) -> 
     parts = [part for place in places for part in _parts(place, image_set)]
     if not parts:
         raise places[0].fault(f"{name}: no rows")
-    return checks.split(parts, image_set, name, places[0])
+    found = checks.split(parts, image_set, name, places[0])
+    if image_set.held_out is None or (column := image_set.held_out.group) is None:
+        return found
+    return dataclasses.replace(found, groups=checks.groups([text for at in places for text in _texts(at, column)]))
+
+
+def _texts(place: Place, column: str) -> list[str]:
+    """Return the texts in a column, which says what belongs together."""
+    try:
+        table = pd.read_csv(place.path, usecols=[column], dtype=str, keep_default_na=False, index_col=False)
+    except ValueError:
+        raise place.fault(f"held_out.group: no column {column!r}") from None
+    return list(table[column])
 
 
 def _parts(place: Place, image_set: CsvSet) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
@@ -70,7 +84,8 @@ def _chunks(place: Place) -> Iterator[pd.DataFrame]:
 def _columns(table: pd.DataFrame, place: Place, image_set: CsvSet) -> list[str]:
     """Return the columns of pixels: a prefix and numbers that rise by one, from 0 or 1."""
     options, count = image_set.options, math.prod(image_set.image.shape)
-    found = [str(column) for column in table.columns if column != options.label]
+    others = (options.label, image_set.held_out and image_set.held_out.group)
+    found = [str(column) for column in table.columns if column not in others]
     if options.label not in table.columns:
         raise place.fault(f"no column {options.label!r}, found {', '.join(map(schema.shown, found[:3]))}, ...")
     if len(found) != count:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 from pathlib import Path, PurePosixPath
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.data import verify
 from pipeline.data.dataset import Split
@@ -17,16 +20,16 @@ ENDINGS = (".png", ".jpg", ".jpeg")
 _FETCH = "`dvc repro fetch` copies it again"
 
 
-def read(directory: Path, image_set: FolderSet) -> tuple[Split, Split | None]:
-    """Return training and test images, sorted by class and then by name; test is None if there is no such folder.
+def read(directory: Path, image_set: FolderSet) -> dict[str, Split]:
+    """Return the images of each split for which there is a folder, sorted by class and then by name.
 
     Raises:
         InputError: A folder is missing or is not that of a class, or a file is not such a picture.
     """
     options = image_set.options
     _verify(directory, image_set)
-    train = _split(directory, image_set, "train", options.train)
-    return train, None if options.test is None else _split(directory, image_set, "test", options.test)
+    parts = {"train": options.train, "validation": options.validation, "test": options.test}
+    return {name: _split(directory, image_set, name, part) for name, part in parts.items() if part is not None}
 
 
 def _split(directory: Path, image_set: FolderSet, name: str, part: str) -> Split:
@@ -45,7 +48,21 @@ def _split(directory: Path, image_set: FolderSet, name: str, part: str) -> Split
     for position, (_, path) in enumerate(ordered):
         images[position] = _picture(path, image_set)
     labels = checks.labels(np.array([label for label, _ in ordered], np.int64), image_set, place)
-    return checks.split([(images, labels)], image_set, name, place)
+    names = [path.relative_to(directory).as_posix() for _, path in ordered]
+    found = checks.split([(images, labels)], image_set, name, place)
+    return dataclasses.replace(found, groups=_groups(names, image_set, place), origins=np.array(names))
+
+
+def _groups(names: list[str], image_set: FolderSet, place: Place) -> NDArray[np.int64] | None:
+    """Return the number of each file's group: of what the expression's first group, or all of it, matches."""
+    expression = image_set.held_out and image_set.held_out.group
+    if not expression:
+        return None
+    found = [re.search(expression, name) for name in names]
+    for name, match in zip(names, found, strict=True):
+        if match is None:
+            raise place.fault(f"held_out.group: {name} does not match {expression}")
+    return checks.groups([match[1 if match.re.groups else 0] or "" for match in found if match])
 
 
 def _verify(directory: Path, image_set: FolderSet) -> None:

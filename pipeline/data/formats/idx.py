@@ -87,17 +87,18 @@ def _times(shape: list[int]) -> str:
     return " x ".join(map(str, shape))
 
 
-def read(directory: Path, image_set: IdxSet) -> tuple[Split, Split]:
-    """Return training and test images in the order of their files.
+def read(directory: Path, image_set: IdxSet) -> dict[str, Split]:
+    """Return training and test images by split, in the order of their files.
 
     Raises:
         InputError: A file is missing or damaged, or is not what the data set states.
     """
     four_files, counts = image_set.files, image_set.counts
-    return (
-        _split(directory, image_set, "train", counts.train, four_files.train_images, four_files.train_labels),
-        _split(directory, image_set, "test", counts.test or 0, four_files.test_images, four_files.test_labels),
-    )
+    test = counts.test or 0
+    return {
+        "train": _split(directory, image_set, "train", counts.train, four_files.train_images, four_files.train_labels),
+        "test": _split(directory, image_set, "test", test, four_files.test_images, four_files.test_labels),
+    }
 
 
 def shapes(image_set: IdxSet) -> dict[str, tuple[int, ...]]:

@@ -13,9 +13,11 @@ from pipeline.data.formats import checks, npz
 from pipeline.data.formats.checks import Place
 from pipeline.data.sets import NpzArray, NpzSet
 
+_SPLITS = ("train", "validation", "test")
 
-def read(directory: Path, image_set: NpzSet) -> tuple[Split, Split | None]:
-    """Return training and test images in the order of the arrays; test is None if there are no such arrays.
+
+def read(directory: Path, image_set: NpzSet) -> dict[str, Split]:
+    """Return the images of each split for which there are arrays, in their order.
 
     A grey image may be (h, w, 1), and a label (1,).
 
@@ -23,10 +25,8 @@ def read(directory: Path, image_set: NpzSet) -> tuple[Split, Split | None]:
         InputError: A file is damaged, an array is missing, or it is not what the data set states.
     """
     arrays = image_set.arrays
-    train = _split(directory, image_set, "train", arrays.train_images, arrays.train_labels)
-    if arrays.test_images is None or arrays.test_labels is None:
-        return train, None
-    return train, _split(directory, image_set, "test", arrays.test_images, arrays.test_labels)
+    named = {name: (getattr(arrays, f"{name}_images"), getattr(arrays, f"{name}_labels")) for name in _SPLITS}
+    return {name: _split(directory, image_set, name, *both) for name, both in named.items() if both[0] is not None}
 
 
 def _split(directory: Path, image_set: NpzSet, name: str, images_of: NpzArray, labels_of: NpzArray) -> Split:

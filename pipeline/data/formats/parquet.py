@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,17 +22,18 @@ _ROWS = 1024
 _MAX_ROWS = 2**24
 
 
-def read(directory: Path, image_set: ParquetSet) -> tuple[Split, Split | None]:
-    """Return training and test images in the order of the rows; test is None if there is no such table.
+def read(directory: Path, image_set: ParquetSet) -> dict[str, Split]:
+    """Return the images of each split for which there are tables, in the order of the rows.
 
     Raises:
         InputError: A table cannot be read, a column is missing or of another type, its class names are others, or a row
             has no such picture; rows are counted from 0.
     """
-    train = _split(directory, image_set, "train", [file.name for file in image_set.files.train])
-    if image_set.files.test is None:
-        return train, None
-    return train, _split(directory, image_set, "test", [file.name for file in image_set.files.test])
+    return {
+        name: _split(directory, image_set, name, [file.name for file in tables])
+        for name in ("train", "validation", "test")
+        if (tables := getattr(image_set.files, name)) is not None
+    }
 
 
 def _split(directory: Path, image_set: ParquetSet, name: str, tables: list[str]) -> Split:
@@ -39,7 +41,18 @@ def _split(directory: Path, image_set: ParquetSet, name: str, tables: list[str])
     parts = [part for place in places for part in _parts(place, image_set)]
     if not parts:
         raise places[0].fault(f"{name}: no rows")
-    return checks.split(parts, image_set, name, places[0])
+    found = checks.split(parts, image_set, name, places[0])
+    if image_set.held_out is None or (column := image_set.held_out.group) is None:
+        return found
+    return dataclasses.replace(found, groups=checks.groups([text for at in places for text in _texts(at, column)]))
+
+
+def _texts(place: Place, column: str) -> list[str]:
+    """Return the texts in a column, which says what belongs together."""
+    try:
+        return [str(value) for value in pq.read_table(place.path, columns=[column]).column(column).to_pylist()]
+    except (KeyError, pa.ArrowException):
+        raise place.fault(f"held_out.group: no column {column!r}") from None
 
 
 def _parts(place: Place, image_set: ParquetSet) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:

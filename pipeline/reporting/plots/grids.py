@@ -34,6 +34,14 @@ def first(labels: Labels, count: int) -> slice:
     return slice(None, None, math.ceil(len(labels) / count)) if sorted_by_class else slice(count)
 
 
+def drawn(images: Images, *, negative: bool) -> Images:
+    """Return what `samples` and `gallery`, to which 0 is white, draw as `images`, or with `negative` as ink on paper.
+
+    Images in colour stay as they are.
+    """
+    return images if negative or images.ndim == 4 else 255 - images
+
+
 @styled()
 def samples(images: Images, rows: int, columns: int) -> Figure:
     """Return the first rows x columns of `images`, row by row, in grey or colour; fewer leave the end empty.
