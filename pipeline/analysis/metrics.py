@@ -120,6 +120,11 @@ def flat(splits: Splits, place: Callable[[Score], Sequence[str]] = lambda _: SPL
     }
 
 
+def monitored(splits: Splits) -> Mapping[str, Any]:
+    """Return the scores on the images that are scored after every epoch: a history's val_ columns are of these."""
+    return splits.get("validation", splits["test"])
+
+
 def gaps(splits: Splits) -> dict[str, float]:
     """Return the generalization gaps: accuracy train - test, loss test - train."""
     train, test = splits["train"], splits["test"]

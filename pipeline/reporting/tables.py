@@ -49,8 +49,8 @@ class ModelRow:
     def overfitting(self) -> dict[str, Any]:
         """Return the model's row of overfitting.csv."""
         gaps = dict(reversed(metrics.gaps(self.metrics.splits).items()))
-        theirs = vars(self.reported_analysis) if self.reported_analysis else {}
-        return {"model": self.name, **vars(self.analysis), **gaps, **_prefixed(theirs)}
+        theirs = self.reported_analysis.row() if self.reported_analysis else {}
+        return {"model": self.name, **self.analysis.row(), **gaps, **_prefixed(theirs)}
 
     def flat(self) -> dict[str, float]:
         """Return the model's entry of metrics.json.
@@ -77,8 +77,8 @@ def row(
     """
     scores = _scores(result, target)
     printed = None if reported is None else _reported(result.metrics.splits["test"], reported, target)
-    analysed = None if reported is None else overfitting.analyse(reported, rule)
-    analysis = overfitting.analyse(result.history, rule)
+    analysed = None if reported is None else overfitting.analyse(reported, rule, original.TEST_IMAGES)
+    analysis = overfitting.analyse(result.history, rule, metrics.monitored(result.metrics.splits)["count"])
     return ModelRow(result.name, result.model, result.metrics, scores, analysis, printed, analysed, _kept(result))
 
 

@@ -51,7 +51,8 @@ class EvaluationArtifacts:
 
     def analysis(self) -> Analysis:
         """Return the overfitting analysis of the history."""
-        return overfitting.analyse(files.read_csv(self.history), self.rule)
+        splits = files.read_json(self.metrics)["splits"]
+        return overfitting.analyse(files.read_csv(self.history), self.rule, metrics.monitored(splits)["count"])
 
     def names(self) -> set[str]:
         """Return the names in MLflow of the figures and tables."""

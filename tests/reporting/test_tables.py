@@ -135,8 +135,8 @@ def test_both_histories_are_analysed_by_one_rule(values: Params, reported: pd.Da
 
     row = tables.row(ours, reported, values.overfitting)
 
-    assert row.analysis == overfitting.analyse(ours.history, values.overfitting)
-    assert row.reported_analysis == overfitting.analyse(reported, values.overfitting)
+    assert row.analysis == overfitting.analyse(ours.history, values.overfitting, COUNT)
+    assert row.reported_analysis == overfitting.analyse(reported, values.overfitting, 10_000)
     alone = tables.row(ours, None, values.overfitting)
     assert alone.reported is None
     assert alone.reported_analysis is None

@@ -19,7 +19,7 @@ RULE = OverfittingRule(window=2, onset=1.1, slight=1.05, strong=1.25, tolerance=
 
 def score(value: float) -> dict[str, object]:
     """Return a split's scores, all of one value."""
-    return dict.fromkeys(metrics.SCORES, value) | {"confusion": np.eye(10, dtype=int).tolist()}
+    return dict.fromkeys(metrics.SCORES, value) | {"count": 10_000, "confusion": np.eye(10, dtype=int).tolist()}
 
 
 @pytest.mark.parametrize(("model", "dashed"), [("cnn", True), ("unheard_of", False)])
