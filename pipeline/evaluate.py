@@ -88,7 +88,8 @@ def _kept(path: Path, name: str, model: Model) -> dict[str, int]:
 def _log(arguments: argparse.Namespace, values: Params) -> None:
     dataset_name, rule = values.data.dataset, values.overfitting
     reported = arguments.reported if dataset_name == original.DATASET else None
-    artifacts = tracking.EvaluationArtifacts(arguments.name, arguments.output, arguments.history, reported, rule)
+    paths = arguments.output, arguments.history, reported
+    artifacts = tracking.EvaluationArtifacts(arguments.name, *paths, rule, arguments.predictions)
     checksums = {"model.md5": files.md5(arguments.model), "data.md5": files.md5(arguments.data)}
     tracking.log_evaluation(dataset_name, artifacts, checksums, required=arguments.require_tracking)
 

@@ -26,7 +26,7 @@ from pipeline.data import sets
 from pipeline.data.dataset import Dataset, Split
 from pipeline.params import Params
 from pipeline.report import Report
-from pipeline.reporting import inputs
+from pipeline.reporting import inputs, pairwise
 from pipeline.reporting.inputs import DataSummary, Metrics, ModelResult, SplitSummary
 from pipeline.reporting.plots import classification, curves, grids, style
 from pipeline.training.settings import Model
@@ -500,7 +500,7 @@ def test_nothing_speaks_of_digits_where_there_are_none(values: Params) -> None:
 
 
 @pytest.mark.usefixtures("no_drawing")
-@pytest.mark.parametrize(("count", "words"), [(1, "The model misclassifies"), (2, "Both models"), (3, "All 3 models")])
+@pytest.mark.parametrize(("count", "words"), [(1, "by the model."), (2, "by both models."), (3, "by all 3 models.")])
 def test_models_are_counted_in_words(values: Params, count: int, words: str) -> None:
     """The sentence on what all models get wrong is plain English for one model, for two and for more."""
     models = dict(list(values.models.items())[:count])
@@ -550,7 +550,7 @@ def test_one_model_has_no_pairs(values: Params) -> None:
     assert "There is only one model, so there is no pair to compare." in made.markdown
     assert "What the differences can show" not in made.markdown
     assert "`cnn` makes 95 errors on the 10,000 test images" in section(made.markdown, "In short")
-    assert "The model misclassifies 95 of the 10,000 test images. The first 60" in made.markdown
+    assert "95 of the 10,000 test images are misclassified by the model. 60 are shown" in made.markdown
     Page(made.html)
 
 
@@ -579,15 +579,15 @@ def test_images_that_every_model_gets_wrong(values: Params, three: Experiment, w
     perfect = Experiment(values, {"cnn": values.models["cnn"]}, errors={"cnn": 0}).report()
 
     assert missed >= 5
-    assert f"All 3 models misclassify {missed} of the 10,000 test images." in last
+    assert f"{missed} of the 10,000 test images are misclassified by all 3 models." in last
     assert "figures/missed.png" in last
-    assert "misclassifies none of the 10,000 test images" in perfect.markdown
+    assert "None of the 10,000 test images is misclassified by the model." in perfect.markdown
     assert "missed.png" not in perfect.figures
     assert "- `cnn`: 0 errors.\n" in perfect.markdown
 
 
 def test_figures_are_drawn_from_the_data(values: Params, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Curves get the model's history and the original's, if it has one; the gallery gets the first 60 images missed."""
+    """Curves get the model's history and the original's, if it has one; the gallery gets 60 images missed."""
     drawn: dict[str, list[tuple[Any, ...]]] = {}
     for module, name in DRAWING:
         monkeypatch.setattr(module, name, lambda *given, name=name: drawn.setdefault(name, []).append(given) or b"")
@@ -603,9 +603,10 @@ def test_figures_are_drawn_from_the_data(values: Params, monkeypatch: pytest.Mon
     pd.testing.assert_frame_equal(with_original, REPORTED["cnn"])
     assert without is None
     pd.testing.assert_frame_equal(history, made.results[1].history)
-    assert drawn["confusion"][0] == (made.results[0].metrics.splits["test"]["confusion"], CLASSES, "cnn")
+    matrix, *named = drawn["confusion"][0]
+    assert (matrix.sum(), np.trace(matrix), named) == (10_000, 10_000 - 95, [CLASSES, "cnn"])
     ((images, labels, given, classes),) = drawn["gallery"]
-    missed = np.flatnonzero(made.results[0].probabilities.argmax(1) != made.data.test.labels)[:60]
+    missed = pairwise.missed_by_all(made.results)[:60]
     np.testing.assert_array_equal(images, made.data.test.images[missed])
     np.testing.assert_array_equal(labels, made.data.test.labels[missed])
     assert classes == CLASSES
@@ -643,13 +644,11 @@ def test_the_most_frequent_confusions_are_a_sentence(
 ) -> None:
     """One, several and many most frequent confusions are said in a sentence with its count."""
     made = Experiment(values, {"cnn": values.models["cnn"]}, errors={"cnn": 0})
-    one = made.results[0]
-    matrix = np.array(one.metrics.splits["test"]["confusion"])
-    for cell, count in wrong.items():
-        matrix[cell] = count
-    test = one.metrics.splits["test"] | {"confusion": matrix.tolist()}
-    scores = dataclasses.replace(one.metrics, splits=one.metrics.splits | {"test": test})
-    made.results[0] = dataclasses.replace(one, metrics=scores)
+    one, labels = made.results[0], made.data.test.labels
+    answers = labels.astype(int)
+    for (truth, answer), count in wrong.items():
+        answers[np.flatnonzero(labels == truth)[:count]] = answer
+    made.results[0] = dataclasses.replace(one, probabilities=probabilities(answers, 3))
 
     assert sentence in section(made.report().markdown, "Errors on the test images")
 

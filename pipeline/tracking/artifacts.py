@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline import files
 from pipeline.analysis import metrics, overfitting
 from pipeline.analysis.overfitting import Analysis
+from pipeline.data.formats import npz
 from pipeline.params import OverfittingRule
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ _CURVES, _CONFUSION, _HISTORY, _SCORES = "curves.png", "confusion.png", "history
 
 @dataclass(frozen=True)
 class EvaluationArtifacts:
-    """The files with a model's scores and history, and with the original's histories (None if of other data).
+    """The files with a model's scores, test probabilities and history, and the original's (None if of other data).
 
     `rule` says when the history counts as overfitting.
     """
@@ -34,6 +35,7 @@ class EvaluationArtifacts:
     history: Path
     reported: Path | None
     rule: OverfittingRule
+    predictions: Path
 
     def final_metrics(self) -> dict[str, float]:
         """Return the scores as flat metrics, such as `test_accuracy`, the gaps, and the figures of the history.
@@ -64,7 +66,8 @@ class EvaluationArtifacts:
         from pipeline.reporting.plots import classification, curves
 
         content = files.read_json(self.metrics)
-        matrix, classes = content["splits"]["test"]["confusion"], content["classes"]
+        arrays, classes = npz.read(self.predictions, stage=f"evaluate@{self.model}"), content["classes"]
+        matrix = metrics.confusion(arrays["probabilities"], arrays["labels"])
         history, kept = files.read_csv(self.history), content.get("kept_epoch")
         training = curves.training(history, self._reported(), self.model, kept)
         return {_CURVES: training, _CONFUSION: classification.confusion(matrix, classes, self.model)}

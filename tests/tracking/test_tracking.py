@@ -21,6 +21,7 @@ import pytest
 from pipeline import files, tracking
 from pipeline.analysis import metrics
 from pipeline.data.dataset import Dataset, Split
+from pipeline.data.formats import npz
 from pipeline.errors import UnavailableError
 from pipeline.params import OverfittingRule, Params
 from pipeline.tracking import experiments, live, logged_model, outbox, view
@@ -115,12 +116,13 @@ def track(description: RunDescription, data: Dataset, model: Path) -> None:
 
 def evaluate(model: Path, accuracy: float = 0.9, *, required: bool = False, rule: OverfittingRule = RULE) -> None:
     """Log an evaluation of the model."""
-    score = dict.fromkeys(metrics.SCORES, 0.5) | {"accuracy": accuracy, "confusion": np.eye(10, dtype=int).tolist()}
-    score["count"] = 10_000
+    score = dict.fromkeys(metrics.SCORES, 0.5) | {"accuracy": accuracy, "count": 10_000}
     content = {"splits": {"train": score, "test": score}, "parameters": 1234, "classes": list("0123456789")}
     files.write_json(model.with_suffix(".json"), content)
     files.write_csv(model.with_suffix(".csv"), pd.DataFrame(ROWS))
-    shown = EvaluationArtifacts("mlp_rmsprop", model.with_suffix(".json"), model.with_suffix(".csv"), None, rule)
+    npz.write(model.with_suffix(".npz"), {"probabilities": np.eye(10), "labels": np.arange(10, dtype=np.uint8)})
+    paths = model.with_suffix(".json"), model.with_suffix(".csv"), None
+    shown = EvaluationArtifacts("mlp_rmsprop", *paths, rule, model.with_suffix(".npz"))
     tracking.log_evaluation("mnist", shown, {"model.md5": files.md5(model), "data.md5": MD5}, required=required)
 
 
