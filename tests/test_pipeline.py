@@ -21,7 +21,7 @@ from pipeline.reporting import colours
 from tests.support import browser, forks, small
 
 MODELS = ("mlp_rmsprop", "cnn")
-SHOWN = {"curves.png", "confusion.png", "history.csv", "scores.json"}
+SHOWN = {"curves.png", "confusion.png", "history.csv", "mistakes.json", "scores.json"}
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +54,7 @@ def test_every_output_is_there(repository: Path) -> None:
     expected += [f"reports/{kind}/{model}.csv" for kind in ("history", "timing") for model in MODELS]
     expected += [f"reports/metrics/{model}.json" for model in MODELS]
     expected += [f"reports/predictions/{model}.npz" for model in MODELS]
+    expected += [f"reports/mistakes/{model}.csv" for model in MODELS]
     expected += [f"reports/scores/{model}.json" for model in MODELS]
     expected += [f"reports/{name}" for name in ("report.md", "report.html")]
     expected += [f"reports/{name}.csv" for name in ("comparison", "overfitting", "curves", "confusion")]

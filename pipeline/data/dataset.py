@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,14 @@ _FIX = "`dvc repro -f preprocess` creates it again"
 
 @dataclass(frozen=True)
 class Split:
-    """Images (n, h, w) or (n, h, w, 3) of uint8, and labels (n,): uint8, or uint16 where there are over 256 classes."""
+    """Images (n, h, w) or (n, h, w, 3) of uint8, and labels (n,): uint8, or uint16 where there are over 256 classes.
+
+    `origins` (n,) has the file of each image, or its table and row; it is None for images in an array.
+    """
 
     images: NDArray[np.uint8]
     labels: NDArray[np.unsignedinteger[Any]]
+    origins: NDArray[np.str_] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -80,9 +84,10 @@ def fault_of(classes: Sequence[str]) -> str:
 def save(path: Path, dataset: Dataset) -> None:
     """Write `dataset` to `path`; equal data gives equal bytes."""
     arrays = {
-        f"{name}_{kind}": getattr(split, kind)
+        f"{name}_{kind}": array
         for name, split in dataset.splits().items()
-        for kind in ("images", "labels")
+        for kind, array in vars(split).items()
+        if array is not None
     }
     npz.write(path, {**arrays, "class_names": np.array(dataset.classes, dtype=np.str_)})
 
@@ -97,6 +102,7 @@ def load(path: Path) -> Dataset:
     present = {key.rpartition("_")[0] for key in arrays} - {"class"}
     try:
         splits = {name: Split(arrays[f"{name}_images"], arrays[f"{name}_labels"]) for name in present}
+        splits = {name: replace(split, origins=arrays.get(f"{name}_origins")) for name, split in splits.items()}
         classes = _classes(path, arrays["class_names"])
         dataset = Dataset(splits["train"], splits.get("validation"), splits["test"], classes)
     except KeyError as error:
@@ -127,3 +133,6 @@ def _check(path: Path, name: str, split: Split, dataset: Dataset) -> None:
         expected = f"expected uint8 (n, h, w) or (n, h, w, 3), {sizes}, with n labels below {len(dataset.classes)}"
         found = f"{images.dtype}{images.shape} with {labels.dtype}{labels.shape}"
         raise InputError(f"{name}: {expected}, found {found}", path=path, fix=_FIX)
+    if (origins := split.origins) is not None and (origins.dtype.kind, origins.shape) != ("U", labels.shape):
+        what = f"{name}_origins: expected {len(labels)} texts, found {origins.dtype}{origins.shape}"
+        raise InputError(what, path=path, fix=_FIX)

@@ -66,4 +66,5 @@ def _shares(sizes: NDArray[np.intp], count: int) -> NDArray[np.intp]:
 
 def select(split: Split, mask: NDArray[np.bool_]) -> Split:
     """Return the images of `split` that `mask` (n,) selects."""
-    return Split(split.images[mask], split.labels[mask])
+    origins = None if split.origins is None else split.origins[mask]
+    return Split(split.images[mask], split.labels[mask], origins)

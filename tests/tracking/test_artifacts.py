@@ -58,7 +58,8 @@ def test_what_will_be_there_is_known_before_it_is_drawn(tmp_path: Path) -> None:
     files.write_csv(tmp_path / "h.csv", pd.DataFrame([dict.fromkeys(names, 0.5) | {"epoch": 1}]))
     shown = EvaluationArtifacts("cnn", tmp_path / "m.json", tmp_path / "h.csv", None, RULE, predictions(tmp_path))
 
-    assert shown.names() == {*shown.figures(), "scores.json", "history.csv"}
+    assert shown.names() == {*shown.figures(), "scores.json", "history.csv", "mistakes.json"}
+    assert shown.names() == {*shown.figures(), *shown.tables()}
 
 
 @pytest.mark.parametrize("kept", [None, 2])
@@ -97,7 +98,7 @@ def test_the_overfitting_analysis_is_among_the_metrics(tmp_path: Path) -> None:
     assert found["val_loss_rise"] == pytest.approx((0.3 + 0.32) / 2 / 0.2)
     assert found["val_loss_onset_epoch"] == 3
     assert (found["generalization_gap"], found["parameters"]) == (0.25, 1_199_882)
-    assert shown.tags() == {"overfitting": "grows overconfident"}
+    assert shown.tags()["overfitting"] == "grows overconfident"
 
 
 @pytest.mark.parametrize(
@@ -114,4 +115,4 @@ def test_what_a_history_does_not_show_is_no_metric(
     shown = history_of(tmp_path, losses)
 
     assert {"val_loss_onset_epoch", "val_loss_rise"} - shown.final_metrics().keys() == absent
-    assert shown.tags() == {"overfitting": verdict}
+    assert shown.tags()["overfitting"] == verdict

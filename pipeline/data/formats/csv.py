@@ -42,7 +42,7 @@ def _split(directory: Path, image_set: CsvSet, name: str, tables: list[str]) -> 
     return checks.split(parts, image_set, name, places[0])
 
 
-def _parts(place: Place, image_set: CsvSet) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+def _parts(place: Place, image_set: CsvSet) -> Iterator[tuple[NDArray[Any], ...]]:
     options, last = image_set.options, image_set.options.first_label + len(image_set.classes) - 1
     for table in _chunks(place):
         columns = _columns(table, place, image_set)
@@ -51,7 +51,7 @@ def _parts(place: Place, image_set: CsvSet) -> Iterator[tuple[NDArray[Any], NDAr
         pixels = _whole(table, columns, place, 0, 255).astype(np.uint8)
         labels = _whole(table, [options.label], place, options.first_label, last)[:, 0]
         images = checks.images(pixels.reshape(-1, *image_set.image.shape), image_set, place)
-        yield images, checks.labels(labels, image_set, place, options.first_label)
+        yield images, checks.labels(labels, image_set, place, options.first_label), place.rows(table.index)
 
 
 def _chunks(place: Place) -> Iterator[pd.DataFrame]:

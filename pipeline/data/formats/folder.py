@@ -45,7 +45,8 @@ def _split(directory: Path, image_set: FolderSet, name: str, part: str) -> Split
     for position, (_, path) in enumerate(ordered):
         images[position] = _picture(path, image_set)
     labels = checks.labels(np.array([label for label, _ in ordered], np.int64), image_set, place)
-    return checks.split([(images, labels)], image_set, name, place)
+    origins = np.array([path.relative_to(directory).as_posix() for _, path in ordered], np.str_)
+    return checks.split([(images, labels, origins)], image_set, name, place)
 
 
 def _verify(directory: Path, image_set: FolderSet) -> None:
