@@ -103,7 +103,7 @@ def report(
         "versions": _versions(results),
         "processors": list(dict.fromkeys(name for result in results for name in result.processors)),
         "reportable": reportable,
-        "by_class": chosen.step is not None,
+        "by_class": bool(chosen[-1] >= len(chosen)),
         "missed": len(missed),
         "pictured": PICTURED,
         "confusable": classification.MAX_CLASSES,
