@@ -585,15 +585,18 @@ def test_many_classes_are_folded(values: Params) -> None:
 
 
 @pytest.mark.usefixtures("no_drawing")
-def test_the_credit_is_text(values: Params) -> None:
-    """Signs of markup in the credit of a data set are shown as they are, on both pages."""
+def test_what_others_write_is_text(values: Params) -> None:
+    """Signs of markup in the credit of a data set and a processor's name are shown as they are, on both pages."""
     made = Experiment(values, {"cnn": values.models["cnn"]}, dataset="things")
     made.summary = dataclasses.replace(made.summary, credit="A_B_ <b>*bold*</b> [x](https://x)")
+    made.results[0] = dataclasses.replace(made.results[0], processors=("CPU *fast* [r](https://r)",))
 
     page = made.report()
 
     assert r"Credit for the data: A_B\_ \<b>\*bold\*\</b> \[x\](https://x)." in page.markdown
-    assert "Credit for the data: A_B_ <b>*bold*</b> [x](https://x)." in Page(page.html).text
+    assert r"on CPU \*fast\* \[r\](https://r)." in page.markdown
+    for words in ("Credit for the data: A_B_ <b>*bold*</b> [x](https://x).", "on CPU *fast* [r](https://r)."):
+        assert words in Page(page.html).text
 
 
 @pytest.mark.usefixtures("no_drawing")
