@@ -82,19 +82,18 @@ def load(path: Path) -> ModelBounds:
     """Return the bounds of every model of the params file at `path` on its data set.
 
     Raises:
-        InputError: The file or its gate section breaks a rule, the section names an unknown model, or it has no bounds
-            for the data set.
+        InputError: The file or its gate section breaks a rule, or the section has no bounds for the data set, or those
+            of an unknown model; the models that it names for other data sets may be others.
     """
     values = params.load(path)
     section = schema.validate(_Section, {"gate": values.gate}, path).gate
-    for dataset, gate in section.items():
-        for name in gate.models:
-            if name not in values.models:
-                known = ", ".join(values.models)
-                raise InputError(f"gate.{dataset}.models.{name}: no such model; known: {known}", path=path)
     chosen = values.data.dataset
     if chosen not in section:
         raise _no_bounds(chosen, section, path)
+    for name in section[chosen].models:
+        if name not in values.models:
+            known = ", ".join(values.models)
+            raise InputError(f"gate.{chosen}.models.{name}: no such model; known: {known}", path=path)
     return ModelBounds(chosen, {name: section[chosen].bounds(name) for name in values.models})
 
 

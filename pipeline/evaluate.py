@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline import cli, dvc_lock, files, params, tracking
@@ -24,22 +25,30 @@ from pipeline.training.settings import Model
 _BATCH = 1000
 
 
-def evaluate(network: keras.Model, data: Dataset, clip: float | None) -> tuple[metrics.Splits, NDArray[Any]]:
-    """Return the scores of `network` by split, and its probabilities (n, classes) on the test images.
+class Evaluation(NamedTuple):
+    """Scores by split, a row for each mistake (see metrics.mistakes), and probabilities on the test images."""
 
-    `clip` is that of the model's loss.
+    scores: metrics.Splits
+    mistakes: pd.DataFrame
+    probabilities: NDArray[Any]
+
+
+def evaluate(network: keras.Model, data: Dataset, clip: float | None) -> Evaluation:
+    """Return the evaluation of `network` on all splits; `clip` is that of the model's loss.
 
     Raises:
         PipelineError: The network's outputs are not probabilities.
     """
-    scores, probabilities = {}, np.empty(0)
+    scores, mistakes, probabilities = {}, {}, np.empty(0)
     for name, split in data.splits().items():
         probabilities = network.predict(split.images, batch_size=_BATCH, verbose=0)
         try:
             scores[name] = metrics.score(probabilities, split.labels, clip)
         except ValueError as error:
             raise PipelineError(f"{name} images: {error}; train the model again") from None
-    return scores, probabilities
+        mistakes[name] = metrics.mistakes(probabilities, split.labels, data.classes, split.origins)
+    table = pd.concat(mistakes, names=["split"]).reset_index(level="split")
+    return Evaluation(scores, table, probabilities)
 
 
 def main() -> int:
@@ -54,8 +63,10 @@ def main() -> int:
         portable.start()
     backend.start(intra_op=values.train.threads)
     network, made_with = model_file.load(arguments.model), model_file.made_with(arguments.model)
-    scores, probabilities = evaluate(portable.apply(network) if portably else network, data, model.loss.clip)
-    npz.write(arguments.predictions, {"probabilities": probabilities, "labels": data.test.labels})
+    scores, mistakes, probabilities = evaluate(portable.apply(network) if portably else network, data, model.loss.clip)
+    origins = {} if data.test.origins is None else {"origins": data.test.origins}
+    npz.write(arguments.predictions, {"probabilities": probabilities, "labels": data.test.labels, **origins})
+    files.write_csv(arguments.mistakes, mistakes)
     report = {
         "model": name,
         "parameters": network.count_params(),
@@ -88,7 +99,8 @@ def _kept(path: Path, name: str, model: Model) -> dict[str, int]:
 def _log(arguments: argparse.Namespace, values: Params) -> None:
     dataset_name, rule = values.data.dataset, values.overfitting
     reported = arguments.reported if dataset_name == original.DATASET else None
-    artifacts = tracking.EvaluationArtifacts(arguments.name, arguments.output, arguments.history, reported, rule)
+    paths = arguments.output, arguments.history, reported
+    artifacts = tracking.EvaluationArtifacts(arguments.name, *paths, rule, arguments.predictions)
     checksums = {"model.md5": files.md5(arguments.model), "data.md5": files.md5(arguments.data)}
     tracking.log_evaluation(dataset_name, artifacts, checksums, required=arguments.require_tracking)
 
@@ -102,6 +114,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--reported", type=Path, required=True, help="the original report's scores per epoch")
     parser.add_argument("--output", type=Path, required=True, help="JSON to write: scores per split")
     parser.add_argument("--predictions", type=Path, required=True, help="npz to write: test probabilities")
+    parser.add_argument("--mistakes", type=Path, required=True, help="CSV to write: the images that it gets wrong")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="the experiment's settings")
     tracking.add_option(parser)
     return parser.parse_args()

@@ -127,8 +127,7 @@ def main() -> int:
     parser.add_argument("images", metavar="IMAGE", nargs="+", type=Path, help="PNG or JPEG file")
     parser.add_argument(
         "--model",
-        default="cnn",
-        help="a model of params.yaml (default: %(default)s), one in MLflow such as models:/mnist@champion, or a file",
+        help="a model of params.yaml (default: the only one, or cnn), one such as models:/mnist@champion, or a file",
     )
     parser.add_argument(
         "--set", type=Path, help="file that describes the model's data set (default: data/sets/NAME.yaml)"
@@ -139,7 +138,8 @@ def main() -> int:
     )
     arguments = parser.parse_args()
     values = params.load(arguments.params)
-    found, dataset = predict(arguments.images, arguments.model, values, arguments.set)
+    model = arguments.model or (next(iter(values.models)) if len(values.models) == 1 else "cnn")
+    found, dataset = predict(arguments.images, model, values, arguments.set)
     if found:
         print(lines(found) if arguments.json else table(found, dataset.noun))
     return 0 if found.keys() == set(arguments.images) else InputError.exit_code

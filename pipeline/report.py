@@ -25,6 +25,8 @@ from pipeline.reporting.tables import ModelRow
 GRID = 9
 # Images that every model gets wrong: so many are pictured.
 PICTURED = 60
+# Of more classes than a figure can show, as many are in the tables that are not folded: those with the lowest F1.
+FEW_CLASSES = 10
 # With more models than this, figures and sentences are limited to the FEW best and the FEW worst.
 MANY, FEW = 8, 3
 
@@ -79,7 +81,7 @@ def report(
     names = {result.name for result in shown}
     missed = pairwise.missed_by_all(results)
     pairs = pairwise.mcnemar_pairs(results)
-    figures = _figures(shown, comparable, data.classes) | _missed(data, shown, missed, summary.negative)
+    figures = _figures(shown, rows, comparable, data.classes) | _missed(data, shown, missed, summary.negative)
     monitored = "test" if data.validation is None else "validation"
     chosen = grids.first(data.train.labels, GRID**2)
     grid = grids.samples(grids.drawn(data.train.images[chosen], negative=summary.negative), GRID, GRID)
@@ -101,10 +103,12 @@ def report(
         "versions": _versions(results),
         "processors": list(dict.fromkeys(name for result in results for name in result.processors)),
         "reportable": reportable,
-        "by_class": chosen.step is not None,
+        "by_class": bool(chosen[-1] >= len(chosen)),
         "missed": len(missed),
         "pictured": PICTURED,
         "confusable": classification.MAX_CLASSES,
+        "few": FEW_CLASSES,
+        "largest": tables.largest_class(data),
         "pictures": {"samples.png": style.png(grid), **{f"figures/{name}": png for name, png in figures.items()}},
     }
     return Report(
@@ -114,7 +118,7 @@ def report(
         pd.DataFrame([row.comparison() for row in rows], dtype=object),
         pd.DataFrame([row.overfitting() for row in rows], dtype=object),
         views.curves({result.name: result.history for result in results}, monitored),
-        views.confusion({result.name: _most_confused(result, data.classes) for result in results}),
+        views.confusion({row.name: classification.most_confused(row.confusion, data.classes) for row in rows}),
         {row.name: row.flat() for row in rows},
         figures,
     )
@@ -147,23 +151,23 @@ def _by_verdict(rows: Sequence[ModelRow]) -> dict[str, list[str]]:
 
 
 def _figures(
-    shown: Sequence[ModelResult], reported: Mapping[str, pd.DataFrame], classes: Sequence[str]
+    shown: Sequence[ModelResult],
+    rows: Sequence[ModelRow],
+    reported: Mapping[str, pd.DataFrame],
+    classes: Sequence[str],
 ) -> dict[str, bytes]:
     figures = {
         "comparison.png": curves.comparison({result.name: result.history for result in shown}),
         "reliability.png": classification.reliability({result.name: tables.calibration(result) for result in shown}),
     }
+    matrices = {row.name: row.confusion for row in rows}
     for result in shown:
-        name, matrix = result.name, result.metrics.splits["test"]["confusion"]
+        name = result.name
         figures[f"curves-{name}.png"] = curves.training(
             result.history, reported.get(name), name, result.metrics.kept_epoch
         )
-        figures[f"confusion-{name}.png"] = classification.confusion(matrix, classes, name)
+        figures[f"confusion-{name}.png"] = classification.confusion(matrices[name], classes, name)
     return {name: style.png(figure) for name, figure in figures.items()}
-
-
-def _most_confused(result: ModelResult, classes: Sequence[str]) -> tuple[NDArray[np.int64], list[str]]:
-    return classification.most_confused(np.asarray(result.metrics.splits["test"]["confusion"]), classes)
 
 
 def _missed(data: Dataset, shown: Sequence[ModelResult], missed: NDArray[np.int64], negative: bool) -> dict[str, bytes]:

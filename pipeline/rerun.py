@@ -53,7 +53,12 @@ def rerun(logged: LoggedTraining, data: Path, rule: params.OverfittingRule) -> b
             return True
         evaluate = _stage(folder, "evaluate", logged.model)
         _execute(folder, evaluate["cmd"])
-        shown = EvaluationArtifacts(logged.model, folder / evaluate["output"], folder / train["history"], None, rule)
+        scores, history, answers = (
+            folder / evaluate["output"],
+            folder / train["history"],
+            folder / evaluate["predictions"],
+        )
+        shown = EvaluationArtifacts(logged.model, scores, history, None, rule, answers)
         made_with = files.read_json(shown.metrics)["made_with"]
         print(f"{logged.model}: not identical: md5 {md5}, that of run {logged.run_id} is {logged.tags['model.md5']}")
         for line in [*reasons(logged, made_with), *table(logged, shown.final_metrics(), seeds(logged))]:

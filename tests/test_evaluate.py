@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from pipeline import evaluate, files, params, tracking
+from pipeline.analysis import metrics
 from pipeline.data import dataset as datasets
 from pipeline.data.dataset import Dataset, Split
 from pipeline.errors import PipelineError
@@ -24,7 +25,7 @@ def test_every_image_of_every_split_is_scored_without_dropout(values: Params, di
     data = Dataset(digits.train, Split(digits.test.images[:97], digits.test.labels[:97]), digits.test, digits.classes)
     network = networks.build(values.models["cnn"].network, (28, 28), 10, seed=0, precision="float32")
 
-    scores, probabilities = evaluate.evaluate(network, data, clip=1e-7)
+    scores, mistakes, probabilities = evaluate.evaluate(network, data, clip=1e-7)
 
     assert {name: score["count"] for name, score in scores.items()} == {"train": 1400, "validation": 97, "test": 397}
     for name, split in data.splits().items():
@@ -33,6 +34,22 @@ def test_every_image_of_every_split_is_scored_without_dropout(values: Params, di
         assert scores[name]["accuracy"] == pytest.approx(np.mean(answers.argmax(axis=1) == split.labels))
         assert scores[name]["loss"] == pytest.approx(-np.log(np.clip(truth, 1e-7, 1 - 1e-7)).mean(), rel=1e-5)
     np.testing.assert_allclose(probabilities, network(data.test.images), atol=1e-6)
+    assert mistakes["split"].value_counts().to_dict() == {name: score["errors"] for name, score in scores.items()}
+
+
+def test_mistakes_are_sorted_by_how_sure_the_model_was() -> None:
+    """A row names the image by its origin, or its row, with its true class, the answer and the probability of that."""
+    labels, names = np.array([0, 1, 2, 1, 0], np.uint8), ("cat", "NA", "dog")
+    table = np.array([[0.6, 0.4, 0], [0.7, 0.2, 0.1], [0.1, 0.9, 0], [0.5, 0.1, 0.4], [0.2, 0.1, 0.7]], np.float32)
+    origins = np.array([f"test/{number}.png" for number in range(5)])
+
+    for given, first in ((None, [2, 1, 4, 3]), (origins, ["test/2.png", "test/1.png", "test/4.png", "test/3.png"])):
+        found = metrics.mistakes(table, labels, names, given)
+
+        assert found["image"].tolist() == first
+        assert found["true_class"].tolist() == ["dog", "NA", "cat", "NA"]
+        assert found["answer"].tolist() == ["NA", "cat", "dog", "cat"]
+        assert found["probability"].tolist() == table.max(axis=1)[[2, 1, 4, 3]].tolist()
 
 
 @pytest.mark.fault("model with NaN in its weights")
@@ -62,7 +79,8 @@ def test_the_epoch_that_was_scored_is_written(
     small = {"network": {"name": "mlp", "units": [4], "dropout": 0.2}, "epochs": 4, "keep": keep}
     content["models"] = {"m": content["models"]["mlp_rmsprop"] | small}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(content))
-    data = Dataset(digits.train, Split(digits.test.images[:97], digits.test.labels[:97]), digits.test, digits.classes)
+    held_out = Split(digits.test.images[:97], digits.test.labels[:97], np.array([f"{i}.png" for i in range(97)]))
+    data = Dataset(digits.train, held_out, digits.test, digits.classes)
     datasets.save(tmp_path / "digits.npz", data)
     block = params.load(tmp_path / "params.yaml").model("m")
     network = networks.build(block.network, (28, 28), 10, seed=0, precision="float32")
@@ -75,12 +93,17 @@ def test_the_epoch_that_was_scored_is_written(
     # In this process, TensorFlow's threads cannot be set any more.
     monkeypatch.setattr(backend, "start", lambda **_: None)
     options = {"data": "digits.npz", "model": "m.keras", "history": "history.csv", "reported": "none.csv"}
-    options |= {"output": "m.json", "predictions": "m.npz", "params": "params.yaml"}
+    options |= {"output": "m.json", "predictions": "m.npz", "mistakes": "m.csv", "params": "params.yaml"}
     monkeypatch.setattr("sys.argv", ["evaluate", "m", *(f"--{key}={tmp_path / name}" for key, name in options.items())])
 
     assert evaluate.main() == 0
 
     printed = capsys.readouterr().out
+    written = files.read_csv(tmp_path / "m.csv")
+    assert list(written) == ["split", "image", "true_class", "answer", "probability"]
+    for name, split in data.splits().items():
+        images = written.loc[written["split"] == name, "image"].tolist()
+        assert set(images) <= {*(split.origins if split.origins is not None else map(str, range(len(split))))}
     assert json.loads((tmp_path / "m.json").read_text()).get("kept_epoch") == kept
     assert logged[0].final_metrics().get("kept_epoch") == kept
     for epoch in (kept, 4) if kept else ():

@@ -49,6 +49,7 @@ OF_MODEL = {
     f"reports/timing/{NEW}.csv",
     f"reports/metrics/{NEW}.json",
     f"reports/predictions/{NEW}.npz",
+    f"reports/mistakes/{NEW}.csv",
 }
 
 

@@ -256,6 +256,16 @@ def test_a_models_bounds_replace_the_defaults_one_by_one(run: Run) -> None:
     ]
 
 
+def test_bounds_on_another_data_set_may_be_of_other_models(run: Run) -> None:
+    """Models come and go with the data set: those that only bounds on another one name are no fault."""
+    write({"default": {"test_accuracy": {"min": 0.5}}})
+    content = files.read_yaml(Path("params.yaml"))
+    content["gate"]["stones"] = {"models": {"of_stones": {"test_accuracy": {"min": 0.9}}}}
+    files.write_json(Path("params.yaml"), content)
+
+    assert run()[0] == 0
+
+
 @pytest.mark.fault("gate: bounds that break a rule")
 @pytest.mark.parametrize(
     ("section", "messages"),

@@ -106,6 +106,23 @@ def test_each_picture_has_its_row_for_people(trained: Path, run: Run, capsys: py
     assert note[0] == "?:"
 
 
+def test_the_only_model_is_asked(
+    trained: Path, tmp_path: Path, run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With one model in params.yaml, whatever its name, none has to be named; with several, cnn is asked."""
+    shutil.copytree(trained, tmp_path / "one")
+    monkeypatch.chdir(tmp_path / "one")
+    content = yaml.safe_load(Path("params.yaml").read_text())
+    content["models"] = {"of_stones": content["models"]["cnn"]}
+    Path("params.yaml").write_text(yaml.safe_dump(content))
+    Path("models/cnn.keras").rename("models/of_stones.keras")
+
+    assert run("three.png", "--json") == 0
+
+    (answer,) = map(json.loads, capsys.readouterr().out.splitlines())
+    assert list(answer["probabilities"].values()) == pytest.approx(expected(trained, "three.png"), abs=1e-5)
+
+
 @pytest.mark.fault("photograph of something other than one digit")
 @pytest.mark.parametrize(("highest", "certain"), [(0.9, True), (0.899, False)])
 def test_a_low_probability_is_marked(highest: float, certain: bool) -> None:

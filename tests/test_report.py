@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from sklearn.metrics import precision_recall_fscore_support
 
 from pipeline import files, preprocess, report, schema
 from pipeline.analysis import metrics
@@ -26,7 +27,7 @@ from pipeline.data import sets
 from pipeline.data.dataset import Dataset, Split
 from pipeline.params import Params
 from pipeline.report import Report
-from pipeline.reporting import inputs
+from pipeline.reporting import inputs, pairwise
 from pipeline.reporting.inputs import DataSummary, Metrics, ModelResult, SplitSummary
 from pipeline.reporting.plots import classification, curves, grids, style
 from pipeline.training.settings import Model
@@ -500,7 +501,7 @@ def test_nothing_speaks_of_digits_where_there_are_none(values: Params) -> None:
 
 
 @pytest.mark.usefixtures("no_drawing")
-@pytest.mark.parametrize(("count", "words"), [(1, "The model misclassifies"), (2, "Both models"), (3, "All 3 models")])
+@pytest.mark.parametrize(("count", "words"), [(1, "by the model."), (2, "by both models."), (3, "by all 3 models.")])
 def test_models_are_counted_in_words(values: Params, count: int, words: str) -> None:
     """The sentence on what all models get wrong is plain English for one model, for two and for more."""
     models = dict(list(values.models.items())[:count])
@@ -511,6 +512,109 @@ def test_models_are_counted_in_words(values: Params, count: int, words: str) -> 
 
     assert words in section(made.markdown, f"Images that {'the model' if count == 1 else 'every model'} gets wrong")
     assert "in one of 10 classes." in " ".join(made.markdown.split())
+
+
+@pytest.mark.usefixtures("no_drawing")
+def test_scores_of_each_class_are_on_the_page(three: Experiment, whole: Report) -> None:
+    """Images, precision, recall and F1 are those of scikit-learn, the class with the lowest F1 first."""
+    labels = three.data.test.labels
+    for one in three.results:
+        columns = precision_recall_fscore_support(labels, one.probabilities.argmax(axis=1))
+        expected = {str(k): [f"{c[k]:.2%}" for c in columns[:3]] for k in range(10)}
+
+        head, *rows = tables(whole.markdown)[f"Classes by F1: {one.name}"]
+
+        assert head == ["Class", "Images", "Precision", "Recall", "F1"]
+        assert {row[0]: row[2:] for row in rows} == expected
+        assert [row[0] for row in rows] == [str(k) for k in np.argsort(columns[2], kind="stable")]
+        assert [int(row[1].replace(",", "")) for row in rows] == [int(np.sum(labels == int(row[0]))) for row in rows]
+    share = np.mean(labels == np.bincount(three.data.train.labels).argmax())
+    assert f"would give a test accuracy of {share:.2%}." in section(whole.markdown, "In short")
+    assert "never predicts" not in whole.markdown
+    assert "no better than that" not in whole.markdown
+
+
+@pytest.mark.usefixtures("no_drawing")
+@pytest.mark.parametrize("predicted", [range(3), range(1)])
+def test_classes_that_are_never_predicted_are_named(values: Params, predicted: range) -> None:
+    """A model that answers only some classes says so at the top, and if it is no better than the largest class."""
+    made = Experiment(values, {"cnn": values.models["cnn"]}, classes=(*"01234567", "a|b", "*c*"))
+    one, largest = made.results[0], int(np.bincount(made.data.train.labels).argmax())
+    answers = np.where(made.data.test.labels < len(predicted), made.data.test.labels, largest)
+    answers = answers if len(predicted) > 1 else np.full(len(answers), largest)
+    made.results[0] = dataclasses.replace(one, probabilities=probabilities(answers, 3))
+    scores = metrics.score(made.results[0].probabilities, made.data.test.labels, None)
+    splits = one.metrics.splits | {"test": scores}
+    made.results[0] = dataclasses.replace(made.results[0], metrics=dataclasses.replace(one.metrics, splits=splits))
+
+    page = made.report()
+
+    absent = [r"a\|b" if k == 8 else r"\*c\*" if k == 9 else str(k) for k in range(10) if k not in {*answers.tolist()}]
+    names = f"{', '.join(absent[:-1])} and {absent[-1]}"
+    short = section(page.markdown, "In short")
+    assert f"`cnn` never predicts {len(absent)} of the 10 classes: {names}." in short
+    assert ("`cnn` is no better than that." in short) is (len(predicted) == 1)
+    blank = [row[2:] for row in tables(page.markdown)["Classes by F1: cnn"][1:]]
+    assert blank[: len(absent)] == [["", "0.00%", "0.00%"]] * len(absent)
+    Page(page.html)
+
+
+@pytest.mark.usefixtures("no_drawing")
+def test_many_classes_are_folded(values: Params) -> None:
+    """Of more classes than a figure shows, those with the lowest F1 are in a table, and all in one that is folded."""
+    names = tuple(f"class {number}" for number in range(100))
+    made = Experiment(values, {"cnn": values.models["cnn"]}, dataset="things", classes=names)
+    one, rng = made.results[0], np.random.default_rng(0)
+    labels = rng.integers(0, 100, 10_000, dtype=np.uint8)
+    test = Split(made.data.test.images, labels)
+    table = rng.dirichlet(np.ones(100), 10_000).astype(np.float32)
+    scores = one.metrics.splits | {"test": metrics.score(table, labels, None)}
+    measured = dataclasses.replace(one.metrics, splits=scores)
+    made.results[0] = dataclasses.replace(one, probabilities=table, labels=labels, metrics=measured)
+    made.data = dataclasses.replace(made.data, test=test)
+
+    page = made.report()
+
+    found = tables(page.markdown)
+    few, every = found["Classes with the lowest F1: cnn"], found["Classes by F1: cnn"]
+    assert (len(few), len(every)) == (1 + 10, 1 + 100)
+    assert every[: len(few)] == few
+    folded = page.markdown.split("<details>")[1].split("</details>")[0]
+    assert folded.split("\n")[1:4:2] == ["<summary>All 100 classes: cnn</summary>", "**Classes by F1: cnn**"]
+    assert "<summary>All 100 classes: cnn</summary>" in page.html
+
+
+@pytest.mark.usefixtures("no_drawing")
+def test_what_others_write_is_text(values: Params) -> None:
+    """Signs of markup in the credit of a data set and a processor's name are shown as they are, on both pages."""
+    made = Experiment(values, {"cnn": values.models["cnn"]}, dataset="things")
+    made.summary = dataclasses.replace(made.summary, credit="A_B_ <b>*bold*</b> [x](https://x)")
+    made.results[0] = dataclasses.replace(made.results[0], processors=("CPU *fast* [r](https://r)",))
+
+    page = made.report()
+
+    assert r"Credit for the data: A_B\_ \<b>\*bold\*\</b> \[x\](https://x)." in page.markdown
+    assert r"on CPU \*fast\* \[r\](https://r)." in page.markdown
+    for words in ("Credit for the data: A_B_ <b>*bold*</b> [x](https://x).", "on CPU *fast* [r](https://r)."):
+        assert words in Page(page.html).text
+
+
+@pytest.mark.usefixtures("no_drawing")
+@pytest.mark.parametrize(("images", "word"), [(40, "cannot be judged"), (2_000, "overfits")])
+def test_a_fall_within_its_standard_error_is_not_overfitting(values: Params, images: int, word: str) -> None:
+    """On few monitored images the page says why the same fall of the accuracy cannot be judged, and has no rise."""
+    history = REPORTED["cnn"].assign(val_loss=[0.5, *[0.1] * 5, *[0.2] * 6], val_accuracy=[0.9] * 9 + [0.88] * 3)
+
+    made = Experiment(values, {"cnn": values.models["cnn"]}, histories={"cnn": history}, validation=images).report()
+
+    said = section(made.markdown, "Overfitting")
+    assert made.overfitting["verdict"].tolist() == [word]
+    assert ("`val_accuracy` falls by 2.00 points, which is within the standard error of 6.99 points." in said) is (
+        images == 40
+    )
+    assert f"({images:,} here)" in said
+    rise = tables(made.markdown)["Overfitting analysis of the histories, here and in the original"][1][4]
+    assert (rise == "", "val_loss_rise" in made.metrics["cnn"]) == (images == 40, images != 40)
 
 
 @pytest.mark.usefixtures("no_drawing")
@@ -550,7 +654,7 @@ def test_one_model_has_no_pairs(values: Params) -> None:
     assert "There is only one model, so there is no pair to compare." in made.markdown
     assert "What the differences can show" not in made.markdown
     assert "`cnn` makes 95 errors on the 10,000 test images" in section(made.markdown, "In short")
-    assert "The model misclassifies 95 of the 10,000 test images. The first 60" in made.markdown
+    assert "95 of the 10,000 test images are misclassified by the model. 60 are shown" in made.markdown
     Page(made.html)
 
 
@@ -579,15 +683,15 @@ def test_images_that_every_model_gets_wrong(values: Params, three: Experiment, w
     perfect = Experiment(values, {"cnn": values.models["cnn"]}, errors={"cnn": 0}).report()
 
     assert missed >= 5
-    assert f"All 3 models misclassify {missed} of the 10,000 test images." in last
+    assert f"{missed} of the 10,000 test images are misclassified by all 3 models." in last
     assert "figures/missed.png" in last
-    assert "misclassifies none of the 10,000 test images" in perfect.markdown
+    assert "None of the 10,000 test images is misclassified by the model." in perfect.markdown
     assert "missed.png" not in perfect.figures
     assert "- `cnn`: 0 errors.\n" in perfect.markdown
 
 
 def test_figures_are_drawn_from_the_data(values: Params, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Curves get the model's history and the original's, if it has one; the gallery gets the first 60 images missed."""
+    """Curves get the model's history and the original's, if it has one; the gallery gets 60 images missed."""
     drawn: dict[str, list[tuple[Any, ...]]] = {}
     for module, name in DRAWING:
         monkeypatch.setattr(module, name, lambda *given, name=name: drawn.setdefault(name, []).append(given) or b"")
@@ -603,9 +707,10 @@ def test_figures_are_drawn_from_the_data(values: Params, monkeypatch: pytest.Mon
     pd.testing.assert_frame_equal(with_original, REPORTED["cnn"])
     assert without is None
     pd.testing.assert_frame_equal(history, made.results[1].history)
-    assert drawn["confusion"][0] == (made.results[0].metrics.splits["test"]["confusion"], CLASSES, "cnn")
+    matrix, *named = drawn["confusion"][0]
+    assert (matrix.sum(), np.trace(matrix), named) == (10_000, 10_000 - 95, [CLASSES, "cnn"])
     ((images, labels, given, classes),) = drawn["gallery"]
-    missed = np.flatnonzero(made.results[0].probabilities.argmax(1) != made.data.test.labels)[:60]
+    missed = pairwise.missed_by_all(made.results)[:60]
     np.testing.assert_array_equal(images, made.data.test.images[missed])
     np.testing.assert_array_equal(labels, made.data.test.labels[missed])
     assert classes == CLASSES
@@ -643,13 +748,11 @@ def test_the_most_frequent_confusions_are_a_sentence(
 ) -> None:
     """One, several and many most frequent confusions are said in a sentence with its count."""
     made = Experiment(values, {"cnn": values.models["cnn"]}, errors={"cnn": 0})
-    one = made.results[0]
-    matrix = np.array(one.metrics.splits["test"]["confusion"])
-    for cell, count in wrong.items():
-        matrix[cell] = count
-    test = one.metrics.splits["test"] | {"confusion": matrix.tolist()}
-    scores = dataclasses.replace(one.metrics, splits=one.metrics.splits | {"test": test})
-    made.results[0] = dataclasses.replace(one, metrics=scores)
+    one, labels = made.results[0], made.data.test.labels
+    answers = labels.astype(int)
+    for (truth, answer), count in wrong.items():
+        answers[np.flatnonzero(labels == truth)[:count]] = answer
+    made.results[0] = dataclasses.replace(one, probabilities=probabilities(answers, 3))
 
     assert sentence in section(made.report().markdown, "Errors on the test images")
 
@@ -657,17 +760,20 @@ def test_the_most_frequent_confusions_are_a_sentence(
 @pytest.mark.usefixtures("no_drawing")
 @pytest.mark.parametrize(
     ("lowest", "words"),
-    [(9, None), (10, None), (11, "only the epochs from 11 on count"), (12, "only the last epoch counts")],
+    [
+        (9, "the last 3 epochs is 1.020"),
+        (10, "the last 3 epochs is 1.014"),
+        (11, "that epoch and those after it is 1.010"),
+        (12, "that epoch, the last one, is 1.000"),
+    ],
 )
-def test_a_window_that_reaches_before_the_lowest_is_explained(values: Params, lowest: int, words: str | None) -> None:
-    """The page says which epochs count for the verdict if the lowest loss is among the last ones."""
+def test_a_window_that_reaches_before_the_lowest_is_explained(values: Params, lowest: int, words: str) -> None:
+    """The page says which epochs count for the rise if the lowest loss is among the last ones."""
     history = REPORTED["cnn"].assign(val_loss=[0.05 if epoch != lowest else 0.049 for epoch in range(1, 13)])
 
     made = Experiment(values, {"cnn": values.models["cnn"]}, histories={"cnn": history}).report()
 
-    said = section(made.markdown, "Overfitting")
-    assert ("Since the lowest is among these" in said) == (words is not None)
-    assert words is None or f"{words} for the verdict." in said
+    assert f"and its mean over {words} times that." in section(made.markdown, "Overfitting")
 
 
 @pytest.mark.usefixtures("no_drawing")

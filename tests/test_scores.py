@@ -96,7 +96,8 @@ class World:
         content = {"splits": self.scores, "classes": list(self.data.classes), "parameters": 7}
         files.write_json(folder / "m.json", content)
         files.write_csv(folder / "m.csv", self.history())
-        return EvaluationArtifacts("m", folder / "m.json", folder / "m.csv", None, OverfittingRule(**RULE))
+        paths = folder / "m.json", folder / "m.csv", None
+        return EvaluationArtifacts("m", *paths, OverfittingRule(**RULE), folder / "m.npz")
 
     def replicate(self, monkeypatch: pytest.MonkeyPatch) -> Entry:
         """Return a replicate of the study, trained by a stand-in, as the ledger would have it."""

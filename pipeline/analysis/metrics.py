@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 BINS = 15
 REPORT_CLIP = 1e-7
@@ -26,7 +29,8 @@ class Score:
     """How a score is measured, and where it is shown; it is in evaluate's files, in MLflow and in the ledger anyway.
 
     `measure` gets probabilities (n, classes), labels (n,) and the clip of the model's loss; data with fewer than
-    `min_classes` classes do not have the score. `share`: it is a share of the images, so a multiple of one image.
+    `min_classes` classes do not have the score. `share`: it is a share of images, or a mean of such shares, so that it
+    changes in steps of about one image.
 
     `gate`: its splits in reports/metrics.json, so what the gate can bound; `shown`: which of these `dvc metrics show`
     has; `study`: its splits in the study's summary. `verdict`: whether changes can be judged by it. Verdicts and study
@@ -61,27 +65,57 @@ class Reliability:
 def score(probabilities: Probabilities, labels: Labels, clip: float | None) -> dict[str, Any]:
     """Score `probabilities` (n, classes) against `labels` (n,); all sums are float64.
 
-    Returns what JSON holds: `count`, the scores by their names in SCORES, `per_class` (precision, recall and their
-    harmonic mean, each 0 where it is 0/0, and `support`, the number of images), and `confusion`, which has a row for
-    each true class. The class of the highest probability is predicted; of equal ones, the first. `clip` is that of the
-    model's loss, see `_cross_entropy`.
+    Returns what JSON holds: `count`, the scores by their names in SCORES, and `per_class`. The class of the highest
+    probability is predicted; of equal ones, the first. `clip` is that of the model's loss, see `_cross_entropy`.
 
     Raises:
         ValueError: A shape or type is wrong, a row is not a distribution (within 1e-3), or a label is not a class.
     """
     _check(probabilities, labels)
-    from sklearn.metrics import confusion_matrix
-
-    exact, classes = probabilities.astype(np.float64), range(probabilities.shape[1])
-    values = {name: one.measure(exact, labels, clip) for name, one in SCORES.items() if len(classes) >= one.min_classes}
-    predicted = exact.argmax(axis=1)
+    exact, classes = probabilities.astype(np.float64), probabilities.shape[1]
+    values = {name: one.measure(exact, labels, clip) for name, one in SCORES.items() if classes >= one.min_classes}
     return {
         "count": len(labels),
         "errors": values["errors"],
         **values,
-        "per_class": _per_class(predicted, labels, len(classes)),
-        "confusion": confusion_matrix(labels, predicted, labels=classes).tolist(),
+        "per_class": per_class(exact, labels),
     }
+
+
+def per_class(probabilities: Probabilities, labels: Labels) -> list[dict[str, Any]]:
+    """Return precision, recall, f1 and support of each class: f1 is the harmonic mean of the two, 0/0 counts as 0."""
+    from sklearn.metrics import precision_recall_fscore_support
+
+    predicted, classes = probabilities.argmax(axis=1), range(probabilities.shape[1])
+    columns = precision_recall_fscore_support(labels, predicted, labels=classes, zero_division=0)
+    keys = ("precision", "recall", "f1", "support")
+    return [dict(zip(keys, map(np.generic.item, row), strict=True)) for row in zip(*columns, strict=True)]
+
+
+def confusion(probabilities: Probabilities, labels: Labels) -> NDArray[np.int64]:
+    """Return the number of images by true and by predicted class, (classes, classes), a row for each true class."""
+    from sklearn.metrics import confusion_matrix
+
+    predicted, classes = probabilities.argmax(axis=1), range(probabilities.shape[1])
+    return np.asarray(confusion_matrix(labels, predicted, labels=classes))
+
+
+def mistakes(
+    probabilities: Probabilities, labels: Labels, classes: Sequence[str], origins: NDArray[np.str_] | None = None
+) -> pd.DataFrame:
+    """Return a row for each image that is not predicted as its class, the surest answer first.
+
+    Its columns are `image`, the origin or else the row among the images, counted from 0, the names of its `true_class`
+    and of the `answer`, and the `probability` of that.
+    """
+    import pandas as pd
+
+    answers, sure, names = probabilities.argmax(axis=1), probabilities.max(axis=1), np.array(classes, object)
+    wrong = np.flatnonzero(answers != labels)
+    wrong = wrong[np.argsort(-sure[wrong], kind="stable")]
+    images = wrong if origins is None else origins[wrong]
+    columns = {"true_class": names[labels[wrong]], "answer": names[answers[wrong]], "probability": sure[wrong]}
+    return pd.DataFrame({"image": images, **columns})
 
 
 def reliability(probabilities: Probabilities, labels: Labels, bins: int = BINS) -> Reliability:
@@ -118,6 +152,11 @@ def flat(splits: Splits, place: Callable[[Score], Sequence[str]] = lambda _: SPL
         if split in place(one) and name in scores
         if name != LIKELIHOOD or scores[name] != scores["loss"]
     }
+
+
+def monitored(splits: Splits) -> Mapping[str, Any]:
+    """Return the scores on the images that are scored after every epoch: a history's val_ columns are of these."""
+    return splits.get("validation", splits["test"])
 
 
 def gaps(splits: Splits) -> dict[str, float]:
@@ -177,16 +216,25 @@ def _top(k: int, probabilities: Floats, labels: Labels) -> float:
     return int(np.sum(before < k)) / len(labels)
 
 
+def _balanced_accuracy(probabilities: Floats, labels: Labels, _: float | None) -> float:
+    """Return the mean recall of the classes that have images.
+
+    Source: K. H. Brodersen et al., The Balanced Accuracy and Its Posterior Distribution, ICPR 2010, 3121-3124.
+    """
+    from sklearn.metrics import recall_score
+
+    return float(recall_score(labels, probabilities.argmax(axis=1), labels=np.unique(labels), average="macro"))
+
+
+def _macro_f1(probabilities: Floats, labels: Labels, _: float | None) -> float:
+    """Return the mean F1 of the classes that have images or are predicted."""
+    from sklearn.metrics import f1_score
+
+    return float(f1_score(labels, probabilities.argmax(axis=1), average="macro", zero_division=0))
+
+
 def _of_truth(probabilities: Floats, labels: Labels) -> Floats:
     return probabilities[np.arange(len(labels)), labels]
-
-
-def _per_class(predicted: NDArray[np.int64], labels: Labels, classes: int) -> list[dict[str, float]]:
-    from sklearn.metrics import precision_recall_fscore_support
-
-    columns = precision_recall_fscore_support(labels, predicted, labels=range(classes), zero_division=0)
-    keys = ("precision", "recall", "f1", "support")
-    return [dict(zip(keys, map(np.generic.item, row), strict=True)) for row in zip(*columns, strict=True)]
 
 
 def _check(probabilities: Probabilities, labels: Labels) -> None:
@@ -205,9 +253,26 @@ def _check(probabilities: Probabilities, labels: Labels) -> None:
         raise ValueError("expected rows of probabilities that sum to 1, found others")
 
 
-# Every score, declared once: all files, pages and commands follow. The report has cells of its own for the first three.
+# Every score, declared once: all files, pages and commands follow. Of those without
+# a title the report shows accuracy, loss and errors.
 SCORES: dict[str, Score] = {
     "accuracy": Score(_accuracy, more_is_better=True, share=True, gate=SPLITS, shown=("train", "test"), study=SPLITS),
+    "balanced_accuracy": Score(
+        _balanced_accuracy,
+        more_is_better=True,
+        share=True,
+        study=(),
+        title="Balanced accuracy",
+        note="Balanced accuracy: the mean recall of the classes, each of which counts alike.",
+    ),
+    "macro_f1": Score(
+        _macro_f1,
+        more_is_better=True,
+        share=True,
+        study=(),
+        title="Macro F1",
+        note="Macro F1: the mean F1 of the classes, where F1 is the harmonic mean of precision and recall.",
+    ),
     # Models are trained with different clips; the likelihood clips all probabilities alike.
     "loss": Score(_cross_entropy, gate=SPLITS, study=("validation", "test"), compared_by=LIKELIHOOD),
     "errors": Score(_errors, shown=(), study=(), verdict=False),

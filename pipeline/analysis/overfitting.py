@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from math import sqrt
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -35,12 +37,16 @@ class OverfittingVerdict(StrEnum):
 class Analysis:
     """The analysis of one history. Epochs count from 1; losses are in nats per image, accuracies within [0, 1].
 
-    `rise`: mean val_loss of the last `window` epochs / minimum val_loss (the first, if it occurs twice).
+    `rise`: mean val_loss of the last `window` epochs, of these only the minimum (the first, if it occurs twice) and
+    those after it, / minimum. Epochs before the minimum show how the loss fell.
     `onset_epoch`: first epoch after the minimum at which the mean val_loss of `window` epochs, itself and those
     that follow, is at or above `onset` x minimum and stays there to the end. Only complete windows without the minimum
     count; None if there is no such epoch.
     `best_val_accuracy`: highest mean over `window` consecutive epochs; `final_val_accuracy`: that of the last ones.
-    `verdict`: NOT_JUDGED for a history of `window` epochs or fewer, which has no window besides its minimum.
+    `val_accuracy_error`: the standard error of the difference of these two, at most: that of two proportions of as many
+    images, which are the same images.
+    `verdict`: NOT_JUDGED for a history of `window` epochs or fewer, which has no window besides its minimum, and for a
+    strong rise with a fall of the accuracy that exceeds the tolerance, but not its standard error.
     """
 
     epochs: int
@@ -51,21 +57,23 @@ class Analysis:
     onset_epoch: int | None
     best_val_accuracy: float
     final_val_accuracy: float
+    val_accuracy_error: float
     verdict: OverfittingVerdict
 
-    def flat(self) -> dict[str, float]:
-        """Return its figures by their names among metrics: no rise if there are too few epochs to judge one."""
+    def row(self) -> dict[str, Any]:
+        """Return its figures by their names: no rise if there is no verdict on one."""
         judged = self.verdict is not OverfittingVerdict.NOT_JUDGED
-        return {
-            "final_val_loss": self.final_val_loss,
-            "min_val_loss": self.min_val_loss,
-            "min_val_loss_epoch": self.min_val_loss_epoch,
-            **({"val_loss_rise": self.rise} if judged else {}),
-        }
+        return vars(self) | {"rise": self.rise if judged else None}
+
+    def flat(self) -> dict[str, float]:
+        """Return those among metrics, without a rise that is not judged, so that nothing passes on it."""
+        figures = self.row()
+        rise = {} if figures["rise"] is None else {"val_loss_rise": self.rise}
+        return {key: figures[key] for key in ("final_val_loss", "min_val_loss", "min_val_loss_epoch")} | rise
 
 
-def analyse(history: pd.DataFrame, rule: OverfittingRule) -> Analysis:
-    """Analyse `history` (columns epoch, val_loss, val_accuracy; epoch from 1, one row each) by `rule`.
+def analyse(history: pd.DataFrame, rule: OverfittingRule, images: int) -> Analysis:
+    """Analyse `history` (columns epoch, val_loss, val_accuracy on so many images; epoch from 1) by `rule`.
 
     A history shorter than the window is one window. A value that equals a bound up to rounding has reached it.
 
@@ -77,21 +85,26 @@ def analyse(history: pd.DataFrame, rule: OverfittingRule) -> Analysis:
     accuracies = _means(history["val_accuracy"].to_numpy(np.float64), rule.window)
     lowest = int(losses.argmin())
     best, final = float(accuracies.max()), float(accuracies[-1])
+    rise = _rise(losses, lowest, rule.window)
+    error = sqrt((best * (1 - best) + final * (1 - final)) / images)
+    enough = len(losses) > rule.window
     return Analysis(
         epochs=len(losses),
         final_val_loss=float(losses[-1]),
         min_val_loss=float(losses[lowest]),
         min_val_loss_epoch=lowest + 1,
-        rise=_rise(losses, lowest, rule.window),
+        rise=rise,
         onset_epoch=_onset(losses, lowest, rule),
         best_val_accuracy=best,
         final_val_accuracy=final,
-        verdict=_verdict(losses, lowest, kept=_reaches(final, best - rule.tolerance), rule=rule),
+        val_accuracy_error=error,
+        verdict=_verdict(rise, best - final, error, rule) if enough else OverfittingVerdict.NOT_JUDGED,
     )
 
 
 def _rise(losses: Floats, lowest: int, window: int) -> float:
-    return float(max(losses[-window:].mean(), SMALLEST_LOSS) / max(losses[lowest], SMALLEST_LOSS))
+    last = losses[max(lowest, len(losses) - window) :]
+    return float(max(last.mean(), SMALLEST_LOSS) / max(losses[lowest], SMALLEST_LOSS))
 
 
 def _onset(losses: Floats, lowest: int, rule: OverfittingRule) -> int | None:
@@ -102,16 +115,16 @@ def _onset(losses: Floats, lowest: int, rule: OverfittingRule) -> int | None:
     return lowest + 2 + onset if onset < len(means) else None
 
 
-def _verdict(losses: Floats, lowest: int, *, kept: bool, rule: OverfittingRule) -> OverfittingVerdict:
-    if len(losses) <= rule.window:
-        return OverfittingVerdict.NOT_JUDGED
-    # Epochs before the minimum show how the loss fell; in a short history the last window may include them.
-    rise = _rise(losses[lowest:], 0, rule.window)
+def _verdict(rise: float, fall: float, error: float, rule: OverfittingRule) -> OverfittingVerdict:
+    """Return the verdict on a rise of the loss and a fall of the accuracy with its standard error."""
     if not _reaches(rise, rule.slight):
         return OverfittingVerdict.NO_SIGN
     if not _reaches(rise, rule.strong):
         return OverfittingVerdict.SLIGHT
-    return OverfittingVerdict.OVERCONFIDENT if kept else OverfittingVerdict.OVERFITS
+    # As accuracies, which a difference of two may miss by a rounding.
+    if fall <= rule.tolerance + ROUNDING:
+        return OverfittingVerdict.OVERCONFIDENT
+    return OverfittingVerdict.OVERFITS if fall > error else OverfittingVerdict.NOT_JUDGED
 
 
 def _means(values: Floats, window: int) -> Floats:

@@ -25,8 +25,8 @@ _FIX = "`dvc repro -f preprocess` creates it again"
 class Split:
     """Images (n, h, w) or (n, h, w, 3) of uint8, and labels (n,): uint8, or uint16 where there are over 256 classes.
 
-    `groups` (n,) are numbers of what has to stay on one side of a split, if there is such a thing. `origins` (n,) are
-    files, or rows counted from 0, as far as they are known: an npz does not have them.
+    `groups` (n,) are numbers of what has to stay on one side of a split, if there is such a thing. `origins` (n,) has
+    the file of each image, or its table and row; of images in an array, its row, which an npz does not keep.
     """
 
     images: NDArray[np.uint8]
@@ -86,10 +86,10 @@ def fault_of(classes: Sequence[str]) -> str:
 def save(path: Path, dataset: Dataset) -> None:
     """Write `dataset` to `path`; equal data gives equal bytes."""
     arrays = {
-        f"{name}_{kind}": getattr(split, kind)
+        f"{name}_{kind}": array
         for name, split in dataset.splits().items()
-        for kind in ("images", "labels", "groups")
-        if getattr(split, kind) is not None
+        for kind, array in vars(split).items()
+        if array is not None and (kind != "origins" or array.dtype.kind == "U")
     }
     npz.write(path, {**arrays, "class_names": np.array(dataset.classes, dtype=np.str_)})
 
@@ -104,7 +104,12 @@ def load(path: Path) -> Dataset:
     present = {key.rpartition("_")[0] for key in arrays} - {"class"}
     try:
         splits = {
-            name: Split(arrays[f"{name}_images"], arrays[f"{name}_labels"], arrays.get(f"{name}_groups"))
+            name: Split(
+                arrays[f"{name}_images"],
+                arrays[f"{name}_labels"],
+                arrays.get(f"{name}_groups"),
+                arrays.get(f"{name}_origins"),
+            )
             for name in present
         }
         classes = _classes(path, arrays["class_names"])
@@ -138,3 +143,6 @@ def _check(path: Path, name: str, split: Split, dataset: Dataset) -> None:
         expected = f"expected uint8 (n, h, w) or (n, h, w, 3), {sizes}, with n labels below {len(dataset.classes)}"
         found = f"{images.dtype}{images.shape} with {labels.dtype}{labels.shape}"
         raise InputError(f"{name}: {expected}, found {found}", path=path, fix=_FIX)
+    if (origins := split.origins) is not None and (origins.dtype.kind, origins.shape) != ("U", labels.shape):
+        what = f"{name}_origins: expected {len(labels)} texts, found {origins.dtype}{origins.shape}"
+        raise InputError(what, path=path, fix=_FIX)

@@ -202,9 +202,6 @@ def _wrong_scores(splits: Splits, classes: int) -> Iterator[str]:
         for name in expected:
             if type(scores.get(name)) not in (int, float) or not np.isfinite(scores[name]):
                 yield f"splits.{split}.{name}: expected a finite number, found {scores.get(name)}"
-        rows = scores.get("confusion")
-        if not isinstance(rows, list) or [len(row) for row in rows if isinstance(row, list)] != [classes] * classes:
-            yield f"splits.{split}.confusion: expected {classes} rows of as many numbers, one for each class"
 
 
 def _per_epoch(path: Path, columns: tuple[str, ...], name: str, model: Model) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.analysis import multitest, proportions
@@ -71,9 +72,16 @@ def setting_contrasts(models: Mapping[str, Model]) -> list[SettingsContrast]:
 
 
 def missed_by_all(results: Sequence[ModelResult]) -> NDArray[np.int64]:
-    """Return the positions of the test images that every model gets wrong, ascending."""
+    """Return the positions of the test images that every model gets wrong: of each class in turn the next.
+
+    Those on which the models are the surest, by the mean of their highest probabilities, come first.
+    """
     wrong = [result.answers != result.labels for result in results]
-    return np.flatnonzero(np.logical_and.reduce(wrong))
+    sure = np.mean([result.probabilities.max(axis=1) for result in results], axis=0)
+    missed = np.flatnonzero(np.logical_and.reduce(wrong))
+    ranked = missed[np.argsort(-sure[missed], kind="stable")]
+    turn = pd.Series(ranked).groupby(results[0].labels[ranked]).cumcount()
+    return np.asarray(ranked[np.argsort(turn.to_numpy(), kind="stable")])
 
 
 def _contrast(first: str, second: str, one: Model, other: Model) -> SettingsContrast:

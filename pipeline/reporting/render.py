@@ -124,9 +124,9 @@ def value(setting: Any) -> str:
 
 
 def _item(setting: Any) -> str:
-    """Return one value of a list in words; a layer that consists of others is followed by these."""
-    inner = isinstance(setting, dict) and "layers" in setting
-    return f"{value(setting)} {value(setting['layers'])}" if inner else value(setting)
+    """Return one value of a list in words; a layer with all that is set in it."""
+    inner = isinstance(setting, dict) and "name" in setting and settings(setting)
+    return f"{value(setting)} ({inner})" if inner else value(setting)
 
 
 def values(difference: SettingDifference) -> str:

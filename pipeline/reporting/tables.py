@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from pipeline.analysis import metrics, overfitting, proportions, time_to_target
 from pipeline.analysis.overfitting import Analysis
 from pipeline.data import original
+from pipeline.data.dataset import Dataset
 from pipeline.params import OverfittingRule
 from pipeline.reporting.inputs import Metrics, ModelResult
 from pipeline.training.settings import Model
@@ -33,14 +35,27 @@ class ModelRow:
     reported: dict[str, Any] | None
     reported_analysis: Analysis | None
     kept: dict[str, float]
+    confusion: NDArray[np.int64]
+    per_class: list[dict[str, Any]]
 
     @property
     def commonest_errors(self) -> tuple[int, list[tuple[int, int]]]:
         """The count of the most frequent confusion on the test images, and each (truth, answer) with that count."""
-        confusion = np.array(self.metrics.splits["test"]["confusion"])
-        np.fill_diagonal(confusion, 0)
-        count = int(confusion.max())
-        return count, [(int(truth), int(answer)) for truth, answer in np.argwhere(confusion == count)] if count else []
+        errors = np.where(np.eye(len(self.confusion), dtype=bool), 0, self.confusion)
+        count = int(errors.max())
+        return count, [(int(truth), int(answer)) for truth, answer in np.argwhere(errors == count)] if count else []
+
+    @property
+    def never_predicted(self) -> list[int]:
+        """The classes that are the answer to no test image."""
+        return np.flatnonzero(self.confusion.sum(axis=0) == 0).tolist()
+
+    @property
+    def classes_by_f1(self) -> list[tuple[int, dict[str, Any]]]:
+        """The classes with their scores on the test images, worst first; those without an image last."""
+        return sorted(
+            enumerate(self.per_class), key=lambda one: (not one[1]["support"], one[1]["f1"], one[1]["recall"])
+        )
 
     def comparison(self) -> dict[str, Any]:
         """Return the model's row of comparison.csv."""
@@ -49,8 +64,8 @@ class ModelRow:
     def overfitting(self) -> dict[str, Any]:
         """Return the model's row of overfitting.csv."""
         gaps = dict(reversed(metrics.gaps(self.metrics.splits).items()))
-        theirs = vars(self.reported_analysis) if self.reported_analysis else {}
-        return {"model": self.name, **vars(self.analysis), **gaps, **_prefixed(theirs)}
+        theirs = self.reported_analysis.row() if self.reported_analysis else {}
+        return {"model": self.name, **self.analysis.row(), **gaps, **_prefixed(theirs)}
 
     def flat(self) -> dict[str, float]:
         """Return the model's entry of metrics.json.
@@ -77,9 +92,20 @@ def row(
     """
     scores = _scores(result, target)
     printed = None if reported is None else _reported(result.metrics.splits["test"], reported, target)
-    analysed = None if reported is None else overfitting.analyse(reported, rule)
-    analysis = overfitting.analyse(result.history, rule)
-    return ModelRow(result.name, result.model, result.metrics, scores, analysis, printed, analysed, _kept(result))
+    analysed = None if reported is None else overfitting.analyse(reported, rule, original.TEST_IMAGES)
+    analysis = overfitting.analyse(result.history, rule, metrics.monitored(result.metrics.splits)["count"])
+    return ModelRow(
+        result.name,
+        result.model,
+        result.metrics,
+        scores,
+        analysis,
+        printed,
+        analysed,
+        _kept(result),
+        metrics.confusion(result.probabilities, result.labels),
+        metrics.per_class(result.probabilities, result.labels),
+    )
 
 
 def calibration(result: ModelResult) -> pd.DataFrame:
@@ -90,6 +116,12 @@ def calibration(result: ModelResult) -> pd.DataFrame:
     low, high = zip(*intervals, strict=True)
     table = {"confidence": bins.confidence, "accuracy": bins.accuracy, "low": low, "high": high, "count": bins.count}
     return pd.DataFrame(table)
+
+
+def largest_class(data: Dataset) -> tuple[int, float]:
+    """Return the class with the most training images, and the test accuracy of always answering it."""
+    largest = int(np.bincount(data.train.labels).argmax())
+    return largest, float(np.mean(data.test.labels == largest))
 
 
 def _kept(result: ModelResult) -> dict[str, float]:

@@ -162,6 +162,6 @@ def _group(name: str, study: Study, rule: OverfittingRule, lookups: list[Lookup]
 
 def _analyse(entry: Entry, rule: OverfittingRule) -> Analysis:
     try:
-        return overfitting.analyse(entry.history, rule)
+        return overfitting.analyse(entry.history, rule, int(metrics.monitored(entry.record["splits"])["count"]))
     except InputError as error:
         raise InputError(f"{entry.variant}, seed {entry.seed}: {error}") from None

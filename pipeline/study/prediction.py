@@ -26,7 +26,7 @@ OUTCOMES: Mapping[str, tuple[str, Callable[[float], float], Original]] = {
     "test_accuracy": ("test_accuracy", float, lambda history, _: float(history["val_accuracy"].iloc[-1])),
     "test_loss": ("test_loss", float, lambda history, _: float(history["val_loss"].iloc[-1])),
     "running_accuracy": ("running_accuracy", float, lambda history, _: float(history["accuracy"].iloc[-1])),
-    "rise": ("log_rise", exp, lambda history, rule: overfitting.analyse(history, rule).rise),
+    "rise": ("log_rise", exp, lambda history, rule: overfitting.analyse(history, rule, originals.TEST_IMAGES).rise),
 }
 
 

@@ -120,7 +120,7 @@ def add_artifacts(run: Any, artifacts: EvaluationArtifacts) -> bool:
     for name, figure in artifacts.figures().items():
         api.log_figure(run_id, figure, name)
     for name, table in artifacts.tables().items():
-        api.log_text(run_id, table.read_text(encoding="utf-8"), name)
+        api.log_text(run_id, table, name)
     for key, value in tags.items():
         api.set_tag(run_id, key, value)
     # Last: scores that are present prove that the figures show these scores.

@@ -38,7 +38,8 @@ class TrainedModel:
 
     def verify(self) -> None:
         """Raise InputError if a file is not the one that dvc.lock records."""
-        dvc_lock.verify(self.data, self.file, self.timing, self.artifacts.history, self.artifacts.metrics)
+        evaluated = self.artifacts.metrics, self.artifacts.predictions
+        dvc_lock.verify(self.data, self.file, self.timing, self.artifacts.history, *evaluated)
 
     def checksums(self) -> dict[str, str]:
         """Return the tags by which the model's run is found."""
@@ -81,7 +82,7 @@ def trained_model(name: str, rule: OverfittingRule) -> TrainedModel | None:
         data_params = {key: dvc_lock.param(preprocess, f"data.{key}") for key in _OF_DATA}
         of_train, of_evaluate = dvc_lock.paths(trained), dvc_lock.paths(evaluated)
         reported = of_evaluate["reported"] if data_params["dataset"] == original.DATASET else None
-        history = of_train["history"]
+        history, of_report = of_train["history"], _rule(stages.get("report"))
         return TrainedModel(
             name,
             stage,
@@ -91,7 +92,9 @@ def trained_model(name: str, rule: OverfittingRule) -> TrainedModel | None:
             of_train["data"],
             of_train["output"],
             of_train["timing"],
-            EvaluationArtifacts(name, of_evaluate["output"], history, reported, _rule(stages.get("report")) or rule),
+            EvaluationArtifacts(
+                *(name, of_evaluate["output"], history, reported, of_report or rule, of_evaluate["predictions"])
+            ),
         )
     except (KeyError, TypeError) as error:
         raise dvc_lock.missing(name, error) from None

@@ -123,7 +123,7 @@ def _result(replicate: Replicate, network: Any, data: Dataset, model: Model, row
     answers: NDArray[np.int64] = np.empty(0, np.int64)
     for name, split in data.splits().items():
         score, answers = _score(network, split, model)
-        splits[name] = {key: value for key, value in score.items() if key not in ("per_class", "confusion")}
+        splits[name] = {key: value for key, value in score.items() if key != "per_class"}
     wrong = np.flatnonzero(answers != data.test.labels)
     errors = pd.DataFrame({"image": wrong, "label": data.test.labels[wrong], "answer": answers[wrong]})
     record = {"parameters": network.count_params(), "processor": machine.processor(), "splits": splits}

@@ -10,7 +10,7 @@ from pipeline.analysis import metrics
 from pipeline.analysis.metrics import SCORES, reliability, score
 
 TEN = [name for name, one in SCORES.items() if one.min_classes <= 10]
-FIELDS = ["count", "errors", *(name for name in TEN if name != "errors"), "per_class", "confusion"]
+FIELDS = ["count", "errors", *(name for name in TEN if name != "errors"), "per_class"]
 
 
 def some(n: int = 400, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -81,14 +81,14 @@ def test_the_confusion_matrix_has_a_row_for_each_true_class() -> None:
     for row, label in zip(probabilities, labels, strict=True):
         expected[label][top_of(row)[0]] += 1
 
-    assert score(probabilities, labels, None)["confusion"] == expected
-    assert score(one_hot([3]), np.array([5]), None)["confusion"][5][3] == 1
+    assert metrics.confusion(probabilities, labels).tolist() == expected
+    assert metrics.confusion(one_hot([3]), np.array([5]))[5, 3] == 1
 
 
 def test_scores_per_class_follow_the_confusion_matrix() -> None:
     """Precision, recall and F1 are ratios of the matrix' sums; 0/0, as in a class that never occurs, is 0."""
     result = score(*some(), clip=None)
-    matrix = np.array(result["confusion"])
+    matrix = metrics.confusion(*some())
 
     for k, found in enumerate(result["per_class"]):
         right, predicted, support = matrix[k, k], matrix[:, k].sum(), matrix[k].sum()
@@ -97,6 +97,26 @@ def test_scores_per_class_follow_the_confusion_matrix() -> None:
         assert (found["precision"], found["recall"], found["f1"]) == pytest.approx((precision, recall, f1))
         assert found["support"] == support
     assert (result["per_class"][7]["precision"], result["per_class"][7]["support"]) == (0, 0)
+
+
+@pytest.mark.filterwarnings("error")
+def test_scores_in_which_each_class_counts_alike_are_means_over_the_classes() -> None:
+    """Balanced accuracy: the recall of classes with images; macro F1: also of classes that are only predicted."""
+    random = np.random.default_rng(3)
+    for _ in range(50):
+        labels = random.choice([0, 1, 2, 5], 12, p=[0.7, 0.1, 0.1, 0.1])
+        answers = random.choice([0, 1, 2, 3], 12, p=[0.7, 0.1, 0.1, 0.1])
+        pairs = list(zip(labels.tolist(), answers.tolist(), strict=True))
+        recalls, scores = [], []
+        for k in range(10):
+            hits, of_class, predicted = pairs.count((k, k)), labels.tolist().count(k), answers.tolist().count(k)
+            recalls += [hits / of_class] if of_class else []
+            scores += [2 * hits / (of_class + predicted)] if of_class + predicted else []
+
+        result = score(one_hot(answers.tolist(), top=0.9), labels, None)
+
+        assert result["balanced_accuracy"] == pytest.approx(sum(recalls) / len(recalls))
+        assert result["macro_f1"] == pytest.approx(sum(scores) / len(scores))
 
 
 @pytest.mark.parametrize(

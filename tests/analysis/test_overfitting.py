@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from pipeline import params
-from pipeline.analysis.overfitting import OverfittingVerdict, analyse
+from pipeline.analysis import overfitting
+from pipeline.analysis.overfitting import Analysis, OverfittingVerdict
 from pipeline.errors import InputError
 from pipeline.params import OverfittingRule
 from tests.support.frozen import FROZEN
@@ -23,6 +24,11 @@ def history(losses: list[float], accuracies: list[float] | None = None) -> pd.Da
     """Return a history with these losses; the accuracies are constant unless given."""
     accuracies = [0.98] * len(losses) if accuracies is None else accuracies
     return pd.DataFrame({"epoch": range(1, len(losses) + 1), "val_loss": losses, "val_accuracy": accuracies})
+
+
+def analyse(table: pd.DataFrame, rule: OverfittingRule, images: int = 10**6) -> Analysis:
+    """Return the analysis of a history on so many images that no change is within its standard error."""
+    return overfitting.analyse(table, rule, images)
 
 
 def reported(model: str) -> pd.DataFrame:
@@ -83,9 +89,10 @@ def test_values_follow_their_definitions() -> None:
 
         analysis = analyse(history(losses, accuracies), RULE)
 
+        last = losses[max(losses.index(min(losses)), len(losses) - 3) :]
         means = [sum(accuracies[end - 3 : end]) / 3 for end in range(3, len(losses) + 1)]
         assert analysis.min_val_loss == min(losses) == losses[analysis.min_val_loss_epoch - 1]
-        assert analysis.rise == pytest.approx(sum(losses[-3:]) / 3 / min(losses))
+        assert analysis.rise == pytest.approx(sum(last) / len(last) / min(losses))
         assert analysis.onset_epoch == onset_by_definition(losses, 3, 1.10)
         assert analysis.best_val_accuracy == pytest.approx(max(means))
         assert analysis.final_val_accuracy == pytest.approx(means[-1])
@@ -149,10 +156,53 @@ def test_the_first_of_equal_minima_counts() -> None:
     assert analyse(history([0.3, 0.1, 0.2, 0.1, 0.2]), RULE).min_val_loss_epoch == 2
 
 
-@pytest.mark.parametrize("losses", [[0.5, 0.3, 0.1, 0.05], [0.9, 0.5, 0.1, 0.101], [0.9, 0.1, 0.101, 0.1]])
-def test_falling_losses_show_no_sign(losses: list[float]) -> None:
-    """In a history hardly longer than the window the epochs before the minimum are not taken for a rise."""
-    assert analyse(history(losses), RULE).verdict == OverfittingVerdict.NO_SIGN
+@pytest.mark.parametrize(
+    ("losses", "rise"),
+    [
+        ([0.5, 0.3, 0.1, 0.05], 1),
+        ([0.9, 0.5, 0.1, 0.101], 1.005),
+        ([0.9, 0.1, 0.101, 0.1], (0.1 + 0.101 + 0.1) / 0.3),
+        ([2.3, 1.9, 1.2, 0.6, 0.3], 1),
+    ],
+)
+def test_falling_losses_show_no_sign(losses: list[float], rise: float) -> None:
+    """The epochs before the minimum are not taken for a rise: that of a model that still learns is 1."""
+    analysis = analyse(history(losses), RULE)
+
+    assert analysis.verdict == OverfittingVerdict.NO_SIGN
+    assert analysis.rise == pytest.approx(rise)
+
+
+@pytest.mark.parametrize(
+    ("images", "errors", "verdict"),
+    [
+        # Errors of the last three epochs; before, there were 4 of 40, and 400 of 4,000, in each.
+        (40, (4, 4, 5), OverfittingVerdict.NOT_JUDGED),
+        (40, (6, 6, 6), OverfittingVerdict.NOT_JUDGED),
+        (40, (8, 8, 8), OverfittingVerdict.OVERFITS),
+        (40, (4, 4, 4), OverfittingVerdict.OVERCONFIDENT),
+        (40, (3, 3, 3), OverfittingVerdict.OVERCONFIDENT),
+        (4_000, (426, 426, 426), OverfittingVerdict.NOT_JUDGED),
+        (4_000, (428, 428, 428), OverfittingVerdict.OVERFITS),
+        (40_000, (4_082, 4_082, 4_082), OverfittingVerdict.NOT_JUDGED),
+    ],
+)
+def test_a_fall_within_its_standard_error_cannot_be_judged(
+    images: int, errors: tuple[int, ...], verdict: OverfittingVerdict
+) -> None:
+    """An accuracy that falls by less than two proportions of so many images differ by chance is not overfitting."""
+    accuracies = [0.9] * 4 + [1 - count / images for count in errors]
+    losses = [1.0, 0.1, 0.1, 0.1, 0.2, 0.2, 0.2]
+
+    analysis = analyse(history(losses, accuracies), RULE, images)
+
+    final = sum(accuracies[-3:]) / 3
+    best = max(0.9, final)
+    error = ((best * (1 - best) + final * (1 - final)) / images) ** 0.5
+    assert analysis.val_accuracy_error == pytest.approx(error)
+    assert analysis.verdict == verdict
+    assert ("val_loss_rise" in analysis.flat()) is (verdict is not OverfittingVerdict.NOT_JUDGED)
+    assert (analysis.row()["rise"] is None) is (verdict is OverfittingVerdict.NOT_JUDGED)
 
 
 @pytest.mark.parametrize("losses", [[0.5], [0.1, 0.3], [0.5, 0.3, 0.1], [0.1, 0.5, 0.9]])

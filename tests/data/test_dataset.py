@@ -6,6 +6,7 @@ import os
 import time
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,22 @@ def test_a_dataset_reads_back(tmp_path: Path, validation: Split | None) -> None:
     for name, found in after.splits().items():
         np.testing.assert_array_equal(found.images, before.splits()[name].images, strict=True)
         np.testing.assert_array_equal(found.labels, before.splits()[name].labels, strict=True)
+
+
+def test_origins_read_back(tmp_path: Path) -> None:
+    """Where images came from is kept for the splits that have it; one for each image, or the file is refused."""
+    train, names = split(4), np.array(["a/1.png", "b/2.png", "b/é.png", "train.csv row 7"])
+    dataset.save(tmp_path / "x.npz", Dataset(replace(train, origins=names), None, split(3, 1), CLASSES))
+
+    found = dataset.load(tmp_path / "x.npz")
+
+    assert found.train.origins is not None
+    assert found.train.origins.tolist() == names.tolist()
+    assert found.test.origins is None
+    for wrong in (names[:3], np.arange(4), names[None]):
+        np.savez(tmp_path / "x.npz", **arrays(train_origins=wrong))
+        with pytest.raises(InputError, match=r"^[^\n]+x\.npz: train_origins: expected 4 texts, found [^\n]+$"):
+            dataset.load(tmp_path / "x.npz")
 
 
 def test_the_test_split_is_monitored_only_without_a_validation_split() -> None:

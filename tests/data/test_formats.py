@@ -113,6 +113,16 @@ def test_a_damaged_file_of_any_format_is_one_line(tmp_path: Path, kind: str, con
     assert "\n" not in str(caught.value)
 
 
+def opened(directory: Path, origin: str, made: Arrays) -> np.ndarray:
+    """Return the image that an origin names: that in the file, or in the row of the table that was written."""
+    if (directory / origin).exists():
+        return np.asarray(Image.open(directory / origin))
+    table, _, row = origin.rpartition(" row ")
+    assert (directory / table).exists()
+    images = np.concatenate([made["train_images"], made["test_images"]])
+    return images[{"a": 0, "b": 40, "t": COUNTS["train"]}[table.partition(".")[0]] + int(row)]
+
+
 @pytest.mark.parametrize("kind", COLOURS)
 def test_the_programs_give_the_images_of_each_format(tmp_path: Path, kind: str) -> None:
     """Fetched and preprocessed, each format's pixels, labels and class names are those that were written."""
@@ -135,6 +145,10 @@ def test_the_programs_give_the_images_of_each_format(tmp_path: Path, kind: str) 
         np.testing.assert_array_equal(found.splits()[name].labels, expected["train_labels"][rows], strict=True)
     np.testing.assert_array_equal(found.test.images, expected["test_images"], strict=True)
     np.testing.assert_array_equal(found.test.labels, expected["test_labels"], strict=True)
+    for split in found.splits().values():
+        assert (split.origins is None) is (kind in ("npz", "cifar"))
+        for origin, image in zip([] if split.origins is None else split.origins, split.images, strict=False):
+            np.testing.assert_array_equal(opened(tmp_path / "data" / "raw" / "stones", origin, made), image)
     summary = files.read_json(tmp_path / "data.json")
     assert (summary["title"], summary["noun"], summary["image"]) == ("Stones", "stone", [32, 32, 3])
     assert all(name in done.stdout for name in found.classes)

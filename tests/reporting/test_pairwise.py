@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -77,9 +78,29 @@ def test_missed_by_all_are_the_images_that_every_model_gets_wrong() -> None:
     """An image that one of the models classifies correctly is not among them."""
     results = [result("a", {3, 7, 20, 21}), result("b", {7, 3, 22}), result("c", {39, 7, 3})]
 
-    assert pairwise.missed_by_all(results).tolist() == [3, 7]
-    assert pairwise.missed_by_all(results[:1]).tolist() == [3, 7, 20, 21]
+    assert sorted(pairwise.missed_by_all(results).tolist()) == [3, 7]
+    assert sorted(pairwise.missed_by_all(results[:1]).tolist()) == [3, 7, 20, 21]
     assert pairwise.missed_by_all([*results, result("d", set())]).tolist() == []
+
+
+def test_missed_by_all_are_in_turn_of_each_class_and_the_surest_first() -> None:
+    """The order is that of a loop that takes, round by round, the surest that is left of each class."""
+    random = np.random.default_rng(1)
+    both = [result(name, set(range(COUNT))) for name in "ab"]
+    both = [
+        dataclasses.replace(one, probabilities=one.probabilities * random.uniform(1, 2, (COUNT, 1))) for one in both
+    ]
+    sure = {i: sum(float(one.probabilities[i].max()) for one in both) for i in range(COUNT)}
+
+    left, expected = {*range(COUNT)}, []
+    while left:
+        surest = {
+            label: max((i for i in left if LABELS[i] == label), key=sure.__getitem__) for label in LABELS[[*left]]
+        }
+        expected += sorted(surest.values(), key=sure.__getitem__, reverse=True)
+        left -= {*surest.values()}
+
+    assert pairwise.missed_by_all(both).tolist() == expected
 
 
 def test_contrast_of_optimizers_is_one_difference(values: Params) -> None:

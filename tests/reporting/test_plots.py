@@ -6,7 +6,7 @@ import io
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -15,6 +15,8 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+from fontTools.fontBuilder import FontBuilder
+from fontTools.pens.ttGlyphPen import TTGlyphPen
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from PIL import Image
@@ -160,19 +162,21 @@ def test_save_writes_the_png(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["figure.png"]
 
 
-@pytest.mark.parametrize("count", [12, 10, 20])
-def test_samples_shows_the_first_images_row_by_row(count: int) -> None:
-    """Tile (r, c) is image r * columns + c; what is missing stays empty, what is too much is left out."""
+@pytest.mark.parametrize(
+    ("count", "rows", "columns"),
+    [(12, 3, 4), (20, 3, 4), (11, 3, 3), (10, 3, 3), (8, 2, 4), (7, 2, 3), (2, 1, 2), (1, 1, 1)],
+)
+def test_samples_shows_the_first_images_row_by_row(count: int, rows: int, columns: int) -> None:
+    """Tile (r, c) is image r * columns + c; what is too much for the largest full grid is left out."""
     images = np.random.default_rng(0).integers(1, 256, (count, 28, 28), dtype=np.uint8)
 
     sheet = np.asarray(grids.samples(images, 3, 4).axes[0].images[0].get_array())
 
-    pitch = sheet.shape[0] // 3
-    for position in range(12):
-        top, left = position // 4 * pitch, position % 4 * pitch
-        expected = images[position] if position < count else np.zeros((28, 28))
-        np.testing.assert_array_equal(sheet[top : top + 28, left : left + 28], expected)
-    assert np.count_nonzero(sheet) == 28 * 28 * min(count, 12)
+    assert sheet.shape == (30 * rows, 30 * columns)
+    for position in range(rows * columns):
+        top, left = position // columns * 30, position % columns * 30
+        np.testing.assert_array_equal(sheet[top : top + 28, left : left + 28], images[position])
+    assert np.count_nonzero(sheet) == 28 * 28 * rows * columns
 
 
 @pytest.mark.parametrize("with_original", [False, True])
@@ -275,13 +279,86 @@ def test_reliability_shows_the_bins_that_have_images() -> None:
 
 
 def test_samples_of_sorted_images_show_all_classes() -> None:
-    """Of images sorted by class some are taken at equal steps, no more than fit; of others the first ones."""
+    """Of images sorted by class as many as fit are taken at equal steps; of others the first ones."""
     labels = np.repeat(np.arange(7), 100)
 
-    assert np.arange(700)[grids.first(labels, 81)].tolist() == list(range(0, 700, 9))
-    assert np.arange(81)[grids.first(labels[:81], 81)].tolist() == list(range(81))
-    assert np.arange(700)[grids.first(labels[::-1], 81)].tolist() == list(range(81))
-    assert len(np.arange(100)[grids.first(labels[:100], 81)]) == 50
+    steps = np.diff(grids.first(labels, 81))
+    assert (len(steps), {*steps.tolist()}) == (80, {8, 9})
+    assert {*labels[grids.first(labels, 81)].tolist()} == {*range(7)}
+    assert grids.first(labels[:81], 81).tolist() == list(range(81))
+    assert grids.first(labels[:30], 81).tolist() == list(range(30))
+    assert grids.first(labels[::-1], 81).tolist() == list(range(81))
+    assert len({*grids.first(labels[:100], 81).tolist()}) == 81
+
+
+def one_glyph_font(path: Path, character: str) -> None:
+    """Write a font with a square for one character."""
+    pen = TTGlyphPen(None)
+    pen.moveTo((100, 0))
+    for corner in ((100, 700), (800, 700), (800, 0)):
+        pen.lineTo(corner)
+    pen.closePath()
+    font = FontBuilder(1000, isTTF=True)
+    font.setupGlyphOrder([".notdef", "square"])
+    font.setupCharacterMap({ord(character): "square"})
+    font.setupGlyf({".notdef": TTGlyphPen(None).glyph(), "square": pen.glyph()})
+    font.setupHorizontalMetrics({".notdef": (500, 0), "square": (900, 100)})
+    font.setupHorizontalHeader(ascent=800, descent=-200)
+    font.setupNameTable({"familyName": "Made Sans", "styleName": "Regular"})
+    font.setupOS2(usWeightClass=400)
+    font.setupPost()
+    font.save(path)
+
+
+@pytest.fixture
+def fonts(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Return what makes these files all installed fonts, besides those of matplotlib."""
+    own = [one for one in style.font_manager.fontManager.ttflist if "site-packages" in str(one.fname)]
+
+    def install(*paths: Path) -> None:
+        monkeypatch.setattr(style.font_manager.fontManager, "ttflist", list(own))
+        monkeypatch.setattr(style.font_manager, "findSystemFonts", lambda: list(map(str, paths)))
+        style._family.cache_clear()
+        style._installed.cache_clear()
+
+    yield install
+    style._family.cache_clear()
+    style._installed.cache_clear()
+
+
+@pytest.mark.filterwarnings("error")
+def test_characters_are_drawn_with_a_font_that_has_them(tmp_path: Path, fonts: Callable[..., None]) -> None:
+    """One that no font has is its code point; one of a font installed since the last run is drawn; ASCII stays."""
+    names = ("字", "x", *CLASSES[2:])
+    ascii_only = style.png(classification.confusion(confusions(0), CLASSES, "first"))
+
+    def drawn() -> tuple[str, bytes]:
+        figure = classification.confusion(confusions(0), names, "first")
+        return figure.axes[0].get_yticklabels()[0].get_text(), style.png(figure)
+
+    fonts()
+    label, without = drawn()
+    assert label == "U+5B57"
+    one_glyph_font(tmp_path / "made.ttf", "字")
+    (tmp_path / "broken.ttf").write_bytes(b"no font")
+    fonts(tmp_path / "broken.ttf", tmp_path / "made.ttf")
+    label, drawing = drawn()
+    assert label == "字"
+    assert drawing != without
+    assert style.png(classification.confusion(confusions(0), CLASSES, "first")) == ascii_only
+
+
+def test_captions_of_code_points_do_not_overlap(fonts: Callable[..., None]) -> None:
+    """Classes of one character each, which no font has, have their captions one below the other."""
+    fonts()
+    images, labels = np.zeros((3, 28, 28), np.uint8), np.arange(3)
+
+    figure = grids.gallery(images, labels, {"first": labels[::-1]}, ("字", "中", "日"))
+
+    places = [text.get_position() for text in figure.axes[0].texts]
+    assert [text.get_text() for text in figure.axes[0].texts[:2]] == ["U+5B57", "U+65E5"]
+    assert places[0][0] == places[1][0]
+    assert places[0][1] < places[1][1]
 
 
 @pytest.mark.parametrize("shape", [(8, 128), (128, 8), (9, 128, 3), (128, 9, 3)])

@@ -12,7 +12,7 @@ from pipeline.params import Params
 from pipeline.reporting import render
 from pipeline.reporting.pairwise import SettingDifference
 
-RELU, NESTED = {"name": "relu"}, "[relu, residual [relu, residual [relu]]]"
+RELU, NESTED = {"name": "relu"}, "[relu, residual (layers [relu, residual (layers [relu])])]"
 
 
 @pytest.mark.parametrize(
@@ -55,6 +55,7 @@ def test_numbers_in_words(words: str, expected: str) -> None:
         (None, "none"),
         ((512, 512), "[512, 512]"),
         ({"name": "adadelta", "rho": 0.95}, "adadelta"),
+        ([RELU, {"name": "dense", "units": 16}], "[relu, dense (units 16)]"),
         ([RELU, {"name": "residual", "layers": (RELU, {"name": "residual", "layers": (RELU,)})}], NESTED),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 
 from pipeline.analysis import overfitting
+from pipeline.data.dataset import Dataset, Split
 from pipeline.params import Params
 from pipeline.reporting import tables
 from pipeline.reporting.inputs import Metrics, ModelResult
@@ -27,9 +29,9 @@ def score(count: int, errors: int, loss: float, **changes: Any) -> dict[str, Any
         "loss": loss,
         "negative_log_likelihood": loss / 2,
         "calibration_error": 0.01,
+        "balanced_accuracy": 0.97,
+        "macro_f1": 0.96,
         "brier": 0.02,
-        "per_class": [],
-        "confusion": (np.eye(10, dtype=int) * 100).tolist(),
     }
     return content | changes
 
@@ -53,6 +55,13 @@ def result(
     seconds = np.array([3.0, 2.0, 2.5, 2.0, 1.0])
     labels = np.zeros(1, np.uint8)
     return ModelResult("m", values.models["mlp_rmsprop"], measured, monitored, seconds, (), np.eye(1, 10), labels)
+
+
+def answering(made: ModelResult, confusion: np.ndarray) -> ModelResult:
+    """Return the result with certain answers that have this confusion matrix."""
+    cells = [cell for cell, count in np.ndenumerate(confusion) for _ in range(count)]
+    labels, answers = np.array(cells, np.uint8).T
+    return dataclasses.replace(made, probabilities=np.eye(10, dtype=np.float32)[answers], labels=labels)
 
 
 @pytest.fixture
@@ -135,8 +144,8 @@ def test_both_histories_are_analysed_by_one_rule(values: Params, reported: pd.Da
 
     row = tables.row(ours, reported, values.overfitting)
 
-    assert row.analysis == overfitting.analyse(ours.history, values.overfitting)
-    assert row.reported_analysis == overfitting.analyse(reported, values.overfitting)
+    assert row.analysis == overfitting.analyse(ours.history, values.overfitting, COUNT)
+    assert row.reported_analysis == overfitting.analyse(reported, values.overfitting, 10_000)
     alone = tables.row(ours, None, values.overfitting)
     assert alone.reported is None
     assert alone.reported_analysis is None
@@ -164,8 +173,9 @@ def test_flat_metrics_are_numbers_in_a_fixed_order(values: Params, validation: b
 
     held_out = ["validation_accuracy", "validation_loss"] if validation else []
     assert list(flat) == [
-        *("parameters", "epochs", "train_accuracy", "train_loss", *held_out, "test_accuracy", "test_loss"),
-        *("test_errors", "test_calibration_error", "test_brier", "generalization_gap", "loss_gap"),
+        *("parameters", "epochs", "train_accuracy", "train_loss", *held_out, "test_accuracy"),
+        *("test_balanced_accuracy", "test_macro_f1", "test_loss", "test_errors"),
+        *("test_calibration_error", "test_brier", "generalization_gap", "loss_gap"),
         *("final_val_loss", "min_val_loss", "min_val_loss_epoch", "val_loss_rise"),
     ]
     assert all(type(number) in (int, float) for number in flat.values())
@@ -178,11 +188,35 @@ def test_commonest_errors_are_the_largest_cells_off_the_diagonal(values: Params)
     confusion = np.eye(10, dtype=int) * 100
     confusion[4, 9] = confusion[7, 2] = 6
     confusion[3, 5] = 5
+    confusion[8, 8] = 0
 
-    row = tables.row(result(values, test={"confusion": confusion.tolist()}), None, values.overfitting)
+    row = tables.row(answering(result(values), confusion), None, values.overfitting)
 
     assert row.commonest_errors == (6, [(4, 9), (7, 2)])
+    assert row.never_predicted == [8]
     assert tables.row(result(values), None, values.overfitting).commonest_errors == (0, [])
+
+
+def test_the_class_with_the_lowest_f1_comes_first(values: Params) -> None:
+    """Classes are sorted by F1, of equal ones by recall; those without a test image come last."""
+    confusion = np.eye(10, dtype=int) * 100
+    confusion[3, 5], confusion[6, 1] = 50, 5
+    confusion[2], confusion[7, 7], confusion[7, 4] = 0, 0, 1
+
+    rows = tables.row(answering(result(values), confusion), None, values.overfitting).classes_by_f1
+
+    # F1 is 2 hits / (images + answers): 0, 200 / 250 twice, 200 / 205 twice, 200 / 201, 1.
+    assert [label for label, _ in rows] == [7, 3, 5, 6, 1, 4, 0, 8, 9, 2]
+    assert [round(scores["f1"], 4) for _, scores in rows[:6]] == [0, 0.8, 0.8, 0.9756, 0.9756, 0.995]
+    assert rows[1][1] == {"precision": 1.0, "recall": pytest.approx(2 / 3), "f1": pytest.approx(0.8), "support": 150}
+
+
+def test_the_largest_class_is_that_of_the_training_images() -> None:
+    """Its accuracy is its share of the test images, whichever class is the largest there."""
+    train, test = (np.array(labels, np.uint8) for labels in ([0, 1, 1, 1, 2], [0, 0, 0, 1, 2]))
+    images = np.zeros((5, 8, 8), np.uint8)
+
+    assert tables.largest_class(Dataset(Split(images, train), None, Split(images, test), tuple("abc"))) == (1, 0.2)
 
 
 def test_calibration_bins_have_wilson_intervals(values: Params) -> None:

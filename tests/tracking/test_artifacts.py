@@ -10,6 +10,7 @@ import pytest
 
 from pipeline import files
 from pipeline.analysis import metrics
+from pipeline.data.formats import npz
 from pipeline.params import OverfittingRule
 from pipeline.tracking.artifacts import EvaluationArtifacts
 
@@ -19,7 +20,14 @@ RULE = OverfittingRule(window=2, onset=1.1, slight=1.05, strong=1.25, tolerance=
 
 def score(value: float) -> dict[str, object]:
     """Return a split's scores, all of one value."""
-    return dict.fromkeys(metrics.SCORES, value) | {"confusion": np.eye(10, dtype=int).tolist()}
+    return dict.fromkeys(metrics.SCORES, value) | {"count": 10_000}
+
+
+def predictions(folder: Path) -> Path:
+    """Write the test probabilities of a model that takes a 4 for a 9, and return their path."""
+    answers = np.eye(10, dtype=np.float32)[[0, 9, 4]]
+    npz.write(folder / "p.npz", {"probabilities": answers, "labels": np.array([0, 4, 4], np.uint8)})
+    return folder / "p.npz"
 
 
 @pytest.mark.parametrize(("model", "dashed"), [("cnn", True), ("unheard_of", False)])
@@ -32,7 +40,7 @@ def test_curves_have_the_reports_beside_them_where_it_has_the_model(tmp_path: Pa
     names = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy")
     files.write_csv(tmp_path / "h.csv", pd.DataFrame([dict.fromkeys(names, 0.5) | {"epoch": 1}]))
     reported = ROOT / "data" / "report_history.csv"
-    shown = EvaluationArtifacts(model, tmp_path / "m.json", tmp_path / "h.csv", reported, RULE)
+    shown = EvaluationArtifacts(model, tmp_path / "m.json", tmp_path / "h.csv", reported, RULE, predictions(tmp_path))
 
     curves = shown.figures()["curves.png"]
 
@@ -48,9 +56,10 @@ def test_what_will_be_there_is_known_before_it_is_drawn(tmp_path: Path) -> None:
     )
     names = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy")
     files.write_csv(tmp_path / "h.csv", pd.DataFrame([dict.fromkeys(names, 0.5) | {"epoch": 1}]))
-    shown = EvaluationArtifacts("cnn", tmp_path / "m.json", tmp_path / "h.csv", None, RULE)
+    shown = EvaluationArtifacts("cnn", tmp_path / "m.json", tmp_path / "h.csv", None, RULE, predictions(tmp_path))
 
-    assert shown.names() == {*shown.figures(), "scores.json", "history.csv"}
+    assert shown.names() == {*shown.figures(), "scores.json", "history.csv", "mistakes.json"}
+    assert shown.names() == {*shown.figures(), *shown.tables()}
 
 
 @pytest.mark.parametrize("kept", [None, 2])
@@ -61,7 +70,7 @@ def test_the_epoch_that_is_kept_is_a_metric_and_a_line(tmp_path: Path, kept: int
     names = ("loss", "accuracy", "val_loss", "val_accuracy")
     rows = [dict.fromkeys(names, 0.5) | {"epoch": epoch} for epoch in (1, 2, 3)]
     files.write_csv(tmp_path / "h.csv", pd.DataFrame(rows, columns=("epoch", *names)))
-    shown = EvaluationArtifacts("m", tmp_path / "m.json", tmp_path / "h.csv", None, RULE)
+    shown = EvaluationArtifacts("m", tmp_path / "m.json", tmp_path / "h.csv", None, RULE, predictions(tmp_path))
 
     assert shown.final_metrics().get("kept_epoch") == kept
     for panel in shown.figures()["curves.png"].axes:
@@ -75,7 +84,7 @@ def history_of(folder: Path, losses: list[float], accuracies: list[float] | None
     files.write_csv(folder / "h.csv", pd.DataFrame(table))
     splits = {"train": score(0.75), "test": score(0.5)}
     files.write_json(folder / "m.json", {"splits": splits, "parameters": 1_199_882})
-    return EvaluationArtifacts("cnn", folder / "m.json", folder / "h.csv", None, RULE)
+    return EvaluationArtifacts("cnn", folder / "m.json", folder / "h.csv", None, RULE, predictions(folder))
 
 
 def test_the_overfitting_analysis_is_among_the_metrics(tmp_path: Path) -> None:
@@ -89,7 +98,7 @@ def test_the_overfitting_analysis_is_among_the_metrics(tmp_path: Path) -> None:
     assert found["val_loss_rise"] == pytest.approx((0.3 + 0.32) / 2 / 0.2)
     assert found["val_loss_onset_epoch"] == 3
     assert (found["generalization_gap"], found["parameters"]) == (0.25, 1_199_882)
-    assert shown.tags() == {"overfitting": "grows overconfident"}
+    assert shown.tags()["overfitting"] == "grows overconfident"
 
 
 @pytest.mark.parametrize(
@@ -106,4 +115,4 @@ def test_what_a_history_does_not_show_is_no_metric(
     shown = history_of(tmp_path, losses)
 
     assert {"val_loss_onset_epoch", "val_loss_rise"} - shown.final_metrics().keys() == absent
-    assert shown.tags() == {"overfitting": verdict}
+    assert shown.tags()["overfitting"] == verdict

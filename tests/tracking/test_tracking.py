@@ -21,6 +21,7 @@ import pytest
 from pipeline import files, tracking
 from pipeline.analysis import metrics
 from pipeline.data.dataset import Dataset, Split
+from pipeline.data.formats import npz
 from pipeline.errors import UnavailableError
 from pipeline.params import OverfittingRule, Params
 from pipeline.tracking import experiments, live, logged_model, outbox, view
@@ -115,11 +116,13 @@ def track(description: RunDescription, data: Dataset, model: Path) -> None:
 
 def evaluate(model: Path, accuracy: float = 0.9, *, required: bool = False, rule: OverfittingRule = RULE) -> None:
     """Log an evaluation of the model."""
-    score = dict.fromkeys(metrics.SCORES, 0.5) | {"accuracy": accuracy, "confusion": np.eye(10, dtype=int).tolist()}
+    score = dict.fromkeys(metrics.SCORES, 0.5) | {"accuracy": accuracy, "count": 10_000}
     content = {"splits": {"train": score, "test": score}, "parameters": 1234, "classes": list("0123456789")}
     files.write_json(model.with_suffix(".json"), content)
     files.write_csv(model.with_suffix(".csv"), pd.DataFrame(ROWS))
-    shown = EvaluationArtifacts("mlp_rmsprop", model.with_suffix(".json"), model.with_suffix(".csv"), None, rule)
+    npz.write(model.with_suffix(".npz"), {"probabilities": np.eye(10), "labels": np.array([*range(9), 0])})
+    paths = model.with_suffix(".json"), model.with_suffix(".csv"), None
+    shown = EvaluationArtifacts("mlp_rmsprop", *paths, rule, model.with_suffix(".npz"))
     tracking.log_evaluation("mnist", shown, {"model.md5": files.md5(model), "data.md5": MD5}, required=required)
 
 
@@ -204,7 +207,10 @@ def test_an_evaluation_joins_the_run_of_its_model(description: RunDescription, d
     assert run.data.metrics["test_accuracy"] == 0.9
     assert run.info.end_time == ended
     artifacts = [artifact.path for artifact in mlflow.MlflowClient().list_artifacts(run.info.run_id)]
-    assert artifacts == ["confusion.png", "curves.png", "history.csv", "scores.json"]
+    assert artifacts == ["confusion.png", "curves.png", "history.csv", "mistakes.json", "scores.json"]
+    table = mlflow.MlflowClient().load_table(run.info.experiment_id, "mistakes.json")
+    expected = {"image": 9, "true_class": 0, "answer": 9, "probability": 1.0}
+    assert table.to_dict("records") == [expected]
     logged = mlflow.get_logged_model(run.outputs.model_outputs[0].model_id)
     assert logged.tags["mlflow.note.content"] == f"{run.data.tags['mlflow.note.content']}\n\n{logged_model.INPUT}"
     scores = {metric.key: metric for metric in logged.metrics}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +27,10 @@ class Place(NamedTuple):
     def fault(self, what: str, fix: str = "") -> InputError:
         """Return the error that says what is wrong here."""
         return InputError(": ".join(filter(None, (self.within, what))), path=self.path, fix=fix)
+
+    def rows(self, numbers: Iterable[int]) -> NDArray[np.str_]:
+        """Return the origins of the images in these rows of the file."""
+        return np.array([f"{self.path.name} row {number}" for number in numbers], np.str_)
 
 
 def images(array: NDArray[Any], image_set: ImageSet, place: Place) -> NDArray[np.uint8]:
@@ -63,13 +67,13 @@ def labels(array: NDArray[Any], image_set: ImageSet, place: Place, first: int = 
 
 
 def split(
-    parts: Sequence[tuple[NDArray[Any], NDArray[Any]]],
+    parts: Sequence[tuple[NDArray[Any], ...]],
     image_set: ImageSet,
     name: str,
     place: Place,
     labels_at: Place | None = None,
 ) -> Split:
-    """Return the split called `name`, train or test, of checked images and labels, in one part or more.
+    """Return the split called `name`, train or test, of checked images, labels, and origins if any, in parts.
 
     The images are at `place`, and the labels too if there is no other one for them.
 
@@ -99,10 +103,11 @@ def groups(values: Sequence[Any]) -> NDArray[np.int64]:
     return np.unique(np.asarray(values, np.str_), return_inverse=True)[1].astype(np.int64)
 
 
-def _joined(parts: Sequence[tuple[NDArray[Any], NDArray[Any]]]) -> Split:
-    if len(parts) == 1:
-        return Split(*parts[0])
-    return Split(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+def _joined(parts: Sequence[tuple[NDArray[Any], ...]]) -> Split:
+    images, labels, *origins = (
+        arrays[0] if len(arrays) == 1 else np.concatenate(arrays) for arrays in zip(*parts, strict=True)
+    )
+    return Split(images, labels, origins=origins[0] if origins else None)
 
 
 def _range(array: NDArray[Any]) -> str:

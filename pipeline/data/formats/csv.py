@@ -56,7 +56,7 @@ def _texts(place: Place, column: str) -> list[str]:
     return list(table[column])
 
 
-def _parts(place: Place, image_set: CsvSet) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+def _parts(place: Place, image_set: CsvSet) -> Iterator[tuple[NDArray[Any], ...]]:
     options, last = image_set.options, image_set.options.first_label + len(image_set.classes) - 1
     for table in _chunks(place):
         columns = _columns(table, place, image_set)
@@ -65,7 +65,7 @@ def _parts(place: Place, image_set: CsvSet) -> Iterator[tuple[NDArray[Any], NDAr
         pixels = _whole(table, columns, place, 0, 255).astype(np.uint8)
         labels = _whole(table, [options.label], place, options.first_label, last)[:, 0]
         images = checks.images(pixels.reshape(-1, *image_set.image.shape), image_set, place)
-        yield images, checks.labels(labels, image_set, place, options.first_label)
+        yield images, checks.labels(labels, image_set, place, options.first_label), place.rows(table.index)
 
 
 def _chunks(place: Place) -> Iterator[pd.DataFrame]:

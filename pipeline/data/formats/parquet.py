@@ -55,7 +55,7 @@ def _texts(place: Place, column: str) -> list[str]:
         raise place.fault(f"held_out.group: no column {column!r}") from None
 
 
-def _parts(place: Place, image_set: ParquetSet) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+def _parts(place: Place, image_set: ParquetSet) -> Iterator[tuple[NDArray[Any], ...]]:
     first = 0
     for batch in _batches(place, image_set):
         images, labels = batch.column(0), batch.column(1)
@@ -68,8 +68,9 @@ def _parts(place: Place, image_set: ParquetSet) -> Iterator[tuple[NDArray[Any], 
             empty = next(row for row, label in enumerate(labels) if not label.is_valid)
             raise place.fault(f"row {first + empty}, counted from 0: no label")
         values = labels.to_numpy(zero_copy_only=False)
-        yield decoded, checks.labels(values, image_set, place, row=first)
-        first += len(images)
+        rows = range(first, first + len(images))
+        yield decoded, checks.labels(values, image_set, place, row=first), place.rows(rows)
+        first = rows.stop
 
 
 def _picture(content: bytes | None, image_set: ParquetSet, place: Place, row: int) -> NDArray[np.uint8]:

@@ -16,7 +16,7 @@ from matplotlib.textpath import TextPath
 from numpy.typing import NDArray
 
 from pipeline.reporting import colours
-from pipeline.reporting.plots.style import FAINT, plain, styled
+from pipeline.reporting.plots.style import FAINT, drawable, plain, styled
 
 Images = NDArray[np.uint8]
 Labels = NDArray[np.integer[Any]]
@@ -28,10 +28,11 @@ _SHEET = 7
 _UNIT = 28
 
 
-def first(labels: Labels, count: int) -> slice:
-    """Return which images to show as samples: the first `count`, or, of images sorted by class, some at equal steps."""
-    sorted_by_class = len(labels) > count and bool(np.all(labels[:-1] <= labels[1:]))
-    return slice(None, None, math.ceil(len(labels) / count)) if sorted_by_class else slice(count)
+def first(labels: Labels, count: int) -> NDArray[np.int64]:
+    """Return which images to show as samples: the first `count`, or, if sorted by class, as many at equal steps."""
+    count = min(count, len(labels))
+    sorted_by_class = bool(np.all(labels[:-1] <= labels[1:]))
+    return np.arange(count) * len(labels) // count if sorted_by_class else np.arange(count)
 
 
 def drawn(images: Images, *, negative: bool) -> Images:
@@ -44,10 +45,12 @@ def drawn(images: Images, *, negative: bool) -> Images:
 
 @styled()
 def samples(images: Images, rows: int, columns: int) -> Figure:
-    """Return the first rows x columns of `images`, row by row, in grey or colour; fewer leave the end empty.
+    """Return the first rows x columns of `images`, row by row, in grey or colour.
 
-    `images` are (n, height, width) or (n, height, width, 3).
+    `images` are (n, height, width) or (n, height, width, 3). Of fewer, as many are shown as fill a smaller grid.
     """
+    shapes = [(r, c) for r in range(1, rows + 1) for c in range(1, columns + 1) if r * c <= len(images)]
+    rows, columns = max(shapes, key=lambda shape: (math.prod(shape), -abs(shape[0] - shape[1]), shape[1]))
     images = _framed(images[: rows * columns])
     height, width = images.shape[1:3]
     figure = Figure(figsize=(0.62 * columns, 0.62 * rows * height / width))
@@ -62,7 +65,7 @@ def gallery(images: Images, labels: Labels, predicted: Mapping[str, Labels], cla
     First the name of its true class, then that of each model's answer, in the model's colour: in rows where names are
     single characters, else one below the other.
     """
-    looks = colours.of_models(predicted)
+    looks, classes = colours.of_models(predicted), [drawable(name) for name in classes]
     short = max(map(len, classes)) == 1
     truth = "true label \N{RIGHTWARDS ARROW}" if short else "true label"
     keys = {truth: "black", **{name: look.colour for name, look in looks.items()}}

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib import style
+from matplotlib import font_manager, rcParams, style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -61,7 +62,48 @@ def save(figure: Figure, path: Path) -> None:
 
 def plain(text: str) -> str:
     """Return `text` so that matplotlib draws it as it is: between two dollar signs it would typeset a formula."""
-    return text.replace("$", r"\$")
+    return drawable(text).replace("$", r"\$")
+
+
+def drawable(text: str) -> str:
+    """Return `text` with the code points of the characters that no installed font has, such as U+5B57.
+
+    Within `styled`, what is drawn from then on takes characters that matplotlib's own font does not have from another.
+    """
+    families = {character: _family(character) for character in text}
+    rcParams["font.family"] = list(dict.fromkeys([*rcParams["font.family"], *filter(None, families.values())]))
+    return "".join(f"U+{ord(one):04X}" if families[one] is None else one for one in text)
+
+
+@cache
+def _family(character: str) -> str | None:
+    """Return the font family to draw a character with: matplotlib's own or, if that does not have it, an installed one.
+
+    It is None if no other has it, or only as a picture of a fixed size.
+    """
+    own = font_manager.FontProperties(family="DejaVu Sans")
+    if font_manager.get_font(font_manager.findfont(own)).get_char_index(ord(character)):
+        return "sans-serif"
+    for name, path in _installed():
+        # What was installed when matplotlib listed the fonts may be gone.
+        with suppress(OSError, RuntimeError):
+            font = font_manager.get_font(path)
+            if font.scalable and font.get_char_index(ord(character)):
+                return name
+    return None
+
+
+@cache
+def _installed() -> list[tuple[str, str]]:
+    """Return family and path of the installed fonts, those without serifs first."""
+    listed = font_manager.fontManager.ttflist
+    # The list is kept for a long time.
+    for path in {*font_manager.findSystemFonts()} - {str(one.fname) for one in listed}:
+        with suppress(OSError, RuntimeError):
+            font_manager.fontManager.addfont(path)
+    # The last resort has a box for every character.
+    fonts = [(one.name, one.fname) for one in listed if one.weight == 400 and "Last Resort" not in one.name]
+    return sorted(fonts, key=lambda one: ("Sans" not in one[0], *map(str, one)))
 
 
 def legend_above(figure: Figure, panels: Sequence[Axes]) -> None:
