@@ -17,12 +17,14 @@ from pipeline.data.dataset import Dataset
 from pipeline.data.formats import npz
 from pipeline.errors import PipelineError
 from pipeline.params import Params
-from pipeline.training import backend, history, model_file, portable
+from pipeline.training import augmentation, backend, history, model_file, portable
 from pipeline.training.backend import keras
 from pipeline.training.settings import Model
 
 # Affects memory and time only.
 _BATCH = 1000
+# Training images that show what a model's augmentation does.
+_SAMPLES = 9
 
 
 class Evaluation(NamedTuple):
@@ -52,7 +54,7 @@ def evaluate(network: keras.Model, data: Dataset, clip: float | None) -> Evaluat
 
 
 def main() -> int:
-    """Score one model, write its metrics and test probabilities, and add them to its MLflow run."""
+    """Score one model, write its metrics, test probabilities and augmented samples, and add them to its MLflow run."""
     arguments = _arguments()
     values = params.load(arguments.params)
     name, model = arguments.name, values.model(arguments.name)
@@ -64,8 +66,13 @@ def main() -> int:
     backend.start(intra_op=values.train.threads)
     network, made_with = model_file.load(arguments.model), model_file.made_with(arguments.model)
     scores, mistakes, probabilities = evaluate(portable.apply(network) if portably else network, data, model.loss.clip)
-    origins = {} if data.test.origins is None else {"origins": data.test.origins}
-    npz.write(arguments.predictions, {"probabilities": probabilities, "labels": data.test.labels, **origins})
+    predictions = {"probabilities": probabilities, "labels": data.test.labels}
+    if data.test.origins is not None:
+        predictions["origins"] = data.test.origins
+    if model.augmentation is not None:
+        seed, images = values.train.seed, data.train.images
+        predictions["augmented"] = augmentation.samples(model.augmentation, images, seed=seed, count=_SAMPLES)
+    npz.write(arguments.predictions, predictions)
     files.write_csv(arguments.mistakes, mistakes)
     report = {
         "model": name,
@@ -113,7 +120,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--history", type=Path, required=True, help="scores per epoch, made by train")
     parser.add_argument("--reported", type=Path, required=True, help="the original report's scores per epoch")
     parser.add_argument("--output", type=Path, required=True, help="JSON to write: scores per split")
-    parser.add_argument("--predictions", type=Path, required=True, help="npz to write: test probabilities")
+    parser.add_argument("--predictions", type=Path, required=True, help="npz to write: test probabilities, samples")
     parser.add_argument("--mistakes", type=Path, required=True, help="CSV to write: the images that it gets wrong")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="the experiment's settings")
     tracking.add_option(parser)

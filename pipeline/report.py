@@ -167,6 +167,8 @@ def _figures(
             result.history, reported.get(name), name, result.metrics.kept_epoch
         )
         figures[f"confusion-{name}.png"] = classification.confusion(matrices[name], classes, name)
+        if result.model.augmentation and result.augmented is not None:
+            figures[f"augmentation-{name}.png"] = grids.augmented(result.augmented, [*result.model.augmentation.steps])
     return {name: style.png(figure) for name, figure in figures.items()}
 
 

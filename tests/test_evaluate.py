@@ -77,6 +77,7 @@ def test_the_epoch_that_was_scored_is_written(
     content = yaml.safe_load((FROZEN / "params.yaml").read_text())
     content["data"] |= {"validation": 97, "dataset": "digits"}
     small = {"network": {"name": "mlp", "units": [4], "dropout": 0.2}, "epochs": 4, "keep": keep}
+    small |= {"augmentation": {"flip": True, "erase": 0.3}}
     content["models"] = {"m": content["models"]["mlp_rmsprop"] | small}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(content))
     held_out = Split(digits.test.images[:97], digits.test.labels[:97], np.array([f"{i}.png" for i in range(97)]))
@@ -110,3 +111,12 @@ def test_the_epoch_that_was_scored_is_written(
         expected = f"val_loss {scores['val_loss'][epoch - 1]:.4f}  val_accuracy {scores['val_accuracy'][epoch - 1]:.4f}"
         assert expected in next(line for line in printed.splitlines() if f"epoch {epoch} of 4" in line)
     assert (kept is not None) == ("epoch" in printed)
+    with np.load(tmp_path / "m.npz") as arrays:
+        original, flipped, erased, both = arrays["augmented"]
+    shown = np.linspace(0, len(digits.train) - 1, 9).astype(int)
+    assert np.array_equal(original, digits.train.images[shown])
+    assert {*range(9)} == {*np.flatnonzero((flipped == original).all(axis=(1, 2)))} | {
+        *np.flatnonzero((flipped == original[:, :, ::-1]).all(axis=(1, 2)))
+    }
+    assert ((erased == original) | (erased == 0)).all()
+    assert ((both == flipped) | (both == 0)).all()

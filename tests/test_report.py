@@ -174,7 +174,8 @@ class Experiment:
         made_with, names = {"recipe": name, "keras": "3.15.1"}, list(self.data.classes)
         measured = Metrics(name, 1234, model.epochs, made_with, names, scores, kept)
         rows = history[list(inputs.COLUMNS)]
-        return ModelResult(name, model, measured, rows, seconds, ("A processor",), tests, labels)
+        changed = model.augmentation and np.zeros((len(model.augmentation.steps), 3, *self.data.shape), np.uint8)
+        return ModelResult(name, model, measured, rows, seconds, ("A processor",), tests, labels, changed)
 
     def report(self) -> Report:
         """Return the report on the experiment."""
@@ -390,8 +391,10 @@ def test_optional_parts_of_a_model_are_told_where_there_are_some(values: Params)
     assert head == [*columns, "Schedule", "Augmentation", "Keep"]
     assert first[-3:] == ["constant", "none", "`last`"]
     assert second[-3:] == ["step: epochs 5, factor 0.1", "shift 2, flip false", "`best_val_loss`"]
+    assert "figures/augmentation-extra.png" in made(**added)
+    assert "figures/augmentation-mlp_rmsprop.png" not in made(**added)
     for name, words in (
-        ("augmentation", "the augmentation (none and shift 2, flip false)"),
+        ("augmentation", "the augmentation (none and shift 2)"),
         ("schedule", "the schedule of the learning rate (constant and step)"),
         ("keep", "the epoch that is kept (last and best_val_loss)"),
     ):

@@ -89,7 +89,8 @@ class ModelResult:
 
     `history` has a row per epoch (columns COLUMNS), `seconds` is (epochs,), `processors` are those that
     computed the epochs, each once, in their order, `probabilities` (n, classes) are those of
-    the n test images, whose `labels` are (n,).
+    the n test images, whose `labels` are (n,). `augmented` (steps, images, ...) are training images as the steps of the
+    model's augmentation change them, None without one.
     """
 
     name: str
@@ -100,6 +101,7 @@ class ModelResult:
     processors: tuple[str, ...]
     probabilities: NDArray[np.float32]
     labels: NDArray[np.unsignedinteger[Any]]
+    augmented: NDArray[np.uint8] | None = None
 
     @property
     def answers(self) -> NDArray[np.int64]:
@@ -133,8 +135,7 @@ class Folders:
             _per_epoch(history, COLUMNS, name, model),
             seconds["seconds"].to_numpy(np.float64),
             tuple(seconds["processor"].unique()),
-            _probabilities(predictions, name, dataset),
-            dataset.test.labels,
+            *_predictions(predictions, name, model, dataset),
         )
         kept = None if model.keep == "last" else kept_epoch(result.history.to_dict("records"), model.keep)
         if result.metrics.kept_epoch != kept:
@@ -236,7 +237,8 @@ def _faults(table: pd.DataFrame, columns: tuple[str, ...], epochs: int) -> Itera
             yield f"{column} of epoch {position + 1} is {table[column].iloc[position]}, not a possible value"
 
 
-def _probabilities(path: Path, name: str, dataset: Dataset) -> NDArray[np.float32]:
+def _predictions(path: Path, name: str, model: Model, dataset: Dataset) -> tuple[NDArray[Any], ...]:
+    """Return probabilities, labels, and the training images that show the augmentation, if there is one."""
     stage = f"evaluate@{name}"
     arrays = npz.read(path, stage=stage)
     try:
@@ -246,7 +248,13 @@ def _probabilities(path: Path, name: str, dataset: Dataset) -> NDArray[np.float3
         raise _stale(path, f"not the predictions of a model ({error})", stage) from None
     if not np.array_equal(labels, dataset.test.labels):
         raise _stale(path, "its labels are not those of the test images", stage)
-    return np.asarray(probabilities, np.float32)
+    if model.augmentation is None:
+        return np.asarray(probabilities, np.float32), dataset.test.labels
+    augmented = arrays.get("augmented", np.empty(0))
+    shape = (len(model.augmentation.steps), *augmented.shape[1:2], *dataset.shape)
+    if augmented.dtype != np.uint8 or augmented.shape != shape:
+        raise _stale(path, "its augmented images are not those of the model's augmentation", stage)
+    return np.asarray(probabilities, np.float32), dataset.test.labels, augmented
 
 
 def _parse(kind: type[T], path: Path, stage: str) -> T:

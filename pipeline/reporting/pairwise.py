@@ -94,7 +94,8 @@ def _contrast(first: str, second: str, one: Model, other: Model) -> SettingsCont
 def _settings(model: Model) -> dict[str, Any]:
     """Return all settings of a model; without a schedule its learning rate is constant."""
     found = model.model_dump()
-    return found | {"schedule": found["schedule"] or {"name": "constant"}}
+    augmentation = model.augmentation and model.augmentation.model_dump(exclude_defaults=True)
+    return found | {"schedule": found["schedule"] or {"name": "constant"}, "augmentation": augmentation}
 
 
 def _differences(key: str, one: Any, other: Any) -> list[SettingDifference]:
@@ -108,5 +109,9 @@ def _differences(key: str, one: Any, other: Any) -> list[SettingDifference]:
         pairs = enumerate(zip(one, other, strict=True))
         return [found for number, pair in pairs for found in _differences(f"{key}[{number}]", *pair)]
     if isinstance(one, dict) and isinstance(other, dict) and one.get("name") == other.get("name"):
-        return [found for name in one for found in _differences(f"{key}.{name}", one[name], other[name])]
+        return [
+            found
+            for name in {**one, **other}
+            for found in _differences(f"{key}.{name}", one.get(name), other.get(name))
+        ]
     return [SettingDifference(key, one, other)]

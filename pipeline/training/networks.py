@@ -10,6 +10,7 @@ from itertools import count
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.training import layers
 from pipeline.training.architecture import Layer, Network, Shape, with_channels
@@ -158,17 +159,23 @@ def _draw(*key: int) -> int:
 class ClippedCrossentropy(keras.losses.Loss):
     """Cross-entropy of the true class's probability, clipped to [clip, 1 - clip]: at most -log(clip) per image.
 
-    This was Keras' loss at the time of the original, with clip 1e-7. Outside the clip its gradient is zero.
+    This was Keras' loss at the time of the original, with clip 1e-7. Outside the clip its gradient is zero. With
+    `label_smoothing` that share of it is the mean of the cross-entropies of all classes (arXiv:1512.00567, section 7).
     """
 
-    def __init__(self, clip: float, name: str = "clipped_crossentropy") -> None:
+    def __init__(self, clip: float, label_smoothing: float = 0.0, name: str = "clipped_crossentropy") -> None:
         super().__init__(name=name)
-        self.clip = clip
+        self.clip, self.label_smoothing = clip, label_smoothing
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Return the loss (n,) for labels `y_true` (n,) or (n, 1) and probabilities `y_pred` (n, classes)."""
         truth = keras.ops.one_hot(keras.ops.reshape(y_true, (-1,)), y_pred.shape[-1], dtype=y_pred.dtype)
-        probability = keras.ops.sum(truth * y_pred, axis=-1)
+        loss = self._of(keras.ops.sum(truth * y_pred, axis=-1))
+        if self.label_smoothing == 0:
+            return loss
+        return (1 - self.label_smoothing) * loss + self.label_smoothing * keras.ops.mean(self._of(y_pred), axis=-1)
+
+    def _of(self, probability: Any) -> Any:
         return -self.log(keras.ops.clip(probability, self.clip, 1 - self.clip))
 
     def log(self, probability: Any) -> Any:
@@ -177,11 +184,37 @@ class ClippedCrossentropy(keras.losses.Loss):
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that create this loss."""
-        return {"clip": self.clip, "name": self.name}
+        return {"clip": self.clip, "label_smoothing": self.label_smoothing, "name": self.name}
+
+
+@keras.saving.register_keras_serializable(package="pipeline")
+class SmoothedCrossentropy(keras.losses.CategoricalCrossentropy):
+    """Keras 3's cross-entropy with label smoothing, of labels instead of one-hot rows."""
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Return the loss (n,) for labels `y_true` (n,) or (n, 1) and probabilities `y_pred` (n, classes)."""
+        truth = keras.ops.one_hot(keras.ops.reshape(y_true, (-1,)), y_pred.shape[-1], dtype=y_pred.dtype)
+        return super().call(truth, y_pred)
 
 
 def loss(params: Loss) -> keras.losses.Loss:
     """Return the loss that `params` describe; without a clip it is Keras 3's, taken from the logits and unbounded."""
-    if params.clip is None:
-        return keras.losses.SparseCategoricalCrossentropy()
-    return ClippedCrossentropy(params.clip)
+    if params.clip is not None:
+        return ClippedCrossentropy(params.clip, params.label_smoothing)
+    if params.label_smoothing:
+        return SmoothedCrossentropy(label_smoothing=params.label_smoothing)
+    return keras.losses.SparseCategoricalCrossentropy()
+
+
+def class_weights(params: Loss, labels: NDArray[np.unsignedinteger[Any]], classes: int) -> NDArray[np.float32] | None:
+    """Return by how much an image of each class counts, (classes,), or None if all count alike.
+
+    Balanced weights are n / (k n_c) for n_c of the n `labels` in a class and k classes that have any, so that their
+    mean over the images is 1; a class without images has 0. Source: King and Zeng, Logistic Regression in Rare Events
+    Data, 2001.
+    """
+    if params.class_weight is None:
+        return None
+    counts = np.bincount(labels, minlength=classes)
+    present = counts > 0
+    return np.where(present, len(labels) / (present.sum() * np.maximum(counts, 1)), 0).astype(np.float32)

@@ -76,7 +76,7 @@ def optimizer(params: AnyOptimizer) -> keras.optimizers.Optimizer:
 
 def loss(params: Loss) -> keras.losses.Loss:
     """Return the loss that `params` describe, if it is clipped with a logarithm whose gradient is a division."""
-    return networks.loss(params) if params.clip is None else _Crossentropy(params.clip)
+    return networks.loss(params) if params.clip is None else _Crossentropy(params.clip, params.label_smoothing)
 
 
 class _Crossentropy(networks.ClippedCrossentropy):

@@ -14,6 +14,7 @@ from pipeline.training.layers import BatchNorm, Conv2d, Dense, Dropout, Flatten,
 from pipeline.training.optimizer_settings import AnyOptimizer, AnySchedule, Step
 
 Instructions = Literal["native", "avx2"]
+UpToHalf = Annotated[float, Field(ge=0, le=0.5)]
 
 
 class Training(Block):
@@ -114,20 +115,60 @@ class Sequential(Network):
 
 
 class Loss(Block):
-    """Cross-entropy: minus the logarithm of the true class's probability."""
+    """Cross-entropy: minus the logarithm of the true class's probability. Scores do not have its last two keys."""
 
     name: Literal["crossentropy"]
     clip: Annotated[float, Field(gt=0, lt=0.1)] | None
     """Probabilities are clipped to [clip, 1 - clip]; `null`: they are not, as in Keras 3."""
+    label_smoothing: Fraction = 0.0
+    """The share of each image's target that is spread evenly over all classes (arXiv:1512.00567, section 7)."""
+    class_weight: Literal["balanced"] | None = None
+    """`balanced`: images count by the inverse of how many training images their class has; left out: all alike."""
+
+    @property
+    def scored(self) -> Self:
+        """The loss in the history: the same without smoothing and weights, so that it compares with other models'."""
+        return self.model_copy(update={"label_smoothing": 0.0, "class_weight": None})
 
 
 class Augmentation(Block):
-    """Training images, moved and mirrored at random."""
+    """Random changes of each training image, in the order of the keys; what is 0, false or left out is not done."""
 
-    shift: Annotated[int, Field(ge=0, le=32)]
+    shift: Annotated[int, Field(ge=0, le=128)] = 0
     """The largest shift in pixels, in each direction; zeros come in at the border."""
-    flip: bool
+    flip: bool = False
     """Whether images are mirrored, left to right, with probability 1/2."""
+    rotate: Annotated[float, Field(ge=0, le=180)] = 0.0
+    """The largest angle in degrees, in both directions, by which images turn about their centre; zeros come in."""
+    zoom: UpToHalf = 0.0
+    """The largest share by which images grow or shrink about their centre; zeros come in where they shrink."""
+    crop: UpToHalf = 0.0
+    """The largest share of each side that is cut off at random places; what remains is stretched to the whole image."""
+    contrast: UpToHalf = 0.0
+    """The largest share by which values move away from the image's mean, or towards it."""
+    brightness: UpToHalf = 0.0
+    """The largest share of the range of values that is added to, or taken from, all values of an image."""
+    erase: UpToHalf = 0.0
+    """The largest share of each side that a rectangle of zeros has, put at a random place (arXiv:1708.04896)."""
+
+    @property
+    def steps(self) -> dict[str, Augmentation]:
+        """Nothing, each key's change by itself, and all of them, by what they are called."""
+        steps = {"original": Augmentation()}
+        for name in type(self).model_fields:
+            if value := getattr(self, name):
+                steps[name if value is True else f"{name} {value:g}"] = Augmentation(**{name: value})
+        return steps | ({"all": self} if len(steps) > 2 else {})
+
+    def check_shape(self, shape: Shape) -> None:
+        """Check that images of `shape`, (h, w) or (h, w, c), can be changed so.
+
+        Raises:
+            ValueError: The largest shift would leave less than a quarter of an image.
+        """
+        if self.shift > (half := min(shape[:2]) // 2):
+            image = f"{shape[0]}x{shape[1]} image"
+            raise ValueError(f"shift: expected at most half a side of a {image}, {half}, found {self.shift}")
 
 
 class Model(Block):

@@ -40,20 +40,21 @@ def train(
     Raises:
         PipelineError: Loss or weights became NaN or infinite.
     """
-    optimizer, loss = _rules(model, training)
+    build_optimizer = portable.optimizer if training.instructions == portable.AVX2 else optimizers.build
+    optimizer = build_optimizer(model.optimizer)
     optimizer.build(network.trainable_variables)
     # Batch normalization's moving averages change without being trained.
     changing = [*network.trainable_variables, *optimizer.variables, *network.non_trainable_weights]
     state = _restore(changing, state)
-    loop = _loop(network, optimizer, loss, data, model, training)
+    loop = _loop(network, optimizer, data, model, training)
     for epoch in range(len(state.rows) + 1, model.epochs + 1):
         networks.seed_dropout(network, training.seed, epoch)
         if model.schedule is not None:
             optimizer.learning_rate = optimizers.learning_rate(model, epoch)
-        order, moves = epoch_order(training.seed, epoch, len(data.train)), _moves(model, training, epoch, data)
+        order, changes = epoch_order(training.seed, epoch, len(data.train)), _changes(model, training, epoch, data)
         started = time.perf_counter()
         with tqdm(desc=f"epoch {epoch}", total=len(order), unit="image", leave=False, disable=None) as bar:
-            scores = [*loop.fit(data.train, order, bar.update, moves), *loop.score(data.monitored)]
+            scores = [*loop.fit(data.train, order, bar.update, changes), *loop.score(data.monitored)]
         seconds = time.perf_counter() - started
         row = {"epoch": epoch, **dict(zip(history.SCORES, scores, strict=True)), "seconds": seconds}
         rows, processors = (*state.rows, row), (*state.processors, machine.processor())
@@ -65,35 +66,38 @@ def train(
     return state
 
 
-def _rules(model: Model, training: Training) -> tuple[keras.optimizers.Optimizer, keras.losses.Loss]:
-    if training.instructions == portable.AVX2:
-        return portable.optimizer(model.optimizer), portable.loss(model.loss)
-    return optimizers.build(model.optimizer), networks.loss(model.loss)
-
-
 def _loop(
-    network: keras.Model,
-    optimizer: keras.optimizers.Optimizer,
-    loss: keras.losses.Loss,
-    data: Dataset,
-    model: Model,
-    training: Training,
+    network: keras.Model, optimizer: keras.optimizers.Optimizer, data: Dataset, model: Model, training: Training
 ) -> Loop:
+    rule = portable.loss if training.instructions == portable.AVX2 else networks.loss
+    plain = model.loss == model.loss.scored
     return Loop(
         network,
         optimizer,
-        loss,
+        rule(model.loss.scored),
         batch_size=training.batch_size,
         parts=1 if model.normalizes_batches else training.threads,
         labels=data.train.labels.dtype.name,
-        shift=model.augmentation.shift if model.augmentation else 0,
+        objective=None if plain else _objective(rule(model.loss), model, data),
+        example=_changes(model, training, 1, data),
     )
 
 
-def _moves(model: Model, training: Training, epoch: int, data: Dataset) -> NDArray[np.int32] | None:
+def _objective(loss: keras.losses.Loss, model: Model, data: Dataset) -> Callable[[Any, Any], Any]:
+    """Return `loss` of each image, times the weight of its class if classes have weights."""
+    weights = networks.class_weights(model.loss, data.train.labels, len(data.classes))
+
+    def objective(labels: Any, probabilities: Any) -> Any:
+        losses = loss.call(labels, probabilities)
+        return losses if weights is None else losses * keras.ops.take(weights, keras.ops.cast(labels, "int32"))
+
+    return objective
+
+
+def _changes(model: Model, training: Training, epoch: int, data: Dataset) -> dict[str, NDArray[Any]]:
     if model.augmentation is None:
-        return None
-    return augmentation.draw(model.augmentation, seed=training.seed, epoch=epoch, count=len(data.train))
+        return {}
+    return augmentation.draw(model.augmentation, seed=training.seed, epoch=epoch, shape=data.train.images.shape)
 
 
 def _best(

@@ -20,7 +20,7 @@ from pipeline.errors import InputError
 from pipeline.params import Params
 from pipeline.reporting import inputs
 from pipeline.reporting.inputs import Folders
-from pipeline.training.settings import Model
+from pipeline.training.settings import Augmentation, Model
 from tests.support import small
 
 NAME = "mlp_rmsprop"
@@ -267,6 +267,28 @@ def _damaged(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[60:90] = b"\xff" * 30
     path.write_bytes(content)
+
+
+@pytest.mark.parametrize("kind", ["missing", "other shape", "of another augmentation"])
+def test_augmented_images_are_those_of_the_models_augmentation(
+    folders: Folders, data: Dataset, model: Model, kind: str
+) -> None:
+    """A row for each change by itself, the original and all of them; others are rejected with the stage to run."""
+    augmented = model.model_copy(update={"augmentation": Augmentation(shift=2, rotate=10)})
+    path = folders.predictions / f"{NAME}.npz"
+    with np.load(path) as loaded:
+        arrays = dict(loaded)
+    images = np.zeros((4, 9, *data.shape), np.uint8)
+    np.savez(path, **arrays, augmented=images)
+    assert np.array_equal(folders.read(NAME, augmented, data).augmented, images)
+    assert folders.read(NAME, model, data).augmented is None
+    others = {"other shape": images[..., :-1], "of another augmentation": images[:3]}
+
+    np.savez(path, **arrays, **({"augmented": others[kind]} if kind in others else {}))
+
+    with pytest.raises(InputError, match="its augmented images are not those") as caught:
+        folders.read(NAME, augmented, data)
+    assert f"`dvc repro evaluate@{NAME}`" in caught.value.fix
 
 
 @pytest.mark.fault("predictions crafted or damaged")

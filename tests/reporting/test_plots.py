@@ -106,6 +106,7 @@ FIGURES: dict[str, Callable[[Dataset], Figure]] = {
     "many bands": lambda _: curves.bands(panels(7, 2, 20), "loss", LOOKS),
     "effects": lambda _: effects.intervals(FAMILY, 0.001, VERDICTS),
     "changes": lambda _: effects.changes(ENDS, ("before", "after"), "accuracy"),
+    "augmented": lambda data: grids.augmented(data.train.images[:36].reshape(4, 9, 28, 28), ["original", *NAMES[:3]]),
     "gallery": lambda data: grids.gallery(data.test.images[:60], data.test.labels[:60], answers(60, 3), CLASSES),
 }
 

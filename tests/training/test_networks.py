@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy.signal import correlate
-from scipy.special import softmax
+from scipy.special import softmax, xlogy
+from sklearn.utils.class_weight import compute_class_weight
 
 from pipeline.data.dataset import Dataset
 from pipeline.params import Params
-from pipeline.training import forward, networks
+from pipeline.training import forward, networks, portable
 from pipeline.training.backend import keras, tf
 from pipeline.training.settings import Loss, Sequential
 
@@ -137,6 +141,51 @@ def test_without_a_clip_the_loss_is_unbounded() -> None:
     value = tf.function(lambda logits: loss(tf.constant([0]), tf.nn.softmax(logits)))(tf.constant([[-40.0, 0.0]]))
 
     assert float(value) == pytest.approx(40)
+
+
+@pytest.mark.parametrize(
+    ("build_loss", "clip"),
+    [(networks.loss, 1e-7), (networks.loss, 0.01), (networks.loss, None), (portable.loss, 1e-7), (portable.loss, 0.01)],
+)
+def test_smoothed_targets_are_spread_over_all_classes(build_loss: Callable[[Loss], Any], clip: float | None) -> None:
+    """The loss is scipy's cross-entropy against a target of which a share is spread evenly, of clipped probabilities.
+
+    Where nothing is clipped, its gradient is Keras' own for such targets.
+    """
+    logits = np.random.default_rng(0).normal(0, 2, (50, 7)).astype(np.float32)
+    labels = np.arange(50, dtype=np.uint8) % 7
+    ours = build_loss(Loss(name="crossentropy", clip=clip, label_smoothing=0.2))
+    keras_own = keras.losses.CategoricalCrossentropy(label_smoothing=0.2)
+    target = 0.8 * np.eye(7)[labels] + 0.2 / 7
+    probabilities = softmax(logits.astype(np.float64), axis=1)
+    clipped = probabilities if clip is None else np.clip(probabilities, clip, 1 - clip)
+
+    @tf.function
+    def gradient(loss: Any, truth: Any) -> Any:
+        values = tf.constant(logits)
+        with tf.GradientTape() as tape:
+            tape.watch(values)
+            found = loss(truth, tf.nn.softmax(values))
+        return found, tape.gradient(found, values)
+
+    losses, slopes = gradient(ours.call, labels)
+    np.testing.assert_allclose(losses, -xlogy(target, clipped).sum(axis=1), rtol=1e-4)
+    if clip != 0.01:
+        np.testing.assert_allclose(slopes, gradient(keras_own.call, tf.one_hot(labels, 7))[1], atol=1e-4)
+
+
+def test_class_weights_are_those_of_scikit_learn() -> None:
+    """Balanced weights are scikit-learn's, of mean 1 over the images; a class without images weighs nothing."""
+    labels = np.repeat(np.array([0, 1, 3], np.uint8), [1, 10, 25])
+    balanced = Loss(name="crossentropy", clip=1e-7, class_weight="balanced")
+
+    weights = networks.class_weights(balanced, labels, 5)
+
+    expected = compute_class_weight("balanced", classes=np.array([0, 1, 3]), y=labels)
+    np.testing.assert_allclose(weights[[0, 1, 3]], expected, rtol=1e-6)
+    assert weights[[2, 4]].tolist() == [0, 0]
+    assert weights[labels].mean() == pytest.approx(1)
+    assert networks.class_weights(balanced.scored, labels, 5) is None
 
 
 @pytest.mark.fault("convolution of 1x1 with a stride, on a processor with AVX2 alone")

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from pipeline import machine
 from pipeline.training import portable, recipe
-from pipeline.training.settings import Model
+from pipeline.training.settings import Augmentation, Loss, Model
 from tests.support import bits, forks
 
 PORTABLE = {"avx2", "fma"} <= set(machine.cpuinfo().get("flags", "").split())
@@ -79,13 +79,16 @@ def named(value: Any) -> Iterator[str]:
 
 
 def test_every_kind_is_on_record() -> None:
-    """Each network, layer, optimizer, loss and schedule is in a case, and so are augmentation and each rule to keep."""
+    """Each network, layer, optimizer, loss and schedule is in a case, and so is each key of loss and augmentation."""
     there = {name for model in bits.MODELS.values() for name in named(model)}
     wanted = {*kinds(Model, set())}
 
     assert len(wanted) > 20
     assert there == wanted
-    assert any("augmentation" in model for model in bits.MODELS.values())
+    for block, fields in (("loss", Loss.model_fields), ("augmentation", Augmentation.model_fields)):
+        assert {key for model in bits.MODELS.values() for key, value in model.get(block, {}).items() if value} == {
+            *fields
+        }
     assert {model.get("keep", "last") for model in bits.MODELS.values()} == {
         *get_args(Model.model_fields["keep"].annotation)
     }

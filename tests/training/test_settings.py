@@ -126,7 +126,12 @@ def test_what_is_left_out_is_not_a_setting(values: Params) -> None:
         ({"schedule": {"name": "step", "epochs": 5}}, "schedule.factor: missing"),
         ({"schedule": {"name": "linear"}}, "schedule: expected 'constant', 'cosine', 'step' for name"),
         ({"augmentation": {"shift": -1, "flip": True}}, "augmentation.shift: expected greater than or equal to 0"),
-        ({"augmentation": {"shift": 1}}, "augmentation.flip: missing"),
+        ({"augmentation": {"zoom": 0.6}}, "augmentation.zoom: expected less than or equal to 0.5, found 0.6"),
+        ({"augmentation": {"flip": 1}}, "augmentation.flip: expected a valid boolean, found 1"),
+        (
+            {"loss": {"name": "crossentropy", "clip": None, "class_weight": "inverse"}},
+            "loss.class_weight: expected 'balanced', found 'inverse'",
+        ),
         ({"keep": "best"}, "keep: expected 'last', 'best_val_loss' or 'best_val_accuracy', found 'best'"),
     ],
 )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.utils.class_weight import compute_class_weight
 
 from pipeline import schema
 from pipeline.analysis import metrics
@@ -15,6 +16,7 @@ from pipeline.data.dataset import Dataset, Split
 from pipeline.errors import PipelineError
 from pipeline.params import Params
 from pipeline.training import history, trainer
+from pipeline.training.backend import keras
 from pipeline.training.checkpoint import Checkpoints, TrainingState
 from pipeline.training.optimizer_settings import Constant
 from pipeline.training.settings import Model
@@ -121,6 +123,44 @@ def test_a_schedule_and_augmentation_change_a_run(values: Params, digits: Datase
 
     assert not any(equal(whole, end) for end in ends.values())
     assert equal(run(values, constant, data)[-1], ends["schedule"])
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"label_smoothing": 0.2}, {"class_weight": "balanced"}, {"label_smoothing": 0.1, "class_weight": "balanced"}],
+)
+def test_smoothing_and_class_weights_are_those_of_keras(
+    values: Params, digits: Dataset, more: dict[str, float | str]
+) -> None:
+    """An epoch moves the weights as Keras does with its own smoothing and `class_weight`, on unequal classes.
+
+    The history has the loss without either.
+    """
+    kept = np.flatnonzero((digits.train.labels > 6) | (np.arange(len(digits.train)) % 9 == 0))[:311]
+    data = replace(digits, train=Split(digits.train.images[kept], digits.train.labels[kept]))
+    sgd = {"name": "sgd", "learning_rate": 0.05, "momentum": 0.0, "nesterov": False}
+    block = values.models["mlp_rmsprop"].settings() | {"optimizer": sgd, "epochs": 1}
+    block |= {"network": {"name": "mlp", "units": [16], "dropout": 0.0}}
+    model = schema.validate(Model, block | {"loss": {"name": "crossentropy", "clip": None, **more}})
+    ours, keras_own = (trainer.build(model, values.train, data) for _ in range(2))
+    smoothing = keras.losses.CategoricalCrossentropy(label_smoothing=more.get("label_smoothing", 0))
+    keras_own.compile(keras.optimizers.SGD(0.05), smoothing)
+    present = np.unique(data.train.labels)
+    balanced = compute_class_weight("balanced", classes=present, y=data.train.labels)
+    weights = dict(zip(present.tolist(), balanced, strict=True)) if "class_weight" in more else None
+    order, losses = epoch_order(values.train.seed, 1, len(kept)), []
+    for first in range(0, len(order), values.train.batch_size):
+        batch = order[first : first + values.train.batch_size]
+        images, labels = data.train.images[batch], data.train.labels[batch]
+        losses += [metrics.score(keras_own.predict(images, verbose=0), labels, None)["loss"] * len(batch)]
+        keras_own.train_on_batch(images, np.eye(10)[labels], class_weight=weights)
+
+    state = trainer.train(ours, data, model, values.train)
+
+    for found, expected in zip(ours.get_weights(), keras_own.get_weights(), strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert state.rows[0]["loss"] == pytest.approx(sum(losses) / len(kept), rel=1e-4)
+    assert not equal(state, run(values, model.model_copy(update={"loss": model.loss.scored}), data)[-1])
 
 
 def test_two_trainings_of_one_seed_are_equal_and_another_seed_differs(values: Params, digits: Dataset) -> None:

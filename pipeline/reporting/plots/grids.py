@@ -59,6 +59,24 @@ def samples(images: Images, rows: int, columns: int) -> Figure:
 
 
 @styled()
+def augmented(images: Images, names: Sequence[str]) -> Figure:
+    """Return `images` (steps, n, height, width) or (steps, n, height, width, 3), a row for each step with its name."""
+    steps, count = images.shape[:2]
+    tiles = _framed(images.reshape(steps * count, *images.shape[2:]))
+    height, width = tiles.shape[1:3]
+    figure = Figure(figsize=(_SHEET, 0.8 * _SHEET * steps * height / (count * width)))
+    axes = figure.subplots()
+    axes.imshow(_mosaic(tiles, (steps, count), 2, 2), interpolation="nearest")
+    axes.set_xticks([])
+    axes.set_yticks([(row + 0.5) * (height + 2) for row in range(steps)], names)
+    axes.tick_params(length=0)
+    axes.grid(visible=False)
+    axes.set_anchor("E")
+    axes.spines[:].set_visible(False)
+    return figure
+
+
+@styled()
 def gallery(images: Images, labels: Labels, predicted: Mapping[str, Labels], classes: Sequence[str]) -> Figure:
     """Return `images` (n, height, width) or (n, height, width, 3), n above 0, each with its classes below.
 
