@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from pipeline.change import answer, difference, judgement, trials
 from pipeline.change.answer import Answer
 from pipeline.change.side import PARAMS, read_side
 from pipeline.change.trials import Engine
-from pipeline.errors import InputError
+from pipeline.errors import InputError, PipelineError
 from pipeline.study import cluster
 
 
@@ -23,12 +24,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Train the models in which A and B differ with the same seeds, and say whether B is better or worse than A.
 
     A and B are git revisions, experiments of `dvc exp`, or `workspace`. Exit codes: 0 better, or no relevant
-    difference; 1 worse; 2 cannot tell, or not comparable.
+    difference; 1 worse; 2 cannot tell, not comparable, nothing that differs, or a model that only A has.
     """
     arguments = _arguments(argv)
     try:
         found = _answer(arguments)
-    except InputError as error:
+    except PipelineError as error:
+        if arguments.json:
+            print(json.dumps({"error": str(error), "exit_code": error.exit_code}, indent=2))
         cli.append_summary(arguments.summary, "### Verdict", f"CANNOT JUDGE: {error}")
         raise
     print(answer.as_json(found) if arguments.json else answer.as_text(found))

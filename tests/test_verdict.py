@@ -99,12 +99,13 @@ def epochs(count: int, model: str = MODEL) -> None:
 
 
 @pytest.mark.usefixtures("repository")
+@pytest.mark.fault("verdict: two revisions that do not differ")
 def test_the_same_revision_twice_trains_nothing(stand: Stand, call: Call) -> None:
-    """Nothing differs: that is said, and is no reason to stop a change."""
+    """Nothing differs, as where a wrong revision was named: that is said, and is no pass."""
     code, printed = call("HEAD", "HEAD")
 
-    assert code == 0
-    assert printed.splitlines()[1].startswith("No model differs between A and B")
+    assert code == 2
+    assert printed.splitlines()[1].startswith("CANNOT JUDGE: no model differs between A and B")
     assert stand.trained == []
 
 
@@ -235,6 +236,21 @@ def test_a_summary_says_why_nothing_could_be_judged(call: Call) -> None:
 
     assert code == 2
     assert Path("summary.md").read_text() == f"\n### Verdict\n\n{printed.replace('error: ', 'CANNOT JUDGE: ')}\n"
+
+
+@pytest.mark.parametrize(("seeds", "failing", "code"), [("2", set(), 2), ("3", {1}, 1)], ids=["refused", "failed"])
+def test_a_program_that_reads_the_answer_reads_the_reason(
+    stand: Stand, call: Call, seeds: str, failing: set[int], code: int
+) -> None:
+    """With --json, an object says why there is no verdict, and with which exit code."""
+    epochs(1)
+    stand.failing = failing
+
+    found, printed = call("HEAD", "workspace", "--json", "--seeds", seeds)
+
+    text, _, error = printed.partition("error: ")
+    assert found == code
+    assert json.loads(text) == {"error": error, "exit_code": code}
 
 
 def test_another_metric_is_judged_by_its_own_rule(stand: Stand, call: Call) -> None:

@@ -28,9 +28,11 @@ class Answer:
 
     @property
     def exit_code(self) -> int:
-        """1 if a model is worse, else 2 if one cannot be told, else 0."""
+        """1 if a model is worse, else 2 if none was judged, one cannot be told or only A has one, else 0."""
         found = {one.verdict for one in self.verdicts}
-        return 1 if found & {*_WORSE} else 2 if Verdict.UNDECIDED in found else 0
+        if found & {*_WORSE}:
+            return 1
+        return 2 if not found or Verdict.UNDECIDED in found or self.difference.only_before else 0
 
     def pairs(self) -> Iterator[tuple[ModelChange, ChangeVerdict]]:
         """Yield each changed model with its verdict."""
@@ -96,12 +98,13 @@ def _model(change: ModelChange, verdict: ChangeVerdict) -> Mapping[str, Any]:
 def _notes(answer: Answer) -> Iterator[str]:
     """Yield sentences about the whole: what was measured, or that there is nothing to measure."""
     if answer.question is None:
-        yield "No model differs between A and B, but for the seed or the number of threads: nothing to train."
+        yield "CANNOT JUDGE: no model differs between A and B, but for the seed or the number of threads."
     else:
         yield from _measured(answer.question, answer)
-    for side, names in (("A", answer.difference.only_before), ("B", answer.difference.only_after)):
-        if names:
-            yield f"Only {side} has {', '.join(names)}, which cannot be compared."
+    if names := answer.difference.only_before:
+        yield f"CANNOT JUDGE: only A has {', '.join(names)}: removed or renamed."
+    if names := answer.difference.only_after:
+        yield f"Only B has {', '.join(names)}, which cannot be compared."
 
 
 def _measured(question: Question, answer: Answer) -> Iterator[str]:

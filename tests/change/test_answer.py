@@ -17,7 +17,7 @@ NOTHING: Any = None
 @pytest.mark.parametrize(
     ("verdicts", "code"),
     [
-        ([], 0),
+        ([], 2),
         ([Verdict.BETTER], 0),
         ([Verdict.BETTER_OPEN], 0),
         ([Verdict.EQUIVALENT], 0),
@@ -30,7 +30,9 @@ NOTHING: Any = None
     ids=lambda value: "+".join(value) or "none" if isinstance(value, list) else "",
 )
 def test_the_worst_verdict_is_the_exit_code(verdicts: list[Verdict], code: int) -> None:
-    """1 if any model is worse, by however much; else 2 if one cannot be told; else 0."""
+    """1 if any model is worse, by however much; else 2 if one cannot be told, or none was judged; else 0."""
     judged = tuple(ChangeVerdict((), (), 0.0, Interval(0.0, 0.0), 0.95, one) for one in verdicts)
 
-    assert Answer(NOTHING, NOTHING, NOTHING, Difference((), (), ()), judged).exit_code == code
+    assert Answer(NOTHING, NOTHING, NOTHING, Difference((), (), ("new",)), judged).exit_code == code
+    # A model that B no longer has may be the one that got worse.
+    assert Answer(NOTHING, NOTHING, NOTHING, Difference((), ("gone",), ()), judged).exit_code == (code or 2)
