@@ -104,14 +104,31 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         InputError: The file does not exist, or its content is something else.
     """
+    with _reading(path):
+        return parse_json(path.read_bytes(), path)
+
+
+def parse_json(content: bytes, path: Path) -> dict[str, Any]:
+    """Return `content`, a JSON object without a duplicate key; `path` is for the error.
+
+    Raises:
+        InputError: It is something else.
+    """
     try:
-        with _reading(path):
-            value = json.loads(path.read_bytes())
+        value = json.loads(content, object_pairs_hook=_distinct)
     except (ValueError, RecursionError) as error:
         raise InputError(f"not JSON ({error})", path=path) from None
     if not isinstance(value, dict):
         raise InputError(f"expected a JSON object, found {type(value).__name__}", path=path)
     return value
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} is there twice")
+    return found
 
 
 def read_yaml(path: Path) -> Any:
@@ -120,11 +137,9 @@ def read_yaml(path: Path) -> Any:
     Raises:
         InputError: The file cannot be read, or `parse_yaml` rejects it.
     """
-    # Not _reading(): what DVC does not create, `dvc repro` cannot create again.
-    try:
+    # What DVC does not create, `dvc repro` cannot create again.
+    with _reading(path, created=False):
         content = path.read_bytes()
-    except OSError as error:
-        raise errors.unreadable(path, error) from None
     return parse_yaml(content, path)
 
 
@@ -180,10 +195,13 @@ def _digest(path: Path, algorithm: str) -> str:
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[None]:
+def _reading(path: Path, *, created: bool = True) -> Iterator[None]:
     try:
+        # A pipe would be waited for, and a device read for ever.
+        if not (path.is_file() or path.is_dir()) and path.exists():
+            raise InputError("expected a file, found a pipe, socket or device", path=path)
         yield
-    except FileNotFoundError:
-        raise errors.missing(path) from None
+    except FileNotFoundError as error:
+        raise (errors.missing(path) if created else errors.unreadable(path, error)) from None
     except OSError as error:
         raise errors.unreadable(path, error) from None

@@ -69,6 +69,7 @@ def resolve(revision: str, directory: Path = Path()) -> str:
         raise InputError(f"expected a git revision, found {revision!r}")
     done = _run(directory, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
     if done.returncode == 0:
+        _check_distinct(revision, directory)
         return done.stdout.decode().strip()
     # With --quiet, git has nothing to say of a name that it does not know; what it says is another failure.
     if words := _words(done):
@@ -79,7 +80,16 @@ def resolve(revision: str, directory: Path = Path()) -> str:
         raise InputError(f"{len(commits)} experiments are called {revision}: {', '.join(commits)}", fix=fix)
     for commit in commits:
         return commit
-    raise InputError(f"git knows no revision {revision!r} in {directory.absolute()}", fix="fetch it first")
+    fix = "fetch it first, or see `dvc exp list --all-commits` for the names of experiments"
+    raise InputError(f"git knows no revision {revision!r} in {directory.absolute()}", fix=fix)
+
+
+def _check_distinct(revision: str, directory: Path) -> None:
+    """Check that git finds the name once: it would take a tag called as the branch that is meant, and only warn."""
+    warning = ("-c", "core.warnAmbiguousRefs=true", "rev-parse", "--verify", "--end-of-options")
+    if words := _words(_run(directory, *warning, f"{revision}^{{commit}}")):
+        fix = "say which, as in refs/heads/NAME, refs/remotes/NAME or refs/tags/NAME"
+        raise InputError(f"git finds {revision!r}, but says: {words}", fix=fix)
 
 
 def _experiments(name: str, directory: Path) -> list[str]:
@@ -99,7 +109,7 @@ def _git(directory: Path, command: str, *arguments: str) -> bytes:
 def _run(directory: Path, command: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
     line = ["git", command, *arguments]
     # Nobody is there to type a password for what a partial clone fetches.
-    environment = os.environ | {"GIT_TERMINAL_PROMPT": "0"}
+    environment = os.environ | {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
     try:
         return subprocess.run(
             line,

@@ -271,3 +271,13 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, read: Callable[[Pat
         read(tmp_path / "absent")
     with pytest.raises(InputError, match=r"cannot be read \(Is a directory\)"):
         read(tmp_path)
+
+
+@pytest.mark.parametrize("read", [files.read_json, files.read_yaml, files.read_csv, files.sha256, files.md5])
+def test_a_pipe_is_not_waited_for(tmp_path: Path, read: Callable[[Path], Any]) -> None:
+    """In the place of a file, it would hold a command for ever, and /dev/zero until the memory is full."""
+    os.mkfifo(tmp_path / "file")
+
+    for path in (tmp_path / "file", Path("/dev/zero")):
+        with pytest.raises(InputError, match=f"{path}: expected a file, found a pipe, socket or device"):
+            read(path)
