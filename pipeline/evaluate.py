@@ -45,6 +45,8 @@ def evaluate(network: keras.Model, data: Dataset, clip: float | None) -> tuple[m
 def main() -> int:
     """Score one model, write its metrics and test probabilities, and add them to its MLflow run."""
     arguments = _arguments()
+    paths = (arguments.data, arguments.model, arguments.history, arguments.reported)
+    inputs = files.Inputs(f"evaluate@{arguments.name}", *paths, params=arguments.params)
     values = params.load(arguments.params)
     name, model = arguments.name, values.model(arguments.name)
     dvc_lock.verify(arguments.data, arguments.model, arguments.history)
@@ -54,6 +56,7 @@ def main() -> int:
         portable.start()
     backend.start(intra_op=values.train.threads)
     network, made_with = model_file.load(arguments.model), model_file.made_with(arguments.model)
+    dvc_lock.check_record(name, made_with)
     scores, probabilities = evaluate(portable.apply(network) if portably else network, data, model.loss.clip)
     npz.write(arguments.predictions, {"probabilities": probabilities, "labels": data.test.labels})
     report = {
@@ -70,6 +73,7 @@ def main() -> int:
         found = f"accuracy {score['accuracy']:.4f} ({score['errors']} errors of {score['count']})"
         print(f"{name}  {split}: {found}", flush=True)
     _log(arguments, values)
+    inputs.check()
     return 0
 
 

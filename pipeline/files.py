@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MAX_YAML_BYTES = 1_000_000
+_STAGES = Path("dvc.yaml")
 
 
 @contextmanager
@@ -177,6 +178,53 @@ def read_csv(path: Path) -> pd.DataFrame:
             return pd.read_csv(path)
     except ValueError as error:
         raise InputError(f"not a CSV table ({str(error).strip()})", path=path) from None
+
+
+class Inputs:
+    """What a stage such as train@cnn reads: code and keys of the file `params` as dvc.yaml has them, and `paths`.
+
+    DVC records these when the stage ends. Had they changed meanwhile, dvc.lock would tell of another experiment.
+    """
+
+    def __init__(self, stage: str, *paths: Path, params: Path | None = None) -> None:
+        name, _, key = stage.partition("@")
+        stages = read_yaml(_STAGES)["stages"] if _STAGES.exists() else {}
+        described = stages.get(name, {})
+        described = described.get("do", described)
+        code = [Path(dep) for dep in described.get("deps", []) if dep.startswith("pipeline/")]
+        self._params, self._paths = params, (*code, *paths)
+        self._keys = [used.replace("${key}", key) for used in described.get("params", [])]
+        self._before = self._state()
+
+    def _state(self) -> dict[str, Any]:
+        values = read_yaml(self._params) if self._params else {}
+        used = {f"{key} in {self._params}": _at(values, key) for key in self._keys}
+        return used | {str(path): _stamps(path) for path in self._paths}
+
+    def check(self) -> None:
+        """Check that all is as it was, once everything else is done.
+
+        Raises:
+            PipelineError: It is not; the message names what has changed.
+            InputError: The params file cannot be read any more.
+        """
+        now = self._state()
+        if changed := [name for name, state in self._before.items() if now[name] != state]:
+            what = f"{', '.join(changed)}: changed while this ran, which DVC would record beside results of the old"
+            raise PipelineError(what, fix="run again; or put the old back, run again, and change it then")
+
+
+def _at(values: Any, key: str) -> Any:
+    for part in key.split("."):
+        values = values.get(part) if isinstance(values, Mapping) else None
+    return values
+
+
+def _stamps(path: Path) -> list[tuple[str, int, int]]:
+    """Return size and time of a file, or of all files in a folder."""
+    found = sorted(path.rglob("*")) if path.is_dir() else [path]
+    kept = [one for one in found if one.is_file() and "__pycache__" not in one.parts]
+    return [(str(one), (state := one.stat()).st_size, state.st_mtime_ns) for one in kept]
 
 
 def sha256(path: Path) -> str:

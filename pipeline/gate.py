@@ -17,7 +17,7 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-from pipeline import cli, files, revision
+from pipeline import cli, dvc_lock, files, revision
 from pipeline.analysis.metrics import meaning
 from pipeline.bounds import UNJUDGED, Bounds, ModelBounds, load
 from pipeline.errors import InputError
@@ -251,6 +251,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         required = load(arguments.params)
         metrics = files.read_json(arguments.metrics)
+        for model in required.models.keys() & dvc_lock.trained():
+            of_model = arguments.metrics.with_suffix("") / f"{model}.json"
+            dvc_lock.check_record(model, files.read_json(of_model).get("made_with"))
         name = arguments.baseline
         baseline = None if name is None else read_baseline(name, arguments.params, arguments.metrics)
     except InputError as error:

@@ -94,6 +94,7 @@ def _describe(split: Split, classes: int) -> dict[str, Any]:
 def main() -> int:
     """Preprocess the files of params.yaml's data set into one npz, a summary and a figure."""
     arguments = _arguments()
+    inputs = files.Inputs("preprocess", arguments.set, arguments.input, params=arguments.params)
     values, described = params.load(arguments.params), sets.load(arguments.set)
     dataset = preprocess(values.data, described, arguments.input, arguments.params)
     size, count = values.train.batch_size, len(dataset.train)
@@ -104,6 +105,7 @@ def main() -> int:
     chosen = grids.first(dataset.train.labels, GRID**2)
     style.save(grids.samples(dataset.train.images[chosen], GRID, GRID), arguments.samples)
     print(table(summary))
+    inputs.check()
     return 0
 
 

@@ -982,3 +982,22 @@ def test_the_import_is_light() -> None:
     )
 
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+@pytest.mark.fault("dvc.lock that tells of another experiment than the model was trained in")
+def test_metrics_of_another_experiment_than_dvc_lock_has_cannot_be_judged(
+    run: Run, reproduced: Path, tmp_path: Path
+) -> None:
+    """The record of each model that is judged must be that of its training in dvc.lock: 2 otherwise."""
+    for name in ("params.yaml", "dvc.lock"):
+        shutil.copy(reproduced / name, tmp_path)
+    shutil.copytree(reproduced / "reports", tmp_path / "reports")
+    assert run()[0] == 0
+    lock = files.read_yaml(Path("dvc.lock"))
+    lock["stages"]["train@cnn"]["params"]["params.yaml"]["train"]["seed"] += 1
+    Path("dvc.lock").write_text(json.dumps(lock))
+
+    code, message = run()
+
+    assert code == 2
+    assert message.startswith("dvc.lock: cnn: was not trained with the params and data that are recorded")
