@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
+import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -12,6 +15,8 @@ from pathlib import Path
 
 from pipeline.errors import InputError
 
+# Where a worktree is, below the directory for temporary files, and what its process holds locked beside it.
+_WORKTREE, _LOCK = Path("rerun-/worktree"), "lock"
 GIT_TIMEOUT_S = 120.0  # a partial clone fetches what it does not have yet
 # Where DVC keeps the commit of an experiment: below the commit that it started from.
 _EXPERIMENT = re.compile(r"refs/exps/[0-9a-f]{2}/[0-9a-f]{38}/(.+)")
@@ -38,16 +43,53 @@ def worktree(revision: str) -> Iterator[Path]:
     """
     here = Path()
     commit = resolve(revision, here)
+    for line in _git(here, "worktree", "list", "--porcelain").decode(errors="surrogateescape").splitlines():
+        left = Path(line.removeprefix("worktree "))
+        if left.name == _WORKTREE.name and left.parent.name.startswith(_WORKTREE.parent.name) and _is_left(left):
+            _forget(left)
+    temporary = Path(tempfile.mkdtemp(prefix=_WORKTREE.parent.name)).resolve()
+    folder = temporary / _WORKTREE.name
     try:
-        with tempfile.TemporaryDirectory(prefix="rerun-") as temporary:
-            folder = Path(temporary).resolve() / "worktree"
+        with (temporary / _LOCK).open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
             # Without hooks: DVC's own would check out data.
             add = ("worktree", "add", "--quiet", "--detach", str(folder), commit)
             if (done := _run(here, "-c", "core.hooksPath=/dev/null", *add)).returncode:
                 raise _unanswered("worktree add", _words(done))
             yield folder
     finally:
-        _run(here, "worktree", "prune")
+        with uninterrupted():
+            _forget(folder)
+
+
+def _is_left(folder: Path) -> bool:
+    """Return whether the process that made a worktree is gone: the kernel has released its lock."""
+    try:
+        with (folder.parent / _LOCK).open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+def _forget(folder: Path) -> None:
+    """Remove a worktree with the folder around it, and git's note of it, which is locked while git writes it."""
+    shutil.rmtree(folder.parent, ignore_errors=True)
+    _run(Path(), "worktree", "unlock", str(folder))
+    _run(Path(), "worktree", "prune")
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Have the block, which is to be short, end whatever signal comes."""
+    handlers = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 def described(directory: Path = Path()) -> str | None:
