@@ -17,7 +17,7 @@ DVC_TIMEOUT_S = 120.0  # DVC never ends in a partial clone where it finds a blob
 
 def section(kind: str, revision: str) -> str:
     """Return the heading and the table of one kind, or the reason that DVC gives for having none."""
-    heading = f"### {KINDS[kind]} since `{revision}`"
+    heading = f"### {KINDS[kind]} since `{text(revision)}`"
     try:
         command = ["dvc", kind, "diff", "--json", *TARGETS[kind], "--", revision]
         done = subprocess.run(command, capture_output=True, text=True, timeout=DVC_TIMEOUT_S, check=False)
@@ -30,14 +30,16 @@ def section(kind: str, revision: str) -> str:
 
 
 def _without_table(revision: str, reason: str) -> str:
-    return f"DVC cannot compare with `{revision}`:\n\n```\n{reason}\n```"
+    # Indented, so as code: nothing in it can end that, or be a heading.
+    lines = "".join(f"\n    {line}" for line in reason.splitlines())
+    return f"DVC cannot compare with `{text(revision)}`:\n{lines}"
 
 
 def table(kind: str, files: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
     """Return the changes sorted by name: DVC's own order differs from call to call."""
     header = ["file", kind.removesuffix("s"), "before", "after"] + ["change"] * (kind == "metrics")
     rows = [
-        [file, name, *cells(kind, change.get("old"), change.get("new"))]
+        [text(file), text(name), *cells(kind, change.get("old"), change.get("new"))]
         for file, changes in sorted(files.items())
         for name, change in sorted(changes.items())
     ]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from pipeline import params, schema
@@ -29,7 +29,7 @@ class Bounds(Block):
     max: float | None = None
     """The largest value that passes."""
     max_drop: Annotated[float, Field(ge=0)] | None = None
-    """The largest drop since the baseline, and the margin of a promotion."""
+    """The most by which it may be worse than in the baseline, so the rise of a loss; and the margin of a promotion."""
 
     @model_validator(mode="after")
     def _some(self) -> Self:
@@ -49,6 +49,8 @@ class Gate(Block):
     """The bounds of every model, by metric."""
     models: Mapping[Name, BoundsByMetric] = Field(default_factory=dict)
     """Bounds of single models, by name and metric, which replace the default ones."""
+    removed: Annotated[tuple[Name, ...], BeforeValidator(schema.as_tuple)] = ()
+    """Models that may be missing here though the baseline has them: they were removed or renamed on purpose."""
 
     def bounds(self, model: str) -> dict[str, Bounds]:
         """Return the bounds of one model by metric: the default ones, replaced by its own where it has any."""
@@ -68,10 +70,11 @@ class _Section(Block):
 
 @dataclass(frozen=True)
 class ModelBounds:
-    """The bounds on a data set, by model and metric."""
+    """The bounds on a data set, by model and metric, and the models that were removed on purpose."""
 
     dataset: str
     models: Mapping[str, Mapping[str, Bounds]]
+    removed: tuple[str, ...] = ()
 
     def of(self, model: str) -> ModelBounds:
         """Return the bounds of one model alone."""
@@ -94,7 +97,11 @@ def load(path: Path) -> ModelBounds:
         if name not in values.models:
             known = ", ".join(values.models)
             raise InputError(f"gate.{chosen}.models.{name}: no such model; known: {known}", path=path)
-    return ModelBounds(chosen, {name: section[chosen].bounds(name) for name in values.models})
+    for name in section[chosen].removed:
+        if name in values.models:
+            raise InputError(f"gate.{chosen}.removed: {name} is a model here", path=path)
+    bounds = {name: section[chosen].bounds(name) for name in values.models}
+    return ModelBounds(chosen, bounds, section[chosen].removed)
 
 
 def _no_bounds(dataset: str, section: Mapping[str, Gate], path: Path) -> InputError:

@@ -7,35 +7,51 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 from pipeline.errors import InputError, PipelineError
+
+# As git sets them in its hooks: they would have another repository read than that of the current directory.
+_REPOSITORY = ("DIR", "WORK_TREE", "INDEX_FILE", "COMMON_DIR", "OBJECT_DIRECTORY", "NAMESPACE", "PREFIX")
 
 
 def run(main: Callable[[], int | None]) -> NoReturn:
     """Call `main` and end the process with its exit code.
 
-    0 done; 1 the run failed; 2 bad input; 3 something required is unavailable; 130 and 143 interrupted.
+    0 done; 1 the run failed; 2 bad input, or output that cannot be written; 3 something required is unavailable; 130
+    and 143 interrupted.
     """
     signal.signal(signal.SIGTERM, _terminate)
     if not gc.isenabled():
         gc.freeze()
         gc.enable()
+    for name in _REPOSITORY:
+        os.environ.pop(f"GIT_{name}", None)
+    _open_streams()
     try:
         code = main() or 0
         sys.stdout.flush()
     except PipelineError as error:
-        print(f"error: {error}", file=sys.stderr)
+        _written(sys.stderr, f"error: {error}\n")
         code = error.exit_code
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        _written(sys.stderr, "interrupted\n")
         code = 128 + signal.SIGINT
     except BrokenPipeError:
-        # The reader of our output has gone; Python would complain once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader of our output has gone.
         code = 128 + signal.SIGPIPE
+    except OSError as error:
+        if _written(sys.stdout, "\n"):
+            raise
+        _written(sys.stderr, f"error: output cannot be written ({error.strerror})\n")
+        code = InputError.exit_code
+    for stream in (sys.stdout, sys.stderr):
+        if not _written(stream):
+            # Python would complain once more when it flushes at exit, and end with a code of its own.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     gc.freeze()
     sys.exit(code)
 
@@ -53,6 +69,28 @@ def append_summary(path: Path | None, *paragraphs: str) -> None:
             file.write("\n" + "\n\n".join(paragraphs) + "\n")
     except OSError as error:
         raise InputError(f"--summary cannot be written ({error.strerror})", path=path) from None
+
+
+def _open_streams() -> None:
+    """Have all three streams: where one is closed, the next file that is opened would take its place.
+
+    A letter that the terminal's encoding does not have is written as its number.
+    """
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            mode = "r" if name == "stdin" else "w"
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _written(stream: TextIO, text: str = "") -> bool:
+    """Write `text`, and what was printed before; return whether that was possible."""
+    try:
+        print(text, end="", file=stream, flush=True)
+    except OSError:
+        return False
+    return True
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:

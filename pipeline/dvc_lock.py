@@ -17,8 +17,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from pipeline import files
+from pipeline import files, schema
 from pipeline.errors import InputError
+from pipeline.training import recipe
+from pipeline.training.settings import Model, Training
 
 LOCK = Path("dvc.lock")
 PREPROCESS = "preprocess"
@@ -64,7 +66,7 @@ def stages() -> dict[str, Any]:
 def _read(path: Path, _modified: int) -> dict[str, Any]:
     content = files.read_yaml(path)
     stages = content.get("stages", {}) if isinstance(content, Mapping) else content or {}
-    if not isinstance(stages, dict):
+    if not isinstance(stages, dict) or not all(isinstance(stage, dict) for stage in stages.values()):
         raise _malformed(path)
     return stages
 
@@ -95,6 +97,36 @@ def param(stage: Mapping[str, Any], key: str) -> Any:
     found = stage["params"]["params.yaml"]
     section, _, rest = key.partition(".")
     return found[key] if key in found or not rest else found[section][rest]
+
+
+def trained() -> set[str]:
+    """Return the names of the models whose training is recorded."""
+    return {model for stage, _, model in (name.partition("@") for name in stages()) if stage == "train"}
+
+
+def check_record(name: str, made_with: Any) -> None:
+    """Check that the model `name` was trained with the params and data that are recorded, by what it was `made_with`.
+
+    That is its own record, of its recipe and the versions of libraries. A model that is not recorded here passes.
+
+    Raises:
+        InputError: It was trained with others: they changed while its stage ran.
+    """
+    stage = f"train@{name}"
+    if (recorded := stages().get(stage)) is None:
+        return
+    own = made_with if isinstance(made_with, Mapping) else {}
+    libraries = {key: version for key, version in own.items() if key != "recipe"}
+    try:
+        block, data = param(recorded, f"models.{name}"), paths(recorded)["data"].as_posix()
+        model, training = schema.validate(Model, block, LOCK), schema.validate(Training, param(recorded, "train"), LOCK)
+        (md5,) = (dep["md5"] for dep in recorded["deps"] if dep["path"] == data)
+        expected = recipe.of_model(name, model, training, md5, libraries)
+    except (KeyError, TypeError, ValueError) as error:
+        raise missing(name, error) from None
+    if own.get("recipe") != expected:
+        what = f"{name}: was not trained with the params and data that are recorded for {stage}"
+        raise InputError(what, path=LOCK, fix=f"`dvc repro --force --single-item {stage}` trains it again")
 
 
 def dataset() -> str | None:

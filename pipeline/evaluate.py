@@ -56,6 +56,8 @@ def evaluate(network: keras.Model, data: Dataset, clip: float | None) -> Evaluat
 def main() -> int:
     """Score one model, write its metrics, test probabilities and augmented samples, and add them to its MLflow run."""
     arguments = _arguments()
+    paths = (arguments.data, arguments.model, arguments.history, arguments.reported)
+    inputs = files.Inputs(f"evaluate@{arguments.name}", *paths, params=arguments.params)
     values = params.load(arguments.params)
     name, model = arguments.name, values.model(arguments.name)
     dvc_lock.verify(arguments.data, arguments.model, arguments.history)
@@ -65,6 +67,7 @@ def main() -> int:
         portable.start()
     backend.start(intra_op=values.train.threads)
     network, made_with = model_file.load(arguments.model), model_file.made_with(arguments.model)
+    dvc_lock.check_record(name, made_with)
     scores, mistakes, probabilities = evaluate(portable.apply(network) if portably else network, data, model.loss.clip)
     predictions = {"probabilities": probabilities, "labels": data.test.labels}
     if data.test.origins is not None:
@@ -88,6 +91,7 @@ def main() -> int:
         found = f"accuracy {score['accuracy']:.4f} ({score['errors']} errors of {score['count']})"
         print(f"{name}  {split}: {found}", flush=True)
     _log(arguments, values)
+    inputs.check()
     return 0
 
 

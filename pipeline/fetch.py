@@ -59,11 +59,13 @@ def main() -> int:
     parser.add_argument("--output", type=Path, required=True, help="directory for its files")
     parser.add_argument("--copies", type=Path, help="directory that may have verified copies; it is tried first")
     arguments = parser.parse_args()
+    inputs = files.Inputs("fetch", arguments.set)
     image_set = sets.load(arguments.set)
     if arguments.copies and arguments.copies.is_dir():
         near = Directory(directory=str(arguments.copies.resolve()))
         image_set = image_set.model_copy(update={"sources": (near, *image_set.sources)})
     fetch(arguments.set.stem, image_set, arguments.output, Path(os.environ.get("DVC_ROOT", "")))
+    inputs.check()
     return 0
 
 

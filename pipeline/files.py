@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MAX_YAML_BYTES = 1_000_000
+_STAGES = Path("dvc.yaml")
 
 
 @contextmanager
@@ -104,14 +105,31 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         InputError: The file does not exist, or its content is something else.
     """
+    with _reading(path):
+        return parse_json(path.read_bytes(), path)
+
+
+def parse_json(content: bytes, path: Path) -> dict[str, Any]:
+    """Return `content`, a JSON object without a duplicate key; `path` is for the error.
+
+    Raises:
+        InputError: It is something else.
+    """
     try:
-        with _reading(path):
-            value = json.loads(path.read_bytes())
+        value = json.loads(content, object_pairs_hook=_distinct)
     except (ValueError, RecursionError) as error:
         raise InputError(f"not JSON ({error})", path=path) from None
     if not isinstance(value, dict):
         raise InputError(f"expected a JSON object, found {type(value).__name__}", path=path)
     return value
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} is there twice")
+    return found
 
 
 def read_yaml(path: Path) -> Any:
@@ -120,11 +138,9 @@ def read_yaml(path: Path) -> Any:
     Raises:
         InputError: The file cannot be read, or `parse_yaml` rejects it.
     """
-    # Not _reading(): what DVC does not create, `dvc repro` cannot create again.
-    try:
+    # What DVC does not create, `dvc repro` cannot create again.
+    with _reading(path, created=False):
         content = path.read_bytes()
-    except OSError as error:
-        raise errors.unreadable(path, error) from None
     return parse_yaml(content, path)
 
 
@@ -164,6 +180,53 @@ def read_csv(path: Path) -> pd.DataFrame:
         raise InputError(f"not a CSV table ({str(error).strip()})", path=path) from None
 
 
+class Inputs:
+    """What a stage such as train@cnn reads: code and keys of the file `params` as dvc.yaml has them, and `paths`.
+
+    DVC records these when the stage ends. Had they changed meanwhile, dvc.lock would tell of another experiment.
+    """
+
+    def __init__(self, stage: str, *paths: Path, params: Path | None = None) -> None:
+        name, _, key = stage.partition("@")
+        stages = read_yaml(_STAGES)["stages"] if _STAGES.exists() else {}
+        described = stages.get(name, {})
+        described = described.get("do", described)
+        code = [Path(dep) for dep in described.get("deps", []) if dep.startswith("pipeline/")]
+        self._params, self._paths = params, (*code, *paths)
+        self._keys = [used.replace("${key}", key) for used in described.get("params", [])]
+        self._before = self._state()
+
+    def _state(self) -> dict[str, Any]:
+        values = read_yaml(self._params) if self._params else {}
+        used = {f"{key} in {self._params}": _at(values, key) for key in self._keys}
+        return used | {str(path): _stamps(path) for path in self._paths}
+
+    def check(self) -> None:
+        """Check that all is as it was, once everything else is done.
+
+        Raises:
+            PipelineError: It is not; the message names what has changed.
+            InputError: The params file cannot be read any more.
+        """
+        now = self._state()
+        if changed := [name for name, state in self._before.items() if now[name] != state]:
+            what = f"{', '.join(changed)}: changed while this ran, which DVC would record beside results of the old"
+            raise PipelineError(what, fix="run again; or put the old back, run again, and change it then")
+
+
+def _at(values: Any, key: str) -> Any:
+    for part in key.split("."):
+        values = values.get(part) if isinstance(values, Mapping) else None
+    return values
+
+
+def _stamps(path: Path) -> list[tuple[str, int, int]]:
+    """Return size and time of a file, or of all files in a folder."""
+    found = sorted(path.rglob("*")) if path.is_dir() else [path]
+    kept = [one for one in found if one.is_file() and "__pycache__" not in one.parts]
+    return [(str(one), (state := one.stat()).st_size, state.st_mtime_ns) for one in kept]
+
+
 def sha256(path: Path) -> str:
     """Return the SHA-256 of the file's content, in hexadecimal."""
     return _digest(path, "sha256")
@@ -180,10 +243,13 @@ def _digest(path: Path, algorithm: str) -> str:
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[None]:
+def _reading(path: Path, *, created: bool = True) -> Iterator[None]:
     try:
+        # A pipe would be waited for, and a device read for ever.
+        if not (path.is_file() or path.is_dir()) and path.exists():
+            raise InputError("expected a file, found a pipe, socket or device", path=path)
         yield
-    except FileNotFoundError:
-        raise errors.missing(path) from None
+    except FileNotFoundError as error:
+        raise (errors.missing(path) if created else errors.unreadable(path, error)) from None
     except OSError as error:
         raise errors.unreadable(path, error) from None

@@ -2,21 +2,23 @@
 
 Bounds belong to a data set; on one that has none, nothing can be judged. A value that equals its bound
 passes, and a drop is the difference of the decimals that the two files show: from .9850 to .9820 it is .003 exactly.
+Where less is better, as of a loss, it is a rise.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
+from math import inf
 from pathlib import Path
 from typing import Any
 
-from pipeline import cli, files, revision
+from pipeline import cli, dvc_lock, files, revision
+from pipeline.analysis.metrics import meaning
 from pipeline.bounds import UNJUDGED, Bounds, ModelBounds, load
 from pipeline.errors import InputError
 
@@ -48,101 +50,120 @@ class Check:
 
 @dataclass(frozen=True)
 class Baseline:
-    """An earlier revision: data set and models of its params.yaml, and its metrics by model.
+    """An earlier revision: the models of its params.yaml, and its metrics by model, empty if it has no such file.
 
-    Models and metrics are empty if it has no such file, and the data set is None if its params do not name one.
+    `other_data` says why these cannot be compared with metrics here; it is empty if they can.
     """
 
     revision: str
-    dataset: str | None
     models: frozenset[str]
     metrics: Mapping[str, Any]
-
-    def other_data(self, dataset: str) -> str:
-        """Return why metrics on `dataset` cannot be compared with those of this revision, or an empty text."""
-        return f"{self.revision} is of the data set {self.dataset}" if self.dataset not in (None, dataset) else ""
+    other_data: str
 
 
 def read_baseline(name: str, params_path: Path, metrics_path: Path) -> Baseline:
-    """Read the two files as the git revision `name` has them; of its params, the names of data set and models are read.
+    """Read files as the git revision `name` has them; of its params, only the names of the models are read.
 
-    Its params file may have an older schema.
+    Its params file may have an older schema. Beside the metrics, data.json says what they were measured on.
 
     Raises:
-        InputError: There is no such revision, git cannot read it, or one of its files is damaged.
+        InputError: There is no such revision, git cannot read it, it has no models, or one of its files is damaged.
     """
-    content = files.parse_yaml(_at(name, params_path), _place(name, params_path))
-    models = content.get("models", {}) if isinstance(content, Mapping) else content
-    try:
-        metrics = json.loads(_at(name, metrics_path))
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"not JSON ({error})", path=_place(name, metrics_path)) from None
-    for path, value in ((params_path, models), (metrics_path, metrics)):
-        if not isinstance(value, Mapping):
-            raise InputError(f"expected models by name, found {type(value).__name__}", path=_place(name, path))
-    data = content.get("data") if isinstance(content, Mapping) else None
-    dataset = data.get("dataset") if isinstance(data, Mapping) else None
-    return Baseline(name, None if dataset is None else str(dataset), frozenset(map(str, models)), metrics)
+    place = Path(f"{name}:{params_path}")
+    content = files.parse_yaml(_at(name, params_path) or b"", place)
+    models = content.get("models") if isinstance(content, Mapping) else None
+    if not isinstance(models, Mapping) or not models:
+        raise InputError(f"{CheckStatus.UNJUDGED}: no models to compare with", path=place)
+    metrics = _json(name, metrics_path) or {}
+    data_path = metrics_path.with_name("data.json")
+    before, now = _json(name, data_path) or {}, files.read_json(data_path) if data_path.exists() else {}
+    return Baseline(
+        name, frozenset(" ".join(str(model).split()) for model in models), metrics, _other_data(name, before, now)
+    )
 
 
-def _at(name: str, path: Path) -> bytes:
-    """Return the content of the file at `path` in a revision; an empty mapping if it has no such file."""
+def _other_data(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Return how the data of the revision `name` differ, by what preprocess wrote of both; an empty text if nowhere."""
+    for where, summary in ((name, before), ("the workspace", now)):
+        if "sha256" not in summary:
+            return f"no data.json in {where} says which data were measured"
+    if before.get("dataset") != now.get("dataset"):
+        return f"{name} is of the data set {before.get('dataset')}"
+    return "" if before["sha256"] == now["sha256"] else f"{name} is of other data, by the sha256 in data.json"
+
+
+def _json(name: str, path: Path) -> dict[str, Any] | None:
+    content = _at(name, path)
+    return None if content is None else files.parse_json(content, Path(f"{name}:{path}"))
+
+
+def _at(name: str, path: Path) -> bytes | None:
+    """Return the content of the file at `path` in a revision; None if it has no such file."""
     try:
-        content = revision.show(name, path)
+        return revision.show(name, path)
     except InputError as error:
         raise InputError(f"--baseline: {CheckStatus.UNJUDGED}: {error.what}", fix=error.fix) from None
-    return b"{}" if content is None else content
-
-
-def _place(name: str, path: Path) -> Path:
-    """Return where a file of a revision is, as git writes it."""
-    return Path(f"{name}:{path}")
 
 
 def judge(bounds: ModelBounds, metrics: Mapping[str, Any], baseline: Baseline | None) -> list[Check]:
     """Return a check for each bound of each model; drops are checked only for the models that `baseline` has.
 
-    A model without any check gets one that cannot be judged, so that it does not pass unnoticed, and so does a drop
-    from a baseline of another data set.
+    What would pass unnoticed gets a check that cannot be judged: a model without any check, a drop from a baseline of
+    other data, and a model that only the baseline has, unless it was removed on purpose.
     """
     checks: list[Check] = []
     for model, of_model in bounds.models.items():
         before = baseline if baseline and model in baseline.models else None
-        found = list(_checks(model, of_model, metrics, before, bounds.dataset))
+        found = list(_checks(model, of_model, metrics, before))
         checks += found or [_unchecked(model, of_model, bounds.dataset)]
-    return checks
+    gone = baseline.models - bounds.models.keys() - set(bounds.removed) if baseline else ()
+    reason = (
+        f"in the baseline, not here; if it was removed or renamed on purpose, add it to gate.{bounds.dataset}.removed"
+    )
+    return checks + [Check(model, "-", "-", "-", "-", CheckStatus.UNJUDGED, reason) for model in sorted(gone)]
 
 
 def _checks(
-    model: str, bounds: Mapping[str, Bounds], metrics: Mapping[str, Any], baseline: Baseline | None, dataset: str
+    model: str, bounds: Mapping[str, Bounds], metrics: Mapping[str, Any], baseline: Baseline | None
 ) -> Iterator[Check]:
     for metric, bound in bounds.items():
         value = _number(metrics, model, metric)
         if bound.min is not None:
-            yield _check(model, metric, "min", value, f"{bound.min!r}", _decimal(bound.min))
+            yield _check(model, metric, "min", value, f"{bound.min!r}", _decimal(bound.min), False)
         if bound.max is not None:
-            yield _check(model, metric, "max", value, f"{bound.max!r}", _decimal(bound.max))
+            yield _check(model, metric, "max", value, f"{bound.max!r}", _decimal(bound.max), True)
         if bound.max_drop is not None and baseline:
             before = _number(baseline.metrics, model, metric)
             before = f"{baseline.revision}: {before}" if isinstance(before, str) else before
-            floor = _floor(baseline.other_data(dataset) or before, bound.max_drop)
-            yield _check(model, metric, "max_drop", value, *floor)
+            limit = _limit(metric, baseline.other_data or before, bound.max_drop)
+            yield _check(model, metric, "max_drop", value, *limit)
 
 
-def _floor(before: Decimal | str, max_drop: float) -> tuple[str, Decimal | str]:
-    """Return the bound that `max_drop` implies, as text and as a number; or the reason why there is none."""
+def _limit(metric: str, before: Decimal | str, max_drop: float) -> tuple[str, Decimal | str, bool]:
+    """Return the bound that `max_drop` implies, as text and as a number, and whether it is an upper one.
+
+    In the place of the number may be the reason why there is none.
+    """
+    known = meaning(metric)
+    upper = known is not None and not known[0]
+    if known is None:
+        before = "it is not known whether more of it is better; set min or max"
+    direction, shown = ("above" if upper else "below"), ("?" if isinstance(before, str) else before)
+    text = f"{max_drop!r} {direction} {shown}"
     if isinstance(before, str):
-        return f"{max_drop!r} below ?", before
-    return f"{max_drop!r} below {before}", before - _decimal(max_drop)
+        return text, before, upper
+    return text, before + _decimal(max_drop) * (1 if upper else -1), upper
 
 
-def _check(model: str, metric: str, kind: str, value: Decimal | str, shown: str, limit: Decimal | str) -> Check:
+def _check(
+    model: str, metric: str, kind: str, value: Decimal | str, shown: str, limit: Decimal | str, upper: bool
+) -> Check:
     """Compare a value with its limit; either may be a text instead, which says what is wrong with it."""
     if isinstance(value, str):
         return Check(model, metric, kind, "-", shown, CheckStatus.UNJUDGED, value)
     if isinstance(limit, str):
         return Check(model, metric, kind, str(value), shown, CheckStatus.UNJUDGED, limit)
-    passed = value <= limit if kind == "max" else value >= limit
+    passed = value <= limit if upper else value >= limit
     return Check(model, metric, kind, str(value), shown, CheckStatus.PASSED if passed else CheckStatus.FAILED, "")
 
 
@@ -160,8 +181,10 @@ def _number(metrics: Mapping[str, Any], model: str, metric: str) -> Decimal | st
     if isinstance(value, bool) or not isinstance(value, int | float):
         return f"not a number ({type(value).__name__})"
     # False for NaN, for infinities and for integers beyond any float.
-    finite = -sys.float_info.max <= value <= sys.float_info.max
-    return _decimal(value) if finite else "not a finite number"
+    if not -sys.float_info.max <= value <= sys.float_info.max:
+        return "not a finite number"
+    _, lowest, highest = meaning(metric) or (False, -inf, inf)
+    return _decimal(value) if lowest <= value <= highest else f"{value!r} is not within {lowest:g} and {highest:g}"
 
 
 def _decimal(value: float) -> Decimal:
@@ -175,15 +198,16 @@ def exit_code(checks: Sequence[Check]) -> int:
     return 1 if CheckStatus.FAILED in statuses else 2 if CheckStatus.UNJUDGED in statuses else 0
 
 
-def _notes(checks: Sequence[Check], models: Sequence[str], baseline: Baseline | None) -> list[str]:
+def _notes(checks: Sequence[Check], bounds: ModelBounds, baseline: Baseline | None) -> list[str]:
     """Return the lines below the table: which models have no drop check and why, and the count of each status."""
     if baseline is None:
         notes = ["No --baseline: drops are not checked."]
-    elif not baseline.models:
-        notes = [f"{baseline.revision} has no params file with models: every model is new and has no drop check."]
     else:
-        new = [model for model in models if model not in baseline.models]
+        new = [model for model in bounds.models if model not in baseline.models]
         notes = [f"{model} is new, not in {baseline.revision}: it has no drop check." for model in new]
+        notes += [
+            f"{model} was removed since {baseline.revision}." for model in bounds.removed if model in baseline.models
+        ]
     counts = [(status, sum(check.status == status for check in checks)) for status in CheckStatus]
     return [*notes, f"gate: {', '.join(f'{count} {status}' for status, count in counts if count)}"]
 
@@ -227,13 +251,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         required = load(arguments.params)
         metrics = files.read_json(arguments.metrics)
+        for model in required.models.keys() & dvc_lock.trained():
+            of_model = arguments.metrics.with_suffix("") / f"{model}.json"
+            dvc_lock.check_record(model, files.read_json(of_model).get("made_with"))
         name = arguments.baseline
         baseline = None if name is None else read_baseline(name, arguments.params, arguments.metrics)
     except InputError as error:
         cli.append_summary(arguments.summary, "### Gate", f"{CheckStatus.UNJUDGED}: {error}")
         raise
     checks = judge(required, metrics, baseline)
-    notes = _notes(checks, list(required.models), baseline)
+    notes = _notes(checks, required, baseline)
     print(as_text(checks), *notes, sep="\n")
     cli.append_summary(arguments.summary, "### Gate", as_markdown(checks), *notes)
     return exit_code(checks)

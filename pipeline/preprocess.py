@@ -101,6 +101,7 @@ def _describe(split: Split, classes: int) -> dict[str, Any]:
 def main() -> int:
     """Preprocess the files of params.yaml's data set into one npz, a summary and a figure."""
     arguments = _arguments()
+    inputs = files.Inputs("preprocess", arguments.set, arguments.input, params=arguments.params)
     values, described = params.load(arguments.params), sets.load(arguments.set)
     dataset = preprocess(values.data, described, arguments.input, arguments.params)
     size, count = values.train.batch_size, len(dataset.train)
@@ -114,6 +115,7 @@ def main() -> int:
     print("\n".join([table(summary), *summary["findings"]]))
     if described.validates and dataset.validation is None:
         print("the validation images of the files are not used: `data.validation: own` in params.yaml uses them")
+    inputs.check()
     return 0
 
 

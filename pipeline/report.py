@@ -194,14 +194,19 @@ def _versions(results: Sequence[ModelResult]) -> dict[str, list[str]]:
 def main() -> int:
     """Write the report on all models of params.yaml."""
     arguments = _arguments()
+    folders = Folders(arguments.history, arguments.timing, arguments.metrics, arguments.predictions)
+    read = (arguments.data, arguments.summary, arguments.reported, *vars(folders).values())
+    unchanged = files.Inputs("report", *read, params=arguments.params)
     values = params.load(arguments.params)
     dvc_lock.verify(arguments.data, arguments.summary)
     data = datasets.load(arguments.data)
     summary = inputs.read_summary(arguments.summary, values.data, arguments.data)
     reported = inputs.read_reported(arguments.reported)
-    folders = Folders(arguments.history, arguments.timing, arguments.metrics, arguments.predictions)
     results = [folders.read(name, model, data) for name, model in values.models.items()]
+    for result in results:
+        dvc_lock.check_record(result.name, result.metrics.made_with)
     report(values, data, summary, results, reported).write(arguments.output)
+    unchanged.check()
     print(f"{arguments.output / 'report.html'}: {', '.join(values.models)}")
     return 0
 

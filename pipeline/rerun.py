@@ -11,15 +11,22 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import chdir, suppress
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import StringConstraints
 
 from pipeline import cli, dvc_lock, files, machine, params, revision, schema, tracking
 from pipeline.analysis.verdicts import Interval
-from pipeline.errors import InputError, PipelineError
+from pipeline.errors import InputError, PipelineError, printable
+from pipeline.schema import Block, Name
 from pipeline.tracking import EvaluationArtifacts, LoggedTraining
 from pipeline.training.settings import Model, Training
 from pipeline.trials import other_seeds
@@ -27,6 +34,9 @@ from pipeline.trials import other_seeds
 # Variables that would lead the stages away from their worktree.
 _OURS = ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "REQUIRE_TRACKING", "DVC_", "GIT_")
 _END_TIMEOUT_S = 15.0  # for a stage that is interrupted
+# Leads the process group of a stage and ends it once this process is gone, however that came: it waits for its end of a
+# pipe.
+_GUARD = (sys.executable, "-SEc", "import os, sys; sys.stdin.read(); os.killpg(0, 9)")
 _COMPARED = ("train_", "validation_", "test_", "val_loss_rise", "min_val_loss")
 _STUDY = Path("study")
 
@@ -35,9 +45,10 @@ def rerun(logged: LoggedTraining, data: Path, rule: params.OverfittingRule) -> b
     """Train again on the file `data`, print the result, and return whether the model file is identical.
 
     Raises:
-        InputError: The commit is not there, or has no such stages.
+        InputError: What MLflow has is not what a run recorded, or the commit is not there, or has no such stages.
         PipelineError: A stage failed.
     """
+    check_names(logged)
     with revision.worktree(logged.commit) as folder:
         write_params(folder, logged)
         # It may record other data than the run's.
@@ -62,19 +73,44 @@ def rerun(logged: LoggedTraining, data: Path, rule: params.OverfittingRule) -> b
         made_with = files.read_json(shown.metrics)["made_with"]
         print(f"{logged.model}: not identical: md5 {md5}, that of run {logged.run_id} is {logged.tags['model.md5']}")
         for line in [*reasons(logged, made_with), *table(logged, shown.final_metrics(), seeds(logged))]:
-            print(line)
+            print(printable(line))
         return False
 
 
+class _Names(Block):
+    """What a run names, of which commands and paths are made."""
+
+    model: Name
+    dataset: Name
+    commit: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40,64}$")]
+
+
+def check_names(logged: LoggedTraining) -> None:
+    """Check the names that a run has in MLflow, where whoever reaches it can edit them.
+
+    Raises:
+        InputError: One is none.
+    """
+    names = {"model": logged.model, "dataset": logged.params["data"].get("dataset"), "commit": logged.commit}
+    schema.validate(_Names, names, Path(f"run {logged.run_id}"))
+
+
 def write_params(folder: Path, logged: LoggedTraining) -> None:
-    """Give params.yaml in `folder` the run's model, alone, and what else the run was trained with."""
+    """Give params.yaml in `folder` the run's model, alone, and what else the run was trained with.
+
+    Raises:
+        InputError: The file of the commit, or what MLflow has of the run, is nothing that can be written.
+    """
     path = folder / "params.yaml"
     values = files.read_yaml(path)
-    values["models"] = {logged.model: logged.block()}
-    for section in ("train", "data"):
-        values[section] = {**values.get(section, {}), **logged.params[section]}
-    # JSON is YAML.
-    files.write_json(path, values)
+    try:
+        values["models"] = {logged.model: logged.block()}
+        for section in ("train", "data"):
+            values[section] = {**values.get(section, {}), **logged.params[section]}
+        # JSON is YAML.
+        files.write_json(path, values)
+    except (AttributeError, TypeError, ValueError, RecursionError) as error:
+        raise InputError(f"run {logged.run_id}: its params cannot be written ({error})") from None
 
 
 def _stage(folder: Path, name: str, model: str) -> dict[str, str]:
@@ -88,7 +124,8 @@ def _stage(folder: Path, name: str, model: str) -> dict[str, str]:
     from dvc.repo import Repo
 
     try:
-        with Repo(str(folder), config={"core": {"no_scm": True}}) as repository:
+        # DVC looks for dvc.yaml where it stands, whatever its repository is.
+        with chdir(folder), Repo(config={"core": {"no_scm": True}}) as repository:
             (stage,) = repository.stage.collect(f"{name}@{model}")
         return {"cmd": stage.cmd, **{key: str(path) for key, path in dvc_lock.paths({"cmd": stage.cmd}).items()}}
     except (DvcException, TypeError, ValueError) as error:
@@ -103,25 +140,31 @@ def _execute(folder: Path, command: str) -> None:
     """
     environment = {key: value for key, value in os.environ.items() if not key.startswith(_OURS)}
     environment |= {"DVC_ROOT": str(folder), "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}"}
-    process = subprocess.Popen(["/bin/sh", "-c", command], cwd=folder, env=environment, start_new_session=True)
-    try:
-        code = process.wait()
-    except BaseException:
-        _end(process)
-        raise
+    # No shell: it would execute what params say.
+    line = shlex.split(command)
+    with subprocess.Popen(_GUARD, stdin=subprocess.PIPE, process_group=0) as guard:
+        try:
+            process = subprocess.Popen(line, cwd=folder, env=environment, process_group=guard.pid)
+        except OSError as error:
+            raise InputError(f"`{command}` of the run's commit does not start ({error.strerror})") from None
+        try:
+            code = process.wait()
+        finally:
+            with revision.uninterrupted():
+                _end(process, guard.pid)
     if code:
         raise PipelineError(f"`{command}` failed at the run's commit (exit code {code}), for the reason above")
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, number)
+def _end(process: subprocess.Popen[bytes], group: int) -> None:
+    """End a process, if it has not, and all of its group."""
+    if process.poll() is None:
+        os.killpg(group, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
             process.wait(_END_TIMEOUT_S)
-        except (ProcessLookupError, subprocess.TimeoutExpired):
-            continue
-        else:
-            return
+    with suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGKILL)
+    process.wait()
 
 
 def reasons(logged: LoggedTraining, made_with: Mapping[str, str]) -> Iterator[str]:
@@ -178,6 +221,8 @@ def find_data(md5: str) -> Path:
     Raises:
         InputError: There is none.
     """
+    if not re.fullmatch(r"[0-9a-f]{32}", md5):
+        raise InputError(f"data.md5 of the run: expected an md5, found {schema.shown(md5)}")
     outputs = [Path(path) for path, recorded in dvc_lock.recorded().items() if recorded == md5]
     for path in (*outputs, dvc_lock.cached(md5)):
         if path.is_file() and files.md5(path) == md5:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import os
 import re
+import shutil
+import signal
 import subprocess
 import tarfile
 import tempfile
@@ -14,6 +17,8 @@ from pathlib import Path
 
 from pipeline.errors import InputError
 
+# Where a worktree is, below the directory for temporary files, and what its process holds locked beside it.
+_WORKTREE, _LOCK = Path("rerun-/worktree"), "lock"
 GIT_TIMEOUT_S = 120.0  # a partial clone fetches what it does not have yet
 # Where DVC keeps the commit of an experiment: below the commit that it started from.
 _EXPERIMENT = re.compile(r"refs/exps/[0-9a-f]{2}/[0-9a-f]{38}/(.+)")
@@ -64,16 +69,53 @@ def worktree(revision: str) -> Iterator[Path]:
     """
     here = Path()
     commit = resolve(revision, here)
+    for line in _git(here, "worktree", "list", "--porcelain").decode(errors="surrogateescape").splitlines():
+        left = Path(line.removeprefix("worktree "))
+        if left.name == _WORKTREE.name and left.parent.name.startswith(_WORKTREE.parent.name) and _is_left(left):
+            _forget(left)
+    temporary = Path(tempfile.mkdtemp(prefix=_WORKTREE.parent.name)).resolve()
+    folder = temporary / _WORKTREE.name
     try:
-        with tempfile.TemporaryDirectory(prefix="rerun-") as temporary:
-            folder = Path(temporary).resolve() / "worktree"
+        with (temporary / _LOCK).open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
             # Without hooks: DVC's own would check out data.
             add = ("worktree", "add", "--quiet", "--detach", str(folder), commit)
             if (done := _run(here, "-c", "core.hooksPath=/dev/null", *add)).returncode:
                 raise _unanswered("worktree add", _words(done))
             yield folder
     finally:
-        _run(here, "worktree", "prune")
+        with uninterrupted():
+            _forget(folder)
+
+
+def _is_left(folder: Path) -> bool:
+    """Return whether the process that made a worktree is gone: the kernel has released its lock."""
+    try:
+        with (folder.parent / _LOCK).open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+def _forget(folder: Path) -> None:
+    """Remove a worktree with the folder around it, and git's note of it, which is locked while git writes it."""
+    shutil.rmtree(folder.parent, ignore_errors=True)
+    _run(Path(), "worktree", "unlock", str(folder))
+    _run(Path(), "worktree", "prune")
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Have the block, which is to be short, end whatever signal comes."""
+    handlers = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 def described(directory: Path = Path()) -> str | None:
@@ -95,6 +137,7 @@ def resolve(revision: str, directory: Path = Path()) -> str:
         raise InputError(f"expected a git revision, found {revision!r}")
     done = _run(directory, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
     if done.returncode == 0:
+        _check_distinct(revision, directory)
         return done.stdout.decode().strip()
     # With --quiet, git has nothing to say of a name that it does not know; what it says is another failure.
     if words := _words(done):
@@ -105,7 +148,16 @@ def resolve(revision: str, directory: Path = Path()) -> str:
         raise InputError(f"{len(commits)} experiments are called {revision}: {', '.join(commits)}", fix=fix)
     for commit in commits:
         return commit
-    raise InputError(f"git knows no revision {revision!r} in {directory.absolute()}", fix="fetch it first")
+    fix = "fetch it first, or see `dvc exp list --all-commits` for the names of experiments"
+    raise InputError(f"git knows no revision {revision!r} in {directory.absolute()}", fix=fix)
+
+
+def _check_distinct(revision: str, directory: Path) -> None:
+    """Check that git finds the name once: it would take a tag called as the branch that is meant, and only warn."""
+    warning = ("-c", "core.warnAmbiguousRefs=true", "rev-parse", "--verify", "--end-of-options")
+    if words := _words(_run(directory, *warning, f"{revision}^{{commit}}")):
+        fix = "say which, as in refs/heads/NAME, refs/remotes/NAME or refs/tags/NAME"
+        raise InputError(f"git finds {revision!r}, but says: {words}", fix=fix)
 
 
 def _experiments(name: str, directory: Path) -> list[str]:
@@ -125,7 +177,7 @@ def _git(directory: Path, command: str, *arguments: str) -> bytes:
 def _run(directory: Path, command: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
     line = ["git", command, *arguments]
     # Nobody is there to type a password for what a partial clone fetches.
-    environment = os.environ | {"GIT_TERMINAL_PROMPT": "0"}
+    environment = os.environ | {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
     try:
         return subprocess.run(
             line,

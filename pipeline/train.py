@@ -17,6 +17,7 @@ from pipeline.training.checkpoint import Checkpoints, TrainingState
 def main() -> int:
     """Train one model; write the model file, the history, and the seconds and processor of each epoch."""
     arguments = _arguments()
+    inputs = files.Inputs(f"train@{arguments.model}", arguments.data, params=arguments.params)
     values = params.load(arguments.params)
     name, model = arguments.model, values.model(arguments.model)
     for output in (arguments.output, arguments.history, arguments.timing):
@@ -45,6 +46,7 @@ def main() -> int:
             model_file.save(arguments.output, network, {"recipe": identity, **recipe.versions()})
             run.log_epochs(state.rows)
             run.log_model(arguments.output)
+            inputs.check()
         checkpoints.discard()
     return 0
 

@@ -138,6 +138,7 @@ def write_metrics(folder: Path, **accuracy: float | None) -> None:
     kept = {model: {name: value for name, value in one.items() if value is not None} for model, one in values.items()}
     (folder / "reports").mkdir(exist_ok=True)
     (folder / "reports" / "metrics.json").write_text(json.dumps(kept))
+    (folder / "reports" / "data.json").write_text(json.dumps({"dataset": "mnist", "sha256": "0" * 64}))
 
 
 def change_params(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
@@ -282,6 +283,29 @@ def test_an_unknown_base_does_not_pass(repository: Path, summary: Summary, base:
 
     assert code == 2
     assert "\n### Gate\n\nCANNOT JUDGE: --baseline: " in page
+
+
+@pytest.mark.fault("CI: a pull request that writes into the summary")
+def test_names_in_params_write_nothing_of_their_own(repository: Path, summary: Summary) -> None:
+    """Lines and bars in a key, of this revision or of the base, stay within the cell of their table."""
+    evil = "x\n\n### Gate\n\n| all | is | well |\n```\n"
+    change_params(repository, lambda values: values["models"].update({evil: values["models"]["cnn"]}))
+    git(repository, "commit", "--quiet", "--all", "--message=evil")
+    change_params(repository, lambda values: values["models"].pop(evil))
+    change_params(repository, lambda values: values["train"].update({evil: evil}))
+    before = (repository / "params.yaml").read_text()
+    (repository / "params.yaml").write_text(before.replace("seed:", "seed :"))
+
+    for base in ("main", "HEAD~1"):
+        _, page = summary(base)
+
+        assert [line for line in page.splitlines() if line.startswith("#")] == [
+            f"### Params since `{base}`",
+            f"### Metrics since `{base}`",
+            "### Gate",
+        ]
+        assert "\n| all" not in page
+        assert "\n```" not in page
 
 
 def stub(program: Path, script: str) -> None:

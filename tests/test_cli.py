@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -87,6 +88,69 @@ def test_a_reader_that_goes_away_is_no_failure_to_tell(lines: int) -> None:
 
     assert (process.wait(30), process.stderr.read()) == (141, "")
     process.stderr.close()
+
+
+def end(body: str, redirected: str = "", **environment: str) -> tuple[int, str, str]:
+    """Call the body as main() with streams redirected by the shell; return the exit code, stdout and stderr."""
+    line = [
+        "bash",
+        "-c",
+        f'exec "$0" -c "$1" {redirected}',
+        sys.executable,
+        f"{ERRORS}def main():\n    {body}\nrun(main)\n",
+    ]
+    done = subprocess.run(line, cwd=ROOT, env=ENVIRONMENT | environment, capture_output=True, check=False, timeout=30)
+    return done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode()
+
+
+@pytest.mark.fault("output that cannot be written")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(
+    "body", ["print('x')", "print('x'); return 1", "print('x' * 100_000)", "print('x', flush=True)"]
+)
+def test_output_that_cannot_be_written_is_one_line(body: str, unbuffered: str) -> None:
+    """On a full disk it is 2, so that a gate that nobody can read neither passes nor fails."""
+    code, _, err = end(body, ">/dev/full", PYTHONUNBUFFERED=unbuffered)
+
+    assert (code, err) == (2, "error: output cannot be written (No space left on device)\n")
+
+
+@pytest.mark.parametrize(
+    ("body", "redirected", "code", "out"),
+    [
+        ("print('x'); return 1", ">&-", 1, ""),
+        ("print('x')", "<&- >&- 2>&-", 0, ""),
+        ("raise InputError('x')", "2>&-", 2, ""),
+        ("raise InputError('x')", "2>/dev/full", 2, ""),
+        ("open('/dev/null'); print('x'); return 1", "<&-", 1, "x\n"),
+        ("import os; os.write(os.open('/dev/zero', os.O_RDWR), b'x'); return 3", ">&-", 3, ""),
+    ],
+)
+def test_a_closed_stream_changes_no_exit_code(body: str, redirected: str, code: int, out: str) -> None:
+    """What is printed to it is lost, as was asked for, and no file takes its place."""
+    assert end(body, redirected) == (code, out, "")
+
+
+def test_a_letter_outside_of_the_terminals_encoding_is_escaped() -> None:
+    """A class may be called so; the rest of the line is shown."""
+    assert end("print('0 \\u73ca .9')", PYTHONIOENCODING="ascii") == (0, "0 \\u73ca .9\n", "")
+
+
+def test_a_failed_write_elsewhere_keeps_its_traceback() -> None:
+    """Only where the output itself cannot be written is it said to be."""
+    code, _, err = end("open('/dev/full', 'w', buffering=1).write('x\\n')")
+
+    assert (code, "Traceback" in err) == (1, True)
+
+
+def test_another_repository_in_the_environment_is_not_meant(tmp_path: Path) -> None:
+    """As git's hooks set GIT_DIR and its like, commands that look for the one of their folder do not see them."""
+    names = subprocess.run(["git", "rev-parse", "--local-env-vars"], capture_output=True, text=True, check=True).stdout
+    others = "CONFIG|REPLACE|GRAFT|SHALLOW|ALTERNATE|IMPLICIT|INTERNAL"
+    ours = [name for name in names.split() if not re.search(others, name)]
+    body = f"import os; print([name for name in {ours} + ['GIT_NAMESPACE'] if name in os.environ])"
+
+    assert end(body, **dict.fromkeys(ours, str(tmp_path)))[1] == "[]\n"
 
 
 @pytest.mark.fault("interpreter without the packages")

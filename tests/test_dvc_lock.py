@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from pipeline import dvc_lock, files
+from pipeline import dvc_lock, files, schema
 from pipeline.errors import InputError
+from pipeline.training import recipe
+from pipeline.training.settings import Model, Training
 
 
 @pytest.fixture
@@ -76,10 +80,73 @@ def test_the_lock_file_of_a_run_is_understood(reproduced: Path, monkeypatch: pyt
     assert files.md5(Path("reports/metrics.json")) == recorded["reports/metrics.json"]
 
 
+@pytest.mark.fault("dvc.lock that tells of another experiment than the model was trained in")
+@pytest.mark.parametrize(
+    ("old", "new", "refused"),
+    [
+        ("learning_rate: 1.0", "learning_rate: 0.5", True),
+        ("seed: 0", "seed: 1", True),
+        ("batch_size: 128", "batch_size: 64", True),
+        ("epochs: 3", "epochs: 4", True),
+        ("split_seed: 0", "split_seed: 1", False),
+        ("slight: 1.05", "slight: 1.06", False),
+    ],
+)
+def test_a_model_is_what_its_own_record_says(
+    reproduced: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: str, new: str, refused: bool
+) -> None:
+    """A lock with other params of its training is refused, with the way out; what it does not read does not count."""
+    monkeypatch.chdir(tmp_path)
+    text = (reproduced / "dvc.lock").read_text()
+    made_with = files.read_json(reproduced / "reports/metrics/cnn.json")["made_with"]
+    Path("dvc.lock").write_text(text)
+    dvc_lock.check_record("cnn", made_with)
+    Path("dvc.lock").write_text(re.sub(rf"(?<![a-z_]){re.escape(old)}", new, text))
+    assert Path("dvc.lock").read_text() != text
+
+    if not refused:
+        dvc_lock.check_record("cnn", made_with)
+        return
+    with pytest.raises(InputError, match="`dvc repro --force --single-item train@cnn` trains it again"):
+        dvc_lock.check_record("cnn", made_with)
+
+
+@pytest.mark.parametrize("change", ["data", "libraries", "no record"])
+def test_a_model_of_other_data_or_libraries_is_told_from_its_record(
+    reproduced: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    """Other data are refused, and so is a model without a record; libraries are its own, and part of its recipe."""
+    monkeypatch.chdir(tmp_path)
+    lock = files.read_yaml(reproduced / "dvc.lock")
+    made_with = files.read_json(reproduced / "reports/metrics/cnn.json")["made_with"]
+    trained = lock["stages"]["train@cnn"]
+    if change == "data":
+        next(dep for dep in trained["deps"] if dep["path"].endswith(".npz"))["md5"] = "0" * 32
+    elif change == "no record":
+        made_with = {}
+    else:
+        libraries = {"keras": "3.0"}
+        settings = [
+            schema.validate(kind, trained["params"]["params.yaml"][key])
+            for kind, key in ((Model, "models.cnn"), (Training, "train"))
+        ]
+        md5 = next(dep["md5"] for dep in trained["deps"] if dep["path"].endswith(".npz"))
+        made_with = {"recipe": recipe.of_model("cnn", *settings, md5, libraries), **libraries}
+    Path("dvc.lock").write_text(json.dumps(lock))
+
+    if change == "libraries":
+        dvc_lock.check_record("cnn", made_with)
+    else:
+        with pytest.raises(InputError, match="was not trained with the params and data"):
+            dvc_lock.check_record("cnn", made_with)
+    dvc_lock.check_record("another", made_with)
+
+
 @pytest.mark.fault("dvc.lock damaged")
 @pytest.mark.parametrize(
     "content",
-    ["- stages\n", "stages: [a]\n", "stages: {a: [1]}\n", "stages: {a: {outs: [md5]}}\n", "stages: {a: {outs: 3}}\n",
+    ["- stages\n", "stages: [a]\n", "stages: {a: [1]}\n", "stages: {a: 5}\n",
+     "stages: {a: {outs: [md5]}}\n", "stages: {a: {outs: 3}}\n",
      "stages: {a: {outs: [{md5: x}]}}\n", "text\n"],
 )  # fmt: skip
 def test_what_is_not_a_lock_file_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str) -> None:
@@ -89,6 +156,8 @@ def test_what_is_not_a_lock_file_is_one_line(tmp_path: Path, monkeypatch: pytest
 
     with pytest.raises(InputError, match="not a lock file") as caught:
         dvc_lock.recorded()
+    with suppress(InputError):
+        assert all(isinstance(stage, dict) for stage in dvc_lock.stages().values())
 
     assert caught.value.path is not None
     assert caught.value.path.name == "dvc.lock"

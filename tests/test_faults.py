@@ -315,6 +315,36 @@ def unsaved(killed: Callable[[str], Workspace], tmp_path_factory: pytest.TempPat
     return workspace
 
 
+@pytest.mark.slow
+@pytest.mark.fault("params.yaml or code edited while a training runs, for the next one")
+@pytest.mark.parametrize("edited", ["params", "code", "data"])
+def test_what_is_edited_while_a_training_runs_is_not_recorded_with_it(
+    reproduced: Path, tmp_path: Path, edited: str
+) -> None:
+    """The stage ends with 1 and names it; with the old put back nothing is trained again, with the new it is."""
+    workspace = Workspace(tmp_path / "workspace")
+    shutil.copytree(reproduced, workspace.folder, symlinks=True)
+    workspace.change_params(lambda values: values["models"]["cnn"].update(epochs=EPOCHS))
+    repro = ("dvc", "repro", "train@cnn")
+    path = workspace.folder / {"params": "params.yaml", "code": "pipeline/training/loop.py", "data": DATA}[edited]
+    old, lock = path.read_bytes(), (workspace.folder / "dvc.lock").read_bytes()
+
+    with workspace.started(*repro) as program:
+        program.until(lambda: program.epochs() >= 2)
+        path.unlink()
+        path.write_bytes(old.replace(b"epochs: 8", b"epochs: 4") if edited == "params" else old + b"\n")
+        assert program.end() != 0
+
+    named = {"params": "models.cnn in params.yaml", "code": "pipeline/training", "data": str(DATA)}[edited]
+    assert f"error: {named}: changed while this ran, which DVC would record beside results of the old" in program.err
+    assert "Traceback" not in program.err
+    assert (workspace.folder / "dvc.lock").read_bytes() == lock
+    path.write_bytes(old)
+    again = workspace.ended(*repro)
+    assert f"resuming after epoch {EPOCHS}" in again.out
+    assert again.epochs() == 0
+
+
 def reached(moment: str, workspace: Workspace, name: str, before: int) -> bool:
     """Return whether a training that MLflow did not know before is at that moment."""
     seen = workspace.model(name).exists() if moment == "model" else bool(workspace.kept(".epoch-*.part*"))

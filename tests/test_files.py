@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -271,3 +272,78 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, read: Callable[[Pat
         read(tmp_path / "absent")
     with pytest.raises(InputError, match=r"cannot be read \(Is a directory\)"):
         read(tmp_path)
+
+
+@pytest.mark.parametrize("read", [files.read_json, files.read_yaml, files.read_csv, files.sha256, files.md5])
+def test_a_pipe_is_not_waited_for(tmp_path: Path, read: Callable[[Path], Any]) -> None:
+    """In the place of a file, it would hold a command for ever, and /dev/zero until the memory is full."""
+    os.mkfifo(tmp_path / "file")
+
+    for path in (tmp_path / "file", Path("/dev/zero")):
+        with pytest.raises(InputError, match=f"{path}: expected a file, found a pipe, socket or device"):
+            read(path)
+
+
+STAGES = """
+stages:
+  train:
+    foreach: ${models}
+    do:
+      cmd: python -m pipeline.train ${key}
+      deps: ["data/${data.dataset}.npz", pipeline/training, pipeline/train.py]
+      params: ["models.${key}", train]
+"""
+PARAMS = "models: {cnn: {epochs: 2}, mlp: {epochs: 2}}\ntrain: {seed: 0}\ngate: {min: 0}\n"
+
+
+@pytest.mark.fault("inputs of a stage changed while it runs")
+@pytest.mark.parametrize(
+    ("path", "content", "named"),
+    [
+        ("params.yaml", PARAMS.replace("seed: 0", "seed: 1"), "train in params.yaml"),
+        ("params.yaml", PARAMS.replace("cnn: {epochs: 2}", "cnn: {epochs: 3}"), "models.cnn in params.yaml"),
+        ("params.yaml", PARAMS.replace("cnn: {epochs: 2}, ", ""), "models.cnn in params.yaml"),
+        ("params.yaml", PARAMS.replace("min: 0", "min: 1"), None),
+        ("params.yaml", PARAMS.replace("mlp: {epochs: 2}", "mlp: {epochs: 3}"), None),
+        ("params.yaml", f"# a comment\n{PARAMS}", None),
+        ("pipeline/train.py", "other", "pipeline/train.py"),
+        ("pipeline/training/deep/new.py", "new", "pipeline/training"),
+        ("pipeline/training/__pycache__/x.pyc", "new", None),
+        ("pipeline/report.py", "other", None),
+        ("data/raw/deep/a.png", "other", "data/raw"),
+        ("data/raw/b.png", "new", "data/raw"),
+        ("data/set.yaml", "other", "data/set.yaml"),
+        ("data/set.yaml", None, "data/set.yaml"),
+    ],
+)
+def test_what_changes_under_a_stage_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, content: str | None, named: str | None
+) -> None:
+    """What DVC would record of it must be what it read; that another model is changed meanwhile is no matter."""
+    monkeypatch.chdir(tmp_path)
+    made = {"dvc.yaml": STAGES, "params.yaml": PARAMS, "data/raw/deep/a.png": "", "data/set.yaml": "x"}
+    for name, text in (made | {f"pipeline/{name}.py": "" for name in ("train", "training/loop", "report")}).items():
+        files.write_text(Path(name), text)
+    inputs = files.Inputs("train@cnn", Path("data/raw"), Path("data/set.yaml"), params=Path("params.yaml"))
+    inputs.check()
+
+    Path(path).unlink() if content is None else files.write_text(Path(path), content)
+
+    if named is None:
+        inputs.check()
+    else:
+        with pytest.raises(PipelineError, match=f"^{re.escape(named)}: changed while this ran"):
+            inputs.check()
+
+
+def test_outside_of_dvc_the_files_alone_are_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without dvc.yaml no code and no params are known to be a stage's."""
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text("a: 1\n")
+    inputs = files.Inputs("train@cnn", Path("data"), params=Path("params.yaml"))
+    Path("params.yaml").write_text("a: 2\n")
+    inputs.check()
+    Path("data").touch()
+
+    with pytest.raises(PipelineError, match=r"^data: changed"):
+        inputs.check()

@@ -11,10 +11,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pipeline import files, gate
 from pipeline import revision as revision_module
+from pipeline.analysis import metrics
 from pipeline.errors import InputError
 from tests.support.frozen import FROZEN
 
@@ -27,19 +29,21 @@ GOOD = {
 }
 FLOOR = {"default": {"test_accuracy": {"min": 0.98}}}
 UNJUDGED = "--baseline: CANNOT JUDGE"
+FETCH = "fetch it first, or see `dvc exp list --all-commits` for the names of experiments"
 DROP = {"default": {"test_accuracy": {"min": 0.5, "max_drop": 0.003}}}
 
 
 def write(
     bounds: Any, metrics: Any = GOOD, models: tuple[str, ...] = MODELS, *, dataset: str = "mnist", of: str = "mnist"
 ) -> None:
-    """Write params with other models, a data set and bounds `of` one, and metrics (text or object)."""
+    """Write params with other models, a data set and bounds `of` one, metrics (text or object), and which data."""
     content = files.read_yaml(FROZEN / "params.yaml")
     content["models"] = {name: content["models"].get(name, content["models"]["cnn"]) for name in models}
     content["data"]["dataset"] = dataset
     Path("params.yaml").write_text(json.dumps(content | {"gate": {of: bounds}}))
     Path("reports").mkdir(exist_ok=True)
     Path("reports/metrics.json").write_text(metrics if isinstance(metrics, str) else json.dumps(metrics))
+    Path("reports/data.json").write_text(json.dumps({"dataset": dataset, "sha256": "0" * 64}))
 
 
 def git(*arguments: str) -> None:
@@ -401,12 +405,138 @@ def test_a_new_model_with_no_floor_cannot_be_judged(run: Run) -> None:
     assert "CANNOT JUDGE: nothing to compare with and no min or max; set gate.mnist.models.wide" in output
 
 
+@pytest.mark.fault("gate: model removed or renamed")
 @pytest.mark.usefixtures("repository")
-def test_a_removed_model_is_not_judged(run: Run) -> None:
-    """The revision's other models do not matter."""
-    write(DROP, {"cnn": GOOD["cnn"]}, ("cnn",))
+@pytest.mark.parametrize("models", [("cnn",), ("cnn", "mlp_adadelta", "renamed")], ids=["removed", "renamed"])
+def test_a_model_that_is_gone_cannot_be_judged(run: Run, models: tuple[str, ...]) -> None:
+    """It may be the one that got worse: 2, until params.yaml says that it was removed on purpose; then it is noted."""
+    metrics = {model: GOOD.get(model, GOOD["cnn"]) for model in models}
+    write(DROP, metrics, models)
 
-    assert run("--baseline", "HEAD")[0] == 0
+    code, output = run("--baseline", "HEAD")
+
+    gone = sorted({*MODELS} - {*models})
+    assert code == 2
+    assert [row[0] for row in rows(output) if "gate.mnist.removed" in row[-1]] == gone
+
+    write({**DROP, "removed": gone}, metrics, models)
+    code, output = run("--baseline", "HEAD")
+    assert code == 0
+    assert all(f"{model} was removed since HEAD." in output for model in gone)
+    write({**DROP, "removed": ["cnn"]}, metrics, models)
+    assert run() == (2, "params.yaml: gate.mnist.removed: cnn is a model here")
+
+
+@pytest.mark.usefixtures("repository")
+@pytest.mark.parametrize("metric", ["test_loss", "test_errors", "test_brier", "val_loss_rise", "generalization_gap"])
+@pytest.mark.parametrize(("before", "now", "code"), [(0.5, 0.6, 0), (0.5, 0.61, 1), (0.5, 0.1, 0), (0.6, 0.5, 0)])
+def test_a_rise_is_the_drop_of_what_should_be_low(run: Run, metric: str, before: float, now: float, code: int) -> None:
+    """Where less is better, `max_drop` limits the rise, to the decimal."""
+    bounds = {"default": {metric: {"max_drop": 0.1}}}
+    write(bounds, {model: {metric: before} for model in MODELS})
+    commit()
+    write(bounds, {model: {metric: now} for model in MODELS})
+
+    result, output = run("--baseline", "HEAD")
+
+    assert result == code
+    shown = [metric, "max_drop", str(now), f"0.1 above {before}", ["pass", "FAIL"][code]]
+    assert ["cnn", *shown] in rows(output)
+
+
+@pytest.mark.usefixtures("repository")
+@pytest.mark.parametrize("metric", ["parameters", "epochs", "min_val_loss_epoch", "own_metric", "test_own"])
+def test_a_drop_of_what_is_neither_good_nor_bad_cannot_be_judged(run: Run, metric: str) -> None:
+    """Whether more of it is better is not known: 2, though `min` and `max` can be judged."""
+    bounds = {"default": {metric: {"max": 9, "max_drop": 0.1}}}
+    write(bounds, {model: {metric: 1} for model in MODELS})
+    commit()
+
+    code, output = run("--baseline", "HEAD")
+
+    assert code == 2
+    assert output.endswith("gate: 3 pass, 3 CANNOT JUDGE\n")
+
+
+@pytest.mark.fault("gate: metric outside of its range")
+@pytest.mark.parametrize(
+    ("metric", "value", "judged"),
+    [
+        ("test_accuracy", 99.12, False),
+        ("test_accuracy", 1.0000001, False),
+        ("test_accuracy", 1, True),
+        ("validation_accuracy", -0.1, False),
+        ("train_top_3_accuracy", 2, False),
+        ("test_loss", -0.01, False),
+        ("test_loss", 99, True),
+        ("test_brier", 2.01, False),
+        ("test_brier", 2, True),
+        ("test_calibration_error", 1.01, False),
+        ("generalization_gap", -1.5, False),
+        ("generalization_gap", -0.5, True),
+        ("loss_gap", -5, True),
+        ("val_loss_rise", -1, False),
+        ("parameters", 10**6, True),
+    ],
+)
+def test_what_no_metric_can_be_cannot_be_judged(run: Run, metric: str, value: float, judged: bool) -> None:
+    """A share in percent, or a negative loss, is a mistake of whoever wrote it, wherever the bounds are."""
+    write({"default": {metric: {"min": -1e9, "max": 1e9}}}, {model: {metric: value} for model in MODELS})
+
+    code, output = run()
+
+    assert code == (0 if judged else 2)
+    assert ("is not within" in output) == (not judged)
+
+
+def test_every_score_has_a_range_and_a_direction() -> None:
+    """Of each that reports/metrics.json holds, the range has the scores of random answers, and a gap has them too."""
+    rng = np.random.default_rng(0)
+    for classes in (2, 12):
+        probabilities, labels = rng.dirichlet(np.full(classes, 0.1), 50), rng.integers(0, classes, 50)
+        scores = metrics.score(probabilities, labels, 1e-7)
+        splits = dict.fromkeys(metrics.SPLITS, scores)
+        for name, value in {**metrics.flat(splits), **metrics.gaps(splits)}.items():
+            known = metrics.meaning(name)
+            assert known is not None
+            better, low, high = known
+            assert low <= value <= high
+            assert better == name.endswith("accuracy")
+
+
+@pytest.mark.fault("gate: metrics with a key twice")
+@pytest.mark.parametrize(
+    "text",
+    ['{"cnn": {"test_accuracy": 0.1, "test_accuracy": 0.99}}', '{"cnn": {"test_accuracy": 0.1}, "cnn": {}}'],
+    ids=["metric", "model"],
+)
+@pytest.mark.usefixtures("repository")
+def test_a_key_twice_cannot_be_judged(run: Run, text: str) -> None:
+    """As a bad merge leaves it: which of them is meant is not known, here or in the baseline."""
+    write(DROP, text)
+    assert run()[0] == 2
+    commit()
+    write(DROP)
+
+    code, message = run("--baseline", "HEAD")
+
+    assert code == 2
+    assert "twice" in message
+
+
+@pytest.mark.fault("gate: a pipe or device in the place of a file")
+@pytest.mark.parametrize("path", ["reports/metrics.json", "reports/data.json", "params.yaml"])
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+@pytest.mark.usefixtures("repository")
+def test_what_never_ends_cannot_be_judged(run: Run, path: str, kind: str) -> None:
+    """It is neither waited for nor read until the memory is full."""
+    Path(path).unlink()
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        Path(path).symlink_to("/dev/zero")
+
+    assert run("--baseline", "HEAD") == (2, f"{path}: expected a file, found a pipe, socket or device")
 
 
 @pytest.mark.fault("gate: baseline without a metric")
@@ -478,10 +608,11 @@ def test_an_older_form_of_params_gives_its_models(run: Run) -> None:
     assert "mlp_rmsprop is new, not in HEAD" in output
 
 
+@pytest.mark.fault("gate: baseline without models")
 @pytest.mark.usefixtures("repository")
-@pytest.mark.parametrize("content", [None, "seed: 1\n"])
-def test_at_the_projects_beginning_every_model_is_new(run: Run, content: str | None) -> None:
-    """Against a revision without a params file, or without models in it, floors alone are checked, and that is said."""
+@pytest.mark.parametrize("content", [None, "seed: 1\n", "models:\n", "models: {}\n", "models: [cnn]\n", "7\n"])
+def test_a_revision_without_models_cannot_be_judged(run: Run, content: str | None) -> None:
+    """Nothing there can be compared with, as where its params file has another name: 2, not a pass."""
     if content is None:
         git("rm", "--quiet", "--cached", "params.yaml")
         git("commit", "--quiet", "--message", "beginning")
@@ -492,9 +623,8 @@ def test_at_the_projects_beginning_every_model_is_new(run: Run, content: str | N
 
     code, output = run("--baseline", "HEAD")
 
-    assert code == 0
-    assert "HEAD has no params file with models: every model is new and has no drop check." in output
-    assert output.endswith("gate: 3 pass\n")
+    assert code == 2
+    assert output.startswith("HEAD:params.yaml: CANNOT JUDGE: no models to compare with")
 
 
 @pytest.mark.fault("gate: unknown baseline")
@@ -504,7 +634,7 @@ def test_an_unknown_revision_cannot_be_judged(run: Run, revision: str) -> None:
     """What names no commit is 2, and the line says where it was sought."""
     code, message = run("--baseline", revision)
 
-    assert (code, message) == (2, f"{UNJUDGED}: git knows no revision {revision!r} in {Path.cwd()}; fetch it first")
+    assert (code, message) == (2, f"{UNJUDGED}: git knows no revision {revision!r} in {Path.cwd()}; {FETCH}")
 
 
 @pytest.mark.fault("gate: baseline that is an option of git")
@@ -566,6 +696,45 @@ def test_a_baseline_of_another_data_set_cannot_be_judged(run: Run) -> None:
     reason = "CANNOT JUDGE: main is of the data set mnist"
     assert ["cnn", "test_accuracy", "max_drop", "0.9", "0.003 below ?", reason] in rows(output)
     assert output.endswith("gate: 3 pass, 3 CANNOT JUDGE\n")
+
+
+@pytest.mark.fault("gate: other images under the same name")
+@pytest.mark.usefixtures("repository")
+@pytest.mark.parametrize("side", ["baseline", "workspace"])
+@pytest.mark.parametrize("content", [{"dataset": "mnist", "sha256": "1" * 64}, {"dataset": "mnist"}, None])
+def test_a_baseline_of_other_images_cannot_be_judged(run: Run, side: str, content: Any) -> None:
+    """Equal scores on other test images are no proof, and neither is a data.json that does not say which they were."""
+    if side == "workspace":
+        commit()
+    path = Path("reports/data.json")
+    path.write_text(json.dumps(content)) if content else path.unlink()
+    if side == "baseline":
+        commit()
+        write(DROP)
+
+    code, output = run("--baseline", "HEAD")
+
+    assert code == 2
+    assert output.endswith("gate: 3 pass, 3 CANNOT JUDGE\n")
+
+
+@pytest.mark.fault("gate: tag called as the branch that is meant")
+@pytest.mark.usefixtures("repository")
+@pytest.mark.parametrize("configured", ["true", "false"])
+def test_a_name_that_is_a_tag_and_a_branch_cannot_be_judged(run: Run, configured: str) -> None:
+    """Git would take the tag; whatever the user has it warn of, the gate says so, and each full name is judged."""
+    git("config", "core.warnAmbiguousRefs", configured)
+    git("update-ref", "refs/remotes/origin/main", "HEAD")
+    write(DROP, changed("cnn", test_accuracy=0.6))
+    commit()
+    git("tag", "origin/main")
+
+    code, message = run("--baseline", "origin/main")
+
+    assert code == 2
+    assert message.startswith(f"{UNJUDGED}: git finds 'origin/main', but says: warning: refname 'origin/main' is ambig")
+    assert run("--baseline", "refs/remotes/origin/main")[0] == 1
+    assert run("--baseline", "refs/tags/origin/main")[0] == 0
 
 
 @pytest.fixture
@@ -649,7 +818,7 @@ def test_a_shallow_clone_says_to_fetch(run: Run, tmp_path: Path, monkeypatch: py
         code, message = run("--baseline", revision)
 
         assert code == 2
-        assert message.endswith("; fetch it first")
+        assert message.endswith(f"; {FETCH}")
 
 
 @pytest.mark.fault("gate: repository of another user")
@@ -802,6 +971,19 @@ def test_the_command_ends_with_the_exit_code() -> None:
     assert Path("summary.md").read_text().endswith("gate: 6 pass\n")
 
 
+@pytest.mark.fault("gate: GIT_DIR in the environment")
+@pytest.mark.usefixtures("repository")
+def test_another_repository_in_the_environment_is_not_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """GIT_DIR, as a hook of git's sets it, does not turn a failure into a pass."""
+    write(DROP, changed("cnn", test_accuracy=0.6))
+    git("init", "--quiet", "--initial-branch=main", str(tmp_path / "other"))
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "other" / ".git"))
+
+    done = command("--baseline", "main")
+
+    assert (done.returncode, done.stderr) == (1, "")
+
+
 def test_the_import_is_light() -> None:
     """The gate imports neither a network library nor the tracker nor the plotter."""
     code = (
@@ -810,3 +992,22 @@ def test_the_import_is_light() -> None:
     )
 
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+@pytest.mark.fault("dvc.lock that tells of another experiment than the model was trained in")
+def test_metrics_of_another_experiment_than_dvc_lock_has_cannot_be_judged(
+    run: Run, reproduced: Path, tmp_path: Path
+) -> None:
+    """The record of each model that is judged must be that of its training in dvc.lock: 2 otherwise."""
+    for name in ("params.yaml", "dvc.lock"):
+        shutil.copy(reproduced / name, tmp_path)
+    shutil.copytree(reproduced / "reports", tmp_path / "reports")
+    assert run()[0] == 0
+    lock = files.read_yaml(Path("dvc.lock"))
+    lock["stages"]["train@cnn"]["params"]["params.yaml"]["train"]["seed"] += 1
+    Path("dvc.lock").write_text(json.dumps(lock))
+
+    code, message = run()
+
+    assert code == 2
+    assert message.startswith("dvc.lock: cnn: was not trained with the params and data that are recorded")

@@ -31,15 +31,16 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline import files, params, predict, promote, sync, tracking
+from pipeline import files, params, predict, promote, schema, sync, tracking
 from pipeline.analysis import metrics, proportions
 from pipeline.data import dataset
 from pipeline.data.dataset import Dataset, Split
 from pipeline.errors import InputError, PipelineError
+from pipeline.params import Params
 from pipeline.tracking import experiments, git_registry, logged_model, promotion
 from pipeline.tracking import store as mlflow_store
 from pipeline.tracking.artifacts import EvaluationArtifacts
-from pipeline.training import backend, model_file
+from pipeline.training import backend, model_file, recipe
 from pipeline.training.backend import keras
 from tests.support import small
 from tests.support.frozen import FROZEN
@@ -120,14 +121,15 @@ class Workspace:
         paths = {"output": f"models/{name}.keras", "history": f"reports/history/{name}.csv"}
         paths["timing"] = f"reports/timing/{name}.csv"
         scores = f"reports/metrics/{name}.json"
-        model_file.save(Path(paths["output"]), network_of(self.weights[like]), {"recipe": f"{name}-{like}"})
+        made_with = {"recipe": self.recipe(name)}
+        model_file.save(Path(paths["output"]), network_of(self.weights[like]), made_with)
         files.write_text(Path(paths["history"]), "epoch,loss,accuracy,val_loss,val_accuracy\n1,0.5,0.5,0.5,0.5\n")
         files.write_text(Path(paths["timing"]), "epoch,seconds,processor\n1,2.5,A processor\n")
         found = {
             split: metrics.score(probabilities(self.weights[like], images), images.labels, None)
             for split, images in self.data.splits().items()
         }
-        content = {"made_with": {"recipe": f"{name}-{like}"}, "parameters": 7850, "splits": found}
+        content = {"made_with": made_with, "parameters": 7850, "splits": found}
         content["classes"] = list(self.data.classes)
         files.write_json(Path(scores), content)
         self.metrics[name] = {"test_accuracy": found["test"]["accuracy"], "test_errors": found["test"]["errors"]}
@@ -139,6 +141,11 @@ class Workspace:
         self.stages[f"evaluate@{name}"] = stage(evaluated, [DATA, paths["output"]], [scores])
         self.report()
         tracking.sync_model(trained(name), Path("work"))
+
+    def recipe(self, name: str) -> str:
+        """Return that of a model by the params as they are."""
+        values = schema.validate(Params, self.params)
+        return recipe.of_model(name, values.models[name], values.train, files.md5(Path(DATA)), {})
 
     def report(self) -> None:
         """Write the metrics of all models and dvc.lock."""
@@ -315,7 +322,7 @@ def test_the_first_champion_needs_the_gate_alone(workspace: Workspace, call: Cal
     assert "makes its test score optimistic" in version.description
     file = tracking.fetch("models:/mnist@champion", tmp_path / "to")
     assert files.md5(file) == recorded()["model_md5"] == files.md5(Path("models/good.keras"))
-    assert recorded() | {"comparison": None, "images": "test", "recipe": "good-good"} == recorded()
+    assert recorded() | {"comparison": None, "images": "test", "recipe": workspace.recipe("good")} == recorded()
 
 
 def test_a_model_that_is_not_inferior_takes_the_place(

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,11 @@ import mlflow
 import pytest
 import yaml
 
-from pipeline import files, rerun
+from pipeline import files, rerun, revision
 from pipeline.analysis.verdicts import Interval
 from pipeline.errors import InputError, PipelineError
 from pipeline.params import Params
-from pipeline.tracking import description, logged_training
+from pipeline.tracking import LoggedTraining, description, logged_training
 from tests.support import forks, small
 
 MODEL = "mlp_rmsprop"
@@ -246,6 +247,204 @@ def test_differences_are_a_table(log: Callable[..., str]) -> None:
     assert (
         next(rerun.reasons(logged, {"recipe": "other", "keras": "3.0"})) == "code: that of the commit is not the run's"
     )
+
+
+DVC_YAML = """
+stages:
+  train:
+    foreach: ${models}
+    do:
+      cmd: python train.py ${key} ${item.network.name} --data in/${data.dataset}.npz --output model --history history
+"""
+# A stage that says how it was called.
+NOTES = """
+import json, os, sys
+json.dump({"words": sys.argv[1:]}, open(os.environ["SEEN"], "w"))
+open("model", "w").close()
+"""
+# A stage that starts a process of its own, and goes on for a minute after SIGTERM.
+SLOW = """
+import signal, subprocess, sys, time
+signal.signal(signal.SIGTERM, lambda *_: print("asked", flush=True))
+subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", __file__])
+print("at work", flush=True)
+for number in range(600):
+    time.sleep(0.1)
+    open(f"written-{number}", "w").close()
+"""
+
+
+@pytest.fixture
+def stages(repository: Path) -> LoggedTraining:
+    """Return a run whose commit has a stage for its model, which dvc.yaml and params.yaml of now do not have."""
+    (repository / "dvc.yaml").write_text(DVC_YAML)
+    (repository / "params.yaml").write_text("models: {other: {}}\ndata: {dataset: mnist}\n")
+    (repository / "train.py").write_text(NOTES)
+    small.commit(repository, "then")
+    commit = small.run(repository, "git", "rev-parse", "HEAD").strip()
+    (repository / "dvc.yaml").write_text("stages: {}\n")
+    (repository / "params.yaml").write_text("models: {other: {}}\ndata: {dataset: of_now}\n")
+    params = {"network": {"name": "mlp"}, "epochs": 2, "train": {"seed": 0}, "data": {"dataset": "mnist"}}
+    return LoggedTraining("f" * 32, MODEL, commit, params, {"model.md5": "0" * 32}, {})
+
+
+def change(logged: LoggedTraining, **params: Any) -> LoggedTraining:
+    """Return a run with other params."""
+    return dataclasses.replace(logged, params={**logged.params, **params})
+
+
+def test_the_command_is_that_of_the_runs_commit(stages: LoggedTraining) -> None:
+    """A model that was removed or renamed since is in the commit, with the options that it had then."""
+    with revision.worktree(stages.commit) as folder:
+        rerun.write_params(folder, stages)
+        found = rerun._stage(folder, "train", MODEL)
+
+    assert found == {
+        "cmd": f"python train.py {MODEL} mlp --data in/mnist.npz --output model --history history",
+        "data": "in/mnist.npz",
+        "output": "model",
+        "history": "history",
+    }
+
+
+@pytest.mark.fault("rerun: a run that was edited in MLflow")
+@pytest.mark.parametrize(
+    "text", ["a; touch x; #", "$(touch x)", "`touch x`", "a\ntouch x", "a | touch x", "../x", "-x"]
+)
+@pytest.mark.parametrize("place", ["model", "dataset", "commit", "param"])
+@pytest.mark.usefixtures("temporary")
+def test_what_mlflow_says_is_no_code(
+    stages: LoggedTraining, values: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, text: str
+) -> None:
+    """Names are checked before anything is made of them, and a param of any text is one word of the command."""
+    monkeypatch.setenv("SEEN", str(tmp_path / "seen"))
+    changed = {
+        "model": dataclasses.replace(stages, model=text),
+        "dataset": change(stages, data={"dataset": text}),
+        "commit": dataclasses.replace(stages, commit=text),
+        "param": change(stages, network={"name": f"'{text}'"}),
+    }[place]
+    with pytest.raises(PipelineError) as refused:
+        rerun.rerun(changed, Path("dvc.yaml"), values.overfitting)
+
+    assert not [path for path in Path.cwd().parent.rglob("x") if ".git" not in path.parts]
+    if place == "param":
+        assert files.read_json(tmp_path / "seen")["words"][:2] == [MODEL, text]
+    else:
+        assert isinstance(refused.value, InputError)
+        assert str(refused.value).startswith(f"run {'f' * 32}: {place}: expected a ")
+        assert "\n" not in str(refused.value)
+        assert not (tmp_path / "seen").exists()
+
+
+@pytest.mark.fault("rerun: a run that was edited in MLflow")
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"epochs": "[" * 6000}, None),
+        ({"epochs": "[" * 6000 + "]" * 6000}, None),
+        ({"epochs": "{" * 6000}, None),
+        ({"epochs": "-" * 6000 + "1"}, None),
+        ({"epochs": "9" * 6000}, None),
+        ({"epochs.deep": "1"}, "the param epochs.deep is below one that has a value"),
+        ({"train": "1"}, "below one that has a value|its params are others: train"),
+    ],
+)
+def test_params_of_another_shape_are_one_line(
+    log: Callable[..., str], tmp_path: Path, params: dict[str, str], message: str | None
+) -> None:
+    """However deep, long or odd a param is, it is written into the commit's params.yaml or refused."""
+    run = log(params=params, without="train.seed" if "train" in params else "")
+
+    if message is None:
+        (tmp_path / "params.yaml").write_text("models: {}\n")
+        with suppress(InputError):
+            rerun.write_params(tmp_path, logged_training(run))
+        return
+    with pytest.raises(InputError, match=message):
+        logged_training(run)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), b"x", {1}, "\ud800", 1j])
+@pytest.mark.usefixtures("temporary")
+def test_params_that_no_file_can_hold_are_one_line(stages: LoggedTraining, values: Params, value: Any) -> None:
+    """Nothing is left of the worktree then."""
+    before = left(Path.cwd())
+
+    with pytest.raises(InputError, match=f"run {'f' * 32}: its params cannot be written"):
+        rerun.rerun(change(stages, epochs=value), Path("dvc.yaml"), values.overfitting)
+
+    assert left(Path.cwd()) == before
+
+
+RERUN = """
+import sys, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from pathlib import Path
+from pipeline import cli, rerun
+from pipeline.tracking import LoggedTraining
+rerun._END_TIMEOUT_S = 1.0
+params = {"network": {"name": "mlp"}, "epochs": 2, "train": {"seed": 0}, "data": {"dataset": "mnist"}}
+logged = LoggedTraining("f" * 32, "mlp_rmsprop", sys.argv[1], params, {"model.md5": "0" * 32}, {})
+cli.run(lambda: rerun.rerun(logged, Path("dvc.yaml"), None))
+"""
+
+
+@pytest.mark.fault("rerun interrupted, or a stage of it fails")
+@pytest.mark.parametrize(
+    ("number", "times", "code"),
+    [(signal.SIGINT, 1, 130), (signal.SIGTERM, 1, 143), (signal.SIGTERM, 3, 143), (signal.SIGKILL, 1, -9)],
+)
+def test_a_rerun_that_is_ended_leaves_nothing_at_work(
+    repository: Path, temporary: Path, number: int, times: int, code: int
+) -> None:
+    """Whoever is in the stage's group ends before its folder is removed; what kill -9 leaves, the next call removes."""
+    (repository / "dvc.yaml").write_text(DVC_YAML)
+    (repository / "train.py").write_text(SLOW)
+    small.commit(repository, "slow")
+    head = small.run(repository, "git", "rev-parse", "HEAD").strip()
+    command = [sys.executable, "-c", RERUN, head]
+    environment = small.environment() | {"TMPDIR": str(temporary), "PYTHONPATH": str(small.ROOT)}
+    before = left(repository)
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=repository, env=environment, stdout=pipe, stderr=pipe, text=True) as process:
+        assert process.stdout
+        assert process.stderr
+        assert process.stdout.readline() == "at work\n"
+        for _ in range(times):
+            process.send_signal(number)
+            time.sleep(0.2)
+        # Its end of the pipe closes with the last process of the group.
+        errors = process.stderr.read()
+        assert process.wait(30) == code
+    assert "Traceback" not in errors
+
+    if number == signal.SIGKILL:
+        assert left(repository) != before
+        with revision.worktree(head):
+            assert len(small.run(repository, "git", "worktree", "list").splitlines()) == 2
+    assert left(repository) == before
+
+
+@pytest.mark.usefixtures("temporary")
+def test_a_worktree_that_is_in_use_is_left_alone(repository: Path) -> None:
+    """Two at once do not remove each other's; one that is locked by git, or whose folder is gone, is forgotten."""
+    before = left(repository)
+    with revision.worktree("HEAD") as first, revision.worktree("HEAD") as second:
+        assert first.exists()
+        assert second.exists()
+    with revision.worktree("HEAD") as lost:
+        shutil.rmtree(lost.parent)
+        small.run(repository, "git", "worktree", "lock", str(lost))
+    assert left(repository) == before
+    with revision.worktree("HEAD") as kept:
+        copy = Path(shutil.copytree(kept.parent, kept.parents[1] / "rerun-left")) / "worktree"
+        (repository / ".git" / "worktrees" / "worktree" / "gitdir").write_text(f"{copy}/.git\n")
+        small.run(repository, "git", "worktree", "lock", str(copy))
+
+        with revision.worktree("HEAD"):
+            assert not copy.parent.exists()
+    assert left(repository) == before
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from pipeline.change import judgement
+from pipeline.change.judgement import Question
 from sklearn.metrics import top_k_accuracy_score
 
 from pipeline import files, gate, report, schema, smallest_effect, verdict
@@ -17,8 +19,6 @@ from pipeline.analysis import metrics
 from pipeline.analysis.metrics import SCORES, Score
 from pipeline.analysis.verdicts import Verdict
 from pipeline.bounds import Bounds, ModelBounds
-from pipeline.change import judgement
-from pipeline.change.judgement import Question
 from pipeline.data.dataset import Dataset, Split
 from pipeline.errors import InputError
 from pipeline.params import OverfittingRule, Params

@@ -293,6 +293,21 @@ def test_a_summary_says_why_nothing_could_be_judged(call: Call) -> None:
     assert Path("summary.md").read_text() == f"\n### Verdict\n\nCANNOT JUDGE: {error}\n"
 
 
+@pytest.mark.parametrize(("seeds", "failing", "code"), [("2", set(), 2), ("5", {1}, 1)], ids=["refused", "failed"])
+def test_a_program_that_reads_the_answer_reads_the_reason(
+    stand: Stand, call: Call, seeds: str, failing: set[int], code: int
+) -> None:
+    """With --json, an object says why there is no verdict, and with which exit code."""
+    epochs(1)
+    stand.failing = failing
+
+    found, printed = call("HEAD", "workspace", "--json", "--seeds", seeds)
+
+    text, _, error = printed.partition("error: ")
+    assert found == code
+    assert json.loads(text) == {"exit_code": code, "error": error}
+
+
 def test_another_metric_is_judged_by_its_own_rule(stand: Stand, call: Call) -> None:
     """The loss is better where it is less, and needs no training of its own."""
     epochs(1)

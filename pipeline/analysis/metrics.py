@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,7 +31,7 @@ class Score:
 
     `measure` gets probabilities (n, classes), labels (n,) and the clip of the model's loss; data with fewer than
     `min_classes` classes do not have the score. `share`: it is a share of images, or a mean of such shares, so that it
-    changes in steps of about one image.
+    changes in steps of about one image. No score is below 0 or above `highest`, and no share above 1.
 
     `gate`: its splits in reports/metrics.json, so what the gate can bound; `shown`: which of these `dvc metrics show`
     has; `study`: its splits in the study's summary. `verdict`: whether changes can be judged by it. Verdicts and study
@@ -42,6 +43,7 @@ class Score:
     measure: Callable[[Floats, Labels, float | None], float]
     more_is_better: bool = False
     share: bool = False
+    highest: float = inf
     min_classes: int = 2
     gate: Sequence[str] = ("test",)
     shown: Sequence[str] = ("test",)
@@ -170,6 +172,20 @@ def names(place: Callable[[Score], Sequence[str]]) -> list[str]:
     return [f"{split}_{name}" for split in reversed(SPLITS) for name, one in SCORES.items() if split in place(one)]
 
 
+def meaning(name: str) -> tuple[bool, float, float] | None:
+    """Return for a metric of reports/metrics.json whether more is better, and its range; None if it is none of these.
+
+    A count of parameters or epochs, of which neither more nor less is better, is none.
+    """
+    if name in OTHER_RANGES:
+        return False, *OTHER_RANGES[name]
+    split, _, score = name.partition("_")
+    if split not in SPLITS or score not in SCORES:
+        return None
+    one = SCORES[score]
+    return one.more_is_better, 0.0, 1.0 if one.share else one.highest
+
+
 def comparable(name: str) -> str:
     """Return the score by which models are compared where `name` is asked for."""
     return SCORES[name].compared_by or name
@@ -279,12 +295,13 @@ SCORES: dict[str, Score] = {
     LIKELIHOOD: Score(lambda p, y, _: _cross_entropy(p, y, REPORT_CLIP), gate=(), shown=(), study=(), verdict=False),
     "calibration_error": Score(
         _calibration_error,
+        highest=1,
         shown=(),
         title="Expected calibration error",
         note="Expected calibration error (ECE): the mean distance between confidence and accuracy on the test images, "
         f"over {BINS} equal bins of the highest probability.",
     ),
-    "brier": Score(_brier, shown=(), study=()),
+    "brier": Score(_brier, highest=2, shown=(), study=()),
     "top_3_accuracy": Score(
         lambda p, y, _: _top(3, p, y),
         more_is_better=True,
@@ -293,4 +310,13 @@ SCORES: dict[str, Score] = {
         title="Top-3 accuracy",
         note="Top-3 accuracy: the share of test images whose class is among the three with the highest probabilities.",
     ),
+}
+
+# What reports/metrics.json has beside the scores of which less is better, with its range.
+OTHER_RANGES: dict[str, tuple[float, float]] = {
+    "generalization_gap": (-1, 1),
+    "loss_gap": (-inf, inf),
+    "final_val_loss": (0, inf),
+    "min_val_loss": (0, inf),
+    "val_loss_rise": (0, inf),
 }

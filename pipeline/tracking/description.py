@@ -126,6 +126,8 @@ def logged_training(run_id: str) -> LoggedTraining:
         raise InputError(what, fix="it was trained or added without git, or with changes that were not committed")
     if absent := [key for key in ("network", "optimizer", "loss", "epochs", *_SECTIONS) if key not in params]:
         raise InputError(f"run {run_id}: its params are gone: {', '.join(absent)}")
+    if other := [key for key in _SECTIONS if not isinstance(params[key], dict)]:
+        raise InputError(f"run {run_id}: its params are others: {', '.join(other)}")
     return LoggedTraining(run_id, tags["model"], tags[COMMIT], params, tags, run.data.metrics)
 
 
@@ -164,7 +166,9 @@ def nested(params: Mapping[str, str]) -> dict[str, Any]:
         *sections, name = key.split(".")
         place = found
         for section in sections:
-            place = place.setdefault(section, {})
+            if not isinstance(inner := place.setdefault(section, {}), dict):
+                raise InputError(f"the param {key} is below one that has a value")
+            place = inner
         place[name] = _value(text)
     return found
 
@@ -174,7 +178,8 @@ def _value(text: str) -> Any:
     for read in (json.loads, ast.literal_eval):
         try:
             return read(text)
-        except (ValueError, SyntaxError):
+        # The last two for one that is nested thousands of times.
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
             pass
     return text
 

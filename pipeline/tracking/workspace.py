@@ -37,9 +37,10 @@ class TrainedModel:
     artifacts: EvaluationArtifacts
 
     def verify(self) -> None:
-        """Raise InputError if a file is not the one that dvc.lock records."""
+        """Raise InputError if a file is not the one that dvc.lock records, or was made in another way than it says."""
         evaluated = self.artifacts.metrics, self.artifacts.predictions
         dvc_lock.verify(self.data, self.file, self.timing, self.artifacts.history, *evaluated)
+        dvc_lock.check_record(self.name, files.read_json(self.artifacts.metrics).get("made_with"))
 
     def checksums(self) -> dict[str, str]:
         """Return the tags by which the model's run is found."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +31,16 @@ def digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def of_model(name: str, model: Model, training: Training, data_md5: str) -> str:
-    """Return the recipe of a model of params.yaml, trained on the npz with this MD5."""
+def of_model(
+    name: str, model: Model, training: Training, data_md5: str, libraries: Mapping[str, str] | None = None
+) -> str:
+    """Return the recipe of a model of params.yaml, trained on the npz with this MD5 by these versions of `libraries`.
+
+    Those that are installed are the default.
+    """
     settings = {"model": model.settings(), "train": training.model_dump()}
-    return digest({"name": name, "data": data_md5, **settings, **implementation()})
+    made_by = implementation() if libraries is None else {"results": RESULTS, "versions": dict(libraries)}
+    return digest({"name": name, "data": data_md5, **settings, **made_by})
 
 
 def source() -> str:
