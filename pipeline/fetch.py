@@ -42,7 +42,8 @@ def fetch(name: str, image_set: ImageSet, output: Path, root: Path) -> None:
         files.write_bytes(output / item.name, contents[item.name])
         if item.file.sha256 is None:
             found = sha256(contents[item.name])
-            print(f"{item.name}: sha256: {found} (added to data/sets/{name}.yaml, it saves downloading the file again)")
+            advice = f"written into data/sets/{name}.yaml by you, this key saves downloading the file again"
+            print(f"{item.name}: sha256: {found} ({advice})")
 
 
 def _remove_leftovers(output: Path, items: Iterable[Wanted]) -> None:

@@ -146,7 +146,8 @@ def _against(
             raise candidate.refused(f"it may be inferior. {comparison.as_text(compared_split(data))}")
         return "it is not inferior to the previous champion", comparison
     if not replace:
-        raise candidate.refused(f"the champion {opponent}, so they cannot be compared; --replace promotes it anyway")
+        command = f"make promote MODEL={candidate.name} REPLACE=1"
+        raise candidate.refused(f"the champion {opponent}, so they cannot be compared; `{command}` promotes it anyway")
     return f"it replaces, without a comparison, a champion that {opponent}", None
 
 
@@ -227,13 +228,7 @@ def apply(made: Promotion, run: Any) -> Any:
 
 
 def _report_champion(candidate: Candidate, champion: Any) -> Promotion | None:
-    """Say that the candidate is the champion already, and return its promotion if the file records it.
-
-    Raises:
-        InputError: MLflow has lost its files.
-    """
-    if fault := registry.fault(champion):
-        raise InputError(f"{candidate.name}: is the champion, but {fault}", fix="`make sync` puts it back")
+    """Say that the candidate is the champion already, and return its promotion if the file records it."""
     print(f"{candidate.name}: is the champion already, {champion.name} version {champion.version}")
     if promotion.is_recorded(candidate.trained.checksums()):
         return promotion.read()
@@ -265,7 +260,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if registry.champion(dataset) is None and promotion.is_on(dataset) and (restored := registry.restore()):
             print(restored)
         run, champion = tracking.find_run(dataset, checksums), registry.champion(dataset)
-        if champion and registry.is_of(champion, checksums):
+        if champion and registry.is_of(champion, checksums) and not registry.fault(champion):
             recorded = _report_champion(candidate, champion)
             return _register(recorded, candidate) if recorded and arguments.gto else 0
         if run is None:

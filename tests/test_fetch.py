@@ -231,7 +231,7 @@ def test_with_checksums_of_the_gz_alone_those_of_the_files_are_printed(
     assert _held(tmp_path / "raw") == PLAIN
     printed = capsys.readouterr().out
     for name in NAMES:
-        assert f"{name}: sha256: {_sha256(PLAIN[name])} (added to data/sets/kmnist.yaml" in printed
+        assert f"{name}: sha256: {_sha256(PLAIN[name])} (written into data/sets/kmnist.yaml by you, " in printed
 
 
 def test_plain_files_without_a_checksum_are_not_trusted(tmp_path: Path) -> None:

@@ -28,10 +28,11 @@ import pytest
 import requests
 import yaml
 from matplotlib.figure import Figure
+from mlflow.tracking._tracking_service import utils as tracking_utils
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline import files, params, predict, promote, schema, sync, tracking
+from pipeline import dvc_lock, files, params, predict, promote, schema, sync, tracking
 from pipeline.analysis import metrics, proportions
 from pipeline.data import dataset
 from pipeline.data.dataset import Dataset, Split
@@ -42,7 +43,7 @@ from pipeline.tracking import store as mlflow_store
 from pipeline.tracking.artifacts import EvaluationArtifacts
 from pipeline.training import backend, model_file, recipe
 from pipeline.training.backend import keras
-from tests.support import small
+from tests.support import forks, small
 from tests.support.frozen import FROZEN
 
 ROOT = Path(__file__).parents[1]
@@ -218,6 +219,8 @@ def workspace(made: tuple[Path, Workspace], store: Path, tmp_path: Path, monkeyp
     shutil.copy(folder / "mlflow.db", store)
     for name in ("workspace", "mlruns"):
         shutil.copytree(folder / name, tmp_path / name)
+    # MLflow remembers where the artifacts of a run are, as long as a process lives.
+    tracking_utils._artifact_repos_cache.clear()
     monkeypatch.chdir(tmp_path / "workspace")
     return copy.deepcopy(workspace)
 
@@ -839,6 +842,142 @@ def test_what_is_deleted_in_mlflow_comes_back_or_is_named(call: Call, synced: Ca
     assert "champion: good added to MLflow" in ended.output
     assert champion() == "good"
     assert "already" in call("good").output
+
+
+def delete_model(of: str) -> None:
+    """Delete the logged model of the latest run of a model, as MLflow's pages do."""
+    (output,) = next(run for run in all_runs() if run.data.tags["model"] == of).outputs.model_outputs
+    mlflow.MlflowClient(mlflow_store.uri()).delete_logged_model(output.model_id)
+
+
+def purge() -> None:
+    """Call `mlflow gc`."""
+    # In a process of its own: it would leave this one with its own store.
+    store = mlflow_store.uri()
+    forks.run(Path.cwd(), "python", "-m", "mlflow", "gc", "--backend-store-uri", store, "--tracking-uri", store)
+
+
+def keep_in_cache() -> None:
+    """Put the champion's file into DVC's cache."""
+    content = Path(f"models/{recorded()['model']}.keras").read_bytes()
+    files.write_bytes(dvc_lock.cached(recorded()["model_md5"]), content)
+
+
+def damage_the_record() -> None:
+    """Commit the file that records the champion, and damage it."""
+    small.run(Path(), "git", "init", "--quiet")
+    small.run(Path(), "git", "add", str(promotion.PATH))
+    small.commit(Path(), "promoted")
+    promotion.PATH.write_text("{}")
+
+
+def delete(what: str, *, of: str = "good") -> None:
+    """Delete the champion's alias, its version, or the runs of a model, as MLflow's pages do."""
+    api = mlflow.MlflowClient(mlflow_store.uri())
+    if what == "run":
+        for run in all_runs():
+            if run.data.tags["model"] == of:
+                api.delete_run(run.info.run_id)
+    elif what == "alias":
+        api.delete_registered_model_alias("mnist", "champion")
+    else:
+        api.delete_model_version("mnist", "1")
+
+
+def train_again(workspace: Workspace) -> None:
+    """Let the champion leave the workspace: its model is trained to other bits."""
+    workspace.train("good", "near")
+
+
+# What is done, in order, after "good" has become the champion.
+Steps = Sequence[Callable[[Workspace], object]]
+LOST: dict[str, Steps] = {
+    "model deleted": [lambda _: delete_model("good")],
+    "model purged": [lambda _: delete_model("good"), lambda _: purge()],
+    "model and alias deleted": [lambda _: delete_model("good"), lambda _: delete("alias")],
+    "model and version deleted": [lambda _: delete_model("good"), lambda _: delete("version")],
+    "run deleted": [lambda _: delete("run")],
+    "run purged": [lambda _: delete_model("good"), lambda _: delete("run"), lambda _: purge()],
+    "record gone": [lambda _: delete_model("good"), lambda _: promotion.PATH.unlink()],
+    "record damaged": [lambda _: delete_model("good"), lambda _: damage_the_record()],
+}
+LOST |= {
+    f"{name}, {kept}, champion trained again": [*([lambda _: keep_in_cache()] * (kept == "cached")), *steps]
+    for name, steps in {
+        "model deleted": [lambda _: delete_model("good"), train_again],
+        "model purged": [lambda _: delete_model("good"), lambda _: purge(), train_again],
+        "model and alias deleted": [lambda _: delete_model("good"), lambda _: delete("alias"), train_again],
+        "run purged": [lambda _: delete("run"), lambda _: purge(), train_again],
+        "record gone": [lambda _: delete_model("good"), lambda _: promotion.PATH.unlink(), train_again],
+    }.items()
+    for kept in ("cached", "not cached")
+}
+
+
+class Walk:
+    """What a person does who takes each message at its word: runs the command that it names, and tries again."""
+
+    def __init__(self, call: Call, synced: Call) -> None:
+        self._call, self._synced = call, synced
+        self._said: list[str] = []
+        self._offered: list[str] = []
+
+    def run(self, command: str) -> Ended:
+        """Run a command as make does, without the cost of a process; any other in a shell."""
+        try:
+            match shlex.split(command):
+                case ["make", "sync"]:
+                    return self._synced()
+                case ["make", "promote", model, *replace]:
+                    return self._call(model.removeprefix("MODEL="), *["--replace"] * (replace == ["REPLACE=1"]))
+                case ["predict"]:
+                    tracking.fetch("models:/mnist@champion", Path("to"))
+                    return Ended(0, "", "")
+        except PipelineError as error:
+            return Ended(error.exit_code, "", str(error))
+        done = small.execute(Path(), "sh", "-c", command)
+        return Ended(done.returncode, "", done.stdout)
+
+    def until_it_works(self, command: str) -> None:
+        """Run a command and what its messages name, until it succeeds.
+
+        Where a message comes again, what it named did not help: unless that offered something else, there is no way.
+        """
+        while (ended := self.run(command)).code:
+            named = self._offered if ended.error in self._said else re.findall("`(.+?)`", ended.error)
+            assert named, [*self._said, ended.error]
+            self._said.append(ended.error)
+            self._offered = []
+            self.until_it_works(named[0])
+        self._offered = re.findall("`(make promote MODEL=[a-z].*?)`", ended.output)
+
+
+FIRST = ("predict", "make sync", "make promote MODEL=good", "make promote MODEL=near")
+
+
+@pytest.mark.fault("the champion's model, run, version or alias deleted in MLflow's pages, with or without `mlflow gc`")
+@pytest.mark.parametrize(
+    ("lost", "first"),
+    [
+        # Each state with one beginning, or all of them in the slow tests.
+        pytest.param(lost, first, marks=[] if (at + number) % len(FIRST) == 0 else pytest.mark.slow)
+        for number, lost in enumerate(LOST)
+        for at, first in enumerate(FIRST)
+    ],
+)
+def test_each_way_out_leads_out(workspace: Workspace, call: Call, synced: Call, lost: str, first: str) -> None:
+    """Whoever follows the messages, wherever they begin, ends with a champion that every command takes for whole."""
+    assert call("good").code == 0
+    for step in LOST[lost]:
+        step(workspace)
+    walk = Walk(call, synced)
+
+    for command in (first, "make sync", "predict", "make promote MODEL=good"):
+        walk.until_it_works(command)
+
+    assert [walk.run(command).code for command in ("make sync", "predict", "make promote MODEL=good")] == [0, 0, 0]
+    assert champion() == recorded()["model"]
+    assert files.md5(tracking.fetch("models:/mnist@champion", Path("to"))) == recorded()["model_md5"]
 
 
 def test_the_same_promotion_writes_the_same_file(

@@ -179,7 +179,7 @@ def copy_folders(name: str, image_set: sets.FolderSet, output: Path, root: Path)
     _remove_others(output, parts, set(found))
     if image_set.checksum is None:
         together = verify.joint_checksum(found)
-        print(f"checksum: {together} (added to data/sets/{name}.yaml, it identifies all these files)")
+        print(f"checksum: {together} (identifies all these files; write this key into data/sets/{name}.yaml)")
 
 
 def _found_checksum(folder: Path, parts: tuple[str, ...]) -> str | None:

@@ -99,7 +99,7 @@ def _created(experiment: Experiment, artifact_location: str | None) -> str:
 
 def _active_id(found: Any) -> str:
     if found.lifecycle_stage != "active":
-        command = f"mlflow experiments restore --experiment-id {found.experiment_id}"
+        command = f"{store.program()} experiments restore --experiment-id {found.experiment_id}"
         if store.local(uri := store.uri()):
             command = f"{store.VARIABLE}={shlex.quote(uri)} {command}"
         raise SetupError(f"MLflow's experiment {found.name!r} was deleted", fix=f"`{command}` restores it")

@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+import configparser
 import os
 import subprocess
+from configparser import RawConfigParser
+from contextlib import suppress
 from pathlib import Path
 
 from pipeline import dvc_lock, files, revision
@@ -18,6 +21,7 @@ from pipeline.tracking.promotion import CHAMPION, Promotion
 ARTIFACT, FILE = "classifier", Path("models/champion/model.keras")
 # What `dvc add` writes for git.
 _POINTER, _IGNORED = FILE.with_name(f"{FILE.name}.dvc"), FILE.with_name(".gitignore")
+_CONFIG = Path(".dvc/config")
 _TIMEOUT_S = 600.0
 
 
@@ -27,7 +31,8 @@ def register(promoted: Promotion, model: Path) -> str:
     Nothing else is committed, and nothing pushed. Interrupted anywhere and repeated, it leaves one version.
 
     Raises:
-        InputError: The commit would lack the results: dvc.lock in HEAD does not record the model.
+        InputError: Nobody could get the file from that commit, or it would lack the results: in HEAD, DVC has no
+            remote, or dvc.lock does not record the model.
         PipelineError: git, DVC or GTO failed; the message has their words.
     """
     # Imported late: it takes half a second.
@@ -40,6 +45,10 @@ def register(promoted: Promotion, model: Path) -> str:
         raise InputError(what, path=dvc_lock.LOCK, fix="commit the results, then run this command again")
     if (found := _tagged()) and found[1] == promoted.model_md5:
         return f"{ARTIFACT} {found[0]}: is the champion in git already"
+    if not _has_remote("HEAD"):
+        what = "in HEAD, it has no default remote, from which others would get the file"
+        fix = "`dvc remote add --default team ADDRESS`, commit that file, then run this command again"
+        raise InputError(what, path=_CONFIG, fix=fix)
     files.write_bytes(FILE, model.read_bytes())
     _call("dvc", "add", str(FILE))
     _commit(promoted, [str(promotion.PATH), str(_POINTER), str(_IGNORED)])
@@ -52,7 +61,7 @@ def register(promoted: Promotion, model: Path) -> str:
 
 
 def _tagged() -> tuple[str, str] | None:
-    """Return the version that the tags call the champion, and the md5 of its file; None if there is none."""
+    """Return the version that the tags call the champion, and the md5 of its file; None if nobody can get any."""
     from gto import api
     from gto.exceptions import ArtifactNotFound
 
@@ -60,10 +69,18 @@ def _tagged() -> tuple[str, str] | None:
         found = api.find_versions_in_stage(".", ARTIFACT, CHAMPION)
     except ArtifactNotFound:
         return None
-    if not found:
+    if not found or not _has_remote(found[0].commit_hexsha):
         return None
     pointer = revision.show(found[0].commit_hexsha, _POINTER)
     return found[0].version, str(files.parse_yaml(pointer, _POINTER)["outs"][0]["md5"]) if pointer else ""
+
+
+def _has_remote(commit: str) -> bool:
+    """Return whether DVC has a default remote in a commit: its own `dvc artifacts get` reads it from there."""
+    config = RawConfigParser(strict=False)
+    with suppress(configparser.Error, UnicodeDecodeError):
+        config.read_string((revision.show(commit, _CONFIG) or b"").decode())
+    return config.has_option("core", "remote")
 
 
 def _commit(promoted: Promotion, paths: list[str]) -> None:

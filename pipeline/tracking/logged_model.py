@@ -15,6 +15,7 @@ from pipeline.errors import InputError
 from pipeline.tracking import client
 from pipeline.tracking.client import mlflow
 from pipeline.tracking.description import NOTE
+from pipeline.tracking.promotion import CHAMPION
 
 # The model file, and all files of a logged model.
 LOGGED_FILE = "data/model.keras"
@@ -157,7 +158,10 @@ def _found(address: str) -> Iterator[None]:
         except mlflow.MlflowException as error:
             if error.error_code not in _NOT_FOUND:
                 raise
-            raise InputError(f"{address}: {client.reason(error)}", fix="`make ui` shows which there are") from None
+            fix = "`make ui` shows which there are"
+            if address.endswith(f"@{CHAMPION}"):
+                fix = f"`make sync` puts back a {CHAMPION} that was lost; {fix}"
+            raise InputError(f"{address}: {client.reason(error)}", fix=fix) from None
 
 
 def _version(address: str) -> Any:

@@ -78,14 +78,33 @@ def restore() -> str:
         return ""
     recorded = promotion.read()
     version = champion(recorded.registered_model)
-    if version and is_of(version, recorded.tags()):
-        return _restore_files(version, recorded)
-    if not (run := runs.find_run(recorded.registered_model, recorded.tags())):
-        return ""
-    if version:
+    if version and not is_of(version, recorded.tags()):
+        if not runs.find_run(recorded.registered_model, recorded.tags()):
+            return ""
         return f"champion: MLflow has another one than {PATH}, and keeps it; `make promote MODEL=...` changes it"
+    if version and not (lost := fault(version)):
+        return "champion: complete in MLflow"
+    run = _complete(recorded)
+    if run is None and version:
+        what = f"champion: {lost}, and its run was deleted or DVC's cache does not have the file"
+        fix = f"`make promote MODEL={recorded.model} REPLACE=1` promotes the model in the workspace instead"
+        raise InputError(what, fix=fix)
+    if run is None:
+        return ""
     set_champion(recorded, run)
-    return f"champion: {recorded.model} added to MLflow"
+    return f"champion: {f'files of {recorded.model} put back into' if version else f'{recorded.model} added to'} MLflow"
+
+
+def _complete(recorded: Promotion) -> Any:
+    """Return the run of the model, which gets its file back from DVC's cache if it was lost; None without either."""
+    run = runs.find_run(recorded.registered_model, recorded.tags())
+    if run is None or not logged_model.run_fault(run):
+        return run
+    cached = dvc_lock.cached(recorded.model_md5)
+    if not cached.is_file() or files.md5(cached) != recorded.model_md5:
+        return None
+    logged_model.restore(run, recorded.model, cached)
+    return runs.find_run(recorded.registered_model, recorded.tags())
 
 
 def offered(trained: Collection[tuple[str, str]]) -> str:
@@ -104,17 +123,6 @@ def offered(trained: Collection[tuple[str, str]]) -> str:
         return ""
     command = f"make promote MODEL={recorded.model} REPLACE=1"
     return f"champion: none in MLflow; {PATH} records another {recorded.model} than this; `{command}` promotes this one"
-
-
-def _restore_files(version: Any, recorded: Promotion) -> str:
-    if not (found := fault(version)):
-        return "champion: complete in MLflow"
-    model, cached = logged_model.of_version(version), dvc_lock.cached(recorded.model_md5)
-    if model is None or not cached.is_file() or files.md5(cached) != recorded.model_md5:
-        fix = f"`make promote MODEL={recorded.model} REPLACE=1` promotes the model in the workspace instead"
-        raise InputError(f"champion: {found}, and DVC's cache does not have the file", fix=fix)
-    logged_model.upload(model, cached)
-    return f"champion: files of {recorded.model} put back into MLflow"
 
 
 def _registered(name: str) -> list[Any]:

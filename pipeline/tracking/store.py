@@ -13,6 +13,7 @@ import os
 import re
 import shlex
 import sqlite3
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -104,6 +105,11 @@ def local(address: str) -> Path | None:
     return Path(unquote(rest.partition("?")[0]))
 
 
+def program() -> str:
+    """Return how a shell calls MLflow, whether or not its folder is on PATH."""
+    return f"{shlex.quote(sys.executable)} -m mlflow"
+
+
 def page() -> str:
     """Return the address at which a browser finds the store, without the credentials that its URI may have."""
     parts = urlsplit(uri())
@@ -163,7 +169,7 @@ def prepared(path: Path, schema: str, create: Callable[[str], object]) -> Iterat
         if not path.exists():
             _create(path, create)
         if (found := _schema(path)) != schema:
-            command = f"mlflow db upgrade {shlex.quote(address_of_file(path))}"
+            command = f"{program()} db upgrade {shlex.quote(address_of_file(path))}"
             fix = f"back it up and run `{command}`, or install the MLflow that created it"
             raise SetupError(f"its schema is {found}, this MLflow needs {schema}", path=path, fix=fix)
         _follow(path)

@@ -153,6 +153,43 @@ def test_results_that_are_not_committed_are_refused(model: Path) -> None:
     assert (git("tag"), git("log", "-1", "--format=%s")) == ("", "Train cnn")
 
 
+def without_remote() -> str:
+    """Commit a configuration without a default remote, as before one was added, and return the old one."""
+    config = Path(".dvc/config")
+    before = config.read_text()
+    config.write_text(before.replace("remote = team", ""))
+    git("commit", "--quiet", "--message", "No remote", str(config))
+    return before
+
+
+@pytest.mark.fault("promotion in git: no remote from which anybody would get the file")
+@pytest.mark.parametrize("before", ["nothing", "a tag of an earlier version"])
+def test_without_a_remote_nothing_is_tagged(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str
+) -> None:
+    """The line has the command that adds one; once that is committed, the same call makes a tag that gives the file."""
+    made, config = promoted(model), without_remote()
+    if before != "nothing":
+        with monkeypatch.context() as patch:
+            patch.setattr(git_registry, "_has_remote", lambda _: True)
+            git_registry.register(made, model)
+
+    with pytest.raises(InputError, match=r"^\.dvc/config: in HEAD, it has no default remote") as caught:
+        git_registry.register(made, model)
+    Path(".dvc/config").write_text(config.replace("[core]\n    remote = team", ""))
+    command = caught.value.fix.split("`")[1].replace("ADDRESS", str(tmp_path / "remote"))
+    forks.run(Path.cwd(), *command.split(), "--force")
+    with pytest.raises(InputError, match="in HEAD, it has no default remote"):
+        git_registry.register(made, model)
+    git("commit", "--quiet", "--message", "A remote", ".dvc/config")
+    git_registry.register(made, model)
+    forks.run(Path.cwd(), "dvc", "push", "--quiet", str(git_registry.FILE))
+    forks.run(tmp_path, "dvc", "artifacts", "get", str(Path.cwd()), "classifier", "--stage", "champion", "--out", "got")
+
+    assert files.md5(tmp_path / "got") == made.model_md5
+    assert "is the champion in git already" in git_registry.register(made, model)
+
+
 @pytest.mark.fault("promotion in git: interrupted before the tag")
 def test_interrupted_before_the_tag_it_is_completed(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """GTO's own words are reported; the next call tags the commit that is there already."""
