@@ -14,7 +14,7 @@ Commands:
     gate        committed metrics checked against the bounds in params.yaml -> exit code
     rerun       a run of MLflow trained again, from its commit, and compared
     promote     a trained model -> the champion in MLflow's registry, by gate and comparison
-    verdict     two revisions or experiments, trained with many seeds -> better, worse, no relevant difference
+    verdict     revisions or experiments, trained with many seeds -> better, worse, no relevant difference
     predict     pictures -> class names, by one trained model
     demo        a page that takes a drawing or a picture, and each trained model's answer
 
@@ -39,7 +39,7 @@ Folders:
     inference   pictures -> answers of trained models
     trials      many seeds of anything: planned, trained where they are missing, kept
     study       many seeds and ablations, and what becomes of the original report's claims
-    change      a change of params, judged by trials with the same seeds on both sides
+    verdicts    what scores of several sides say about a change, whoever trained them
 """
 
 import gc

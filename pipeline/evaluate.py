@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline import cli, dvc_lock, files, params, tracking
-from pipeline.analysis import metrics
+from pipeline.analysis import metrics, mistakes
 from pipeline.data import dataset, original
 from pipeline.data.dataset import Dataset
 from pipeline.data.formats import npz
@@ -28,7 +28,7 @@ _SAMPLES = 9
 
 
 class Evaluation(NamedTuple):
-    """Scores by split, a row for each mistake (see metrics.mistakes), and probabilities on the test images."""
+    """Scores by split, a row for each mistake (see `mistakes.table`), and probabilities on the test images."""
 
     scores: metrics.Splits
     mistakes: pd.DataFrame
@@ -41,15 +41,15 @@ def evaluate(network: keras.Model, data: Dataset, clip: float | None) -> Evaluat
     Raises:
         PipelineError: The network's outputs are not probabilities.
     """
-    scores, mistakes, probabilities = {}, {}, np.empty(0)
+    scores, wrong, probabilities = {}, {}, np.empty(0)
     for name, split in data.splits().items():
         probabilities = network.predict(split.images, batch_size=_BATCH, verbose=0)
         try:
             scores[name] = metrics.score(probabilities, split.labels, clip)
         except ValueError as error:
             raise PipelineError(f"{name} images: {error}; train the model again") from None
-        mistakes[name] = metrics.mistakes(probabilities, split.labels, data.classes, split.origins)
-    table = pd.concat(mistakes, names=["split"]).reset_index(level="split")
+        wrong[name] = mistakes.table(probabilities, split.labels, data.classes, split.origins)
+    table = pd.concat(wrong, names=["split"]).reset_index(level="split")
     return Evaluation(scores, table, probabilities)
 
 
@@ -68,7 +68,7 @@ def main() -> int:
     backend.start(intra_op=values.train.threads)
     network, made_with = model_file.load(arguments.model), model_file.made_with(arguments.model)
     dvc_lock.check_record(name, made_with)
-    scores, mistakes, probabilities = evaluate(portable.apply(network) if portably else network, data, model.loss.clip)
+    scores, wrong, probabilities = evaluate(portable.apply(network) if portably else network, data, model.loss.clip)
     predictions = {"probabilities": probabilities, "labels": data.test.labels}
     if data.test.origins is not None:
         predictions["origins"] = data.test.origins
@@ -76,7 +76,7 @@ def main() -> int:
         seed, images = values.train.seed, data.train.images
         predictions["augmented"] = augmentation.samples(model.augmentation, images, seed=seed, count=_SAMPLES)
     npz.write(arguments.predictions, predictions)
-    files.write_csv(arguments.mistakes, mistakes)
+    files.write_csv(arguments.mistakes, wrong)
     report = {
         "model": name,
         "parameters": network.count_params(),

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pipeline import cli, files, params
-from pipeline.data import audit, raw, sets
+from pipeline.data import audit, raw, sets, splits
 from pipeline.data import dataset as datasets
 from pipeline.data.dataset import Dataset, Split
 from pipeline.data.image_set import ImageSet
@@ -30,17 +30,17 @@ def preprocess(data: params.Data, described: ImageSet, directory: Path, at: Path
         InputError: A file is missing, is not what the data set states, or cannot be trained on; or `data`, which
             stands in the file at `at`, holds too many images out.
     """
-    splits = raw.read(directory, described)
-    train, test, validation = splits["train"], splits["test"], None
+    found = raw.read(directory, described)
+    train, test, validation = found["train"], found["test"], None
     if data.validation == "own":
-        if (validation := splits.get("validation")) is None:
+        if (validation := found.get("validation")) is None:
             what = f"data.validation: the files of {data.dataset} have no images to validate with"
             raise InputError(what, path=at, fix="set a number of training images, or test")
     elif data.validation != "test":
         if data.validation >= len(train):
             what = f"{data.validation} of {len(train)} images held out leaves no training data"
             raise InputError(f"data.validation: {what}", path=at)
-        train, validation = raw.split(train, data.validation, data.split_seed)
+        train, validation = splits.split(train, data.validation, data.split_seed)
     left = np.bincount(train.labels, minlength=len(described.classes))
     if not left.all():
         what = f"all images of the class {described.classes[int(left.argmin())]!r} are held out"

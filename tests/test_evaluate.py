@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from pipeline import evaluate, files, params, tracking
-from pipeline.analysis import metrics
+from pipeline.analysis import mistakes
 from pipeline.data import dataset as datasets
 from pipeline.data.dataset import Dataset, Split
 from pipeline.errors import PipelineError
@@ -44,7 +44,7 @@ def test_mistakes_are_sorted_by_how_sure_the_model_was() -> None:
     origins = np.array([f"test/{number}.png" for number in range(5)])
 
     for given, first in ((None, [2, 1, 4, 3]), (origins, ["test/2.png", "test/1.png", "test/4.png", "test/3.png"])):
-        found = metrics.mistakes(table, labels, names, given)
+        found = mistakes.table(table, labels, names, given)
 
         assert found["image"].tolist() == first
         assert found["true_class"].tolist() == ["dog", "NA", "cat", "NA"]

@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 
 from pipeline import params, preprocess, schema
-from pipeline.data import dataset, raw, sets
+from pipeline.data import dataset, sets
 from pipeline.data.dataset import Dataset
 from pipeline.data.formats import idx
+from pipeline.data.splits import hold_out
 from pipeline.errors import InputError
 from tests.support.frozen import FROZEN
 
@@ -125,7 +126,7 @@ def test_classes_are_held_out_in_proportion(sizes: tuple[int, ...], count: int) 
     def distance(shares: tuple[int, ...]) -> Fraction:
         return sum(((share - wish) ** 2 for share, wish in zip(shares, exact, strict=True)), Fraction(0))
 
-    held_out = Counter(labels[raw.hold_out(labels, count, seed=0)].tolist())
+    held_out = Counter(labels[hold_out(labels, count, seed=0)].tolist())
     found = tuple(held_out[label] for label in range(len(sizes)))
     best = min(distance(shares) for shares in product(*(range(size + 1) for size in sizes)) if sum(shares) == count)
     assert sum(found) == count
@@ -136,7 +137,7 @@ def test_the_split_is_a_function_of_its_seed() -> None:
     """The same seed holds the same images out; another seed holds others out."""
     labels = np.tile(np.arange(10, dtype=np.uint8), 40)
 
-    first, again, other = (raw.hold_out(labels, 100, seed) for seed in (0, 0, 1))
+    first, again, other = (hold_out(labels, 100, seed) for seed in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
 
@@ -145,7 +146,7 @@ def test_each_image_of_a_class_has_the_same_chance() -> None:
     """Over many seeds each image of a class is held out as often as the others of it."""
     labels = np.tile(np.array([3, 8], dtype=np.uint8), 10)
 
-    share = np.mean([raw.hold_out(labels, 5, seed) for seed in range(2000)], axis=0)
+    share = np.mean([hold_out(labels, 5, seed) for seed in range(2000)], axis=0)
     # Of equal remainders the lower class gets the rest: 3 of the ten 3s and 2 of the ten 8s. 0.05 is five deviations.
     np.testing.assert_allclose(share[labels == 3], 0.3, atol=0.05)
     np.testing.assert_allclose(share[labels == 8], 0.2, atol=0.05)

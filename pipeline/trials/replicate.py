@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline import machine, schema
 from pipeline.analysis import metrics
-from pipeline.data import raw
+from pipeline.data import splits
 from pipeline.data.dataset import Dataset, Split
 from pipeline.training import checkpoint, trainer
 from pipeline.training.settings import Model, Training
@@ -86,21 +86,11 @@ def judged_on_held_out(data: Dataset, count: int, seed: int | None, chosen_on: i
             raise ValueError("expected validation images")
         train, held_out = data.train, data.validation
     else:
-        train, held_out = raw.split(_joined(data.train, data.validation), count, seed)
+        train, held_out = splits.split(splits.joined(data.train, data.validation), count, seed)
     validation = None
     if chosen_on:
-        train, validation = raw.split(train, chosen_on, seed or 0)
+        train, validation = splits.split(train, chosen_on, seed or 0)
     return dataclasses.replace(data, train=train, validation=validation, test=held_out)
-
-
-def _joined(first: Split, second: Split | None) -> Split:
-    if second is None:
-        return first
-    return Split(
-        np.concatenate([first.images, second.images]),
-        np.concatenate([first.labels, second.labels]),
-        None if first.groups is None or second.groups is None else np.concatenate([first.groups, second.groups]),
-    )
 
 
 def permuted(data: Dataset, seed: int) -> Dataset:
@@ -114,19 +104,19 @@ def permuted(data: Dataset, seed: int) -> Dataset:
         pixels = split.images.reshape(len(split), len(order), -1)
         return Split(pixels[:, order].reshape(split.images.shape), split.labels)
 
-    splits: dict[str, Any] = {name: of(split) for name, split in data.splits().items()}
-    return dataclasses.replace(data, **splits)
+    moved: dict[str, Any] = {name: of(split) for name, split in data.splits().items()}
+    return dataclasses.replace(data, **moved)
 
 
 def _result(replicate: Replicate, network: Any, data: Dataset, model: Model, rows: list[dict[str, float]]) -> Result:
-    splits = {}
+    scores = {}
     answers: NDArray[np.int64] = np.empty(0, np.int64)
     for name, split in data.splits().items():
         score, answers = _score(network, split, model)
-        splits[name] = {key: value for key, value in score.items() if key != "per_class"}
+        scores[name] = {key: value for key, value in score.items() if key != "per_class"}
     wrong = np.flatnonzero(answers != data.test.labels)
     errors = pd.DataFrame({"image": wrong, "label": data.test.labels[wrong], "answer": answers[wrong]})
-    record = {"parameters": network.count_params(), "processor": machine.processor(), "splits": splits}
+    record = {"parameters": network.count_params(), "processor": machine.processor(), "splits": scores}
     record["seconds"] = round(sum(row["seconds"] for row in rows), 1)
     history = pd.DataFrame(rows).drop(columns="seconds").astype({"epoch": int})
     return {

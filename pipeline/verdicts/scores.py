@@ -15,8 +15,6 @@ from pipeline.verdicts.judgement import Images, Scores
 _COLUMNS = ("side", "seed", "score")
 _IMAGE = "image"
 
-Key = tuple[str, str]
-
 
 def read(path: Path) -> tuple[dict[str, Scores], Images | None]:
     """Return the scores of each side in the file at `path`, in the order of the file, and the images that they are of.

@@ -25,7 +25,7 @@ from pipeline.verdicts import answer, campaign, difference, judgement, training
 from pipeline.verdicts.answer import Answer, ModelAnswer
 from pipeline.verdicts.judgement import Judgement, Question
 from pipeline.verdicts.side import PARAMS, Side, read_side
-from pipeline.verdicts.training import Candidate, HeldOut, Trainer
+from pipeline.verdicts.training import HeldOut, SideModel, Trainer
 
 # With fewer seeds no interval is finite.
 MIN_SEEDS = 5
@@ -108,7 +108,7 @@ def judge(options: Options) -> Answer:
 
 
 def _train(
-    planned: Mapping[str, Sequence[Candidate]], data: PreparedData, options: Options, rules: _Rules
+    planned: Mapping[str, Sequence[SideModel]], data: PreparedData, options: Options, rules: _Rules
 ) -> dict[str, dict[tuple[str, str], Judgement]]:
     """Return the judgements on each model, trained one model after the other."""
     engine = Engine(options.scheduler, options.workers, options.work / "runs")
@@ -124,7 +124,7 @@ def _train(
     return found
 
 
-def _judgements(candidates: Sequence[Candidate], trainer: Trainer, rules: _Rules) -> dict[tuple[str, str], Judgement]:
+def _judgements(candidates: Sequence[SideModel], trainer: Trainer, rules: _Rules) -> dict[tuple[str, str], Judgement]:
     """Return the judgements on a model, looked at after each seed, until they are final or the budget is spent.
 
     Raises:
@@ -143,13 +143,13 @@ def _judgements(candidates: Sequence[Candidate], trainer: Trainer, rules: _Rules
     return judged
 
 
-def _plan(candidates: Sequence[Candidate], minutes: float | None) -> str:
+def _plan(candidates: Sequence[SideModel], minutes: float | None) -> str:
     seeds = len(candidates[0].replicates)
     time = "how long that takes is known after the first" if minutes is None else f"about {minutes:.0f} minutes"
     return f"up to {seeds} seeds of {len(candidates)} sides, fewer if the verdict is clear; for all of them, {time}"
 
 
-def _look(judged: Mapping[tuple[str, str], Judgement], candidates: Sequence[Candidate]) -> str:
+def _look(judged: Mapping[tuple[str, str], Judgement], candidates: Sequence[SideModel]) -> str:
     first = candidates[0].side.name
     letters = dict(zip((one.side.name for one in candidates), training.LETTERS, strict=False))
     seeds = len(next(iter(judged.values())).before)
@@ -189,7 +189,7 @@ def _of_model(group: Sequence[Side], model: str, judged: Mapping[tuple[str, str]
     )
 
 
-def _compared(candidates: Sequence[Candidate], judged: Mapping[tuple[str, str], Judgement]) -> Iterator[dict[str, Any]]:
+def _compared(candidates: Sequence[SideModel], judged: Mapping[tuple[str, str], Judgement]) -> Iterator[dict[str, Any]]:
     """Yield what the campaign keeps of each comparison; recipes name the sides, whatever they are called later."""
     variants = {one.side.name: one.replicates[0].variant for one in candidates}
     for (a, b), one in judged.items():

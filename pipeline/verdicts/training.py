@@ -68,7 +68,7 @@ class HeldOut:
 
 
 @dataclass(frozen=True)
-class Candidate:
+class SideModel:
     """A model as one side has it, with the replicates of as many seeds as may be trained."""
 
     side: Side
@@ -126,7 +126,7 @@ def hold_out(data: PreparedData) -> HeldOut:
     return HeldOut(count, left, int(data.summary["split_seed"]) if count >= FIXED else None)
 
 
-def plan(side: Side, model: str, seeds: int, data: PreparedData, held_out: HeldOut) -> Candidate:
+def plan(side: Side, model: str, seeds: int, data: PreparedData, held_out: HeldOut) -> SideModel:
     """Return a model of a side with the replicates that may be trained, of the seeds from 0 on."""
     settings = difference.settings(side, model)
     common = {**settings, **side.implementation, "data": data.sha256, "code": side.source.digest}
@@ -138,7 +138,7 @@ def plan(side: Side, model: str, seeds: int, data: PreparedData, held_out: HeldO
 
     # What determines a result, the seed apart, is part of the name: no replicate of the ledger is ever replaced.
     variant = f"{model}-{recipe.digest([common, held_out.ingredient(0, choosing)])[:12]}"
-    return Candidate(side, model, tuple(Replicate(variant, seed, ingredients(seed)) for seed in range(seeds)))
+    return SideModel(side, model, tuple(Replicate(variant, seed, ingredients(seed)) for seed in range(seeds)))
 
 
 def scores(entries: Sequence[Entry], metric: str, held_out: HeldOut) -> Scores:
@@ -150,7 +150,8 @@ def scores(entries: Sequence[Entry], metric: str, held_out: HeldOut) -> Scores:
     values = np.array([one.score(JUDGED, metrics.comparable(metric)) for one in entries])
     if metric != "accuracy" or held_out.images.trained:
         return Scores(values)
-    correct = np.ones((len(entries), held_out.count), dtype=bool)
+    images = int(entries[0].record["splits"][JUDGED]["count"])
+    correct = np.ones((len(entries), images), dtype=bool)
     for row, one in zip(correct, entries, strict=True):
         row[one.errors["image"].to_numpy()] = False
     return Scores(values, correct)
@@ -174,7 +175,7 @@ class Trainer:
     connect: Callable[[], Client]
     metric: str
 
-    def entries(self, candidates: Sequence[Candidate]) -> Iterator[dict[str, list[Entry]]]:
+    def entries(self, candidates: Sequence[SideModel]) -> Iterator[dict[str, list[Entry]]]:
         """Yield what is known of the candidates of one model after each seed: their entries by the side's name.
 
         Replicates that the ledger has come first and together; the others, and those that were made before the metric
@@ -207,7 +208,7 @@ class Trainer:
                     for one in candidates
                 }
 
-    def _train(self, missing: Sequence[Replicate], candidates: Sequence[Candidate]) -> Iterator[Entry]:
+    def _train(self, missing: Sequence[Replicate], candidates: Sequence[SideModel]) -> Iterator[Entry]:
         if not missing:
             return
         code = {one.side.source.digest: Code(one.side.archive, _state(one.side)) for one in candidates}
@@ -226,7 +227,7 @@ def _state(side: Side) -> str | None:
     return side.commit or revision.described()
 
 
-def expected_minutes(candidates: Sequence[Candidate], where: Engine) -> float | None:
+def expected_minutes(candidates: Sequence[SideModel], where: Engine) -> float | None:
     """Return how long all seeds would take that the ledger lacks, as long as those there took; None if it has none."""
     planned = [replicate for one in candidates for replicate in one.replicates]
     found = list(ledger.look_up(where.folder, planned))

@@ -26,6 +26,7 @@ from pipeline.data import dataset, raw, sets
 from pipeline.data.dataset import Split
 from pipeline.data.formats import checks
 from pipeline.data.image_set import ImageSet
+from pipeline.data.splits import hold_out
 from pipeline.errors import InputError
 from tests.support import forks, made_sets, small
 from tests.support.frozen import FROZEN
@@ -138,7 +139,7 @@ def test_the_programs_give_the_images_of_each_format(tmp_path: Path, kind: str) 
     assert found.classes == (made_sets.directories() if kind == "folder" else CLASSES)
     assert found.shape == (32, 32, 3)
     assert found.validation is not None
-    mask = raw.hold_out(expected["train_labels"], 14, 0)
+    mask = hold_out(expected["train_labels"], 14, 0)
     splits = {"train": ~mask, "validation": mask}
     for name, rows in splits.items():
         np.testing.assert_array_equal(found.splits()[name].images, expected["train_images"][rows], strict=True)
@@ -267,7 +268,7 @@ def test_a_share_is_held_out_for_testing(tmp_path: Path, kind: str) -> None:
     assert_equal(found, again)
     assert (found["test_images"] != other["test_images"]).any()
     assert np.bincount(found["test_labels"]).tolist() == [2] * 7
-    mask = raw.hold_out(expected["train_labels"], 14, 3)
+    mask = hold_out(expected["train_labels"], 14, 3)
     np.testing.assert_array_equal(found["test_images"], expected["train_images"][mask], strict=True)
     np.testing.assert_array_equal(found["train_labels"], expected["train_labels"][~mask], strict=True)
 

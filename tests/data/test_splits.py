@@ -12,6 +12,7 @@ import pytest
 from pipeline import params, preprocess
 from pipeline.data import dataset, raw
 from pipeline.data.image_set import ImageSet
+from pipeline.data.splits import hold_out
 from pipeline.errors import InputError
 from tests.support import made_sets
 from tests.support.made_sets import WRITERS, Arrays, describe, described, sha256
@@ -44,7 +45,7 @@ def test_no_group_is_on_both_sides(count: int, seed: int, sizes: str) -> None:
     groups = rng.permutation(np.arange(400) % 40) if sizes == "equal" else rng.geometric(0.08, 400)
     labels = rng.integers(0, 3, 400).astype(np.uint8)
 
-    mask = raw.hold_out(labels, count, seed, groups)
+    mask = hold_out(labels, count, seed, groups)
 
     assert set(groups[mask]).isdisjoint(groups[~mask])
     largest = np.unique(groups, return_counts=True)[1].max()
@@ -52,16 +53,16 @@ def test_no_group_is_on_both_sides(count: int, seed: int, sizes: str) -> None:
     assert abs(mask.sum() - count) <= largest
     for label in range(3):
         assert abs(np.sum(labels[mask] == label) - count * np.mean(labels == label)) <= 1.5 * largest
-    np.testing.assert_array_equal(mask, raw.hold_out(labels, count, seed, groups))
+    np.testing.assert_array_equal(mask, hold_out(labels, count, seed, groups))
 
 
 def test_a_group_for_each_side_is_enough() -> None:
     """Of two groups that are both too large the smaller is held out; a single one is refused."""
     labels, groups = np.zeros(10, np.uint8), np.array([5] * 6 + [7] * 4)
 
-    np.testing.assert_array_equal(raw.hold_out(labels, 1, 0, groups), groups == 7)
+    np.testing.assert_array_equal(hold_out(labels, 1, 0, groups), groups == 7)
     with pytest.raises(InputError, match="all images are of one group"):
-        raw.hold_out(labels, 1, 0, groups * 0)
+        hold_out(labels, 1, 0, groups * 0)
 
 
 def by_column(content: dict[str, Any], local: Path) -> None:
