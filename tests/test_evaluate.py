@@ -80,7 +80,9 @@ def test_the_epoch_that_was_scored_is_written(
     small |= {"augmentation": {"flip": True, "erase": 0.3}}
     content["models"] = {"m": content["models"]["mlp_rmsprop"] | small}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(content))
-    held_out = Split(digits.test.images[:97], digits.test.labels[:97], np.array([f"{i}.png" for i in range(97)]))
+    held_out = Split(
+        digits.test.images[:97], digits.test.labels[:97], origins=np.array([f"{i}.png" for i in range(97)])
+    )
     data = Dataset(digits.train, held_out, digits.test, digits.classes)
     datasets.save(tmp_path / "digits.npz", data)
     block = params.load(tmp_path / "params.yaml").model("m")

@@ -10,7 +10,7 @@ from typing import Any
 from pipeline.analysis.verdicts import Interval, Verdict
 from pipeline.verdicts import judgement
 from pipeline.verdicts.campaign import Campaign
-from pipeline.verdicts.judgement import MOST_SEEDS, Images, Judgement, Question
+from pipeline.verdicts.judgement import MOST_SEEDS, Images, Question, SideVerdict
 
 _WORSE = (Verdict.WORSE, Verdict.WORSE_OPEN)
 # The picture of an interval: its width in characters.
@@ -26,11 +26,11 @@ class ModelAnswer:
 
     model: str
     sides: tuple[str, ...]
-    judgements: Mapping[tuple[str, str], Judgement]
+    judgements: Mapping[tuple[str, str], SideVerdict]
     changes: Mapping[str, Mapping[str, tuple[Any, Any]]] = field(default_factory=dict)
     code: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
-    def of_after(self) -> dict[str, Judgement]:
+    def of_after(self) -> dict[str, SideVerdict]:
         """Return the judgements on the other sides, compared with A."""
         return {second: one for (first, second), one in self.judgements.items() if first == self.sides[0]}
 
@@ -128,7 +128,7 @@ def _model(model: ModelAnswer) -> dict[str, Any]:
     return {**found, "comparisons": comparisons, "may_be_best": judgement.best(model.judgements, list(model.sides))}
 
 
-def _comparison(one: Judgement) -> dict[str, Any]:
+def _comparison(one: SideVerdict) -> dict[str, Any]:
     here = one.estimate.interval_of_seeds(one.confidence)
     return {
         "values_before": one.before,
@@ -199,24 +199,24 @@ def _value(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
-def _numbers(one: Judgement, letter: str) -> str:
+def _numbers(one: SideVerdict, letter: str) -> str:
     means = f"A {_mean(one.before):.5f}, {letter} {_mean(one.after):.5f}"
     return f"{means}; {letter} - A = {one.difference:+.5f}, {_interval(one)}"
 
 
-def _interval(one: Judgement) -> str:
+def _interval(one: SideVerdict) -> str:
     low, high = one.interval
     if not isfinite(low):
         return f"too few seeds for an interval ({len(one.before)})"
     return f"{100 * one.confidence:.3g}% interval {low:+.5f} to {high:+.5f}"
 
 
-def short(one: Judgement, letter: str) -> str:
+def short(one: SideVerdict, letter: str) -> str:
     """Return the state of a comparison in one line."""
     return f"{letter} - A = {one.difference:+.5f}, {_interval(one)}: {one.verdict}"
 
 
-def _picture(one: Judgement) -> str:
+def _picture(one: SideVerdict) -> str:
     """Return an interval as characters: `[`, `*`, `]` are its ends and the difference, `|` is 0, `:` what matters."""
     effect = one.question.smallest_effect
     most = 9 * effect + abs(one.difference)
@@ -237,7 +237,7 @@ def _mean(values: tuple[float, ...]) -> float:
     return sum(values) / len(values)
 
 
-def _words(one: Judgement, letter: str) -> str:
+def _words(one: SideVerdict, letter: str) -> str:
     if one.estimate.interval(one.confidence) == Interval(0.0, 0.0):
         return f"{one.verdict}: the same results to the last bit"
     if one.verdict is not Verdict.UNDECIDED:
@@ -252,7 +252,7 @@ def _words(one: Judgement, letter: str) -> str:
     return f"{one.verdict}: about {needed:,} seeds would decide it, if difference and spread are as observed"
 
 
-def _here(one: Judgement, letter: str) -> str:
+def _here(one: SideVerdict, letter: str) -> str:
     found = one.verdict_here
     return f"there is {found}" if found is Verdict.EQUIVALENT else f"{letter} is {found}"
 

@@ -55,7 +55,7 @@ class Scores:
 
 
 @dataclass(frozen=True)
-class Judgement:
+class SideVerdict:
     """A verdict on B from the values of A and B by seed: B - A with its intervals, in the unit of the metric."""
 
     question: Question
@@ -112,7 +112,7 @@ class Judgement:
         return verdicts.decide(better, self.question.smallest_effect)
 
 
-def judge(before: Scores, after: Scores, question: Question, images: Images | None, family: int = 1) -> Judgement:
+def judge(before: Scores, after: Scores, question: Question, images: Images | None, family: int = 1) -> SideVerdict:
     """Return the verdict on B from the scores of A and B, paired by seed.
 
     `family` is the number of comparisons that are judged together: their intervals hold jointly with a probability of
@@ -130,25 +130,25 @@ def judge(before: Scores, after: Scores, question: Question, images: Images | No
     over_seeds = replace(over_seeds, standard_error=max(over_seeds.standard_error, step / sqrt(seeds)))
     error = _image_error(before, after, over_seeds.sd, images)
     values = tuple(map(float, before.values)), tuple(map(float, after.values))
-    return Judgement(question, *values, SequentialEstimate(over_seeds, error), 1 - LEVEL / family)
+    return SideVerdict(question, *values, SequentialEstimate(over_seeds, error), 1 - LEVEL / family)
 
 
 def judge_all(
     sides: Mapping[str, Scores], question: Question, images: Images | None, family: int
-) -> dict[tuple[str, str], Judgement]:
+) -> dict[tuple[str, str], SideVerdict]:
     """Return the judgements on all pairs of sides, as `judge` does."""
     every = pairs(list(sides))
     return {(first, second): judge(sides[first], sides[second], question, images, family) for first, second in every}
 
 
-def same_results(before: Scores, question: Question) -> Judgement:
+def same_results(before: Scores, question: Question) -> SideVerdict:
     """Return the verdict on a side whose results are those of A to the last bit: no chance is left in it."""
     values = tuple(map(float, before.values))
     estimate = SequentialEstimate(means.Estimate(0.0, 0.0, max(len(values) - 1, 1)), image_error=0.0)
-    return Judgement(question, values, values, estimate, 1 - LEVEL)
+    return SideVerdict(question, values, values, estimate, 1 - LEVEL)
 
 
-def best(judgements: Mapping[tuple[str, str], Judgement], sides: list[str]) -> list[str]:
+def best(judgements: Mapping[tuple[str, str], SideVerdict], sides: list[str]) -> list[str]:
     """Return the sides that may be the best: none of the others was found to be better.
 
     `judgements` has the verdict on the second side of each pair.

@@ -23,9 +23,9 @@ from pipeline.trials.run import Engine
 from pipeline.trials.tracker import Tracker
 from pipeline.verdicts import answer, campaign, difference, judgement, training
 from pipeline.verdicts.answer import Answer, ModelAnswer
-from pipeline.verdicts.judgement import Judgement, Question
+from pipeline.verdicts.judgement import Question, SideVerdict
 from pipeline.verdicts.side import PARAMS, Side, read_side
-from pipeline.verdicts.training import HeldOut, SideModel, Trainer
+from pipeline.verdicts.training import JudgedImages, SideModel, Trainer
 
 # With fewer seeds no interval is finite.
 MIN_SEEDS = 5
@@ -50,11 +50,11 @@ class _Rules:
     """How every model is judged; `family` counts the comparisons of all, `deadline` is on the monotonic clock."""
 
     question: Question
-    held_out: HeldOut
+    held_out: JudgedImages
     family: int
     deadline: float
 
-    def judge(self, entries: Mapping[str, Sequence[Entry]]) -> dict[tuple[str, str], Judgement]:
+    def judge(self, entries: Mapping[str, Sequence[Entry]]) -> dict[tuple[str, str], SideVerdict]:
         """Return the judgements on all pairs of sides from their entries by seed."""
         scores = {name: training.scores(made, self.question.metric, self.held_out) for name, made in entries.items()}
         judged = judgement.judge_all(scores, self.question, self.held_out.images, self.family)
@@ -109,7 +109,7 @@ def judge(options: Options) -> Answer:
 
 def _train(
     planned: Mapping[str, Sequence[SideModel]], data: PreparedData, options: Options, rules: _Rules
-) -> dict[str, dict[tuple[str, str], Judgement]]:
+) -> dict[str, dict[tuple[str, str], SideVerdict]]:
     """Return the judgements on each model, trained one model after the other."""
     engine = Engine(options.scheduler, options.workers, options.work / "runs")
     shown = {"train": "train", training.JUDGED: "validation"}
@@ -124,13 +124,13 @@ def _train(
     return found
 
 
-def _judgements(candidates: Sequence[SideModel], trainer: Trainer, rules: _Rules) -> dict[tuple[str, str], Judgement]:
+def _judgements(candidates: Sequence[SideModel], trainer: Trainer, rules: _Rules) -> dict[tuple[str, str], SideVerdict]:
     """Return the judgements on a model, looked at after each seed, until they are final or the budget is spent.
 
     Raises:
         PipelineError: There was no time for two seeds.
     """
-    model, judged = candidates[0].model, dict[tuple[str, str], Judgement]()
+    model, judged = candidates[0].model, dict[tuple[str, str], SideVerdict]()
     _say(f"{model}: {_plan(candidates, training.expected_minutes(candidates, trainer.where))}")
     for entries in trainer.entries(candidates):
         if len(next(iter(entries.values()))) > 1:
@@ -149,7 +149,7 @@ def _plan(candidates: Sequence[SideModel], minutes: float | None) -> str:
     return f"up to {seeds} seeds of {len(candidates)} sides, fewer if the verdict is clear; for all of them, {time}"
 
 
-def _look(judged: Mapping[tuple[str, str], Judgement], candidates: Sequence[SideModel]) -> str:
+def _look(judged: Mapping[tuple[str, str], SideVerdict], candidates: Sequence[SideModel]) -> str:
     first = candidates[0].side.name
     letters = dict(zip((one.side.name for one in candidates), training.LETTERS, strict=False))
     seeds = len(next(iter(judged.values())).before)
@@ -178,7 +178,7 @@ def _lacking(first: Side, second: Side, model: str | None) -> list[str]:
     return [name for name in first.models if model in (None, name) and name not in second.models]
 
 
-def _of_model(group: Sequence[Side], model: str, judged: Mapping[tuple[str, str], Judgement]) -> ModelAnswer:
+def _of_model(group: Sequence[Side], model: str, judged: Mapping[tuple[str, str], SideVerdict]) -> ModelAnswer:
     before, *after = group
     return ModelAnswer(
         model,
@@ -189,7 +189,9 @@ def _of_model(group: Sequence[Side], model: str, judged: Mapping[tuple[str, str]
     )
 
 
-def _compared(candidates: Sequence[SideModel], judged: Mapping[tuple[str, str], Judgement]) -> Iterator[dict[str, Any]]:
+def _compared(
+    candidates: Sequence[SideModel], judged: Mapping[tuple[str, str], SideVerdict]
+) -> Iterator[dict[str, Any]]:
     """Yield what the campaign keeps of each comparison; recipes name the sides, whatever they are called later."""
     variants = {one.side.name: one.replicates[0].variant for one in candidates}
     for (a, b), one in judged.items():

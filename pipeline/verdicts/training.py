@@ -44,7 +44,7 @@ LETTERS = string.ascii_uppercase
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class JudgedImages:
     """Which images verdicts are judged on.
 
     `count` images are drawn from those that params.yaml leaves for training and validation, with `seed`, or with each
@@ -108,7 +108,7 @@ def check_data(side: Side, data: PreparedData) -> None:
         raise InputError(f"has md5 {md5}, not {side.data_md5} as dvc.lock of {side} records", path=data.path, fix=fix)
 
 
-def hold_out(data: PreparedData) -> HeldOut:
+def hold_out(data: PreparedData) -> JudgedImages:
     """Return on which images of a data set verdicts are judged.
 
     Raises:
@@ -117,16 +117,16 @@ def hold_out(data: PreparedData) -> HeldOut:
     trained, validation = data.count("train"), data.summary["validation"]
     held = data.count("validation") if "validation" in data.summary["splits"] else 0
     if held and not isinstance(validation, int):
-        return HeldOut(held, trained, None, given=True)
+        return JudgedImages(held, trained, None, given=True)
     count = held or min(MOST_HELD_OUT, max(FEWEST_HELD_OUT, int(HELD_OUT_SHARE * trained)))
     left = trained + held - count
     if count < FEWEST_HELD_OUT or left < count:
         what = f"{trained + held} training images are too few to judge a change by: {count} would be held out"
         raise InputError(what, fix=f"collect {4 * FEWEST_HELD_OUT} or more, of which {FEWEST_HELD_OUT} are held out")
-    return HeldOut(count, left, int(data.summary["split_seed"]) if count >= FIXED else None)
+    return JudgedImages(count, left, int(data.summary["split_seed"]) if count >= FIXED else None)
 
 
-def plan(side: Side, model: str, seeds: int, data: PreparedData, held_out: HeldOut) -> SideModel:
+def plan(side: Side, model: str, seeds: int, data: PreparedData, held_out: JudgedImages) -> SideModel:
     """Return a model of a side with the replicates that may be trained, of the seeds from 0 on."""
     settings = difference.settings(side, model)
     common = {**settings, **side.implementation, "data": data.sha256, "code": side.source.digest}
@@ -141,7 +141,7 @@ def plan(side: Side, model: str, seeds: int, data: PreparedData, held_out: HeldO
     return SideModel(side, model, tuple(Replicate(variant, seed, ingredients(seed)) for seed in range(seeds)))
 
 
-def scores(entries: Sequence[Entry], metric: str, held_out: HeldOut) -> Scores:
+def scores(entries: Sequence[Entry], metric: str, held_out: JudgedImages) -> Scores:
     """Return the scores of replicates, seed by seed, and which images each has right, where all saw the same ones.
 
     Raises:

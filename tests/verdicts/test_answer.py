@@ -13,7 +13,7 @@ from pipeline.analysis.sequential import SequentialEstimate
 from pipeline.analysis.verdicts import Verdict
 from pipeline.verdicts import answer, judgement
 from pipeline.verdicts.answer import Answer, ModelAnswer
-from pipeline.verdicts.judgement import Judgement, Question, Scores
+from pipeline.verdicts.judgement import Question, Scores, SideVerdict
 
 QUESTION = Question("accuracy", 0.01)
 MEANS = {
@@ -25,10 +25,12 @@ MEANS = {
 }
 
 
-def judged(verdict: Verdict) -> Judgement:
+def judged(verdict: Verdict) -> SideVerdict:
     """Return a judgement with this verdict."""
     error = 0.1 if verdict is Verdict.UNDECIDED else 0.001
-    found = Judgement(QUESTION, (0.5,), (0.5,), SequentialEstimate(Estimate(MEANS.get(verdict, 0.0), error, 20)), 0.95)
+    found = SideVerdict(
+        QUESTION, (0.5,), (0.5,), SequentialEstimate(Estimate(MEANS.get(verdict, 0.0), error, 20)), 0.95
+    )
     assert found.verdict is verdict
     return found
 
@@ -74,7 +76,7 @@ def test_every_verdict_can_be_read(verdict: Verdict) -> None:
 
 def test_the_picture_is_to_scale() -> None:
     """The ends, 0 and what matters stand where the numbers are, on one linear axis."""
-    found = Judgement(QUESTION, (0.5,), (0.5,), SequentialEstimate(Estimate(0.02, 0.002, 20)), 0.95)
+    found = SideVerdict(QUESTION, (0.5,), (0.5,), SequentialEstimate(Estimate(0.02, 0.002, 20)), 0.95)
     marks = answer.as_text(
         Answer({"a": "a", "b": "b"}, QUESTION, models=(ModelAnswer("m", ("a", "b"), {("a", "b"): found}),))
     ).splitlines()[-2][2:]

@@ -10,7 +10,7 @@ import pytest
 from pipeline.analysis import sequential
 from pipeline.analysis.verdicts import Verdict
 from pipeline.verdicts import judgement
-from pipeline.verdicts.judgement import Images, Judgement, Question, Scores
+from pipeline.verdicts.judgement import Images, Question, Scores, SideVerdict
 
 ACCURACY, LOSS = Question("accuracy", 0.01), Question("loss", 0.01)
 
@@ -23,7 +23,7 @@ def scores(difference: float, spread: float, seeds: int = 12) -> tuple[Scores, S
     return Scores(first), Scores(first + difference + spread * noise)
 
 
-def judge(difference: float, spread: float, question: Question = ACCURACY, seeds: int = 12) -> Judgement:
+def judge(difference: float, spread: float, question: Question = ACCURACY, seeds: int = 12) -> SideVerdict:
     """Return the judgement on such scores, as if they were of images without number."""
     return judgement.judge(*scores(difference, spread, seeds), question, None)
 
