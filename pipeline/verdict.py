@@ -14,7 +14,7 @@ from pipeline.change.answer import Answer
 from pipeline.change.side import PARAMS, read_side
 from pipeline.errors import InputError
 from pipeline.trials import ledger, run
-from pipeline.trials.run import Display, Engine
+from pipeline.trials.run import Display
 from pipeline.trials.tracker import Tracker
 
 # What MLflow shows of these runs: nobody is to choose by a test score.
@@ -41,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _answer(arguments: argparse.Namespace) -> Answer:
     if arguments.seeds < MIN_SEEDS:
         raise InputError(f"--seeds: expected at least {MIN_SEEDS}, found {arguments.seeds}: fewer show no spread")
+    engine = run.engine(arguments, arguments.work / "runs")
     before, after = read_side(arguments.before), read_side(arguments.after)
     found = difference.find_difference(before, after, arguments.model)
     difference.check_comparable(before, after)
@@ -52,7 +53,6 @@ def _answer(arguments: argparse.Namespace) -> Answer:
         difference.check_trainable(side, found.changed, data.shape, data.count("train"))
     question = judgement.ask(arguments.metric, effect, data)
     planned = trials.plan_trials(found.changed, arguments.seeds, data.sha256)
-    engine = Engine(arguments.scheduler, arguments.workers, arguments.work / "runs")
     lookups = list(ledger.look_up(engine.folder, trials.in_turn(planned)))
     judgement.check_scored(lookups, question, engine.folder)
     tracker = Tracker(data.summary, experiment=tracking.of_verdict, splits=_SPLITS, command="make verdict")

@@ -16,7 +16,7 @@ from distributed import Client
 from tqdm import tqdm
 
 from pipeline import revision
-from pipeline.errors import PipelineError
+from pipeline.errors import InputError, PipelineError
 from pipeline.trials import cluster, cost, ledger, plan
 from pipeline.trials.ledger import Entry, EntryState, Lookup
 from pipeline.trials.plan import Replicate
@@ -40,6 +40,17 @@ class Display:
     name: str
     split: str
     file: TextIO
+
+
+def engine(arguments: argparse.Namespace, folder: Path) -> Engine:
+    """Return what the arguments of `add_arguments` say, with the ledger in `folder`.
+
+    Raises:
+        InputError: There is no worker to do anything.
+    """
+    if arguments.workers < 1:
+        raise InputError(f"--workers: expected at least 1, found {arguments.workers}")
+    return Engine(arguments.scheduler, arguments.workers, folder)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
