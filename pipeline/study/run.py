@@ -9,13 +9,14 @@ from pathlib import Path
 from pipeline import cli, params
 from pipeline.trials import ledger, plan, prepared
 from pipeline.trials import run as trials
-from pipeline.trials.run import Display, Engine
+from pipeline.trials.run import Display
 from pipeline.trials.tracker import Tracker
 
 
 def main() -> int:
     """Train the replicates that are missing from the ledger."""
     arguments = _arguments()
+    engine = trials.Engine(arguments.scheduler, arguments.workers, arguments.runs)
     study = plan.load_study(arguments.study)
     summaries = prepared.load(arguments.summaries, study.data.sets)
     data = prepared.verified(arguments.data, summaries)
@@ -24,7 +25,6 @@ def main() -> int:
         params.check_images(study.on(name), size, one.shape, count, arguments.study, "variants")
     planned = plan.replicates(study, prepared.checksums(summaries))
     found = list(ledger.look_up(arguments.runs, planned))
-    engine = Engine(arguments.scheduler, arguments.workers, arguments.runs)
     trials.complete(found, data, engine, Tracker(*summaries.values()), Display("study", "test", sys.stdout))
     return 0
 

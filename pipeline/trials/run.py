@@ -17,7 +17,7 @@ from distributed import Client
 from tqdm import tqdm
 
 from pipeline import revision
-from pipeline.errors import PipelineError
+from pipeline.errors import InputError, PipelineError
 from pipeline.trials import cluster, cost, ledger, plan
 from pipeline.trials.ledger import Entry, EntryState, Lookup
 from pipeline.trials.plan import Replicate
@@ -32,6 +32,11 @@ class Engine:
     scheduler: str | None
     workers: int
     folder: Path
+
+    def __post_init__(self) -> None:
+        """Raise InputError if there is no worker to do anything."""
+        if self.workers < 1:
+            raise InputError(f"--workers: expected at least 1, found {self.workers}")
 
 
 @dataclass(frozen=True)

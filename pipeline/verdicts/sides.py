@@ -72,6 +72,7 @@ def judge(options: Options) -> Answer:
     """
     if options.seeds < MIN_SEEDS:
         raise InputError(f"--seeds: expected at least {MIN_SEEDS}, found {options.seeds}: fewer have no interval")
+    engine = Engine(options.scheduler, options.workers, options.work / "runs")
     data = training.prepared_data(options.data_summary)
     before, *after = (read_side(name, data, options.work / "code") for name in options.names)
     for side in after:
@@ -93,7 +94,7 @@ def judge(options: Options) -> Answer:
         name: [training.plan(side, name, options.seeds, data, held_out) for side in group]
         for name, group in groups.items()
     }
-    found = _train(planned, data, options, rules)
+    found = _train(planned, data, engine, rules)
     compared = [one for name in models for one in _compared(planned[name], found[name])]
     return Answer(
         sides,
@@ -108,14 +109,13 @@ def judge(options: Options) -> Answer:
 
 
 def _train(
-    planned: Mapping[str, Sequence[SideModel]], data: PreparedData, options: Options, rules: _Rules
+    planned: Mapping[str, Sequence[SideModel]], data: PreparedData, engine: Engine, rules: _Rules
 ) -> dict[str, dict[tuple[str, str], SideVerdict]]:
     """Return the judgements on each model, trained one model after the other."""
-    engine = Engine(options.scheduler, options.workers, options.work / "runs")
     shown = {"train": "train", training.JUDGED: "validation"}
     tracker = Tracker(data.summary, experiment=tracking.of_verdict, splits=shown, command="make verdict")
     with ExitStack() as stack:
-        connected = functools.partial(cluster.connected, options.scheduler, options.workers)
+        connected = functools.partial(cluster.connected, engine.scheduler, engine.workers)
         # Once, and not at all if the ledger has all that is needed.
         connect = functools.cache(lambda: stack.enter_context(connected()))
         trainer = Trainer(data, engine, tracker, connect, rules.question.metric)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -94,12 +95,15 @@ OPTIONS = ("--study", "params.yaml", "--data", "data", "--summaries", "data", "-
 class Stage:
     """The stage in this process, in the folder, on the cluster of this module."""
 
-    def __init__(self, scheduler: str, patch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-        self.scheduler, self._patch, self._capsys = scheduler, patch, capsys
+    def __init__(self, client: Client, patch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self._client, self._patch, self._capsys = client, patch, capsys
+        self.options: tuple[str, ...] = ()
 
     def run(self) -> list[str]:
         """Run the stage; return the lines of its output."""
-        self._patch.setattr("sys.argv", ["run", *OPTIONS, "--scheduler", self.scheduler])
+        self._patch.setattr("sys.argv", ["run", *OPTIONS, *self.options])
+        if not self.options:
+            self._patch.setattr(cluster, "connected", lambda *_: nullcontext(self._client))
         assert stage.main() == 0
         return self._capsys.readouterr().out.splitlines()
 
@@ -114,7 +118,7 @@ class Stage:
 @pytest.fixture
 def started(client: Client, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Stage:
     """Return the stage."""
-    return Stage(client.scheduler.address, monkeypatch, capsys)
+    return Stage(client, monkeypatch, capsys)
 
 
 def trained(lines: list[str]) -> list[str]:
@@ -257,7 +261,7 @@ def test_a_scheduler_that_does_not_answer_ends_the_run(
 ) -> None:
     """Exit 3 soon after the timeout, in one line; nothing is run on this machine instead."""
     monkeypatch.setattr(cluster, "CONNECT_TIMEOUT_S", 0.5)
-    started.scheduler = "tcp://127.0.0.1:9"
+    started.options = ("--scheduler", "tcp://127.0.0.1:9")
     before = time.monotonic()
 
     error, _ = started.fail(UnavailableError)
@@ -266,6 +270,18 @@ def test_a_scheduler_that_does_not_answer_ends_the_run(
     assert error.exit_code == 3
     assert str(error).startswith("tcp://127.0.0.1:9: no Dask scheduler answers")
     assert not (folder / "runs").exists()
+
+
+@pytest.mark.fault("study: no worker")
+@pytest.mark.parametrize("workers", [0, -1])
+@pytest.mark.usefixtures("folder")
+def test_a_run_needs_a_worker(started: Stage, workers: int) -> None:
+    """Without one it would wait for ever."""
+    started.options = ("--workers", str(workers))
+
+    error, printed = started.fail(InputError)
+
+    assert (str(error), printed) == (f"--workers: expected at least 1, found {workers}", "")
 
 
 Results = dict[str, dict[str, Any]]

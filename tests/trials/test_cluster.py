@@ -15,7 +15,7 @@ from pathlib import Path
 
 import dask
 import pytest
-from distributed import Nanny, Security
+from distributed import Client, Nanny, Security
 
 from pipeline.errors import UnavailableError
 from pipeline.trials import cluster
@@ -210,6 +210,54 @@ def test_workers_leave_an_interrupt_to_the_command(client: cluster.Client) -> No
         signal.raise_signal(signal.SIGINT)
 
 
+STARTING = """
+import signal, sys, threading, time
+from pipeline import cli
+from pipeline.trials import cluster
+
+starting = threading.Event()
+
+def interrupt():
+    starting.wait()
+    time.sleep(0.3)
+    signal.pthread_kill(threading.get_ident(), int(sys.argv[1]))
+
+class Held(cluster.LocalCluster):
+    def __init__(self, **options):
+        starting.set()
+        super().__init__(**options)
+        print("whole", flush=True)
+
+def main():
+    threading.Thread(target=interrupt).start()
+    cluster.LocalCluster = Held
+    with cluster.connected(None, 1):
+        time.sleep(1)
+        print("not interrupted", flush=True)
+
+if __name__ == "__main__":
+    cli.run(main)
+"""
+
+
+@pytest.mark.fault("study: Ctrl-C while its cluster starts")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["INT", "TERM"])
+def test_what_is_interrupted_while_it_starts_ends_in_order(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    """Also where a thread gets the signal that blocks none, as libraries have: only what has started whole is closed.
+
+    What is half started may take longer to close than Dask waits, which then prints a traceback at exit.
+    """
+    (tmp_path / "starting.py").write_text(STARTING)
+    command = [sys.executable, str(tmp_path / "starting.py"), str(int(number))]
+
+    done = subprocess.run(
+        command, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
+    )
+
+    assert (done.returncode, done.stdout) == (code, "whole\n")
+    assert done.stderr == ("interrupted\n" if number == signal.SIGINT else "")
+
+
 @pytest.mark.fault("study: the only worker killed, and Dask gives up its restart")
 @pytest.mark.usefixtures("seen")
 def test_a_worker_that_dask_gives_up_is_replaced(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,6 +270,25 @@ def test_a_worker_that_dask_gives_up_is_replaced(data: Path, monkeypatch: pytest
 
     assert all(one.results for one in found.values())
     assert len(found) == 3
+
+
+REFUSED = r"reset by peer|certificate does not match"
+
+
+@pytest.mark.fault("study: another user of the machine")
+@pytest.mark.usefixtures("_no_half_made_client")
+@pytest.mark.parametrize("certificates", [False, True], ids=["none", "of another cluster"])
+def test_a_local_cluster_lets_nobody_else_in(client: cluster.Client, certificates: bool) -> None:
+    """Whoever connects without its certificates is refused, by the scheduler as by each worker: nothing is run."""
+    security = Security.temporary() if certificates else None
+    for address in (client.scheduler.address, *client.scheduler_info()["workers"]):
+        assert address.startswith("tls://127.0.0.1:")
+        tried = address if certificates else address.replace("tls", "tcp")
+        with (
+            pytest.raises(OSError, match=r"reset by peer|certificate does not match"),
+            Client(tried, security=security, timeout=1),
+        ):
+            pass
 
 
 @pytest.mark.fault("study: node of the user's own cluster killed")
