@@ -24,7 +24,7 @@ HAS_GIT = $(shell folder=$$PWD; until [ -e "$$folder/.git" ] || [ -z "$$folder" 
 	[ ! -e "$$folder/.git" ] || echo yes)
 DVC = $(if $(HAS_GIT),,DVC_SYSTEM_CONFIG_DIR="$$PWD/.dvc/without-git" )dvc
 
-.PHONY: help repro study check test test-slow lint check-lock pages check-pages gate verdict promote rerun sync ui demo bench team lock clean git moved
+.PHONY: help data repro study check test test-slow lint check-lock pages check-pages gate verdict promote rerun sync ui demo bench team lock clean git moved
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -35,6 +35,16 @@ repro: .venv/complete git ## run the whole pipeline, or the stages that a change
 	@python -m pipeline.sync $(if $(REQUIRE_TRACKING),,--optional)
 	@# Elsewhere the last digits differ; these lines say whether it is the same result all the same.
 	@python -m pipeline.study.reproduction
+
+# What a user says is one word for the shell, whatever is in it.
+quoted = '$(subst ','\'',$(1))'
+
+data: .venv/complete git ## bring your own images: NAME=stones FROM=~/pictures; SIZE, SCALE, LABEL, LEVEL, CREDIT
+	@$(if $(and $(NAME),$(FROM)),,echo 'error: say what and from where: make data NAME=stones FROM=~/pictures' >&2; exit 2)
+	@python -m pipeline.describe $(foreach key,SIZE SCALE LABEL LEVEL CREDIT,$(if $($(key)),--$(shell \
+		echo $(key) | tr A-Z a-z)=$(call quoted,$($(key))))) -- $(call quoted,$(NAME)) $(call quoted,$(FROM))
+	@# Each version of them is kept, for experiments, verdicts and other clones.
+	@$(DVC) add --quiet $(call quoted,data/local/$(NAME))
 
 study: .venv/complete git ## run the study's missing replicates, here or at DASK_SCHEDULER_ADDRESS, and its report
 	$(DVC) --cd study repro

@@ -10,6 +10,7 @@ Stages, one pure function and a main() each; dvc.yaml hands them their paths:
     report      comparison, overfitting analysis, figures -> report.md, report.html, tables
 
 Commands:
+    describe    images on a disk -> data/local/NAME, data/sets/NAME.yaml, and what to know of them
     sync        MLflow brought up to the files in the workspace
     gate        committed metrics checked against the bounds in params.yaml -> exit code
     rerun       a run of MLflow trained again, from its commit, and compared

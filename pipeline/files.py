@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -157,6 +158,14 @@ def parse_yaml(content: bytes, path: Path) -> Any:
     except (YAMLError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).partition("To suppress this check")[0].split())[:300]
         raise InputError(f"not YAML as DVC reads it ({reason})", path=path) from None
+
+
+def write_yaml(path: Path, value: Mapping[str, Any]) -> None:
+    """Write plain values to `path` as YAML, in their order, atomically."""
+    written, parser = io.StringIO(), YAML(pure=True)
+    parser.width = 120
+    parser.dump(value, written)
+    write_text(path, written.getvalue())
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:

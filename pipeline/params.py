@@ -29,8 +29,7 @@ class Data(Block):
     dataset: Name
     """The data set: the name of its file in `data/sets/`, without `.yaml`."""
     validation: Annotated[Literal["test", "own"] | Positive, BeforeValidator(_held_out)]
-    """`test`: the test images are scored after each epoch; a number: as many held-out training images; `own`: the
-    validation images that the files have."""
+    """What is scored after each epoch: `test` images, `own` validation images, or so many held-out training images."""
     split_seed: Seed
     """Decides which images are held out."""
 

@@ -181,22 +181,22 @@ def test_the_best_epoch_needs_held_out_images(tmp_path: Path, keep: str) -> None
         (
             "validation: test",
             "validation: 0",
-            "data.validation: expected 'test' or a number of images above 0, found 0",
+            "data.validation: expected 'test', 'own' or a number of images above 0, found 0",
         ),
         (
             "validation: test",
             "validation: true",
-            "data.validation: expected 'test' or a number of images above 0, found True",
+            "data.validation: expected 'test', 'own' or a number of images above 0, found True",
         ),
         (
             "validation: test",
             "validation: 5e3",
-            "data.validation: expected 'test' or a number of images above 0, found 5000.0",
+            "data.validation: expected 'test', 'own' or a number of images above 0, found 5000.0",
         ),
         (
             "validation: test",
             "validation: train",
-            "data.validation: expected 'test' or a number of images above 0, found 't",
+            "data.validation: expected 'test', 'own' or a number of images above 0, found 't",
         ),
         # texts that become paths, addresses or arguments
         ("  cnn:", "  ../cnn:", f"models.'../cnn': {NAME} '../cnn'"),

@@ -11,6 +11,9 @@ verify      checks of files, and of folders
 raw         files -> training and test images
 splits      images held out of a split
 audit       copies, constant pictures and other things to know of them
+survey      pictures on a disk, as a data set
+survey_arrays  tables and arrays on a disk, as a data set
+surveyed    what both find
 formats     one reader per file format
 dataset     the npz with its splits
 """

@@ -23,8 +23,8 @@ _SENTENCES = {
     "constant": "{things} of one colour, which shows nothing{named}",
 }
 
-# A split, and a position in it.
-Place = tuple[str, int]
+# A split, and a row in it.
+Position = tuple[str, int]
 
 
 def audit(splits: Mapping[str, Split], classes: Sequence[str]) -> dict[str, Any]:
@@ -34,7 +34,7 @@ def audit(splits: Mapping[str, Split], classes: Sequence[str]) -> dict[str, Any]
     smallest and the largest pixel.
     """
     same = [places for places in _by_content(splits).values() if len(places) > 1]
-    found: dict[str, list[Sequence[Place]]] = {"copies": [*same]}
+    found: dict[str, list[Sequence[Position]]] = {"copies": [*same]}
     for name in splits.keys() - {"train"}:
         found[f"{name}_in_training"] = [places for places in same if {"train", name} <= {split for split, _ in places}]
     found["two_classes"] = [places for places in same if len({splits[name].labels[row] for name, row in places}) > 1]
@@ -79,8 +79,8 @@ def sentences(found: Mapping[str, Any], noun: str = "image") -> list[str]:
     return made
 
 
-def _by_content(splits: Mapping[str, Split]) -> dict[bytes, list[Place]]:
-    found: dict[bytes, list[Place]] = {}
+def _by_content(splits: Mapping[str, Split]) -> dict[bytes, list[Position]]:
+    found: dict[bytes, list[Position]] = {}
     for name, split in splits.items():
         rows = np.ascontiguousarray(split.images).reshape(len(split), -1)
         for row, pixels in enumerate(rows):
@@ -98,7 +98,7 @@ def _missing(split: Split, classes: Sequence[str]) -> list[str]:
     return [name for name, count in zip(classes, counts, strict=True) if count == 0]
 
 
-def _named(groups: Sequence[Sequence[Place]], splits: Mapping[str, Split]) -> list[str]:
+def _named(groups: Sequence[Sequence[Position]], splits: Mapping[str, Split]) -> list[str]:
     """Return the first few groups of places as texts, each with the first few of its places."""
     return [" = ".join(_shown(splits, *place) for place in places[:NAMED]) for places in groups[:NAMED]]
 

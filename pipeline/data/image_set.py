@@ -18,6 +18,7 @@ HANDWRITTEN = (28, 28)
 
 SideLength = Annotated[int, Field(ge=dataset.MIN_SIDE, le=dataset.MAX_SIDE)]
 Count = Annotated[int, Field(gt=0, lt=2**24)]
+Scale = Annotated[float, Field(gt=0)]
 FirstLabel = Annotated[int, Field(ge=0, lt=2**16)]
 
 

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from pipeline import files, schema
-from pipeline.data.image_set import Counts, File, FileSources, FirstLabel, FolderSources, ImageSet, PathBelow
+from pipeline.data.image_set import Counts, File, FileSources, FirstLabel, FolderSources, ImageSet, PathBelow, Scale
 from pipeline.data.tables import CsvSet, ParquetSet
 from pipeline.errors import InputError
 from pipeline.schema import Block, Name, Sha256
@@ -104,6 +104,8 @@ class NpzOptions(Block):
 
     first_label: FirstLabel = 0
     """The label of the first class."""
+    scale: Scale | None = None
+    """The number that becomes 255, if pixels are not from 0 to 255: 1.0 for fractions."""
 
 
 class NpzSet(ImageSet):

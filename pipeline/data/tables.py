@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pipeline.data.image_set import File, Files, FileSources, FirstLabel, ImageSet, Text
+from pipeline.data.image_set import File, Files, FileSources, FirstLabel, ImageSet, Scale, Text
 from pipeline.schema import Block
 
 
@@ -28,6 +28,8 @@ class CsvOptions(Block):
     """What the columns of pixels have before their number, from 0 or 1."""
     first_label: FirstLabel = 0
     """The label of the first class."""
+    scale: Scale | None = None
+    """The number that becomes 255, if pixels are not from 0 to 255: 1.0 for fractions."""
 
 
 class ParquetOptions(Block):

@@ -187,8 +187,7 @@ class Model(Block):
     schedule: AnySchedule | None = None
     """How the learning rate changes from epoch to epoch; left out: not at all."""
     keep: Literal["last", "best_val_loss", "best_val_accuracy"] = "last"
-    """The epoch whose weights are evaluated; the best one, by validation images, needs another `data.validation` than
-    `test`."""
+    """The epoch whose weights are evaluated; the best one, by validation images, needs `data.validation` not `test`."""
 
     @property
     def normalizes_batches(self) -> bool:

@@ -189,3 +189,37 @@ def test_a_set_without_validation_images_has_none_of_its_own(tmp_path: Path) -> 
 
     with pytest.raises(InputError, match=r"data.validation: the files of stones have no images to validate with"):
         made_splits(tmp_path, image_set, "own")
+
+
+@pytest.mark.parametrize(
+    ("values", "scale"),
+    [(np.linspace(0, 1, 64), 1.0), (np.arange(64) % 17, 16.0), (np.arange(64) * 1000, 65535.0)],
+)
+@pytest.mark.parametrize("kind", ["npz", "csv"])
+def test_other_ranges_are_scaled_and_names_are_labels(tmp_path: Path, kind: str, values: Any, scale: float) -> None:
+    """Numbers up to the stated scale become 0 to 255, each the nearest, and labels may be names of classes."""
+    pixels, names = np.stack([np.roll(values, step) for step in range(6)]), np.array(list("ababab"))
+    local = tmp_path / PLACE
+    local.mkdir(parents=True)
+    content = described(kind, (8, 8), ("a", "b")) | {"options": {"scale": scale}, "held_out": {"share": 0.3, "seed": 0}}
+    del content["counts"]
+    if kind == "npz":
+        np.savez(local / "x.npz", x=pixels.reshape(6, 8, 8), y=names)
+        content["files"] = {"data": made_sets.file(local / "x.npz")}
+        content["arrays"] = {
+            f"train_{part}": {"file": "data", "key": key} for part, key in (("images", "x"), ("labels", "y"))
+        }
+    else:
+        table = pd.DataFrame(pixels, columns=[f"pixel{number}" for number in range(64)])
+        pd.concat([pd.Series(names, name="label"), table], axis=1).to_csv(local / "x.csv", index=False)
+        content["files"] = {"train": [made_sets.file(local / "x.csv")]}
+
+    splits = raw.read(local, describe(tmp_path, content))
+
+    for split in splits.values():
+        assert split.origins is not None
+        expected = [[round(float(value) * 255 / scale) for value in pixels[row]] for row in split.origins]
+        np.testing.assert_array_equal(split.images.reshape(len(split), -1), expected)
+        assert ["ab"[label] for label in split.labels] == names[split.origins].tolist()
+    with pytest.raises(InputError, match=r"pixels: expected 0 to .* in row \d"):
+        raw.read(local, describe(tmp_path, content | {"options": {"scale": scale / 2}}))

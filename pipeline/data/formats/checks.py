@@ -47,14 +47,35 @@ def images(array: NDArray[Any], image_set: ImageSet, place: Place) -> NDArray[np
     return array
 
 
+def scaled(array: NDArray[Any], scale: float, place: Place, row: int = 0) -> NDArray[np.uint8]:
+    """Return numbers from 0 to `scale` as pixels from 0 to 255, rounded to the nearest; in messages row 0 is `row`.
+
+    Raises:
+        InputError: They are not numbers, or one is beyond these.
+    """
+    if array.ndim == 0 or array.dtype.kind not in "iuf":
+        raise place.fault(f"pixels: expected numbers from 0 to {scale:g}, found {array.dtype}{array.shape}")
+    made = np.empty(array.shape, np.uint8)
+    for position, values in enumerate(array):
+        # Not a number is neither.
+        if not np.all((values >= 0) & (values <= scale)):
+            wrong = values[~((values >= 0) & (values <= scale))][0]
+            where = f"row {row + position}, counted from 0"
+            raise place.fault(f"pixels: expected 0 to {scale:g}, found {wrong} in {where}; `scale` states the largest")
+        made[position] = np.rint(values * (255 / scale))
+    return made
+
+
 def labels(array: NDArray[Any], image_set: ImageSet, place: Place, first: int = 0, row: int = 0) -> NDArray[Any]:
     """Return the labels in `array` counted from 0, where that of the first class is `first`.
 
-    In messages the first one is in row `row`.
+    In messages the first one is in row `row`. Texts are names of classes.
 
     Raises:
-        InputError: They are not whole numbers (n,), or one of them is not that of a class.
+        InputError: They are neither whole numbers (n,) nor texts, or one of them is not that of a class.
     """
+    if array.ndim == 1 and array.dtype.kind == "U":
+        array, first = _numbers(array, image_set, place, row), 0
     if array.ndim != 1 or array.dtype.kind not in "iu":
         raise place.fault(f"labels: expected whole numbers (n,), found {array.dtype}{array.shape}")
     last = first + len(image_set.classes) - 1
@@ -64,6 +85,15 @@ def labels(array: NDArray[Any], image_set: ImageSet, place: Place, first: int = 
         raise place.fault(f"labels: expected {first} to {last}, {found}")
     counted: NDArray[Any] = (array - array.dtype.type(first)).astype(dataset.label_type(image_set.classes))
     return counted
+
+
+def _numbers(names: NDArray[np.str_], image_set: ImageSet, place: Place, row: int) -> NDArray[np.int64]:
+    """Return the labels of the classes with these names."""
+    known = {name: label for label, name in enumerate(image_set.classes)}
+    for position, name in enumerate(names):
+        if str(name) not in known:
+            raise place.fault(f"labels: no class {str(name)[:60]!r}, found in row {row + position}, counted from 0")
+    return np.array([known[str(name)] for name in names], np.int64)
 
 
 def split(

@@ -62,10 +62,23 @@ def _parts(place: Place, image_set: CsvSet) -> Iterator[tuple[NDArray[Any], ...]
         columns = _columns(table, place, image_set)
         if table.empty:
             continue
-        pixels = _whole(table, columns, place, 0, 255).astype(np.uint8)
-        labels = _whole(table, [options.label], place, options.first_label, last)[:, 0]
+        pixels = _pixels(table, columns, place, options.scale)
+        # Where some are numbers, the others are wrong, unless all are names of classes.
+        given = table[options.label]
+        if pd.to_numeric(given, errors="coerce").notna().any() and not given.isin(image_set.classes).all():
+            labels = _whole(table, [options.label], place, options.first_label, last)[:, 0]
+        else:
+            labels = given.fillna("").to_numpy(np.str_)
         images = checks.images(pixels.reshape(-1, *image_set.image.shape), image_set, place)
-        yield images, checks.labels(labels, image_set, place, options.first_label), place.rows(table.index)
+        found = checks.labels(labels, image_set, place, options.first_label, int(table.index[0]))
+        yield images, found, place.rows(table.index)
+
+
+def _pixels(table: pd.DataFrame, columns: list[str], place: Place, scale: float | None) -> NDArray[np.uint8]:
+    if scale is None:
+        return _whole(table, columns, place, 0, 255).astype(np.uint8)
+    numbers = table[columns].apply(lambda column: pd.to_numeric(column, errors="coerce")).to_numpy(np.float64)
+    return checks.scaled(numbers, scale, place, int(table.index[0]))
 
 
 def _chunks(place: Place) -> Iterator[pd.DataFrame]:

@@ -33,6 +33,8 @@ def _split(directory: Path, image_set: NpzSet, name: str, images_of: NpzArray, l
     array, place = _array(directory, image_set, images_of)
     if image_set.image.channels == 1 and array.ndim == 4 and array.shape[3] == 1:
         array = array[..., 0]
+    if image_set.options.scale is not None:
+        array = checks.scaled(array, image_set.options.scale, place)
     images = checks.images(array, image_set, place)
     values, at = _array(directory, image_set, labels_of)
     if values.ndim == 2 and values.shape[1] == 1:

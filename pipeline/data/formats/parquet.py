@@ -68,6 +68,7 @@ def _parts(place: Place, image_set: ParquetSet) -> Iterator[tuple[NDArray[Any], 
             empty = next(row for row, label in enumerate(labels) if not label.is_valid)
             raise place.fault(f"row {first + empty}, counted from 0: no label")
         values = labels.to_numpy(zero_copy_only=False)
+        values = values.astype(np.str_) if values.dtype.kind == "O" else values
         rows = range(first, first + len(images))
         yield decoded, checks.labels(values, image_set, place, row=first), place.rows(rows)
         first = rows.stop
@@ -107,16 +108,16 @@ def _check_schema(found: Any, image_set: ParquetSet, place: Place) -> None:
     content = image.field("bytes").type if pa.types.is_struct(image) and image.get_field_index("bytes") >= 0 else image
     if not (pa.types.is_binary(content) or pa.types.is_large_binary(content)):
         raise place.fault(f"column {options.image!r}: expected bytes, found {str(image)[:100]}")
-    if not pa.types.is_integer(label):
-        raise place.fault(f"column {options.label!r}: expected whole numbers, found {str(label)[:100]}")
-    names = _class_names(found.metadata or {}, options.label)
+    if not (pa.types.is_integer(label) or pa.types.is_string(label) or pa.types.is_large_string(label)):
+        raise place.fault(f"column {options.label!r}: expected whole numbers or names, found {str(label)[:100]}")
+    names = class_names(found.metadata or {}, options.label)
     if names is not None and names != list(image_set.classes):
         raise place.fault(
             f"class names: expected {', '.join(image_set.classes)}, found {', '.join(map(str, names))}"[:300]
         )
 
 
-def _class_names(metadata: Any, label: str) -> list[Any] | None:
+def class_names(metadata: Any, label: str) -> list[Any] | None:
     """Return the class names in Hugging Face's metadata, None if there are none."""
     try:
         names = json.loads(metadata[b"huggingface"])["info"]["features"][label]["names"]

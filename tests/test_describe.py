@@ -1,0 +1,285 @@
+"""`make data`: from files on a disk to a data set, and on to a trained model."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from pipeline import describe, files
+from pipeline.data import raw, sets
+from pipeline.errors import InputError
+from tests.support import forks, small
+from tests.test_data_sets import MODELS
+
+NUMBER = 300
+DIGITS = load_digits()
+PIXELS, LABELS = DIGITS.images[:NUMBER], DIGITS.target[:NUMBER]
+
+
+def picture(index: int) -> Image.Image:
+    """Return one of the digits, from black to white."""
+    return Image.fromarray((PIXELS[index] * 255 / 16).round().astype(np.uint8))
+
+
+def save(folder: Path, name: Callable[[int], str]) -> Path:
+    """Write the digits as PNG files by their names, and return the folder."""
+    for index in range(NUMBER):
+        path = folder / name(index)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture(index).save(path)
+    return folder
+
+
+def part(index: int) -> str:
+    """Return the name of a split, as some call it."""
+    return ("Training", "test", "valid")[max(0, index % 10 - 7)]
+
+
+def folders(folder: Path) -> Path:
+    """Write a folder per class."""
+    return save(folder, lambda index: f"{LABELS[index]}/{index}.png")
+
+
+def deeper(folder: Path) -> Path:
+    """Write a folder per split in one per class, below one more, the same names in each."""
+    return save(folder, lambda index: f"all/{LABELS[index]}/{part(index)}/{index}.png")
+
+
+def listed(folder: Path) -> Path:
+    """Write a folder of files with a CSV of names and labels."""
+    table = pd.DataFrame({"file": [f"{index}.png" for index in range(NUMBER)], "Class": LABELS, "taken": "today"})
+    table.sample(frac=1, random_state=0).to_csv(save(folder, lambda index: f"{index}.png") / "labels.csv", index=False)
+    return folder
+
+
+def fractions(folder: Path) -> Path:
+    """Write an npz of fractions with text labels in a column."""
+    names = np.array([str(label) for label in LABELS])[:, None]
+    np.savez(folder / "x.npz", images=(PIXELS / 16).astype(np.float32), labels=names)
+    return folder / "x.npz"
+
+
+def three_arrays(folder: Path) -> Path:
+    """Write an npz with three splits of whole numbers."""
+    images, rows = (PIXELS * 255 / 16).round().astype(np.uint8), [slice(0, 200), slice(200, 250), slice(250, None)]
+    named = zip(("train", "val", "test"), rows, strict=True)
+    arrays = {
+        f"{name}_{kind}": array[part]
+        for name, part in named
+        for kind, array in (("images", images), ("labels", LABELS))
+    }
+    np.savez(folder / "x.npz", **arrays)
+    return folder / "x.npz"
+
+
+def table(folder: Path) -> Path:
+    """Write a CSV of pixels."""
+    pixels = (PIXELS * 255 / 16).round().astype(int).reshape(NUMBER, -1)
+    named = pd.DataFrame(pixels, columns=[f"px{number}" for number in range(64)])
+    pd.concat([named, pd.Series(LABELS, name="digit")], axis=1).to_csv(folder / "digits.csv", index=False)
+    return folder / "digits.csv"
+
+
+KINDS = [folders, deeper, listed, fractions, three_arrays, table]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_files_become_a_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, kind: Any) -> None:
+    """Every picture is there once with its label, and the set's file is valid, whatever the files were."""
+    (tmp_path / "from").mkdir()
+    place = kind(tmp_path / "from")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["describe", "digits", str(place)])
+
+    assert describe.main() == 0
+
+    image_set = sets.load(Path("data/sets/digits.yaml"))
+    splits = raw.read(Path("data/local/digits"), image_set)
+    assert image_set.classes == tuple("0123456789")
+    found = {
+        (image.tobytes(), int(label))
+        for split in splits.values()
+        for image, label in zip(split.images, split.labels, strict=True)
+    }
+    expected = {(np.asarray(picture(index)).tobytes(), int(LABELS[index])) for index in range(NUMBER)}
+    assert found == expected
+    assert sum(map(len, splits.values())) == NUMBER
+    assert image_set.validates == (kind in (deeper, three_arrays))
+    printed = capsys.readouterr().out
+    assert "data: {dataset: digits, validation: " in printed
+    assert {path.name for path in Path("data/local").iterdir()} == {"digits"}
+
+
+def test_what_a_person_should_know_is_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sizes, modes, transparency, copies, constant and damaged pictures are named; the damaged one is not copied."""
+    folder = folders(tmp_path / "from")
+    shutil.copy(folder / "0" / "0.png", folder / "1" / "copy.png")
+    (folder / "2" / "damaged.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
+    Image.new("L", (8, 8), 9).save(folder / "3" / "plain.png")
+    Image.new("RGBA", (8, 9), (1, 2, 3, 0)).save(folder / "4" / "through.png")
+    monkeypatch.chdir(tmp_path)
+
+    lines = describe.describe("digits", folder, describe.Answers(size=(8, 8)), "E. Alpaydin")
+
+    text = "\n".join(lines)
+    for words in (
+        "sizes: 8x8 (302), 8x9 (1)",
+        "modes: L (302), RGBA (1); all become colour",
+        "1 have transparent parts",
+        "1 cannot be read and are not copied: 2/damaged.png",
+        "1 image is the same as another one: ",
+        "2 images are of another class than the same picture elsewhere: ",
+        "1/copy.png",
+        "3/plain.png",
+    ):
+        assert words in text
+    assert not Path("data/local/digits/train/2/damaged.png").exists()
+
+
+def ambiguous_level(folder: Path) -> Path:
+    """Two levels of folders that could be classes."""
+    return save(folder, lambda index: f"{'ab'[index % 2]}/{LABELS[index]}/{index}.png")
+
+
+def uneven(folder: Path) -> Path:
+    """One picture deeper than the others."""
+    folders(folder)
+    (folder / "0" / "more").mkdir()
+    picture(0).save(folder / "0" / "more" / "x.png")
+    return folder
+
+
+def sixteenths(folder: Path) -> Path:
+    """Pixels from 0 to 16."""
+    np.savez(folder / "x.npz", data=PIXELS, target=LABELS)
+    return folder / "x.npz"
+
+
+def oblong(folder: Path) -> Path:
+    """As many pixels as no square has."""
+    pixels = pd.DataFrame(np.arange(9 * 96).reshape(9, 96) % 256, columns=[f"p{number}" for number in range(96)])
+    pd.concat([pixels, pd.Series(np.arange(9) % 2, name="label")], axis=1).to_csv(folder / "x.csv", index=False)
+    return folder / "x.csv"
+
+
+def two_labels(folder: Path) -> Path:
+    """Write a CSV with two columns that could be labels."""
+    listed(folder)
+    frame = pd.read_csv(folder / "labels.csv").rename(columns={"Class": "kind"})
+    frame.to_csv(folder / "labels.csv", index=False)
+    return folder
+
+
+def gap(folder: Path) -> Path:
+    """Labels without one in their middle."""
+    images = (PIXELS * 15).astype(np.uint8)[LABELS != 4]
+    np.savez(folder / "x.npz", x_train=images, y_train=LABELS[LABELS != 4])
+    return folder / "x.npz"
+
+
+@pytest.mark.fault("own images that could be read in more than one way, or in none")
+@pytest.mark.parametrize(
+    ("kind", "question"),
+    [
+        (ambiguous_level, "which level of folders has the classes?"),
+        (uneven, "pictures are 1 to 2 folders deep"),
+        (sixteenths, "which number is white? pixels are 0.0 to 16.0"),
+        (oblong, "which height and width have 96 pixels?"),
+        (two_labels, "which column has the labels? kind, taken"),
+        (gap, "no image has the label 4"),
+        (lambda folder: folder, "found none of these"),
+        (lambda folder: folder / "nowhere", "no such file or folder"),
+    ],
+)
+def test_what_is_unclear_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Any, question: str) -> None:
+    """One line asks, with exit code 2, and nothing is written."""
+    (tmp_path / "from").mkdir()
+    place = kind(tmp_path / "from")
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(InputError, match=r"^[^\n]+$") as caught:
+        describe.describe("digits", place, describe.Answers(), "me")
+
+    assert question in str(caught.value)
+    assert not Path("data/sets/digits.yaml").exists()
+    assert not Path("data/local/digits").exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "answers", "shape"),
+    [
+        (ambiguous_level, {"level": 2}, (8, 8)),
+        (sixteenths, {"scale": 16.0}, (8, 8)),
+        (oblong, {"size": (8, 12)}, (8, 12)),
+        (two_labels, {"label": "kind"}, (8, 8)),
+    ],
+)
+def test_an_answer_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Any, answers: Any, shape: Any
+) -> None:
+    """Each question that a key can answer is answered by it."""
+    (tmp_path / "from").mkdir()
+    place = kind(tmp_path / "from")
+    monkeypatch.chdir(tmp_path)
+
+    describe.describe("digits", place, describe.Answers(**answers), "me")
+
+    assert sets.load(Path("data/sets/digits.yaml")).image.shape == shape
+
+
+def test_what_is_there_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A set of that name is an error, and stays as it is."""
+    folder = folders(tmp_path / "from")
+    monkeypatch.chdir(tmp_path)
+    describe.describe("digits", folder, describe.Answers(), "me")
+    before = Path("data/sets/digits.yaml").read_bytes()
+
+    with pytest.raises(InputError, match="is there already"):
+        describe.describe("digits", folder, describe.Answers(), "other")
+    assert Path("data/sets/digits.yaml").read_bytes() == before
+
+
+@pytest.mark.slow
+def test_from_a_folder_to_a_report(tmp_path: Path) -> None:
+    """Pictures become a data set, a model and a report; ten that are then relabelled are ten more in another class."""
+    small.start(tmp_path)
+    folder = folders(tmp_path / "from")
+    for index in range(3):
+        shutil.copy(folder / str(LABELS[index]) / f"{index}.png", folder / str(LABELS[index]) / f"copy-{index}.png")
+    printed = forks.run(tmp_path, "python", "-m", "pipeline.describe", "stones", str(folder))
+    assert "3 images are the same as another one: " in printed
+    forks.run(tmp_path, "dvc", "add", "--quiet", "data/local/stones")
+    values = yaml.safe_load((tmp_path / "params.yaml").read_text())
+    values["models"] = {"dense": MODELS["dense"]}
+    values["train"] |= {"batch_size": 8, "threads": 1}
+    for line in printed.splitlines():
+        if line.startswith(("  data:", "  gate:", "  verdict:")):
+            values |= yaml.safe_load(line)
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
+
+    forks.run(tmp_path, "dvc", "repro")
+    before = (tmp_path / "reports" / "report.md").read_text()
+    local = tmp_path / "data" / "local" / "stones" / "train"
+    for path in sorted((local / "7").iterdir())[:10]:
+        path.rename(local / "1" / f"was-7-{path.name}")
+    forks.run(tmp_path, "dvc", "repro")
+
+    after = (tmp_path / "reports" / "report.md").read_text()
+    assert "are the same as another one: train/" in before
+    assert before != after
+    counts = np.sum(
+        [split["classes"] for split in files.read_json(tmp_path / "reports/data.json")["splits"].values()], 0
+    )
+    expected = np.bincount(np.concatenate([LABELS, LABELS[:3]]), minlength=10)
+    expected[7], expected[1] = expected[7] - 10, expected[1] + 10
+    assert counts.tolist() == expected.tolist()
