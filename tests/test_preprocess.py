@@ -63,6 +63,7 @@ def _set(folder: Path | None = None) -> sets.IdxSet:
         "title": "Small",
         "credit": "made here",
         "noun": "blot",
+        "handwriting": None,
         "target_accuracy": 0.9,
         "image": {"height": 28, "width": 28, "channels": 1},
         "classes": list(CLASSES),
