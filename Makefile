@@ -88,9 +88,9 @@ check-pages: .venv/complete ## check that committed pages, results and bounds ag
 gate: .venv/complete ## check the committed metrics; BASELINE=origin/main also limits the loss since then
 	python -m pipeline.gate $(if $(BASELINE),--baseline $(BASELINE))
 
-verdict: .venv/complete ## train both sides of a change with many seeds: is it real? A=HEAD B=slower; MODEL, SEEDS, METRIC
-	python -m pipeline.verdict $(or $(A),HEAD) $(or $(B),workspace) $(if $(MODEL),--model $(MODEL)) \
-		$(if $(SEEDS),--seeds $(SEEDS)) $(if $(METRIC),--metric $(METRIC))
+verdict: .venv/complete ## train both sides of a change with many seeds: is it real? A=HEAD B="slower wider"; MODEL, SEEDS, MINUTES, METRIC
+	python -m pipeline.verdict --exit-zero $(or $(A),HEAD) $(or $(B),workspace) $(if $(MODEL),--model $(MODEL)) \
+		$(if $(SEEDS),--seeds $(SEEDS)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(METRIC),--metric $(METRIC))
 
 promote: .venv/complete ## make a model the champion in MLflow; MODEL=cnn; REPLACE=1 skips the comparison; GTO=1 tags it
 	python -m pipeline.promote $(MODEL) $(if $(REPLACE),--replace) $(if $(GTO),--gto)

@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise
     print(json.dumps(answer.as_object(found), indent=2, allow_nan=False) if arguments.json else answer.as_text(found))
     cli.append_summary(arguments.summary, answer.as_markdown(found))
-    return found.exit_code
+    return 0 if arguments.exit_zero and found.models else found.exit_code
 
 
 def _of_scores(arguments: argparse.Namespace) -> Answer:
@@ -82,6 +82,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--scores", type=Path, metavar="FILE", help="CSV (side, seed, score[, image]): train nothing")
     parser.add_argument("--effect", type=float, help="with --scores: the smallest difference that matters")
     parser.add_argument("--summary", type=Path, metavar="FILE", help="file to append the answer to, in Markdown")
+    parser.add_argument("--exit-zero", action="store_true", help="exit with 0 for any verdict; errors keep their codes")
     parser.add_argument("--json", action="store_true", help="print the answer as JSON, with the values of each seed")
     parser.add_argument(
         "--scheduler", default=os.environ.get("DASK_SCHEDULER_ADDRESS"), help="default: $DASK_SCHEDULER_ADDRESS"

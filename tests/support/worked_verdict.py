@@ -12,11 +12,14 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from pipeline import machine
 
 ROOT = Path(__file__).parents[2]
 ANSWER = ROOT / "docs" / "verdict.json"
@@ -45,28 +48,33 @@ def slower() -> str:
 
 def sentence(answer: Mapping[str, Any]) -> str:
     """Return what the README says of the answer."""
-    (one,) = answer["models"]
+    (one,) = answer["models"][0]["comparisons"]
 
     def number(value: float) -> str:
         return f"{value:+.4f}".replace("0.", ".", 1)
 
-    needed = f"; {one['seeds_needed']} seeds would decide it" if one["seeds_needed"] else ""
+    needed = f"; {one['seeds_needed']} seeds would decide it" if one["verdict"] == "cannot tell" else ""
     smallest = f"{answer['smallest_effect']:g}".replace("0.", ".", 1)
     return (
-        f"With {len(one['before'])} seeds of each, `make verdict A=HEAD B=slower`, before the last command, answers "
-        f"*{one['verdict']}*{needed}: on held-out images the accuracy changes by {number(one['difference'])} "
-        f"(95% interval {number(one['low'])} to {number(one['high'])}), and {smallest} would matter."
+        f"`make verdict A=HEAD B=slower` trained {len(one['values_before'])} seeds of each, in {answer['minutes']} "
+        f"minutes on two cores ({answer['processor']}), and answered *{one['verdict']}*{needed}: on held-out images "
+        f"the accuracy changes by {number(one['difference'])} (95% interval {number(one['low'])} to "
+        f"{number(one['high'])}), and {smallest} would matter."
     )
 
 
 def main() -> None:
     """Train what is missing of both sides, then write the answer."""
     command = [sys.executable, "-m", "pipeline.verdict", "HEAD", slower(), "--model", MODEL, "--json", *sys.argv[1:]]
+    started = time.monotonic()
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
     if not done.stdout:
         raise SystemExit(done.returncode)
     answer = json.loads(done.stdout)
+    if "models" not in answer:
+        raise SystemExit(done.returncode)
     kept = {key: answer[key] for key in ("metric", "images", "smallest_effect", "models")}
+    kept |= {"minutes": round((time.monotonic() - started) / 60), "processor": machine.processor()}
     ANSWER.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
     print(sentence(kept))
 
