@@ -89,6 +89,7 @@ MODELS: dict[str, dict[str, Any]] = {
         ),
         _ADADELTA,
     ),
+    "standardized": _model(_CNN | {"filters": [4, 4], "units": 8}, _ADADELTA, scaling="standardized"),
     "colour": _model(_CNN | {"filters": [4, 4], "units": 8}, _ADADELTA, augmentation={"shift": 2, "flip": True}),
     "constant": _model(_TINY, _ADADELTA, schedule={"name": "constant"}),
     "cosine": _model(_TINY, _RMSPROP, epochs=3, schedule={"name": "cosine"}, keep="best_val_accuracy"),
