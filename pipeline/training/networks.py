@@ -21,20 +21,32 @@ from pipeline.training.settings import Loss, Mlp
 _INITIAL, _DROPOUT = 0, 1
 
 
-def build(params: Network, shape: Sequence[int], classes: int, *, seed: int, precision: str) -> keras.Model:
+# What the first layer multiplies pixels by and then adds: one number, or one for each channel.
+Scaling = tuple[float, float] | tuple[list[float], list[float]]
+
+
+def build(
+    params: Network,
+    shape: Sequence[int],
+    classes: int,
+    *,
+    seed: int,
+    precision: str,
+    scaling: Scaling = (1 / 255, 0.0),
+) -> keras.Model:
     """Return the network that `params` describe, its initial weights a function of `seed`.
 
     It takes uint8 images (n, *shape), where `shape` is (h, w) or (h, w, c), and returns float32 probabilities (n,
-    classes). Its first layer scales to [0, 1]. Kernels are Glorot uniform (Glorot and Bengio 2010), biases zero. A
-    kernel's random numbers depend on its position among the layers with a kernel, so networks that differ only in
-    dropout start from the same weights. Every layer is named: the names that Keras generates depend on what was built
-    before.
+    classes). Its first layer scales to [0, 1], or as `scaling` says. Kernels are Glorot uniform (Glorot and Bengio
+    2010), biases zero. A kernel's random numbers depend on its position among the layers with a kernel, so networks
+    that differ only in dropout start from the same weights. Every layer is named: the names that Keras generates depend
+    on what was built before.
 
     Raises:
         TypeError: There is no such kind of layer.
     """
     parts = [
-        keras.layers.Rescaling(1 / 255, name="scaling"),
+        keras.layers.Rescaling(*scaling, name="scaling"),
         *([] if isinstance(params, Mlp) or len(shape) == 3 else [keras.layers.Reshape((*shape, 1), name="channel")]),
         *_built(params.hidden(), with_channels(tuple(shape))),
         keras.layers.Dense(classes, activation="softmax", name="probabilities"),

@@ -182,6 +182,8 @@ class Model(Block):
     """What is minimized."""
     epochs: Annotated[int, Field(gt=0, le=10_000)]
     """How often each training image is trained on."""
+    scaling: Literal["unit", "standardized"] = "unit"
+    """`unit`: pixels are divided by 255; `standardized`: each channel has mean 0 and deviation 1 in training."""
     augmentation: Augmentation | None = None
     """Changes of the training images, drawn anew in each epoch; left out: none."""
     schedule: AnySchedule | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -127,8 +128,23 @@ def start(model: Model, training: Training) -> None:
 def build(model: Model, training: Training, data: Dataset) -> keras.Model:
     """Return the untrained network of a model for the images and classes of `data`."""
     shape, classes = data.train.images.shape[1:], len(data.classes)
-    network = networks.build(model.network, shape, classes, seed=training.seed, precision=training.precision)
+    scaling = {"scaling": _standardizing(data.train.images)} if model.scaling == "standardized" else {}
+    network = networks.build(model.network, shape, classes, seed=training.seed, precision=training.precision, **scaling)
     return portable.apply(network) if training.instructions == portable.AVX2 else network
+
+
+def _standardizing(images: NDArray[np.uint8]) -> networks.Scaling:
+    """Return what takes each channel to mean 0 and standard deviation 1; one that is constant, to 0."""
+    count = math.prod(images.shape[:3])
+    totals, squares = (
+        np.ravel(values.sum(axis=(0, 1, 2), dtype=np.int64)).tolist()
+        for values in (images, np.square(images, dtype=np.uint16))
+    )
+    # Integers are exact: the order of summation cannot change a bit.
+    deviations = [math.sqrt(count * q - t * t) / count for t, q in zip(totals, squares, strict=True)]
+    factors = [1 / deviation if deviation else 1.0 for deviation in deviations]
+    offsets = [-total / count * factor for total, factor in zip(totals, factors, strict=True)]
+    return (factors, offsets) if images.ndim == 4 else (factors[0], offsets[0])
 
 
 def epoch_order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:

@@ -89,6 +89,7 @@ MODELS: dict[str, dict[str, Any]] = {
         ),
         _ADADELTA,
     ),
+    "standardized": _model(_CNN | {"filters": [4, 4], "units": 8}, _ADADELTA, scaling="standardized"),
     "colour": _model(_CNN | {"filters": [4, 4], "units": 8}, _ADADELTA, augmentation={"shift": 2, "flip": True}),
     "augmented": _model(
         _CNN | {"filters": [4, 4], "units": 8},

@@ -15,7 +15,7 @@ from pipeline.analysis import metrics
 from pipeline.data.dataset import Dataset, Split
 from pipeline.errors import PipelineError
 from pipeline.params import Params
-from pipeline.training import history, trainer
+from pipeline.training import history, model_file, trainer
 from pipeline.training.backend import keras
 from pipeline.training.checkpoint import Checkpoints, TrainingState
 from pipeline.training.optimizer_settings import Constant
@@ -67,6 +67,26 @@ def equal(first: TrainingState, second: TrainingState) -> bool:
     histories = [[{k: v for k, v in row.items() if k != "seconds"} for row in s.rows] for s in (first, second)]
     pairs = zip((*first.variables, *first.best), (*second.variables, *second.best), strict=True)
     return histories[0] == histories[1] and all(np.array_equal(a, b) for a, b in pairs)
+
+
+@pytest.mark.parametrize("colour", [False, True])
+def test_standardized_pixels_have_mean_0_and_deviation_1(values: Params, tmp_path: Path, colour: bool) -> None:
+    """The first layer standardizes by the training images, per channel, as numpy does; in the stored model as well."""
+    shape = (90, 8, 9, 3) if colour else (90, 8, 9)
+    images = np.random.default_rng(5).integers(0, 90, shape).astype(np.uint8) * np.uint8(2)
+    if colour:
+        images[..., 1] = 7
+    split = Split(images, (np.arange(90) % 3).astype(np.uint8))
+    model = values.model("mlp_rmsprop").model_copy(update={"scaling": "standardized"})
+
+    network = trainer.build(model, values.train, Dataset(split, None, split, ("a", "b", "c")))
+    model_file.save(tmp_path / "m.keras", network, {"recipe": "r"})
+
+    axes = (0, 1, 2)
+    deviation = images.std(axis=axes, dtype=np.float64)
+    expected = (images - images.mean(axis=axes, dtype=np.float64)) / np.where(deviation == 0, 1, deviation)
+    for layer in (network.get_layer("scaling"), model_file.load(tmp_path / "m.keras").get_layer("scaling")):
+        np.testing.assert_allclose(layer(images), expected, atol=1e-5)
 
 
 def test_every_epoch_has_an_order_of_its_own() -> None:
