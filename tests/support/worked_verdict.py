@@ -53,7 +53,7 @@ def sentence(answer: Mapping[str, Any]) -> str:
     needed = f"; {one['seeds_needed']} seeds would decide it" if one["seeds_needed"] else ""
     smallest = f"{answer['smallest_effect']:g}".replace("0.", ".", 1)
     return (
-        f"With {len(one['before'])} seeds of each, `make verdict A=HEAD B=slower`, before the last command, answers "
+        f"With {len(one['before'])} seeds of each, `make verdict A=HEAD B=slower`, before `dvc exp apply`, answers "
         f"*{one['verdict']}*{needed}: on held-out images the accuracy changes by {number(one['difference'])} "
         f"(95% interval {number(one['low'])} to {number(one['high'])}), and {smallest} would matter."
     )
