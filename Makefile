@@ -93,9 +93,11 @@ verdict: .venv/complete ## train both sides of a change with many seeds: is it r
 		$(if $(SEEDS),--seeds $(SEEDS)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(METRIC),--metric $(METRIC))
 
 promote: .venv/complete ## make a model the champion in MLflow; MODEL=cnn; REPLACE=1 skips the comparison; GTO=1 tags it
+	@[ -n '$(MODEL)' ] || { echo 'usage: make promote MODEL=NAME [REPLACE=1] [GTO=1]' >&2; exit 2; }
 	python -m pipeline.promote $(MODEL) $(if $(REPLACE),--replace) $(if $(GTO),--gto)
 
 rerun: .venv/complete ## train a run of MLflow again from its commit, and compare; RUN=ID
+	@[ -n '$(RUN)' ] || { echo 'usage: make rerun RUN=ID; `make ui` shows the ids of runs' >&2; exit 2; }
 	python -m pipeline.rerun $(RUN)
 
 sync: .venv/complete ## add to MLflow what is missing of the trained models and of the study

@@ -6,7 +6,7 @@ import argparse
 import io
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -18,10 +18,11 @@ from pipeline.inference.described import Described
 
 
 class Classifiers:
-    """The trained models by name, all of one data set; one picture is classified at a time."""
+    """The trained models by name, all of one data set; one picture is classified at a time, until `ends` says so."""
 
     def __init__(self, files: Mapping[str, Path], threads: int, dataset: Described) -> None:
         self._lock, self._dataset = Lock(), dataset
+        self.ends: Callable[[], bool] = lambda: False
         self._networks = {
             name: classifier.load(file, threads, dataset.image.shape, dataset.classes) for name, file in files.items()
         }
@@ -31,9 +32,11 @@ class Classifiers:
 
         Raises:
             InputError: It is not such a file, or does not show what the data set has.
-            PipelineError: A model's output is not probabilities.
+            PipelineError: A model's output is not probabilities, or the demo ends before it is this picture's turn.
         """
         with self._lock:
+            if self.ends():
+                raise PipelineError("the demo ends")
             name = "The drawing" if self._dataset.handwriting else "The picture"
             image = reading.decode(io.BytesIO(picture), name, self._dataset)
             found = {
@@ -125,7 +128,9 @@ def main() -> None:
             print(f"not trained: {', '.join(missing)}; {classifier.HOW_TO_TRAIN}")
         print(f"http://{server.ADDRESS}:{listening.getsockname()[1]}/ (Ctrl-C ends it)", flush=True)
         try:
-            server.create(listening, about(dataset, list(files), missing), classifiers.reply).run(sockets=[listening])
+            serving = server.create(listening, about(dataset, list(files), missing), classifiers.reply)
+            classifiers.ends = lambda: serving.should_exit
+            serving.run(sockets=[listening])
         finally:
             classifiers.finish()
 

@@ -52,20 +52,20 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def start(folder: Path, port: int) -> subprocess.Popen[str]:
-    """Start the demo as from a terminal, where Ctrl-C is not ignored."""
+def start(folder: Path, port: int, patch: str = "") -> subprocess.Popen[str]:
+    """Start the demo as from a terminal, where Ctrl-C is not ignored; `patch` is executed before."""
     code = (
         "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); from pipeline import cli, demo; "
     )
-    line = ["python", "-c", f"{code}sys.argv[1:] = ['--port', '{port}']; cli.run(demo.main)"]
+    line = ["python", "-c", f"{code}sys.argv[1:] = ['--port', '{port}']; {patch}cli.run(demo.main)"]
     environment, pipe = {**os.environ, "PYTHONPATH": str(ROOT)} | forks.environment(), subprocess.PIPE
     return subprocess.Popen(line, cwd=folder, env=environment, stdout=pipe, stderr=pipe, text=True)
 
 
 @contextmanager
-def demonstrated(folder: Path) -> Iterator[tuple[subprocess.Popen[str], list[str], int]]:
+def demonstrated(folder: Path, patch: str = "") -> Iterator[tuple[subprocess.Popen[str], list[str], int]]:
     """Yield a demo that has started, the lines that it printed, and its port."""
-    with start(folder, 0) as process:
+    with start(folder, 0, patch) as process:
         try:
             assert process.stdout is not None
             lines = [process.stdout.readline()]
@@ -118,6 +118,37 @@ def test_trained_models_predict_and_ctrl_c_ends_it(trained: Path) -> None:
     assert (len(content["pixels"]), max(content["pixels"])) == (784, 255)
     assert blank[:2] == (400, {"error": "The drawing: neither a PNG nor a JPEG file"})
     assert (process.returncode, out, err) == (130, "", "interrupted\n")
+
+
+@pytest.mark.fault("SIGTERM, Ctrl-C")
+@pytest.mark.parametrize(("number", "code", "said"), [(signal.SIGTERM, 143, ""), (signal.SIGINT, 130, "interrupted\n")])
+def test_predictions_that_wait_do_not_delay_the_end(trained: Path, number: int, code: int, said: str) -> None:
+    """The one under way is answered, those behind it are told that the demo ends, and it does, without a traceback."""
+    patch = (
+        "import time; real = demo.classifier.predict; "
+        "demo.classifier.predict = lambda *given: (time.sleep(0.5), real(*given))[1]; "
+    )
+    with demonstrated(trained, patch) as (process, _, port):
+        answers: list[Any] = []
+        threads = [
+            threading.Thread(target=lambda: answers.append(request(port, "POST", "/predict", drawing())))
+            for _ in range(12)
+        ]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.3)
+        process.send_signal(number)
+        begun = time.monotonic()
+        out, err = process.communicate(timeout=60)
+        took = time.monotonic() - begun
+        for thread in threads:
+            thread.join()
+
+    assert (process.returncode, out, err) == (code, "", said)
+    # Each takes a second; all would take twelve.
+    assert took < 8
+    assert {status for status, *_ in answers} <= {200, 500}
+    assert next(content for status, content, _ in answers if status == 500) == {"error": "the demo ends"}
 
 
 def test_without_trained_models_there_is_no_demo(tmp_path: Path) -> None:

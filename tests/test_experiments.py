@@ -320,7 +320,7 @@ def test_an_experiment_that_is_applied_is_the_workspace(worked: Worked) -> None:
 
 
 def test_removed_experiments_are_gone(worked: Worked) -> None:
-    """The last command removes every one."""
+    """The last command removes every one, since all began at the commit before."""
     removed = re.findall(r"'([^']+)'", worked.step("exp", "remove").output)
 
     assert sorted(removed) == sorted(worked.settings())

@@ -170,13 +170,26 @@ def test_no_target_sees_the_callers_settings(tmp_path: Path) -> None:
 
     for target in (*targets, "demo", "verdict", "pages", "check-pages"):
         seen = tmp_path / f"seen-{target}"
-        done = make(tmp_path, target, SEEN=str(seen), PYTHONUNBUFFERED="1", **LOGIN_SHELL)
+        named = {"promote": ["MODEL=cnn"], "rerun": ["RUN=abc"]}.get(target, [])
+        done = make(tmp_path, target, *named, SEEN=str(seen), PYTHONUNBUFFERED="1", **LOGIN_SHELL)
 
         assert done.returncode == 0, done.stdout
         lines = seen.read_text().splitlines()
         assert "PYTHONUNBUFFERED=1" in lines
         assert [f"{name}={value}" for name, value in LOGIN_SHELL.items() if f"{name}={value}" in lines] == []
         assert {line for line in lines if line.startswith("SHELL=")} == {"SHELL=/bin/sh"}
+
+
+@pytest.mark.parametrize("target", ["promote", "rerun"])
+def test_what_is_not_named_is_asked_for_as_make_takes_it(tmp_path: Path, target: str) -> None:
+    """Without its argument, a target shows its own usage, not that of the program behind it."""
+    complete(tmp_path)
+
+    done = make(tmp_path, target)
+
+    assert done.returncode == 2
+    assert f"usage: make {target} {'MODEL=NAME' if target == 'promote' else 'RUN=ID'}" in done.stdout
+    assert "python -m" not in done.stdout
 
 
 @pytest.mark.fault("settings of the caller's login shell")

@@ -6,10 +6,11 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 from collections.abc import Iterator
 from functools import cache
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from pathlib import Path
 
 import networkx
@@ -59,7 +60,7 @@ def commands(page: str) -> Iterator[list[str]]:
     """Yield the words of each command in a page's blocks: without settings in front, and without the words of loops."""
     for block in blocks(page, "sh"):
         for line in block.replace("\\\n", "").splitlines():
-            words = shlex.split(line, comments=True)
+            words = list(takewhile(lambda word: word != "|", shlex.split(line, comments=True)))
             while words and re.match(r"[A-Z_]+=", words[0]):
                 words.pop(0)
             if words and words[0].rstrip(";") not in LOOPS:
@@ -72,6 +73,32 @@ def of_program(*start: str) -> list[list[str]]:
     found = [words[len(start) :] for words in every if words[: len(start)] == list(start)]
     assert found, f"no page calls {shlex.join(start)}"
     return found
+
+
+ACTIVATION = "`. .venv/bin/activate`"
+SYSTEM = ("make", "git", "curl", "less", "mv", "rm", "mkdir", "cp", "unzip", "ls", "cat", "uv", "nvidia-smi", "pkill")
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if "```sh" in (ROOT / page).read_text(encoding="utf-8")])
+def test_a_pages_commands_are_found_in_their_order(page: str, tmp_path: Path) -> None:
+    """In one shell, which has only what the page has told the reader to do, each program is found; they do nothing."""
+    folder = tmp_path / "clone"
+    shutil.copytree(ROOT / ".ci", folder / ".ci")
+    environment = folder / ".venv" / "bin"
+    scripts = [folder / ".ci" / path.name for path in (ROOT / ".ci").iterdir() if path.is_file()]
+    own = [environment / name for name in ("python", "pip", "dvc", "mlflow", "ruff")]
+    for path in [*scripts, *own, *(tmp_path / "bin" / name for name in SYSTEM)]:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("#!/bin/sh\n")
+        path.chmod(0o755)
+    (environment / "activate").write_text('PATH="$PWD/.venv/bin:$PATH"\n')
+    found = re.findall(rf"{re.escape(ACTIVATION)}|^```sh\n(.*?)^```$", text(page), flags=re.DOTALL | re.MULTILINE)
+    script = "\n".join(block or ACTIVATION.strip("`") for block in found)
+
+    shell = ["/bin/bash", "-eu", "-o", "pipefail", "-c", f"cd '{folder}'\n{script}"]
+    done = subprocess.run(shell, env={"PATH": str(tmp_path / "bin")}, capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_the_readme_is_short() -> None:
@@ -144,8 +171,8 @@ def test_both_languages_agree() -> None:
 
 def test_every_command_has_a_test() -> None:
     """No page calls a program, or shows a kind of block, that no test here reads."""
-    installed = {f".venv/bin/{name}" for name in ("python", "pip", "mlflow")}
-    known = {*installed, "make", "python", "curl", "dvc", "git", "pip", "ruff", "export"}
+    installed = {f".venv/bin/{name}" for name in ("python", "pip")}
+    known = {*installed, ".", "make", "mlflow", "python", "curl", "dvc", "git", "pip", "ruff", "export"}
     programs = {words[0] for page in PAGES for words in commands(page)}
 
     assert {name for name in programs if not name.startswith(".ci/")} == known
@@ -177,7 +204,7 @@ def test_make_knows_every_target() -> None:
 
 @pytest.mark.parametrize(
     ("program", "code"),
-    [("dvc", PARSE_DVC), (".venv/bin/mlflow", PARSE_MLFLOW), (".venv/bin/pip", PARSE_PIP), ("pip", PARSE_PIP)],
+    [("dvc", PARSE_DVC), ("mlflow", PARSE_MLFLOW), (".venv/bin/pip", PARSE_PIP), ("pip", PARSE_PIP)],
     ids=lambda value: value if len(value) < 20 else "",
 )
 def test_programs_understand_their_commands(program: str, code: str) -> None:
