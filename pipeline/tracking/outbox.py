@@ -19,12 +19,12 @@ class Outbox:
     def __init__(self, is_permanent: Callable[[Exception], bool] = lambda _: False) -> None:
         self.error: Exception | None = None  # why the action at the head of the queue has not succeeded yet
         self._is_permanent = is_permanent
-        self._queue: deque[tuple[str, Callable[[], None]]] = deque()
+        self._queue: deque[tuple[str, Callable[[], object]]] = deque()
         self._changed = threading.Condition()
         self._stopped = False
         threading.Thread(target=self._work, daemon=True).start()
 
-    def put(self, name: str, action: Callable[[], None]) -> None:
+    def put(self, name: str, action: Callable[[], object]) -> None:
         """Append `action` to the queue."""
         with self._changed:
             self._queue.append((name, action))
@@ -79,7 +79,7 @@ class Outbox:
             else:
                 self._remove()
 
-    def _next(self) -> Callable[[], None] | None:
+    def _next(self) -> Callable[[], object] | None:
         with self._changed:
             self._changed.wait_for(lambda: self._stopped or self._queue)
             return None if self._stopped else self._queue[0][1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import isnan, nan
 from pathlib import Path
 from typing import Any
@@ -49,13 +49,24 @@ def complete(description: RunDescription, data: Dataset, rows: Sequence[Mapping[
     if not (cut_short := running(experiment, description.recipe)):
         cut_short = [create(experiment, description.name, description.tags(), now() - duration)]
     run = cut_short[0].info
-    log_params(run.run_id, description)
-    log_inputs(run.run_id, description, data)
-    log_points(run.run_id, _missing_points(run.run_id, rows))
+    add_training(cut_short[0], description, lambda: data, rows)
     logged_model.log(run.run_id, description.name, model)
     api.set_tag(run.run_id, "model.md5", files.md5(model))
     api.set_terminated(run.run_id, "FINISHED", run.start_time + duration)
     return api.get_run(run.run_id)
+
+
+def add_training(
+    run: Any, description: RunDescription, data: Callable[[], Dataset], rows: Sequence[Mapping[str, float]]
+) -> bool:
+    """Add to `run` what it is missing of params, `data` and epochs; return whether anything was missing."""
+    missing = log_params(run.info.run_id, description)
+    if not run.inputs.dataset_inputs:
+        log_inputs(run.info.run_id, description, data())
+        missing = True
+    if points := _missing_points(run, rows):
+        log_points(run.info.run_id, points)
+    return missing or bool(points)
 
 
 def create(experiment: str, model: str, tags: Mapping[str, str], started: int) -> Any:
@@ -171,12 +182,13 @@ def _clone() -> str:
     return f"{socket.gethostname()}:{store.root()}"
 
 
-def log_params(run_id: str, description: RunDescription) -> None:
-    """Log the params that the run does not have yet: MLflow refuses to change one."""
+def log_params(run_id: str, description: RunDescription) -> bool:
+    """Log the params that the run does not have yet, as MLflow refuses to change one; return whether there were any."""
     api = mlflow.MlflowClient()
     present = api.get_run(run_id).data.params
     absent = {key: value for key, value in description.params().items() if key not in present}
     api.log_batch(run_id, params=[mlflow.entities.Param(key, str(value)) for key, value in absent.items()])
+    return bool(absent)
 
 
 def log_inputs(run_id: str, description: RunDescription, data: Dataset) -> None:
@@ -208,10 +220,12 @@ def points(values: Mapping[str, float], step: int) -> list[mlflow.entities.Metri
     return [mlflow.entities.Metric(key, float(value), now(), step) for key, value in values.items()]
 
 
-def _missing_points(run_id: str, rows: Sequence[Mapping[str, float]]) -> list[mlflow.entities.Metric]:
+def _missing_points(run: Any, rows: Sequence[Mapping[str, float]]) -> list[mlflow.entities.Metric]:
     names = (*history.SCORES, "epoch_seconds")
     of_metric = mlflow.MlflowClient().get_metric_history
-    present = {(name, point.step) for name in names for point in of_metric(run_id, name)}
+    present = {(name, point.step) for name in names for point in of_metric(run.info.run_id, name)}
+    # MLflow keeps the latest point of each metric in a second place, from which its pages take which metrics there are.
+    present -= {(name, int(rows[-1]["epoch"])) for name in names if name not in run.data.metrics}
     return [point for row in rows for point in epoch_points(row) if (point.key, point.step) not in present]
 
 

@@ -131,10 +131,13 @@ def sync_model(trained: TrainedModel, work: Path) -> tuple[Any, bool]:
         run = found or runs.complete(description, dataset.load(trained.data), trained.rows(), trained.file)
         runs.end_interrupted(trained.dataset, description.recipe)
         checkpoints.discard()
-    restored = bool(found) and logged_model.restore(run, trained.name, trained.file)
-    added = runs.add_artifacts(run, trained.artifacts)
+    added = [
+        not found or runs.add_training(run, description, lambda: dataset.load(trained.data), trained.rows()),
+        bool(found) and logged_model.restore(run, trained.name, trained.file),
+        runs.add_artifacts(run, trained.artifacts),
+    ]
     runs.mark_current(run)
-    return run, not found or restored or added
+    return run, any(added)
 
 
 def retire_others(names: list[str]) -> list[str]:
