@@ -11,17 +11,16 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from pipeline import cli, params
-from pipeline.data import sets
-from pipeline.data.image_set import ImageSet
+from pipeline import cli, dvc_lock, params
 from pipeline.errors import InputError, PipelineError
 from pipeline.inference import classifier, described, reading, server
+from pipeline.inference.described import Described
 
 
 class Classifiers:
     """The trained models by name, all of one data set; one picture is classified at a time."""
 
-    def __init__(self, files: Mapping[str, Path], threads: int, dataset: ImageSet) -> None:
+    def __init__(self, files: Mapping[str, Path], threads: int, dataset: Described) -> None:
         self._lock, self._dataset = Lock(), dataset
         self._networks = {
             name: classifier.load(file, threads, dataset.image.shape, dataset.classes) for name, file in files.items()
@@ -55,21 +54,27 @@ class Classifiers:
 
 
 def trained(values: params.Params) -> dict[str, Path]:
-    """Return the file of each model in params.yaml that is trained on its data set.
+    """Return the file of each model in params.yaml that is trained on its data set as it was preprocessed last.
 
     Raises:
         InputError: None is, or a file is not the one in dvc.lock.
     """
     dataset, folder = values.data.dataset, classifier.FOLDER
     there = [name for name in values.models if (folder / f"{name}{classifier.FILE_ENDING}").exists()]
-    names = [name for name in there if described.trained_on(values, name) == dataset]
+    names = [name for name in there if _is_on(dataset, described.data_of(name))]
     if not names:
         on = f" on {dataset}" if there else ""
         raise InputError(f"no model of params.yaml is trained{on}", path=folder, fix=classifier.HOW_TO_TRAIN)
     return {name: classifier.file_of(values, name) for name in names}
 
 
-def about(dataset: ImageSet, names: Sequence[str], missing: Sequence[str]) -> dict[str, Any]:
+def _is_on(dataset: str, data: Mapping[str, Any]) -> bool:
+    """Return whether the data that a model was trained on are those of the data set that dvc.lock records now."""
+    path = data.get("path", "")
+    return Path(path).stem == dataset and dvc_lock.recorded().get(path) == data.get("md5")
+
+
+def about(dataset: Described, names: Sequence[str], missing: Sequence[str]) -> dict[str, Any]:
     """Return what the page shows: the models, trained or not, and what their images and classes are."""
     return {
         "trained": list(names),
@@ -104,7 +109,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m pipeline.demo", description=main.__doc__)
     parser.add_argument("--port", type=_port, default=8000, help="0: any free port (default: %(default)s)")
     parser.add_argument(
-        "--set", type=Path, help="file that describes the models' data set (default: data/sets/NAME.yaml)"
+        "--set", type=Path, help="file that describes the models' data set (default: as they were trained)"
     )
     parser.add_argument(
         "--params", type=Path, default=Path("params.yaml"), help="the file that names the models (default: %(default)s)"
@@ -114,7 +119,7 @@ def main() -> None:
     files = trained(values)
     missing = [name for name in values.models if name not in files]
     with _listen(arguments.port) as listening:
-        dataset = sets.load(arguments.set) if arguments.set else described.load(values.data.dataset)
+        dataset = described.of_set(arguments.set) if arguments.set else described.of_model(next(iter(files)))
         classifiers = Classifiers(files, values.train.threads, dataset)
         if missing:
             print(f"not trained: {', '.join(missing)}; {classifier.HOW_TO_TRAIN}")

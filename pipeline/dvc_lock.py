@@ -120,6 +120,21 @@ def title(name: str) -> str:
     return name
 
 
+def summary(data_md5: str) -> dict[str, Any] | None:
+    """Return what preprocess wrote about the data with this md5; None if the data that it made last are others.
+
+    Raises:
+        InputError: The summary is not the one that it wrote.
+    """
+    stage = stages().get(PREPROCESS, {})
+    with suppress(AttributeError, KeyError, TypeError):
+        if data_md5 in [out.get("md5") for out in stage["outs"]]:
+            path = paths(stage)["summary"]
+            verify(path)
+            return files.read_json(path)
+    return None
+
+
 def missing(name: str, error: Exception) -> InputError:
     """Return the error about what DVC writes to dvc.lock and what is not there for the model or stage `name`."""
     return InputError(f"{name}: {error} is missing", path=LOCK, fix="`dvc repro` writes it again")

@@ -11,11 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from pipeline import cli, params
-from pipeline.data import sets
-from pipeline.data.image_set import ImageSet
 from pipeline.errors import InputError
 from pipeline.inference import classifier, described, pictures, reading
 from pipeline.inference.classifier import Prediction
+from pipeline.inference.described import Described
 
 # The table has a column for each of so many classes or fewer, if their names are no longer; else only the first FEW.
 MANY, LETTERS, FEW = 10, 5, 3
@@ -23,15 +22,15 @@ MANY, LETTERS, FEW = 10, 5, 3
 
 def predict(
     paths: Sequence[Path], model: str, values: params.Params, given: Path | None = None
-) -> tuple[dict[Path, Prediction], ImageSet]:
-    """Return the prediction of a model for each file that can be read as an image of its data set, and that data set.
+) -> tuple[dict[Path, Prediction], Described]:
+    """Return the prediction of a model for each file that can be read as an image of its data, and what these are.
 
-    `model` is a name in params.yaml, a models:/ address or a `.keras` file; the file `given` describes its data set, if
-    not the one in data/sets/. Each file that cannot be read gets one line on stderr.
+    `model` is a name in params.yaml, a models:/ address or a `.keras` file. The file `given` describes its data set;
+    without it, they are as they were when the model was trained. Each file that cannot be read gets one line on stderr.
 
     Raises:
         InputError: There is no such model, it is not trained, its file is not the one that was trained, or nothing
-            describes its data set.
+            says what it was trained on.
         UnavailableError: The model is in MLflow, which does not answer.
     """
     file, dataset = _find(model, values, given)
@@ -49,19 +48,19 @@ def predict(
     return dict(zip(images, predictions, strict=True)), dataset
 
 
-def _find(model: str, values: params.Params, given: Path | None) -> tuple[Path | None, ImageSet]:
-    """Return the file of a model, None if it is in MLflow, and what describes its data set."""
+def _find(model: str, values: params.Params, given: Path | None) -> tuple[Path | None, Described]:
+    """Return the file of a model, None if it is in MLflow, and what it was trained on."""
     if model.startswith(classifier.REGISTRY_URI):
         from pipeline import tracking
 
-        return None, sets.load(given) if given else described.load(tracking.trained_on(model))
+        return None, described.of_set(given) if given else described.of_record(tracking.trained_on(model), model)
     if model.endswith(classifier.FILE_ENDING):
         if not given:
             what = "the file of a model does not have the names of its classes"
             raise InputError(what, path=Path(model), fix="name its data set with --set data/sets/NAME.yaml")
-        return Path(model), sets.load(given)
+        return Path(model), described.of_set(given)
     file = classifier.file_of(values, model)
-    return file, sets.load(given) if given else described.load(described.trained_on(values, model))
+    return file, described.of_set(given) if given else described.of_model(model)
 
 
 def table(found: Mapping[Path, Prediction], noun: str) -> str:
@@ -131,7 +130,7 @@ def main() -> int:
         help="a model of params.yaml (default: %(default)s), one in MLflow such as models:/mnist@champion, or a file",
     )
     parser.add_argument(
-        "--set", type=Path, help="file that describes the model's data set (default: data/sets/NAME.yaml)"
+        "--set", type=Path, help="file that describes the model's data set (default: as it was trained)"
     )
     parser.add_argument("--json", action="store_true", help="print a JSON object per file, one to a line")
     parser.add_argument(

@@ -52,6 +52,7 @@ def summarise(data: params.Data, described: ImageSet, dataset: Dataset, sha256: 
         "title": described.title,
         "noun": described.noun,
         "credit": described.credit,
+        "handwriting": described.handwriting,
         "target_accuracy": described.target_accuracy,
         "image": list(dataset.shape),
         "classes": list(dataset.classes),

@@ -22,7 +22,7 @@ from pipeline.errors import InputError, PipelineError, UnavailableError
 from pipeline.inference import classifier, digits
 from pipeline.inference.classifier import Prediction
 from pipeline.params import Params
-from pipeline.tracking import experiments
+from pipeline.tracking import experiments, logged_model
 from pipeline.tracking.description import RunDescription
 from pipeline.training import backend, model_file, networks
 from pipeline.training.backend import keras
@@ -67,6 +67,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ImageDraw.Draw(picture).text((100, 150), text, 0, ImageFont.load_default(160), anchor="mm")
         picture.save(folder / name)
     (folder / "text.png").write_text("3\n")
+    untrained.record(folder, "mnist", "cnn", "other")
     return folder
 
 
@@ -203,10 +204,11 @@ def test_answers_that_are_no_probabilities_are_refused(values: Params) -> None:
 
 
 @pytest.fixture
-def champion(trained: Path, store: Path, values: Params) -> None:
+def champion(trained: Path, store: Path, values: Params, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the small model the champion of a store, logged as a training logs it."""
     import mlflow
 
+    monkeypatch.chdir(trained)
     split = Split(np.zeros((2, 28, 28), np.uint8), np.zeros(2, np.uint8))
     description = RunDescription("cnn", "r" * 64, "d" * 32, values.models["cnn"], values.train, {"dataset": "mnist"})
     with tracking.training_run(description, Dataset(split, None, split, small.DIGITS), required=True) as run:
@@ -214,7 +216,7 @@ def champion(trained: Path, store: Path, values: Params) -> None:
     client = mlflow.MlflowClient(f"sqlite:///{store}")
     (logged,) = client.search_logged_models([experiments.connect(experiments.of_dataset("mnist"))])
     client.create_registered_model("mnist")
-    version = client.create_model_version("mnist", logged.artifact_location, model_id=logged.model_id)
+    version = client.create_model_version("mnist", f"models:/{logged.model_id}", logged.source_run_id)
     client.set_registered_model_alias("mnist", "champion", version.version)
 
 
@@ -316,6 +318,22 @@ def test_other_data_sets_have_classes_of_their_own(
     assert "digit" not in out + err
 
 
+def choose_another(dataset: str, model: str = "cnn") -> None:
+    """Change dvc.lock as DVC does when another data set is preprocessed after a model was trained and evaluated."""
+    classes = yaml.safe_load(Path(f"data/sets/{dataset}.yaml").read_text())["classes"]
+    trained = yaml.safe_load(Path("dvc.lock").read_text())["stages"][f"train@{model}"]
+    untrained.record(Path(), "kmnist", md5="e" * 32)
+    lock, metrics = yaml.safe_load(Path("dvc.lock").read_text()), Path(f"reports/metrics/{model}.json")
+    files.write_json(metrics, {"classes": classes})
+    file = {"path": f"models/{model}.keras", "md5": files.md5(Path(f"models/{model}.keras"))}
+    lock["stages"][f"train@{model}"] = trained | {"outs": [file]}
+    outs = [{"path": str(metrics), "md5": files.md5(metrics)}]
+    lock["stages"][f"evaluate@{model}"] = {"deps": [*trained["deps"], file], "outs": outs}
+    Path("dvc.lock").write_text(yaml.safe_dump(lock))
+    Path("params.yaml").write_text(Path("params.yaml").read_text().replace(f"dataset: {dataset}", "dataset: kmnist"))
+
+
+@pytest.mark.fault("model whose class names are not known")
 def test_a_model_keeps_the_data_set_that_it_was_trained_on(
     other: tuple[Path, str],
     run: Run,
@@ -323,19 +341,28 @@ def test_a_model_keeps_the_data_set_that_it_was_trained_on(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """When params.yaml names another data set, the classes are still those of the one that dvc.lock records."""
+    """When another one was preprocessed since, its metrics have the classes; a file with others is not asked."""
     folder, dataset = other
     shutil.copytree(folder, tmp_path / "changed")
     monkeypatch.chdir(tmp_path / "changed")
-    text = Path("params.yaml").read_text().replace(f"dataset: {dataset}", "dataset: kmnist")
-    Path("params.yaml").write_text(text)
-    deps = [{"path": "pipeline/train.py"}, {"path": f"data/processed/{dataset}.npz"}]
-    Path("dvc.lock").write_text(yaml.safe_dump({"stages": {"train@cnn": {"deps": deps}}}))
+    choose_another(dataset)
+    path = Path(f"data/sets/{dataset}.yaml")
+    described = yaml.safe_load(path.read_text())
 
     assert run("photo.jpg", "--json") == 0
 
-    described = yaml.safe_load(Path(f"data/sets/{dataset}.yaml").read_text())
     assert list(json.loads(capsys.readouterr().out)["probabilities"]) == described["classes"]
+    path.write_text(yaml.safe_dump(described | {"classes": described["classes"][::-1]}))
+    with pytest.raises(InputError, match=rf"{path}: classes: not those with which cnn was trained; `dvc repro` "):
+        run("photo.jpg")
+    path.rename(tmp_path / "copy.yaml")
+    with pytest.raises(InputError, match=rf"{path}: no such file, .* --set") as missing:
+        run("photo.jpg")
+    assert "\n" not in str(missing.value)
+    Path("models/cnn.keras").touch()
+    Path("reports/metrics/cnn.json").write_text("{}")
+    with pytest.raises(InputError, match=r"reports/metrics/cnn.json: has md5"):
+        run("photo.jpg")
 
 
 @pytest.mark.fault("model whose class names are not known")
@@ -361,47 +388,84 @@ def test_a_copied_model_needs_its_data_set_named(
         run("photo.jpg", "--model", alone, "--set", "data/sets/cifar10.yaml")
 
 
-@pytest.mark.fault("model whose class names are not known")
-def test_class_names_that_were_changed_since_are_refused(
-    other: tuple[Path, str], run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.fault("class names put in another order, or the data set's file gone, after a training")
+@pytest.mark.parametrize("change", ["reordered", "preprocessed", "gone"])
+def test_the_names_of_classes_stay_with_the_model(
+    other: tuple[Path, str],
+    run: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    change: str,
 ) -> None:
-    """If the classes are not those with which the images were preprocessed, or are missing, it is one line."""
+    """The answer is the one of the training, whatever the file says by now; once other data are made, there is none."""
     folder, dataset = other
     shutil.copytree(folder, tmp_path / "changed")
     monkeypatch.chdir(tmp_path / "changed")
+    assert run("photo.jpg", "--json") == 0
+    before = capsys.readouterr().out
     path = Path(f"data/sets/{dataset}.yaml")
     described = yaml.safe_load(path.read_text())
-    files.write_json(Path("reports/data.json"), {"dataset": dataset, "classes": described["classes"]})
-    Path("dvc.lock").write_text(yaml.safe_dump({"stages": {"preprocess": {"outs": [{"path": "reports/data.json"}]}}}))
+    path.write_text(yaml.safe_dump(described | {"classes": described["classes"][::-1], "handwriting": None}))
+    lock = yaml.safe_load(Path("dvc.lock").read_text())
+    if change == "gone":
+        path.unlink()
+    if change == "preprocessed":
+        untrained.record(Path(), dataset, md5="e" * 32)
+        again = yaml.safe_load(Path("dvc.lock").read_text())
+        again["stages"]["train@cnn"] = lock["stages"]["train@cnn"]
+        Path("dvc.lock").write_text(yaml.safe_dump(again))
 
-    assert run("photo.jpg") == 0
-    path.write_text(yaml.safe_dump(described | {"classes": described["classes"][::-1]}))
-    with pytest.raises(InputError, match=rf"{path}: classes: not those of reports/data.json"):
-        run("photo.jpg")
-    path.unlink()
-    with pytest.raises(InputError, match=rf"{path}: no such file, .* --set") as missing:
-        run("photo.jpg")
-    assert "\n" not in str(missing.value)
+        with pytest.raises(InputError, match=r"nothing records the classes that cnn was trained with; .* --set"):
+            run("photo.jpg", "--json")
+    else:
+        assert run("photo.jpg", "--json") == 0
+        assert capsys.readouterr().out == before
+
+
+@pytest.mark.fault("class names put in another order, or the data set's file gone, after a training")
+@pytest.mark.usefixtures("champion")
+def test_the_champion_has_its_classes_with_it(
+    trained: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A model in MLflow answers in a folder that has none of its data; --set names another description."""
+    address = "models:/mnist@champion"
+    run("three.png", "--json")
+    expected = capsys.readouterr().out
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for name in ("params.yaml", "three.png"):
+        shutil.copy(trained / name, name)
+
+    assert run("three.png", "--json", "--model", address) == 0
+
+    assert capsys.readouterr().out == expected
+    text = (trained / "data/sets/mnist.yaml").read_text()
+    Path("copy.yaml").write_text(text.replace('"9"', "nine") if '"9"' in text else text.replace("'9'", "nine"))
+    assert run("three.png", "--json", "--model", address, "--set", "copy.yaml") == 0
+    assert "nine" in capsys.readouterr().out
 
 
 @pytest.mark.fault("model whose class names are not known")
 @pytest.mark.usefixtures("champion")
-def test_the_champion_names_its_data_set(
-    trained: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("record", [None, "text", {"dataset": "mnist", "handwriting": None, "classes": 3}])
+def test_a_champion_without_its_classes_needs_them_named(
+    trained: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record: Any
 ) -> None:
-    """A model in MLflow is of the data set that its run recorded; where that file is missing, one line says so."""
-    address = "models:/mnist@champion"
-    shutil.copytree(trained, tmp_path / "elsewhere")
-    monkeypatch.chdir(tmp_path / "elsewhere")
-    text = Path("params.yaml").read_text().replace("dataset: mnist", "dataset: kmnist")
-    Path("params.yaml").write_text(text)
+    """Logged by an earlier version, or damaged, it is refused in one line, unless the workspace has the same data."""
+    monkeypatch.setattr(logged_model, "_metadata", lambda _: {"data": record})
+    monkeypatch.chdir(tmp_path)
+    for name in ("params.yaml", "three.png"):
+        shutil.copy(trained / name, name)
 
-    assert run("three.png", "--json", "--model", address) == 0
-    assert list(json.loads(capsys.readouterr().out)["probabilities"]) == list(small.DIGITS)
-    given = Path("data/sets/mnist.yaml").rename("copy.yaml")
-    with pytest.raises(InputError, match=r"data/sets/mnist.yaml: no such file, .* --set"):
-        run("three.png", "--model", address)
-    assert run("three.png", "--model", address, "--set", str(given)) == 0
+    with pytest.raises(InputError, match=r"models:/mnist@champion: .* --set data/sets/NAME.yaml") as caught:
+        run("three.png", "--model", "models:/mnist@champion")
+
+    assert "\n" not in str(caught.value)
+    monkeypatch.setattr(logged_model, "_recorded", lambda _: {"data.md5": "d" * 32})
+    monkeypatch.chdir(trained)
+    if record is None:
+        assert run("three.png", "--model", "models:/mnist@champion") == 0
 
 
 def test_many_classes_are_not_all_in_the_table() -> None:

@@ -170,7 +170,7 @@ def trained(name: str) -> tracking.TrainedModel:
 def lighten(patch: pytest.MonkeyPatch) -> None:
     """Have runs whose figures, and the description of whose model, take no time to make."""
 
-    def save(path: Path, folder: Path, _logged: Any) -> None:
+    def save(path: Path, folder: Path, *_: Any) -> None:
         (folder / "data").mkdir(parents=True)
         (folder / "MLmodel").write_text("flavors: {}\n")
         shutil.copy(path, folder / logged_model.LOGGED_FILE)

@@ -1,6 +1,6 @@
 """Pictures in, predictions of trained networks out.
 
-described   the data set of a trained model: its classes, and what a picture has to show
+described   the data of a trained model, as it was trained: its classes, and what a picture has to show
 reading     a picture -> an image as those that the data set's models were trained on
 pictures    PNG and JPEG files -> brightness
 segmentation  brightness -> the ink of one digit, or all ink

@@ -1,58 +1,125 @@
-"""The data set of a trained model: the shape of its images, the names of its classes, what a picture has to show.
+"""What a trained model takes and answers: the shape of its images, the names of its classes, what a picture must show.
 
-A model file has the shape and the number of classes, but no names. These are in the file that describes the data set;
-which data set it was, dvc.lock says.
+This is as it was when the model was trained: preprocess recorded it with the data of that checksum, and MLflow with the
+model. The file that describes the data set may have been changed since.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
 
 from pipeline import dvc_lock, files
 from pipeline.data import sets
-from pipeline.data.image_set import ImageSet
+from pipeline.data.image_set import ImageSet, ImageShape
 from pipeline.errors import InputError
-from pipeline.params import Params
 
 FOLDER = Path("data/sets")
+# What preprocess has not always recorded: only the data set's own file has it then.
+_NEWER = "handwriting"
 
 
-def trained_on(values: Params, name: str) -> str:
-    """Return the data set that dvc.lock records for the model `name`; that of params.yaml if it records none.
+@dataclass(frozen=True)
+class Described:
+    """The images and classes of a data set, by the names that they have in its file."""
 
-    The model keeps its own until it is trained again, whatever params.yaml says by then.
+    image: ImageShape
+    classes: tuple[str, ...]
+    title: str
+    noun: str
+    credit: str
+    handwriting: Literal["digit", "character"] | None
+
+
+def of_set(path: Path) -> Described:
+    """Return what the file at `path` says of a data set.
+
+    Raises:
+        InputError: There is no such file, or it breaks a rule.
+    """
+    return _of(sets.load(path))
+
+
+def _of(image_set: ImageSet) -> Described:
+    return Described(**{field.name: getattr(image_set, field.name) for field in fields(Described)})
+
+
+def data_of(name: str) -> dict[str, Any]:
+    """Return path and md5 of the data that dvc.lock records for the model `name`; {} if it records none.
 
     Raises:
         InputError: dvc.lock is not as DVC writes it.
     """
-    data = _recorded(f"train@{name}", "deps", ".npz")
-    return data.stem if data else values.data.dataset
+    return _recorded(f"train@{name}", "deps", ".npz")
 
 
-def load(dataset: str) -> ImageSet:
-    """Return what describes the data set here.
+def of_model(name: str) -> Described:
+    """Return what the model `name` in the workspace was trained with.
 
     Raises:
-        InputError: There is no such file, it breaks a rule, or its classes are others than when the images were
-            preprocessed.
+        InputError: Nothing records it, or dvc.lock is not as DVC writes it.
     """
-    path = FOLDER / f"{dataset}.yaml"
+    data = data_of(name)
+    known = dvc_lock.summary(data.get("md5", "")) or _evaluated(name)
+    if not data or not known:
+        what = f"nothing records the classes that {name} was trained with"
+        raise InputError(what, fix="`dvc repro` trains it, or name its data set with --set data/sets/NAME.yaml")
+    return of_record({**known, "dataset": Path(data["path"]).stem}, name)
+
+
+def of_record(record: Mapping[str, Any], model: str) -> Described:
+    """Return what preprocess recorded of the data that a `model` was trained on.
+
+    Raises:
+        InputError: The record is damaged; or it is from before all of this was recorded, and the file of that data set
+            is missing or has other classes or images by now.
+    """
+    if _NEWER not in record:
+        return _of_file(record, model)
+    try:
+        height, width, channels = (*record["image"], 1)[:3]
+        content = {**record, "image": {"height": height, "width": width, "channels": channels}}
+        return TypeAdapter(Described).validate_python(content)
+    except (KeyError, TypeError, ValueError) as error:
+        what = f"{model}: the record of the data that it was trained on is damaged"
+        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+        raise InputError(f"{what} ({reason})", fix="name its data set with --set data/sets/NAME.yaml") from None
+
+
+def _of_file(record: Mapping[str, Any], model: str) -> Described:
+    path = FOLDER / f"{record['dataset']}.yaml"
     if not path.exists():
-        what = f"no such file, and only it has the class names of {dataset}, which the model was trained on"
+        what = f"no such file, and only it has all about {record['dataset']}, which {model} was trained on"
         raise InputError(what, path=path, fix="put it there, or name a copy with --set")
-    described, summary = sets.load(path), _recorded("preprocess", "outs", ".json")
-    content = files.read_json(summary) if summary and summary.exists() else {}
-    if content.get("dataset") == dataset and content.get("classes") != list(described.classes):
-        what = f"classes: not those of {summary}, with which the models were trained"
-        raise InputError(what, path=path, fix="`dvc repro` trains them again, or restore the file")
+    described = of_set(path)
+    now = {"classes": list(described.classes), "image": list(described.image.shape)}
+    for key in sorted(now.keys() & record.keys()):
+        if record[key] != now[key]:
+            what = f"{key}: not those with which {model} was trained"
+            raise InputError(what, path=path, fix="`dvc repro` trains it again, or restore the file")
     return described
 
 
-def _recorded(stage: str, kind: str, ending: str) -> Path | None:
-    """Return the first of the deps or outs of a stage in dvc.lock that ends so; None if there is none."""
+def _evaluated(name: str) -> dict[str, Any]:
+    """Return the classes in the metrics of the model `name`, if these are of the file that dvc.lock records for it."""
+    metrics, model = _recorded(f"evaluate@{name}", "outs", ".json"), _recorded(f"evaluate@{name}", "deps", ".keras")
+    if not metrics or model.get("md5") != dvc_lock.recorded().get(model.get("path", "")):
+        return {}
+    path = Path(metrics["path"])
+    dvc_lock.verify(path)
+    content = files.read_json(path)
+    return {"classes": content["classes"]} if "classes" in content else {}
+
+
+def _recorded(stage: str, kind: str, ending: str) -> dict[str, Any]:
+    """Return the first of the deps or outs of a stage in dvc.lock whose path ends so; {} if there is none."""
     try:
         entries = dvc_lock.stages().get(stage, {}).get(kind, [])
-        return next((Path(entry["path"]) for entry in entries if entry["path"].endswith(ending)), None)
+        return next((entry for entry in entries if entry["path"].endswith(ending)), {})
     except (AttributeError, KeyError, TypeError):
         what = f"{stage}: not as DVC writes it"
         raise InputError(what, path=dvc_lock.LOCK, fix="restore it from version control") from None

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.data.formats import pictures as whole
-from pipeline.data.image_set import ImageSet
 from pipeline.errors import InputError
 from pipeline.inference import characters, digits, pictures
+from pipeline.inference.described import Described
 
 
-def read(path: Path, described: ImageSet) -> NDArray[np.uint8]:
+def read(path: Path, described: Described) -> NDArray[np.uint8]:
     """Return the picture in the PNG or JPEG file at `path` as an image of the data set, of the shape that it states.
 
     Raises:
@@ -24,7 +24,7 @@ def read(path: Path, described: ImageSet) -> NDArray[np.uint8]:
         return decode(file, pictures.shown(path), described)
 
 
-def decode(file: IO[bytes], name: str, described: ImageSet) -> NDArray[np.uint8]:
+def decode(file: IO[bytes], name: str, described: Described) -> NDArray[np.uint8]:
     """Return the picture in a PNG or JPEG file as an image of the data set; errors call the file `name`.
 
     Of handwriting the ink is found first. Any other picture is resized and converted as pictures to train on are where

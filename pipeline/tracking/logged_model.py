@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pipeline import files
+from pipeline import dvc_lock, files
 from pipeline.errors import InputError
 from pipeline.tracking import client
 from pipeline.tracking.client import mlflow
@@ -18,10 +18,10 @@ from pipeline.tracking.description import NOTE
 from pipeline.tracking.promotion import CHAMPION
 
 # The model file, and all files of a logged model.
-LOGGED_FILE = "data/model.keras"
+LOGGED_FILE, _DESCRIPTION = "data/model.keras", "MLmodel"
 FILES = {
     LOGGED_FILE,
-    "MLmodel",
+    _DESCRIPTION,
     "conda.yaml",
     "data/keras_module.txt",
     "input_example.json",
@@ -34,6 +34,8 @@ INPUT = (
     "Images are whole numbers from 0 (black) to 255. Do not divide them by 255: of numbers with decimals, MLflow's "
     "server takes the whole part, here 0 for nearly every pixel."
 )
+# The key of its metadata with what preprocess recorded of the data.
+_DATA = "data"
 _PREFIX = "models:/"
 _NOT_FOUND = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 _FIX = "`make sync` puts it back"
@@ -51,7 +53,7 @@ def log(run_id: str, name: str, path: Path) -> None:
     outputs = _outputs(run)
     begun = [model for model in _all_of(run) if model.model_id not in outputs]
     model = begun[0] if begun else _create(run, name)
-    upload(model, path)
+    upload(model, path, run.data.tags["data.md5"])
     api.finalize_logged_model(model.model_id, "READY")
     api.log_outputs(run_id, [mlflow.entities.LoggedModelOutput(model.model_id, step=0)])
 
@@ -81,7 +83,7 @@ def restore(run: Any, name: str, path: Path) -> bool:
         return True
     if not fault(model, run.data.tags["model.md5"]):
         return False
-    upload(model, path)
+    upload(model, path, run.data.tags["data.md5"])
     return True
 
 
@@ -94,14 +96,16 @@ def fault(model: Any, md5: str) -> str:
     """Return what is wrong with the files of a logged model whose model file has this md5; empty if nothing."""
     if model is None:
         return "its model was deleted in MLflow"
-    list_files = mlflow.MlflowClient().list_logged_model_artifacts
-    found = {file.path for folder in (None, "data") for file in list_files(model.model_id, folder)}
-    if absent := sorted(FILES - found):
+    if absent := sorted(FILES - _names(model, None) - _names(model, "data")):
         return f"MLflow has lost {absent[0] if len(absent) == 1 else f'{len(absent)} files'} of its model"
     with tempfile.TemporaryDirectory() as folder:
         source = f"{model.artifact_location}/{LOGGED_FILE}"
         path = Path(mlflow.artifacts.download_artifacts(source, dst_path=folder))
         return "" if files.md5(path) == md5 else f"MLflow's {LOGGED_FILE} of it is damaged"
+
+
+def _names(model: Any, folder: str | None) -> set[str]:
+    return {file.path for file in mlflow.MlflowClient().list_logged_model_artifacts(model.model_id, folder)}
 
 
 def fetch(address: str, folder: Path) -> Path:
@@ -113,7 +117,7 @@ def fetch(address: str, folder: Path) -> Path:
     """
     with _found(address):
         path = Path(mlflow.artifacts.download_artifacts(address, dst_path=str(folder))) / LOGGED_FILE
-        md5 = _recorded_md5(address)
+        md5 = _recorded(address).get("model.md5")
     if not path.is_file():
         if md5:
             raise InputError(f"{address}: MLflow has lost its file {LOGGED_FILE}", fix=_FIX)
@@ -123,26 +127,34 @@ def fetch(address: str, folder: Path) -> Path:
     return path
 
 
-def trained_on(address: str) -> str:
-    """Return the data set of the model at `address`, which its run recorded.
+def trained_on(address: str) -> dict[str, Any]:
+    """Return what preprocess recorded of the data that the model at `address` was trained on, logged with the model.
 
-    The registered models of this project have the name of their data set: it is that where the run was lost.
+    Of a model that was logged without it, the workspace has it, if its data are those with the checksum of its run.
 
     Raises:
-        InputError: The address is malformed, there is no such model, or nothing says what it was trained on.
+        InputError: The address is malformed, there is no such model, it has lost its files, or nothing has the record.
         UnavailableError: MLflow does not answer.
     """
     with _found(address):
-        version = _version(address)
-        api, place = mlflow.MlflowClient(), address.removeprefix(_PREFIX)
-        if version is None:
-            model = api.get_logged_model(place)
-        else:
-            model = api.get_logged_model(version.model_id) if version.model_id else of_version(version)
-    dataset = (model.params if model else {}).get("data.dataset") or (version.name if version else None)
-    if dataset is None:
-        raise InputError(f"{address}: not a model of this project: no data set is recorded", fix="name it with --set")
-    return str(dataset)
+        api, version, tags = mlflow.MlflowClient(), _version(address), _recorded(address)
+        model = of_version(version) if version else api.get_logged_model(address.removeprefix(_PREFIX))
+        if model and _DESCRIPTION not in _names(model, None):
+            raise InputError(f"{address}: MLflow has lost its file {_DESCRIPTION}", fix=_FIX)
+        logged = _metadata(model).get(_DATA) if model else None
+    found = logged or dvc_lock.summary(tags.get("data.md5", ""))
+    if not isinstance(found, dict) or "dataset" not in found:
+        what = f"{address}: nothing records the classes that it was trained with"
+        raise InputError(what, fix="name its data set with --set data/sets/NAME.yaml")
+    return found
+
+
+def _metadata(model: Any) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        source = f"{model.artifact_location}/{_DESCRIPTION}"
+        path = Path(mlflow.artifacts.download_artifacts(source, dst_path=folder))
+        content = files.read_yaml(path)
+    return (content.get("metadata") if isinstance(content, dict) else None) or {}
 
 
 @contextmanager
@@ -172,21 +184,19 @@ def _version(address: str) -> Any:
     return api.get_model_version(*place.split("/")) if "/" in place else None
 
 
-def _recorded_md5(address: str) -> str | None:
-    """Return the md5 of the model file at an address, as its version or its run records it."""
+def _recorded(address: str) -> dict[str, str]:
+    """Return the tags with the checksums of the model at an address, as its version or its run has them."""
     if (version := _version(address)) is not None:
-        recorded = version.tags
-    else:
-        api = mlflow.MlflowClient()
-        source = api.get_logged_model(address.removeprefix(_PREFIX)).source_run_id
-        recorded = api.get_run(source).data.tags
-    return dict(recorded).get("model.md5")
+        return dict(version.tags)
+    api = mlflow.MlflowClient()
+    return dict(api.get_run(api.get_logged_model(address.removeprefix(_PREFIX)).source_run_id).data.tags)
 
 
-def upload(model: Any, path: Path) -> None:
-    """Upload the model file at `path`, and what describes it, as the files of a logged model."""
+def upload(model: Any, path: Path, data_md5: str) -> None:
+    """Upload the model file at `path`, trained on data with this md5, and what describes it, as a logged model."""
+    about = {"input": INPUT} | ({_DATA: data} if (data := dvc_lock.summary(data_md5)) else {})
     with tempfile.TemporaryDirectory() as folder:
-        _save(path, Path(folder) / "model", model)
+        _save(path, Path(folder) / "model", model, about)
         mlflow.MlflowClient().log_model_artifacts(model.model_id, f"{folder}/model")
 
 
@@ -209,7 +219,7 @@ def _create(run: Any, name: str) -> Any:
     )
 
 
-def _save(path: Path, folder: Path, model: Any) -> None:
+def _save(path: Path, folder: Path, model: Any, metadata: dict[str, Any]) -> None:
     """Write a logged model's files to `folder`."""
     import numpy as np
 
@@ -234,7 +244,7 @@ def _save(path: Path, folder: Path, model: Any) -> None:
         ),
         signature=mlflow.models.infer_signature(images, probabilities),
         input_example=images,
-        metadata={"input": INPUT},
+        metadata=metadata,
         pip_requirements=[f"{package}=={version}" for package, version in packages.items()],
     )
     # The very bytes that model.md5 names: Keras never writes the same file twice.

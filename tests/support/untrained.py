@@ -11,7 +11,7 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from pipeline import params
+from pipeline import files, params
 from pipeline.data import sets
 from pipeline.training import model_file, networks
 from tests.support import made_sets
@@ -48,7 +48,22 @@ def make(folder: Path, dataset: str, *models: str) -> Path:
         shape, classes = described.image.shape, len(described.classes)
         network = networks.build(values.models[name].network, shape, classes, seed=seed, precision="float32")
         model_file.save(folder / "models" / f"{name}.keras", network, {"recipe": "r"})
+    record(folder, dataset, *models)
     return folder
+
+
+def record(folder: Path, dataset: str, *models: str, md5: str = "d" * 32) -> None:
+    """Have dvc.lock and the summary of preprocess say that models were trained on a data set as it is described now."""
+    described = sets.load(folder / "data" / "sets" / f"{dataset}.yaml")
+    names = ("title", "noun", "credit", "handwriting")
+    summary = {name: getattr(described, name) for name in names}
+    summary |= {"dataset": dataset, "image": list(described.image.shape), "classes": list(described.classes)}
+    files.write_json(folder / "reports" / "data.json", summary)
+    data = {"path": f"data/processed/{dataset}.npz", "md5": md5}
+    outs = [data, {"path": "reports/data.json", "md5": files.md5(folder / "reports" / "data.json")}]
+    stages: dict[str, Any] = {f"train@{name}": {"deps": [data]} for name in models}
+    stages["preprocess"] = {"cmd": "preprocess --summary reports/data.json", "outs": outs}
+    (folder / "dvc.lock").write_text(yaml.safe_dump({"stages": stages}))
 
 
 def answer(folder: Path, model: str, image: np.ndarray) -> list[float]:
