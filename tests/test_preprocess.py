@@ -165,6 +165,7 @@ def test_the_summary_counts_and_measures_each_split(tmp_path: Path, arrays: dict
         "title": "Small",
         "noun": "blot",
         "credit": "made here",
+        "handwriting": None,
         "target_accuracy": 0.9,
         "image": [28, 28],
         "classes": list(CLASSES),
