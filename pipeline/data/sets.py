@@ -98,6 +98,13 @@ class NpzArrays(Block):
                 raise PydanticCustomError("arrays", text, {"name": name})
         return self
 
+    @model_validator(mode="after")
+    def _arrays_differ(self) -> Self:
+        used = [(array.file, array.key) for name in type(self).model_fields if (array := getattr(self, name))]
+        if len(set(used)) < len(used):
+            raise PydanticCustomError("arrays", "expected different arrays, found one of them twice")
+        return self
+
 
 class NpzOptions(Block):
     """How the arrays are read."""
@@ -167,6 +174,13 @@ class CifarOptions(Block):
     """Those with images to validate with, if there are any."""
     label_bytes: Literal[1, 2] = 1
     """The bytes before each image, of which the last is its label; CIFAR-100 has 2."""
+
+    @model_validator(mode="after")
+    def _members_differ(self) -> Self:
+        members = [*self.train, *self.test, *(self.validation or ())]
+        if len(set(members)) < len(members):
+            raise PydanticCustomError("members", "expected different members, found one of them twice")
+        return self
 
 
 class CifarSet(ImageSet):

@@ -148,6 +148,11 @@ SHAPE = "expected printable text without spaces at its ends, found"
         ("csv", "files.test", None, "expected either test images in files or a share held_out, found neither"),
         ("parquet", "held_out.share", 1.0, "held_out.share: expected less than 1, found 1.0"),
         ("parquet", "held_out.share", 0.0, "held_out.share: expected greater than 0, found 0.0"),
+        ("npz", "arrays.test_images", {"file": "data", "key": "train_images"}, "arrays: expected different arrays"),
+        ("npz", "arrays.test_labels", {"file": "data", "key": "train_images"}, "arrays: expected different arrays"),
+        ("cifar", "options.test", ["a.bin"], "options: expected different members"),
+        ("cifar", "options.validation", ["b.bin"], "options: expected different members"),
+        ("folder", "options.validation", "test", "options: expected folders, none of them in another"),
         ("folder", "options.test", "train/test", "options: expected folders, none of them in another"),
         ("folder", "options.test", ".", "options: expected folders, none of them in another"),
         # files
