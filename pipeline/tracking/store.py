@@ -14,6 +14,7 @@ import re
 import shlex
 import sqlite3
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -30,9 +31,16 @@ _SQLITE_QUOTED = "sqlite+pysqlite:///"
 _EXPECTED = "http(s)://HOST[:PORT], sqlite:///FILE or postgresql://USER@HOST/DATABASE"
 _HTTP = ("http", "https")
 _DATABASES = ("postgresql", "mysql", "mssql")
+# A part of a server's path that is a word, such as "mlflow" or "v2", and no token.
+_PLAIN = re.compile(r"[A-Za-z_.-]{0,24}|v?\d{1,2}(\.\d+)*")
 # Options of a database's address that are worth reading in a message.
 _HARMLESS = {"charset", "connect_timeout", "driver", "host", "port", "sslmode"}
 _BUSY_TIMEOUT_S = 5.0  # for another writer, whose writes take milliseconds
+LOCK_TIMEOUT_S = 60.0  # for another process that creates the store, on a busy machine
+_LOCK_PAUSE_S = 0.05
+# What SQLite says of a file that is no store; anything else, as a full disk, is no reason to move it away.
+_DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
+_NOT_DAMAGED = "see that its disk has space and may be written to, then run again: nothing in it is damaged"
 # Where MLflow records places of artifacts: table and column.
 _PLACES = (
     ("experiments", "artifact_location"),
@@ -74,7 +82,8 @@ def uri() -> str:
         if path and (not options or "=" in options):
             return address_of_file((root() / unquote(path)).resolve()) + mark + options
     elif _is_remote(given):
-        return given
+        scheme, colon, rest = given.partition(":")
+        return scheme.lower() + colon + rest
     raise SetupError(f"{VARIABLE}: not the address of a store (expected {_EXPECTED}; % and ? in a path as %25 and %3F)")
 
 
@@ -115,7 +124,8 @@ def page() -> str:
     parts = urlsplit(uri())
     if parts.scheme not in _HTTP:
         return UI
-    public = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="")
+    path = parts.path.partition(";")[0]
+    public = parts._replace(netloc=parts.netloc.rpartition("@")[2], path=path, query="", fragment="")
     return without_credentials(urlunsplit(public)).rstrip("/")
 
 
@@ -132,18 +142,19 @@ def without_credentials(text: str) -> str:
 
 
 def _secrets(address: str) -> set[str]:
-    """Return what may be secret in an address, well formed or not: userinfo, values of options, `a:b` in the path."""
+    """Return what may be secret in an address, well formed or not: userinfo, options, fragment, words in the path."""
     if address.startswith("sqlite"):
         return set()
     rest = re.sub(r"^[A-Za-z][\w+.-]*:(?=/)", "", address).lstrip("/")
     userinfo, _, place = rest.rpartition("@")
-    place, _, options = place.replace("#", "?").partition("?")
-    found = {value for key, value in parse_qsl(options.replace("?", "&")) if key not in _HARMLESS}
-    found |= {part for part in place.split("/")[1:] if ":" in part}
+    place, _, options = re.sub("[#;]", "?", place).partition("?")
+    found = {value or key for key, value in parse_qsl(options.replace("?", "&"), True) if key not in _HARMLESS}
+    if address.lower().startswith(_HTTP):
+        found |= {part for part in place.split("/")[1:] if not _PLAIN.fullmatch(part)}
     if not (port := place.partition("/")[0].partition(":")[2]).isdigit() and not place.startswith("["):
         found.add(port)
     # A user without a password is a token to a web server, and merely a name to a database.
-    if ":" in userinfo or address.startswith(_HTTP):
+    if ":" in userinfo or address.lower().startswith(_HTTP):
         found.add(userinfo)
     found |= {part for one in found for part in (one.partition(":")[2], one.rpartition(":")[2])}
     return {form for one in found for form in (one, unquote(one)) if form}
@@ -163,9 +174,7 @@ def prepared(path: Path, schema: str, create: Callable[[str], object]) -> Iterat
     Raises:
         UnavailableError: The store cannot be used, or its schema is not of version `schema`.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_name(path.name + ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with alone(path.with_name(path.name + ".lock")):
         if not path.exists():
             _create(path, create)
         if (found := _schema(path)) != schema:
@@ -174,6 +183,36 @@ def prepared(path: Path, schema: str, create: Callable[[str], object]) -> Iterat
             raise SetupError(f"its schema is {found}, this MLflow needs {schema}", path=path, fix=fix)
         _follow(path)
         yield
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Hold the lock file at `path` for this process alone; another one that holds it is waited for, for a minute.
+
+    Raises:
+        UnavailableError: It cannot be written, or is still held: by a process that was stopped, perhaps.
+    """
+    until = time.monotonic() + LOCK_TIMEOUT_S
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = path.open("w")
+    except OSError as error:
+        raise UnavailableError(f"cannot be written ({error.strerror})", path=path, fix=_NOT_DAMAGED) from None
+    with lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    raise _locked(path) from None
+                time.sleep(_LOCK_PAUSE_S)
+        yield
+
+
+def _locked(path: Path) -> UnavailableError:
+    fix = f"wait for it, or find it with `fuser {shlex.quote(str(path))}`"
+    return UnavailableError("locked by another process", path=path, fix=fix)
 
 
 def _create(path: Path, create: Callable[[str], object]) -> None:
@@ -231,9 +270,11 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection]:
         with closing(sqlite3.connect(opened, uri=True, timeout=_BUSY_TIMEOUT_S)) as database, database:
             yield database
     except sqlite3.Error as error:
-        if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            fix = "wait for it, or find it with `fuser`"
-            raise UnavailableError("locked by another process", path=path, fix=fix) from None
+        code = error.sqlite_errorcode & 0xFF
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            raise _locked(path) from None
+        if code not in _DAMAGE:
+            raise UnavailableError(f"cannot be used ({error})", path=path, fix=_NOT_DAMAGED) from None
         move = shlex.join(["mv", str(path), f"{path}.broken"])
         fix = f"if nothing else uses it, run `{move}`, and `make sync` fills a new one"
         raise UnavailableError(f"not a usable store ({error})", path=path, fix=fix) from None

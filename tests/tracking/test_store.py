@@ -7,6 +7,7 @@ import shlex
 import signal
 import sqlite3
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -146,6 +147,60 @@ def test_a_locked_store_is_not_called_broken(store: Path, monkeypatch: pytest.Mo
             experiments.connect(experiments.of_dataset("mnist"))
 
     assert "mv" not in str(caught.value)
+
+
+@pytest.mark.fault("mlflow.db is good, and its disk is full, read-only or broken")
+@pytest.mark.parametrize("kind", ["FULL", "READONLY", "IOERR", "IOERR_WRITE", "CANTOPEN", "PERM", "PROTOCOL"])
+def test_only_damage_is_called_damage(store: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """SQLite's reason is given, and no advice to move a good store away; afterwards it is as it was."""
+    error = sqlite3.OperationalError("the disk's fault")
+    error.sqlite_errorcode = getattr(sqlite3, f"SQLITE_{kind}")
+
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sqlite3, "connect", fail)
+        with pytest.raises(UnavailableError) as caught:
+            experiments.connect(experiments.of_dataset("mnist"))
+
+    assert str(caught.value).startswith(f"{store}: cannot be used (the disk's fault); ")
+    assert "mv" not in str(caught.value)
+    assert experiments.connect(experiments.of_dataset("mnist"))
+
+
+@pytest.mark.fault("mlflow.db is good, and its disk is full, read-only or broken")
+def test_a_folder_that_cannot_be_written_is_not_damage(store: Path) -> None:
+    """What is in the place of the lock file, or of the store, is named with the system's reason."""
+    lock = store.with_name("mlflow.db.lock")
+    lock.mkdir()
+    with pytest.raises(UnavailableError, match=f"^{lock}: cannot be written \\(Is a directory\\)"):
+        experiments.connect(experiments.of_dataset("mnist"))
+    lock.rmdir()
+    store.rename(store.with_name("kept.db"))
+    store.mkdir()
+    with pytest.raises(UnavailableError, match=f"^{store}: cannot be used \\(unable to open") as caught:
+        experiments.connect(experiments.of_dataset("mnist"))
+    assert "mv" not in str(caught.value)
+
+
+@pytest.mark.fault("the store's lock is held by a process that was stopped")
+def test_a_lock_that_is_kept_is_named(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a time, the line has the command that finds whoever holds it; once that has ended, the store is used."""
+    monkeypatch.setattr(mlflow_store, "LOCK_TIMEOUT_S", 0.2)
+    lock = store.with_name("mlflow.db.lock")
+    hold = f"import fcntl, time; f = open({str(lock)!r}, 'w'); fcntl.flock(f, 2); print('held', flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        holder.send_signal(signal.SIGSTOP)
+        with pytest.raises(UnavailableError, match="locked by another process") as caught:
+            experiments.connect(experiments.of_dataset("mnist"))
+        holder.kill()
+    assert f"`fuser {lock}`" in str(caught.value)
+    assert experiments.connect(experiments.of_dataset("mnist"))
 
 
 def test_the_store_is_at_the_root_of_the_repository_or_where_it_is_said(

@@ -77,6 +77,9 @@ def test_addresses_of_servers_are_left_as_they_are(monkeypatch: pytest.MonkeyPat
 
     assert mlflow_store.uri() == uri
     assert mlflow_store.local(uri) is None
+    # To MLflow and SQLAlchemy, a scheme in capitals is another one.
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri.partition(":")[0].upper() + uri[uri.index(":") :])
+    assert mlflow_store.uri() == uri
 
 
 @pytest.mark.fault("the folder of the repository has a name with ?, #, %2F, quotes or non-ASCII characters")
@@ -193,6 +196,9 @@ def test_a_database_is_asked_once(monkeypatch: pytest.MonkeyPatch, kind: str) ->
         ("http://127.0.0.1:5001", "http://127.0.0.1:5001"),
         (f"http://127.0.0.1:5001/?password={SECRET}", "http://127.0.0.1:5001"),
         (f"http://127.0.0.1:5001/u:{SECRET}/mlflow", "http://127.0.0.1:5001/***/mlflow"),
+        (f"http://127.0.0.1:5001/{SECRET}/mlflow", "http://127.0.0.1:5001/***/mlflow"),
+        (f"http://127.0.0.1:5001/team-a/v2;token={SECRET}#{SECRET}", "http://127.0.0.1:5001/team-a/v2"),
+        ("HTTP://127.0.0.1:5001", "http://127.0.0.1:5001"),
         ("postgresql://user:secret@db/mlflow", "http://127.0.0.1:5000"),
         ("sqlite:///mlflow.db", "http://127.0.0.1:5000"),
     ],
@@ -226,6 +232,12 @@ def test_credentials_are_taken_out_of_addresses(text: str, public: str) -> None:
         *(uri for uri in MALFORMED if SECRET in uri and uri not in (SECRET, f"sqlite:///a?{SECRET}")),
         f"http://host/api?token={SECRET}&x=1",
         f"http://host/user:{SECRET}/api",
+        f"https://host/{SECRET}/mlflow",
+        f"HTTPS://host/mlflow/{SECRET}",
+        f"http://host/mlflow#{SECRET}",
+        f"http://host/mlflow#token={SECRET}",
+        f"http://host/mlflow;token={SECRET}",
+        f"http://host/mlflow;{SECRET}?x=1",
         f"http://{SECRET}@host",
         f"postgresql://host/db?user=u&password={SECRET}",
         f"http://user:{SECRET.replace('2', '%32')}@host",
