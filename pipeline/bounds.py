@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -14,9 +15,18 @@ from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from pipeline import params, schema
+from pipeline.analysis.metrics import SCORES, SPLITS
 from pipeline.errors import InputError
 from pipeline.schema import Block, Name
 
+# What reports/metrics.json has beside the scores of which less is better, with its range.
+_OTHER_RANGES: dict[str, tuple[float, float]] = {
+    "generalization_gap": (-1, 1),
+    "loss_gap": (-inf, inf),
+    "final_val_loss": (0, inf),
+    "min_val_loss": (0, inf),
+    "val_loss_rise": (0, inf),
+}
 # The status of what cannot be judged.
 UNJUDGED = "CANNOT JUDGE"
 
@@ -110,3 +120,17 @@ def _no_bounds(dataset: str, section: Mapping[str, Gate], path: Path) -> InputEr
     lines = f"`{dataset}: {{default: {{test_accuracy: {{min: A, max_drop: B}}}}}}`"
     fix = f"add {lines} below gate, where A is the least accuracy that may pass and B the largest drop"
     return InputError(what, path=path, fix=fix)
+
+
+def meaning(name: str) -> tuple[bool, float, float] | None:
+    """Return for a metric of reports/metrics.json whether more is better, and its range; None if it is none of these.
+
+    A count of parameters or epochs, of which neither more nor less is better, is none.
+    """
+    if name in _OTHER_RANGES:
+        return False, *_OTHER_RANGES[name]
+    split, _, score = name.partition("_")
+    if split not in SPLITS or score not in SCORES:
+        return None
+    one = SCORES[score]
+    return one.more_is_better, 0.0, 1.0 if one.share else one.highest

@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import cli, dvc_lock, files, revision
-from pipeline.analysis.metrics import meaning
-from pipeline.bounds import UNJUDGED, Bounds, ModelBounds, load
+from pipeline.bounds import UNJUDGED, Bounds, ModelBounds, load, meaning
 from pipeline.errors import InputError
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline import files, gate
+from pipeline import bounds, files, gate
 from pipeline import revision as revision_module
 from pipeline.analysis import metrics
 from pipeline.errors import InputError
@@ -497,7 +497,7 @@ def test_every_score_has_a_range_and_a_direction() -> None:
         scores = metrics.score(probabilities, labels, 1e-7)
         splits = dict.fromkeys(metrics.SPLITS, scores)
         for name, value in {**metrics.flat(splits), **metrics.gaps(splits)}.items():
-            known = metrics.meaning(name)
+            known = bounds.meaning(name)
             assert known is not None
             better, low, high = known
             assert low <= value <= high

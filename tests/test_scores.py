@@ -29,7 +29,7 @@ from pipeline.trials import ledger, replicate, tracker
 from pipeline.trials.ledger import Entry, EntryState
 from pipeline.trials.plan import Replicate, Study, Trajectory
 from pipeline.verdicts import judgement, training
-from pipeline.verdicts.judgement import Images, Question, Scores
+from pipeline.verdicts.judgement import ImageSample, Question, Scores
 from pipeline.verdicts.training import JudgedImages
 from tests.support import study_ledger
 
@@ -280,7 +280,7 @@ def test_top_3_accuracy_is_everywhere_on_such_data(tmp_path: Path, monkeypatch: 
     assert found["ledger"]["top_3_accuracy"] == test
     # Five seeds that gain one of 140 images each show no spread: that is due to the steps of the score.
     first = np.array([120, 122, 125, 121, 123]) / 140
-    question, images = Question("top_3_accuracy", 0.001), Images(140)
+    question, images = Question("top_3_accuracy", 0.001), ImageSample(140)
 
     def judged(change: float) -> Verdict:
         return judgement.judge(Scores(first), Scores(first + change), question, images).verdict

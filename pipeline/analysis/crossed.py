@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from pipeline.analysis import means
 from pipeline.analysis.means import Estimate
 
-Answers = NDArray[np.bool_]
+Correct = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
 
-def over_seeds_and_images(first: Answers, second: Answers, *, paired: bool) -> Estimate:
+def over_seeds_and_images(first: Correct, second: Correct, *, paired: bool) -> Estimate:
     """Return accuracy(first) - accuracy(second) with its standard error for other seeds and other images.
 
     `first`, (n_first, images), and `second`, (n_second, images), mark the correct answers, each with 2 seeds or more.
@@ -33,7 +33,7 @@ def over_seeds_and_images(first: Answers, second: Answers, *, paired: bool) -> E
     return Estimate(over_seeds.estimate, sqrt(over_seeds.standard_error**2 + error**2), over_seeds.degrees_of_freedom)
 
 
-def image_error(first: Answers, second: Answers, *, paired: bool) -> float:
+def image_error(first: Correct, second: Correct, *, paired: bool) -> float:
     """Return the standard error that accuracy(first) - accuracy(second) has from the sample of images alone.
 
     Its square is the variance of the images' mean differences minus the residual one, which that contains: from the

@@ -154,20 +154,6 @@ def names(place: Callable[[Score], Sequence[str]]) -> list[str]:
     return [f"{split}_{name}" for split in reversed(SPLITS) for name, one in SCORES.items() if split in place(one)]
 
 
-def meaning(name: str) -> tuple[bool, float, float] | None:
-    """Return for a metric of reports/metrics.json whether more is better, and its range; None if it is none of these.
-
-    A count of parameters or epochs, of which neither more nor less is better, is none.
-    """
-    if name in OTHER_RANGES:
-        return False, *OTHER_RANGES[name]
-    split, _, score = name.partition("_")
-    if split not in SPLITS or score not in SCORES:
-        return None
-    one = SCORES[score]
-    return one.more_is_better, 0.0, 1.0 if one.share else one.highest
-
-
 def comparable(name: str) -> str:
     """Return the score by which models are compared where `name` is asked for."""
     return SCORES[name].compared_by or name
@@ -292,13 +278,4 @@ SCORES: dict[str, Score] = {
         title="Top-3 accuracy",
         note="Top-3 accuracy: the share of test images whose class is among the three with the highest probabilities.",
     ),
-}
-
-# What reports/metrics.json has beside the scores of which less is better, with its range.
-OTHER_RANGES: dict[str, tuple[float, float]] = {
-    "generalization_gap": (-1, 1),
-    "loss_gap": (-inf, inf),
-    "final_val_loss": (0, inf),
-    "min_val_loss": (0, inf),
-    "val_loss_rise": (0, inf),
 }

@@ -10,7 +10,7 @@ from typing import Any
 from pipeline.analysis.verdicts import Interval, Verdict
 from pipeline.verdicts import judgement
 from pipeline.verdicts.campaign import Campaign
-from pipeline.verdicts.judgement import MOST_SEEDS, Images, Question, SideVerdict
+from pipeline.verdicts.judgement import MOST_SEEDS, ImageSample, Question, SideVerdict
 
 _WORSE = (Verdict.WORSE, Verdict.WORSE_OPEN)
 # The picture of an interval: its width in characters.
@@ -45,7 +45,7 @@ class Answer:
     sides: Mapping[str, str]
     question: Question | None
     key: str = ""
-    images: Images | None = None
+    images: ImageSample | None = None
     models: tuple[ModelAnswer, ...] = ()
     only_before: Mapping[str, Sequence[str]] = field(default_factory=dict)
     only_after: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -180,7 +180,7 @@ def _measured(question: Question, answer: Answer) -> Iterator[str]:
         yield f"{n} comparison{'s' * (n > 1)} before: had none made a difference, up to {wrong:.1f} would by chance."
 
 
-def _on(images: Images | None) -> str:
+def _on(images: ImageSample | None) -> str:
     if images is None:
         return "as given"
     what = "other ones for each seed" if images.trained else "the same for all seeds"

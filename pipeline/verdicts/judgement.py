@@ -39,7 +39,7 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Images:
+class ImageSample:
     """The `judged` images that scores come from; `trained` is the number beside them if each seed draws others."""
 
     judged: int
@@ -112,7 +112,9 @@ class SideVerdict:
         return verdicts.decide(better, self.question.smallest_effect)
 
 
-def judge(before: Scores, after: Scores, question: Question, images: Images | None, family: int = 1) -> SideVerdict:
+def judge(
+    before: Scores, after: Scores, question: Question, images: ImageSample | None, family: int = 1
+) -> SideVerdict:
     """Return the verdict on B from the scores of A and B, paired by seed.
 
     `family` is the number of comparisons that are judged together: their intervals hold jointly with a probability of
@@ -134,7 +136,7 @@ def judge(before: Scores, after: Scores, question: Question, images: Images | No
 
 
 def judge_all(
-    sides: Mapping[str, Scores], question: Question, images: Images | None, family: int
+    sides: Mapping[str, Scores], question: Question, images: ImageSample | None, family: int
 ) -> dict[tuple[str, str], SideVerdict]:
     """Return the judgements on all pairs of sides, as `judge` does."""
     every = pairs(list(sides))
@@ -169,7 +171,7 @@ def _losers(pair: tuple[str, str], verdict: Verdict) -> Iterator[str]:
         yield pair[1]
 
 
-def _image_error(before: Scores, after: Scores, sd: float, images: Images | None) -> float | None:
+def _image_error(before: Scores, after: Scores, sd: float, images: ImageSample | None) -> float | None:
     if images and images.trained:
         return sequential.split_error(sd, images.judged, images.trained)
     if before.correct is None or after.correct is None:

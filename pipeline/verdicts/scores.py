@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.errors import InputError
-from pipeline.verdicts.judgement import Images, Scores
+from pipeline.verdicts.judgement import ImageSample, Scores
 
 _COLUMNS = ("side", "seed", "score")
 _IMAGE = "image"
 
 
-def read(path: Path) -> tuple[dict[str, Scores], Images | None]:
+def read(path: Path) -> tuple[dict[str, Scores], ImageSample | None]:
     """Return the scores of each side in the file at `path`, in the order of the file, and the images that they are of.
 
     Columns: `side` (any name), `seed` (any name; sides are paired by it) and `score` (a number). With a column `image`
@@ -47,7 +47,7 @@ def read(path: Path) -> tuple[dict[str, Scores], Images | None]:
     if not per_image:
         return {side: Scores(table[:, 0]) for side, table in tables.items()}, None
     answers = {side: Scores(table.mean(axis=1), table.astype(bool)) for side, table in tables.items()}
-    return answers, Images(len(images))
+    return answers, ImageSample(len(images))
 
 
 def _rows(path: Path) -> Mapping[tuple[str, str, str], float]:

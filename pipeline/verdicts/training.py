@@ -30,7 +30,7 @@ from pipeline.trials.prepared import PreparedData
 from pipeline.trials.run import Code, Engine
 from pipeline.trials.tracker import Tracker
 from pipeline.verdicts import difference
-from pipeline.verdicts.judgement import Images, Scores
+from pipeline.verdicts.judgement import ImageSample, Scores
 from pipeline.verdicts.side import PROCESSED, Side
 
 # Where the params hold no images out: this share of the training images, but not more and not fewer than these.
@@ -57,9 +57,9 @@ class JudgedImages:
     given: bool = False
 
     @property
-    def images(self) -> Images:
+    def images(self) -> ImageSample:
         """The images as a sample."""
-        return Images(self.count, None if self.given or self.seed is not None else self.left)
+        return ImageSample(self.count, None if self.given or self.seed is not None else self.left)
 
     def ingredient(self, seed: int, choosing: bool) -> dict[str, Any]:
         """Return what a replicate with this seed does; `choosing`: it also needs images to choose its epoch by."""

@@ -10,7 +10,7 @@ import pytest
 from pipeline.analysis import sequential
 from pipeline.analysis.verdicts import Verdict
 from pipeline.verdicts import judgement
-from pipeline.verdicts.judgement import Images, Question, Scores, SideVerdict
+from pipeline.verdicts.judgement import ImageSample, Question, Scores, SideVerdict
 
 ACCURACY, LOSS = Question("accuracy", 0.01), Question("loss", 0.01)
 
@@ -58,8 +58,8 @@ def test_the_interval_is_that_of_any_number_of_looks() -> None:
 def test_steps_of_one_image_are_the_least_spread() -> None:
     """Equal differences in few seeds do not mean that there is no spread; of a loss they do."""
     same = Scores(np.full(8, 0.9)), Scores(np.full(8, 0.9))
-    assert judgement.judge(*same, ACCURACY, Images(50)).verdict is Verdict.UNDECIDED
-    assert judgement.judge(*same, LOSS, Images(50)).verdict is Verdict.EQUIVALENT
+    assert judgement.judge(*same, ACCURACY, ImageSample(50)).verdict is Verdict.UNDECIDED
+    assert judgement.judge(*same, LOSS, ImageSample(50)).verdict is Verdict.EQUIVALENT
     assert judgement.same_results(same[0], ACCURACY).verdict is Verdict.EQUIVALENT
 
 
@@ -71,7 +71,7 @@ def test_other_images_are_counted_where_the_answers_are_known() -> None:
     correct[:, 2] = False
     before, after = (Scores(one.mean(axis=1), one) for one in (correct, changed))
 
-    one = judgement.judge(before, after, Question("accuracy", 0.001), Images(200))
+    one = judgement.judge(before, after, Question("accuracy", 0.001), ImageSample(200))
 
     assert (one.verdict, one.verdict_here) == (Verdict.UNDECIDED, Verdict.WORSE)
     assert one.seeds_needed is None
@@ -80,12 +80,15 @@ def test_other_images_are_counted_where_the_answers_are_known() -> None:
     # That many times as many images, the same share of which reacts, are just enough.
     times = int(np.ceil(one.images_needed)) + 1
     more = [Scores(side.values, np.tile(side.correct, times)) for side in (before, after) if side.correct is not None]
-    assert judgement.judge(more[0], more[1], Question("accuracy", 0.001), Images(200 * times)).seeds_needed is not None
+    assert (
+        judgement.judge(more[0], more[1], Question("accuracy", 0.001), ImageSample(200 * times)).seeds_needed
+        is not None
+    )
 
 
 def test_splits_that_overlap_are_counted() -> None:
     """Where each seed holds out other images, the spread has a part that more seeds do not take away."""
-    one = judgement.judge(*scores(0.0, 0.1), ACCURACY, Images(100, 900))
+    one = judgement.judge(*scores(0.0, 0.1), ACCURACY, ImageSample(100, 900))
     assert one.estimate.image_error == pytest.approx(0.1 / 3)
     assert one.seeds_needed is None
     assert one.verdict_here is Verdict.UNDECIDED
