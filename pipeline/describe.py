@@ -15,13 +15,13 @@ from pipeline import cli, files, schema
 from pipeline.data import audit, raw, sets, survey
 from pipeline.data.dataset import Split
 from pipeline.data.image_set import ImageSet
-from pipeline.data.surveyed import Answers, Named
+from pipeline.data.surveyed import Named, Stated
 from pipeline.errors import InputError
 
 LOCAL, SETS = Path("data/local"), Path("data/sets")
 
 
-def describe(name: str, place: Path, answers: Answers, credit: str) -> list[str]:
+def describe(name: str, place: Path, stated: Stated, credit: str) -> list[str]:
     """Copy what is at `place` to data/local/NAME, write data/sets/NAME.yaml, and return what to know before training.
 
     Raises:
@@ -32,7 +32,7 @@ def describe(name: str, place: Path, answers: Answers, credit: str) -> list[str]
     for path in (target, described):
         if path.exists():
             raise InputError("is there already", path=path, fix="remove it, or choose another NAME")
-    found = survey.survey(place, answers)
+    found = survey.survey(place, stated)
     about = {"title": name, "noun": "image", "credit": credit}
     content = {**about, **found.content, "sources": [{"directory": target.as_posix()}]}
     LOCAL.mkdir(parents=True, exist_ok=True)
@@ -88,8 +88,8 @@ def main() -> int:
     parser.add_argument("--level", type=int, help="the level of folders that has the classes, from 1")
     parser.add_argument("--credit", default="own images", help="whom to credit, and the licence")
     arguments = parser.parse_args()
-    answers = Answers(_size(arguments.size), arguments.scale, arguments.label, arguments.level)
-    print("\n".join(describe(arguments.name, arguments.place.expanduser(), answers, arguments.credit)))
+    stated = Stated(_size(arguments.size), arguments.scale, arguments.label, arguments.level)
+    print("\n".join(describe(arguments.name, arguments.place.expanduser(), stated, arguments.credit)))
     return 0
 
 

@@ -129,7 +129,7 @@ def test_what_a_person_should_know_is_printed(tmp_path: Path, monkeypatch: pytes
     Image.new("RGBA", (8, 9), (1, 2, 3, 0)).save(folder / "4" / "through.png")
     monkeypatch.chdir(tmp_path)
 
-    lines = describe.describe("digits", folder, describe.Answers(size=(8, 8)), "E. Alpaydin")
+    lines = describe.describe("digits", folder, describe.Stated(size=(8, 8)), "E. Alpaydin")
 
     text = "\n".join(lines)
     for words in (
@@ -208,7 +208,7 @@ def test_what_is_unclear_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.chdir(tmp_path)
 
     with pytest.raises(InputError, match=r"^[^\n]+$") as caught:
-        describe.describe("digits", place, describe.Answers(), "me")
+        describe.describe("digits", place, describe.Stated(), "me")
 
     assert question in str(caught.value)
     assert not Path("data/sets/digits.yaml").exists()
@@ -232,7 +232,7 @@ def test_an_answer_is_taken(
     place = kind(tmp_path / "from")
     monkeypatch.chdir(tmp_path)
 
-    describe.describe("digits", place, describe.Answers(**answers), "me")
+    describe.describe("digits", place, describe.Stated(**answers), "me")
 
     assert sets.load(Path("data/sets/digits.yaml")).image.shape == shape
 
@@ -241,11 +241,11 @@ def test_what_is_there_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     """A set of that name is an error, and stays as it is."""
     folder = folders(tmp_path / "from")
     monkeypatch.chdir(tmp_path)
-    describe.describe("digits", folder, describe.Answers(), "me")
+    describe.describe("digits", folder, describe.Stated(), "me")
     before = Path("data/sets/digits.yaml").read_bytes()
 
     with pytest.raises(InputError, match="is there already"):
-        describe.describe("digits", folder, describe.Answers(), "other")
+        describe.describe("digits", folder, describe.Stated(), "other")
     assert Path("data/sets/digits.yaml").read_bytes() == before
 
 

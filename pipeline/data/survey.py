@@ -12,14 +12,14 @@ from PIL import Image
 
 from pipeline.data import dataset, survey_arrays
 from pipeline.data.formats.folder import ENDINGS
-from pipeline.data.surveyed import SPLITS, Answers, Survey, held_out, label_column, natural
+from pipeline.data.surveyed import SPLITS, Stated, Survey, held_out, label_column, natural
 from pipeline.errors import InputError
 
 # Of images that have no common size which fits.
 _SIDE = 32
 
 
-def survey(place: Path, answers: Answers) -> Survey:
+def survey(place: Path, stated: Stated) -> Survey:
     """Return what the file or the folder at `place` holds.
 
     Raises:
@@ -34,18 +34,18 @@ def survey(place: Path, answers: Answers) -> Survey:
     others = {kind: [path for path in found if path.suffix.lower() == kind] for kind in (".npz", ".csv", ".parquet")}
     kinds = [kind for kind, paths in others.items() if paths]
     if pictures and (not kinds or kinds == [".csv"]):
-        return _of_pictures(root, pictures, others[".csv"], answers)
+        return _of_pictures(root, pictures, others[".csv"], stated)
     if pictures or len(kinds) != 1:
         seen = ", ".join([*(["pictures"] if pictures else []), *kinds]) or "none of these"
         what = f"expected pictures ({', '.join(ENDINGS)}), or .npz, .csv or .parquet files, found {seen}"
         raise InputError(what, path=place, fix="name one of them with FROM")
     return {".npz": survey_arrays.of_npz, ".csv": survey_arrays.of_csv, ".parquet": survey_arrays.of_parquet}[kinds[0]](
-        others[kinds[0]], answers
+        others[kinds[0]], stated
     )
 
 
-def _of_pictures(root: Path, pictures: Sequence[Path], listed: Sequence[Path], answers: Answers) -> Survey:
-    named = _listed(root, pictures, listed, answers) if listed else _by_folder(root, pictures, answers)
+def _of_pictures(root: Path, pictures: Sequence[Path], listed: Sequence[Path], stated: Stated) -> Survey:
+    named = _listed(root, pictures, listed, stated) if listed else _by_folder(root, pictures, stated)
     sizes: Counter[tuple[int, int]] = Counter()
     modes: Counter[str] = Counter()
     transparent, damaged = 0, []
@@ -67,14 +67,14 @@ def _of_pictures(root: Path, pictures: Sequence[Path], listed: Sequence[Path], a
     grey = all(mode in ("1", "L", "LA", "I;16", "I") for mode in modes)
     (width, height), same = next(iter(sizes)), len(sizes) == 1
     fits = same and all(dataset.MIN_SIDE <= side <= dataset.MAX_SIDE for side in (width, height))
-    size = answers.size or ((height, width) if fits else (_SIDE, _SIDE))
+    size = stated.size or ((height, width) if fits else (_SIDE, _SIDE))
     parts = sorted({target.partition("/")[0] for target in copies}, key=list(SPLITS.values()).index)
     options = {part: part for part in parts} | {"resize": not same or size != (height, width)}
     options["convert"] = bool(transparent or modes.keys() - {"1", "L", *(() if grey else ("RGB", "P"))})
     notes = [
         f"sizes: {', '.join(f'{w}x{h} ({count})' for (w, h), count in sizes.most_common(3))}"
         f"{f' and {len(sizes) - 3} more' if len(sizes) > 3 else ''}; all become {size[1]}x{size[0]}"
-        f"{'' if fits or answers.size else ' (SIZE=64 or SIZE=48x64 says otherwise)'}",
+        f"{'' if fits or stated.size else ' (SIZE=64 or SIZE=48x64 says otherwise)'}",
         f"modes: {', '.join(f'{mode} ({count})' for mode, count in modes.most_common())}; all become"
         f" {'grey' if grey else 'colour'}",
     ]
@@ -92,7 +92,7 @@ def _of_pictures(root: Path, pictures: Sequence[Path], listed: Sequence[Path], a
     return Survey(held_out(content, tests="test" in parts), copies, notes)
 
 
-def _by_folder(root: Path, pictures: Sequence[Path], answers: Answers) -> dict[Path, tuple[str, str]]:
+def _by_folder(root: Path, pictures: Sequence[Path], stated: Stated) -> dict[Path, tuple[str, str]]:
     """Return the split and the class of each picture, by the folders in which it is."""
     steps = {path: path.relative_to(root).parts[:-1] for path in pictures}
     depths = {len(parts) for parts in steps.values()}
@@ -105,8 +105,8 @@ def _by_folder(root: Path, pictures: Sequence[Path], answers: Answers) -> dict[P
     levels = [sorted({parts[level] for parts in steps.values()}) for level in range(depths.pop())]
     split_at = next((at for at, names in enumerate(levels) if all(name.lower() in SPLITS for name in names)), None)
     varying = [at for at, names in enumerate(levels) if at != split_at and len(names) > 1]
-    if answers.level is not None:
-        varying = [answers.level - 1] if 0 < answers.level <= len(levels) else []
+    if stated.level is not None:
+        varying = [stated.level - 1] if 0 < stated.level <= len(levels) else []
     if len(varying) != 1:
         shown = "; ".join(f"{at + 1}: {', '.join(names[:3])}" for at, names in enumerate(levels))
         raise InputError(f"which level of folders has the classes? {shown}", path=root, fix="say LEVEL=1, for instance")
@@ -117,7 +117,7 @@ def _by_folder(root: Path, pictures: Sequence[Path], answers: Answers) -> dict[P
 
 
 def _listed(
-    root: Path, pictures: Sequence[Path], listed: Sequence[Path], answers: Answers
+    root: Path, pictures: Sequence[Path], listed: Sequence[Path], stated: Stated
 ) -> dict[Path, tuple[str, str]]:
     """Return the split and the class of each picture, by a table of their names and labels."""
     if len(listed) > 1:
@@ -132,7 +132,7 @@ def _listed(
     columns = [column for column in columns if len(columns) == 1 or table[column].is_unique]
     if len(columns) != 1:
         raise InputError(f"expected one column with names of the pictures, found {len(columns)}", path=listed[0])
-    label = label_column([column for column in table if column != columns[0]], listed[0], answers)
+    label = label_column([column for column in table if column != columns[0]], listed[0], stated)
     absent = [name for name in table[columns[0]] if name not in known]
     unnamed = set(pictures) - {known[name] for name in table[columns[0]] if name in known}
     if absent or unnamed:

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from pipeline import files
 from pipeline.data.formats import checks, npz, parquet
-from pipeline.data.surveyed import LABELS, SPLITS, Answers, Survey, held_out, label_column, natural
+from pipeline.data.surveyed import LABELS, SPLITS, Stated, Survey, held_out, label_column, natural
 from pipeline.errors import InputError
 
 _IMAGES = ("image", "images", "data", "x")
 
 
-def of_npz(paths: Sequence[Path], answers: Answers) -> Survey:
+def of_npz(paths: Sequence[Path], stated: Stated) -> Survey:
     """Return what one npz file holds, or raise InputError."""
     if len(paths) > 1:
         raise InputError(f"which file? {', '.join(path.name for path in paths)}", path=paths[0].parent)
@@ -48,7 +48,7 @@ def of_npz(paths: Sequence[Path], answers: Answers) -> Survey:
     if len(shape) not in (2, 3):
         raise InputError(f"expected images (n, h, w) or (n, h, w, channels), found {images[0].shape}", path=paths[0])
     known, first = _classes(labels, paths[0])
-    options = {"first_label": first} | _scale([images[0]], answers, paths[0])
+    options = {"first_label": first} | _scale([images[0]], stated, paths[0])
     channels = shape[2] if len(shape) == 3 else 1
     content = {
         "format": "npz",
@@ -61,17 +61,17 @@ def of_npz(paths: Sequence[Path], answers: Answers) -> Survey:
     return Survey(held_out(content, tests="test_images" in named), {"data.npz": paths[0]})
 
 
-def of_csv(paths: Sequence[Path], answers: Answers) -> Survey:
+def of_csv(paths: Sequence[Path], stated: Stated) -> Survey:
     """Return what CSV tables of pixels hold, or raise InputError."""
     split = _splits_of(paths)
     train = pd.read_csv(split["train"], low_memory=False)
     columns = [str(column) for column in train]
-    label = label_column([one for one in columns if not re.search(r"\d$", one)], split["train"], answers)
+    label = label_column([one for one in columns if not re.search(r"\d$", one)], split["train"], stated)
     prefix = {re.sub(r"\d+$", "", column) for column in columns if column != label}
     if len(prefix) != 1:
         what = f"expected columns of pixels with one prefix, found {', '.join(sorted(prefix)[:3])}"
         raise InputError(what, path=split["train"])
-    shape = _shape(len(columns) - 1, answers, split["train"])
+    shape = _shape(len(columns) - 1, stated, split["train"])
     every = [train, *(pd.read_csv(path, low_memory=False) for name, path in split.items() if name != "train")]
     known, first = _classes(np.concatenate([table[label].to_numpy() for table in every]), split["train"])
     pixels = train.drop(columns=label).to_numpy()
@@ -80,12 +80,12 @@ def of_csv(paths: Sequence[Path], answers: Answers) -> Survey:
         "image": dict(zip(("height", "width", "channels"), shape, strict=True)),
         "classes": known,
         "files": {name: [_file(path, f"{name}.csv")] for name, path in split.items()},
-        "options": {"label": label, "pixels": prefix.pop(), "first_label": first} | _scale([pixels], answers, paths[0]),
+        "options": {"label": label, "pixels": prefix.pop(), "first_label": first} | _scale([pixels], stated, paths[0]),
     }
     return Survey(held_out(content, tests="test" in split), {f"{name}.csv": path for name, path in split.items()})
 
 
-def of_parquet(paths: Sequence[Path], answers: Answers) -> Survey:
+def of_parquet(paths: Sequence[Path], stated: Stated) -> Survey:
     """Return what parquet tables of pictures hold, or raise InputError."""
     split = _splits_of(paths)
     schema = pq.read_schema(split["train"])
@@ -98,18 +98,18 @@ def of_parquet(paths: Sequence[Path], answers: Answers) -> Survey:
     if len(is_bytes) != 1:
         what = f"expected one column of pictures, found {', '.join(is_bytes) or 'none'}"
         raise InputError(what, path=split["train"], fix="write pixels as CSV or npz instead")
-    label = label_column([name for name in schema.names if name != is_bytes[0]], split["train"], answers)
+    label = label_column([name for name in schema.names if name != is_bytes[0]], split["train"], stated)
     labels = [pq.read_table(path, columns=[label]).column(label).to_pylist() for path in split.values()]
     known, first = _classes(np.array([value for part in labels for value in part]), split["train"])
     if first:
         raise InputError(f"labels begin with {first}, expected 0 or names", path=split["train"])
     if (names := parquet.class_names(schema.metadata or {}, label)) is not None:
         known = names
-    if answers.size is None:
+    if stated.size is None:
         raise InputError("which size are the images to have?", path=split["train"], fix="say SIZE=32")
     content = {
         "format": "parquet",
-        "image": {"height": answers.size[0], "width": answers.size[1], "channels": 3},
+        "image": {"height": stated.size[0], "width": stated.size[1], "channels": 3},
         "classes": known,
         "files": {name: [_file(path, f"{name}.parquet")] for name, path in split.items()},
         "options": {"image": is_bytes[0], "label": label, "resize": True, "convert": True},
@@ -143,12 +143,12 @@ def _classes(labels: NDArray[Any], path: Path) -> tuple[list[str], int]:
     return [str(label) for label in present], present[0]
 
 
-def _scale(arrays: Sequence[NDArray[Any]], answers: Answers, path: Path) -> dict[str, float]:
+def _scale(arrays: Sequence[NDArray[Any]], stated: Stated, path: Path) -> dict[str, float]:
     """Return the option that makes pixels 0 to 255, if one is needed."""
     low, high = min(array.min() for array in arrays), max(array.max() for array in arrays)
     whole = all(array.dtype.kind in "iu" for array in arrays)
-    if answers.scale is not None:
-        return {} if answers.scale == 255 and whole else {"scale": answers.scale}
+    if stated.scale is not None:
+        return {} if stated.scale == 255 and whole else {"scale": stated.scale}
     if not whole and low >= 0 and 0.5 < high <= 1:
         return {"scale": 1.0}
     if whole and low >= 0 and 128 <= high <= 255:
@@ -156,12 +156,12 @@ def _scale(arrays: Sequence[NDArray[Any]], answers: Answers, path: Path) -> dict
     raise InputError(f"which number is white? pixels are {low} to {high}", path=path, fix="say SCALE=255, for instance")
 
 
-def _shape(pixels: int, answers: Answers, path: Path) -> tuple[int, int, int]:
+def _shape(pixels: int, stated: Stated, path: Path) -> tuple[int, int, int]:
     for channels in (1, 3):
         side = math.isqrt(pixels // channels)
-        if answers.size and math.prod(answers.size) * channels == pixels:
-            return (*answers.size, channels)
-        if not answers.size and side**2 * channels == pixels:
+        if stated.size and math.prod(stated.size) * channels == pixels:
+            return (*stated.size, channels)
+        if not stated.size and side**2 * channels == pixels:
             return side, side, channels
     raise InputError(f"which height and width have {pixels} pixels?", path=path, fix="say SIZE=28x20, for instance")
 

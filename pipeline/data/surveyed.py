@@ -1,4 +1,4 @@
-"""What a survey of files on a disk needs whatever their format: usual names, the user's answers, the result."""
+"""What a survey of files on a disk needs whatever their format: usual names, what the user has stated, the result."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Named(Block):
 
 
 @dataclass(frozen=True)
-class Answers:
+class Stated:
     """What the user has stated, where files could be either: `size` is (height, width), `scale` becomes 255."""
 
     size: tuple[int, int] | None = None
@@ -44,10 +44,10 @@ class Survey:
     notes: list[str] = field(default_factory=list)
 
 
-def label_column(columns: Sequence[str], path: Path, answers: Answers) -> str:
+def label_column(columns: Sequence[str], path: Path, stated: Stated) -> str:
     """Return the column of the labels: the stated one, the only one, or the only one with a usual name."""
     usual = [column for column in columns if column.lower() in LABELS]
-    chosen = [answers.label] if answers.label else columns if len(columns) == 1 else usual
+    chosen = [stated.label] if stated.label else columns if len(columns) == 1 else usual
     if len(chosen) != 1 or chosen[0] not in columns:
         raise InputError(f"which column has the labels? {', '.join(columns[:10])}", path=path, fix="say LABEL=column")
     return chosen[0]
