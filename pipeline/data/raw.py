@@ -27,6 +27,8 @@ def read(directory: Path, image_set: ImageSet) -> tuple[Split, Split]:
     # Imported here: MNIST needs neither pandas nor pyarrow, which take half a second each.
     reader = importlib.import_module(f"{formats.__name__}.{image_set.reader}")
     train, test = reader.read(directory, image_set)
+    if test is not None and np.array_equal(train.images, test.images):
+        raise InputError("the images to test with are those to train on", path=directory)
     if image_set.held_out is None or test is not None:
         return train, test if test is not None else train
     held_out = image_set.held_out

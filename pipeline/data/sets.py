@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -89,6 +90,8 @@ class NpzArrays(Block):
     def _labelled(self) -> Self:
         if (self.test_images is None) != (self.test_labels is None):
             raise PydanticCustomError("arrays", "expected test_images and test_labels, or neither")
+        given = (getattr(self, name) for name in type(self).model_fields)
+        schema.once([f"{array.key} in {array.file}" for array in given if array], "array")
         return self
 
 
@@ -149,8 +152,13 @@ class CifarOptions(Block):
     """The members with images to train on."""
     test: Members
     """The members with images to test with."""
-    label_bytes: Literal[1, 2] = 1
+    label_bytes: Annotated[Literal[1, 2], BeforeValidator(schema.number)] = 1
     """The bytes before each image, of which the last is its label; CIFAR-100 has 2."""
+
+    @model_validator(mode="after")
+    def _members_differ(self) -> Self:
+        schema.once((*self.train, *self.test), "member")
+        return self
 
 
 class CifarSet(ImageSet):
@@ -189,7 +197,8 @@ class FolderOptions(Block):
 
     @model_validator(mode="after")
     def _parts_are_apart(self) -> Self:
-        paths = [Path(part) for part in self.parts]
+        # Names that differ in case, or in how accents are written, are the same on some systems.
+        paths = [Path(unicodedata.normalize("NFC", part).casefold()) for part in self.parts]
         if len(paths) == 2 and (paths[0].is_relative_to(paths[1]) or paths[1].is_relative_to(paths[0])):
             raise PydanticCustomError("parts", "expected two folders, neither of them in the other")
         return self
