@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -64,6 +64,29 @@ def _path(value: str) -> str:
 def as_tuple(value: Any) -> Any:
     """Return a list as a tuple, so that nothing can be appended to it; anything else as it is."""
     return tuple(value) if isinstance(value, list) else value
+
+
+def number(value: Any) -> Any:
+    """Return `value`, which is to be one of some numbers; `true` and 1.0 are equal to 1, but are no whole numbers.
+
+    Raises:
+        PydanticCustomError: It is one of those.
+    """
+    if isinstance(value, bool | float):
+        raise PydanticCustomError("number", "expected a whole number, found {value}", {"value": shown(value)})
+    return value
+
+
+def once(items: Sequence[str], kind: str) -> None:
+    """Check that no item, one `kind` of thing, is in a list twice.
+
+    Raises:
+        PydanticCustomError: One is.
+    """
+    for position, item in enumerate(items):
+        if item in items[:position]:
+            text = "expected each {kind} once, found {item} twice"
+            raise PydanticCustomError("once", text, {"kind": kind, "item": shown(item)})
 
 
 def distinct(names: Mapping[str, Any]) -> Mapping[str, Any]:

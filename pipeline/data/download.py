@@ -131,8 +131,8 @@ def _keras_arrays(path: Path, image_set: sets.IdxSet) -> list[NDArray[np.uint8]]
 
 
 def _from_directory(directory: Path, item: Wanted) -> bytes:
-    plain, packed = directory / item.name, directory / f"{item.name}.gz"
     _check_directory(directory)
+    plain, packed = (_spelt(directory / f"{item.name}{ending}") for ending in ("", ".gz"))
     if item.file.sha256 is not None and plain.is_file():
         expect_checksum(item.name, files.sha256(plain), item.file.sha256)
         return item.plain(plain.read_bytes())
@@ -141,6 +141,12 @@ def _from_directory(directory: Path, item: Wanted) -> bytes:
             return item.unpacked(file.read(packed_limit(item.limit) + 1))
     names = packed.name if item.file.sha256 is None else f"{plain.name} or {packed.name}"
     raise PipelineError(f"{names}: no such file")
+
+
+def _spelt(path: Path) -> Path:
+    """Return the path of a file as it is there: some programs write train-images.idx3-ubyte with a dot."""
+    dotted = path.with_name(path.name.replace("-idx", ".idx"))
+    return dotted if dotted.is_file() and not path.exists() else path
 
 
 def _check_directory(directory: Path) -> None:

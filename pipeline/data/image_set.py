@@ -112,7 +112,7 @@ class ImageShape(Block):
     """Pixels from top to bottom."""
     width: SideLength
     """Pixels from left to right."""
-    channels: Literal[1, 3]
+    channels: Annotated[Literal[1, 3], BeforeValidator(schema.number)]
     """1: grey; 3: red, green and blue."""
 
     @property

@@ -27,6 +27,9 @@ def read(directory: Path, image_set: ImageSet) -> dict[str, Split]:
     # Imported here: MNIST needs neither pandas nor pyarrow, which take half a second each.
     reader = importlib.import_module(f"{formats.__name__}.{image_set.reader}")
     found = {name: _with_rows(one) for name, one in reader.read(directory, image_set).items()}
+    for name in found.keys() - {"train"}:
+        if np.array_equal(found["train"].images, found[name].images):
+            raise InputError(f"the {name} images are those to train on", path=directory)
     train, held_out = found["train"], image_set.held_out
     if held_out is not None and held_out.seed is not None:
         left, test = splits.split(train, held_out.count(len(train)), held_out.seed)

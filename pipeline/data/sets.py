@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -96,13 +97,8 @@ class NpzArrays(Block):
             if (getattr(self, f"{name}_images") is None) != (getattr(self, f"{name}_labels") is None):
                 text = "expected {name}_images and {name}_labels, or neither"
                 raise PydanticCustomError("arrays", text, {"name": name})
-        return self
-
-    @model_validator(mode="after")
-    def _arrays_differ(self) -> Self:
-        used = [(array.file, array.key) for name in type(self).model_fields if (array := getattr(self, name))]
-        if len(set(used)) < len(used):
-            raise PydanticCustomError("arrays", "expected different arrays, found one of them twice")
+        given = (getattr(self, name) for name in type(self).model_fields)
+        schema.once([f"{array.key} in {array.file}" for array in given if array], "array")
         return self
 
 
@@ -172,14 +168,12 @@ class CifarOptions(Block):
     """The members with images to test with."""
     validation: Members | None = None
     """Those with images to validate with, if there are any."""
-    label_bytes: Literal[1, 2] = 1
+    label_bytes: Annotated[Literal[1, 2], BeforeValidator(schema.number)] = 1
     """The bytes before each image, of which the last is its label; CIFAR-100 has 2."""
 
     @model_validator(mode="after")
     def _members_differ(self) -> Self:
-        members = [*self.train, *self.test, *(self.validation or ())]
-        if len(set(members)) < len(members):
-            raise PydanticCustomError("members", "expected different members, found one of them twice")
+        schema.once((*self.train, *self.test, *(self.validation or ())), "member")
         return self
 
 
@@ -226,7 +220,8 @@ class FolderOptions(Block):
 
     @model_validator(mode="after")
     def _parts_are_apart(self) -> Self:
-        paths = [Path(part) for part in self.parts]
+        # Names that differ in case, or in how accents are written, are the same on some systems.
+        paths = [Path(unicodedata.normalize("NFC", part).casefold()) for part in self.parts]
         if any(one.is_relative_to(other) for one, other in itertools.permutations(paths, 2)):
             raise PydanticCustomError("parts", "expected folders, none of them in another")
         return self

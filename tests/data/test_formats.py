@@ -859,3 +859,16 @@ def test_a_split_needs_two_values(tmp_path: Path) -> None:
 
     assert isinstance(splits["train"], Split)
     assert (splits["train"].images.dtype, splits["test"].labels.dtype) == (np.uint8, np.uint8)
+
+
+@pytest.mark.fault("the same images to train on and to test with")
+@pytest.mark.parametrize("kind", made_sets.WRITERS)
+def test_the_images_to_train_on_are_not_those_to_test_with(tmp_path: Path, kind: str) -> None:
+    """Under whatever names the two splits have the same images, that is refused in every format."""
+    shape = (8, 8) if kind != "cifar" else (32, 32, 3)
+    made = made_sets.arrays(shape)
+    made |= {"test_images": made["train_images"], "test_labels": made["train_labels"]}
+    described = made_sets.write(tmp_path, kind, made, shape, counts={"train": 70, "test": 70})
+
+    with pytest.raises(InputError, match="the test images are those to train on"):
+        read(tmp_path, described)

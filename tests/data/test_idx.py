@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from pipeline import fetch
+from pipeline.data import raw
 from pipeline.data.formats import idx
 from pipeline.errors import InputError
+from tests.support import made_sets
 
 LABELS = b"\x00\x00\x08\x01\x00\x00\x00\x03\x05\x00\x09"
 # Two images of 2 rows and 3 columns.
@@ -121,3 +125,18 @@ def test_only_uint8_with_elements_is_encoded(array: np.ndarray) -> None:
     """Another type, no element and no dimension are refused before a byte is written."""
     with pytest.raises(ValueError, match="expected uint8"):
         idx.encode(array)
+
+
+@pytest.mark.parametrize("ending", ["", ".gz"])
+def test_a_name_may_have_a_dot(tmp_path: Path, ending: str) -> None:
+    """Files that a program has unpacked as NAME.idx3-ubyte are those that are called NAME-idx3-ubyte."""
+    described = made_sets.write(tmp_path, "idx", made_sets.arrays((8, 8)), (8, 8))
+    for path in sorted((tmp_path / "data/local").iterdir()):
+        content = path.read_bytes()
+        path.unlink()
+        dotted = path.with_name(path.name.replace("-idx", ".idx") + ending)
+        dotted.write_bytes(gzip.compress(content) if ending else content)
+
+    fetch.fetch("stones", described, tmp_path / "raw", tmp_path)
+
+    assert len(raw.read(tmp_path / "raw", described)[0]) == 70
