@@ -45,7 +45,11 @@ Folders:
 
 import gc
 import importlib.util
+import os
 import sys
+
+# Before anything imports matplotlib, as MLflow does: a notebook's shells export a backend that is not installed here.
+os.environ["MPLBACKEND"] = "agg"
 
 if sys.argv[0] == "-m":
     # A program starts. Nothing that it imports is garbage, and the search for some takes a fifth of the time; cli.run

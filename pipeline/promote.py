@@ -131,12 +131,12 @@ def _against(
     candidate: Candidate, champion: Any, data: Dataset, replace: bool
 ) -> tuple[str, ChampionComparison | None]:
     """Return why the candidate may replace the champion, and their comparison if there is one."""
-    if champion is None and not promotion.PATH.exists():
-        return "there was no champion before", None
+    if champion is None and not promotion.is_on(candidate.trained.dataset):
+        return f"there was no champion on {candidate.trained.dataset} before", None
     opponent = (
         load_opponent(champion, candidate.trained.checksums(), candidate.threads, data)
         if champion
-        else _unregistered(candidate.trained.dataset)
+        else f"is recorded in {promotion.PATH}, but not in MLflow"
     )
     if not isinstance(opponent, str):
         max_drop = candidate.max_drop()
@@ -149,18 +149,6 @@ def _against(
         command = f"make promote MODEL={candidate.name} REPLACE=1"
         raise candidate.refused(f"the champion {opponent}, so they cannot be compared; `{command}` promotes it anyway")
     return f"it replaces, without a comparison, a champion that {opponent}", None
-
-
-def _unregistered(dataset: str) -> str:
-    """Return why the champion of promotion.json, which is not in MLflow's registry as one on `dataset`, is no opponent.
-
-    Raises:
-        InputError: The file is damaged.
-    """
-    recorded = promotion.read().registered_model
-    if recorded != dataset:
-        return f"is recorded in {promotion.PATH}, on other data: {recorded}"
-    return f"is recorded in {promotion.PATH}, but not in MLflow"
 
 
 def compared_split(data: Dataset) -> str:

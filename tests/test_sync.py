@@ -13,6 +13,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -198,7 +199,7 @@ def test_a_lost_store_is_filled_again(repository: Path, reference: dict[str, Any
     assert restored.data.tags["dvc.state"] == "current"
     assert restored.data.tags["dvc.stage"] == f"train@{MODEL}"
     assert_equal(content(restored, uri), reference)
-    assert list((clone / "work").iterdir()) == []
+    assert [path.name for path in (clone / "work").iterdir()] == ["sync.lock"]
 
 
 # In a process of its own: MLflow remembers where a run's artifacts are as long as a process lives.
@@ -501,6 +502,34 @@ def test_a_training_at_work_is_not_touched(workspace: Path, call: Callable[..., 
     assert left.info.status == "RUNNING"
 
 
+@pytest.mark.fault("two syncs at once")
+@pytest.mark.usefixtures("_light")
+def test_a_sync_waits_for_another(workspace: Path, call: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says nothing of a training, and adds nothing twice; one that never ends is named with what finds it."""
+    monkeypatch.setattr(mlflow_store, "LOCK_TIMEOUT_S", 0.2)
+    with mlflow_store.alone(workspace / "work" / "sync.lock"):
+        refused = call()
+    monkeypatch.undo()
+    monkeypatch.chdir(workspace)
+    holding = threading.Event()
+
+    def hold() -> None:
+        with mlflow_store.alone(workspace / "work" / "sync.lock"):
+            holding.set()
+            time.sleep(0.5)
+
+    other = threading.Thread(target=hold)
+    other.start()
+    holding.wait()
+    waited = call("--optional")
+    other.join()
+
+    assert refused.code == 3
+    assert "sync.lock: locked by another process; wait for it, or find it with `fuser " in refused.errors
+    assert "training" not in refused.errors + waited.errors
+    assert waited.code == 0
+
+
 @pytest.mark.fault("a killed attempt is left with the status RUNNING next to the finished run")
 @pytest.mark.usefixtures("_light")
 def test_what_is_left_running_beside_a_finished_run_was_killed(call: Callable[..., Ended]) -> None:
@@ -666,6 +695,8 @@ def preprocess_another(stages: dict[str, Any]) -> None:
     stages["preprocess"] = json.loads(json.dumps(stages["preprocess"]).replace("digits", "stones"))
     data = files.read_json(Path("reports/data.json"))
     files.write_json(Path("reports/data.json"), data | {"dataset": "stones", "title": "Stones"})
+    (entry,) = [out for out in stages["preprocess"]["outs"] if out["path"] == "reports/data.json"]
+    entry["md5"] = files.md5(Path("reports/data.json"))
 
 
 def train_on_another(stages: dict[str, Any]) -> None:

@@ -69,7 +69,7 @@ def open_url(url: str) -> HTTPResponse:
 def _download(url: str, limit: int, deadline: float) -> bytes:
     content = bytearray()
     with (
-        _within(ANSWER_TIMEOUT_S, lambda: open_url(url)) as response,
+        within(ANSWER_TIMEOUT_S, lambda: open_url(url)) as response,
         tqdm(total=response.length, desc=url.rpartition("/")[2], unit="B", unit_scale=True, disable=None) as bar,
     ):
         length = response.length
@@ -85,8 +85,8 @@ def _download(url: str, limit: int, deadline: float) -> bytes:
     return bytes(content)
 
 
-def _within(seconds: float, call: Callable[[], T]) -> T:
-    """Return what `call` returns, or raise TimeoutError after that many seconds.
+def within(seconds: float, call: Callable[[], T]) -> T:
+    """Return what `call` returns, or raise TimeoutError after that many seconds; then it goes on in a thread.
 
     A socket's own timeout applies to each address of a host separately, and not to the name lookup: a dead host with
     ten addresses would take ten times as long.

@@ -21,6 +21,7 @@ A module imports only those below it:
     description     params and tags of a training run, written and read back
     outbox          a retry queue in the background
     client          settings, connection, the meaning of errors
+    answers         a server's answers, bounded in time and size
     store           the store: its address, messages without its secrets, a local one created atomically
 
 Stages and commands use the names below, and nothing else of this package.

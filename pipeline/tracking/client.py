@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import re
+import tempfile
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-from pipeline.errors import UnavailableError
+from pipeline.errors import PipelineError, UnavailableError
 from pipeline.tracking import store
 from pipeline.tracking.store import SetupError
 
@@ -32,9 +35,15 @@ os.environ["MLFLOW_ENABLE_ASYNC_LOGGING"] = "false"
 # Under its own name, so that other modules of this package import it from here, after the settings.
 import mlflow as mlflow
 
+from pipeline.tracking import answers
+
+answers.bound()
 _MAX_REASON = 240  # characters
 _LOGIN = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
 _DATABASE_TIMEOUT_S = 5
+_MAJOR = 3  # the first version of MLflow with logged models
+# What a file system answers, and no network.
+_LOCAL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.ENOENT)
 # The drivers of databases that have the option connect_timeout.
 _WITH_TIMEOUT = ("psycopg", "psycopg2", "pymysql", "mysqldb")
 
@@ -72,7 +81,10 @@ def open_store() -> Iterator[str | None]:
         with store.prepared(path, _schema(), lambda at: _create(at, artifacts)):
             yield artifacts
     else:
-        _check_database(uri)
+        if uri.startswith("http"):
+            _check_version(uri)
+        else:
+            _check_database(uri)
         yield None
 
 
@@ -92,10 +104,24 @@ def _schema() -> str:
     return str(ScriptDirectory(Path(mlflow.__file__).parent / "store" / "db_migrations").get_current_head())
 
 
+@cache
+def _check_version(uri: str) -> None:
+    """Ask a server once for its version: an older one takes a run, and then neither its model nor its end.
+
+    What answers with something else than a version, as a proxy may, is believed to have none of these.
+    """
+    from mlflow.utils.credentials import get_default_host_creds
+    from mlflow.utils.rest_utils import http_request
+
+    answer = http_request(get_default_host_creds(uri), "/version", "GET")
+    found = re.match(r"(\d+)\.\d", answer.text) if answer.ok else None
+    if found and int(found[1]) < _MAJOR:
+        what = f"{store.shown()}: the server is MLflow {answer.text[:20].strip()}"
+        raise SetupError(what, fix=f"it has to be MLflow {_MAJOR} or later")
+
+
 def _check_database(uri: str) -> None:
-    """Connect once to a server's database, if that is the address: where it refuses, MLflow would retry for minutes."""
-    if uri.startswith("http"):
-        return
+    """Connect once to a server's database: where it refuses, MLflow would retry for minutes."""
     import sqlalchemy
 
     try:
@@ -137,8 +163,39 @@ def _is_rejection(error: Exception) -> bool:
 
 @contextmanager
 def reachable() -> Iterator[None]:
-    """Turn errors of MLflow and of the network into UnavailableError, for commands that need MLflow."""
+    """Turn errors of MLflow and of the network into UnavailableError, for commands that need MLflow.
+
+    Raises:
+        UnavailableError: MLflow does not answer, or with something that its own client cannot read.
+        PipelineError: A file that is not MLflow's cannot be read or written, as where the disk of TMPDIR is full.
+    """
     try:
         yield
-    except (mlflow.MlflowException, OSError) as error:
-        raise UnavailableError(f"{store.shown()}: {reason(error)}") from None
+    except PipelineError:
+        raise
+    except Exception as error:
+        if fault := _local_fault(error):
+            raise fault from None
+        if isinstance(error, mlflow.MlflowException | OSError):
+            raise UnavailableError(f"{store.shown()}: {reason(error)}") from None
+        if not _is_of_mlflow(error):
+            raise
+        what = f"{store.shown()}: not an answer of MLflow's ({type(error).__name__}: {reason(error)})"
+        raise UnavailableError(what) from None
+
+
+def _local_fault(error: Exception) -> PipelineError | None:
+    """Return the error about a file outside of a local store, if that is what cannot be read or written."""
+    if not isinstance(error, OSError) or error.errno not in _LOCAL:
+        return None
+    path, local = Path(error.filename or tempfile.gettempdir()), store.local(store.uri())
+    if local and (path.is_relative_to(store.artifacts(local)) or str(path).startswith(str(local))):
+        return None
+    fix = "see that its disk has space and may be written to, or set TMPDIR to another folder"
+    return PipelineError(f"cannot be used ({os.strerror(error.errno or 0)})", path=path, fix=fix)
+
+
+def _is_of_mlflow(error: Exception) -> bool:
+    """Return whether an error comes out of the code of MLflow."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return any(Path(frame.filename).is_relative_to(Path(mlflow.__file__).parent) for frame in frames)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline import dvc_lock
+from pipeline.errors import UnavailableError
 from pipeline.tracking import client, store, view
 from pipeline.tracking.client import mlflow
 from pipeline.tracking.description import NOTE
@@ -98,6 +99,8 @@ def _created(experiment: Experiment, artifact_location: str | None) -> str:
 
 
 def _active_id(found: Any) -> str:
+    if not found.experiment_id:
+        raise UnavailableError(f"{store.shown()}: not an answer of MLflow's (an experiment without an id)")
     if found.lifecycle_stage != "active":
         command = f"{store.program()} experiments restore --experiment-id {found.experiment_id}"
         if store.local(uri := store.uri()):

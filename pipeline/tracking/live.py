@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from pipeline import files
 from pipeline.data.dataset import Dataset
 from pipeline.errors import UnavailableError
-from pipeline.tracking import client, experiments, logged_model, runs
+from pipeline.tracking import client, experiments, logged_model, runs, store
 from pipeline.tracking.artifacts import EvaluationArtifacts
 from pipeline.tracking.client import mlflow
 from pipeline.tracking.description import DVC_EXPERIMENT, RunDescription
 from pipeline.tracking.outbox import Outbox
+from pipeline.tracking.store import SetupError
 
 # Seconds to wait for MLflow: at the start where it is required, at the end of a run, and when interrupted.
 START_TIMEOUT_S = 15.0
 END_TIMEOUT_S = 20.0
 INTERRUPT_TIMEOUT_S = 4.0
+# More for a local store in which nothing fails: only other work on this machine, as queued experiments, slows it down.
+BUSY_TIMEOUT_S = 300.0
 _START = "its start"
 
 
@@ -60,7 +64,7 @@ class TrainingRun:
     def end(self, status: str, timeout_s: float) -> str:
         """End the run as FINISHED, FAILED or KILLED, and return what MLflow is missing of it."""
         self._outbox.put("its end", lambda: self._end(status))
-        return self.leave(timeout_s)
+        return _missing(self._outbox.close(timeout_s, _busy_s() if status == "FINISHED" else 0), self._outbox.error)
 
     def interrupt(self, timeout_s: float) -> None:
         """End the run as KILLED within `timeout_s`, whatever is being sent: a model may take longer than that."""
@@ -150,15 +154,24 @@ def log_evaluation(
 
     outbox = Outbox(client.is_permanent)
     outbox.put("the scores", send)
-    missing = _missing(outbox.close(END_TIMEOUT_S), outbox.error) or "".join(no_run)
+    missing = _missing(outbox.close(END_TIMEOUT_S, _busy_s()), outbox.error) or "".join(no_run)
     if missing and required:
         raise UnavailableError(f"{artifacts.model}: {missing}")
     if missing:
         _warn(artifacts.model, missing)
 
 
+def _busy_s() -> float:
+    with suppress(SetupError):
+        return BUSY_TIMEOUT_S if store.local(store.uri()) else 0
+    return 0
+
+
 def _warn(model: str, missing: str) -> None:
-    print(f"warning: {model}: {missing}; `make sync` adds it afterwards, and the files are complete", file=sys.stderr)
+    experiment = os.environ.get("DVC_EXP_NAME")
+    # The files of an experiment are not in the workspace, from which sync adds what is missing.
+    command = f"`dvc exp apply {experiment} && make sync`" if experiment else "`make sync`"
+    print(f"warning: {model}: {missing}; {command} adds it afterwards, and the files are complete", file=sys.stderr)
 
 
 def _missing(parts: Sequence[str], error: Exception | None) -> str:

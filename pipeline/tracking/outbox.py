@@ -36,9 +36,12 @@ class Outbox:
             self._changed.wait_for(lambda: self._stopped or not self._queue, timeout_s)
             return [name for name, _ in self._queue]
 
-    def close(self, timeout_s: float) -> list[str]:
-        """Wait as `wait` does, and begin nothing more after that."""
-        left = self.wait(timeout_s)
+    def close(self, timeout_s: float, busy_s: float = 0) -> list[str]:
+        """Wait as `wait` does, `busy_s` seconds longer while nothing has failed, and begin nothing more after that."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._stopped or not self._queue, timeout_s)
+            self._changed.wait_for(lambda: self._stopped or self.error or not self._queue, busy_s)
+        left = self.wait(0)
         self._stop()
         return left
 

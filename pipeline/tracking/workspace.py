@@ -13,7 +13,7 @@ from typing import Any
 from pipeline import dvc_lock, files, schema
 from pipeline.data import dataset, original
 from pipeline.params import OverfittingRule
-from pipeline.tracking import logged_model, runs
+from pipeline.tracking import logged_model, runs, store
 from pipeline.tracking.artifacts import EvaluationArtifacts
 from pipeline.tracking.description import RunDescription
 from pipeline.training.checkpoint import Checkpoints
@@ -122,11 +122,18 @@ def sync_model(trained: TrainedModel, work: Path) -> tuple[Any, bool]:
     """Add to MLflow what it is missing of a model and make its run the current one; return the run and if it was any.
 
     `work` is the directory of the checkpoints: while the same recipe is being trained there, nothing is changed.
+    Another call for the same directory is waited for.
 
     Raises:
         InputError: A file is not the one that dvc.lock records.
         PipelineError: The recipe is being trained.
+        UnavailableError: Another call takes too long.
     """
+    with store.alone(work / "sync.lock"):
+        return _sync(trained, work)
+
+
+def _sync(trained: TrainedModel, work: Path) -> tuple[Any, bool]:
     trained.verify()
     description = trained.description()
     checkpoints = Checkpoints(work, description.name, description.recipe)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import subprocess
 import sys
@@ -595,3 +596,18 @@ def test_changes_draw_every_seed_and_the_mean() -> None:
         assert mean.get_label() == name
         assert mean.get_linewidth() > max(line.get_linewidth() for line in seeds)
     assert [label.get_text() for label in axes.get_xticklabels()] == ["before", "after"]
+
+
+@pytest.mark.fault("MPLBACKEND as a notebook's shell exports it")
+def test_a_notebooks_backend_is_not_ours(tmp_path: Path) -> None:
+    """A figure is drawn by a process whose environment names a backend of Jupyter's, or one that there is not."""
+    draw = "import sys; from pathlib import Path; from matplotlib.figure import Figure; import pipeline.reporting.plots"
+    draw += "; from pipeline.reporting.plots import style; style.save(Figure(), Path(sys.argv[1]))"
+    for number, backend in enumerate(("module://matplotlib_inline.backend_inline", "module://none", "nbagg")):
+        path = tmp_path / f"{number}.png"
+        environment = os.environ | {"MPLBACKEND": backend, "PYTHONPATH": str(Path(__file__).parents[2])}
+        code = f"import pipeline; {draw}"
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(path)], env=environment, capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, path.exists()) == (0, True), done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import json
 import os
@@ -11,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -28,8 +30,9 @@ import yaml
 from pipeline import files, tracking
 from pipeline.data import dataset
 from pipeline.data.dataset import Dataset, Split
-from pipeline.errors import UnavailableError
+from pipeline.errors import PipelineError, UnavailableError
 from pipeline.params import Params
+from pipeline.tracking import answers as server_answers
 from pipeline.tracking import client, experiments, live, outbox
 from pipeline.tracking import runs as finished_runs
 from pipeline.tracking.description import RunDescription
@@ -50,8 +53,9 @@ ROWS = [
 class Tracker(BaseHTTPRequestHandler):
     """A tracking server in front of a real one, or of none, that answers as its server's `mode` says.
 
-    "pass" hands on to the real server, "slow" does after four seconds. A request whose path matches a pattern in
-    `lost` is handed on, and then the connection is closed without an answer, once; one that matches `fatal` kills it.
+    "pass" hands on to the real server, "slow" does after four seconds; "drip" sends a byte now and then, "huge"
+    announces 99 GB, "old" is MLflow 2, "answers TEXT" answers that. A request whose path matches a pattern in `lost` is
+    handed on, and then the connection is closed without an answer, once; one that matches `fatal` kills it.
     """
 
     protocol_version = "HTTP/1.1"
@@ -67,6 +71,18 @@ class Tracker(BaseHTTPRequestHandler):
         elif mode == "hang":
             self.server.ended.wait(60)
             self.close_connection = True
+        elif mode == "drip":
+            self.reply(200, "application/json", b"{", length=10**6)
+            while not self.server.ended.wait(0.1):
+                self.wfile.write(b" ")
+        elif mode == "huge":
+            self.reply(200, "application/json", b"{", length=99 * 10**9)
+        elif mode.startswith("answers "):
+            self.reply(200, "application/json", mode.removeprefix("answers ").encode())
+        elif mode == "old":
+            self.reply(
+                *((200, "text/html", b"2.22.0") if self.path == "/version" else (404, "text/html", b"Not Found"))
+            )
         elif mode == "html":
             self.reply(200, "text/html", b"<html><body>Log in to this network</body></html>")
         elif mode in ("pass", "slow"):
@@ -88,11 +104,11 @@ class Tracker(BaseHTTPRequestHandler):
         else:
             self.reply(answer.status, answer.getheader("Content-Type", ""), content)
 
-    def reply(self, status: int, kind: str, content: bytes) -> None:
-        """Send an answer."""
+    def reply(self, status: int, kind: str, content: bytes, length: int | None = None) -> None:
+        """Send an answer, of which `length` bytes are announced."""
         self.send_response(status)
         self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(content)))
+        self.send_header("Content-Length", str(len(content) if length is None else length))
         self.end_headers()
         self.wfile.write(content)
 
@@ -313,6 +329,133 @@ def test_where_tracking_is_required_nothing_starts_without_it(
 
     assert caught.value.exit_code == 3
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.fault("tracking server sends a byte now and then, or announces 99 GB, to a command")
+@pytest.mark.parametrize("mode", ["drip", "huge"])
+def test_an_answer_is_bounded(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that needs it ends soon after the time that a whole answer may take, or at once, in one line."""
+    monkeypatch.setattr(server_answers, "ANSWER_TIMEOUT_S", 1.0)
+    with tracker(mode) as server:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
+        started = time.monotonic()
+        with pytest.raises(UnavailableError) as caught, client.reachable():
+            finished_runs.find_run("digits", {"model": "m"})
+        took = time.monotonic() - started
+
+    assert took < 10
+    assert ("its answer takes too long" if mode == "drip" else "its answer has 99000000000 bytes") in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.fault("tracking server sends a byte now and then, or announces 99 GB, to a command")
+def test_a_download_is_bounded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A file that does not come to its end is given up; one that does is there whole."""
+    monkeypatch.setattr(server_answers, "FILE_TIMEOUT_S", 1.0)
+    with tracker("drip") as server:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
+        place = f"mlflow-artifacts://127.0.0.1:{server.server_port}/1/a"
+        with pytest.raises(UnavailableError), client.reachable():
+            mlflow.artifacts.download_artifacts(f"{place}/m.keras", dst_path=str(tmp_path))
+
+
+@pytest.mark.fault("tracking server is MLflow 2")
+@pytest.mark.usefixtures("_short_timeouts")
+def test_an_old_server_is_named(
+    description: RunDescription,
+    digits: Dataset,
+    model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """No run is begun there, which it could not end; the line has its version, and the one that it has to have."""
+    with tracker("old") as server:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
+        train(description, digits, model)
+        text = capfd.readouterr().err
+        with pytest.raises(UnavailableError, match=r"is MLflow 2\.22\.0; it has to be MLflow 3 or later"):
+            finished_runs.find_run("digits", {"model": "m"})
+
+    assert "MLflow is missing the run (http://***@127.0.0.1" in text
+    assert "is MLflow 2.22.0; it has to be MLflow 3 or later" in text
+
+
+SHAPES = (
+    *("{}", "[]", "null", "3", '"text"', "{", '{"experiment": 3}', '{"experiment": []}', '{"experiment": {}}'),
+    '{"experiment": {"experiment_id": "1", "tags": 3}}',
+    '{"experiment": {"experiment_id": "1", "lifecycle_stage": "active"}, "runs": [3]}',
+    '{"experiment": {"experiment_id": "1", "lifecycle_stage": "active"}, "runs": {"a": 1}}',
+)
+
+
+@pytest.mark.fault("tracking server answers with JSON of another shape")
+@pytest.mark.parametrize("text", SHAPES)
+def test_an_answer_of_another_shape_is_one_line(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever MLflow's client makes of it, the command ends with exit code 3, and nothing is called deleted."""
+    with tracker(f"answers {text}") as server:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
+        with pytest.raises(UnavailableError) as caught, client.reachable():
+            finished_runs.find_run("digits", {"model": "m"})
+
+    assert str(caught.value).startswith("http://***@127.0.0.1:")
+    assert "deleted" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.fault("queued experiments on a busy machine, all at once, without a store yet")
+@pytest.mark.usefixtures("_short_timeouts", "store")
+def test_a_local_store_that_is_slow_gets_the_whole_run(
+    description: RunDescription,
+    digits: Dataset,
+    model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """However long it takes longer than an outage is waited for, the run is whole, and there is no warning."""
+    before = finished_runs.log_inputs
+
+    def slow(*arguments: Any) -> None:
+        time.sleep(2)
+        before(*arguments)
+
+    monkeypatch.setattr(finished_runs, "log_inputs", slow)
+    train(description, digits, model)
+
+    assert capfd.readouterr().err == ""
+    (run,) = runs(description.recipe)
+    assert_whole(run, description, model)
+
+
+@pytest.mark.fault("an experiment of `dvc exp` that MLflow is missing parts of")
+@pytest.mark.usefixtures("_short_timeouts")
+def test_an_experiment_names_what_adds_its_run(
+    description: RunDescription,
+    digits: Dataset,
+    model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Sync adds what the workspace has, so that the experiment has to be applied before."""
+    monkeypatch.setenv("DVC_EXP_NAME", "brave-owl")
+    with tracker("refuse") as server:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
+        train(description, digits, model)
+
+    assert "; `dvc exp apply brave-owl && make sync` adds it afterwards, " in capfd.readouterr().err
+
+
+@pytest.mark.fault("the disk of TMPDIR is full")
+@pytest.mark.parametrize("name", ["", "/elsewhere/x"])
+def test_a_full_disk_for_temporary_files_is_not_the_store(store: Path, name: str) -> None:
+    """The folder is named, and no store is blamed; one of the store's own files is the store's."""
+    error = OSError(errno.ENOSPC, "No space left on device", *([name] if name else []))
+    with pytest.raises(PipelineError) as caught, client.reachable():
+        raise error
+    assert str(caught.value).startswith(f"{name or tempfile.gettempdir()}: cannot be used (No space left on device); ")
+    assert caught.value.exit_code == 1
+    monkey = store.parent / "mlruns" / "x"
+    with pytest.raises(UnavailableError, match="sqlite:///"), client.reachable():
+        raise OSError(errno.ENOSPC, "No space left on device", str(monkey))
 
 
 HOLD = """

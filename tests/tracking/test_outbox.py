@@ -94,6 +94,20 @@ def test_the_timeout_is_for_all_that_is_left() -> None:
     assert 10 <= len(left) < 20
 
 
+@pytest.mark.fault("queued experiments on a busy machine, all at once, without a store yet")
+def test_what_is_merely_slow_is_waited_for() -> None:
+    """As long as nothing fails there is more time; once something has, there is none."""
+    slow, failing = Outbox(), Outbox()
+    slow.put("slow", lambda: time.sleep(0.5))
+    failing.put("slow", lambda: time.sleep(0.3))
+    failing.put("fails", lambda: 1 / 0)
+    started = time.monotonic()
+
+    assert slow.close(0.1, 60) == []
+    assert failing.close(0.1, 60) == ["fails"]
+    assert time.monotonic() - started < 30
+
+
 def test_after_a_permanent_error_nothing_is_attempted_or_waited_for() -> None:
     """Such an error is the last: what is left is named at once, also what is put later."""
     tries: list[str] = []
