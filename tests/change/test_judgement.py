@@ -145,7 +145,7 @@ def with_section(values: Params, section: object) -> Params:
         ({"mnist": {"loss": 0.0}}, "params.yaml: verdict.mnist.loss: expected greater than 0, found 0.0"),
         (
             {"mnist": {"los": 0.1}},
-            "params.yaml: verdict.mnist.los: expected one of accuracy, loss, calibration_error, ",
+            f"params.yaml: verdict.mnist.los: expected one of {', '.join(judgement.metric_names())}, found",
         ),
         (3, "params.yaml: verdict: expected a mapping, found 3"),
     ],
