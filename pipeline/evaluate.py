@@ -17,12 +17,10 @@ from pipeline.data.dataset import Dataset
 from pipeline.data.formats import npz
 from pipeline.errors import PipelineError
 from pipeline.params import Params
-from pipeline.training import augmentation, backend, history, model_file, portable
+from pipeline.training import augmentation, backend, history, model_file, networks, portable
 from pipeline.training.backend import keras
 from pipeline.training.settings import Model
 
-# Affects memory and time only.
-_BATCH = 1000
 # Training images that show what a model's augmentation does.
 _SAMPLES = 9
 
@@ -43,7 +41,7 @@ def evaluate(network: keras.Model, data: Dataset, clip: float | None) -> Evaluat
     """
     scores, wrong, probabilities = {}, {}, np.empty(0)
     for name, split in data.splits().items():
-        probabilities = network.predict(split.images, batch_size=_BATCH, verbose=0)
+        probabilities = network.predict(split.images, batch_size=networks.scoring_batch(network), verbose=0)
         try:
             scores[name] = metrics.score(probabilities, split.labels, clip)
         except ValueError as error:

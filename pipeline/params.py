@@ -116,15 +116,17 @@ def check_images(
     """Check that `count` images of `shape` can be trained on by the models in a section of the file at `path`.
 
     Raises:
-        InputError: A batch is larger, or a network does not fit the shape; one line per fault.
+        InputError: A batch is larger, or a network or an augmentation does not fit the shape; one line per fault.
     """
     faults = []
     if batch_size > count:
         faults.append(f"train.batch_size: expected at most the {count} training images, found {batch_size}")
     for name, model in models.items():
-        try:
-            model.network.check_shape(shape)
-        except ValueError as error:
-            faults.append(f"{section}.{name}.network: {error}")
+        for key, block in (("network", model.network), ("augmentation", model.augmentation)):
+            try:
+                if block is not None:
+                    block.check_shape(shape)
+            except ValueError as error:
+                faults.append(f"{section}.{name}.{key}: {error}")
     if faults:
         raise InputError(f"\n{path}: ".join(faults), path=path)

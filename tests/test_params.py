@@ -24,6 +24,7 @@ from pipeline.data import dataset
 from pipeline.data.dataset import Dataset
 from pipeline.errors import InputError
 from pipeline.params import Params
+from pipeline.training.settings import Augmentation
 from tests.support import forks, small
 from tests.support.frozen import FROZEN
 
@@ -80,6 +81,21 @@ def test_one_batch_may_hold_all_training_images(tmp_path: Path) -> None:
     ]
     with pytest.raises(InputError, match=r"models\.cnn\.network: a 4x28 image is too small"):
         params.check_images(models, 128, (4, 28), 55000, tmp_path)
+
+
+@pytest.mark.parametrize(("shape", "most"), [((12, 12), 6), ((12, 40, 3), 6), ((29, 28), 14)])
+def test_a_shift_may_not_leave_empty_images(values: Params, tmp_path: Path, shape: tuple[int, ...], most: int) -> None:
+    """A shift by up to half of the smaller side is taken, and more is a line that names key, bound and shape."""
+    for shift in (most, most + 1):
+        model = values.models["mlp_rmsprop"].model_copy(update={"augmentation": Augmentation(shift=shift)})
+        if shift == most:
+            params.check_images({"m": model}, 1, shape, 1, tmp_path)
+            continue
+        image = f"{shape[0]}x{shape[1]} image"
+        with pytest.raises(InputError) as caught:
+            params.check_images({"m": model}, 1, shape, 1, tmp_path)
+        fault = f"models.m.augmentation: shift: expected at most half a side of a {image}, {most}, found {shift}"
+        assert str(caught.value).splitlines() == [f"{tmp_path}: {fault}"]
 
 
 @pytest.mark.fault("params: batch or network that does not fit the data")

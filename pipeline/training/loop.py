@@ -15,15 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.data.dataset import Split
-from pipeline.training import augmentation, forward
+from pipeline.training import augmentation, forward, networks
 from pipeline.training.backend import keras, tf
 
 # What `augmentation.draw` returns.
 Changes = Mapping[str, NDArray[Any]]
 # Steps per call into TensorFlow: a call has a cost, and no signal is handled during it.
 _STEPS = 16
-# Scoring keeps no gradients, so it can afford larger batches; the scores do not depend on the size.
-_SCORING_BATCH = 1000
 
 
 class Loop:
@@ -79,8 +77,9 @@ class Loop:
     def score(self, split: Split) -> tuple[float, float]:
         """Return the means of loss and accuracy over `split`, in inference mode."""
         sums = np.zeros(2)
-        for first in range(0, len(split), _SCORING_BATCH):
-            batch = slice(first, first + _SCORING_BATCH)
+        size = networks.scoring_batch(self._network)
+        for first in range(0, len(split), size):
+            batch = slice(first, first + size)
             sums += np.asarray(self._score(tf.constant(split.images[batch]), tf.constant(split.labels[batch])))
         return _means(sums, len(split))
 

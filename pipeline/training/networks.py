@@ -19,6 +19,9 @@ from pipeline.training.settings import Loss, Mlp
 
 # Streams of random numbers: initial weights and dropout never share one.
 _INITIAL, _DROPOUT = 0, 1
+# The most images in a batch that is scored, and the most bytes that one layer's inputs and outputs may take then. At
+# 28x28 pixels the project's own networks are far from the second.
+_SCORED_AT_ONCE, _SCORING_BYTES = 1000, 2**29
 
 
 # What the first layer multiplies pixels by and then adds: one number, or one for each channel.
@@ -62,6 +65,18 @@ def build(
     if flat == parts:
         return keras.Sequential([images, *flat], name=params.name)
     return keras.Model(images, _applied(parts, images), name=params.name)
+
+
+def scoring_batch(network: keras.Model) -> int:
+    """Return how many images to score at once: as many as take little memory; the scores do not depend on it."""
+    # What a layer reads and what it writes is there at the same time.
+    largest = max(_bytes(layer, layer.input) + _bytes(layer, layer.output) for layer in network.layers)
+    return max(1, min(_SCORED_AT_ONCE, _SCORING_BYTES // largest))
+
+
+def _bytes(layer: keras.Layer, tensors: Any) -> int:
+    size = 2 if layer.compute_dtype == "bfloat16" else 4
+    return sum(size * math.prod(tensor.shape[1:]) for tensor in keras.tree.flatten(tensors))
 
 
 @dataclass(frozen=True)

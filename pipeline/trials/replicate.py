@@ -14,15 +14,12 @@ from pipeline import machine, schema
 from pipeline.analysis import metrics
 from pipeline.data import splits
 from pipeline.data.dataset import Dataset, Split
-from pipeline.training import checkpoint, trainer
+from pipeline.training import checkpoint, networks, trainer
 from pipeline.training.settings import Model, Training
 from pipeline.trials.plan import Replicate, Trajectory
 
 # The number of training images, the first ones, that are scored in inference mode after every epoch.
 SAMPLE = 5000
-# Affects only memory and time.
-_BATCH = 1000
-
 
 # A replicate as the ledger has it, without the commit: JSON values.
 Result = dict[str, Any]
@@ -127,5 +124,5 @@ def _result(replicate: Replicate, network: Any, data: Dataset, model: Model, row
 
 
 def _score(network: Any, split: Split, model: Model) -> tuple[dict[str, Any], NDArray[np.int64]]:
-    probabilities = network.predict(split.images, batch_size=_BATCH, verbose=0)
+    probabilities = network.predict(split.images, batch_size=networks.scoring_batch(network), verbose=0)
     return metrics.score(probabilities, split.labels, model.loss.clip), probabilities.argmax(axis=1)
