@@ -36,6 +36,7 @@ from pipeline import dvc_lock, files, params, predict, promote, schema, sync, tr
 from pipeline.analysis import metrics, proportions
 from pipeline.data import dataset
 from pipeline.data.dataset import Dataset, Split
+from pipeline.data.formats import npz
 from pipeline.errors import InputError, PipelineError
 from pipeline.params import Params
 from pipeline.tracking import experiments, git_registry, logged_model, promotion
@@ -121,7 +122,7 @@ class Workspace:
         """Write the files of a model, which is the network `like`, its part of dvc.lock, and its MLflow run."""
         paths = {"output": f"models/{name}.keras", "history": f"reports/history/{name}.csv"}
         paths["timing"] = f"reports/timing/{name}.csv"
-        scores = f"reports/metrics/{name}.json"
+        scores, predictions = f"reports/metrics/{name}.json", f"reports/predictions/{name}.npz"
         made_with = {"recipe": self.recipe(name)}
         model_file.save(Path(paths["output"]), network_of(self.weights[like]), made_with)
         files.write_text(Path(paths["history"]), "epoch,loss,accuracy,val_loss,val_accuracy\n1,0.5,0.5,0.5,0.5\n")
@@ -134,12 +135,15 @@ class Workspace:
         content["classes"] = list(self.data.classes)
         files.write_json(Path(scores), content)
         self.metrics[name] = {"test_accuracy": found["test"]["accuracy"], "test_errors": found["test"]["errors"]}
+        test = self.data.test
+        npz.write(Path(predictions), {"probabilities": probabilities(self.weights[like], test), "labels": test.labels})
         block, train = self.params["models"][name], self.params["train"]
         options = " ".join(f"--{key} {value}" for key, value in ({"data": DATA} | paths).items())
         used = {f"models.{name}": block, "train": train}
         self.stages[f"train@{name}"] = stage(f"train {name} {options}", [DATA], list(paths.values()), used)
         evaluated = f"evaluate {name} --data {DATA} --output {scores} --reported data/report_history.csv"
-        self.stages[f"evaluate@{name}"] = stage(evaluated, [DATA, paths["output"]], [scores])
+        evaluated += f" --predictions {predictions}"
+        self.stages[f"evaluate@{name}"] = stage(evaluated, [DATA, paths["output"]], [scores, predictions])
         self.report()
         tracking.sync_model(trained(name), Path("work"))
 
