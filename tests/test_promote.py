@@ -48,6 +48,7 @@ from tests.support import forks, small
 from tests.support.frozen import FROZEN
 
 ROOT = Path(__file__).parents[1]
+SUMMARY = "reports/data.json"
 DATA = "data/processed/mnist.npz"
 # How many images each linear network is fitted to: two good ones that differ little, and a poor one.
 FITTED = {"good": 1400, "near": 1300, "poor": 60}
@@ -113,7 +114,9 @@ class Workspace:
         dataset.save(Path(DATA), data)
         held_out = "test" if data.validation is None else len(data.validation)
         facts = {"dataset": self.dataset, "validation": held_out, "split_seed": 0}
-        self.stages: dict[str, Any] = {"preprocess": stage("", [], [DATA], {"data": facts})}
+        files.write_json(Path(SUMMARY), {"dataset": self.dataset, "classes": list(data.classes)})
+        prepared = stage(f"preprocess --summary {SUMMARY}", [], [DATA, SUMMARY], {"data": facts})
+        self.stages: dict[str, Any] = {"preprocess": prepared}
         self.metrics: dict[str, Any] = {}
         for name in self.weights:
             self.train(name, name)

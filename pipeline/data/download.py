@@ -36,7 +36,7 @@ def from_first(name: str, sources: Sequence[Source], take: Callable[[Source], T]
     reasons: list[str] = []
     for source in sources:
         kind, place = next(iter(source.model_dump().items()))
-        shown = printable(f"{kind} {place:.200}")
+        shown = printable(f"{kind} {place:.200}").replace("\n", r"\n")
         print(f"{name}: trying {shown}", flush=True)
         try:
             taken = take(source)

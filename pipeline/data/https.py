@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import ssl
 import threading
 import time
 import urllib.request
@@ -10,7 +12,9 @@ from concurrent.futures import Future
 from http.client import HTTPException, HTTPMessage, HTTPResponse, IncompleteRead
 from typing import IO, TypeVar
 from urllib.error import HTTPError, URLError
+from urllib.parse import quote, urlsplit, urlunsplit
 
+import certifi
 from tqdm import tqdm
 
 from pipeline.errors import PipelineError
@@ -20,6 +24,7 @@ T = TypeVar("T")
 ANSWER_TIMEOUT_S = 10.0  # until a server answers, and between two pieces of a file
 RETRY_DELAY_S = 1.0
 
+_BUNDLE = "REQUESTS_CA_BUNDLE"
 BUSY = (429, 500, 502, 503, 504)
 
 
@@ -57,13 +62,34 @@ class HttpsOnly(urllib.request.HTTPRedirectHandler):
         if not newurl.lower().startswith("https://"):
             fp.close()
             raise PipelineError(f"redirects to {newurl:.200}, which is not https")
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
+        return super().redirect_request(req, fp, code, msg, headers, _ascii(newurl))
 
 
 def open_url(url: str) -> HTTPResponse:
     """Return the response to a GET of `url`, its body unread."""
-    response: HTTPResponse = urllib.request.build_opener(HttpsOnly).open(url, timeout=ANSWER_TIMEOUT_S)
+    opener = urllib.request.build_opener(HttpsOnly, urllib.request.HTTPSHandler(context=_context()))
+    response: HTTPResponse = opener.open(_ascii(url), timeout=ANSWER_TIMEOUT_S)
     return response
+
+
+def _context() -> ssl.SSLContext:
+    """Return what certificates are verified by: REQUESTS_CA_BUNDLE, as MLflow's are, or the system's and certifi's.
+
+    Python has none of its own on some systems.
+    """
+    context = ssl.create_default_context(cafile=os.environ.get(_BUNDLE) or None)
+    if not os.environ.get(_BUNDLE):
+        context.load_verify_locations(certifi.where())
+    return context
+
+
+def _ascii(url: str) -> str:
+    """Return `url` with a host and a path in other letters as a request has to have them."""
+    if url.isascii():
+        return url
+    parts = urlsplit(url)
+    path = quote(parts.path, safe="/%:@!$&'()*+,;=~")
+    return urlunsplit(parts._replace(netloc=parts.netloc.encode("idna").decode(), path=path))
 
 
 def _download(url: str, limit: int, deadline: float) -> bytes:
@@ -115,6 +141,8 @@ def _cause(error: Exception) -> Exception:
 
 def _reason(error: Exception) -> str:
     cause = _cause(error)
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return f"{cause.verify_message}: {_BUNDLE}=FILE names the certificates to trust, as those of a proxy here"
     return (
         f"no answer within {ANSWER_TIMEOUT_S:g} s"
         if isinstance(cause, TimeoutError)

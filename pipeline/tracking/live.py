@@ -24,7 +24,7 @@ START_TIMEOUT_S = 15.0
 END_TIMEOUT_S = 20.0
 INTERRUPT_TIMEOUT_S = 4.0
 # More for a local store in which nothing fails: only other work on this machine, as queued experiments, slows it down.
-BUSY_TIMEOUT_S = 300.0
+BUSY_TIMEOUT_S = 60.0
 _START = "its start"
 
 

@@ -628,7 +628,8 @@ def test_a_lock_in_mid_training_loses_nothing(
         code, seconds, text = trainer.end()
 
     assert code == 0
-    assert seconds < 27
+    # MLflow itself tries again and again, so that nothing seems to have failed.
+    assert seconds < 27 + live.BUSY_TIMEOUT_S
     assert_one_warning(text)
     (left,) = runs(description.recipe)
     assert left.info.status == "RUNNING"
