@@ -25,7 +25,7 @@ PARAMS, SETS, LIBRARIES = Path("params.yaml"), Path("data/sets"), Path("requirem
 # The preprocessed data, a file per data set.
 PROCESSED = Path("data/processed")
 # What data/sets/NAME.yaml says of a data set without changing an image of it.
-_NOT_IMAGES = ("title", "noun", "credit", "sources", "target_accuracy", "handwriting")
+_NOT_IMAGES = ("title", "noun", "credit", "sources", "target_accuracy", "handwriting", "negative")
 _DESCRIBE = "pipeline/verdicts/describe.py"
 _TIMEOUT_S = 120.0
 
@@ -93,7 +93,9 @@ def read_side(name: str, prepared: PreparedData, folder: Path) -> Side:
     described = _described(None if code == source.read(None) else archive, needed(PARAMS), place(PARAMS), prepared)
     dataset = described["data"]["dataset"]
     image_set, lock = SETS / f"{dataset}.yaml", content(dvc_lock.LOCK)
-    kept = files.parse_yaml(needed(image_set), place(image_set)).items()
+    described_set = files.parse_yaml(needed(image_set), place(image_set))
+    if not isinstance(described_set, Mapping):
+        raise InputError("not the file of a data set", path=place(image_set))
     recorded = files.parse_yaml(lock, place(dvc_lock.LOCK)) if lock else None
     return Side(
         name,
@@ -101,8 +103,8 @@ def read_side(name: str, prepared: PreparedData, folder: Path) -> Side:
         code,
         archive,
         **described,
-        image_set={key: value for key, value in kept if key not in _NOT_IMAGES},
-        data_md5=_recorded(recorded, PROCESSED / f"{dataset}.npz"),
+        image_set={key: value for key, value in described_set.items() if key not in _NOT_IMAGES},
+        data_md5=_recorded(recorded, PROCESSED / f"{dataset}.npz", place(dvc_lock.LOCK)),
         libraries=_libraries(content(LIBRARIES) or b""),
     )
 
@@ -142,11 +144,18 @@ def _described(archive: Path | None, content: bytes, path: Path, prepared: Prepa
     raise InputError(f"its code does not run ({words.rpartition(chr(10))[2] or done.returncode})", path=path)
 
 
-def _recorded(lock: Any, path: Path) -> str | None:
-    """Return the md5 of the output at `path` in the content of a dvc.lock; None if it records none."""
-    stages = lock.get("stages") if isinstance(lock, Mapping) else None
-    outputs = [out for stage in (stages or {}).values() for out in stage.get("outs", [])]
-    return next((out.get("md5") for out in outputs if out.get("path") == path.as_posix()), None)
+def _recorded(lock: Any, path: Path, place: Path) -> str | None:
+    """Return the md5 of the output at `path` in the content of the dvc.lock at `place`; None if it records none.
+
+    Raises:
+        InputError: It is not a lock file as DVC writes it.
+    """
+    try:
+        stages = (lock or {}).get("stages", {})
+        outputs = [out for stage in stages.values() for out in stage.get("outs", [])]
+        return next((out.get("md5") for out in outputs if out.get("path") == path.as_posix()), None)
+    except (AttributeError, TypeError):
+        raise InputError("not a lock file as DVC writes it", path=place) from None
 
 
 def _libraries(lock: bytes) -> dict[str, str]:

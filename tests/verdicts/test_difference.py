@@ -146,6 +146,28 @@ def test_data_that_dvc_recorded_as_other_is_not_comparable(repository: Path) -> 
         difference.check_comparable(*(read_side(name, data, Path("work")) for name in ("HEAD", "workspace")))
 
 
+@pytest.mark.fault("verdict: files of another shape")
+@pytest.mark.parametrize(
+    ("path", "content", "words"),
+    [
+        ("dvc.lock", "stages: {a: 5}\n", "dvc.lock: not a lock file as DVC writes it"),
+        ("dvc.lock", "[1]\n", "dvc.lock: not a lock file as DVC writes it"),
+        ("data/sets/digits.yaml", "7\n", "data/sets/digits.yaml: not the file of a data set"),
+        ("params.yaml", "[]\n", "params.yaml: "),
+    ],
+)
+def test_a_file_of_another_shape_is_one_line(repository: Path, path: str, content: str, words: str) -> None:
+    """YAML that is none of the kind is an error that names the file, in a commit too."""
+    data = training.prepared_data(Path("reports/data.json"))
+    (repository / path).write_text(content)
+    commit = changes.commit(repository)
+    for name, place in (("workspace", ""), (commit, f"{commit}:")):
+        with pytest.raises(InputError) as refused:
+            read_side(name, data, Path("work"))
+        assert str(refused.value).startswith(place + words)
+        assert len(str(refused.value).splitlines()) == 1
+
+
 @pytest.mark.fault("verdict: sides with other versions of libraries")
 def test_other_libraries_are_not_comparable(repository: Path) -> None:
     """One environment trains both sides, so what they pin of keras, numpy and TensorFlow has to be the same."""
