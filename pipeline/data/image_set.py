@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, StringConstraints, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
-from pipeline import schema
+from pipeline import errors, schema
 from pipeline.data import dataset
 from pipeline.schema import Block, FileName, PlainPath, Positive, Seed, Sha256
 
@@ -21,7 +21,7 @@ FirstLabel = Annotated[int, Field(ge=0, lt=2**16)]
 
 
 def _printable(value: str) -> str:
-    if not value.isprintable() or value.strip() != value:
+    if not errors.is_printable(value) or value.strip() != value:
         text = "expected printable text without spaces at its ends, found {value}"
         raise PydanticCustomError("text", text, {"value": schema.shown(value)})
     return value
@@ -119,6 +119,41 @@ class ImageShape(Block):
         return (self.height, self.width) if self.channels == 1 else (self.height, self.width, self.channels)
 
 
+def _resize(value: Any) -> Any:
+    # What a file said before there were several ways.
+    return ("stretch" if value else None) if isinstance(value, bool) else value
+
+
+def _colour(value: str) -> str:
+    # Imported here: MNIST needs no Pillow.
+    from PIL import ImageColor
+
+    try:
+        opaque = len(ImageColor.getrgb(value)) == 3
+    except ValueError:
+        opaque = False
+    if not opaque:
+        text = "expected the name of a colour, or #rrggbb, found {value}"
+        raise PydanticCustomError("colour", text, {"value": schema.shown(value)})
+    return value
+
+
+class PictureOptions(Block):
+    """How pictures become images of the data set."""
+
+    resize: Annotated[Literal["stretch", "pad", "crop"] | None, BeforeValidator(_resize)] = None
+    """How a picture of another size is fitted: stretched, whole on the background, or cut; left out: it is a fault."""
+    convert: bool = False
+    """Whether other modes become grey or colour, 16 bits become 8 and transparency background; else it is a fault."""
+    background: Annotated[str, AfterValidator(_colour)] = "white"
+    """The colour behind what is transparent, and around what is padded: a name, or `#rrggbb`."""
+
+    @property
+    def of_any(self) -> PictureOptions:
+        """The options for a picture that need not fit: whatever is a fault here is stretched or converted."""
+        return self.model_copy(update={"resize": self.resize or "stretch", "convert": True})
+
+
 class Counts(Block):
     """How many images the files have."""
 
@@ -199,6 +234,11 @@ class ImageSet(Block):
     def tests(self) -> bool:
         """Whether there are files with test images."""
         return True
+
+    @property
+    def pictures(self) -> PictureOptions:
+        """How pictures become images of the data set."""
+        return PictureOptions()
 
     @model_validator(mode="after")
     def _has_test_images(self) -> Self:

@@ -68,4 +68,5 @@ def _shares(sizes: NDArray[np.intp], count: int) -> NDArray[np.intp]:
 
 def select(split: Split, mask: NDArray[np.bool_]) -> Split:
     """Return the images of `split` that `mask` (n,) selects."""
-    return Split(split.images[mask], split.labels[mask])
+    changes = None if split.changes is None else split.changes[mask]
+    return Split(split.images[mask], split.labels[mask], changes)

@@ -11,7 +11,16 @@ from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from pipeline import files, schema
-from pipeline.data.image_set import Counts, File, FileSources, FirstLabel, FolderSources, ImageSet, PathBelow
+from pipeline.data.image_set import (
+    Counts,
+    File,
+    FileSources,
+    FirstLabel,
+    FolderSources,
+    ImageSet,
+    PathBelow,
+    PictureOptions,
+)
 from pipeline.data.tables import CsvSet, ParquetSet
 from pipeline.errors import InputError
 from pipeline.schema import Block, Name, Sha256
@@ -178,17 +187,13 @@ class CifarSet(ImageSet):
         return (self.files.archive,)
 
 
-class FolderOptions(Block):
+class FolderOptions(PictureOptions):
     """Which folders are read, and how."""
 
     train: PathBelow
     """The folder with a folder of images to train on per class."""
     test: PathBelow | None = None
     """That of images to test with, if there are any."""
-    resize: bool = False
-    """Whether images of another size are resized; else they are faults."""
-    convert: bool = False
-    """Whether images of another mode become grey or colour; else they are faults."""
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -205,7 +210,7 @@ class FolderOptions(Block):
 
 
 class FolderSet(ImageSet):
-    """PNG or JPEG files in one folder per class."""
+    """PNG, JPEG, WebP, BMP, GIF or TIFF files in one folder per class."""
 
     reader: ClassVar[str] = "folder"
     format: Literal["folder"]
@@ -219,6 +224,11 @@ class FolderSet(ImageSet):
     def tests(self) -> bool:
         """Whether there is a folder of test images."""
         return self.options.test is not None
+
+    @property
+    def pictures(self) -> PictureOptions:
+        """How pictures become images of the data set."""
+        return self.options
 
 
 FORMATS: dict[Any, type[ImageSet]] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pipeline.data.image_set import File, Files, FileSources, FirstLabel, ImageSet, Text
+from pipeline.data.image_set import File, Files, FileSources, FirstLabel, ImageSet, PictureOptions, Text
 from pipeline.schema import Block
 
 
@@ -28,17 +28,13 @@ class CsvOptions(Block):
     """The label of the first class."""
 
 
-class ParquetOptions(Block):
+class ParquetOptions(PictureOptions):
     """How Parquet tables are read."""
 
     image: Text = "image"
     """The column of the images."""
     label: Text = "label"
     """The column of the labels."""
-    resize: bool = False
-    """Whether images of another size are resized; else they are faults."""
-    convert: bool = False
-    """Whether images of another mode become grey or colour; else they are faults."""
 
 
 class TableSet(ImageSet):
@@ -69,9 +65,14 @@ class CsvSet(TableSet):
 
 
 class ParquetSet(TableSet):
-    """Parquet tables with PNG or JPEG files in a column, as Hugging Face's."""
+    """Parquet tables with files of pictures in a column, as Hugging Face's."""
 
     reader: ClassVar[str] = "parquet"
     format: Literal["parquet"]
     options: ParquetOptions = ParquetOptions()
     """How they are read."""
+
+    @property
+    def pictures(self) -> PictureOptions:
+        """How pictures become images of the data set."""
+        return self.options

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +28,40 @@ class Place(NamedTuple):
     def fault(self, what: str, fix: str = "") -> InputError:
         """Return the error that says what is wrong here."""
         return InputError(": ".join(filter(None, (self.within, what))), path=self.path, fix=fix)
+
+
+class Faults:
+    """What is wrong with the files of a data set, so that one run names them all: the first MOST, and how many more."""
+
+    MOST = 10
+
+    def __init__(self) -> None:
+        self._first: list[InputError] = []
+        self._count = 0
+
+    def add(self, error: InputError) -> None:
+        """Note a fault."""
+        self._count += 1
+        if len(self._first) < self.MOST:
+            self._first.append(error)
+
+    def end(self) -> None:
+        """Raise an error with all faults, a line each, if there are any."""
+        if self._count:
+            first, *others = self._first
+            more = [f"and {self._count - self.MOST} more"] if self._count > self.MOST else []
+            raise InputError("\n".join([first.what, *map(str, others), *more]), path=first.path)
+
+
+def room(count: int, image_set: ImageSet, place: Place) -> NDArray[np.uint8]:
+    """Return an array for so many images, to be filled: a list of arrays would take the memory twice.
+
+    Raises:
+        InputError: They would take more than MAX_BYTES.
+    """
+    if (size := count * math.prod(image_set.image.shape)) > MAX_BYTES:
+        raise place.fault(f"expected at most {MAX_BYTES} bytes of images, found {size}")
+    return np.empty((count, *image_set.image.shape), np.uint8)
 
 
 def images(array: NDArray[Any], image_set: ImageSet, place: Place) -> NDArray[np.uint8]:
@@ -63,13 +98,13 @@ def labels(array: NDArray[Any], image_set: ImageSet, place: Place, first: int = 
 
 
 def split(
-    parts: Sequence[tuple[NDArray[Any], NDArray[Any]]],
+    parts: Sequence[tuple[NDArray[Any], ...]],
     image_set: ImageSet,
     name: str,
     place: Place,
     labels_at: Place | None = None,
 ) -> Split:
-    """Return the split called `name`, train or test, of checked images and labels, in one part or more.
+    """Return the split called `name`, train or test, of checked images and labels (and changes), in one part or more.
 
     The images are at `place`, and the labels too if there is no other one for them.
 
@@ -94,7 +129,7 @@ def split(
     return made
 
 
-def _joined(parts: Sequence[tuple[NDArray[Any], NDArray[Any]]]) -> Split:
+def _joined(parts: Sequence[tuple[NDArray[Any], ...]]) -> Split:
     if len(parts) == 1:
         return Split(*parts[0])
     return Split(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
