@@ -369,7 +369,7 @@ def test_modes_that_rgb_shows_exactly_are_read(tmp_path: Path, mode: str) -> Non
         ("npz", "label", "stones.npz", "train_labels: labels: expected 0 to 6, found 7 in row 45, counted from 0"),
         ("npz", "class", "stones.npz", "train: no image of the class 'coral'"),
         ("npz", "float", "stones.npz", "train_images: pixels: expected uint8, found float32 from 0.0 to "),
-        ("csv", "torn", "t.csv", "row 20, counted from 0, column 'pixel"),
+        ("csv", "torn", "t.csv", "row 20, counted from 0: expected 3073 cells, found "),
         ("csv", "shape", "t.csv", "expected 3072 columns of pixels, found 2976"),
         ("csv", "label", "b.csv", "row 5, counted from 0, column 'label': expected a whole number from 0 to 6"),
         ("csv", "class", "a.csv", "train: no image of the class 'coral'"),
@@ -465,8 +465,15 @@ def header(old: str, new: str) -> Callable[[Path], None]:
     return lines(lambda text: [text[0].replace(old, new, 1), *text[1:]])
 
 
+def before(name: str, value: str) -> Callable[[Path], None]:
+    """Return a change that adds a first column."""
+    return lines(lambda text: [f"{name},{text[0]}", *(f"{value},{line}" for line in text[1:])])
+
+
 PIXEL = "row 7, counted from 0, column 'pixel9': expected a whole number from 0 to 255"
 LABEL = "row 7, counted from 0, column 'label': expected a whole number from 0 to 6"
+COLUMNS = "expected 64 columns of pixels, found"
+CELLS = "row 8, counted from 0: expected 65 cells, found"
 UNREADABLE = "not a parquet table that can be read ("
 
 
@@ -474,7 +481,7 @@ UNREADABLE = "not a parquet table that can be read ("
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (cell(7, "pixel9", ""), f"{PIXEL}, found nan"),
+        (cell(7, "pixel9", ""), f"{PIXEL}, found nothing"),
         (cell(7, "pixel9", "NaN"), f"{PIXEL}"),
         (cell(7, "pixel9", "1.5"), f"{PIXEL}, found 1.5"),
         (cell(7, "pixel9", "256"), f"{PIXEL}, found 256"),
@@ -484,18 +491,27 @@ UNREADABLE = "not a parquet table that can be read ("
         (cell(7, "pixel9", "white"), f"{PIXEL}, found white"),
         (cell(7, "pixel9", "\x1b[31m" * 30), f"{PIXEL}, found "),
         (cell(7, "label", "coral"), f"{LABEL}, found coral"),
-        (cell(7, "label", ""), f"{LABEL}, found nan"),
-        (cell(0, "label", "1.0"), "row 0, counted from 0, column 'label': expected a whole number from 0 to 6"),
+        (cell(7, "label", ""), f"{LABEL}, found nothing"),
+        (cell(7, "pixel9", "9" * 400), f"{PIXEL}, found 999"),
+        (cell(7, "pixel9", "9" * 200_000), "not a CSV table (field larger"),
+        (cell(7, "pixel9", "0x10"), f"{PIXEL}, found 0x10"),
+        (cell(7, "pixel9", "1_0"), f"{PIXEL}, found 1_0"),
+        (cell(7, "pixel9", "5,6"), f"{PIXEL}, found 5,6"),
+        (cell(7, "pixel9", "\u0665"), f"{PIXEL}, found \u0665"),
         (header("label", "class"), "no column 'label', found 'class', 'pixel0', 'pixel1', ..."),
         (header("pixel7,", "pixel3072,"), "expected a column 'pixel7', found 'pixel3072'"),
         (header("pixel3,pixel4", "pixel4,pixel3"), "expected a column 'pixel3', found 'pixel4'"),
         (lines(lambda text: text[1:]), "no column 'label', found"),
         (lines(lambda text: text[:1]), "train: expected 70 images, found 30"),
-        (lines(lambda _: []), "not a CSV table ("),
-        (lines(lambda text: [*text[:9], text[9] + ",1", *text[10:]]), "not a CSV table ("),
-        (lines(lambda text: [*text[:9], text[9].rpartition(",")[0], *text[10:]]), "row 8, counted from 0, column 'pix"),
-        (lines(lambda text: [*text[:9], "", *text[9:]]), "row 8, counted from 0, column 'pixel0': "),
-        (lambda path: path.write_bytes(b"label,pixel0\n\xff\xfe\x00,1\n"), "not a CSV table ("),
+        (before("id", "7"), f"{COLUMNS} 65, one of them 'id'"),
+        (before("", "7"), f"{COLUMNS} 65, one of them ''"),
+        (header("pixel7,", ""), f"{COLUMNS} 63"),
+        (lines(lambda text: [f"{line},{line}" for line in text]), "more than one column 'label'"),
+        (lines(lambda _: []), "no column 'label', found"),
+        (lines(lambda text: [*text[:9], text[9] + ",1", *text[10:]]), f"{CELLS} 66"),
+        (lines(lambda text: [*text[:9], text[9].rpartition(",")[0], *text[10:]]), f"{CELLS} 64"),
+        (lines(lambda text: [*text[:9], "", *text[9:]]), "row 8, counted from 0: expected a label and pixels"),
+        (lambda path: path.write_bytes(b"label,pixel0\n\xff\xfe\x00,1\n"), "not a CSV table in UTF-8 ("),
         (lambda path: path.write_bytes(b"\x00" * 999), ""),
         (lambda path: path.write_text('label,"pixel0\n1,2'), ""),
     ],

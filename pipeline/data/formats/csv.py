@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
+import io
 import math
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline import schema
@@ -17,8 +21,18 @@ from pipeline.data.formats import checks
 from pipeline.data.formats.checks import Place
 from pipeline.data.tables import CsvSet
 
-# Rows that are held as numbers of eight bytes at a time.
-_ROWS = 2048
+# Characters of a line, and of the lines that are held at a time.
+_LINE, _BLOCK = 2**24, 2**22
+# How files begin that are no text, and what they are.
+_OTHERS = {
+    b"BZh": "bzip2",
+    b"\xfd7zXZ\x00": "xz",
+    b"PK\x03\x04": "zip",
+    b"\x28\xb5\x2f\xfd": "Zstandard",
+    b"\xff\xfe": "UTF-16",
+    b"\xfe\xff": "UTF-16",
+    b"PAR1": "parquet",
+}
 
 
 def read(directory: Path, image_set: CsvSet) -> tuple[Split, Split | None]:
@@ -36,67 +50,120 @@ def read(directory: Path, image_set: CsvSet) -> tuple[Split, Split | None]:
 
 def _split(directory: Path, image_set: CsvSet, name: str, tables: list[str]) -> Split:
     places = [Place(directory / table) for table in tables]
-    parts = [part for place in places for part in _parts(place, image_set)]
+    parts: list[tuple[NDArray[Any], NDArray[Any]]] = []
+    size = 0
+    for place in places:
+        for part in _parts(place, image_set):
+            size += part[0].nbytes
+            if size > checks.MAX_BYTES:
+                raise place.fault(f"{name}: expected at most {checks.MAX_BYTES} bytes of images, found more")
+            parts.append(part)
     if not parts:
         raise places[0].fault(f"{name}: no rows")
     return checks.split(parts, image_set, name, places[0])
 
 
 def _parts(place: Place, image_set: CsvSet) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
-    options, last = image_set.options, image_set.options.first_label + len(image_set.classes) - 1
-    for table in _chunks(place):
-        columns = _columns(table, place, image_set)
-        if table.empty:
-            continue
-        pixels = _whole(table, columns, place, 0, 255).astype(np.uint8)
-        labels = _whole(table, [options.label], place, options.first_label, last)[:, 0]
-        images = checks.images(pixels.reshape(-1, *image_set.image.shape), image_set, place)
-        yield images, checks.labels(labels, image_set, place, options.first_label)
+    options = image_set.options
+    with _opened(place) as text:
+        header = next(csv.reader([_line(text, place, "header")]), [])
+        _check_columns(header, place, image_set)
+        label = header.index(options.label)
+        low, high = np.zeros(len(header)), np.full(len(header), 255)
+        low[label], high[label] = options.first_label, options.first_label + len(image_set.classes) - 1
+        for first, lines in _blocks(text, place):
+            numbers = _numbers(lines, header, low, high)
+            if numbers is None:
+                raise place.fault(_fault(first, lines, header, low, high))
+            images = np.delete(numbers, label, axis=1).astype(np.uint8).reshape(-1, *image_set.image.shape)
+            yield images, checks.labels(numbers[:, label].astype(np.int64), image_set, place, options.first_label)
 
 
-def _chunks(place: Place) -> Iterator[pd.DataFrame]:
+@contextmanager
+def _opened(place: Place) -> Iterator[io.TextIOWrapper]:
     try:
-        with pd.read_csv(
-            place.path, chunksize=_ROWS, low_memory=False, skip_blank_lines=False, index_col=False, on_bad_lines="error"
-        ) as chunks:
-            yield from chunks
-    except OSError as error:
-        raise place.fault(f"cannot be read ({error.strerror or error})") from None
-    # ValueError: pandas' own errors of a table, and of bytes that are not UTF-8; OverflowError: of a huge number.
-    except (ValueError, OverflowError) as error:
-        raise place.fault(f"not a CSV table ({' '.join(str(error).split())[:200]})") from None
+        with place.path.open("rb") as file:
+            head = file.read(8)
+            file.seek(0)
+            for begin, kind in _OTHERS.items():
+                if head.startswith(begin):
+                    raise place.fault(f"expected a CSV table in UTF-8, plain or gzipped, found {kind}")
+            plain: Any = gzip.GzipFile(fileobj=file) if head.startswith(b"\x1f\x8b") else file
+            # A byte-order mark is no part of the first column's name.
+            yield io.TextIOWrapper(plain, encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise place.fault(f"not a CSV table in UTF-8 ({error.reason})") from None
+    except (OSError, EOFError, zlib.error) as error:
+        raise place.fault(f"cannot be read ({getattr(error, 'strerror', None) or error})") from None
+    except csv.Error as error:
+        raise place.fault(f"not a CSV table ({error})") from None
 
 
-def _columns(table: pd.DataFrame, place: Place, image_set: CsvSet) -> list[str]:
-    """Return the columns of pixels: a prefix and numbers that rise by one, from 0 or 1."""
+def _line(text: io.TextIOWrapper, place: Place, what: str) -> str:
+    line = text.readline(_LINE + 1)
+    if len(line) > _LINE:
+        raise place.fault(f"{what}: expected at most {_LINE} characters, found more")
+    return line
+
+
+def _blocks(text: io.TextIOWrapper, place: Place) -> Iterator[tuple[int, list[str]]]:
+    """Yield lines, as many as fit, after the number of the first of them; blank ones only before others."""
+    row, size, lines = 0, 0, list[str]()
+    while line := _line(text, place, f"row {row + len(lines)}, counted from 0"):
+        if not line.strip():
+            if any(after.strip() for after in iter(lambda: _line(text, place, "the end"), "")):
+                raise place.fault(f"row {row + len(lines)}, counted from 0: expected a label and pixels, found nothing")
+            break
+        lines.append(line)
+        size += len(line)
+        if size > _BLOCK:
+            yield row, lines
+            row, size, lines = row + len(lines), 0, []
+    if lines:
+        yield row, lines
+
+
+def _check_columns(header: Sequence[str], place: Place, image_set: CsvSet) -> None:
+    """Check that there are a label and the pixels: a prefix and numbers that rise by one, from 0 or 1."""
     options, count = image_set.options, math.prod(image_set.image.shape)
-    found = [str(column) for column in table.columns if column != options.label]
-    if options.label not in table.columns:
-        raise place.fault(f"no column {options.label!r}, found {', '.join(map(schema.shown, found[:3]))}, ...")
+    found = [column for column in header if column != options.label]
+    if len(found) != len(header) - 1:
+        names = f"found {', '.join(map(schema.shown, header[:3]))}, ..."
+        raise place.fault(f"{'more than one' if options.label in header else 'no'} column {options.label!r}, {names}")
+    first = 0 if f"{options.pixels}0" in found else 1
+    expected = [f"{options.pixels}{number}" for number in range(first, first + count)]
+    unknown = next((column for column in found if column not in {*expected}), None)
     if len(found) != count:
-        raise place.fault(f"expected {count} columns of pixels, found {len(found)}")
-    first = 1 if found[0] == f"{options.pixels}1" else 0
-    for position, column in enumerate(found):
-        if column != (expected := f"{options.pixels}{position + first}"):
-            raise place.fault(f"expected a column {expected!r}, found {schema.shown(column)}")
-    return found
+        which = f", one of them {schema.shown(unknown)}" if unknown is not None else ""
+        raise place.fault(f"expected {count} columns of pixels, found {len(found)}{which}")
+    for column, name in zip(found, expected, strict=True):
+        if column != name:
+            raise place.fault(f"expected a column {name!r}, found {schema.shown(column)}")
 
 
-def _whole(table: pd.DataFrame, columns: list[str], place: Place, low: int, high: int) -> NDArray[Any]:
-    """Return the `columns` of the table as whole numbers from `low` to `high`, (n, columns)."""
-    chosen = table[columns]
-    if all(kind.kind in "iu" for kind in chosen.dtypes):
-        values: NDArray[Any] = chosen.to_numpy()
-        right = (values >= low) & (values <= high)
-    else:
-        numbers = chosen.apply(lambda column: pd.to_numeric(column, errors="coerce")).to_numpy(np.float64)
-        # A column of floats is wrong as a whole, but the first cell that is no whole number is what to look at.
-        right = (np.floor(numbers) == numbers) & (numbers >= low) & (numbers <= high)
-        right = right if not right.all() else np.array([[kind.kind in "iu" for kind in chosen.dtypes]] * len(right))
-        values = numbers
-    if right.all():
-        return values
-    row, column = np.argwhere(~right)[0]
-    cell = chosen.iloc[row, column]
-    where = f"row {table.index[row]}, counted from 0, column {columns[column]!r}"
-    raise place.fault(f"{where}: expected a whole number from {low} to {high}, found {str(cell)[:60]}")
+def _numbers(
+    lines: Sequence[str], header: Sequence[str], low: NDArray[Any], high: NDArray[Any]
+) -> NDArray[np.float64] | None:
+    """Return the numbers in lines, (lines, columns); None if a cell is not a whole number from `low` to `high`."""
+    try:
+        numbers = np.loadtxt(lines, np.float64, delimiter=",", quotechar='"', comments=None, ndmin=2)
+    except ValueError:
+        return None
+    if numbers.shape != (len(lines), len(header)):
+        return None
+    return numbers if ((numbers >= low) & (numbers <= high) & (np.floor(numbers) == numbers)).all() else None
+
+
+def _fault(first: int, lines: Sequence[str], header: Sequence[str], low: NDArray[Any], high: NDArray[Any]) -> str:
+    """Return what is wrong with the first cell that is no such number; `first` is the row of the first line."""
+    for row, line in enumerate(lines, first):
+        cells = next(csv.reader([line]))
+        where = f"row {row}, counted from 0"
+        if len(cells) != len(header):
+            return f"{where}: expected {len(header)} cells, found {len(cells)}"
+        for column, cell in enumerate(cells):
+            if not cell.strip() or _numbers([cell], header[:1], low[column], high[column]) is None:
+                found = cell.strip()[:60] or "nothing"
+                expected = f"expected a whole number from {low[column]:.0f} to {high[column]:.0f}, found {found}"
+                return f"{where}, column {header[column]!r}: {expected}"
+    return "not a CSV table of numbers"
