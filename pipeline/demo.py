@@ -28,7 +28,7 @@ class Classifiers:
         }
 
     def reply(self, picture: bytes) -> dict[str, Any]:
-        """Return the prediction of each model for a PNG or JPEG file, and the pixels that they were given, row by row.
+        """Return the prediction of each model for a file of a picture, and the pixels that they were given, row by row.
 
         Raises:
             InputError: It is not such a file, or does not show what the data set has.

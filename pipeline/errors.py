@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+# Joiners of letters, which Persian and many other scripts need, and which a terminal draws as nothing.
+JOINERS = "\u200c\u200d"
+
+
+def is_printable(text: str) -> bool:
+    """Return whether a terminal can show `text` on one line: all of it is printable, or joins letters."""
+    return text.translate(dict.fromkeys(map(ord, JOINERS))).isprintable()
+
 
 def printable(text: str) -> str:
     """Return `text` with everything that a terminal would act on or could not show escaped, except line breaks.
@@ -11,7 +19,7 @@ def printable(text: str) -> str:
     Texts from params.yaml, servers and other programs go into messages.
     """
     return "".join(
-        letter if letter.isprintable() or letter == "\n" else letter.encode("unicode_escape").decode()
+        letter if is_printable(letter) or letter == "\n" else letter.encode("unicode_escape").decode()
         for letter in text
     )
 

@@ -1,4 +1,4 @@
-"""What is on a picture: PNG and JPEG files, classified by one trained model."""
+"""What is on a picture: files, classified by one trained model."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline import cli, params
+from pipeline.data.formats.pictures import KINDS
 from pipeline.errors import InputError
 from pipeline.inference import classifier, described, pictures, reading
 from pipeline.inference.classifier import Prediction
@@ -120,10 +121,11 @@ def main() -> int:
     """Print what each picture shows: one of the classes of the data set that the model was trained on.
 
     Of a data set of handwriting, such as MNIST, a picture shows one digit or character alone on its background, dark on
-    light or light on dark, of any size. Any other picture is resized to the data set's images, in colour or grey.
+    light or light on dark, of any size. Any other picture is resized and converted as the data set says of those that
+    are trained on.
     """
     parser = argparse.ArgumentParser(prog="python -m pipeline.predict", description=main.__doc__)
-    parser.add_argument("images", metavar="IMAGE", nargs="+", type=Path, help="PNG or JPEG file")
+    parser.add_argument("images", metavar="IMAGE", nargs="+", type=Path, help=f"{KINDS} file")
     parser.add_argument(
         "--model",
         help="a model of params.yaml (default: the only one, or cnn), one such as models:/mnist@champion, or a file",

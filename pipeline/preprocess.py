@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline import cli, files, params
 from pipeline.data import audit, raw, sets, splits
 from pipeline.data import dataset as datasets
 from pipeline.data.dataset import Dataset, Split
 from pipeline.data.image_set import ImageSet
+from pipeline.data.picture_options import PictureOptions
 from pipeline.errors import InputError
 from pipeline.reporting.plots import grids, style
 
@@ -57,6 +59,7 @@ def summarise(data: params.Data, described: ImageSet, dataset: Dataset, sha256: 
         "noun": described.noun,
         "credit": described.credit,
         "handwriting": described.handwriting,
+        "pictures": described.pictures.model_dump(include=set(PictureOptions.model_fields)),
         "target_accuracy": described.target_accuracy,
         "image": list(dataset.shape),
         "classes": list(dataset.classes),
@@ -82,6 +85,9 @@ def table(summary: dict[str, Any]) -> str:
     rows = [["class", *summary["splits"]]]
     rows += [[name, *map(str, numbers)] for name, numbers in lines.items()]
     rows += [["all", *(str(split["count"]) for split in summary["splits"].values())]]
+    changes = [split.get("pictures", {}) for split in summary["splits"].values()]
+    for name in dict.fromkeys(name for split in changes for name, count in split.items() if count):
+        rows += [[name, *(str(split.get(name, 0)) for split in changes)]]
     width = max(len(row[0]) for row in rows)
     return "\n".join(row[0].ljust(width) + "".join(cell.rjust(12) for cell in row[1:]) for row in rows)
 
@@ -91,11 +97,23 @@ def _describe(split: Split, classes: int) -> dict[str, Any]:
     pixels = split.images.size
     total = int(split.images.sum(dtype=np.int64))
     squares = int(np.square(split.images, dtype=np.uint16).sum(dtype=np.int64))
+    changed = {} if split.changes is None else {"pictures": _changed(split.changes)}
     return {
         "count": len(split),
         "classes": np.bincount(split.labels, minlength=classes).tolist(),
         "mean": total / pixels / 255,
         "std": math.sqrt(pixels * squares - total**2) / pixels / 255,
+        **changed,
+    }
+
+
+def _changed(changes: NDArray[np.void]) -> dict[str, int]:
+    """Return how many pictures were changed as they were read, by what was done, with a count for each mode."""
+    modes, counts = np.unique(changes["mode"][changes["mode"] != ""], return_counts=True)
+    return {
+        **{f"converted from {mode}": int(count) for mode, count in zip(modes, counts, strict=True)},
+        "of another aspect ratio": int(changes["reshaped"].sum()),
+        "the first of several in their file": int(changes["is_first"].sum()),
     }
 
 

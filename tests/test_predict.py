@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from pipeline import files, params, predict, tracking
 from pipeline.data.dataset import Dataset, Split
+from pipeline.data.formats.pictures import KINDS
 from pipeline.errors import InputError, PipelineError, UnavailableError
 from pipeline.inference import classifier, digits
 from pipeline.inference.classifier import Prediction
@@ -31,6 +32,7 @@ from tests.support.frozen import FROZEN
 
 ROOT = Path(__file__).parents[1]
 Run = Callable[..., int]
+NO_PICTURE = f"not a {KINDS} file that can be read (another kind of file)"
 
 
 @pytest.fixture
@@ -85,7 +87,7 @@ def test_each_picture_has_its_line_for_machines(trained: Path) -> None:
     done = subprocess.run(line, cwd=trained, env=environment, capture_output=True, text=True, check=False, timeout=120)
 
     found = [json.loads(line) for line in done.stdout.splitlines()]
-    assert (done.returncode, done.stderr) == (2, "error: text.png: neither a PNG nor a JPEG file\n")
+    assert (done.returncode, done.stderr) == (2, f"error: text.png: {NO_PICTURE}\n")
     assert [answer["file"] for answer in found] == ["three.png", "seven.jpg"]
     for answer in found:
         assert list(answer["probabilities"]) == list("0123456789")

@@ -166,6 +166,7 @@ def test_the_summary_counts_and_measures_each_split(tmp_path: Path, arrays: dict
         "noun": "blot",
         "credit": "made here",
         "handwriting": None,
+        "pictures": {"resize": None, "convert": False, "background": "white"},
         "target_accuracy": 0.9,
         "image": [28, 28],
         "classes": list(CLASSES),

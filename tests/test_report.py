@@ -947,6 +947,21 @@ def test_versions_are_given_once_or_by_model(values: Params) -> None:
 
 
 @pytest.mark.usefixtures("no_drawing")
+def test_page_says_how_pictures_were_changed(values: Params) -> None:
+    """What was converted or fitted is counted for each split; of other data there is no such sentence."""
+    made = Experiment(values, {"cnn": values.models["cnn"]})
+    assert "pictures that were read" not in made.report().markdown
+
+    made.summary.splits["train"].pictures.update({"converted from RGBA": 1045, "of another aspect ratio": 0})
+    made.summary.splits["test"].pictures.update({"converted from I;16": 1})
+
+    said = (
+        "Of the pictures that were read, 1,045 were converted from RGBA (train) and 1 was converted from I;16 (test)."
+    )
+    assert said in " ".join(section(made.report().markdown, "Setup").split())
+
+
+@pytest.mark.usefixtures("no_drawing")
 def test_page_names_the_processors_beside_the_seconds(values: Params) -> None:
     """Each processor that computed an epoch is named once, whichever model it was for."""
     made = Experiment(values, {name: values.models[name] for name in ("mlp_rmsprop", "mlp_adadelta")})

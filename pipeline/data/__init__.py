@@ -4,6 +4,7 @@ original    the report of 2017
 sets        a data set's file in data/sets/, by format
 tables      those in CSV and parquet files
 image_set   what the data sets of all formats have
+picture_options  how pictures become their images
 download    files, or folders of pictures, from the first source that has them
 https       downloads over https
 wheel       arrays from a pinned wheel

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +11,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline import errors
 from pipeline.data.formats import npz
 from pipeline.errors import InputError
 
 # Sides in pixels, and the number of classes and of letters in a name: what tables, figures and networks are tried with.
-MIN_SIDE, MAX_SIDE = 8, 128
+MIN_SIDE, MAX_SIDE = 8, 256
 MAX_CLASSES = 1000
 MAX_LETTERS = 60
+
+# How a picture was changed when it was read: the mode that it was converted from, or nothing; whether it had another
+# aspect ratio; and whether it is the first of several in its file.
+CHANGE = np.dtype([("mode", "U8"), ("reshaped", np.bool_), ("is_first", np.bool_)])
 
 _FIX = "`dvc repro -f preprocess` creates it again"
 
@@ -27,12 +33,14 @@ class Split:
 
     `groups` (n,) are numbers of what has to stay on one side of a split, if there is such a thing. `origins` (n,) has
     the file of each image, or its table and row; of images in an array, its row, which an npz does not keep.
+    `changes` (n,), of CHANGE, say what was done to the pictures in files that they were read from; it is not stored.
     """
 
     images: NDArray[np.uint8]
     labels: NDArray[np.unsignedinteger[Any]]
     groups: NDArray[np.int64] | None = None
     origins: NDArray[Any] | None = None
+    changes: NDArray[np.void] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -76,11 +84,21 @@ def fault_of(classes: Sequence[str]) -> str:
     if not 2 <= len(classes) <= MAX_CLASSES:
         return f"expected 2 to {MAX_CLASSES} class names, found {len(classes)}"
     for name in classes:
-        if not 0 < len(name) <= MAX_LETTERS or not name.isprintable() or name.strip() != name:
+        if (
+            not 0 < len(name) <= MAX_LETTERS
+            or not errors.is_printable(name)
+            or name.strip(f" {errors.JOINERS}") != name
+        ):
             rule = f"1 to {MAX_LETTERS} printable letters without spaces at its ends"
             return f"expected a class name of {rule}, found {name[: 2 * MAX_LETTERS]!r}"
-    doubles = [name for position, name in enumerate(classes) if name in classes[:position]]
-    return f"expected different class names, found {doubles[0]!r} twice" if doubles else ""
+    known: dict[str, str] = {}
+    for name in classes:
+        other = known.get(key := unicodedata.normalize("NFC", name))
+        if other is not None:
+            found = f"{name!r} twice" if other == name else f"{other!a} and {name!a}, which look the same"
+            return f"expected different class names, found {found}"
+        known[key] = name
+    return ""
 
 
 def save(path: Path, dataset: Dataset) -> None:
@@ -89,7 +107,7 @@ def save(path: Path, dataset: Dataset) -> None:
         f"{name}_{kind}": array
         for name, split in dataset.splits().items()
         for kind, array in vars(split).items()
-        if array is not None and (kind != "origins" or array.dtype.kind == "U")
+        if array is not None and kind != "changes" and (kind != "origins" or array.dtype.kind == "U")
     }
     npz.write(path, {**arrays, "class_names": np.array(dataset.classes, dtype=np.str_)})
 
@@ -107,8 +125,8 @@ def load(path: Path) -> Dataset:
             name: Split(
                 arrays[f"{name}_images"],
                 arrays[f"{name}_labels"],
-                arrays.get(f"{name}_groups"),
-                arrays.get(f"{name}_origins"),
+                groups=arrays.get(f"{name}_groups"),
+                origins=arrays.get(f"{name}_origins"),
             )
             for name in present
         }

@@ -190,7 +190,7 @@ def copy_folders(name: str, image_set: sets.FolderSet, output: Path, root: Path)
 
 def _found_checksum(folder: Path, parts: tuple[str, ...]) -> str | None:
     with contextlib.suppress(PipelineError, OSError):
-        return verify.joint_checksum(verify.checksums(folder, verify.files_below(folder, parts)))
+        return verify.joint_checksum(verify.checksums(folder, verify.files_below(folder, parts).files))
     return None
 
 
@@ -199,10 +199,13 @@ def _take_folders(source: Source, image_set: sets.FolderSet, root: Path) -> tupl
         raise PipelineError("has no folders")
     place = local(source, root)
     _check_directory(place)
-    names = verify.files_below(place, image_set.options.parts)
-    for name in names:
-        if (size := (place / name).stat().st_size) > pictures.MAX_FILE:
-            raise PipelineError(f"{name}: expected at most {pictures.MAX_FILE} bytes, found {size}")
+    names, notes = verify.files_below(place, image_set.options.parts, source=True)
+    sizes = {name: (place / name).stat().st_size for name in names}
+    limit = pictures.MAX_FILE
+    verify.expect_none([f"{name}: expected at most {limit} bytes, found {n}" for name, n in sizes.items() if n > limit])
+    if notes:
+        more = f" and {len(notes) - 5} more" if len(notes) > 5 else ""
+        print(f"left out, as no pictures: {printable(', '.join(notes[:5]))}{more}")
     found = verify.checksums(place, names)
     if image_set.checksum is not None:
         expect_checksum("all files together", verify.joint_checksum(found), image_set.checksum)

@@ -9,8 +9,9 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, StringConstraints, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
-from pipeline import schema
+from pipeline import errors, schema
 from pipeline.data import dataset
+from pipeline.data.picture_options import PictureOptions
 from pipeline.schema import Block, FileName, PlainPath, Positive, Seed, Sha256
 
 # The shape of MNIST's and KMNIST's images.
@@ -23,7 +24,7 @@ FirstLabel = Annotated[int, Field(ge=0, lt=2**16)]
 
 
 def _printable(value: str) -> str:
-    if not value.isprintable() or value.strip() != value:
+    if not errors.is_printable(value) or value.strip() != value:
         text = "expected printable text without spaces at its ends, found {value}"
         raise PydanticCustomError("text", text, {"value": schema.shown(value)})
     return value
@@ -225,6 +226,11 @@ class ImageSet(Block):
     def validates(self) -> bool:
         """Whether there are files with images to validate with."""
         return False
+
+    @property
+    def pictures(self) -> PictureOptions:
+        """How pictures become images of the data set."""
+        return PictureOptions()
 
     @model_validator(mode="after")
     def _has_test_images(self) -> Self:

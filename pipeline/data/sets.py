@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from pipeline import files, schema
 from pipeline.data.image_set import Counts, File, FileSources, FirstLabel, FolderSources, ImageSet, PathBelow, Scale
+from pipeline.data.picture_options import PictureOptions
 from pipeline.data.tables import CsvSet, ParquetSet
 from pipeline.errors import InputError
 from pipeline.schema import Block, Name, Sha256
@@ -199,7 +200,7 @@ class CifarSet(ImageSet):
         return self.options.validation is not None
 
 
-class FolderOptions(Block):
+class FolderOptions(PictureOptions):
     """Which folders are read, and how."""
 
     train: PathBelow
@@ -208,10 +209,6 @@ class FolderOptions(Block):
     """That of images to test with, if there are any."""
     validation: PathBelow | None = None
     """That of images to validate with, if there are any."""
-    resize: bool = False
-    """Whether images of another size are resized; else they are faults."""
-    convert: bool = False
-    """Whether images of another mode become grey or colour; else they are faults."""
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -228,7 +225,7 @@ class FolderOptions(Block):
 
 
 class FolderSet(ImageSet):
-    """PNG or JPEG files in one folder per class."""
+    """PNG, JPEG, WebP, BMP, GIF or TIFF files in one folder per class."""
 
     reader: ClassVar[str] = "folder"
     grouped_by = "a regular expression"
@@ -248,6 +245,11 @@ class FolderSet(ImageSet):
     def validates(self) -> bool:
         """Whether there is a folder of images to validate with."""
         return self.options.validation is not None
+
+    @property
+    def pictures(self) -> PictureOptions:
+        """How pictures become images of the data set."""
+        return self.options
 
 
 FORMATS: dict[Any, type[ImageSet]] = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -66,16 +68,17 @@ def _shares(sizes: NDArray[np.intp], count: int) -> NDArray[np.intp]:
 
 def select(split: Split, mask: NDArray[np.bool_]) -> Split:
     """Return the images of `split` that `mask` (n,) selects."""
-    others = (None if array is None else array[mask] for array in (split.groups, split.origins))
-    return Split(split.images[mask], split.labels[mask], *others)
+    arrays: dict[str, Any] = {name: None if array is None else array[mask] for name, array in vars(split).items()}
+    return Split(**arrays)
 
 
-def joined(first: Split, second: Split | None) -> Split:
-    """Return the images of both, in this order; just the first ones if there are no others."""
-    if second is None:
-        return first
-    return Split(
-        np.concatenate([first.images, second.images]),
-        np.concatenate([first.labels, second.labels]),
-        None if first.groups is None or second.groups is None else np.concatenate([first.groups, second.groups]),
-    )
+def joined(*parts: Split | None) -> Split:
+    """Return the images of all parts that there are, in this order, and what else all of these have."""
+    present = [part for part in parts if part is not None]
+    if len(present) == 1:
+        return present[0]
+    arrays: dict[str, Any] = {}
+    for name in vars(present[0]):
+        found = [getattr(part, name) for part in present]
+        arrays[name] = None if any(array is None for array in found) else np.concatenate(found)
+    return Split(**arrays)

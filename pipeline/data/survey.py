@@ -6,12 +6,12 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import pandas as pd
-from PIL import Image
 
 from pipeline.data import dataset, survey_arrays
-from pipeline.data.formats.folder import ENDINGS
+from pipeline.data.formats import pictures as readable
 from pipeline.data.surveyed import SPLITS, Stated, Survey, held_out, label_column, natural
 from pipeline.errors import InputError
 
@@ -30,14 +30,14 @@ def survey(place: Path, stated: Stated) -> Survey:
     found = [place] if place.is_file() else sorted(path for path in place.rglob("*") if path.is_file())
     root = place.parent if place.is_file() else place
     found = [path for path in found if not any(step.startswith(".") for step in path.relative_to(root).parts)]
-    pictures = [path for path in found if path.suffix.lower() in ENDINGS]
+    pictures = [path for path in found if path.suffix.lower() in readable.ENDINGS]
     others = {kind: [path for path in found if path.suffix.lower() == kind] for kind in (".npz", ".csv", ".parquet")}
     kinds = [kind for kind, paths in others.items() if paths]
     if pictures and (not kinds or kinds == [".csv"]):
         return _of_pictures(root, pictures, others[".csv"], stated)
     if pictures or len(kinds) != 1:
         seen = ", ".join([*(["pictures"] if pictures else []), *kinds]) or "none of these"
-        what = f"expected pictures ({', '.join(ENDINGS)}), or .npz, .csv or .parquet files, found {seen}"
+        what = f"expected pictures ({', '.join(readable.ENDINGS)}), or .npz, .csv or .parquet files, found {seen}"
         raise InputError(what, path=place, fix="name one of them with FROM")
     return {".npz": survey_arrays.of_npz, ".csv": survey_arrays.of_csv, ".parquet": survey_arrays.of_parquet}[kinds[0]](
         others[kinds[0]], stated
@@ -51,25 +51,26 @@ def _of_pictures(root: Path, pictures: Sequence[Path], listed: Sequence[Path], s
     transparent, damaged = 0, []
     for path in sorted(named):
         try:
-            with Image.open(path) as picture:
-                picture.load()
-                sizes[picture.size] += 1
-                modes[picture.mode] += 1
-                transparent += picture.has_transparency_data
-        # A decoder of damaged bytes raises whatever it trips over.
-        except Exception:
+            with readable.opened(path.read_bytes()) as (image, mode, _):
+                image.load()
+                sizes[image.size] += 1
+                modes[mode] += 1
+                transparent += image.has_transparency_data
+        except (OSError, ValueError):
             damaged.append(path.relative_to(root).as_posix())
     if not sizes:
         raise InputError("no picture that can be read", path=root)
     copies = _targets(
         root, {path: at for path, at in named.items() if path.relative_to(root).as_posix() not in damaged}
     )
-    grey = all(mode in ("1", "L", "LA", "I;16", "I") for mode in modes)
+    grey = all(mode.partition(";")[0] in ("1", "L", "LA", "I") for mode in modes)
     (width, height), same = next(iter(sizes)), len(sizes) == 1
     fits = same and all(dataset.MIN_SIDE <= side <= dataset.MAX_SIDE for side in (width, height))
     size = stated.size or ((height, width) if fits else (_SIDE, _SIDE))
     parts = sorted({target.partition("/")[0] for target in copies}, key=list(SPLITS.values()).index)
-    options = {part: part for part in parts} | {"resize": not same or size != (height, width)}
+    options: dict[str, Any] = {part: part for part in parts}
+    if not same or size != (height, width):
+        options["resize"] = "stretch"
     options["convert"] = bool(transparent or modes.keys() - {"1", "L", *(() if grey else ("RGB", "P"))})
     notes = [
         f"sizes: {', '.join(f'{w}x{h} ({count})' for (w, h), count in sizes.most_common(3))}"

@@ -112,7 +112,7 @@ def of_parquet(paths: Sequence[Path], stated: Stated) -> Survey:
         "image": {"height": stated.size[0], "width": stated.size[1], "channels": 3},
         "classes": known,
         "files": {name: [_file(path, f"{name}.parquet")] for name, path in split.items()},
-        "options": {"image": is_bytes[0], "label": label, "resize": True, "convert": True},
+        "options": {"image": is_bytes[0], "label": label, "resize": "stretch", "convert": True},
     }
     return Survey(held_out(content, tests="test" in split), {f"{name}.parquet": path for name, path in split.items()})
 

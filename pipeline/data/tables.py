@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from pipeline.data.image_set import File, Files, FileSources, FirstLabel, ImageSet, Scale, Text
+from pipeline.data.picture_options import PictureOptions
 from pipeline.schema import Block
 
 
@@ -32,17 +33,13 @@ class CsvOptions(Block):
     """The number that becomes 255, if pixels are not from 0 to 255: 1.0 for fractions."""
 
 
-class ParquetOptions(Block):
+class ParquetOptions(PictureOptions):
     """How Parquet tables are read."""
 
     image: Text = "image"
     """The column of the images."""
     label: Text = "label"
     """The column of the labels."""
-    resize: bool = False
-    """Whether images of another size are resized; else they are faults."""
-    convert: bool = False
-    """Whether images of another mode become grey or colour; else they are faults."""
 
 
 class TableSet(ImageSet):
@@ -79,9 +76,14 @@ class CsvSet(TableSet):
 
 
 class ParquetSet(TableSet):
-    """Parquet tables with PNG or JPEG files in a column, as Hugging Face's."""
+    """Parquet tables with files of pictures in a column, as Hugging Face's."""
 
     reader: ClassVar[str] = "parquet"
     format: Literal["parquet"]
     options: ParquetOptions = ParquetOptions()
     """How they are read."""
+
+    @property
+    def pictures(self) -> PictureOptions:
+        """How pictures become images of the data set."""
+        return self.options

@@ -17,7 +17,7 @@ from pipeline.inference.segmentation import Floats, SegmentationError
 
 
 def decode(file: IO[bytes], name: str) -> NDArray[np.uint8]:
-    """Return the character in a PNG or JPEG file as (28, 28), light on black; errors call the file `name`.
+    """Return the character in a file as (28, 28), light on black; errors call the file `name`.
 
     Raises:
         InputError: It is not such a file, is damaged or too large, or shows nothing.

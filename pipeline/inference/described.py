@@ -7,7 +7,7 @@ model. The file that describes the data set may have been changed since.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from pipeline import dvc_lock, files
 from pipeline.data import sets
 from pipeline.data.image_set import ImageSet, ImageShape
+from pipeline.data.picture_options import PictureOptions
 from pipeline.errors import InputError
 
 FOLDER = Path("data/sets")
@@ -25,7 +26,7 @@ _NEWER = "handwriting"
 
 @dataclass(frozen=True)
 class Described:
-    """The images and classes of a data set, by the names that they have in its file."""
+    """The images and classes of a data set, by the names that they have in its file; and how it reads pictures."""
 
     image: ImageShape
     classes: tuple[str, ...]
@@ -33,6 +34,8 @@ class Described:
     noun: str
     credit: str
     handwriting: Literal["digit", "character"] | None
+    # What was recorded before pictures had options has none.
+    pictures: PictureOptions = field(default_factory=PictureOptions)
 
 
 def of_set(path: Path) -> Described:
@@ -45,7 +48,7 @@ def of_set(path: Path) -> Described:
 
 
 def _of(image_set: ImageSet) -> Described:
-    return Described(**{field.name: getattr(image_set, field.name) for field in fields(Described)})
+    return Described(**{one.name: getattr(image_set, one.name) for one in fields(Described)})
 
 
 def data_of(name: str) -> dict[str, Any]:

@@ -42,7 +42,7 @@ Pixels = NDArray[np.uint8]
 
 
 def read(path: Path) -> Pixels:
-    """Return the digit in the PNG or JPEG file at `path` as (28, 28), light on black.
+    """Return the digit in the file at `path` as (28, 28), light on black.
 
     Raises:
         InputError: The file cannot be read, is not such a picture, is too large, or does not show one digit.
@@ -51,7 +51,7 @@ def read(path: Path) -> Pixels:
 
 
 def decode(file: IO[bytes], name: str) -> Pixels:
-    """Return the digit in a PNG or JPEG file as `read` does; errors call the file `name`."""
+    """Return the digit in a file as `read` does; errors call the file `name`."""
     return _digit(pictures.decode(file, name), name)
 
 

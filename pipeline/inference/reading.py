@@ -15,7 +15,7 @@ from pipeline.inference.described import Described
 
 
 def read(path: Path, described: Described) -> NDArray[np.uint8]:
-    """Return the picture in the PNG or JPEG file at `path` as an image of the data set, of the shape that it states.
+    """Return the picture in the file at `path` as an image of the data set, of the shape that it states.
 
     Raises:
         InputError: As in `decode`, or the file cannot be read.
@@ -25,10 +25,10 @@ def read(path: Path, described: Described) -> NDArray[np.uint8]:
 
 
 def decode(file: IO[bytes], name: str, described: Described) -> NDArray[np.uint8]:
-    """Return the picture in a PNG or JPEG file as an image of the data set; errors call the file `name`.
+    """Return the picture in a file as an image of the data set; errors call the file `name`.
 
-    Of handwriting the ink is found first. Any other picture is resized and converted as pictures to train on are where
-    the data set allows that, so that one of these gives the very image that was trained on.
+    Of handwriting the ink is found first. Any other picture is resized and converted as the data set says of those to
+    train on, so that one of them gives the very image that was trained on; where it says nothing, stretched, on white.
 
     Raises:
         InputError: It is not such a file, is damaged or too large, or shows nothing, or not what the data set has.
@@ -39,7 +39,8 @@ def decode(file: IO[bytes], name: str, described: Described) -> NDArray[np.uint8
         case "character":
             return characters.decode(file, name)
     try:
-        image = whole.decode(file.read(whole.MAX_FILE + 1), described.image, resize=True, convert=True)
+        content = pictures.content_of(file)
+        image = whole.decode(content, described.image, described.pictures.of_any).image
     except ValueError as error:
         raise InputError(f"{name}: {error}") from None
     if image.min() == image.max():

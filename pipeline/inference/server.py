@@ -25,10 +25,11 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.requests import ClientDisconnect
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from pipeline.data.formats import pictures
 from pipeline.errors import InputError, PipelineError
 
 ADDRESS = "127.0.0.1"
-MAX_BYTES = 1_000_000
+MAX_BYTES = pictures.MAX_FILE
 # For a whole request to arrive, and for predictions under way when the server is stopped.
 REQUEST_TIMEOUT_S = 10
 SHUTDOWN_TIMEOUT_S = 5

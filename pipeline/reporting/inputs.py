@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,12 +29,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class SplitSummary:
-    """Images in a split, in each class, and mean and standard deviation of its pixels / 255."""
+    """Images in a split, in each class, and mean and standard deviation of its pixels / 255.
+
+    Of pictures in files also how many were changed as they were read, by what was done.
+    """
 
     count: int
     classes: list[int]
     mean: float
     std: float
+    pictures: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -165,7 +165,7 @@ def test_a_missing_split_is_named(tmp_path: Path, name: str) -> None:
         {"train_images": np.zeros((4, 28, 28, 1), np.uint8)},
         {"train_images": np.zeros((4, 28, 28, 4), np.uint8)},
         {"train_images": np.zeros((4, 7, 28), np.uint8)},
-        {"train_images": np.zeros((4, 28, 129), np.uint8)},
+        {"train_images": np.zeros((4, 28, 257), np.uint8)},
         {"train_images": np.zeros((5, 28, 28), np.uint8)},
         {"train_images": np.zeros((0, 28, 28), np.uint8), "train_labels": np.zeros(0, np.uint8)},
         {"train_labels": np.zeros(4, np.int64)},
@@ -216,9 +216,9 @@ def test_class_names_of_another_form_are_refused(tmp_path: Path, names: np.ndarr
 
 
 @pytest.mark.parametrize(("count", "kind"), [(256, np.uint8), (257, np.uint16), (1000, np.uint16)])
-@pytest.mark.parametrize("shape", [(8, 128), (32, 32, 3), (128, 9, 3)])
+@pytest.mark.parametrize("shape", [(8, 256), (32, 32, 3), (256, 9, 3)])
 def test_the_limits_are_reached(tmp_path: Path, count: int, kind: type[np.integer], shape: tuple[int, ...]) -> None:
-    """Up to 1,000 classes, labels of two bytes from 257 classes on, sides from 8 to 128, grey or three colours."""
+    """Up to 1,000 classes, labels of two bytes from 257 classes on, sides from 8 to 256, grey or three colours."""
     images = np.random.default_rng(0).integers(0, 256, (3, *shape), np.uint8)
     part = Split(images, np.array([0, 1, count - 1], kind))
     classes = tuple(f"class {number}" for number in range(count))

@@ -139,4 +139,4 @@ def test_a_name_may_have_a_dot(tmp_path: Path, ending: str) -> None:
 
     fetch.fetch("stones", described, tmp_path / "raw", tmp_path)
 
-    assert len(raw.read(tmp_path / "raw", described)[0]) == 70
+    assert len(raw.read(tmp_path / "raw", described)["train"]) == 70

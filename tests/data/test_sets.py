@@ -127,7 +127,7 @@ SHAPE = "expected printable text without spaces at its ends, found"
         ("csv", "credit", "", "credit: "),
         # the limits
         ("csv", "image.height", 7, "image.height: expected greater than or equal to 8, found 7"),
-        ("csv", "image.width", 129, "image.width: expected less than or equal to 128, found 129"),
+        ("csv", "image.width", 257, "image.width: expected less than or equal to 256, found 257"),
         ("csv", "image.width", 28.0, "image.width: expected a valid integer, found 28.0"),
         ("csv", "image.channels", 2, "image.channels: expected 1 or 3, found 2"),
         ("csv", "image.channels", True, "image.channels: expected a whole number, found True"),
@@ -139,6 +139,10 @@ SHAPE = "expected printable text without spaces at its ends, found"
         ("csv", "classes", "ab", "classes: expected a list, found 'ab'"),
         ("csv", "classes", [0, "b"], "classes[0]: expected a valid string, found 0"),
         ("csv", "classes", ["a", "b", "a"], "classes: expected different class names, found 'a' twice"),
+        ("csv", "classes", ["caf\u00e9", "cafe\u0301"], "classes: expected different class names, found 'caf"),
+        ("csv", "classes", ["a", "\u200c"], "classes: expected a class name of 1 to 60 printable letters"),
+        ("csv", "classes", ["a", "b\u200d"], "classes: expected a class name of 1 to 60 printable letters"),
+        ("csv", "classes", ["a", "b\u200bc"], "classes: expected a class name of 1 to 60 printable letters"),
         ("csv", "classes", ["a", ""], "classes: expected a class name of 1 to 60 printable letters"),
         ("csv", "classes", ["a", " b"], "classes: expected a class name of 1 to 60 printable letters"),
         ("csv", "classes", ["a", "b" * 61], "classes: expected a class name of 1 to 60 printable letters"),
@@ -160,6 +164,12 @@ SHAPE = "expected printable text without spaces at its ends, found"
         ("npz", "arrays.test_labels", {"file": "data", "key": "train_images"}, "arrays: expected each array once"),
         ("cifar", "options.test", ["a.bin"], "options: expected each member once, found 'a.bin' twice"),
         ("cifar", "options.train", ["c.bin", "c.bin"], "options: expected each member once, found 'c.bin' twice"),
+        # pictures
+        ("folder", "options.resize", "squash", "options.resize: expected 'stretch', 'pad' or 'crop', found 'squash'"),
+        ("folder", "options.resize", 1, "options.resize: expected 'stretch', 'pad' or 'crop', found 1"),
+        ("folder", "options.background", "whit", "options.background: expected the name of a colour"),
+        ("parquet", "options.background", "#ffffff80", "options.background: expected the name of a colour, or #rrggbb"),
+        ("parquet", "options.background", 255, "options.background: expected a valid string, found 255"),
         ("folder", "options.test", ".", "options: expected folders, none of them in another"),
         # files
         ("csv", "files.train", [], "files.train: expected one item or more, found []"),

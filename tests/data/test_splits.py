@@ -218,8 +218,9 @@ def test_other_ranges_are_scaled_and_names_are_labels(tmp_path: Path, kind: str,
 
     for split in splits.values():
         assert split.origins is not None
-        expected = [[round(float(value) * 255 / scale) for value in pixels[row]] for row in split.origins]
+        rows = [int(str(origin).removeprefix("x.csv row ")) for origin in split.origins]
+        expected = [[round(float(value) * 255 / scale) for value in pixels[row]] for row in rows]
         np.testing.assert_array_equal(split.images.reshape(len(split), -1), expected)
-        assert ["ab"[label] for label in split.labels] == names[split.origins].tolist()
+        assert ["ab"[label] for label in split.labels] == names[rows].tolist()
     with pytest.raises(InputError, match=r"pixels: expected 0 to .* in row \d"):
         raw.read(local, describe(tmp_path, content | {"options": {"scale": scale / 2}}))

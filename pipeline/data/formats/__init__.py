@@ -7,6 +7,6 @@ folder      one folder per class
 csv         a column per pixel
 parquet     files in a column
 checks      what every reader checks
-pictures    PNG and JPEG files -> arrays
+pictures    files of pictures -> arrays
 npz         arrays in numpy's zip archives
 """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data import dataset
+from pipeline.data import dataset, splits
 from pipeline.data.dataset import Split
 from pipeline.data.image_set import ImageSet
 from pipeline.errors import InputError
@@ -31,6 +33,40 @@ class Place(NamedTuple):
     def rows(self, numbers: Iterable[int]) -> NDArray[np.str_]:
         """Return the origins of the images in these rows of the file."""
         return np.array([f"{self.path.name} row {number}" for number in numbers], np.str_)
+
+
+class Faults:
+    """What is wrong with the files of a data set, so that one run names them all: the first MOST, and how many more."""
+
+    MOST = 10
+
+    def __init__(self) -> None:
+        self._first: list[InputError] = []
+        self._count = 0
+
+    def add(self, error: InputError) -> None:
+        """Note a fault."""
+        self._count += 1
+        if len(self._first) < self.MOST:
+            self._first.append(error)
+
+    def end(self) -> None:
+        """Raise an error with all faults, a line each, if there are any."""
+        if self._count:
+            first, *others = self._first
+            more = [f"and {self._count - self.MOST} more"] if self._count > self.MOST else []
+            raise InputError("\n".join([first.what, *map(str, others), *more]), path=first.path)
+
+
+def room(count: int, image_set: ImageSet, place: Place) -> NDArray[np.uint8]:
+    """Return an array for so many images, to be filled: a list of arrays would take the memory twice.
+
+    Raises:
+        InputError: They would take more than MAX_BYTES.
+    """
+    if (size := count * math.prod(image_set.image.shape)) > MAX_BYTES:
+        raise place.fault(f"expected at most {MAX_BYTES} bytes of images, found {size}")
+    return np.empty((count, *image_set.image.shape), np.uint8)
 
 
 def images(array: NDArray[Any], image_set: ImageSet, place: Place) -> NDArray[np.uint8]:
@@ -89,21 +125,26 @@ def labels(array: NDArray[Any], image_set: ImageSet, place: Place, first: int = 
 
 def _numbers(names: NDArray[np.str_], image_set: ImageSet, place: Place, row: int) -> NDArray[np.int64]:
     """Return the labels of the classes with these names."""
-    known = {name: label for label, name in enumerate(image_set.classes)}
+    known = {composed(name): label for label, name in enumerate(image_set.classes)}
     for position, name in enumerate(names):
-        if str(name) not in known:
+        if composed(name) not in known:
             raise place.fault(f"labels: no class {str(name)[:60]!r}, found in row {row + position}, counted from 0")
-    return np.array([known[str(name)] for name in names], np.int64)
+    return np.array([known[composed(name)] for name in names], np.int64)
+
+
+def composed(name: object) -> str:
+    """Return the name of a class as all ways to write its accents are compared: a Mac may write é as two characters."""
+    return unicodedata.normalize("NFC", str(name))
 
 
 def split(
-    parts: Sequence[tuple[NDArray[Any], ...]],
+    parts: Sequence[Split],
     image_set: ImageSet,
     name: str,
     place: Place,
     labels_at: Place | None = None,
 ) -> Split:
-    """Return the split called `name`, train or test, of checked images, labels, and origins if any, in parts.
+    """Return the split called `name`, train or test, of parts with checked images and labels, in this order.
 
     The images are at `place`, and the labels too if there is no other one for them.
 
@@ -112,7 +153,7 @@ def split(
             a class has no training image.
     """
     at = labels_at or place
-    made = _joined(parts)
+    made = splits.joined(*parts)
     if len(made.images) != len(made.labels):
         raise at.fault(f"{name}: expected a label for each image, found {len(made.labels)} for {len(made.images)}")
     counted = image_set.counts and getattr(image_set.counts, name)
@@ -130,14 +171,8 @@ def split(
 
 def groups(values: Sequence[Any]) -> NDArray[np.int64]:
     """Return a number (n,) for each of n values, the same for equal ones."""
-    return np.unique(np.asarray(values, np.str_), return_inverse=True)[1].astype(np.int64)
-
-
-def _joined(parts: Sequence[tuple[NDArray[Any], ...]]) -> Split:
-    images, labels, *origins = (
-        arrays[0] if len(arrays) == 1 else np.concatenate(arrays) for arrays in zip(*parts, strict=True)
-    )
-    return Split(images, labels, origins=origins[0] if origins else None)
+    numbers = {value: number for number, value in enumerate(sorted({str(value) for value in values}))}
+    return np.array([numbers[str(value)] for value in values], np.int64)
 
 
 def _range(array: NDArray[Any]) -> str:

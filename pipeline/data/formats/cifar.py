@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipeline.data.dataset import Split
 from pipeline.data.formats import checks
@@ -89,11 +88,11 @@ def _members(place: Place, names: set[str], limit: int) -> dict[str, bytes]:
     return contents
 
 
-def _records(content: bytes, image_set: CifarSet, place: Place) -> tuple[NDArray[Any], NDArray[Any]]:
+def _records(content: bytes, image_set: CifarSet, place: Place) -> Split:
     image, before, size = image_set.image, image_set.options.label_bytes, _size(image_set)
     if not content or len(content) % size:
         raise place.fault(f"expected records of {size} bytes, found {len(content)} bytes")
     records = np.frombuffer(content, np.uint8).reshape(-1, size)
     planes = records[:, before:].reshape(-1, image.channels, image.height, image.width)
     pixels = np.ascontiguousarray(planes.transpose(0, 2, 3, 1)).reshape(-1, *image.shape)
-    return pixels, checks.labels(records[:, before - 1], image_set, place)
+    return Split(pixels, checks.labels(records[:, before - 1], image_set, place))

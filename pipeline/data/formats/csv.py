@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import gzip
+import io
 import math
-from collections.abc import Iterator
+import re
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline import schema
@@ -18,113 +23,206 @@ from pipeline.data.formats import checks
 from pipeline.data.formats.checks import Place
 from pipeline.data.tables import CsvSet
 
-# Rows that are held as numbers of eight bytes at a time.
-_ROWS = 2048
+# Characters of a line, and of the lines that are held at a time.
+_LINE, _BLOCK = 2**24, 2**22
+# Of a label, which no name of a class has however it is composed.
+_LETTERS = 500
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+# How files begin that are no text, and what they are.
+_OTHERS = {
+    b"BZh": "bzip2",
+    b"\xfd7zXZ\x00": "xz",
+    b"PK\x03\x04": "zip",
+    b"\x28\xb5\x2f\xfd": "Zstandard",
+    b"\xff\xfe": "UTF-16",
+    b"\xfe\xff": "UTF-16",
+    b"PAR1": "parquet",
+}
+
+
+class Columns(NamedTuple):
+    """The columns of a table: their names, and the positions of the pixels, and of the label and the group if any."""
+
+    header: Sequence[str]
+    pixels: Sequence[int]
+    texts: Sequence[int]
 
 
 def read(directory: Path, image_set: CsvSet) -> dict[str, Split]:
     """Return the images of each split for which there are tables, in the order of the rows.
 
     Raises:
-        InputError: A table cannot be read, a column is missing, or a cell is not a whole number in its range; rows are
+        InputError: A table cannot be read, a column is missing, or a cell is not a number in its range; rows are
             counted from 0, without the header.
     """
     return {
-        name: _split(directory, image_set, name, [file.name for file in tables])
+        name: _split(image_set, name, [Place(directory / file.name) for file in tables])
         for name in ("train", "validation", "test")
         if (tables := getattr(image_set.files, name)) is not None
     }
 
 
-def _split(directory: Path, image_set: CsvSet, name: str, tables: list[str]) -> Split:
-    places = [Place(directory / table) for table in tables]
-    parts = [part for place in places for part in _parts(place, image_set)]
+def _split(image_set: CsvSet, name: str, places: Sequence[Place]) -> Split:
+    parts, belonging, size = list[Split](), list[str](), 0
+    for place in places:
+        blocks, labels = list[NDArray[np.uint8]](), list[str]()
+        for images, names, groups in _images(place, image_set):
+            size += images.nbytes
+            if size > checks.MAX_BYTES:
+                raise place.fault(f"{name}: expected at most {checks.MAX_BYTES} bytes of images, found more")
+            blocks.append(images)
+            labels += names
+            belonging += groups
+        # Of all rows at once: they are names if one of them is no number.
+        counted, row = _labels(labels, image_set, place), 0
+        for block in blocks:
+            end = row + len(block)
+            parts.append(Split(block, counted[row:end], origins=place.rows(range(row, end))))
+            row = end
     if not parts:
         raise places[0].fault(f"{name}: no rows")
     found = checks.split(parts, image_set, name, places[0])
-    if image_set.held_out is None or (column := image_set.held_out.group) is None:
-        return found
-    return dataclasses.replace(found, groups=checks.groups([text for at in places for text in _texts(at, column)]))
+    return dataclasses.replace(found, groups=checks.groups(belonging)) if belonging else found
 
 
-def _texts(place: Place, column: str) -> list[str]:
-    """Return the texts in a column, which says what belongs together."""
+def _images(place: Place, image_set: CsvSet) -> Iterator[tuple[NDArray[np.uint8], list[str], list[str]]]:
+    """Yield images, as many as fit, the texts of their labels, and those of their groups if there is such a column."""
+    scale = image_set.options.scale
+    with _opened(place) as text:
+        columns = _columns(next(csv.reader([_line(text, place, "header")]), []), place, image_set)
+        for first, lines in _blocks(text, place):
+            numbers = _numbers(lines, columns, scale)
+            if numbers is None:
+                raise place.fault(_fault(first, lines, columns, scale))
+            pixels = numbers.astype(np.uint8) if scale is None else checks.scaled(numbers, scale, place, first)
+            names, *groups = _cells(lines, object, columns.texts).T.tolist()
+            yield pixels.reshape(-1, *image_set.image.shape), names, groups[0] if groups else []
+
+
+def _labels(texts: Sequence[str], image_set: CsvSet, place: Place) -> NDArray[Any]:
+    """Return the labels of a table. If one is a number the others are wrong, unless all are names of classes."""
+    options, texts = image_set.options, [text.strip() for text in texts]
+    are_numbers = {text: _NUMBER.fullmatch(text) is not None for text in set(texts)}
+    known = {checks.composed(name) for name in image_set.classes}
+    named = not all(are_numbers.values()) and all(checks.composed(text) in known for text in are_numbers)
+    if named or not any(are_numbers.values()):
+        # An array has room for the longest in each place.
+        return checks.labels(np.array([text[:_LETTERS] for text in texts], np.str_), image_set, place)
+    low, high = options.first_label, options.first_label + len(image_set.classes) - 1
+    for row, text in enumerate(texts):
+        if not (are_numbers[text] and low <= (number := float(text)) <= high and number.is_integer()):
+            expected = f"expected a whole number from {low} to {high}, found {text[:60] or 'nothing'}"
+            raise place.fault(f"row {row}, counted from 0, column {options.label!r}: {expected}")
+    return checks.labels(np.array([float(text) for text in texts]).astype(np.int64), image_set, place, low)
+
+
+@contextmanager
+def _opened(place: Place) -> Iterator[io.TextIOWrapper]:
     try:
-        table = pd.read_csv(place.path, usecols=[column], dtype=str, keep_default_na=False, index_col=False)
-    except ValueError:
-        raise place.fault(f"held_out.group: no column {column!r}") from None
-    return list(table[column])
+        with place.path.open("rb") as file:
+            head = file.read(8)
+            file.seek(0)
+            for begin, kind in _OTHERS.items():
+                if head.startswith(begin):
+                    raise place.fault(f"expected a CSV table in UTF-8, plain or gzipped, found {kind}")
+            plain: Any = gzip.GzipFile(fileobj=file) if head.startswith(b"\x1f\x8b") else file
+            # A byte-order mark is no part of the first column's name.
+            yield io.TextIOWrapper(plain, encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise place.fault(f"not a CSV table in UTF-8 ({error.reason})") from None
+    except (OSError, EOFError, zlib.error) as error:
+        raise place.fault(f"cannot be read ({getattr(error, 'strerror', None) or error})") from None
+    except csv.Error as error:
+        raise place.fault(f"not a CSV table ({error})") from None
 
 
-def _parts(place: Place, image_set: CsvSet) -> Iterator[tuple[NDArray[Any], ...]]:
-    options, last = image_set.options, image_set.options.first_label + len(image_set.classes) - 1
-    for table in _chunks(place):
-        columns = _columns(table, place, image_set)
-        if table.empty:
-            continue
-        pixels = _pixels(table, columns, place, options.scale)
-        # Where some are numbers, the others are wrong, unless all are names of classes.
-        given = table[options.label]
-        if pd.to_numeric(given, errors="coerce").notna().any() and not given.isin(image_set.classes).all():
-            labels = _whole(table, [options.label], place, options.first_label, last)[:, 0]
-        else:
-            labels = given.fillna("").to_numpy(np.str_)
-        images = checks.images(pixels.reshape(-1, *image_set.image.shape), image_set, place)
-        found = checks.labels(labels, image_set, place, options.first_label, int(table.index[0]))
-        yield images, found, place.rows(table.index)
+def _line(text: io.TextIOWrapper, place: Place, what: str) -> str:
+    line = text.readline(_LINE + 1)
+    if len(line) > _LINE:
+        raise place.fault(f"{what}: expected at most {_LINE} characters, found more")
+    return line
 
 
-def _pixels(table: pd.DataFrame, columns: list[str], place: Place, scale: float | None) -> NDArray[np.uint8]:
-    if scale is None:
-        return _whole(table, columns, place, 0, 255).astype(np.uint8)
-    numbers = table[columns].apply(lambda column: pd.to_numeric(column, errors="coerce")).to_numpy(np.float64)
-    return checks.scaled(numbers, scale, place, int(table.index[0]))
+def _blocks(text: io.TextIOWrapper, place: Place) -> Iterator[tuple[int, list[str]]]:
+    """Yield lines, as many as fit, after the number of the first of them; blank ones only before others."""
+    row, size, lines = 0, 0, list[str]()
+    while line := _line(text, place, f"row {row + len(lines)}, counted from 0"):
+        if not line.strip():
+            if any(after.strip() for after in iter(lambda: _line(text, place, "the end"), "")):
+                raise place.fault(f"row {row + len(lines)}, counted from 0: expected a label and pixels, found nothing")
+            break
+        lines.append(line)
+        size += len(line)
+        if size > _BLOCK:
+            yield row, lines
+            row, size, lines = row + len(lines), 0, []
+    if lines:
+        yield row, lines
 
 
-def _chunks(place: Place) -> Iterator[pd.DataFrame]:
-    try:
-        with pd.read_csv(
-            place.path, chunksize=_ROWS, low_memory=False, skip_blank_lines=False, index_col=False, on_bad_lines="error"
-        ) as chunks:
-            yield from chunks
-    except OSError as error:
-        raise place.fault(f"cannot be read ({error.strerror or error})") from None
-    # ValueError: pandas' own errors of a table, and of bytes that are not UTF-8; OverflowError: of a huge number.
-    except (ValueError, OverflowError) as error:
-        raise place.fault(f"not a CSV table ({' '.join(str(error).split())[:200]})") from None
-
-
-def _columns(table: pd.DataFrame, place: Place, image_set: CsvSet) -> list[str]:
-    """Return the columns of pixels: a prefix and numbers that rise by one, from 0 or 1."""
+def _columns(header: Sequence[str], place: Place, image_set: CsvSet) -> Columns:
+    """Return the columns, of which those of pixels are a prefix and numbers that rise by one, from 0 or 1."""
     options, count = image_set.options, math.prod(image_set.image.shape)
-    others = (options.label, image_set.held_out and image_set.held_out.group)
-    found = [str(column) for column in table.columns if column not in others]
-    if options.label not in table.columns:
-        raise place.fault(f"no column {options.label!r}, found {', '.join(map(schema.shown, found[:3]))}, ...")
+    group = image_set.held_out and image_set.held_out.group
+    if header.count(options.label) != 1:
+        names = f"found {', '.join(map(schema.shown, header[:3]))}, ..."
+        raise place.fault(f"{'more than one' if options.label in header else 'no'} column {options.label!r}, {names}")
+    if group is not None and header.count(group) != 1:
+        raise place.fault(f"held_out.group: {'more than one' if group in header else 'no'} column {group!r}")
+    texts = [header.index(column) for column in (options.label, group) if column is not None]
+    pixels = [position for position in range(len(header)) if position not in texts]
+    found = [header[position] for position in pixels]
+    first = 0 if f"{options.pixels}0" in found else 1
+    expected = [f"{options.pixels}{number}" for number in range(first, first + count)]
+    unknown = next((column for column in found if column not in {*expected}), None)
     if len(found) != count:
-        raise place.fault(f"expected {count} columns of pixels, found {len(found)}")
-    first = 1 if found[0] == f"{options.pixels}1" else 0
-    for position, column in enumerate(found):
-        if column != (expected := f"{options.pixels}{position + first}"):
-            raise place.fault(f"expected a column {expected!r}, found {schema.shown(column)}")
-    return found
+        which = f", one of them {schema.shown(unknown)}" if unknown is not None else ""
+        raise place.fault(f"expected {count} columns of pixels, found {len(found)}{which}")
+    for column, name in zip(found, expected, strict=True):
+        if column != name:
+            raise place.fault(f"expected a column {name!r}, found {schema.shown(column)}")
+    return Columns(header, pixels, texts)
 
 
-def _whole(table: pd.DataFrame, columns: list[str], place: Place, low: int, high: int) -> NDArray[Any]:
-    """Return the `columns` of the table as whole numbers from `low` to `high`, (n, columns)."""
-    chosen = table[columns]
-    if all(kind.kind in "iu" for kind in chosen.dtypes):
-        values: NDArray[Any] = chosen.to_numpy()
-        right = (values >= low) & (values <= high)
-    else:
-        numbers = chosen.apply(lambda column: pd.to_numeric(column, errors="coerce")).to_numpy(np.float64)
-        # A column of floats is wrong as a whole, but the first cell that is no whole number is what to look at.
-        right = (np.floor(numbers) == numbers) & (numbers >= low) & (numbers <= high)
-        right = right if not right.all() else np.array([[kind.kind in "iu" for kind in chosen.dtypes]] * len(right))
-        values = numbers
-    if right.all():
-        return values
-    row, column = np.argwhere(~right)[0]
-    cell = chosen.iloc[row, column]
-    where = f"row {table.index[row]}, counted from 0, column {columns[column]!r}"
-    raise place.fault(f"{where}: expected a whole number from {low} to {high}, found {str(cell)[:60]}")
+def _cells(lines: Sequence[str], kind: Any, columns: Sequence[int]) -> NDArray[Any]:
+    """Return the cells of some columns of lines, (lines, columns)."""
+    return np.loadtxt(lines, kind, delimiter=",", quotechar='"', comments=None, ndmin=2, usecols=columns)
+
+
+def _numbers(lines: Sequence[str], columns: Columns, scale: float | None) -> NDArray[np.float64] | None:
+    """Return the pixels in lines, (lines, pixels); None if a cell is not what it has to be, or there are others."""
+    if any(_width(line) != len(columns.header) for line in lines):
+        return None
+    try:
+        numbers = _cells(lines, np.float64, columns.pixels)
+    except ValueError:
+        return None
+    if len(numbers) != len(lines):
+        return None
+    return numbers if _are_pixels(numbers, scale) else None
+
+
+def _width(line: str) -> int:
+    return len(next(csv.reader([line]))) if '"' in line else line.count(",") + 1
+
+
+def _are_pixels(numbers: NDArray[np.float64], scale: float | None) -> bool:
+    if scale is not None:
+        return bool(np.isfinite(numbers).all())
+    return bool(((numbers >= 0) & (numbers <= 255) & (np.floor(numbers) == numbers)).all())
+
+
+def _fault(first: int, lines: Sequence[str], columns: Columns, scale: float | None) -> str:
+    """Return what is wrong with the first pixel that is no such number; `first` is the row of the first line."""
+    expected = "a whole number from 0 to 255" if scale is None else f"a number from 0 to {scale:g}"
+    for row, line in enumerate(lines, first):
+        cells = next(csv.reader([line]))
+        where = f"row {row}, counted from 0"
+        if len(cells) != len(columns.header):
+            return f"{where}: expected {len(columns.header)} cells, found {len(cells)}"
+        for column in columns.pixels:
+            cell = cells[column].strip()
+            if not _NUMBER.fullmatch(cell) or not _are_pixels(np.array([float(cell)]), scale):
+                name = columns.header[column]
+                return f"{where}, column {name!r}: expected {expected}, found {cell[:60] or 'nothing'}"
+    return "not a CSV table of numbers"

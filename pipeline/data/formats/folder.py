@@ -1,22 +1,21 @@
-"""Images as PNG or JPEG files in one folder per class."""
+"""Images as files of pictures in one folder per class."""
 
 from __future__ import annotations
 
-import dataclasses
 import re
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.data import verify
-from pipeline.data.dataset import Split
+from pipeline.data.dataset import CHANGE, Split
 from pipeline.data.formats import checks, pictures
-from pipeline.data.formats.checks import Place
+from pipeline.data.formats.checks import Faults, Place
+from pipeline.data.formats.pictures import Decoded
 from pipeline.data.sets import FolderSet
-from pipeline.errors import PipelineError
+from pipeline.errors import InputError, PipelineError
 
-ENDINGS = (".png", ".jpg", ".jpeg")
 _FETCH = "`dvc repro fetch` copies it again"
 
 
@@ -24,33 +23,34 @@ def read(directory: Path, image_set: FolderSet) -> dict[str, Split]:
     """Return the images of each split for which there is a folder, sorted by class and then by name.
 
     Raises:
-        InputError: A folder is missing or is not that of a class, or a file is not such a picture.
+        InputError: A folder is missing or is not that of a class, or files, all of which are named, are no pictures.
     """
-    options = image_set.options
     _verify(directory, image_set)
+    options, faults = image_set.options, checks.Faults()
     parts = {"train": options.train, "validation": options.validation, "test": options.test}
-    return {name: _split(directory, image_set, name, part) for name, part in parts.items() if part is not None}
+    found = {name: _images(directory, image_set, part, faults) for name, part in parts.items() if part is not None}
+    faults.end()
+    return {
+        name: checks.split([images], image_set, name, Place(directory / str(parts[name])))
+        for name, images in found.items()
+    }
 
 
-def _split(directory: Path, image_set: FolderSet, name: str, part: str) -> Split:
+def _images(directory: Path, image_set: FolderSet, part: str, faults: Faults) -> Split:
+    """Return the pictures in a folder, those with a fault unfilled."""
     place = Place(directory / part)
-    by_class: dict[str, list[Path]] = {label: [] for label in image_set.classes}
-    for path in _paths(directory, place, part):
-        steps = PurePosixPath(path.relative_to(place.path).as_posix()).parts
-        if len(steps) != 2 or path.suffix.lower() not in ENDINGS:
-            raise Place(path).fault("expected CLASS/NAME with the ending .png, .jpg or .jpeg")
-        if steps[0] not in by_class:
-            raise Place(path.parent).fault(f"no class of this name among {', '.join(image_set.classes)}"[:300])
-        by_class[steps[0]].append(path)
-    ordered = [(label, path) for label, paths in enumerate(by_class.values()) for path in paths]
-    # Filled one by one: a list of arrays would take the memory twice.
-    images = np.empty((len(ordered), *image_set.image.shape), np.uint8)
+    ordered = _labelled(_paths(directory, place, part), place, image_set, faults)
+    images = checks.room(len(ordered), image_set, place)
+    changes = np.zeros(len(ordered), CHANGE)
     for position, (_, path) in enumerate(ordered):
-        images[position] = _picture(path, image_set)
+        try:
+            images[position], changes[position] = _picture(path, image_set)
+        except InputError as error:
+            faults.add(error)
     labels = checks.labels(np.array([label for label, _ in ordered], np.int64), image_set, place)
     names = [path.relative_to(directory).as_posix() for _, path in ordered]
-    found = checks.split([(images, labels)], image_set, name, place)
-    return dataclasses.replace(found, groups=_groups(names, image_set, place), origins=np.array(names))
+    groups = _groups(names, image_set, place)
+    return Split(images, labels, groups=groups, origins=np.array(names, np.str_), changes=changes)
 
 
 def _groups(names: list[str], image_set: FolderSet, place: Place) -> NDArray[np.int64] | None:
@@ -65,6 +65,26 @@ def _groups(names: list[str], image_set: FolderSet, place: Place) -> NDArray[np.
     return checks.groups([match[1 if match.re.groups else 0] or "" for match in found if match])
 
 
+def _labelled(paths: list[Path], place: Place, image_set: FolderSet, faults: Faults) -> list[tuple[int, Path]]:
+    """Return each picture's label and path, sorted by label and then by name."""
+    labels = {checks.composed(name): label for label, name in enumerate(image_set.classes)}
+    found: list[tuple[int, Path]] = []
+    unknown: set[Path] = set()
+    for path in paths:
+        steps = path.relative_to(place.path).parts
+        label = labels.get(checks.composed(steps[0]))
+        if len(steps) != 2 or path.suffix.lower() not in pictures.ENDINGS:
+            faults.add(Place(path).fault(f"expected CLASS/NAME with one of the endings {', '.join(pictures.ENDINGS)}"))
+        elif label is not None:
+            found.append((label, path))
+        elif path.parent not in unknown:
+            unknown.add(path.parent)
+            points = "" if steps[0].isascii() else f", which is {steps[0]!a},"
+            what = f"no class of this name{points} among {', '.join(image_set.classes)}"
+            faults.add(Place(path.parent).fault(what[:300]))
+    return sorted(found, key=lambda pair: pair[0])
+
+
 def _verify(directory: Path, image_set: FolderSet) -> None:
     """Check the checksum of all files together, if it is known."""
     place = Place(directory)
@@ -77,17 +97,16 @@ def _verify(directory: Path, image_set: FolderSet) -> None:
 
 def _paths(directory: Path, place: Place, *parts: str) -> list[Path]:
     try:
-        return [directory / name for name in verify.files_below(directory, parts)]
+        return [directory / name for name in verify.files_below(directory, parts).files]
     except (PipelineError, OSError) as error:
         raise place.fault(str(error), _FETCH) from None
 
 
-def _picture(path: Path, image_set: FolderSet) -> np.ndarray:
-    options = image_set.options
+def _picture(path: Path, image_set: FolderSet) -> Decoded:
     try:
         if path.stat().st_size > pictures.MAX_FILE:
             raise ValueError(f"larger than {pictures.MAX_FILE} bytes")
-        return pictures.decode(path.read_bytes(), image_set.image, resize=options.resize, convert=options.convert)
+        return pictures.decode(path.read_bytes(), image_set.image, image_set.options)
     except OSError as error:
         raise Place(path).fault(f"cannot be read ({error.strerror or error})") from None
     except ValueError as error:

@@ -127,7 +127,7 @@ def _split(directory: Path, image_set: IdxSet, name: str, count: int, images_fil
     if image_set.options.transposed:
         images = np.ascontiguousarray(images.swapaxes(1, 2))
     counted = checks.labels(labels, image_set, at, image_set.options.first_label)
-    return checks.split([(checks.images(images, image_set, place), counted)], image_set, name, place, at)
+    return checks.split([Split(checks.images(images, image_set, place), counted)], image_set, name, place, at)
 
 
 def _array(place: Place, shape: tuple[int, ...]) -> np.ndarray:

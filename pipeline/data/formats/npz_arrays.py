@@ -40,7 +40,7 @@ def _split(directory: Path, image_set: NpzSet, name: str, images_of: NpzArray, l
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     labels = checks.labels(values, image_set, at, image_set.options.first_label)
-    return checks.split([(images, labels)], image_set, name, place, at)
+    return checks.split([Split(images, labels)], image_set, name, place, at)
 
 
 def _array(directory: Path, image_set: NpzSet, wanted: NpzArray) -> tuple[NDArray[Any], Place]:

@@ -1,70 +1,174 @@
-"""PNG and JPEG files -> arrays of a stated size and mode, in bounded memory."""
+"""Picture files -> images of a stated size and mode, in bounded memory: to train on, for `predict` and for the demo."""
 
 from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from pipeline.data.image_set import ImageShape
+from pipeline.data.picture_options import PictureOptions
 
-# Of a file, and of the picture in it: far more than an image of 128x128 needs.
-MAX_FILE = 2**24
-MAX_PIXELS = 2**24
+# The formats by Pillow's names, with the endings of their files.
+FORMATS = {
+    "PNG": (".png",),
+    "JPEG": (".jpg", ".jpeg"),
+    "WEBP": (".webp",),
+    "BMP": (".bmp",),
+    "GIF": (".gif",),
+    "TIFF": (".tif", ".tiff"),
+}
+ENDINGS = tuple(ending for endings in FORMATS.values() for ending in endings)
+KINDS = "PNG, JPEG, WebP, BMP, GIF or TIFF"
+# Of a file, and of the picture in it, which takes eight bytes a pixel here: a phone's photograph has 12 to 50 million.
+MAX_FILE = 2**26
+MAX_PIXELS = 50_000_000
 # The modes that another mode shows exactly.
 _EXACT = {"L": ("L", "1"), "RGB": ("RGB", "L", "1", "P")}
+# TIFF's tag of what a value of 0 shows, and its value where that is white.
+_PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0
 
 
-def decode(content: bytes, image: ImageShape, *, resize: bool = False, convert: bool = False) -> NDArray[np.uint8]:
-    """Return the PNG or JPEG file with `content` as an array of the shape that `image` states.
+class PictureError(ValueError):
+    """The picture cannot be used as it is; the text is the reason."""
 
-    A picture of another size is an error unless `resize` (the mean of the pixels that one covers, else bilinear), and
-    one of another mode unless `convert`, as Pillow converts it. Its orientation in EXIF data is applied.
+
+class Picture(NamedTuple):
+    """A picture that stands upright, its mode in the file, and whether the file has more pictures than this first."""
+
+    image: Image.Image
+    mode: str
+    is_first: bool
+
+
+class Decoded(NamedTuple):
+    """An image of a data set, and how its picture was changed: a row of `dataset.CHANGE`."""
+
+    image: NDArray[np.uint8]
+    change: tuple[str, bool, bool]
+
+
+def decode(content: bytes, shape: ImageShape, options: PictureOptions) -> Decoded:
+    """Return the picture in the file with `content` as an image of `shape`, as the `options` say.
+
+    What is transparent shows the background. Of 16 bits the whole range becomes that of 8: 0 to 65,535 is 0 to 255. A
+    picture of another size is resized by the mean of the pixels that one covers, or bilinearly where it is smaller.
 
     Raises:
         ValueError: It is no such file, is damaged, or has another size or mode; the text is the reason.
     """
+    with opened(content) as picture:
+        mode, size = "L" if shape.channels == 1 else "RGB", (shape.width, shape.height)
+        exact = picture.mode in _EXACT[mode] and not picture.image.has_transparency_data
+        if not exact and not options.convert:
+            raise PictureError(f"expected mode {mode}, found {picture.mode}{_advice(picture)}")
+        found = picture.image.size
+        reshaped = found[0] * size[1] != found[1] * size[0]
+        if found != size and options.resize is None:
+            how = "`resize: pad` or `crop` keeps its aspect ratio" if reshaped else "`resize: stretch` resizes it"
+            raise PictureError(f"expected {size[0]}x{size[1]} pixels, found {found[0]}x{found[1]}; {how}")
+        plain = _resized(flattened(picture.image, mode, options.background), size, options)
+        return Decoded(np.asarray(plain, np.uint8), ("" if exact else picture.mode, reshaped, picture.is_first))
+
+
+def _advice(picture: Picture) -> str:
+    if picture.image.has_transparency_data:
+        return " with transparency; `convert: true` puts it on the `background`, white if none is stated"
+    if ";16" in picture.mode:
+        return "; `convert: true` scales 0 to 65535 to 0 to 255"
+    return "; `convert: true` converts it"
+
+
+@contextmanager
+def opened(content: bytes) -> Iterator[Picture]:
+    """Yield the first picture in the file with `content`; the orientation in its EXIF data is applied.
+
+    Raises:
+        ValueError: It is no such file, is damaged or too large, or has more than 16 bits; the text is the reason.
+    """
     if len(content) > MAX_FILE:
-        raise ValueError(f"larger than {MAX_FILE} bytes")
+        raise PictureError(f"larger than {MAX_FILE} bytes")
     try:
         # Pillow warns of sizes, whose bound here is lower, and of data that make no difference.
-        with warnings.catch_warnings(action="ignore"):
-            return _decode(content, image, resize, convert)
-    except _OtherError as error:
-        raise ValueError(str(error)) from None
+        with (
+            warnings.catch_warnings(action="ignore"),
+            Image.open(io.BytesIO(content), formats=tuple(FORMATS)) as image,
+        ):
+            if image.width * image.height > MAX_PIXELS:
+                raise PictureError(f"expected at most {MAX_PIXELS:,} pixels, found {image.width}x{image.height}")
+            mode, is_first = _mode(image), bool(getattr(image, "is_animated", False))
+            # A photograph that is stored lying on its side would be learnt, or answered, lying on its side.
+            ImageOps.exif_transpose(image, in_place=True)
+            yield Picture(image, mode, is_first)
+    except PictureError:
+        raise
+    except Image.DecompressionBombError:
+        raise PictureError(f"expected at most {MAX_PIXELS:,} pixels, found far more") from None
     # A decoder that reads damaged bytes raises whatever it trips over, not OSError alone.
     except Exception as error:
         reason = " ".join(str(error).split())[:120] or type(error).__name__
-        raise ValueError(f"not a PNG or JPEG file that can be read ({_without_address(reason)})") from None
+        raise PictureError(f"not a {KINDS} file that can be read ({_without_address(reason)})") from None
 
 
-class _OtherError(Exception):
-    """The picture is of another size or mode."""
+def _mode(image: Image.Image) -> str:
+    """Return the mode in the file: Pillow's, with ;16 where it keeps only the upper 8 of 16 bits.
+
+    Raises:
+        PictureError: It has numbers of other bits.
+    """
+    arguments = next((tile.args for tile in getattr(image, "tile", ())), "")
+    raw = str(arguments if isinstance(arguments, str) else (*(arguments or ()), "")[0])
+    if image.mode in ("I", "F") or raw == "I;12":
+        raise PictureError(f"expected 8 or 16 bits without a sign, found mode {raw or image.mode}")
+    cut = image.format in ("PNG", "TIFF") and ";16" in raw and not image.mode.startswith("I")
+    return f"{image.mode};16" if cut else image.mode
 
 
-def _decode(content: bytes, image: ImageShape, resize: bool, convert: bool) -> NDArray[np.uint8]:
-    picture: Image.Image = Image.open(io.BytesIO(content), formats=("PNG", "JPEG"))
-    if picture.width * picture.height > MAX_PIXELS:
-        raise _OtherError(f"expected at most {MAX_PIXELS} pixels, found {picture.width}x{picture.height}")
-    # A photograph that is stored lying on its side would be learnt, or answered, lying on its side.
-    ImageOps.exif_transpose(picture, in_place=True)
-    size, found = (image.width, image.height), picture.size
-    if found != size and not resize:
-        raise _OtherError(
-            f"expected {size[0]}x{size[1]} pixels, found {found[0]}x{found[1]}; `resize: true` resizes it"
-        )
-    mode = "L" if image.channels == 1 else "RGB"
-    exact = picture.mode in _EXACT[mode] and not picture.has_transparency_data
-    if not exact and not convert:
-        raise _OtherError(f"expected mode {mode}, found {picture.mode}; `convert: true` converts it")
-    picture.load()
-    picture = picture.convert(mode)
-    if found != size:
-        picture = picture.resize(size, Image.Resampling.BILINEAR)
-    return np.asarray(picture, np.uint8)
+def flattened(image: Image.Image, mode: str, background: str) -> Image.Image:
+    """Return an image in `mode`, L or RGB, with the `background` where it is transparent."""
+    if image.mode.startswith("I;16"):
+        image = _of_8_bits(image)
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        image = Image.new("RGB", layer.size, background)
+        image.paste(layer, mask=layer)
+    return image if image.mode == mode else image.convert(mode)
+
+
+def _of_8_bits(image: Image.Image) -> Image.Image:
+    """Return a grey image of 16 bits with the nearest value of 8 bits for each."""
+    values, key = np.asarray(image).astype(np.uint32), image.info.get("transparency")
+    grey = (values * 255 + 2**15) // 65535
+    if image.format == "TIFF" and getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
+        # Pillow turns such an image of 8 bits to light on dark, but not one of 16.
+        grey = 255 - grey
+    made = Image.fromarray(grey.astype(np.uint8))
+    if key is not None:
+        made.putalpha(Image.fromarray(np.where(values == key, 0, 255).astype(np.uint8)))
+    return made
+
+
+def _resized(image: Image.Image, size: tuple[int, int], options: PictureOptions) -> Image.Image:
+    if image.size == size:
+        return image
+    match options.resize:
+        case "crop":
+            return ImageOps.fit(image, size, Image.Resampling.BILINEAR)
+        case "pad":
+            # Not Pillow's own, which loses a line of one pixel in a picture that is to be smaller.
+            scale = min(size[0] / image.width, size[1] / image.height)
+            inner = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+            padded = Image.new(image.mode, size, options.background)
+            part = image.resize(inner, Image.Resampling.BILINEAR)
+            padded.paste(part, ((size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2))
+            return padded
+    return image.resize(size, Image.Resampling.BILINEAR)
 
 
 def _without_address(reason: str) -> str:

@@ -1,0 +1,233 @@
+"""Tables of images: which files are read as CSV, and that memory is bounded by bytes, not by rows."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import struct
+import subprocess
+import sys
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.data import raw
+from pipeline.data.formats import checks
+from pipeline.data.formats import csv as csv_format
+from pipeline.data.image_set import ImageSet
+from pipeline.errors import InputError
+from tests.support import made_sets
+
+ROOT = Path(__file__).parents[2]
+MADE = made_sets.arrays((8, 8))
+
+
+def with_table(folder: Path, content: bytes, name: str = "a.csv") -> ImageSet:
+    """Write a CSV set whose first table is a file with another content."""
+    described = made_sets.write(folder, "csv", MADE, (8, 8))
+    path = folder / "data/local" / name
+    path.write_bytes(content)
+    stated = described.model_dump(mode="json", exclude_none=True)
+    stated["files"]["train"][0] = made_sets.file(path)
+    return made_sets.describe(folder, stated)
+
+
+def plain(folder: Path) -> str:
+    """Return the content of the first table of the CSV set."""
+    made_sets.write(folder, "csv", MADE, (8, 8))
+    return (folder / "data/local/a.csv").read_text()
+
+
+def zipped(content: bytes) -> bytes:
+    """Return a zip archive with one file."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        archive.writestr("a.csv", content)
+    return made.getvalue()
+
+
+SAME: dict[str, Callable[[str], bytes]] = {
+    "plain": lambda text: text.encode(),
+    "with a mark of its encoding": lambda text: text.encode("utf-8-sig"),
+    "of Windows": lambda text: text.replace("\n", "\r\n").encode(),
+    "of old Macs": lambda text: text.replace("\n", "\r").encode(),
+    "gzipped": lambda text: gzip.compress(text.encode()),
+    "with blank last lines": lambda text: f"{text}\n \n".encode(),
+    "without a last line break": lambda text: text.rstrip("\n").encode(),
+    "of floats": lambda text: rows(text, lambda cell: f"{cell}.0"),
+    "of powers of ten": lambda text: rows(text, lambda cell: f"{int(cell) / 10}e1"),
+    "with spaces": lambda text: rows(text, lambda cell: f" {cell} "),
+    "in quotes": lambda text: rows(text, lambda cell: f'"{cell}"'),
+}
+
+
+def rows(text: str, change: Callable[[str], str]) -> bytes:
+    """Return a table with each cell below the header changed."""
+    header, *others = text.splitlines()
+    return "\n".join([header, *(",".join(map(change, line.split(","))) for line in others), ""]).encode()
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.bz2"])
+@pytest.mark.parametrize("which", SAME)
+def test_a_table_may_be_written_in_several_ways(tmp_path: Path, which: str, name: str) -> None:
+    """Line ends, quotes, whole floats, blank last lines and gzip make no difference, nor does the file's name."""
+    described = with_table(tmp_path, SAME[which](plain(tmp_path)), name)
+
+    train = raw.read(tmp_path / "data/local", described)["train"]
+
+    np.testing.assert_array_equal(train.images, MADE["train_images"], strict=True)
+    np.testing.assert_array_equal(train.labels, MADE["train_labels"], strict=True)
+
+
+OTHERS: dict[str, tuple[Callable[[str], bytes], str]] = {
+    "bzip2": (lambda text: bz2.compress(text.encode()), "expected a CSV table in UTF-8, plain or gzipped, found bzip2"),
+    "xz": (lambda text: lzma.compress(text.encode()), "expected a CSV table in UTF-8, plain or gzipped, found xz"),
+    "zip": (lambda text: zipped(text.encode()), "expected a CSV table in UTF-8, plain or gzipped, found zip"),
+    "zstd": (lambda _: b"\x28\xb5\x2f\xfd" + bytes(99), "plain or gzipped, found Zstandard"),
+    "utf-16": (lambda text: text.encode("utf-16"), "expected a CSV table in UTF-8, plain or gzipped, found UTF-16"),
+    "utf-16-be": (lambda text: b"\xfe\xff" + text.encode("utf-16-be"), "plain or gzipped, found UTF-16"),
+    "utf-16 in gzip": (lambda text: gzip.compress(text.encode("utf-16")), "not a CSV table in UTF-8 ("),
+    "latin-1": (lambda text: text.replace("pixel5,", "pixél5,").encode("latin-1"), "not a CSV table in UTF-8 ("),
+    "half a gzip": (lambda text: gzip.compress(text.encode())[:-900], "cannot be read ("),
+    "damaged gzip": (lambda text: gzip.compress(text.encode())[:60] + bytes(900), "cannot be read ("),
+    "gzip in gzip": (lambda text: gzip.compress(gzip.compress(text.encode())), "not a CSV table in UTF-8 ("),
+    "lzma": (lambda text: lzma.compress(text.encode(), lzma.FORMAT_ALONE), ""),
+    "tar": (lambda text: b"a.csv".ljust(512, b"\0") + text.encode(), "no column 'label'"),
+    "semicolons": (lambda text: text.replace(",", ";").encode(), "no column 'label', found 'label;pixel0"),
+}
+
+
+@pytest.mark.fault("CSV packed or encoded in another way, or damaged")
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.xz", "a.csv.zip", "a.csv.zst"])
+@pytest.mark.parametrize("which", OTHERS)
+def test_what_is_not_a_plain_or_gzipped_table_is_one_line(tmp_path: Path, which: str, name: str) -> None:
+    """Other packings and encodings are named for what they are, whatever the file is called."""
+    make, reason = OTHERS[which]
+    described = with_table(tmp_path, make(plain(tmp_path)), name)
+
+    with pytest.raises(InputError) as caught:
+        raw.read(tmp_path / "data/local", described)
+
+    assert reason in caught.value.what
+    assert (caught.value.path, "\n" in str(caught.value)) == (tmp_path / "data/local" / name, False)
+    assert str(caught.value).isprintable()
+
+
+def test_the_cell_that_is_wrong_is_named(tmp_path: Path) -> None:
+    """Before it, a float that is whole is not blamed; after it, another fault is not either."""
+    lines = [line.split(",") for line in plain(tmp_path).splitlines()]
+    lines[5][20], lines[8][5], lines[9][2] = "95.0", "1.5", "white"
+    described = with_table(tmp_path, "\n".join(map(",".join, lines)).encode())
+
+    with pytest.raises(InputError, match=r"row 7, counted from 0, column 'pixel4': .* from 0 to 255, found 1\.5"):
+        raw.read(tmp_path / "data/local", described)
+
+
+# Memory
+
+PEAK = """
+import resource, sys
+from pathlib import Path
+from pipeline.data import raw, sets
+import numpy, pyarrow.parquet, PIL.Image, PIL.PngImagePlugin
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    raw.read(Path(sys.argv[1]) / "data/local", sets.load(Path(sys.argv[1]) / "data/sets/stones.yaml"))
+    print("read")
+except Exception as error:
+    print(str(error)[-150:])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+def peak(folder: Path) -> tuple[str, int]:
+    """Read a set in a process of its own; return what it says and the memory, in MiB, that reading took at most."""
+    line = [sys.executable, "-c", PEAK, str(folder)]
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=True)
+    said, kilobytes = done.stdout.splitlines()
+    return said, int(kilobytes) // 1024
+
+
+@pytest.mark.fault("CSV with a line without end")
+@pytest.mark.parametrize("begin", ["", "label", "a"])
+def test_a_line_without_end_takes_little_memory(tmp_path: Path, begin: str) -> None:
+    """A gzipped table that is one huge line, as its header or as a row, is refused in bounded memory."""
+    head = plain(tmp_path).splitlines()[0] + "\n" if begin == "a" else begin
+    content = io.BytesIO()
+    with gzip.open(content, "wb", 1) as packed:
+        packed.write(head.encode())
+        for _ in range(40):
+            packed.write(b"7" * 2**24)
+    with_table(tmp_path, content.getvalue())
+
+    said, memory = peak(tmp_path)
+
+    assert "expected at most 16777216 characters, found more" in said
+    assert memory < 200
+
+
+def test_blocks_of_lines_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However few lines are held at a time, the images are the same, and a fault's row is the table's."""
+    monkeypatch.setattr(csv_format, "_BLOCK", 700)
+    described = with_table(tmp_path, (text := plain(tmp_path)).encode())
+    train = raw.read(tmp_path / "data/local", described)["train"]
+
+    np.testing.assert_array_equal(train.images, MADE["train_images"], strict=True)
+    lines = text.splitlines()
+    described = with_table(tmp_path, "\n".join([*lines[:31], "x" + lines[31], *lines[32:]]).encode())
+    with pytest.raises(InputError, match=r"row 30, counted from 0, column 'label': .*found x"):
+        raw.read(tmp_path / "data/local", described)
+    described = with_table(tmp_path, "\n".join([*lines[:31], " ", *lines[31:]]).encode())
+    with pytest.raises(InputError, match=r"row 30, counted from 0: expected a label and pixels, found nothing"):
+        raw.read(tmp_path / "data/local", described)
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "folder"])
+def test_images_beyond_the_bound_are_not_kept(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More bytes of images than a split may have are refused in every format that has no size in its files' header."""
+    described = made_sets.write(tmp_path, kind, MADE, (8, 8))
+    monkeypatch.setattr(checks, "MAX_BYTES", 70 * 64 - 1)
+
+    with pytest.raises(InputError, match="expected at most 4479 bytes of images, found "):
+        raw.read(tmp_path / "data/local", described)
+
+
+def large(seed: int) -> bytes:
+    """Return a picture of 8x8 whose file has 12 MiB, most of them in a chunk of a program's own."""
+    image, data = made_sets.png(MADE["train_images"][seed]), b"raNd" + np.random.default_rng(seed).bytes(12 * 2**20)
+    end = image.index(b"IEND") - 4
+    chunk = struct.pack(">I", len(data) - 4) + data + struct.pack(">I", zlib.crc32(data))
+    return image[:end] + chunk + image[end:]
+
+
+@pytest.mark.slow
+@pytest.mark.fault("parquet with large pictures")
+@pytest.mark.parametrize("options", [{}, {"use_dictionary": False}, {"compression": "none", "data_page_size": 2**30}])
+def test_a_table_of_large_pictures_takes_little_memory(tmp_path: Path, options: dict[str, Any]) -> None:
+    """Of 100 pictures of 12 MiB in one group of rows, some equal, a few are held at a time."""
+    described = made_sets.write(tmp_path, "parquet", MADE, (8, 8))
+    local = tmp_path / "data/local"
+    contents = [large(seed) for seed in range(2)]
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    schema = pq.read_schema(local / "a.parquet")
+    with pq.ParquetWriter(local / "a.parquet", schema, **options) as writer:
+        images = pa.array([{"bytes": contents[number % 2], "path": "x"} for number in range(100)], kind)
+        writer.write_table(pa.table({"image": images, "label": [n % 7 for n in range(100)]}, schema=schema))
+    stated = described.model_dump(mode="json", exclude_none=True)
+    stated["counts"] = None
+    stated["files"]["train"] = [made_sets.file(local / "a.parquet")]
+    made_sets.describe(tmp_path, stated)
+
+    said, memory = peak(tmp_path)
+
+    assert said == "read"
+    assert memory < 400
