@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import requests
-from mlflow.utils import request_utils
+from requests.adapters import HTTPAdapter
 
 from pipeline.data import https
 
@@ -16,10 +16,10 @@ FILE_TIMEOUT_S = 900.0
 ANSWER_LIMIT, FILE_LIMIT = 2**28, 2**32  # bytes
 
 
-class BoundedAdapter(request_utils.TCPKeepAliveHTTPAdapter):
-    """MLflow's adapter of requests, with bounds."""
+class Bounded(HTTPAdapter):
+    """What to put before an adapter of requests, so that its answers have bounds."""
 
-    def send(self, request: Any, stream: bool = False, **options: Any) -> Any:
+    def send(self, request: Any, stream: bool = False, *others: Any, **options: Any) -> Any:
         """Send the request; a download, for which `stream` is true, is bounded as it is read.
 
         Raises:
@@ -28,7 +28,7 @@ class BoundedAdapter(request_utils.TCPKeepAliveHTTPAdapter):
         send, is_file = super().send, stream or request.method == "PUT"
         seconds, limit = (FILE_TIMEOUT_S, FILE_LIMIT) if is_file else (ANSWER_TIMEOUT_S, ANSWER_LIMIT)
         until = time.monotonic() + seconds
-        response = _before(until, lambda: send(request, stream=True, **options))
+        response = _before(until, lambda: send(request, True, *others, **options))
         length = response.headers.get("Content-Length", "")
         if length.isdigit() and int(length) > limit:
             response.close()
@@ -54,8 +54,3 @@ def _before(until: float, call: Any) -> Any:
         return https.within(max(0.0, until - time.monotonic()), call)
     except TimeoutError:
         raise requests.Timeout("its answer takes too long") from None
-
-
-def bound() -> None:
-    """Have MLflow send its requests by this adapter from now on."""
-    request_utils.TCPKeepAliveHTTPAdapter = BoundedAdapter

@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 
 from pipeline.errors import PipelineError, UnavailableError
-from pipeline.tracking import store
+from pipeline.tracking import answers, store
 from pipeline.tracking.store import SetupError
 
 # MLflow reads some of them once, when it is imported.
@@ -35,10 +35,14 @@ os.environ["MLFLOW_ENABLE_ASYNC_LOGGING"] = "false"
 
 # Under its own name, so that other modules of this package import it from here, after the settings.
 import mlflow as mlflow
+from mlflow.utils import request_utils
 
-from pipeline.tracking import answers
 
-answers.bound()
+class _Adapter(answers.Bounded, request_utils.TCPKeepAliveHTTPAdapter):
+    """MLflow's adapter of requests, with bounds."""
+
+
+request_utils.TCPKeepAliveHTTPAdapter = _Adapter
 _MAX_REASON = 240  # characters
 _LOGIN = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
 _DATABASE_TIMEOUT_S = 5

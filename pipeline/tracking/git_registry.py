@@ -15,7 +15,8 @@ from pathlib import Path
 from pipeline import dvc_lock, files, revision
 from pipeline.errors import InputError, PipelineError
 from pipeline.tracking import promotion
-from pipeline.tracking.promotion import CHAMPION, Promotion
+from pipeline.tracking.logged_model import CHAMPION
+from pipeline.tracking.promotion import Promotion
 
 # The name under `artifacts` in dvc.yaml. Its file is a copy: a model in the workspace may be trained again and differ.
 ARTIFACT, FILE = "classifier", Path("models/champion/model.keras")

@@ -15,7 +15,6 @@ from pipeline.errors import InputError
 from pipeline.tracking import client
 from pipeline.tracking.client import mlflow
 from pipeline.tracking.description import NOTE
-from pipeline.tracking.promotion import CHAMPION
 
 # The model file, and all files of a logged model.
 LOGGED_FILE, _DESCRIPTION = "data/model.keras", "MLmodel"
@@ -37,6 +36,8 @@ INPUT = (
 # The key of its metadata with what preprocess recorded of the data.
 _DATA = "data"
 _PREFIX = "models:/"
+# The alias of the version that is in use.
+CHAMPION = "champion"
 _NOT_FOUND = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 _FIX = "`make sync` puts it back"
 

@@ -11,10 +11,9 @@ from pydantic import TypeAdapter, ValidationError
 from pipeline import files, gate
 from pipeline.errors import InputError
 from pipeline.schema import Name
+from pipeline.tracking.logged_model import CHAMPION as CHAMPION
 
 PATH = Path("reports/promotion.json")
-# The alias of the version that is in use.
-CHAMPION = "champion"
 # The confidence of the lower bound, and the decimals of numbers in the file.
 CONFIDENCE, DIGITS = 0.95, 6
 

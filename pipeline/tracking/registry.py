@@ -10,7 +10,8 @@ from pipeline import dvc_lock, files
 from pipeline.errors import InputError
 from pipeline.tracking import client, logged_model, promotion, runs
 from pipeline.tracking.client import mlflow
-from pipeline.tracking.promotion import CHAMPION, PATH, Promotion
+from pipeline.tracking.logged_model import CHAMPION
+from pipeline.tracking.promotion import PATH, Promotion
 
 _VERSIONS = "mlflow.modelVersions"
 

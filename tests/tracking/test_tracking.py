@@ -357,6 +357,7 @@ def test_an_end_does_not_wait_for_system_metrics(
         run.log_epochs(ROWS)
         wait_until(lambda: not run.missing())
         monkeypatch.setattr(live, "END_TIMEOUT_S", 3.0)
+        monkeypatch.setattr(live, "BUSY_TIMEOUT_S", 3.0)
 
     assert hang.reached.is_set()
     assert time.monotonic() - started < 20
