@@ -119,6 +119,7 @@ def test_the_only_model_is_asked(
     content["models"] = {"of_stones": content["models"]["cnn"]}
     Path("params.yaml").write_text(yaml.safe_dump(content))
     Path("models/cnn.keras").rename("models/of_stones.keras")
+    untrained.record(Path(), "mnist", "of_stones")
 
     assert run("three.png", "--json") == 0
 

@@ -132,6 +132,25 @@ def test_the_cell_that_is_wrong_is_named(tmp_path: Path) -> None:
         raw.read(tmp_path / "data/local", described)
 
 
+@pytest.mark.parametrize("block", [2**22, 700])
+def test_names_are_names_in_all_of_a_table(tmp_path: Path, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some classes have numbers for names, and one an accent in another form: no block of lines is read as labels."""
+    monkeypatch.setattr(csv_format, "_BLOCK", block)
+    names = [*map(str, range(1, 7)), "ag\u00e1te"]
+    header, *lines = plain(tmp_path).splitlines()
+    # Those with names that are numbers come first.
+    ordered = sorted((line.split(",") for line in lines), key=lambda cells: int(cells[0]))
+    written = [",".join(["aga\u0301te" if cells[0] == "6" else names[int(cells[0])], *cells[1:]]) for cells in ordered]
+    described = with_table(tmp_path, "\n".join([header, *written]).encode())
+
+    found = raw.read(tmp_path / "data/local", described.model_copy(update={"classes": tuple(names)}))["train"]
+
+    first = found.labels[: len(ordered)]
+    assert first.tolist() == [int(cells[0]) for cells in ordered]
+    assert found.origins is not None
+    assert found.origins[:2].tolist() == ["a.csv row 0", "a.csv row 1"]
+
+
 # Memory
 
 PEAK = """

@@ -17,6 +17,7 @@ from pipeline.data.image_set import ImageSet
 from pipeline.data.picture_options import PictureOptions
 from pipeline.errors import InputError
 from pipeline.inference import reading
+from pipeline.inference.described import of_record
 from tests.support import made_sets, untrained
 from tests.support.untrained import saved
 
@@ -162,3 +163,20 @@ def test_handwriting_is_grey_and_of_28x28(tmp_path: Path, changes: dict[str, Any
     else:
         with pytest.raises(InputError, match="handwriting: expected images of 28x28 with one channel"):
             sets.load(path)
+
+
+@pytest.mark.parametrize("options", [{"resize": "pad", "convert": False, "background": "#aa0033"}, None])
+def test_the_options_of_pictures_travel_with_the_model(options: dict[str, Any] | None) -> None:
+    """What preprocess recorded says how a picture is read; a record from before there were options has none."""
+    record = {
+        "title": "x",
+        "noun": "x",
+        "credit": "x",
+        "classes": ["a", "b"],
+        "image": [20, 24, 3],
+        "handwriting": None,
+    }
+
+    found = of_record(record if options is None else record | {"pictures": options}, "cnn")
+
+    assert found.pictures == (PictureOptions() if options is None else PictureOptions(**options))
