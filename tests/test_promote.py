@@ -48,8 +48,7 @@ from tests.support import forks, small
 from tests.support.frozen import FROZEN
 
 ROOT = Path(__file__).parents[1]
-SUMMARY = "reports/data.json"
-DATA = "data/processed/mnist.npz"
+DATA, SUMMARY = "data/processed/mnist.npz", "reports/data.json"
 # How many images each linear network is fitted to: two good ones that differ little, and a poor one.
 FITTED = {"good": 1400, "near": 1300, "poor": 60}
 GATE = {"default": {"test_accuracy": {"min": 0.3, "max_drop": 0.05}}}
@@ -114,9 +113,11 @@ class Workspace:
         dataset.save(Path(DATA), data)
         held_out = "test" if data.validation is None else len(data.validation)
         facts = {"dataset": self.dataset, "validation": held_out, "split_seed": 0}
-        files.write_json(Path(SUMMARY), {"dataset": self.dataset, "classes": list(data.classes)})
-        prepared = stage(f"preprocess --summary {SUMMARY}", [], [DATA, SUMMARY], {"data": facts})
-        self.stages: dict[str, Any] = {"preprocess": prepared}
+        summary = {"dataset": self.dataset, "title": "Digits", "noun": "digit", "credit": "made here"}
+        summary |= {"handwriting": "digit", "image": [28, 28], "classes": list(data.classes)}
+        files.write_json(Path(SUMMARY), summary)
+        made = stage(f"preprocess --summary {SUMMARY}", [], [DATA, SUMMARY], {"data": facts})
+        self.stages: dict[str, Any] = {"preprocess": made}
         self.metrics: dict[str, Any] = {}
         for name in self.weights:
             self.train(name, name)
@@ -1074,13 +1075,12 @@ def test_the_champion_answers_pictures(
 
 
 def draw_three(path: Path) -> None:
-    """Write a picture of a digit, and the file on its data set, which has the names of the classes."""
+    """Write a picture of a digit."""
     from PIL import ImageDraw, ImageFont
 
     picture = Image.new("L", (200, 300), 255)
     ImageDraw.Draw(picture).text((100, 150), "3", 0, ImageFont.load_default(160), anchor="mm")
     picture.save(path)
-    small.copy(path.absolute().parent, "data/sets/mnist.yaml")
 
 
 def test_dvc_knows_nothing_of_the_file() -> None:
