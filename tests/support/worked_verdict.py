@@ -55,11 +55,13 @@ def sentence(answer: Mapping[str, Any]) -> str:
 
     needed = f"; {one['seeds_needed']} seeds would decide it" if one["verdict"] == "cannot tell" else ""
     smallest = f"{answer['smallest_effect']:g}".replace("0.", ".", 1)
+    where = f" in {answer['minutes']} minutes ({answer['processor']})" if "minutes" in answer else ""
+    other = "" if one["low"] == one["low_on_these_images"] else ", for other images too"
     return (
-        f"`make verdict A=HEAD B=slower` trained {len(one['values_before'])} seeds of each, in {answer['minutes']} "
-        f"minutes on two cores ({answer['processor']}), and answered *{one['verdict']}*{needed}: on held-out images "
-        f"the accuracy changes by {number(one['difference'])} (95% interval {number(one['low'])} to "
-        f"{number(one['high'])}), and {smallest} would matter."
+        f"`make verdict A=HEAD B=slower`, with {len(one['values_before'])} seeds of each{where}, answers "
+        f"*{one['verdict']}*{needed}: on {answer['images']['judged']:,} held-out images the accuracy changes by "
+        f"{number(one['difference'])} (95% interval {number(one['low'])} to {number(one['high'])}{other}), and "
+        f"{smallest} would matter."
     )
 
 
