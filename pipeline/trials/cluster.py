@@ -50,11 +50,12 @@ _KILLED = "killed repeatedly, even when it ran alone; does the worker have enoug
 
 @dataclass(frozen=True)
 class TrainingOutcome:
-    """The results of a training run, or in `error` the reason why there are none."""
+    """The results of a training run and its seconds, or in `error` the reason why there are none."""
 
     trajectory: Trajectory
     results: Sequence[Mapping[str, Any]]
     error: str
+    seconds: float = 0.0
 
 
 @contextmanager
@@ -235,4 +236,4 @@ def _outcome(trajectory: Trajectory, future: Future) -> TrainingOutcome | None:
                 raise
             killed = isinstance(error, KilledWorker)
             return None if killed else TrainingOutcome(trajectory, [], f"{type(error).__name__}: {error}")
-    return TrainingOutcome(trajectory, answer.get("results", []), answer.get("error", ""))
+    return TrainingOutcome(trajectory, answer.get("results", []), answer.get("error", ""), answer.get("seconds", 0.0))

@@ -114,7 +114,6 @@ def _result(replicate: Replicate, network: Any, data: Dataset, model: Model, row
     wrong = np.flatnonzero(answers != data.test.labels)
     errors = pd.DataFrame({"image": wrong, "label": data.test.labels[wrong], "answer": answers[wrong]})
     record = {"parameters": network.count_params(), "processor": machine.processor(), "splits": scores}
-    record["seconds"] = round(sum(row["seconds"] for row in rows), 1)
     history = pd.DataFrame(rows).drop(columns="seconds").astype({"epoch": int})
     return {
         **{"variant": replicate.variant, "seed": replicate.seed, "recipe": replicate.recipe},

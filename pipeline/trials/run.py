@@ -152,4 +152,5 @@ def train(
                 yield f"{outcome.trajectory.name}: {outcome.error}"
             for result in outcome.results:
                 made = code.get(result["ingredients"].get("code"))
-                yield ledger.append(folder, {**result, "commit": made.commit if made else revision.described()})
+                state = made.commit if made else revision.described()
+                yield ledger.append(folder, {**result, "commit": state, "seconds": round(outcome.seconds, 1)})

@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -31,7 +32,7 @@ _ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_
 
 
 def train(replicates: list[dict[str, Any]], data: str, code: str | None = None) -> dict[str, Any]:
-    """Do one training run on a worker and return its `results`, or its `error` if it would fail in the same way again.
+    """Do one training run on a worker; return `results` and `seconds`, or its `error` if it would fail so again.
 
     `data` and `code` are the names of files that were sent here: an npz, and an archive of the package that trains; by
     default this one does.
@@ -42,9 +43,10 @@ def train(replicates: list[dict[str, Any]], data: str, code: str | None = None) 
     folder = Path(get_worker().local_directory)
     with tempfile.TemporaryDirectory(dir=folder, ignore_cleanup_errors=True) as scratch:
         results = Path(scratch) / "results.json"
+        started = time.monotonic()
         exit_code, output = _run(folder / data, folder / code if code else None, replicates, results)
         if exit_code == 0:
-            return dict(json.loads(results.read_bytes()))
+            return {**json.loads(results.read_bytes()), "seconds": time.monotonic() - started}
     last = output.strip().rpartition("\n")[2]
     if exit_code in _FINAL and last.startswith("error: "):
         return {"error": last.removeprefix("error: ")}
