@@ -103,7 +103,10 @@ class World:
     def replicate(self, monkeypatch: pytest.MonkeyPatch) -> Entry:
         """Return a replicate of the study, trained by a stand-in, as the ledger would have it."""
         answers = {len(split): self.probabilities[name] for name, split in self.data.splits().items()}
-        network = SimpleNamespace(predict=lambda images, **_: answers[len(images)], count_params=lambda: 7)
+        layer = SimpleNamespace(compute_dtype="float32", input=np.empty((1, 16)), output=np.empty((1, 16)))
+        network = SimpleNamespace(
+            predict=lambda images, **_: answers[len(images)], count_params=lambda: 7, layers=[layer]
+        )
         rows = self.history().assign(seconds=1.0).to_dict("records")
 
         def train(*_: Any, on_epoch: Any) -> None:
