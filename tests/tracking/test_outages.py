@@ -348,6 +348,7 @@ def test_an_answer_is_bounded(mode: str, monkeypatch: pytest.MonkeyPatch) -> Non
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.fault("tracking server sends a byte now and then, or announces 99 GB, to a command")
 def test_a_download_is_bounded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A file that does not come to its end is given up; one that does is there whole."""
