@@ -416,7 +416,8 @@ def test_a_rerun_that_is_ended_leaves_nothing_at_work(
             time.sleep(0.2)
         # Its end of the pipe closes with the last process of the group.
         errors = process.stderr.read()
-        assert process.wait(30) == code
+        # The last of several signals may come when the handlers are gone; a shell says 128 + 15 of both.
+        assert process.wait(30) in (code, *([-number] if times > 1 else []))
     assert "Traceback" not in errors
 
     if number == signal.SIGKILL:
