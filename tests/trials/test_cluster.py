@@ -179,6 +179,7 @@ def test_a_training_run_that_fails_is_not_tried_again(client: cluster.Client, se
     assert tries(seen, Kind.FAILING) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.fault("study: training killed again and again")
 def test_a_run_that_always_kills_its_worker_is_the_only_one_blamed(
     client: cluster.Client, seen: Path, data: Path
