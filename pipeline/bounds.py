@@ -19,7 +19,7 @@ from pipeline.analysis.metrics import SCORES, SPLITS
 from pipeline.errors import InputError
 from pipeline.schema import Block, Name
 
-# What reports/metrics.json has beside the scores of which less is better, with its range.
+# What reports/metrics.json has besides the scores, of which less is better, with its range.
 _OTHER_RANGES: dict[str, tuple[float, float]] = {
     "generalization_gap": (-1, 1),
     "loss_gap": (-inf, inf),

@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Sides are git revisions, experiments of `dvc exp`, or `workspace`; each is trained by its own code. Exit codes: 0
     better, or no relevant difference; 1 worse; 2 cannot tell, not comparable, nothing that differs, or a model of A
-    that another side lacks.
+    that another side does not have.
     """
     arguments = _arguments(argv)
     try:

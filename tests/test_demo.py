@@ -331,7 +331,7 @@ def test_a_digit_drawn_in_a_browser_is_answered(
 @pytest.mark.fault("photograph of something other than one digit")
 @browser.needs_browser
 def test_what_is_not_one_digit_gets_no_prediction(trained: Path, tmp_path: Path) -> None:
-    """A dot, and a second digit beside the first, give the reason in words; earlier predictions disappear."""
+    """A dot, and a second digit next to the first, give the reason in words; earlier predictions disappear."""
     predicted = "return document.querySelectorAll('.first').length"
     with shown(trained, tmp_path / "profile", (1280, 800), "light") as (window, _):
         draw(window, [(0.5, 0.5), (0.5, 0.5)])

@@ -702,7 +702,7 @@ def alter(path: Path) -> None:
         path.write_text(re.sub(r"\d(?=\D*$)", lambda found: str((int(found[0]) + 1) % 10), path.read_text()))
 
 
-def heal(repository: Workspace, program: Program) -> None:
+def restore(repository: Workspace, program: Program) -> None:
     """Run the commands that a program's message names."""
     for command in re.findall("`([^`]+)`", program.err):
         repository.ended("sh", "-c", command)
@@ -777,7 +777,7 @@ def test_an_edited_input_is_refused(edited: Workspace, finished: Workspace, stag
     program = edited.ended(*command(edited, stage), code=2)
 
     assert re.fullmatch(rf"error: {path}: has md5 .+\n", program.err)
-    heal(edited, program)
+    restore(edited, program)
     assert sums(edited) == sums(finished)
     assert files.md5(edited.folder / path) == files.md5(finished.folder / path)
     edited.ended(*command(edited, stage))
@@ -799,7 +799,7 @@ def test_a_corrupt_cache_object_is_not_used(edited: Workspace, finished: Workspa
     program = edited.ended(*command(edited, f"evaluate@{CHEAP}"), code=2)
 
     assert program.err.startswith(f"error: {path}: has md5 ")
-    heal(edited, program)
+    restore(edited, program)
     assert files.md5(edited.folder / path) == files.md5(cached) == md5
     assert sums(edited) == sums(finished)
     edited.ended(*command(edited, f"evaluate@{CHEAP}"))

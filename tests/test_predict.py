@@ -184,7 +184,7 @@ def test_a_missing_model_is_an_error(run: Run, model: str, message: str) -> None
 def test_a_model_that_dvc_did_not_record_is_refused(
     trained: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A model file with another sum than dvc.lock's is not loaded; the line says what heals it."""
+    """A model file with another sum than dvc.lock's is not loaded; the line says what restores it."""
     shutil.copytree(trained, tmp_path / "altered")
     outs = [{"path": "models/cnn.keras", "md5": "0" * 32}]
     (tmp_path / "altered" / "dvc.lock").write_text(yaml.safe_dump({"stages": {"train@cnn": {"outs": outs}}}))

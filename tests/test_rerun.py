@@ -1,4 +1,4 @@
-"""A run of MLflow trained again: from its own commit, params and data, beside the workspace, and compared."""
+"""A run of MLflow trained again: from its own commit, params and data, outside the workspace, and compared."""
 
 from __future__ import annotations
 

@@ -219,7 +219,7 @@ with tempfile.TemporaryDirectory() as folder:
 
 @pytest.mark.fault("the folder moved, renamed or copied after `dvc repro`")
 def test_a_moved_folder_takes_its_store_along(repository: Path, tmp_path: Path) -> None:
-    """A copy beside the original, then renamed: models load, sync adds nothing, and nothing is written elsewhere."""
+    """A copy next to the original, then renamed: models load, sync adds nothing, and nothing is written elsewhere."""
     # Whatever a busy machine's stages did not send in time.
     forks.run(repository, "python", "-m", "pipeline.sync")
     before = everything(repository / "mlflow.db")

@@ -39,7 +39,7 @@ class ModelAnswer:
 class Answer:
     """What was asked, of which sides (by name: how it is called in full), and what came of it.
 
-    `only_before` and `only_after` have the models that a side lacks and those that A lacks, by the side's name.
+    `only_before` and `only_after` have the models that only A has, and only the side, by the side's name.
     """
 
     sides: Mapping[str, str]
@@ -53,7 +53,7 @@ class Answer:
 
     @property
     def exit_code(self) -> int:
-        """1 if a model is worse, else 2 if none was judged, one cannot be told or a side lacks one of A, else 0."""
+        """1 if a model is worse, else 2 if none was judged, one cannot be told or only A has one, else 0."""
         found = {one.verdict for model in self.models for one in model.of_after().values()}
         if found & {*_WORSE}:
             return 1

@@ -40,7 +40,7 @@ class Question:
 
 @dataclass(frozen=True)
 class ImageSample:
-    """The `judged` images that scores come from; `trained` is the number beside them if each seed draws others."""
+    """The `judged` images that scores come from; `trained` is the number of the others if each seed draws them anew."""
 
     judged: int
     trained: int | None = None

@@ -228,7 +228,7 @@ def _state(side: Side) -> str | None:
 
 
 def expected_minutes(candidates: Sequence[SideModel], where: Engine) -> float | None:
-    """Return how long all seeds would take that the ledger lacks, as long as those there took; None if it has none."""
+    """Return how long the seeds that are not in the ledger would take, as long as those there; None if it has none."""
     planned = [replicate for one in candidates for replicate in one.replicates]
     found = list(ledger.look_up(where.folder, planned))
     seconds = [float(entry.record["seconds"]) for _, entry, _ in found if entry and "seconds" in entry.record]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import unicodedata
@@ -149,15 +150,20 @@ def test_what_is_no_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert "train/agate/x.png: not a file; train/agate/y.png: not a file" in reason
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A class whose folder is closed is not just missing."""
     described = written(tmp_path)
-    (tmp_path / "data/local/test/beryl").chmod(0)
-    try:
-        assert "beryl: cannot be read (Permission denied)" in refusal(tmp_path, described)
-    finally:
-        (tmp_path / "data/local/test/beryl").chmod(0o755)
+    closed, scan = tmp_path / "data/local/test/beryl", os.scandir
+
+    def scandir(path: Any) -> Any:
+        # As for everybody but root, whose tests could not see it otherwise.
+        if Path(path) == closed:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+
+    assert "beryl: cannot be read (Permission denied)" in refusal(tmp_path, described)
 
 
 # What is left out
@@ -171,7 +177,7 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 def test_what_systems_leave_in_folders_is_ignored(
     tmp_path: Path, name: str, where: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Files that Windows, a Mac and a disk station put beside pictures are neither copied nor a fault, anywhere."""
+    """Files that Windows, a Mac and a disk station leave among pictures are neither copied nor a fault, anywhere."""
     described = written(tmp_path)
     path = tmp_path / "data/local" / where / name
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -204,7 +204,7 @@ def test_stretch_is_what_it_was() -> None:
 
 @pytest.mark.parametrize(("size", "inner"), [((96, 40), (24, 10)), ((12, 40), (6, 20)), ((6, 5), (24, 20))])
 def test_pad_shows_the_whole_picture_on_the_background(size: tuple[int, int], inner: tuple[int, int]) -> None:
-    """The picture keeps its aspect ratio in the middle; what is beside it has the background's colour."""
+    """The picture keeps its aspect ratio in the middle; the rest has the background's colour."""
     image = untrained.picture(size)
 
     found = read(image, COLOUR, resize="pad", background="#0000ff")

@@ -39,7 +39,7 @@ def report_on(lookups: list[Lookup], values: Params, study: Study | None = None)
 
 
 def sources(study: Study) -> Sources:
-    """Return the files beside the ledger; the original's numbers are its own."""
+    """Return the files that the study reads with the ledger; the original's numbers are its own."""
     original = inputs.read_reported(study_runs.ROOT / "data" / "report_history.csv")
     summaries = {name: study_runs.SUMMARIES[name] for name in study.data.sets}
     return Sources(study_runs.claims(study), summaries, study_runs.REPRODUCED, study_runs.BENCHMARKS, original)

@@ -257,7 +257,7 @@ def fill(path: Path, folder: Path) -> None:
 @pytest.mark.fault("mlflow.db and mlruns/ moved")
 @pytest.mark.parametrize("old", ["gone", "there"])
 def test_all_places_of_artifacts_follow_the_store(store: Path, tmp_path: Path, old: str) -> None:
-    """Whatever has artifacts, they are in mlruns beside the store; a folder whose name begins alike is another one."""
+    """Whatever has artifacts, they are in mlruns next to the store; a folder whose name begins alike is another one."""
     folder = tmp_path / "a'b %41"
     fill(store, folder)
     if old == "there":

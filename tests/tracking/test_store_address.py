@@ -124,7 +124,7 @@ print(len(Path(folder, "params.yaml").read_text()))
 @pytest.mark.fault("the folder of the repository has a name with ?, #, %2F, quotes or non-ASCII characters")
 @pytest.mark.parametrize("name", ["a?b#c%2Fd", *(pytest.param(name, marks=pytest.mark.slow) for name in NAMES)])
 def test_all_that_mlflow_writes_stays_in_the_repository(tmp_path: Path, name: str) -> None:
-    """Store, lock and artifacts are in the folder of that name, nothing is beside it, and a model comes back."""
+    """Store, lock and artifacts are in the folder of that name, nothing is next to it, and a model comes back."""
     root = tmp_path / name
     root.mkdir()
     (root / "params.yaml").write_text("0123456789")

@@ -196,7 +196,7 @@ def metrics_shown(window: browser.Browser) -> dict[str, list[str]]:
 def test_the_compare_view_lines_up(
     ui: Served, window: browser.Browser, show: Callable[..., None], current: dict[str, Any]
 ) -> None:
-    """Each key stands once, with each run's value beside it; params that only some models have are blank elsewhere."""
+    """Each key stands once, with each run's value; params that only some models have are blank elsewhere."""
     show(ui.page, "3 matching runs")
     screenshots.compare(window)
     screenshots.expect(window, "optimizer.name", "test_accuracy")
