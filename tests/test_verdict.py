@@ -243,6 +243,28 @@ def test_several_candidates_are_compared_with_each_other(stand: Stand, call: Cal
     assert "May be the best, as no other one was found to be better: C" in call("base", "few", "many")[1]
 
 
+def test_a_side_has_one_letter_throughout(stand: Stand, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A candidate that leaves a model as it is takes no letter from the next one, while it trains or in the answer."""
+    said: list[str] = []
+    monkeypatch.setattr(sides, "_say", said.append)
+    changes.git(Path.cwd(), "branch", "base")
+    epochs(2, "cnn")
+    changes.commit(Path.cwd())
+    changes.git(Path.cwd(), "branch", "other")
+    epochs(1, "cnn")
+    epochs(16)
+    changes.commit(Path.cwd())
+
+    _, printed = call("base", "other", "HEAD", "--model", MODEL)
+
+    assert f"{MODEL}: epochs 8 -> 16" in printed
+    assert "C is better" in printed
+    assert "C - A = " in printed
+    assert stand.trained
+    assert "C - A = " in said[-1]
+    assert "B - A" not in printed + "".join(said)
+
+
 def test_comparisons_are_counted(stand: Stand, call: Call) -> None:
     """Every answer says how many comparisons came before it, however often each was looked at."""
     for count in (1, 2, 16):

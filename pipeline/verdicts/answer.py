@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil, isfinite
+from string import ascii_uppercase
 from typing import Any
 
 from pipeline.analysis.verdicts import Interval, Verdict
@@ -62,7 +63,7 @@ class Answer:
     @property
     def letters(self) -> dict[str, str]:
         """A, B and so on for the sides, by name."""
-        return {name: chr(ord("A") + number) for number, name in enumerate(self.sides)}
+        return dict(zip(self.sides, ascii_uppercase, strict=False))
 
 
 def as_text(answer: Answer) -> str:

@@ -36,7 +36,7 @@ Content = Callable[[Path], bytes | None]
 
 @dataclass(frozen=True)
 class Side:
-    """One side of a change; `commit` is None for the workspace.
+    """One side of a change, called `letter` in what is printed; `commit` is None for the workspace.
 
     `models` has the ingredients of each model's recipe, as the side's own code understands its params, `data` the block
     of that name, and `implementation` what would train them. `image_set` is the content of its data/sets/NAME.yaml that
@@ -54,6 +54,7 @@ class Side:
     image_set: Mapping[str, Any]
     data_md5: str | None
     libraries: Mapping[str, str]
+    letter: str
 
     def __str__(self) -> str:
         """Its name, with the abbreviated commit."""
@@ -65,7 +66,7 @@ class Side:
         return str(self.data["dataset"])
 
 
-def read_side(name: str, prepared: PreparedData, folder: Path) -> Side:
+def read_side(name: str, prepared: PreparedData, folder: Path, letter: str = "A") -> Side:
     """Return what `name` stands for: a git revision, an experiment, or `workspace`.
 
     `prepared` is the data on which it is to be trained; an archive of the code is written into `folder`.
@@ -106,6 +107,7 @@ def read_side(name: str, prepared: PreparedData, folder: Path) -> Side:
         image_set={key: value for key, value in described_set.items() if key not in _NOT_IMAGES},
         data_md5=_recorded(recorded, PROCESSED / f"{dataset}.npz", place(dvc_lock.LOCK)),
         libraries=_libraries(content(LIBRARIES) or b""),
+        letter=letter,
     )
 
 

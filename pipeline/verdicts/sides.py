@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from string import ascii_uppercase
 from typing import Any, NamedTuple
 
 from tqdm import tqdm
@@ -72,9 +73,12 @@ def judge(options: Options) -> Answer:
     """
     if options.seeds < MIN_SEEDS:
         raise InputError(f"--seeds: expected at least {MIN_SEEDS}, found {options.seeds}: fewer have no interval")
+    if len(options.names) > len(ascii_uppercase):
+        raise InputError(f"expected at most {len(ascii_uppercase)} sides, found {len(options.names)}")
     engine = Engine(options.scheduler, options.workers, options.work / "runs")
     data = training.prepared_data(options.data_summary)
-    before, *after = (read_side(name, data, options.work / "code") for name in options.names)
+    named = zip(ascii_uppercase, options.names, strict=False)
+    before, *after = (read_side(name, data, options.work / "code", letter) for letter, name in named)
     for side in after:
         difference.check_comparable(before, side)
     training.check_data(before, data)
@@ -151,7 +155,7 @@ def _plan(candidates: Sequence[SideModel], minutes: float | None) -> str:
 
 def _look(judged: Mapping[tuple[str, str], SideVerdict], candidates: Sequence[SideModel]) -> str:
     first = candidates[0].side.name
-    letters = dict(zip((one.side.name for one in candidates), training.LETTERS, strict=False))
+    letters = {one.side.name: one.side.letter for one in candidates}
     seeds = len(next(iter(judged.values())).before)
     parts = [answer.short(one, letters[b]) for (a, b), one in judged.items() if a == first]
     return f"{seeds} seeds: {'; '.join(parts)}"

@@ -6,7 +6,6 @@ training images, never on test images: nobody is to choose by these.
 
 from __future__ import annotations
 
-import string
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -39,8 +38,6 @@ HELD_OUT_SHARE, MOST_HELD_OUT, FEWEST_HELD_OUT = 0.1, 5000, 40
 FIXED = 2000
 # The split of a replicate that has the held-out images: they stand in for the test images.
 JUDGED = "test"
-# What sides are called while they are trained, in the order of the command.
-LETTERS = string.ascii_uppercase
 
 
 @dataclass(frozen=True)
@@ -212,12 +209,12 @@ class Trainer:
         if not missing:
             return
         code = {one.side.source.digest: Code(one.side.archive, _state(one.side)) for one in candidates}
-        sides = {one.replicates[0].variant: letter for letter, one in zip(LETTERS, candidates, strict=False)}
+        letters = {one.replicates[0].variant: one.side.letter for one in candidates}
         for trained in engine.train(self.connect(), missing, [self.data], self.where.folder, "verdict", code):
             if isinstance(trained, str):
                 raise PipelineError(f"a training run failed: {trained}")
             accuracy = trained.score(JUDGED, "accuracy")
-            who = f"{sides[trained.variant]}  {candidates[0].model}  seed {trained.seed}"
+            who = f"{letters[trained.variant]}  {candidates[0].model}  seed {trained.seed}"
             # Not over the progress bar.
             tqdm.write(f"{who}: accuracy {accuracy:.4f}", file=sys.stderr)
             yield trained
