@@ -265,6 +265,27 @@ def test_a_side_has_one_letter_throughout(stand: Stand, call: Call, monkeypatch:
     assert "B - A" not in printed + "".join(said)
 
 
+def test_images_that_choose_an_epoch_are_not_trained_on(stand: Stand, call: Call) -> None:
+    """A side that keeps its best epoch leaves fewer images to train on, which the interval for other images counts."""
+    stand.accuracy = lambda one: 0.9 + changes.noise(one, 0.02)
+    changes.edit(Path.cwd(), lambda values: values["data"].update(validation=140))
+    described = files.read_json(Path("reports/data.json"))
+    files.write_json(Path("reports/data.json"), described | {"validation": 140})
+    changes.commit(Path.cwd())
+    changes.git(Path.cwd(), "tag", "base")
+    epochs(7)
+    widths = []
+    for keep in ("last", "best_val_loss"):
+        changes.edit(Path.cwd(), lambda values, keep=keep: values["models"][MODEL].update(keep=keep))
+        (one,) = json.loads(call("base", "workspace", "--seeds", "6", "--json")[1])["models"][0]["comparisons"]
+        values = np.array(one["values_after"]) - np.array(one["values_before"])
+        seeds = one["high_on_these_images"] - one["low_on_these_images"]
+        widths.append(((one["high"] - one["low"]) ** 2 - seeds**2) ** 0.5 / max(values.std(ddof=1), 1 / 140))
+
+    # 140 images were held out of 1,400, and 140 more to choose an epoch by.
+    assert (widths[1] / widths[0]) ** 2 == pytest.approx(1260 / 1120)
+
+
 def test_comparisons_are_counted(stand: Stand, call: Call) -> None:
     """Every answer says how many comparisons came before it, however often each was looked at."""
     for count in (1, 2, 16):

@@ -58,7 +58,8 @@ class _Rules:
     def judge(self, entries: Mapping[str, Sequence[Entry]]) -> dict[tuple[str, str], SideVerdict]:
         """Return the judgements on all pairs of sides from their entries by seed."""
         scores = {name: training.scores(made, self.question.metric, self.held_out) for name, made in entries.items()}
-        judged = judgement.judge_all(scores, self.question, self.held_out.images, self.family)
+        chosen_on = max(made[0].record["ingredients"]["held_out"]["chosen_on"] for made in entries.values())
+        judged = judgement.judge_all(scores, self.question, self.held_out.sample(chosen_on), self.family)
         same = [pair for pair in judged if training.same_results(*(entries[name] for name in pair))]
         return judged | {(a, b): judgement.same_results(scores[a], self.question) for a, b in same}
 
@@ -104,7 +105,7 @@ def judge(options: Options) -> Answer:
         sides,
         question,
         f"verdict.{before.dataset}.{question.metric} in {PARAMS}",
-        held_out.images,
+        held_out.sample(),
         tuple(_of_model(groups[name], name, found[name]) for name in models),
         campaign=campaign.record(options.work / "comparisons.jsonl", compared),
         only_before=lacking,

@@ -53,10 +53,9 @@ class JudgedImages:
     seed: int | None
     given: bool = False
 
-    @property
-    def images(self) -> ImageSample:
-        """The images as a sample."""
-        return ImageSample(self.count, None if self.given or self.seed is not None else self.left)
+    def sample(self, chosen_on: int = 0) -> ImageSample:
+        """Return the images as a sample, where an epoch is chosen on so many of the others."""
+        return ImageSample(self.count, None if self.given or self.seed is not None else self.left - chosen_on)
 
     def ingredient(self, seed: int, choosing: bool) -> dict[str, Any]:
         """Return what a replicate with this seed does; `choosing`: it also needs images to choose its epoch by."""
@@ -145,7 +144,7 @@ def scores(entries: Sequence[Entry], metric: str, held_out: JudgedImages) -> Sco
         InputError: A replicate was made before `metric` existed.
     """
     values = np.array([one.score(JUDGED, metrics.comparable(metric)) for one in entries])
-    if metric != "accuracy" or held_out.images.trained:
+    if metric != "accuracy" or held_out.sample().trained:
         return Scores(values)
     images = int(entries[0].record["splits"][JUDGED]["count"])
     correct = np.ones((len(entries), images), dtype=bool)

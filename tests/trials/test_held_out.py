@@ -72,7 +72,7 @@ def summary(trained: int, validation: int | str, held: int = 0) -> PreparedData:
 def test_how_many_images_are_held_out(data: PreparedData, count: int, seed: int | None, trained: int | None) -> None:
     """A tenth, between 40 and 5,000, or those of params.yaml; of fewer than 2,000 each seed draws others."""
     found = training.hold_out(data)
-    assert (found.count, found.seed, found.images.trained) == (count, seed, trained)
+    assert (found.count, found.seed, found.sample().trained) == (count, seed, trained)
     drawn = [found.ingredient(seed, choosing=False)["seed"] for seed in (1, 2)]
     assert drawn == ([1, 2] if trained else [seed, seed])
 
