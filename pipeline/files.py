@@ -219,7 +219,7 @@ class Inputs:
         """
         now = self._state()
         if changed := [name for name, state in self._before.items() if now[name] != state]:
-            what = f"{', '.join(changed)}: changed while this ran, which DVC would record beside results of the old"
+            what = f"{', '.join(changed)}: changed while this ran, which DVC would record with results of the old"
             raise PipelineError(what, fix="run again; or put the old back, run again, and change it then")
 
 

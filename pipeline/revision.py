@@ -17,7 +17,7 @@ from pathlib import Path
 
 from pipeline.errors import InputError
 
-# Where a worktree is, below the directory for temporary files, and what its process holds locked beside it.
+# Where a worktree is, below the directory for temporary files, and what its process holds locked next to it.
 _WORKTREE, _LOCK = Path("rerun-/worktree"), "lock"
 GIT_TIMEOUT_S = 120.0  # a partial clone fetches what it does not have yet
 # Where DVC keeps the commit of an experiment: below the commit that it started from.

@@ -336,7 +336,7 @@ def test_what_is_edited_while_a_training_runs_is_not_recorded_with_it(
         assert program.end() != 0
 
     named = {"params": "models.cnn in params.yaml", "code": "pipeline/training", "data": str(DATA)}[edited]
-    assert f"error: {named}: changed while this ran, which DVC would record beside results of the old" in program.err
+    assert f"error: {named}: changed while this ran, which DVC would record with results of the old" in program.err
     assert "Traceback" not in program.err
     assert (workspace.folder / "dvc.lock").read_bytes() == lock
     path.write_bytes(old)

@@ -65,7 +65,7 @@ def judge(
     """Judge a family of comparisons; `smallest_effect`, in the unit of their estimates, is the least that would matter.
 
     Each verdict is `verdicts.decide` on the simultaneous interval, so the probability that any verdict of the family is
-    wrong is `alpha` at most. Holm's p values, of equal means, are beside it: less strict than these intervals, one may
+    wrong is `alpha` at most. Holm's p values, of equal means, are given too: less strict than these intervals, one may
     be below alpha where the interval still contains 0.
     `family_size` counts the planned comparisons, by default those given: each that could not be made counts with
     p = 1, so that missing data never make the correction more lenient.

@@ -54,11 +54,6 @@ class Assumed:
         effect = sum(one.mean for one in summaries)
         return cls(effect, tuple(one.sd for one in summaries), tuple(one.n - 1.0 for one in summaries))
 
-    @classmethod
-    def of_mean(cls, found: means.Estimate) -> Assumed:
-        """Return what the mean of one sample shows."""
-        return cls(found.estimate, (found.sd,), (found.degrees_of_freedom,))
-
     @property
     def negative(self) -> Assumed:
         """The same with the opposite effect."""
@@ -148,25 +143,6 @@ def seeds_needed(probability: Callable[[int], float], power: float, least: int =
         middle = (low + high) // 2
         low, high = (low, middle) if probability(middle) >= power else (middle, high)
     return high
-
-
-def seeds_to_decide(
-    assumed: Assumed,
-    smallest_effect: float,
-    *,
-    power: float = 0.8,
-    confidence: float = 0.95,
-    accepted: Collection[Verdict] = DECIDED,
-) -> int | None:
-    """Return the least number of seeds in each sample whose verdict is one of `accepted` with probability `power`.
-
-    None: not even MOST_SEEDS suffice.
-
-    Raises:
-        ValueError: A number is out of its range.
-    """
-    part = verdict_among(assumed, smallest_effect, accepted, confidence)
-    return Decision(((part,),)).seeds(power)
 
 
 @dataclass(frozen=True)

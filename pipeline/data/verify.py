@@ -22,7 +22,7 @@ from pipeline.errors import PipelineError, is_printable
 # Of a file whose size the data set does not state.
 MAX_SIZE = 2**31
 MAX_FILES = 2**24
-# What systems leave in folders, and what people put beside data; names in lower case.
+# What systems leave in folders, and what people put with data; names in lower case.
 _SYSTEM = {"thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "__macosx", "$recycle.bin", "icon\r"}
 _NOTES = {"readme", "license", "licence", "copying", "notice", "citation", "authors", "changelog"}
 _NOTE_ENDINGS = {"", ".txt", ".md", ".rst", ".html", ".pdf", ".cff", ".bib"}
@@ -141,7 +141,7 @@ def gunzip(name: str, packed: bytes, limit: int) -> bytes:
 
 
 class Below(NamedTuple):
-    """The sorted paths of the files below a folder, and of those that are notes beside the data."""
+    """The sorted paths of the files below a folder, and of those that are notes on the data."""
 
     files: list[str]
     notes: list[str]

@@ -23,7 +23,7 @@ Parts of the report:
     seeds        how many seeds decide, and what they cost
     pilot        the smaller study before, and which of its verdicts held
     processors   whether replicates differ between the processors that made them
-    results      all of these, from the ledger and the files beside it
+    results      all of these, from the ledger and the other files
     tables       the CSV files
     figures      the variants and curves that are drawn
 """

@@ -30,7 +30,7 @@ from pipeline.trials.prepared import Summaries, Summary
 
 @dataclass(frozen=True)
 class Sources:
-    """The files beside the ledger, read.
+    """The files that are read with the ledger.
 
     `claims` are what is judged, and `summaries` those of the data sets, which prepare wrote. `reproduced` is
     reports/metrics.json, or empty if the reproduction was made on another data set than that of the claims.

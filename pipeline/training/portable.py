@@ -44,7 +44,7 @@ def start() -> None:
     """Hold oneDNN and TensorFlow to this arithmetic, in a process that has not computed anything before.
 
     Raises:
-        InputError: The processor lacks an instruction.
+        InputError: The processor does not have an instruction.
     """
     if not set(machine.cpuinfo().get("flags", "").split()) >= _NEEDED:
         what = f"train.instructions: avx2 needs a processor with AVX2 and FMA, found {machine.processor()}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
@@ -74,10 +75,15 @@ def test_seeds_beyond_a_bound_are_statsmodels(wanted: float) -> None:
     assert found == np.ceil(expected)
 
 
+def seeds_to_decide(assumed: Assumed, level: float = 0.8, **options: Any) -> int | None:
+    """Return the number of seeds that leads to a verdict on a difference with this probability."""
+    return power.Decision(((power.verdict_among(assumed, D, **options),),)).seeds(level)
+
+
 @pytest.mark.parametrize("effect", [0.0, 0.0004, 0.0008, 0.0015, -0.003])
 def test_seeds_to_decide_are_the_least(effect: float) -> None:
     """With that number of seeds the probability of a decision reaches the power, and with one fewer it does not."""
-    n = power.seeds_to_decide(paired(effect), D)
+    n = seeds_to_decide(paired(effect))
     assert n is not None
 
     undecided = [power.verdict_probabilities(paired(effect), k, D)[Verdict.UNDECIDED] for k in (n, n - 1)]
@@ -87,13 +93,13 @@ def test_seeds_to_decide_are_the_least(effect: float) -> None:
 
 def test_more_power_a_larger_spread_and_a_higher_confidence_take_more_seeds() -> None:
     """Each of them raises the number of seeds."""
-    usual = power.seeds_to_decide(paired(0.0004), D)
+    usual = seeds_to_decide(paired(0.0004))
     assert usual is not None
     more = (
-        power.seeds_to_decide(paired(0.0004), D, power=0.9),
-        power.seeds_to_decide(paired(0.0004).at_upper_bound(), D),
-        power.seeds_to_decide(paired(0.0004), D, confidence=0.99),
-        power.seeds_to_decide(paired(0.0004), D, accepted={Verdict.EQUIVALENT}),
+        seeds_to_decide(paired(0.0004), 0.9),
+        seeds_to_decide(paired(0.0004).at_upper_bound()),
+        seeds_to_decide(paired(0.0004), confidence=0.99),
+        seeds_to_decide(paired(0.0004), accepted={Verdict.EQUIVALENT}),
     )
 
     assert all(n is not None and n > usual for n in more)
@@ -101,7 +107,7 @@ def test_more_power_a_larger_spread_and_a_higher_confidence_take_more_seeds() ->
 
 def test_half_the_smallest_effect_is_the_hardest_to_decide() -> None:
     """With the seeds that decide half the smallest effect, every other difference is decided about as surely."""
-    n = power.seeds_to_decide(paired(D / 2), D)
+    n = seeds_to_decide(paired(D / 2))
     assert n is not None
 
     for effect in np.linspace(-3 * D, 3 * D, 61):
@@ -111,7 +117,7 @@ def test_half_the_smallest_effect_is_the_hardest_to_decide() -> None:
 
 def test_what_no_number_of_seeds_decides_has_none() -> None:
     """A difference at the smallest effect never becomes *better*, and an effect on a bound is never beyond it."""
-    assert power.seeds_to_decide(paired(D), D, accepted={Verdict.BETTER}) is None
+    assert seeds_to_decide(paired(D), accepted={Verdict.BETTER}) is None
     assert power.seeds_needed(lambda n: power.probability_above(paired(D), n, D), 0.8) is None
 
 
@@ -129,7 +135,7 @@ def test_impossible_plans_are_rejected() -> None:
         lambda: power.verdict_probabilities(paired(0.0), 1, D),
         lambda: power.verdict_probabilities(paired(0.0), 5, 0.0),
         lambda: power.probability_above(paired(0.0), 5, 0.0, 1.0),
-        lambda: power.seeds_to_decide(paired(0.0), D, power=1.0),
+        lambda: seeds_to_decide(paired(0.0), 1.0),
     ):
         with pytest.raises(ValueError, match="expected"):
             wrong()
