@@ -20,7 +20,7 @@ from pipeline import files, params, predict, tracking
 from pipeline.data.dataset import Dataset, Split
 from pipeline.data.formats.pictures import KINDS
 from pipeline.errors import InputError, PipelineError, UnavailableError
-from pipeline.inference import classifier, digits
+from pipeline.inference import classifier, reading, training_data
 from pipeline.inference.classifier import Prediction
 from pipeline.params import Params
 from pipeline.tracking import experiments, logged_model
@@ -33,6 +33,7 @@ from tests.support.frozen import FROZEN
 ROOT = Path(__file__).parents[1]
 Run = Callable[..., int]
 NO_PICTURE = f"not a {KINDS} file that can be read (another kind of file)"
+MNIST = training_data.load(ROOT / "data" / "sets" / "mnist.yaml")
 
 
 @pytest.fixture
@@ -75,7 +76,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def expected(folder: Path, name: str) -> list[float]:
     """Return the small model's probabilities for the digit in a picture."""
-    return model_file.load(folder / "models" / "cnn.keras")(digits.read(folder / name)[None]).numpy()[0].tolist()
+    return model_file.load(folder / "models" / "cnn.keras")(reading.read(folder / name, MNIST)[None]).numpy()[0].tolist()
 
 
 @pytest.mark.fault("picture damaged, blank, too large, or not a picture")

@@ -80,7 +80,7 @@ def _made(folder: Path, validation: Any = "test", described: sets.IdxSet | None 
 
 def _write(folder: Path, arrays: dict[str, np.ndarray]) -> Path:
     for key, array in arrays.items():
-        idx.write(folder / NAMES[key], array)
+        (folder / NAMES[key]).write_bytes(idx.encode(array))
     return folder
 
 
@@ -274,7 +274,7 @@ def test_files_changed_after_they_were_fetched_are_refused(tmp_path: Path, array
     described = _set(folder)
     _made(folder, described=described)
 
-    idx.write(folder / NAMES["test_images"], _change(arrays["test_images"], at=(3, 3, 3), to=1))
+    (folder / NAMES["test_images"]).write_bytes(idx.encode(_change(arrays["test_images"], at=(3, 3, 3), to=1)))
 
     with pytest.raises(InputError, match=f"sha256: expected {described.files.test_images.sha256}") as caught:
         _made(folder, described=described)

@@ -66,9 +66,9 @@ def _shares(sizes: NDArray[np.intp], count: int) -> NDArray[np.intp]:
     return whole
 
 
-def select(split: Split, mask: NDArray[np.bool_]) -> Split:
-    """Return the images of `split` that `mask` (n,) selects."""
-    arrays: dict[str, Any] = {name: None if array is None else array[mask] for name, array in vars(split).items()}
+def select(split: Split, rows: NDArray[np.bool_] | slice) -> Split:
+    """Return the images of `split` that a mask (n,) selects, or views of those in a slice."""
+    arrays: dict[str, Any] = {name: None if array is None else array[rows] for name, array in vars(split).items()}
     return Split(**arrays)
 
 

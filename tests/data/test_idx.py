@@ -64,7 +64,7 @@ def test_write_then_read(tmp_path: Path) -> None:
     """A written file holds just the encoded array and reads back as it."""
     path = tmp_path / "labels"
 
-    idx.write(path, np.array([5, 0, 9], dtype=np.uint8))
+    path.write_bytes(idx.encode(np.array([5, 0, 9], dtype=np.uint8)))
 
     assert path.read_bytes() == LABELS
     assert idx.read_file(path, dimensions=1).tolist() == [5, 0, 9]

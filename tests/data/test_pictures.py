@@ -15,8 +15,7 @@ from pipeline import preprocess
 from pipeline.data import raw, sets, splits
 from pipeline.data.dataset import Dataset
 from pipeline.data.formats import pictures
-from pipeline.data.image_set import ImageSet, ImageShape
-from pipeline.data.picture_options import PictureOptions
+from pipeline.data.image_set import ImageSet, ImageShape, PictureOptions
 from pipeline.inference import reading
 from pipeline.params import Data
 from tests.support import made_sets, untrained
@@ -316,7 +315,7 @@ def test_predict_reads_each_picture_as_it_was_trained_on(tmp_path: Path, options
 
     for path, image in zip(paths, train.images, strict=True):
         np.testing.assert_array_equal(reading.read(path, described), image)
-        np.testing.assert_array_equal(reading.decode(io.BytesIO(path.read_bytes()), "x", described), image)
+        np.testing.assert_array_equal(reading.decode(path.read_bytes(), "x", described), image)
 
 
 def test_a_picture_for_a_set_without_pictures_is_stretched_on_white() -> None:
@@ -325,7 +324,7 @@ def test_a_picture_for_a_set_without_pictures_is_stretched_on_white() -> None:
     ink = Image.new("LA", (80, 40), (0, 0))
     ink.paste((0, 255), (0, 0, 40, 40))
 
-    found = reading.decode(io.BytesIO(saved(ink)), "x", described)
+    found = reading.decode(saved(ink), "x", described)
 
     assert (found[:, :13] == 0).all()
     assert (found[:, 15:] == 255).all()

@@ -13,11 +13,10 @@ from PIL import Image, ImageDraw
 
 from pipeline.data import sets
 from pipeline.data.formats import pictures
-from pipeline.data.image_set import ImageSet
-from pipeline.data.picture_options import PictureOptions
+from pipeline.data.image_set import ImageSet, PictureOptions
 from pipeline.errors import InputError
 from pipeline.inference import reading
-from pipeline.inference.described import of_record
+from pipeline.inference.training_data import from_record
 from tests.support import made_sets, untrained
 from tests.support.untrained import saved
 
@@ -39,7 +38,7 @@ def shipped(name: str) -> ImageSet:
 
 def read(content: bytes, described: ImageSet) -> np.ndarray:
     """Return the picture in a file with this content as an image of the data set."""
-    return reading.decode(io.BytesIO(content), "x.png", described)
+    return reading.decode(content, "x.png", described)
 
 
 def test_an_image_of_the_data_set_stays_as_it_is(stones: ImageSet) -> None:
@@ -177,6 +176,6 @@ def test_the_options_of_pictures_travel_with_the_model(options: dict[str, Any] |
         "handwriting": None,
     }
 
-    found = of_record(record if options is None else record | {"pictures": options}, "cnn")
+    found = from_record(record if options is None else record | {"pictures": options}, "cnn")
 
     assert found.pictures == (PictureOptions() if options is None else PictureOptions(**options))

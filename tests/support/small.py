@@ -53,7 +53,7 @@ def write_set(repository: Path, small: Dataset) -> None:
     for key, array in arrays.items():
         file = described["files"][key]
         path = repository / "data" / "local" / file["name"]
-        idx.write(path, array)
+        path.write_bytes(idx.encode(array))
         file["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
     path = repository / "data" / "sets" / "digits.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -6,14 +6,14 @@ import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from pipeline.data.image_set import ImageShape
-from pipeline.data.picture_options import PictureOptions
+from pipeline.data.image_set import ImageShape, PictureOptions
 
 # The formats by Pillow's names, with the endings of their files.
 FORMATS = {
@@ -52,6 +52,12 @@ class Decoded(NamedTuple):
 
     image: NDArray[np.uint8]
     change: tuple[str, bool, bool]
+
+
+def content_of(path: Path) -> bytes:
+    """Return the content of a file, of one that is too large no more than shows that it is; or raise OSError."""
+    with path.open("rb") as file:
+        return file.read(MAX_FILE + 1)
 
 
 def decode(content: bytes, shape: ImageShape, options: PictureOptions) -> Decoded:
