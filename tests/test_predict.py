@@ -76,7 +76,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def expected(folder: Path, name: str) -> list[float]:
     """Return the small model's probabilities for the digit in a picture."""
-    return model_file.load(folder / "models" / "cnn.keras")(reading.read(folder / name, MNIST)[None]).numpy()[0].tolist()
+    network, image = model_file.load(folder / "models" / "cnn.keras"), reading.read(folder / name, MNIST)
+    return network(image[None]).numpy()[0].tolist()
 
 
 @pytest.mark.fault("picture damaged, blank, too large, or not a picture")
