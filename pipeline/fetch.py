@@ -28,7 +28,7 @@ def fetch(name: str, image_set: ImageSet, output: Path, root: Path) -> None:
     if isinstance(image_set, sets.FolderSet):
         download.copy_folders(name, image_set, output, root)
         return
-    everything, is_here = verify.sized_files(image_set), download.is_here(image_set, root)
+    everything, is_here = image_set.all_files, download.is_here(image_set, root)
     _remove_leftovers(output, everything)
     missing = [file for file in everything if not verify.is_at(file, output / file.name)]
     if not missing and not is_here:
@@ -41,9 +41,9 @@ def fetch(name: str, image_set: ImageSet, output: Path, root: Path) -> None:
     for file in missing:
         files.write_bytes(output / file.name, contents[file.name])
         if file.sha256 is None:
-            found = verify.sha256(contents[file.name])
+            checksum = verify.sha256(contents[file.name])
             advice = f"written into data/sets/{name}.yaml by you, this key saves downloading the file again"
-            print(f"{file.name}: sha256: {found} ({advice})")
+            print(f"{file.name}: sha256: {checksum} ({advice})")
 
 
 def _remove_leftovers(output: Path, everything: Iterable[File]) -> None:

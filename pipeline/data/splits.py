@@ -79,6 +79,6 @@ def joined(*parts: Split | None) -> Split:
         return present[0]
     arrays: dict[str, Any] = {}
     for name in vars(present[0]):
-        found = [getattr(part, name) for part in present]
-        arrays[name] = None if any(array is None for array in found) else np.concatenate(found)
+        pieces = [getattr(part, name) for part in present]
+        arrays[name] = None if any(piece is None for piece in pieces) else np.concatenate(pieces)
     return Split(**arrays)

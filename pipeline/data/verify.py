@@ -9,32 +9,14 @@ import zlib
 from pathlib import Path
 
 from pipeline import files
-from pipeline.data import sets
-from pipeline.data.formats import idx
-from pipeline.data.image_set import File, ImageSet
+from pipeline.data.image_set import File
 from pipeline.errors import PipelineError
-
-# Of a file whose size the data set does not state.
-MAX_SIZE = 2**31
-
-
-def sized_files(image_set: ImageSet) -> list[File]:
-    """Return the files of a data set, with the size of each IDX file, which follows from its shape."""
-    if not isinstance(image_set, sets.IdxSet):
-        return [*image_set.all_files]
-    sizes = idx.sizes(image_set)
-    return [file.model_copy(update={"size": sizes[file.name]}) for file in image_set.all_files]
-
-
-def limit(file: File) -> int:
-    """Return the largest number of bytes that the plain file may have."""
-    return file.size or MAX_SIZE
 
 
 def is_at(file: File, path: Path) -> bool:
     """Return whether `path` is this file; never where only the checksum of its .gz is known."""
     try:
-        return file.size in (None, path.stat().st_size) and files.sha256(path) == file.sha256
+        return files.sha256(path) == file.sha256
     except (OSError, PipelineError):
         return False
 
@@ -48,28 +30,22 @@ def plain(file: File, content: bytes) -> bytes:
     if file.sha256 is None:
         raise PipelineError(f"{file.name}: cannot be verified: only the checksum of its .gz is known")
     expect_checksum(file.name, sha256(content), file.sha256)
-    return _of_size(file, content)
+    return content
 
 
-def unpacked(file: File, packed: bytes) -> bytes:
-    """Return the plain file from `packed`, this file gzipped, without using more memory than the plain file needs.
+def unpacked(file: File, packed: bytes, limit: int) -> bytes:
+    """Return the plain file, of at most `limit` bytes, from `packed`, this file gzipped, in no more memory than that.
 
     Raises:
         PipelineError: It is not this file gzipped.
     """
     name = f"{file.name}.gz"
-    if len(packed) > packed_limit(limit(file)):
-        raise PipelineError(f"{name}: larger than the {limit(file)} bytes that it should hold")
+    if len(packed) > packed_limit(limit):
+        raise PipelineError(f"{name}: larger than the {limit} bytes that it should hold")
     if file.sha256 is not None:
-        return plain(file, gunzip(name, packed, limit(file)))
+        return plain(file, gunzip(name, packed, limit))
     expect_checksum(name, sha256(packed), file.gz_sha256)
-    return _of_size(file, gunzip(name, packed, limit(file)))
-
-
-def _of_size(file: File, content: bytes) -> bytes:
-    if file.size not in (None, len(content)):
-        raise PipelineError(f"{file.name}: expected {file.size} bytes, found {len(content)}")
-    return content
+    return gunzip(name, packed, limit)
 
 
 def sha256(content: bytes) -> str:

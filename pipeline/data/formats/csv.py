@@ -151,22 +151,22 @@ def _columns(text: io.TextIOWrapper, place: Place, image_set: CsvSet) -> Columns
     options, count, group = image_set.options, math.prod(image_set.image.shape), image_set.group
     header = next(csv.reader([_line(text, place, "header")]), [])
     if header.count(options.label) != 1:
-        names = f"found {', '.join(map(schema.shown, header[:3]))}, ..."
-        raise place.fault(f"{'more than one' if options.label in header else 'no'} column {options.label!r}, {names}")
+        some = f"found {', '.join(map(schema.shown, header[:3]))}, ..."
+        raise place.fault(f"{'more than one' if options.label in header else 'no'} column {options.label!r}, {some}")
     if group is not None and header.count(group) != 1:
         raise place.fault(f"held_out.group: {'more than one' if group in header else 'no'} column {group!r}")
     texts = [header.index(column) for column in (options.label, group) if column is not None]
     pixels = [position for position in range(len(header)) if position not in texts]
-    found = [header[position] for position in pixels]
-    first = 0 if f"{options.pixels}0" in found else 1
+    names = [header[position] for position in pixels]
+    first = 0 if f"{options.pixels}0" in names else 1
     expected = [f"{options.pixels}{number}" for number in range(first, first + count)]
-    unknown = next((column for column in found if column not in {*expected}), None)
-    if len(found) != count:
+    unknown = next((name for name in names if name not in {*expected}), None)
+    if len(names) != count:
         which = f", one of them {schema.shown(unknown)}" if unknown is not None else ""
-        raise place.fault(f"expected {count} columns of pixels, found {len(found)}{which}")
-    for column, name in zip(found, expected, strict=True):
-        if column != name:
-            raise place.fault(f"expected a column {name!r}, found {schema.shown(column)}")
+        raise place.fault(f"expected {count} columns of pixels, found {len(names)}{which}")
+    for name, wanted in zip(names, expected, strict=True):
+        if name != wanted:
+            raise place.fault(f"expected a column {wanted!r}, found {schema.shown(name)}")
     return Columns(header, pixels, texts)
 
 

@@ -25,11 +25,6 @@ from pipeline.errors import InputError
 MAGIC = 0x0800
 
 
-def size(shape: tuple[int, ...]) -> int:
-    """Return the size in bytes of a file with an array of `shape`."""
-    return 4 + 4 * len(shape) + math.prod(shape)
-
-
 def encode(array: NDArray[np.uint8]) -> bytes:
     """Return the content of an IDX file with `array`, which is uint8 of 1 to 255 dimensions and not empty.
 
@@ -76,25 +71,12 @@ def read(directory: Path, image_set: IdxSet) -> dict[str, Split]:
     return {name: _split(directory, image_set, name, *files) for name, files in image_set.parts.items()}
 
 
-def sizes(image_set: IdxSet) -> dict[str, int]:
-    """Return the size of each file in bytes, by its name."""
-    shape, found = stored_shape(image_set), dict[str, int]()
-    for name, (images, labels) in image_set.parts.items():
-        count = getattr(image_set.counts, name) or 0
-        found |= {images.name: size((count, *shape)), labels.name: size((count,))}
-    return found
-
-
-def stored_shape(image_set: IdxSet) -> tuple[int, ...]:
-    """Return the shape of one image as the files have it."""
-    height, width, *channels = image_set.image.shape
-    return (width, height, *channels) if image_set.options.transposed else (height, width, *channels)
-
-
 def _split(directory: Path, image_set: IdxSet, name: str, images_file: File, labels_file: File) -> Split:
     place, at = Place(directory / images_file.name), Place(directory / labels_file.name)
     count = getattr(image_set.counts, name) or 0
-    images, labels = _array(place, (count, *stored_shape(image_set))), _array(at, (count,))
+    height, width, *channels = image_set.image.shape
+    stored = (width, height, *channels) if image_set.options.transposed else (height, width, *channels)
+    images, labels = _array(place, (count, *stored)), _array(at, (count,))
     if image_set.options.transposed:
         images = np.ascontiguousarray(images.swapaxes(1, 2))
     counted = checks.labels(labels, image_set, at, image_set.options.first_label)

@@ -82,20 +82,20 @@ def _opened(table: Place) -> Iterator[Any]:
         raise table.fault(f"not a parquet table that can be read ({reason})") from None
 
 
-def _check_schema(found: Any, image_set: ParquetSet, place: Place) -> None:
+def _check_schema(columns: Any, image_set: ParquetSet, place: Place) -> None:
     options = image_set.options
-    for column in (options.image, options.label):
-        if found.names.count(column) != 1:
-            raise place.fault(f"expected one column {column!r}, found {', '.join(found.names)[:200]}")
-    if image_set.group and image_set.group not in found.names:
+    for name in (options.image, options.label):
+        if columns.names.count(name) != 1:
+            raise place.fault(f"expected one column {name!r}, found {', '.join(columns.names)[:200]}")
+    if image_set.group and image_set.group not in columns.names:
         raise place.fault(f"held_out.group: no column {image_set.group!r}")
-    image, label = found.field(options.image).type, found.field(options.label).type
+    image, label = columns.field(options.image).type, columns.field(options.label).type
     content = image.field("bytes").type if pa.types.is_struct(image) and image.get_field_index("bytes") >= 0 else image
     if not (pa.types.is_binary(content) or pa.types.is_large_binary(content)):
         raise place.fault(f"column {options.image!r}: expected bytes, found {str(image)[:100]}")
     if not (pa.types.is_integer(label) or pa.types.is_string(label) or pa.types.is_large_string(label)):
         raise place.fault(f"column {options.label!r}: expected whole numbers or names, found {str(label)[:100]}")
-    names = class_names(found.metadata or {}, options.label)
+    names = class_names(columns.metadata or {}, options.label)
     if names is not None and [*map(checks.composed, names)] != [*map(checks.composed, image_set.classes)]:
         raise place.fault(
             f"class names: expected {', '.join(image_set.classes)}, found {', '.join(map(str, names))}"[:300]

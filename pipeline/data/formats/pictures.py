@@ -74,11 +74,11 @@ def decode(content: bytes, shape: ImageShape, options: PictureOptions) -> Decode
         exact = picture.mode in _EXACT[mode] and not picture.image.has_transparency_data
         if not exact and not options.convert:
             raise PictureError(f"expected mode {mode}, found {picture.mode}{_advice(picture)}")
-        found = picture.image.size
-        reshaped = found[0] * size[1] != found[1] * size[0]
-        if found != size and options.resize is None:
+        width, height = picture.image.size
+        reshaped = width * size[1] != height * size[0]
+        if (width, height) != size and options.resize is None:
             how = "`resize: pad` or `crop` keeps its aspect ratio" if reshaped else "`resize: stretch` resizes it"
-            raise PictureError(f"expected {size[0]}x{size[1]} pixels, found {found[0]}x{found[1]}; {how}")
+            raise PictureError(f"expected {size[0]}x{size[1]} pixels, found {width}x{height}; {how}")
         plain = _resized(flattened(picture.image, mode, options.background), size, options)
         return Decoded(np.asarray(plain, np.uint8), ("" if exact else picture.mode, reshaped, picture.is_first))
 
