@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline import params, preprocess, schema
+from pipeline import files, params, preprocess, schema
 from pipeline.data import dataset, sets
 from pipeline.data.dataset import Dataset
 from pipeline.data.formats import idx
@@ -80,7 +80,7 @@ def _made(folder: Path, validation: Any = "test", described: sets.IdxSet | None 
 
 def _write(folder: Path, arrays: dict[str, np.ndarray]) -> Path:
     for key, array in arrays.items():
-        (folder / NAMES[key]).write_bytes(idx.encode(array))
+        files.write_bytes(folder / NAMES[key], idx.encode(array))
     return folder
 
 
