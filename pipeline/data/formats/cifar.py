@@ -12,7 +12,7 @@ import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -22,6 +22,10 @@ from pipeline.data.formats import checks
 from pipeline.data.formats.checks import Place
 from pipeline.data.sets import CifarSet
 from pipeline.errors import InputError
+
+
+# Records that are held at a time: an image has at most 192 KiB.
+_RECORDS = 100
 
 
 def read(directory: Path, image_set: CifarSet) -> dict[str, Split]:
@@ -43,7 +47,7 @@ def read(directory: Path, image_set: CifarSet) -> dict[str, Split]:
     with _opened(place) as archive:
         for entry in archive:
             if entry.isreg() and entry.name in targets and (stream := archive.extractfile(entry)):
-                _fill(targets[entry.name], stream.read(), image_set, Place(place.path, entry.name))
+                _fill(targets[entry.name], stream, image_set, Place(place.path, entry.name))
     return {name: checks.split(split, image_set, name, place) for name, split in made.items()}
 
 
@@ -69,12 +73,14 @@ def _empty(count: int, image_set: CifarSet, place: Place) -> Split:
     return Split(checks.room(count, image_set, place), np.empty(count, dataset.label_type(image_set.classes)))
 
 
-def _fill(target: Split, content: bytes, image_set: CifarSet, place: Place) -> None:
-    image, before = image_set.image, image_set.options.label_bytes
-    records = np.frombuffer(content, np.uint8).reshape(len(target), _size(image_set))
-    target.labels[:] = checks.labels(records[:, before - 1], image_set, place)
-    planes = records[:, before:].reshape(-1, image.channels, image.height, image.width)
-    target.images[:] = planes.transpose(0, 2, 3, 1).reshape(target.images.shape)
+def _fill(target: Split, stream: IO[bytes], image_set: CifarSet, place: Place) -> None:
+    image, before, size = image_set.image, image_set.options.label_bytes, _size(image_set)
+    for first in range(0, len(target), _RECORDS):
+        part = splits.select(target, slice(first, first + _RECORDS))
+        records = np.frombuffer(stream.read(len(part) * size), np.uint8).reshape(-1, size)
+        part.labels[:] = checks.labels(records[:, before - 1], image_set, place, row=first)
+        planes = records[:, before:].reshape(-1, image.channels, image.height, image.width)
+        part.images.reshape(-1, image.height, image.width, image.channels)[:] = planes.transpose(0, 2, 3, 1)
 
 
 class _Bounded:
