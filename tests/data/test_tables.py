@@ -221,7 +221,7 @@ def test_images_beyond_the_bound_are_not_kept(tmp_path: Path, kind: str, monkeyp
         raw.read(tmp_path / "data/local", described)
 
 
-@pytest.mark.parametrize("kind", ["csv", "parquet", "folder", "cifar"])
+@pytest.mark.parametrize("kind", ["csv", "parquet", "cifar"])
 def test_images_are_in_memory_once(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beside the images of all tables, or all members, that are read, hardly anything is held."""
     monkeypatch.setattr(csv_format, "_BLOCK", 2**14)
