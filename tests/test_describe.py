@@ -90,7 +90,13 @@ def table(folder: Path) -> Path:
     return folder / "digits.csv"
 
 
-KINDS = [folders, deeper, listed, fractions, three_arrays, table]
+def parquet_table(folder: Path) -> Path:
+    """Write a parquet table of pixels."""
+    pd.read_csv(table(folder)).to_parquet(folder / "digits.parquet")
+    return folder / "digits.parquet"
+
+
+KINDS = [folders, deeper, listed, fractions, three_arrays, table, parquet_table]
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
@@ -114,7 +120,7 @@ def test_files_become_a_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     expected = {(np.asarray(picture(index)).tobytes(), int(LABELS[index])) for index in range(NUMBER)}
     assert found == expected
     assert sum(map(len, splits.values())) == NUMBER
-    assert image_set.validates == (kind in (deeper, three_arrays))
+    assert ("validation" in image_set.parts) == (kind in (deeper, three_arrays))
     printed = capsys.readouterr().out
     assert "data: {dataset: digits, validation: " in printed
     assert {path.name for path in Path("data/local").iterdir()} == {"digits"}
@@ -135,7 +141,8 @@ def test_what_a_person_should_know_is_printed(tmp_path: Path, monkeypatch: pytes
     for words in (
         "sizes: 8x8 (302), 8x9 (1)",
         "modes: L (302), RGBA (1); all become colour",
-        "1 have transparent parts",
+        "1 have transparent parts, which become white, or what `background` in options says; "
+        "of these would show nothing: on white 1, on black 1",
         "1 cannot be read and are not copied: 2/damaged.png",
         "1 image is the same as another one: ",
         "2 images are of another class than the same picture elsewhere: ",
@@ -144,6 +151,65 @@ def test_what_a_person_should_know_is_printed(tmp_path: Path, monkeypatch: pytes
     ):
         assert words in text
     assert not Path("data/local/digits/train/2/damaged.png").exists()
+
+
+def scribbles(folder: Path, name: Callable[[int], str]) -> Path:
+    """Write 60 pictures of two classes, ten of each of six people, by names for their numbers."""
+    for index in range(60):
+        path = folder / "ab"[index % 2] / name(index)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture(index).save(path)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        (lambda index: f"film{'XYZUVW'[index % 6]}_{index:04}.png", 6),
+        (lambda index: f"p{index % 6}-{'abcdefghij'[index // 6]}.png", 6),
+        (lambda index: f"{index}.png", None),
+        (lambda index: f"IMG_{index}.png", None),
+        (lambda index: f"{'ab'[index % 2]}_{index}.png", None),
+        (lambda index: f"{index}-of-60.png", None),
+    ],
+)
+def test_names_that_show_groups_are_a_question(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: Callable[[int], str], count: int | None
+) -> None:
+    """Where several pictures of each class have a part of their name in common, its answer keeps them together."""
+    place = scribbles(tmp_path / "from", name)
+    monkeypatch.chdir(tmp_path)
+
+    questions = [line for line in describe.describe("asked", place, describe.Stated(), "me") if "GROUP" in line]
+
+    assert len(questions) == (count is not None)
+    if count is None:
+        return
+    assert f"each of {count} such groups" in questions[0]
+    expression = questions[0].partition("GROUP='")[2].partition("'")[0]
+    lines = describe.describe("grouped", place, describe.Stated(group=expression), "me")
+    assert not any("GROUP" in line for line in lines)
+    splits = raw.read(Path("data/local/grouped"), sets.load(Path("data/sets/grouped.yaml")))
+    train, test = (set(np.asarray(split.groups).tolist()) for split in splits.values())
+    assert len(train | test) == count
+    assert not train & test
+
+
+def test_groups_of_tables_are_a_column(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """GROUP names a column; those of a given test table that are trained on as well are printed."""
+    (tmp_path / "from").mkdir()
+    whole = pd.read_csv(table(tmp_path / "from")).assign(person=np.arange(NUMBER) % 30)
+    (tmp_path / "from" / "digits.csv").unlink()
+    whole[:200].to_csv(tmp_path / "from" / "train.csv", index=False)
+    whole[200:220].assign(person=np.arange(25, 45)).to_csv(tmp_path / "from" / "test.csv", index=False)
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(InputError, match="one prefix, found person, px; say GROUP=column"):
+        describe.describe("x", tmp_path / "from", describe.Stated(label="digit"), "me")
+    lines = describe.describe("x", tmp_path / "from", describe.Stated(label="digit", group="person"), "me")
+
+    told = "5 images are test images of groups that training images are of, too: train.csv row 25 = test.csv row 0; "
+    assert any(line.startswith(told) for line in lines)
 
 
 def ambiguous_level(folder: Path) -> Path:
