@@ -315,15 +315,29 @@ def test_what_is_there_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert Path("data/sets/digits.yaml").read_bytes() == before
 
 
+def ink(index: int) -> Image.Image:
+    """Return one of the digits, black on white: with 8 bits, with 16, or on a transparent page."""
+    levels = np.asarray(picture(index))
+    if index % 3 == 0:
+        return Image.fromarray(255 - levels)
+    if index % 3 == 1:
+        return Image.fromarray((255 - levels).astype(np.uint16) * 257)
+    return Image.merge("LA", (Image.new("L", (8, 8), 0), Image.fromarray(levels)))
+
+
 @pytest.mark.slow
 def test_from_a_folder_to_a_report(tmp_path: Path) -> None:
     """Pictures become a data set, a model and a report; ten that are then relabelled are ten more in another class."""
     small.start(tmp_path)
     folder = folders(tmp_path / "from")
+    for path in folder.rglob("*.png"):
+        ink(int(path.stem)).save(path)
     for index in range(3):
         shutil.copy(folder / str(LABELS[index]) / f"{index}.png", folder / str(LABELS[index]) / f"copy-{index}.png")
     printed = forks.run(tmp_path, "python", "-m", "pipeline.describe", "stones", str(folder))
     assert "3 images are the same as another one: " in printed
+    assert "modes: L (101), I;16 (101), LA (101); all become grey" in printed
+    assert "of these would show nothing: on white 0, on black 101" in printed
     forks.run(tmp_path, "dvc", "add", "--quiet", "data/local/stones")
     values = yaml.safe_load((tmp_path / "params.yaml").read_text())
     values["models"] = {"dense": MODELS["dense"]}
@@ -341,6 +355,10 @@ def test_from_a_folder_to_a_report(tmp_path: Path) -> None:
     forks.run(tmp_path, "dvc", "repro")
 
     after = (tmp_path / "reports" / "report.md").read_text()
+    raw_set = raw.read(tmp_path / "data/local/stones", sets.load(tmp_path / "data/sets/stones.yaml"))
+    assert {image.tobytes() for split in raw_set.values() for image in split.images} == {
+        (255 - np.asarray(picture(index))).tobytes() for index in range(NUMBER)
+    }
     assert "are the same as another one: train/" in before
     assert before != after
     counts = np.sum(
