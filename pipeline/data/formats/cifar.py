@@ -23,7 +23,6 @@ from pipeline.data.formats.checks import Place
 from pipeline.data.sets import CifarSet
 from pipeline.errors import InputError
 
-
 # Records that are held at a time: an image has at most 192 KiB.
 _RECORDS = 100
 
