@@ -24,7 +24,6 @@ from PIL import Image
 from pipeline import fetch, files
 from pipeline import preprocess as stage
 from pipeline.data import dataset, raw, sets
-from pipeline.data.dataset import Split
 from pipeline.data.formats import checks, pictures
 from pipeline.data.image_set import ImageSet
 from pipeline.data.splits import hold_out
@@ -286,85 +285,6 @@ def folder_set(folder: Path, **options: Any) -> ImageSet:
     return describe(folder, content)
 
 
-def test_jpeg_files_are_read_as_pillow_reads_them(tmp_path: Path) -> None:
-    """A JPEG's pixels are those of its decoder, and stay next to those of the image that it was made from."""
-    described = folder_set(tmp_path)
-    path = tmp_path / "data/local/train/agate/0000.PNG"
-    old = next((tmp_path / "data/local/train/agate").iterdir())
-    smooth = np.broadcast_to(np.arange(32, dtype=np.uint8)[:, None, None] * 6, (32, 32, 3)).copy()
-    path = old.with_name("0.JPEG")
-    old.unlink()
-    path.write_bytes(made_sets.png(smooth, "JPEG", quality=95))
-
-    found = read(tmp_path, described)["train_images"][0].astype(int)
-
-    assert abs(found - smooth).max() < 12
-    with Image.open(path) as image:
-        np.testing.assert_array_equal(found, np.asarray(image))
-
-
-@pytest.mark.parametrize(("size", "box"), [((64, 64), 2), ((16, 16), None), ((32, 31), None)])
-def test_other_sizes_are_resized_if_that_is_asked_for(tmp_path: Path, size: tuple[int, int], box: int | None) -> None:
-    """Without `resize` the file is named; with it the image has the stated size, an average where it was larger."""
-    described = folder_set(tmp_path)
-    path = next((tmp_path / "data/local/train/agate").iterdir())
-    image = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), np.uint8)
-    path.write_bytes(made_sets.png(image))
-
-    with pytest.raises(InputError, match=rf"expected 32x32 pixels, found {size[0]}x{size[1]}; `resize: ") as caught:
-        read(tmp_path, described)
-    assert caught.value.path == path
-    content = json.loads((tmp_path / "data/sets/stones.yaml").read_text())
-    content["options"]["resize"] = "stretch"
-    found = read(tmp_path, describe(tmp_path, content))["train_images"]
-
-    assert found.shape == (70, 32, 32, 3)
-    if box:
-        mean = image.reshape(32, box, 32, box, 3).mean(axis=(1, 3))
-        assert abs(found[:10].astype(float) - mean).mean(axis=(1, 2, 3)).min() < 30
-
-
-@pytest.mark.parametrize(
-    ("mode", "what"),
-    [
-        ("RGBA", "puts it on the `background`"),
-        ("LA", "puts it on the `background`"),
-        ("P", "puts it on the `background`"),
-        ("CMYK", "converts it"),
-        ("I;16", "scales 0 to 65535 to 0 to 255"),
-    ],
-)
-def test_other_modes_are_converted_if_that_is_asked_for(tmp_path: Path, mode: str, what: str) -> None:
-    """A picture whose mode RGB cannot show exactly is named, with what `convert` does; with it, it is converted."""
-    described = folder_set(tmp_path)
-    path = next((tmp_path / "data/local/train/agate").iterdir())
-    image = Image.new(mode, (32, 32), 5)
-    if mode == "P":
-        image.info["transparency"] = 5
-    other = path.with_suffix(".jpg" if mode == "CMYK" else ".png")
-    path.unlink()
-    image.save(other)
-
-    with pytest.raises(InputError, match=f"expected mode RGB, found {mode}.*; `convert: true` {what}") as caught:
-        read(tmp_path, described)
-    assert caught.value.path == other
-    content = json.loads((tmp_path / "data/sets/stones.yaml").read_text())
-    content["options"]["convert"] = True
-    assert read(tmp_path, describe(tmp_path, content))["train_images"].shape == (70, 32, 32, 3)
-
-
-@pytest.mark.parametrize("mode", ["L", "1", "P"])
-def test_modes_that_rgb_shows_exactly_are_read(tmp_path: Path, mode: str) -> None:
-    """Grey, black-and-white and palettes give the same colours in RGB, and need no option."""
-    described = folder_set(tmp_path)
-    path = next((tmp_path / "data/local/train/agate").iterdir())
-    image = Image.fromarray(made_sets.arrays()["train_images"][0]).convert(mode)
-    path.write_bytes(b"")
-    image.save(path, "PNG")
-
-    assert any((found == np.asarray(image.convert("RGB"))).all() for found in read(tmp_path, described)["train_images"])
-
-
 # Faults, found by the program
 
 
@@ -537,26 +457,6 @@ def test_a_cell_that_is_no_pixel_is_named(tmp_path: Path, change: Callable[[Path
     change(tmp_path / "data" / "local" / "a.csv")
 
     assert fault(tmp_path, described, "a.csv").startswith(reason)
-
-
-def test_the_row_of_a_long_table_is_the_tables(tmp_path: Path) -> None:
-    """A fault beyond the rows that are read at a time is named by its place in the whole table."""
-    pixels = np.tile(np.arange(64, dtype=np.uint8), (5000, 1))
-    table = pd.DataFrame(pixels, columns=[f"pixel{number}" for number in range(64)])
-    table.insert(0, "label", np.arange(5000) % 7)
-    table = table.astype(int)
-    table.loc[4321, "pixel5"] = 256
-    local = tmp_path / "data" / "local"
-    local.mkdir(parents=True)
-    table.to_csv(local / "a.csv", index=False)
-    content = made_sets.described("csv", (8, 8)) | {"files": {"train": [made_sets.file(local / "a.csv")]}}
-    content |= {"held_out": {"share": 0.2, "seed": 0}, "counts": {"train": 5000}}
-
-    found = fault(tmp_path, describe(tmp_path, content), "a.csv")
-
-    assert found.startswith(
-        "row 4321, counted from 0, column 'pixel5': expected a whole number from 0 to 255, found 256"
-    )
 
 
 def rewritten(**columns: Any) -> Callable[[Path], None]:
@@ -880,14 +780,6 @@ def test_mnist_loads_no_other_reader() -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
 
     assert done.stdout.split() == ["InputError"]
-
-
-def test_a_split_needs_two_values(tmp_path: Path) -> None:
-    """The result of a reader is a Split of uint8."""
-    splits = raw.read(tmp_path / "data/local", write(tmp_path, "npz", made_sets.arrays()))
-
-    assert isinstance(splits["train"], Split)
-    assert (splits["train"].images.dtype, splits["test"].labels.dtype) == (np.uint8, np.uint8)
 
 
 @pytest.mark.fault("the same images to train on and to test with")

@@ -150,6 +150,36 @@ def test_colours_of_16_bits_are_a_conversion() -> None:
         pictures.decode(sixteen_bit_colours(), COLOUR, PictureOptions())
 
 
+@pytest.mark.parametrize(
+    ("mode", "how"),
+    [
+        ("RGBA", "with transparency; `convert: true` puts it on the `background`"),
+        ("LA", "with transparency; `convert: true` puts it on the `background`"),
+        ("P", "with transparency; `convert: true` puts it on the `background`"),
+        ("CMYK", "; `convert: true` converts it"),
+        ("I;16", "; `convert: true` scales 0 to 65535 to 0 to 255"),
+    ],
+)
+def test_a_mode_that_cannot_be_shown_exactly_needs_convert(mode: str, how: str) -> None:
+    """Without it the error says what it would do; with it, the change is told."""
+    content = saved(icon("P") if mode == "P" else Image.new(mode, (24, 20), 5), "TIFF" if mode == "CMYK" else "PNG")
+
+    with pytest.raises(ValueError, match=f"^expected mode RGB, found {mode} ?{how}"):
+        pictures.decode(content, COLOUR, PictureOptions())
+    assert pictures.decode(content, COLOUR, ALL).change == (mode, False, False)
+
+
+@pytest.mark.parametrize("mode", ["L", "1", "P"])
+def test_modes_that_rgb_shows_exactly_need_no_option(mode: str) -> None:
+    """Grey, black-and-white and palettes give the same colours in RGB."""
+    image = Image.fromarray(rgba()[..., :3]).convert(mode)
+
+    found = pictures.decode(saved(image), COLOUR, PictureOptions())
+
+    np.testing.assert_array_equal(found.image, np.asarray(image.convert("RGB")))
+    assert found.change == ("", False, False)
+
+
 @pytest.mark.parametrize("dtype", [np.int32, np.float32])
 def test_numbers_of_32_bits_are_refused(dtype: Any) -> None:
     """Floats and 32 bits have no range that would be known: converted or not, they are a fault."""
