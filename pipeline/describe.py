@@ -19,15 +19,8 @@ from pipeline.data.formats import pictures
 from pipeline.data.image_set import ImageSet
 from pipeline.data.survey import Stated, Survey
 from pipeline.errors import InputError
-from pipeline.schema import Block, Name
 
 LOCAL, SETS = Path("data/local"), Path("data/sets")
-
-
-class Named(Block):
-    """The name of a data set that is to be."""
-
-    name: Name
 
 
 def describe(name: str, place: Path, stated: Stated, credit: str) -> list[str]:
@@ -36,7 +29,7 @@ def describe(name: str, place: Path, stated: Stated, credit: str) -> list[str]:
     Raises:
         InputError: There is such a set already, or `place` holds no images, or such as could be read in several ways.
     """
-    schema.validate(Named, {"name": name})
+    schema.validate(survey.Named, {"name": name})
     target, set_file = LOCAL / name, SETS / f"{name}.yaml"
     for path in (target, set_file):
         if path.exists():

@@ -15,6 +15,7 @@ import pandas as pd
 from pipeline.data import dataset, image_set
 from pipeline.data.formats import pictures
 from pipeline.errors import InputError
+from pipeline.schema import Block, Name
 
 # What splits, and columns or arrays of labels, are usually called.
 SPLIT_WORDS = {
@@ -30,6 +31,12 @@ _VISIBLE = 24
 # What may tell from the path of a picture which others belong to it: its name but for the last number in it, as of the
 # frames of a film, or what its name begins with, as of the pictures of a patient.
 _GROUPS = (r"([^/]*[^/\d])\d+\.\w+\Z", r"([^/_. -]+)[_. -][^/]*\.\w+\Z")
+
+
+class Named(Block):
+    """The name of a data set that is to be."""
+
+    name: Name
 
 
 @dataclass(frozen=True)
