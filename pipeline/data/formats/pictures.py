@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,7 +58,7 @@ def content_of(path: Path) -> bytes:
     """Return the content of a file, of one that is too large no more than shows that it is; or raise OSError."""
     with path.open("rb") as file:
         # A buffer as large as the largest file only where the size is not known, as of a pipe.
-        size = os.fstat(file.fileno()).st_size or MAX_FILE
+        size = path.stat().st_size if path.is_file() else MAX_FILE
         return file.read(min(size, MAX_FILE) + 1)
 
 
