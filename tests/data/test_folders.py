@@ -309,6 +309,3 @@ def test_of_many_files_that_cannot_be_copied_the_first_and_the_count_are_told(tm
 
     assert [f"x{number:02}.png" in reason for number in range(7)] == [True] * 5 + [False] * 2
     assert reason.endswith("; and 35 more")
-
-
-# The same images twice
