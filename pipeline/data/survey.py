@@ -59,7 +59,7 @@ class Survey:
     notes: list[str] = field(default_factory=list)
 
 
-class Position(NamedTuple):
+class Destination(NamedTuple):
     """Where a picture belongs."""
 
     split: str
@@ -93,23 +93,23 @@ def of_pictures(root: Path, paths: Sequence[Path], tables: Sequence[Path], state
     Raises:
         InputError: None can be read, or they could be several data sets.
     """
-    positions = _by_table(root, paths, tables, stated) if tables else _by_folder(root, paths, stated)
+    destinations = _by_table(root, paths, tables, stated) if tables else _by_folder(root, paths, stated)
     looks = _Looks()
-    for path in sorted(positions):
+    for path in sorted(destinations):
         try:
             looks.add(path)
         except (OSError, ValueError):
             looks.damaged.append(path.relative_to(root).as_posix())
-            del positions[path]
-    if not positions:
+            del destinations[path]
+    if not destinations:
         raise InputError("no picture that can be read", path=root)
-    targets = _targets(root, positions)
-    splits = [split for split in image_set.SPLITS if any(at.split == split for at in positions.values())]
+    targets = _targets(root, destinations)
+    splits = [split for split in image_set.SPLITS if any(at.split == split for at in destinations.values())]
     height, width = looks.size(stated)
     content = {
         "format": "folder",
         "image": {"height": height, "width": width, "channels": 1 if looks.are_grey else 3},
-        "classes": natural({at.label for at in positions.values()}),
+        "classes": natural({at.label for at in destinations.values()}),
         "options": {split: split for split in splits} | looks.options(stated),
         **held_out(splits, stated),
     }
@@ -202,7 +202,7 @@ def _group_notes(names: Sequence[str]) -> list[str]:
     return []
 
 
-def _by_folder(root: Path, paths: Sequence[Path], stated: Stated) -> dict[Path, Position]:
+def _by_folder(root: Path, paths: Sequence[Path], stated: Stated) -> dict[Path, Destination]:
     """Return where each picture belongs, by the folders in which it is."""
     steps = {path: path.relative_to(root).parts[:-1] for path in paths}
     depths = {len(parts) for parts in steps.values()}
@@ -220,16 +220,16 @@ def _by_folder(root: Path, paths: Sequence[Path], stated: Stated) -> dict[Path, 
     if len(varying) != 1:
         shown = "; ".join(f"{at + 1}: {', '.join(names[:3])}" for at, names in enumerate(levels))
         raise InputError(f"which level of folders has the classes? {shown}", path=root, fix="say LEVEL=1, for instance")
-    positions = {
-        path: Position("train" if split_at is None else SPLIT_WORDS[parts[split_at].lower()], parts[varying[0]])
+    destinations = {
+        path: Destination("train" if split_at is None else SPLIT_WORDS[parts[split_at].lower()], parts[varying[0]])
         for path, parts in steps.items()
     }
-    if all(at.split != "train" for at in positions.values()):
+    if all(at.split != "train" for at in destinations.values()):
         raise InputError("no pictures to train on, only those of other splits", path=root)
-    return positions
+    return destinations
 
 
-def _by_table(root: Path, paths: Sequence[Path], tables: Sequence[Path], stated: Stated) -> dict[Path, Position]:
+def _by_table(root: Path, paths: Sequence[Path], tables: Sequence[Path], stated: Stated) -> dict[Path, Destination]:
     """Return where each picture belongs, by a table of their names and labels."""
     if len(tables) > 1:
         raise InputError(f"which table has the labels? {', '.join(path.name for path in tables)}", path=root)
@@ -253,14 +253,14 @@ def _by_table(root: Path, paths: Sequence[Path], tables: Sequence[Path], stated:
     if names.duplicated().any():
         raise InputError(f"{names[names.duplicated()].iloc[0]} is there twice", path=tables[0])
     pairs = zip(names, table[label], strict=True)
-    return {known[name]: Position("train", re.sub(r"[/\\]", "-", text)) for name, text in pairs}
+    return {known[name]: Destination("train", re.sub(r"[/\\]", "-", text)) for name, text in pairs}
 
 
-def _targets(root: Path, positions: Mapping[Path, Position]) -> dict[str, Path]:
+def _targets(root: Path, destinations: Mapping[Path, Destination]) -> dict[str, Path]:
     """Return where each picture goes, SPLIT/CLASS/NAME; its folders are part of the name where names are the same."""
     targets: dict[str, Path] = {}
-    doubles = Counter((*at, path.name.lower()) for path, at in positions.items())
-    for path, at in positions.items():
+    doubles = Counter((*at, path.name.lower()) for path, at in destinations.items())
+    for path, at in destinations.items():
         is_single = doubles[(*at, path.name.lower())] == 1
         name = path.name if is_single else "-".join(path.relative_to(root).parts)
         targets[str(PurePosixPath(*at, name))] = path
