@@ -246,6 +246,21 @@ def two_labels(folder: Path) -> Path:
     return folder
 
 
+def numbered_label(folder: Path) -> Path:
+    """Write a CSV of pixels whose column of labels, whole floats, has a number in its name."""
+    pd.read_csv(table(folder)).rename(columns={"digit": "of10"}).astype({"of10": float}).to_csv(
+        folder / "digits.csv", index=False
+    )
+    return folder / "digits.csv"
+
+
+def lists(folder: Path) -> Path:
+    """Write a parquet table with a list of pixels in each row."""
+    pixels = (PIXELS * 15).astype(int).reshape(NUMBER, -1).tolist()
+    pd.DataFrame({"image": pixels, "label": LABELS}).to_parquet(folder / "x.parquet")
+    return folder / "x.parquet"
+
+
 def gap(folder: Path) -> Path:
     """Labels without one in their middle."""
     images = (PIXELS * 15).astype(np.uint8)[LABELS != 4]
@@ -259,9 +274,11 @@ def gap(folder: Path) -> Path:
     [
         (ambiguous_level, "which level of folders has the classes?"),
         (uneven, "pictures are 1 to 2 folders deep"),
-        (sixteenths, "which number is white? pixels are 0.0 to 16.0"),
+        (sixteenths, "which number is white? pixels are 0.0 to 16.0; say SCALE=16, or SCALE=255"),
         (oblong, "which height and width have 96 pixels?"),
         (two_labels, "which column has the labels? kind, taken"),
+        (numbered_label, "which column has the labels? px0, px1, "),
+        (lists, "expected numbers as pixels, found object; write a column for each pixel, or an npz"),
         (gap, "no image has the label 4"),
         (lambda folder: folder, "found none of these"),
         (lambda folder: folder / "nowhere", "no such file or folder"),
@@ -288,6 +305,7 @@ def test_what_is_unclear_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         (sixteenths, {"scale": 16.0}, (8, 8)),
         (oblong, {"size": (8, 12)}, (8, 12)),
         (two_labels, {"label": "kind"}, (8, 8)),
+        (numbered_label, {"label": "of10"}, (8, 8)),
     ],
 )
 def test_an_answer_is_taken(

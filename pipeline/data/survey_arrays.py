@@ -86,7 +86,8 @@ def _has_pictures(kind: Any) -> bool:
 def _of_pixels(tables: dict[str, Path], stated: Stated) -> Survey:
     path, contents = tables["train"], {name: read(path) for name, path in tables.items()}
     names = [str(column) for column in contents["train"] if column != stated.group]
-    label = label_column([name for name in names if not re.search(r"\d$", name)], path, stated)
+    texts = [name for name in names if name == stated.label or not name[-1:].isdigit()]
+    label = label_column(texts or names, path, stated)
     prefixes = sorted({re.sub(r"\d+$", "", name) for name in names if name != label})
     if len(prefixes) != 1:
         what = f"expected columns of pixels with one prefix, found {', '.join(prefixes[:3])}"
@@ -152,6 +153,8 @@ def _tables(paths: Sequence[Path]) -> dict[str, Path]:
 
 def _classes(labels: NDArray[Any], path: Path) -> tuple[list[str], int]:
     """Return the names of the classes, and the label of the first one; that of names is 0."""
+    if labels.dtype.kind == "f" and (labels == np.floor(labels)).all():
+        labels = labels.astype(np.int64)
     if labels.dtype.kind not in "iu":
         return natural({str(label) for label in labels}), 0
     present = sorted({int(label) for label in labels})
@@ -164,7 +167,8 @@ def _classes(labels: NDArray[Any], path: Path) -> tuple[list[str], int]:
 def _scale(pixels: NDArray[Any], stated: Stated, path: Path) -> dict[str, float]:
     """Return the option that makes pixels 0 to 255, if one is needed."""
     if pixels.dtype.kind not in "iuf":
-        raise InputError(f"expected numbers as pixels, found {pixels.dtype}", path=path)
+        what = f"expected numbers as pixels, found {pixels.dtype}"
+        raise InputError(what, path=path, fix="write a column for each pixel, or an npz")
     low, high, are_whole = pixels.min(), pixels.max(), pixels.dtype.kind in "iu"
     if stated.scale is not None:
         return {} if stated.scale == 255 and are_whole else {"scale": stated.scale}
@@ -172,7 +176,8 @@ def _scale(pixels: NDArray[Any], stated: Stated, path: Path) -> dict[str, float]
         return {"scale": 1.0}
     if are_whole and low >= 0 and 128 <= high <= 255:
         return {}
-    raise InputError(f"which number is white? pixels are {low} to {high}", path=path, fix="say SCALE=255, for instance")
+    fix = f"say SCALE={high:g}, or SCALE=255"
+    raise InputError(f"which number is white? pixels are {low} to {high}", path=path, fix=fix)
 
 
 def _shape(pixels: int, stated: Stated, path: Path) -> tuple[int, int, int]:
