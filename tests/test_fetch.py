@@ -747,7 +747,7 @@ def test_the_real_pip_understands_the_command(tmp_path: Path) -> None:
 
 @pytest.mark.fault("mirror whose certificate is not trusted, or whose host has other letters")
 def test_a_certificate_is_trusted_by_its_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The reason names the variable; with the file in it, the same address is downloaded."""
+    """The reason names the variable; with the file in it, or among the system's, the same address is downloaded."""
     certificate = _certificate(tmp_path)
     server = LocalServer(SimpleHTTPRequestHandler)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -760,8 +760,10 @@ def test_a_certificate_is_trusted_by_its_bundle(tmp_path: Path, monkeypatch: pyt
     try:
         with pytest.raises(PipelineError, match=r"certificate.*: REQUESTS_CA_BUNDLE=FILE names"):
             https.get(url, 100, time.monotonic() + 60)
-        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
-        assert https.get(url, 100, time.monotonic() + 60) == b"content"
+        for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):
+            with monkeypatch.context() as trusting:
+                trusting.setenv(name, str(certificate))
+                assert https.get(url, 100, time.monotonic() + 60) == b"content"
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "none.pem"))
         with pytest.raises(PipelineError, match="No such file"):
             https.get(url, 100, time.monotonic() + 60)
@@ -861,7 +863,7 @@ def _directory_instead_of_a_file(path: Path) -> None:
         ({"mirror": "https://mirror.test:99999/digits"}, "Failed to parse: https://mirror.test:99999/digits/"),
         (
             {"mirror": "https://mirror.test:port/digits"},
-            "Failed to parse: 'mirror.test:port' is not a valid host or port",
+            "'mirror.test:port' is not a valid host or port",
         ),
         ({"mirror": "https://[::1/digits"}, "Failed to parse: '[::1' is not a valid host or port"),
         ({"mirror": "https://mirror.test/a\x1b[31mb"}, "Connection refused"),

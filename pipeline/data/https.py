@@ -50,10 +50,17 @@ class _Https(HTTPAdapter):
     """Verifies certificates by REQUESTS_CA_BUNDLE, or by the system's and certifi's: some systems have none."""
 
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
-        context = ssl.create_default_context(cafile=os.environ.get(_BUNDLE) or None)
-        if not os.environ.get(_BUNDLE):
-            context.load_verify_locations(certifi.where())
-        super().init_poolmanager(*arguments, ssl_context=context, **options)
+        super().init_poolmanager(*arguments, ssl_context=_context(), **options)
+
+    def proxy_manager_for(self, *arguments: Any, **options: Any) -> Any:
+        return super().proxy_manager_for(*arguments, ssl_context=_context(), **options)
+
+
+def _context() -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=os.environ.get(_BUNDLE) or None)
+    if not os.environ.get(_BUNDLE):
+        context.load_verify_locations(certifi.where())
+    return context
 
 
 def session() -> requests.Session:
