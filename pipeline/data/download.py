@@ -49,10 +49,10 @@ def from_first(name: str, sources: Sequence[Source], take: Callable[[Source], T]
             continue
         print("".join(f"skipped {reason}\n" for reason in reasons) + f"{name}: using {shown}")
         return taken
-    described = f"data/sets/{name}.yaml"
-    advice = f"add a directory or mirror that has them to sources in {described}, then `dvc repro fetch`"
+    set_file = f"data/sets/{name}.yaml"
+    advice = f"add a directory or mirror that has them to sources in {set_file}, then `dvc repro fetch`"
     if any(": expected sha256 " in reason for reason in reasons):
-        advice += f"; if the files were changed on purpose, state in {described} what was found"
+        advice += f"; if the files were changed on purpose, state in {set_file} what was found"
     raise PipelineError(f"no source has the files of {name}", fix="\n  ".join([advice, *reasons]))
 
 
@@ -99,12 +99,10 @@ def is_here(image_set: ImageSet, root: Path) -> bool:
 
     Then what it holds, and not what was fetched before, has to be what the data set states.
     """
-    directories = [source for source in image_set.sources if isinstance(source, Directory)]
+    directories = [local(source, root) for source in image_set.sources if isinstance(source, Directory)]
     # A path that the operating system refuses is not there.
     with contextlib.suppress(OSError, ValueError):
-        return len(directories) == len(image_set.sources) and any(
-            local(source, root).is_dir() for source in directories
-        )
+        return len(directories) == len(image_set.sources) and any(place.is_dir() for place in directories)
     return False
 
 
