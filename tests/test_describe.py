@@ -140,6 +140,7 @@ def test_what_a_person_should_know_is_printed(tmp_path: Path, monkeypatch: pytes
     text = "\n".join(lines)
     for words in (
         "sizes: 8x8 (302), 8x9 (1)",
+        "1 of another aspect ratio are stretched; `resize: pad` or `crop` in options keeps it",
         "modes: L (302), RGBA (1); all become colour",
         "1 have transparent parts, which become white, or what `background` in options says; "
         "of these would show nothing: on white 1, on black 1",

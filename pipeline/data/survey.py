@@ -160,13 +160,16 @@ class _Looks:
         height, width = self.size(stated)
         sizes = ", ".join(f"{w}x{h} ({count})" for (w, h), count in self.sizes.most_common(3))
         more = f" and {len(self.sizes) - 3} more" if len(self.sizes) > 3 else ""
-        is_own = [*self.sizes] == [(width, height)] or stated.size
+        advice = "" if [*self.sizes] == [(width, height)] or stated.size else " (SIZE=64 or SIZE=48x64 says otherwise)"
         modes = ", ".join(f"{mode} ({count})" for mode, count in self.modes.most_common())
         notes = [
-            f"sizes: {sizes}{more}; all become {width}x{height}"
-            f"{'' if is_own else ' (SIZE=64 or SIZE=48x64 says otherwise)'}",
+            f"sizes: {sizes}{more}; all become {width}x{height}{advice}",
             f"modes: {modes}; all become {'grey' if self.are_grey else 'colour'}",
         ]
+        if squashed := sum(count for (w, h), count in self.sizes.items() if w * height != h * width):
+            notes.append(
+                f"{squashed} of another aspect ratio are stretched; `resize: pad` or `crop` in options keeps it"
+            )
         if self.transparent:
             nothing = ", ".join(f"on {colour} {self.vanishing[colour]}" for colour in ("white", "black"))
             notes.append(
