@@ -168,7 +168,7 @@ class _Looks:
         ]
         if squashed := sum(count for (w, h), count in self.sizes.items() if w * height != h * width):
             notes.append(
-                f"{squashed} of another aspect ratio are stretched; `resize: pad` or `crop` in options keeps it"
+                f"{squashed} of another aspect ratio are stretched; `resize: pad` or `crop` in options keeps theirs"
             )
         if self.transparent:
             nothing = ", ".join(f"on {colour} {self.vanishing[colour]}" for colour in ("white", "black"))
