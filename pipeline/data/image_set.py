@@ -77,6 +77,15 @@ class PictureOptions(Block):
         return self.model_copy(update={"resize": self.resize or "stretch", "convert": True})
 
 
+class PixelOptions(Block):
+    """How numbers become labels and pixels."""
+
+    first_label: FirstLabel = 0
+    """The label of the first class."""
+    scale: Scale | None = None
+    """The number that becomes 255, if pixels are not from 0 to 255: 1.0 for fractions."""
+
+
 class ImageShape(Block):
     """The size of every image."""
 

@@ -13,19 +13,11 @@ from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from pipeline import files, schema
-from pipeline.data.image_set import SPLITS, Counts, File, Files, FirstLabel, ImageSet, PictureOptions, Scale, Text
+from pipeline.data.image_set import SPLITS, Counts, File, FirstLabel, ImageSet, PictureOptions, PixelOptions
 from pipeline.data.sources import FileSources, FolderSources, PathBelow
+from pipeline.data.tables import CsvSet, ParquetSet
 from pipeline.errors import InputError
 from pipeline.schema import Block, Name, Sha256
-
-
-class PixelOptions(Block):
-    """How numbers become labels and pixels."""
-
-    first_label: FirstLabel = 0
-    """The label of the first class."""
-    scale: Scale | None = None
-    """The number that becomes 255, if pixels are not from 0 to 255: 1.0 for fractions."""
 
 
 class FourFiles(Block):
@@ -200,63 +192,6 @@ class FolderSet(ImageSet):
     options: FolderOptions
     """How they are read."""
     sources: FolderSources
-
-
-class TableFiles(Block):
-    """The tables, in their order."""
-
-    train: Files
-    """The tables to train on."""
-    test: Files | None = None
-    """Those to test with, if there are any."""
-    validation: Files | None = None
-    """Those to validate with, if there are any."""
-
-
-class CsvOptions(PixelOptions):
-    """How CSV tables are read."""
-
-    label: Text = "label"
-    """The column of the labels."""
-    pixels: Text = "pixel"
-    """What the columns of pixels have before their number, from 0 or 1."""
-
-
-class ParquetOptions(PictureOptions):
-    """How Parquet tables are read."""
-
-    image: Text = "image"
-    """The column of the images."""
-    label: Text = "label"
-    """The column of the labels."""
-
-
-class TableSet(ImageSet):
-    """Tables with a row per image."""
-
-    grouped_by = "a column"
-    parts_in = "files"
-    files: TableFiles
-    """The tables."""
-    sources: FileSources
-
-
-class CsvSet(TableSet):
-    """CSV tables with a column per pixel, as Kaggle's."""
-
-    reader: ClassVar[str] = "csv"
-    format: Literal["csv"]
-    options: CsvOptions = CsvOptions()
-    """How they are read."""
-
-
-class ParquetSet(TableSet):
-    """Parquet tables with files of pictures in a column, as Hugging Face's."""
-
-    reader: ClassVar[str] = "parquet"
-    format: Literal["parquet"]
-    options: ParquetOptions = ParquetOptions()
-    """How they are read."""
 
 
 FORMATS: dict[Any, type[ImageSet]] = {

@@ -148,7 +148,7 @@ def test_the_programs_give_the_images_of_each_format(tmp_path: Path, kind: str) 
     np.testing.assert_array_equal(found.test.images, expected["test_images"], strict=True)
     np.testing.assert_array_equal(found.test.labels, expected["test_labels"], strict=True)
     for split in found.splits().values():
-        assert (split.origins is None) is (kind in ("npz", "cifar"))
+        assert (split.origins is None) is (kind not in ("folder", "csv", "parquet"))
         for origin, image in zip([] if split.origins is None else split.origins, split.images, strict=False):
             np.testing.assert_array_equal(opened(tmp_path / "data" / "raw" / "stones", origin, made), image)
     summary = files.read_json(tmp_path / "data.json")
