@@ -312,11 +312,9 @@ def folder_set(folder: Path, **options: Any) -> ImageSet:
         ("parquet", "shape", "t.parquet", "row 0, counted from 0: expected 32x32 pixels, found 31x32; `resize: pad`"),
         ("parquet", "label", "b.parquet", "labels: expected 0 to 6, found 7 in row 5, counted from 0"),
         ("parquet", "class", "a.parquet", "train: no image of the class 'coral'"),
-        ("parquet", "picture", "a.parquet", f"row 3, counted from 0: {NO_PICTURE} (another"),
         ("folder", "torn", "test/agate/0.jpg", f"{NO_PICTURE} ("),
         ("folder", "shape", "test/agate/", "expected 32x32 pixels, found 31x32; `resize: pad` or `crop` keeps"),
         ("folder", "class", "train", "train: no image of the class 'coral'"),
-        ("folder", "picture", "train/agate/0.jpg", f"{NO_PICTURE} (another kind of file)"),
     ],
 )  # fmt: skip
 def test_the_stage_names_file_and_row(
@@ -341,10 +339,6 @@ def test_the_stage_names_file_and_row(
             path.write_bytes(JPEG[: len(JPEG) // 2])
         case "torn", _:
             path.write_bytes(path.read_bytes()[: -3 if kind == "idx" else -2000])
-        case "picture", "folder":
-            path.write_bytes(b"<html>not a picture</html>")
-        case "picture", _:
-            with_picture(b"<html>not a picture</html>")(path)
     describe(tmp_path, restated(tmp_path, described))
     words = ["--set", "data/sets/stones.yaml", *preprocessing(tmp_path, "data/local")]
     monkeypatch.chdir(tmp_path)
@@ -746,26 +740,6 @@ def test_a_folder_that_cannot_be_copied_is_a_reason(
     assert reason in skipped
     assert skipped.isprintable()
     assert kept(tmp_path / "raw") == expected_files(tmp_path / "good/data/local")
-
-
-@pytest.mark.fault("folder of pictures with other files or folders")
-@pytest.mark.parametrize(
-    ("name", "at", "reason"),
-    [
-        ("train/opal/1.png", "train/opal", "no class of this name among agate, beryl"),
-        ("train/agate/labels.txt", "train/agate/labels.txt", "expected CLASS/NAME with one of the endings .png, .jpg"),
-        ("train/1.png", "train/1.png", "expected CLASS/NAME with one of the endings .png, .jpg"),
-        ("test/agate/deep/1.png", "test/agate/deep/1.png", "expected CLASS/NAME with one of the endings .png, .jpg"),
-    ],
-)
-def test_what_is_no_picture_of_a_class_is_named(tmp_path: Path, name: str, at: str, reason: str) -> None:
-    """Unknown classes, other kinds of files, and files outside of a class's folder are refused by name."""
-    described = folder_set(tmp_path)
-    path = tmp_path / "data/local" / name
-    path.parent.mkdir(exist_ok=True)
-    path.write_bytes(GOOD)
-
-    assert fault(tmp_path, described, at).startswith(reason)
 
 
 def test_mnist_loads_no_other_reader() -> None:
