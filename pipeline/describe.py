@@ -45,7 +45,10 @@ def describe(name: str, place: Path, stated: Stated, credit: str) -> list[str]:
         if "files" in content:
             content["files"] = _with_checksums(content["files"], copy)
         image_set = schema.validate(sets.FORMATS[content["format"]], content, set_file)
-        splits = raw.read(copy, image_set)
+        try:
+            splits = raw.read(copy, image_set)
+        except InputError as error:
+            raise _of_sources(error, copy, surveyed.copies, place) from None
         copy.rename(target)
     files.write_yaml(set_file, content)
     copied = f"{len(surveyed.copies)} files copied from {place} to {target}; {set_file} describes them"
@@ -84,6 +87,14 @@ def _copy(source: Path, target: Path) -> None:
         survey_arrays.read(source).to_csv(target, index=False)
     else:
         shutil.copyfile(source, target)
+
+
+def _of_sources(error: InputError, copy: Path, copies: Mapping[str, Path], place: Path) -> InputError:
+    """Return an error that names the user's files, instead of their copies, which are gone."""
+    text = str(error)
+    for within, source in copies.items():
+        text = text.replace(str(copy / within), str(source))
+    return InputError(text.replace(str(copy), str(place)))
 
 
 def _with_checksums(named: Any, folder: Path) -> Any:

@@ -262,6 +262,27 @@ def lists(folder: Path) -> Path:
     return folder / "x.parquet"
 
 
+def with_cell(text: Any) -> Callable[[Path], Path]:
+    """Return what writes a CSV of pixels with this in a cell, or nothing."""
+
+    def write(folder: Path) -> Path:
+        frame = pd.read_csv(table(folder)).astype(object)
+        frame.loc[3, "px5"] = text
+        frame.to_csv(folder / "digits.csv", index=False)
+        return folder / "digits.csv"
+
+    return write
+
+
+def other_sizes(folder: Path) -> Path:
+    """Write a table to test with that has fewer pixels than that to train on."""
+    frame = pd.read_csv(table(folder))
+    (folder / "digits.csv").unlink()
+    frame.to_csv(folder / "train.csv", index=False)
+    frame.drop(columns="px63").to_csv(folder / "test.csv", index=False)
+    return folder
+
+
 def gap(folder: Path) -> Path:
     """Labels without one in their middle."""
     images = (PIXELS * 15).astype(np.uint8)[LABELS != 4]
@@ -279,7 +300,11 @@ def gap(folder: Path) -> Path:
         (oblong, "which height and width have 96 pixels?"),
         (two_labels, "which column has the labels? kind, taken"),
         (numbered_label, "which column has the labels? px0, px1, "),
-        (lists, "expected numbers as pixels, found object; write a column for each pixel, or an npz"),
+        (lists, "row 0, counted from 0, column 'image': expected a number, found "),
+        (with_cell("white"), "row 3, counted from 0, column 'px5': expected a number, found 'white'"),
+        (with_cell(""), "row 3, counted from 0, column 'px5': expected a number, found nothing"),
+        (with_cell(95.5), "which number is white? pixels are 0.0 to 255.0"),
+        (other_sizes, "from/test.csv: expected 64 columns of pixels, found 63"),
         (gap, "no image has the label 4"),
         (lambda folder: folder, "found none of these"),
         (lambda folder: folder / "nowhere", "no such file or folder"),

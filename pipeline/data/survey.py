@@ -166,10 +166,8 @@ class _Looks:
             f"sizes: {sizes}{more}; all become {width}x{height}{advice}",
             f"modes: {modes}; all become {'grey' if self.are_grey else 'colour'}",
         ]
-        if squashed := sum(count for (w, h), count in self.sizes.items() if w * height != h * width):
-            notes.append(
-                f"{squashed} of another aspect ratio are stretched; `resize: pad` or `crop` in options keeps theirs"
-            )
+        if others := sum(count for (w, h), count in self.sizes.items() if w * height != h * width):
+            notes.append(f"{others} of another aspect ratio are stretched; `resize: pad` or `crop` in options keeps it")
         if self.transparent:
             nothing = ", ".join(f"on {colour} {self.vanishing[colour]}" for colour in ("white", "black"))
             notes.append(

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from pipeline import schema
 from pipeline.data.formats import checks, npz, parquet
 from pipeline.data.survey import LABEL_WORDS, SPLIT_WORDS, Stated, Survey, held_out, label_column, natural
 from pipeline.errors import InputError
@@ -92,7 +93,7 @@ def _of_pixels(tables: dict[str, Path], stated: Stated) -> Survey:
     if len(prefixes) != 1:
         what = f"expected columns of pixels with one prefix, found {', '.join(prefixes[:3])}"
         raise InputError(what, path=path, fix="say GROUP=column if one says what belongs together, or remove it")
-    pixels = contents["train"][[name for name in names if name != label]].to_numpy()
+    pixels = _numbers(contents["train"][[name for name in names if name != label]], path)
     labels = [table[label].to_numpy() for table in contents.values() if label in table]
     classes, first_label = _classes(np.concatenate(labels), path)
     options = {"label": label, "pixels": prefixes[0], "first_label": first_label} | _scale(pixels, stated, path)
@@ -106,6 +107,23 @@ def _of_pixels(tables: dict[str, Path], stated: Stated) -> Survey:
         **held_out(tables, stated),
     }
     return Survey(content, {f"{name}.csv": path for name, path in tables.items()})
+
+
+def _numbers(table: pd.DataFrame, path: Path) -> NDArray[Any]:
+    """Return the cells of a table of numbers; raise InputError with the first that is not one."""
+    cells: NDArray[Any] = table.to_numpy()
+    if cells.dtype.kind in "iuf" and not np.isnan(cells).any():
+        return cells
+    for (row, column), cell in np.ndenumerate(cells):
+        try:
+            is_number = not math.isnan(float(cell))
+        except (TypeError, ValueError):
+            is_number = False
+        if not is_number:
+            shown = "nothing" if isinstance(cell, float) else schema.shown(cell)
+            where = f"row {row}, counted from 0, column {table.columns[column]!r}"
+            raise InputError(f"{where}: expected a number, found {shown}", path=path)
+    return cells.astype(np.float64)
 
 
 def read(path: Path) -> pd.DataFrame:
@@ -167,8 +185,7 @@ def _classes(labels: NDArray[Any], path: Path) -> tuple[list[str], int]:
 def _scale(pixels: NDArray[Any], stated: Stated, path: Path) -> dict[str, float]:
     """Return the option that makes pixels 0 to 255, if one is needed."""
     if pixels.dtype.kind not in "iuf":
-        what = f"expected numbers as pixels, found {pixels.dtype}"
-        raise InputError(what, path=path, fix="write a column for each pixel, or an npz")
+        raise InputError(f"expected numbers as pixels, found {pixels.dtype}", path=path)
     low, high, are_whole = pixels.min(), pixels.max(), pixels.dtype.kind in "iu"
     if stated.scale is not None:
         return {} if stated.scale == 255 and are_whole else {"scale": stated.scale}
