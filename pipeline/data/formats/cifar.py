@@ -52,10 +52,11 @@ def read(directory: Path, image_set: CifarSet) -> dict[str, Split]:
 
 def _counts(place: Place, image_set: CifarSet) -> dict[str, int]:
     """Return the number of records in each of the members that the data set names."""
+    names = [name for members in image_set.parts.values() for name in members]
     with _opened(place) as archive:
-        sizes = {member.name: member.size for member in archive if member.isreg()}
+        sizes = {member.name: member.size for member in archive if member.isreg() and member.name in names}
     counts, size = dict[str, int](), _size(image_set)
-    for name in (name for names in image_set.parts.values() for name in names):
+    for name in names:
         if name not in sizes:
             raise place.fault(f"no member {name!r}")
         counts[name], rest = divmod(sizes[name], size)
