@@ -40,8 +40,10 @@ def read(directory: Path, image_set: CifarSet) -> dict[str, Split]:
     counts = _counts(place, image_set)
     made, targets = dict[str, Split](), dict[str, Split]()
     for name, members in image_set.parts.items():
-        made[name] = _empty(sum(counts[member] for member in members), image_set, place)
-        for member, end in zip(members, np.cumsum([counts[member] for member in members]), strict=True):
+        ends = np.cumsum([counts[member] for member in members])
+        labels = np.empty(ends[-1], dataset.label_type(image_set.classes))
+        made[name] = Split(checks.room(int(ends[-1]), image_set, place), labels)
+        for member, end in zip(members, ends, strict=True):
             targets[member] = splits.select(made[name], slice(end - counts[member], end))
     with _opened(place) as archive:
         for entry in archive:
@@ -67,10 +69,6 @@ def _counts(place: Place, image_set: CifarSet) -> dict[str, int]:
 
 def _size(image_set: CifarSet) -> int:
     return image_set.options.label_bytes + math.prod(image_set.image.shape)
-
-
-def _empty(count: int, image_set: CifarSet, place: Place) -> Split:
-    return Split(checks.room(count, image_set, place), np.empty(count, dataset.label_type(image_set.classes)))
 
 
 def _fill(target: Split, stream: IO[bytes], image_set: CifarSet, place: Place) -> None:
