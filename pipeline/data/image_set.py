@@ -72,7 +72,7 @@ class PictureOptions(Block):
     """The colour behind what is transparent, and around what is padded: a name, or `#rrggbb`."""
 
     @property
-    def of_any(self) -> PictureOptions:
+    def lenient(self) -> PictureOptions:
         """The options for a picture that need not fit: whatever is a fault here is stretched or converted."""
         return self.model_copy(update={"resize": self.resize or "stretch", "convert": True})
 

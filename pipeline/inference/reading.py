@@ -48,7 +48,7 @@ def decode(content: bytes, name: str, data: TrainingData) -> NDArray[np.uint8]:
                 return handwriting.digit(brightness(content))
             case "character":
                 return handwriting.character(brightness(content))
-        image = pictures.decode(content, data.image, data.pictures.of_any).image
+        image = pictures.decode(content, data.image, data.pictures.lenient).image
     except SegmentationError as error:
         expected = "one digit" if data.handwriting == "digit" else "a character"
         raise InputError(f"{name}: not {expected}: {error}") from None
