@@ -225,6 +225,23 @@ def test_answers_that_are_no_probabilities_are_refused(values: Params) -> None:
         classifier.predict(network, np.zeros((1, 28, 28), np.uint8), small.DIGITS)
 
 
+def test_many_pictures_are_scored_a_few_at_a_time(values: Params, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as fit into the bytes that scoring may take, in their order."""
+    network, sizes = networks_of(values), list[int]()
+    images = np.random.default_rng(0).integers(0, 256, (5, 28, 28), np.uint8)
+
+    def counted(some: np.ndarray, *, training: bool) -> Any:
+        sizes.append(len(some))
+        return network(some, training=training)
+
+    monkeypatch.setattr(networks, "scoring_batch", lambda _: 2)
+
+    found = classifier.probabilities(counted, images)
+
+    assert sizes == [2, 2, 1]
+    np.testing.assert_allclose(found, network.predict(images, verbose=0), rtol=1e-5)
+
+
 @pytest.fixture
 def champion(trained: Path, store: Path, values: Params, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the small model the champion of a store, logged as a training logs it."""
