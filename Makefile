@@ -39,9 +39,9 @@ repro: .venv/complete git ## run the whole pipeline, or the stages that a change
 # What a user says is one word for the shell, whatever is in it.
 quoted = '$(subst ','\'',$(1))'
 
-data: .venv/complete git ## bring your own images: NAME=stones FROM=~/pictures; SIZE, SCALE, LABEL, LEVEL, CREDIT
+data: .venv/complete git ## bring your own images: NAME=stones FROM=~/pictures; SIZE, SCALE, LABEL, LEVEL, GROUP, CREDIT
 	@$(if $(and $(NAME),$(FROM)),,echo 'error: say what and from where: make data NAME=stones FROM=~/pictures' >&2; exit 2)
-	@python -m pipeline.describe $(foreach key,SIZE SCALE LABEL LEVEL CREDIT,$(if $($(key)),--$(shell \
+	@python -m pipeline.describe $(foreach key,SIZE SCALE LABEL LEVEL GROUP CREDIT,$(if $($(key)),--$(shell \
 		echo $(key) | tr A-Z a-z)=$(call quoted,$($(key))))) -- $(call quoted,$(NAME)) $(call quoted,$(FROM))
 	@# Each version of them is kept, for experiments, verdicts and other clones.
 	@$(DVC) add --quiet $(call quoted,data/local/$(NAME))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import io
 import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
@@ -13,18 +12,18 @@ from typing import Any
 
 from pipeline import cli, dvc_lock, params
 from pipeline.errors import InputError, PipelineError
-from pipeline.inference import classifier, described, reading, server
-from pipeline.inference.described import Described
+from pipeline.inference import classifier, reading, server, training_data
+from pipeline.inference.training_data import TrainingData
 
 
 class Classifiers:
     """The trained models by name, all of one data set; one picture is classified at a time, until `ends` says so."""
 
-    def __init__(self, files: Mapping[str, Path], threads: int, dataset: Described) -> None:
-        self._lock, self._dataset = Lock(), dataset
+    def __init__(self, files: Mapping[str, Path], threads: int, data: TrainingData) -> None:
+        self._lock, self._data = Lock(), data
         self.ends: Callable[[], bool] = lambda: False
         self._networks = {
-            name: classifier.load(file, threads, dataset.image.shape, dataset.classes) for name, file in files.items()
+            name: classifier.load(file, threads, data.image.shape, data.classes) for name, file in files.items()
         }
 
     def reply(self, picture: bytes) -> dict[str, Any]:
@@ -37,17 +36,17 @@ class Classifiers:
         with self._lock:
             if self.ends():
                 raise PipelineError("the demo ends")
-            name = "The drawing" if self._dataset.handwriting else "The picture"
-            image = reading.decode(io.BytesIO(picture), name, self._dataset)
-            found = {
-                name: classifier.predict(network, image[None], self._dataset.classes)[0]
+            name = "The drawing" if self._data.handwriting else "The picture"
+            image = reading.decode(picture, name, self._data)
+            predictions = {
+                name: classifier.predict(network, image[None], self._data.classes)[0]
                 for name, network in self._networks.items()
             }
         return {
             "pixels": image.ravel().tolist(),
             "predictions": [
-                {"model": name, "label": one.label, "certain": one.certain, "probabilities": one.probabilities}
-                for name, one in found.items()
+                {"model": name, "label": given.label, "certain": given.certain, "probabilities": given.probabilities}
+                for name, given in predictions.items()
             ],
         }
 
@@ -64,7 +63,7 @@ def trained(values: params.Params) -> dict[str, Path]:
     """
     dataset, folder = values.data.dataset, classifier.FOLDER
     there = [name for name in values.models if (folder / f"{name}{classifier.FILE_ENDING}").exists()]
-    names = [name for name in there if _is_on(dataset, described.data_of(name))]
+    names = [name for name in there if _is_on(dataset, training_data.npz_of(name))]
     if not names:
         on = f" on {dataset}" if there else ""
         raise InputError(f"no model of params.yaml is trained{on}", path=folder, fix=classifier.HOW_TO_TRAIN)
@@ -77,18 +76,18 @@ def _is_on(dataset: str, data: Mapping[str, Any]) -> bool:
     return Path(path).stem == dataset and dvc_lock.recorded().get(path) == data.get("md5")
 
 
-def about(dataset: Described, names: Sequence[str], missing: Sequence[str]) -> dict[str, Any]:
+def about(data: TrainingData, names: Sequence[str], missing: Sequence[str]) -> dict[str, Any]:
     """Return what the page shows: the models, trained or not, and what their images and classes are."""
     return {
         "trained": list(names),
         "missing": list(missing),
         "how": classifier.HOW_TO_TRAIN,
-        "title": dataset.title,
-        "noun": dataset.noun,
-        "credit": dataset.credit,
-        "classes": list(dataset.classes),
-        "image": list(dataset.image.shape),
-        "drawn": dataset.handwriting is not None,
+        "title": data.title,
+        "noun": data.noun,
+        "credit": data.credit,
+        "classes": list(data.classes),
+        "image": list(data.image.shape),
+        "drawn": data.handwriting is not None,
         "limit": server.MAX_BYTES,
     }
 
@@ -122,13 +121,14 @@ def main() -> None:
     files = trained(values)
     missing = [name for name in values.models if name not in files]
     with _listen(arguments.port) as listening:
-        dataset = described.of_set(arguments.set) if arguments.set else described.of_model(next(iter(files)))
-        classifiers = Classifiers(files, values.train.threads, dataset)
+        path, model = arguments.set, next(iter(files))
+        data = training_data.load(path) if path else training_data.of_model(model)
+        classifiers = Classifiers(files, values.train.threads, data)
         if missing:
             print(f"not trained: {', '.join(missing)}; {classifier.HOW_TO_TRAIN}")
         print(f"http://{server.ADDRESS}:{listening.getsockname()[1]}/ (Ctrl-C ends it)", flush=True)
         try:
-            serving = server.create(listening, about(dataset, list(files), missing), classifiers.reply)
+            serving = server.create(listening, about(data, list(files), missing), classifiers.reply)
             classifiers.ends = lambda: serving.should_exit
             serving.run(sockets=[listening])
         finally:

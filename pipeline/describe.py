@@ -6,16 +6,18 @@ import argparse
 import re
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pipeline import cli, files, schema
-from pipeline.data import audit, raw, sets, survey
+from pipeline.data import audit, raw, sets, survey, survey_arrays
 from pipeline.data.dataset import Split
+from pipeline.data.formats import pictures
 from pipeline.data.image_set import ImageSet
-from pipeline.data.surveyed import Named, Stated
+from pipeline.data.survey import Stated, Survey
 from pipeline.errors import InputError
 
 LOCAL, SETS = Path("data/local"), Path("data/sets")
@@ -27,43 +29,95 @@ def describe(name: str, place: Path, stated: Stated, credit: str) -> list[str]:
     Raises:
         InputError: There is such a set already, or `place` holds no images, or such as could be read in several ways.
     """
-    schema.validate(Named, {"name": name})
-    target, described = LOCAL / name, SETS / f"{name}.yaml"
-    for path in (target, described):
+    schema.validate(survey.Named, {"name": name})
+    target, set_file = LOCAL / name, SETS / f"{name}.yaml"
+    for path in (target, set_file):
         if path.exists():
             raise InputError("is there already", path=path, fix="remove it, or choose another NAME")
-    found = survey.survey(place, stated)
+    surveyed = look(place, stated)
     about = {"title": name, "noun": "image", "credit": credit}
-    content = {**about, **found.content, "sources": [{"directory": target.as_posix()}]}
+    content = {**about, **surveyed.content, "sources": [{"directory": target.as_posix()}]}
     LOCAL.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=LOCAL) as folder:
         copy = Path(folder) / name
-        for within, source in found.copies.items():
-            (copy / within).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, copy / within)
-        image_set = schema.validate(sets.FORMATS[content["format"]], content, described)
-        splits = raw.read(copy, image_set)
+        for within, source in surveyed.copies.items():
+            _copy(source, copy / within)
+        if "files" in content:
+            content["files"] = _with_checksums(content["files"], copy)
+        image_set = schema.validate(sets.FORMATS[content["format"]], content, set_file)
+        try:
+            splits = raw.read(copy, image_set)
+        except InputError as error:
+            raise _of_sources(error, copy, surveyed.copies, place) from None
         copy.rename(target)
-    files.write_yaml(described, content)
-    copied = f"{len(found.copies)} files copied from {place} to {target}; {described} describes them"
-    return [copied, *found.notes, *_counts(splits, image_set), *_findings(splits, image_set), *_params(name, splits)]
+    files.write_yaml(set_file, content)
+    copied = f"{len(surveyed.copies)} files copied from {place} to {target}; {set_file} describes them"
+    findings = audit.sentences(audit.audit(splits, image_set.classes), image_set.noun)
+    return [copied, *surveyed.notes, *_counts(splits, image_set), *findings, *_params(name, splits)]
 
 
-def _counts(splits: dict[str, Split], image_set: ImageSet) -> list[str]:
-    made = []
+def look(place: Path, stated: Stated) -> Survey:
+    """Return what the file or the folder at `place` holds.
+
+    Raises:
+        InputError: It holds nothing of a known kind, or what could be read in more than one way.
+    """
+    if not place.exists():
+        raise InputError("no such file or folder", path=place)
+    everything = [place] if place.is_file() else sorted(path for path in place.rglob("*") if path.is_file())
+    root = place.parent if place.is_file() else place
+    paths = [path for path in everything if not any(step.startswith(".") for step in path.relative_to(root).parts)]
+    shown = [path for path in paths if path.suffix.lower() in pictures.ENDINGS]
+    tables = {kind: [path for path in paths if path.suffix.lower() == kind] for kind in (".npz", ".csv", ".parquet")}
+    kinds = [kind for kind, some in tables.items() if some]
+    if shown and kinds in ([], [".csv"]):
+        return survey.of_pictures(root, shown, tables[".csv"], stated)
+    if shown or len(kinds) != 1:
+        seen = ", ".join([*(["pictures"] if shown else []), *kinds]) or "none of these"
+        what = f"expected pictures ({', '.join(pictures.ENDINGS)}), or .npz, .csv or .parquet files, found {seen}"
+        raise InputError(what, path=place, fix="name one of them with FROM")
+    of_kind = survey_arrays.of_npz if kinds == [".npz"] else survey_arrays.of_tables
+    return of_kind(tables[kinds[0]], stated)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file; a parquet table of pixels becomes one in CSV."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.suffix.lower() == ".parquet" and target.suffix == ".csv":
+        survey_arrays.read(source).to_csv(target, index=False)
+    else:
+        shutil.copyfile(source, target)
+
+
+def _of_sources(error: InputError, copy: Path, copies: Mapping[str, Path], place: Path) -> InputError:
+    """Return an error that names the user's files, instead of their copies, which are gone."""
+    text = str(error)
+    for within, source in copies.items():
+        text = text.replace(str(copy / within), str(source))
+    return InputError(text.replace(str(copy), str(place)))
+
+
+def _with_checksums(named: Any, folder: Path) -> Any:
+    """Return what a set's file says of its files, each of which has a name, with the checksums of those in `folder`."""
+    if isinstance(named, list):
+        return [_with_checksums(part, folder) for part in named]
+    if "name" in named:
+        return {**named, "sha256": files.sha256(folder / named["name"])}
+    return {key: _with_checksums(part, folder) for key, part in named.items()}
+
+
+def _counts(splits: Mapping[str, Split], image_set: ImageSet) -> list[str]:
+    """Return how many images of each class a split has, of many classes only the smallest and the largest count."""
+    lines = []
     for name, split in splits.items():
         counts = np.bincount(split.labels, minlength=len(image_set.classes))
-        listed = ", ".join(f"{one} {count}" for one, count in zip(image_set.classes, counts, strict=True))
-        many = f"of {len(counts)} classes with {counts.min()} to {counts.max()}"
-        made.append(f"{name}: {len(split)} images {many}: {listed}" if len(listed) < 400 else f"{name}: {many}")
-    return made
+        by_class = ", ".join(f"{label} {count}" for label, count in zip(image_set.classes, counts, strict=True))
+        line = f"{name}: {len(split)} images of {len(counts)} classes with {counts.min()} to {counts.max()}"
+        lines.append(f"{line}: {by_class}" if len(by_class) < 400 else line)
+    return lines
 
 
-def _findings(splits: dict[str, Split], image_set: ImageSet) -> list[str]:
-    return audit.sentences(audit.audit(splits, image_set.classes), image_set.noun)
-
-
-def _params(name: str, splits: dict[str, Split]) -> list[str]:
+def _params(name: str, splits: Mapping[str, Split]) -> list[str]:
     """Return the lines for params.yaml: a gate at the largest class's share, a verdict at one test image in hundred."""
     test, train = splits["test"], splits["train"]
     largest = np.bincount(test.labels).max() / len(test)
@@ -86,9 +140,10 @@ def main() -> int:
     parser.add_argument("--scale", type=float, help="the number that is white, if it is not 255")
     parser.add_argument("--label", help="the column of the labels")
     parser.add_argument("--level", type=int, help="the level of folders that has the classes, from 1")
+    parser.add_argument("--group", help="what no split divides: a column, or a regular expression for a picture's path")
     parser.add_argument("--credit", default="own images", help="whom to credit, and the licence")
     arguments = parser.parse_args()
-    stated = Stated(_size(arguments.size), arguments.scale, arguments.label, arguments.level)
+    stated = Stated(_size(arguments.size), arguments.scale, arguments.label, arguments.level, arguments.group)
     print("\n".join(describe(arguments.name, arguments.place.expanduser(), stated, arguments.credit)))
     return 0
 

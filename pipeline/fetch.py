@@ -12,8 +12,8 @@ from pathlib import Path
 
 from pipeline import cli, files
 from pipeline.data import download, sets, verify
-from pipeline.data.image_set import Directory, ImageSet
-from pipeline.data.verify import Wanted, sha256
+from pipeline.data.image_set import File, ImageSet
+from pipeline.data.sources import Directory
 
 
 def fetch(name: str, image_set: ImageSet, output: Path, root: Path) -> None:
@@ -28,28 +28,28 @@ def fetch(name: str, image_set: ImageSet, output: Path, root: Path) -> None:
     if isinstance(image_set, sets.FolderSet):
         download.copy_folders(name, image_set, output, root)
         return
-    everything = verify.wanted(image_set)
+    everything, is_here = image_set.all_files, download.is_here(image_set, root)
     _remove_leftovers(output, everything)
-    missing = [item for item in everything if not item.is_at(output / item.name)]
-    if not missing and not download.is_here(image_set, root):
+    missing = [file for file in everything if not verify.is_at(file, output / file.name)]
+    if not missing and not is_here:
         print(f"{output}: the {len(everything)} files of {name} are there and verified")
         return
-    wanted = everything if download.is_here(image_set, root) else missing
+    wanted = everything if is_here else missing
     contents = download.from_first(
         name, image_set.sources, lambda source: download.take(source, image_set, wanted, root)
     )
-    for item in missing:
-        files.write_bytes(output / item.name, contents[item.name])
-        if item.file.sha256 is None:
-            found = sha256(contents[item.name])
+    for file in missing:
+        files.write_bytes(output / file.name, contents[file.name])
+        if file.sha256 is None:
+            checksum = verify.sha256(contents[file.name])
             advice = f"written into data/sets/{name}.yaml by you, this key saves downloading the file again"
-            print(f"{item.name}: sha256: {found} ({advice})")
+            print(f"{file.name}: sha256: {checksum} ({advice})")
 
 
-def _remove_leftovers(output: Path, items: Iterable[Wanted]) -> None:
+def _remove_leftovers(output: Path, everything: Iterable[File]) -> None:
     """Remove the temporary files of a run that was killed."""
-    for item in items:
-        for leftover in output.glob(f".{item.name}.*.part*"):
+    for file in everything:
+        for leftover in output.glob(f".{file.name}.*.part*"):
             leftover.unlink(missing_ok=True)
 
 

@@ -13,9 +13,9 @@ import numpy as np
 from pipeline import cli, params
 from pipeline.data.formats.pictures import KINDS
 from pipeline.errors import InputError
-from pipeline.inference import classifier, described, pictures, reading
+from pipeline.inference import classifier, reading, training_data
 from pipeline.inference.classifier import Prediction
-from pipeline.inference.described import Described
+from pipeline.inference.training_data import TrainingData
 
 # The table has a column for each of so many classes or fewer, if their names are no longer; else only the first FEW.
 MANY, LETTERS, FEW = 10, 5, 3
@@ -23,7 +23,7 @@ MANY, LETTERS, FEW = 10, 5, 3
 
 def predict(
     paths: Sequence[Path], model: str, values: params.Params, given: Path | None = None
-) -> tuple[dict[Path, Prediction], Described]:
+) -> tuple[dict[Path, Prediction], TrainingData]:
     """Return the prediction of a model for each file that can be read as an image of its data, and what these are.
 
     `model` is a name in params.yaml, a models:/ address or a `.keras` file. The file `given` describes its data set;
@@ -34,50 +34,52 @@ def predict(
             says what it was trained on.
         UnavailableError: The model is in MLflow, which does not answer.
     """
-    file, dataset = _find(model, values, given)
+    file, data = _find(model, values, given)
     images = {}
     for path in dict.fromkeys(paths):
         try:
-            images[path] = reading.read(path, dataset)
+            images[path] = reading.read(path, data)
         except InputError as error:
             print(f"error: {error}", file=sys.stderr)
     if not images:
-        return {}, dataset
-    form = values.train.threads, dataset.image.shape, dataset.classes
-    network = classifier.load(file, *form) if file else classifier.load_logged(model, *form)
-    predictions = classifier.predict(network, np.stack(list(images.values())), dataset.classes)
-    return dict(zip(images, predictions, strict=True)), dataset
+        return {}, data
+    expected = values.train.threads, data.image.shape, data.classes
+    network = classifier.load(file, *expected) if file else classifier.load_logged(model, *expected)
+    predictions = classifier.predict(network, np.stack(list(images.values())), data.classes)
+    return dict(zip(images, predictions, strict=True)), data
 
 
-def _find(model: str, values: params.Params, given: Path | None) -> tuple[Path | None, Described]:
+def _find(model: str, values: params.Params, given: Path | None) -> tuple[Path | None, TrainingData]:
     """Return the file of a model, None if it is in MLflow, and what it was trained on."""
+    data = training_data.load(given) if given else None
     if model.startswith(classifier.REGISTRY_URI):
         from pipeline import tracking
 
-        return None, described.of_set(given) if given else described.of_record(tracking.trained_on(model), model)
-    if model.endswith(classifier.FILE_ENDING):
-        if not given:
-            what = "the file of a model does not have the names of its classes"
-            raise InputError(what, path=Path(model), fix="name its data set with --set data/sets/NAME.yaml")
-        return Path(model), described.of_set(given)
-    file = classifier.file_of(values, model)
-    return file, described.of_set(given) if given else described.of_model(model)
+        return None, data or training_data.from_record(tracking.trained_on(model), model)
+    if not model.endswith(classifier.FILE_ENDING):
+        file = classifier.file_of(values, model)
+        return file, data or training_data.of_model(model)
+    if data is None:
+        what = "the file of a model does not have the names of its classes"
+        raise InputError(what, path=Path(model), fix="name its data set with --set data/sets/NAME.yaml")
+    return Path(model), data
 
 
-def table(found: Mapping[Path, Prediction], noun: str) -> str:
+def table(predictions: Mapping[Path, Prediction], noun: str) -> str:
     """Return a line per file: its class, the probabilities, its name; and what a "?" after a class means.
 
     The first column is headed by `noun`, what one image is called.
     """
-    classes = next(iter(found.values())).classes
+    classes = next(iter(predictions.values())).classes
     few = len(classes) <= MANY and max(map(len, classes)) <= LETTERS
     head = [noun, *classes, "file"] if few else [noun, "probability", "next", "file"]
-    rows = [[*(_of_few if few else _of_many)(one), pictures.shown(path)] for path, one in found.items()]
+    cells = _of_few if few else _of_many
+    rows = [[*cells(prediction), reading.shown(path)] for path, prediction in predictions.items()]
     widths = [max(5, *map(len, column)) for column in zip(head, *rows, strict=True)]
     # To the left: names in many classes, and the file, which ends the line.
     left = {len(head) - 1} if few else {0, 2, 3}
     text = "\n".join(_line(row, widths, left) for row in [head, *rows])
-    if all(prediction.certain for prediction in found.values()):
+    if all(prediction.certain for prediction in predictions.values()):
         return text
     return f"{text}\n?: uncertain, with a probability below {classifier.CERTAIN}"
 
@@ -102,7 +104,7 @@ def _marked(prediction: Prediction) -> str:
     return f"{prediction.name}{'' if prediction.certain else '?'}"
 
 
-def lines(found: Mapping[Path, Prediction]) -> str:
+def lines(predictions: Mapping[Path, Prediction]) -> str:
     """Return a JSON object per file, one to a line."""
     return "\n".join(
         json.dumps(
@@ -113,7 +115,7 @@ def lines(found: Mapping[Path, Prediction]) -> str:
                 "probabilities": dict(zip(prediction.classes, prediction.probabilities, strict=True)),
             }
         )
-        for path, prediction in found.items()
+        for path, prediction in predictions.items()
     )
 
 
@@ -140,10 +142,10 @@ def main() -> int:
     arguments = parser.parse_args()
     values = params.load(arguments.params)
     model = arguments.model or (next(iter(values.models)) if len(values.models) == 1 else "cnn")
-    found, dataset = predict(arguments.images, model, values, arguments.set)
-    if found:
-        print(lines(found) if arguments.json else table(found, dataset.noun))
-    return 0 if found.keys() == set(arguments.images) else InputError.exit_code
+    predictions, data = predict(arguments.images, model, values, arguments.set)
+    if predictions:
+        print(lines(predictions) if arguments.json else table(predictions, data.noun))
+    return 0 if predictions.keys() == set(arguments.images) else InputError.exit_code
 
 
 if __name__ == "__main__":

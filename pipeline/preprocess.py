@@ -15,8 +15,7 @@ from pipeline import cli, files, params
 from pipeline.data import audit, raw, sets, splits
 from pipeline.data import dataset as datasets
 from pipeline.data.dataset import Dataset, Split
-from pipeline.data.image_set import ImageSet
-from pipeline.data.picture_options import PictureOptions
+from pipeline.data.image_set import ImageSet, PictureOptions
 from pipeline.errors import InputError
 from pipeline.reporting.plots import grids, style
 
@@ -25,17 +24,17 @@ GRID = 9
 MANY = 20
 
 
-def preprocess(data: params.Data, described: ImageSet, directory: Path, at: Path) -> Dataset:
+def preprocess(data: params.Data, image_set: ImageSet, directory: Path, at: Path) -> Dataset:
     """Return the splits of the data set whose files are in `directory`, each in the order of its files.
 
     Raises:
         InputError: A file is missing, is not what the data set states, or cannot be trained on; or `data`, which
             stands in the file at `at`, holds too many images out.
     """
-    found = raw.read(directory, described)
-    train, test, validation = found["train"], found["test"], None
+    files_splits = raw.read(directory, image_set)
+    train, test, validation = files_splits["train"], files_splits["test"], None
     if data.validation == "own":
-        if (validation := found.get("validation")) is None:
+        if (validation := files_splits.get("validation")) is None:
             what = f"data.validation: the files of {data.dataset} have no images to validate with"
             raise InputError(what, path=at, fix="set a number of training images, or test")
     elif data.validation != "test":
@@ -43,32 +42,32 @@ def preprocess(data: params.Data, described: ImageSet, directory: Path, at: Path
             what = f"{data.validation} of {len(train)} images held out leaves no training data"
             raise InputError(f"data.validation: {what}", path=at)
         train, validation = splits.split(train, data.validation, data.split_seed)
-    left = np.bincount(train.labels, minlength=len(described.classes))
+    left = np.bincount(train.labels, minlength=len(image_set.classes))
     if not left.all():
-        what = f"all images of the class {described.classes[int(left.argmin())]!r} are held out"
+        what = f"all images of the class {image_set.classes[int(left.argmin())]!r} are held out"
         raise InputError(what, path=at, fix="set a smaller data.validation, or held_out.share of the data set")
-    return Dataset(train, validation, test, described.classes)
+    return Dataset(train, validation, test, image_set.classes)
 
 
-def summarise(data: params.Data, described: ImageSet, dataset: Dataset, sha256: str) -> dict[str, Any]:
+def summarise(data: params.Data, image_set: ImageSet, dataset: Dataset, sha256: str) -> dict[str, Any]:
     """Return the content of reports/data.json; `sha256` is that of the npz, mean and std are of pixels / 255."""
-    found = audit.audit(dataset.splits(), dataset.classes)
+    findings = audit.audit(dataset.splits(), dataset.classes)
     return {
         "dataset": data.dataset,
-        "title": described.title,
-        "noun": described.noun,
-        "credit": described.credit,
-        "handwriting": described.handwriting,
-        "pictures": described.pictures.model_dump(include=set(PictureOptions.model_fields)),
-        "target_accuracy": described.target_accuracy,
+        "title": image_set.title,
+        "noun": image_set.noun,
+        "credit": image_set.credit,
+        "handwriting": image_set.handwriting,
+        "pictures": image_set.pictures.model_dump(include=set(PictureOptions.model_fields)),
+        "target_accuracy": image_set.target_accuracy,
         "image": list(dataset.shape),
         "classes": list(dataset.classes),
         "validation": data.validation,
         "split_seed": data.split_seed,
         "sha256": sha256,
-        "negative": described.shown_negative,
-        "audit": found,
-        "findings": audit.sentences(found, described.noun),
+        "negative": image_set.shown_negative,
+        "audit": findings,
+        "findings": audit.sentences(findings, image_set.noun),
         "splits": {name: _describe(split, len(dataset.classes)) for name, split in dataset.splits().items()},
     }
 
@@ -93,10 +92,10 @@ def table(summary: dict[str, Any]) -> str:
 
 
 def _describe(split: Split, classes: int) -> dict[str, Any]:
-    # Sums of integers are exact: the order of summation cannot change the last digit.
-    pixels = split.images.size
-    total = int(split.images.sum(dtype=np.int64))
-    squares = int(np.square(split.images, dtype=np.uint16).sum(dtype=np.int64))
+    # Sums of integers are exact: the order of summation cannot change the last digit. Image by image, as a count takes
+    # eight times the memory of what is counted.
+    levels, pixels = sum(np.bincount(image.ravel(), minlength=256) for image in split.images), split.images.size
+    total, squares = int(levels @ np.arange(256)), int(levels @ np.arange(256) ** 2)
     changed = {} if split.changes is None else {"pictures": _changed(split.changes)}
     return {
         "count": len(split),
@@ -121,18 +120,18 @@ def main() -> int:
     """Preprocess the files of params.yaml's data set into one npz, a summary and a figure."""
     arguments = _arguments()
     inputs = files.Inputs("preprocess", arguments.set, arguments.input, params=arguments.params)
-    values, described = params.load(arguments.params), sets.load(arguments.set)
-    dataset = preprocess(values.data, described, arguments.input, arguments.params)
+    values, image_set = params.load(arguments.params), sets.load(arguments.set)
+    dataset = preprocess(values.data, image_set, arguments.input, arguments.params)
     size, count = values.train.batch_size, len(dataset.train)
     params.check_images(values.models, size, dataset.shape, count, arguments.params)
     datasets.save(arguments.output, dataset)
-    summary = summarise(values.data, described, dataset, files.sha256(arguments.output))
+    summary = summarise(values.data, image_set, dataset, files.sha256(arguments.output))
     files.write_json(arguments.summary, summary)
     chosen = grids.first(dataset.train.labels, GRID**2)
-    shown = grids.drawn(dataset.train.images[chosen], negative=described.shown_negative)
+    shown = grids.drawn(dataset.train.images[chosen], negative=image_set.shown_negative)
     style.save(grids.samples(shown, GRID, GRID), arguments.samples)
     print("\n".join([table(summary), *summary["findings"]]))
-    if described.validates and dataset.validation is None:
+    if "validation" in image_set.parts and dataset.validation is None:
         print("the validation images of the files are not used: `data.validation: own` in params.yaml uses them")
     inputs.check()
     return 0

@@ -90,7 +90,13 @@ def table(folder: Path) -> Path:
     return folder / "digits.csv"
 
 
-KINDS = [folders, deeper, listed, fractions, three_arrays, table]
+def parquet_table(folder: Path) -> Path:
+    """Write a parquet table of pixels."""
+    pd.read_csv(table(folder)).to_parquet(folder / "digits.parquet")
+    return folder / "digits.parquet"
+
+
+KINDS = [folders, deeper, listed, fractions, three_arrays, table, parquet_table]
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
@@ -114,7 +120,7 @@ def test_files_become_a_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     expected = {(np.asarray(picture(index)).tobytes(), int(LABELS[index])) for index in range(NUMBER)}
     assert found == expected
     assert sum(map(len, splits.values())) == NUMBER
-    assert image_set.validates == (kind in (deeper, three_arrays))
+    assert ("validation" in image_set.parts) == (kind in (deeper, three_arrays))
     printed = capsys.readouterr().out
     assert "data: {dataset: digits, validation: " in printed
     assert {path.name for path in Path("data/local").iterdir()} == {"digits"}
@@ -134,8 +140,10 @@ def test_what_a_person_should_know_is_printed(tmp_path: Path, monkeypatch: pytes
     text = "\n".join(lines)
     for words in (
         "sizes: 8x8 (302), 8x9 (1)",
+        "1 of another aspect ratio are stretched; `resize: pad` or `crop` in options keeps it",
         "modes: L (302), RGBA (1); all become colour",
-        "1 have transparent parts",
+        "1 have transparent parts, which become white, or what `background` in options says; "
+        "of these would show nothing: on white 1, on black 1",
         "1 cannot be read and are not copied: 2/damaged.png",
         "1 image is the same as another one: ",
         "2 images are of another class than the same picture elsewhere: ",
@@ -144,6 +152,65 @@ def test_what_a_person_should_know_is_printed(tmp_path: Path, monkeypatch: pytes
     ):
         assert words in text
     assert not Path("data/local/digits/train/2/damaged.png").exists()
+
+
+def scribbles(folder: Path, name: Callable[[int], str]) -> Path:
+    """Write 60 pictures of two classes, ten of each of six people, by names for their numbers."""
+    for index in range(60):
+        path = folder / "ab"[index % 2] / name(index)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture(index).save(path)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        (lambda index: f"film{'XYZUVW'[index % 6]}_{index:04}.png", 6),
+        (lambda index: f"p{index % 6}-{'abcdefghij'[index // 6]}.png", 6),
+        (lambda index: f"{index}.png", None),
+        (lambda index: f"IMG_{index}.png", None),
+        (lambda index: f"{'ab'[index % 2]}_{index}.png", None),
+        (lambda index: f"{index}-of-60.png", None),
+    ],
+)
+def test_names_that_show_groups_are_a_question(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: Callable[[int], str], count: int | None
+) -> None:
+    """Where several pictures of each class have a part of their name in common, its answer keeps them together."""
+    place = scribbles(tmp_path / "from", name)
+    monkeypatch.chdir(tmp_path)
+
+    questions = [line for line in describe.describe("asked", place, describe.Stated(), "me") if "GROUP" in line]
+
+    assert len(questions) == (count is not None)
+    if count is None:
+        return
+    assert f"each of {count} such groups" in questions[0]
+    expression = questions[0].partition("GROUP='")[2].partition("'")[0]
+    lines = describe.describe("grouped", place, describe.Stated(group=expression), "me")
+    assert not any("GROUP" in line for line in lines)
+    splits = raw.read(Path("data/local/grouped"), sets.load(Path("data/sets/grouped.yaml")))
+    train, test = (set(np.asarray(split.groups).tolist()) for split in splits.values())
+    assert len(train | test) == count
+    assert not train & test
+
+
+def test_groups_of_tables_are_a_column(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """GROUP names a column; those of a given test table that are trained on as well are printed."""
+    (tmp_path / "from").mkdir()
+    whole = pd.read_csv(table(tmp_path / "from")).assign(person=np.arange(NUMBER) % 30)
+    (tmp_path / "from" / "digits.csv").unlink()
+    whole[:200].to_csv(tmp_path / "from" / "train.csv", index=False)
+    whole[200:220].assign(person=np.arange(25, 45)).to_csv(tmp_path / "from" / "test.csv", index=False)
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(InputError, match="one prefix, found person, px; say GROUP=column"):
+        describe.describe("x", tmp_path / "from", describe.Stated(label="digit"), "me")
+    lines = describe.describe("x", tmp_path / "from", describe.Stated(label="digit", group="person"), "me")
+
+    told = "5 images are test images of groups that training images are of, too: train.csv row 25 = test.csv row 0; "
+    assert any(line.startswith(told) for line in lines)
 
 
 def ambiguous_level(folder: Path) -> Path:
@@ -180,6 +247,42 @@ def two_labels(folder: Path) -> Path:
     return folder
 
 
+def numbered_label(folder: Path) -> Path:
+    """Write a CSV of pixels whose column of labels, whole floats, has a number in its name."""
+    pd.read_csv(table(folder)).rename(columns={"digit": "of10"}).astype({"of10": float}).to_csv(
+        folder / "digits.csv", index=False
+    )
+    return folder / "digits.csv"
+
+
+def lists(folder: Path) -> Path:
+    """Write a parquet table with a list of pixels in each row."""
+    pixels = (PIXELS * 15).astype(int).reshape(NUMBER, -1).tolist()
+    pd.DataFrame({"image": pixels, "label": LABELS}).to_parquet(folder / "x.parquet")
+    return folder / "x.parquet"
+
+
+def with_cell(text: Any) -> Callable[[Path], Path]:
+    """Return what writes a CSV of pixels with this in a cell, or nothing."""
+
+    def write(folder: Path) -> Path:
+        frame = pd.read_csv(table(folder)).astype(object)
+        frame.loc[3, "px5"] = text
+        frame.to_csv(folder / "digits.csv", index=False)
+        return folder / "digits.csv"
+
+    return write
+
+
+def other_sizes(folder: Path) -> Path:
+    """Write a table to test with that has fewer pixels than that to train on."""
+    frame = pd.read_csv(table(folder))
+    (folder / "digits.csv").unlink()
+    frame.to_csv(folder / "train.csv", index=False)
+    frame.drop(columns="px63").to_csv(folder / "test.csv", index=False)
+    return folder
+
+
 def gap(folder: Path) -> Path:
     """Labels without one in their middle."""
     images = (PIXELS * 15).astype(np.uint8)[LABELS != 4]
@@ -193,9 +296,15 @@ def gap(folder: Path) -> Path:
     [
         (ambiguous_level, "which level of folders has the classes?"),
         (uneven, "pictures are 1 to 2 folders deep"),
-        (sixteenths, "which number is white? pixels are 0.0 to 16.0"),
+        (sixteenths, "which number is white? pixels are 0.0 to 16.0; say SCALE=16, or SCALE=255"),
         (oblong, "which height and width have 96 pixels?"),
         (two_labels, "which column has the labels? kind, taken"),
+        (numbered_label, "which column has the labels? px0, px1, "),
+        (lists, "row 0, counted from 0, column 'image': expected a number, found "),
+        (with_cell("white"), "row 3, counted from 0, column 'px5': expected a number, found 'white'"),
+        (with_cell(""), "row 3, counted from 0, column 'px5': expected a number, found nothing"),
+        (with_cell(95.5), "which number is white? pixels are 0.0 to 255.0"),
+        (other_sizes, "from/test.csv: expected 64 columns of pixels, found 63"),
         (gap, "no image has the label 4"),
         (lambda folder: folder, "found none of these"),
         (lambda folder: folder / "nowhere", "no such file or folder"),
@@ -222,6 +331,7 @@ def test_what_is_unclear_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         (sixteenths, {"scale": 16.0}, (8, 8)),
         (oblong, {"size": (8, 12)}, (8, 12)),
         (two_labels, {"label": "kind"}, (8, 8)),
+        (numbered_label, {"label": "of10"}, (8, 8)),
     ],
 )
 def test_an_answer_is_taken(
@@ -249,15 +359,29 @@ def test_what_is_there_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert Path("data/sets/digits.yaml").read_bytes() == before
 
 
+def ink(index: int) -> Image.Image:
+    """Return one of the digits, black on white: with 8 bits, with 16, or on a transparent page."""
+    levels = np.asarray(picture(index))
+    if index % 3 == 0:
+        return Image.fromarray(255 - levels)
+    if index % 3 == 1:
+        return Image.fromarray((255 - levels).astype(np.uint16) * 257)
+    return Image.merge("LA", (Image.new("L", (8, 8), 0), Image.fromarray(levels)))
+
+
 @pytest.mark.slow
 def test_from_a_folder_to_a_report(tmp_path: Path) -> None:
     """Pictures become a data set, a model and a report; ten that are then relabelled are ten more in another class."""
     small.start(tmp_path)
     folder = folders(tmp_path / "from")
+    for path in folder.rglob("*.png"):
+        ink(int(path.stem)).save(path)
     for index in range(3):
         shutil.copy(folder / str(LABELS[index]) / f"{index}.png", folder / str(LABELS[index]) / f"copy-{index}.png")
     printed = forks.run(tmp_path, "python", "-m", "pipeline.describe", "stones", str(folder))
     assert "3 images are the same as another one: " in printed
+    assert "modes: L (101), I;16 (101), LA (101); all become grey" in printed
+    assert "of these would show nothing: on white 0, on black 101" in printed
     forks.run(tmp_path, "dvc", "add", "--quiet", "data/local/stones")
     values = yaml.safe_load((tmp_path / "params.yaml").read_text())
     values["models"] = {"dense": MODELS["dense"]}
@@ -275,6 +399,10 @@ def test_from_a_folder_to_a_report(tmp_path: Path) -> None:
     forks.run(tmp_path, "dvc", "repro")
 
     after = (tmp_path / "reports" / "report.md").read_text()
+    raw_set = raw.read(tmp_path / "data/local/stones", sets.load(tmp_path / "data/sets/stones.yaml"))
+    assert {image.tobytes() for split in raw_set.values() for image in split.images} == {
+        (255 - np.asarray(picture(index))).tobytes() for index in range(NUMBER)
+    }
     assert "are the same as another one: train/" in before
     assert before != after
     counts = np.sum(

@@ -20,7 +20,7 @@ from pipeline import files, params, predict, tracking
 from pipeline.data.dataset import Dataset, Split
 from pipeline.data.formats.pictures import KINDS
 from pipeline.errors import InputError, PipelineError, UnavailableError
-from pipeline.inference import classifier, digits
+from pipeline.inference import classifier, reading, training_data
 from pipeline.inference.classifier import Prediction
 from pipeline.params import Params
 from pipeline.tracking import experiments, logged_model
@@ -33,6 +33,7 @@ from tests.support.frozen import FROZEN
 ROOT = Path(__file__).parents[1]
 Run = Callable[..., int]
 NO_PICTURE = f"not a {KINDS} file that can be read (another kind of file)"
+MNIST = training_data.load(ROOT / "data" / "sets" / "mnist.yaml")
 
 
 @pytest.fixture
@@ -75,7 +76,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def expected(folder: Path, name: str) -> list[float]:
     """Return the small model's probabilities for the digit in a picture."""
-    return model_file.load(folder / "models" / "cnn.keras")(digits.read(folder / name)[None]).numpy()[0].tolist()
+    network, image = model_file.load(folder / "models" / "cnn.keras"), reading.read(folder / name, MNIST)
+    return network(image[None]).numpy()[0].tolist()
 
 
 @pytest.mark.fault("picture damaged, blank, too large, or not a picture")
@@ -221,6 +223,23 @@ def test_answers_that_are_no_probabilities_are_refused(values: Params) -> None:
 
     with pytest.raises(PipelineError, match="train the model again"):
         classifier.predict(network, np.zeros((1, 28, 28), np.uint8), small.DIGITS)
+
+
+def test_many_pictures_are_scored_a_few_at_a_time(values: Params, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as fit into the bytes that scoring may take, in their order."""
+    network, sizes = networks_of(values), list[int]()
+    images = np.random.default_rng(0).integers(0, 256, (5, 28, 28), np.uint8)
+
+    def counted(some: np.ndarray, *, training: bool) -> Any:
+        sizes.append(len(some))
+        return network(some, training=training)
+
+    monkeypatch.setattr(networks, "scoring_batch", lambda _: 2)
+
+    found = classifier.probabilities(counted, images)
+
+    assert sizes == [2, 2, 1]
+    np.testing.assert_allclose(found, network.predict(images, verbose=0), rtol=1e-5)
 
 
 @pytest.fixture

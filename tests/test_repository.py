@@ -50,7 +50,7 @@ LIGHT = [
     "files",
     "gate",
     "inference/classifier",
-    "inference/digits",
+    "inference/handwriting",
     "params",
     "predict",
     "preprocess",

@@ -4,17 +4,17 @@ original    the report of 2017
 sets        a data set's file in data/sets/, by format
 tables      those in CSV and parquet files
 image_set   what the data sets of all formats have
-picture_options  how pictures become their images
+sources     where their files come from
 download    files, or folders of pictures, from the first source that has them
 https       downloads over https
 wheel       arrays from a pinned wheel
-verify      checks of files, and of folders
+verify      checks of single files
+folders     which files of a folder count
 raw         files -> training and test images
 splits      images held out of a split
 audit       copies, constant pictures and other things to know of them
 survey      pictures on a disk, as a data set
 survey_arrays  tables and arrays on a disk, as a data set
-surveyed    what both find
 formats     one reader per file format
 dataset     the npz with its splits
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,8 @@ _SENTENCES = {
     "copies": "{things} the same as another one{named}",
     "validation_in_training": "{things} validation images and training images as well{named}",
     "test_in_training": "{things} test images and training images as well{named}",
+    "validation_groups_in_training": "{things} validation images of groups that training images are of, too{named}",
+    "test_groups_in_training": "{things} test images of groups that training images are of, too{named}",
     "two_classes": "{things} of another class than the same picture elsewhere{named}",
     "constant": "{things} of one colour, which shows nothing{named}",
 }
@@ -34,25 +37,22 @@ def audit(splits: Mapping[str, Split], classes: Sequence[str]) -> dict[str, Any]
     smallest and the largest pixel.
     """
     same = [places for places in _by_content(splits).values() if len(places) > 1]
-    found: dict[str, list[Sequence[Position]]] = {"copies": [*same]}
-    for name in splits.keys() - {"train"}:
-        found[f"{name}_in_training"] = [places for places in same if {"train", name} <= {split for split, _ in places}]
-    found["two_classes"] = [places for places in same if len({splits[name].labels[row] for name, row in places}) > 1]
-    found["constant"] = [
-        [(name, int(row))] for name, split in splits.items() for row in np.flatnonzero(_constant(split.images))
-    ]
-    counts = {"copies": sum(len(places) - 1 for places in same)} | {
-        f"{name}_in_training": sum(split == name for places in found[f"{name}_in_training"] for split, _ in places)
-        for name in splits.keys() - {"train"}
+    two_classes = [places for places in same if len({splits[name].labels[row] for name, row in places}) > 1]
+    constant = [[(name, int(row))] for name, split in splits.items() for row in np.flatnonzero(_constant(split.images))]
+    findings = {
+        "copies": _finding(same, splits, sum(len(places) - 1 for places in same)),
+        "two_classes": _finding(two_classes, splits, sum(map(len, two_classes))),
+        "constant": _finding(constant, splits, len(constant)),
     }
-    missing = {name: _missing(split, classes) for name, split in splits.items()}
+    together = _by_group(splits)
+    for name in splits.keys() - {"train"}:
+        findings[f"{name}_in_training"] = _shared(same, name, splits)
+        if together:
+            findings[f"{name}_groups_in_training"] = _shared(together, name, splits)
+    without = {name: _missing(split, classes) for name, split in splits.items()}
     return {
-        **{
-            key: {"count": counts.get(key, sum(map(len, found[key]))), "named": _named(found[key], splits)}
-            for key in _SENTENCES
-            if key in found
-        },
-        "without": {name: names for name, names in missing.items() if names},
+        **{key: findings[key] for key in _SENTENCES if key in findings},
+        "without": {name: missing for name, missing in without.items() if missing},
         "range": [
             min(int(split.images.min()) for split in splits.values()),
             max(int(split.images.max()) for split in splits.values()),
@@ -60,32 +60,54 @@ def audit(splits: Mapping[str, Split], classes: Sequence[str]) -> dict[str, Any]
     }
 
 
-def sentences(found: Mapping[str, Any], noun: str = "image") -> list[str]:
+def _finding(sets: Sequence[Sequence[Position]], splits: Mapping[str, Split], count: int) -> dict[str, Any]:
+    """Return a count, and the first few sets of places as texts, each with the first few of its places."""
+    named = [" = ".join(_shown(splits, *place) for place in places[:NAMED]) for places in sets[:NAMED]]
+    return {"count": count, "named": named}
+
+
+def _shared(sets: Sequence[Sequence[Position]], name: str, splits: Mapping[str, Split]) -> dict[str, Any]:
+    """Return the finding of those sets of places that are in the split `name` and in training."""
+    crossing = [places for places in sets if {"train", name} <= {split for split, _ in places}]
+    return _finding(crossing, splits, sum(split == name for places in crossing for split, _ in places))
+
+
+def sentences(findings: Mapping[str, Any], noun: str = "image") -> list[str]:
     """Return a sentence for each finding of `audit` that there is, without any markup."""
-    made = []
+    lines = []
     for key, text in _SENTENCES.items():
-        if count := found.get(key, {}).get("count"):
-            named = found[key]["named"]
+        if count := findings.get(key, {}).get("count"):
+            named = findings[key]["named"]
             more = ", ..." if len(named) == NAMED else ""
             things = f"{count:,} {noun} is" if count == 1 else f"{count:,} {noun}s are"
-            made.append(text.format(things=things, named=f": {'; '.join(named)}{more}"))
-    for name, missing in found["without"].items():
+            lines.append(text.format(things=things, named=f": {'; '.join(named)}{more}"))
+    for name, missing in findings["without"].items():
         more = ", ..." if len(missing) > NAMED else ""
         what = "class" if len(missing) == 1 else f"{len(missing):,} classes"
-        made.append(f"no {name} image of the {what} {', '.join(missing[:NAMED])}{more}")
-    low, high = found["range"]
+        lines.append(f"no {name} image of the {what} {', '.join(missing[:NAMED])}{more}")
+    low, high = findings["range"]
     if high < _DIM:
-        made.append(f"pixels are {low} to {high}, of 0 to 255: `scale: {high}` in options makes {high} the brightest")
-    return made
+        lines.append(f"pixels are {low} to {high}, of 0 to 255: `scale: {high}` in options makes {high} the brightest")
+    return lines
 
 
 def _by_content(splits: Mapping[str, Split]) -> dict[bytes, list[Position]]:
-    found: dict[bytes, list[Position]] = {}
+    places = defaultdict[bytes, list[Position]](list)
     for name, split in splits.items():
         rows = np.ascontiguousarray(split.images).reshape(len(split), -1)
         for row, pixels in enumerate(rows):
-            found.setdefault(hashlib.blake2b(pixels.data, digest_size=16).digest(), []).append((name, row))
-    return found
+            places[hashlib.blake2b(pixels.data, digest_size=16).digest()].append((name, row))
+    return places
+
+
+def _by_group(splits: Mapping[str, Split]) -> list[list[Position]]:
+    """Return the places of each group's images, one of those to train on and all of other splits; [] without groups."""
+    places = defaultdict[int, list[Position]](list)
+    for name, split in splits.items():
+        for row, group in enumerate(() if split.groups is None else split.groups.tolist()):
+            if name != "train" or group not in places:
+                places[group].append((name, row))
+    return [*places.values()]
 
 
 def _constant(images: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -96,11 +118,6 @@ def _constant(images: NDArray[np.uint8]) -> NDArray[np.bool_]:
 def _missing(split: Split, classes: Sequence[str]) -> list[str]:
     counts = np.bincount(split.labels, minlength=len(classes))
     return [name for name, count in zip(classes, counts, strict=True) if count == 0]
-
-
-def _named(groups: Sequence[Sequence[Position]], splits: Mapping[str, Split]) -> list[str]:
-    """Return the first few groups of places as texts, each with the first few of its places."""
-    return [" = ".join(_shown(splits, *place) for place in places[:NAMED]) for places in groups[:NAMED]]
 
 
 def _shown(splits: Mapping[str, Split], name: str, position: int) -> str:

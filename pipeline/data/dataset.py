@@ -31,14 +31,15 @@ _FIX = "`dvc repro -f preprocess` creates it again"
 class Split:
     """Images (n, h, w) or (n, h, w, 3) of uint8, and labels (n,): uint8, or uint16 where there are over 256 classes.
 
-    `groups` (n,) are numbers of what has to stay on one side of a split, if there is such a thing. `origins` (n,) has
-    the file of each image, or its table and row; of images in an array, its row, which an npz does not keep.
+    `groups` (n,) are numbers of what has to stay on one side of a split, if there is such a thing; readers return its
+    names. `origins` (n,) has the file of each image, or its table and row; of images in an array, its row, which an npz
+    does not keep.
     `changes` (n,), of CHANGE, say what was done to the pictures in files that they were read from; it is not stored.
     """
 
     images: NDArray[np.uint8]
     labels: NDArray[np.unsignedinteger[Any]]
-    groups: NDArray[np.int64] | None = None
+    groups: NDArray[Any] | None = None
     origins: NDArray[Any] | None = None
     changes: NDArray[np.void] | None = None
 

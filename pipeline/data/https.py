@@ -6,15 +6,14 @@ import os
 import ssl
 import threading
 import time
-import urllib.request
 from collections.abc import Callable
 from concurrent.futures import Future
-from http.client import HTTPException, HTTPMessage, HTTPResponse, IncompleteRead
-from typing import IO, TypeVar
-from urllib.error import HTTPError, URLError
-from urllib.parse import quote, urlsplit, urlunsplit
+from typing import Any, TypeVar
 
 import certifi
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
 from tqdm import tqdm
 
 from pipeline.errors import PipelineError
@@ -25,7 +24,7 @@ ANSWER_TIMEOUT_S = 10.0  # until a server answers, and between two pieces of a f
 RETRY_DELAY_S = 1.0
 
 _BUNDLE = "REQUESTS_CA_BUNDLE"
-BUSY = (429, 500, 502, 503, 504)
+_BUSY = (429, 500, 502, 503, 504)
 
 
 def get(url: str, limit: int, deadline: float, *, retry: bool = True) -> bytes:
@@ -38,76 +37,61 @@ def get(url: str, limit: int, deadline: float, *, retry: bool = True) -> bytes:
     """
     try:
         return _download(url, limit, deadline)
-    # ValueError and OverflowError: an address that cannot be asked (a label of 70 letters, non-ASCII, a port of 99999).
-    except (OSError, HTTPException, ValueError, OverflowError) as error:
-        if isinstance(error, HTTPError):
-            error.close()
-        if retry and _is_transient(error):
+    # ValueError: an address that cannot be asked, such as one with a label of 70 letters.
+    except (OSError, ValueError, urllib3.exceptions.HTTPError) as error:
+        cause = _cause(error)
+        if retry and isinstance(cause, ConnectionResetError | urllib3.exceptions.IncompleteRead):
             time.sleep(RETRY_DELAY_S)
             return get(url, limit, deadline, retry=False)
-        raise PipelineError(_reason(error)) from None
+        raise PipelineError(_reason(cause)) from None
 
 
-class HttpsOnly(urllib.request.HTTPRedirectHandler):
-    """Follows redirects to https only."""
+class _Https(HTTPAdapter):
+    """Verifies certificates by REQUESTS_CA_BUNDLE, or by the system's and certifi's: some systems have none."""
 
-    def redirect_request(
-        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
-    ) -> urllib.request.Request | None:
-        """Return the request for the new address.
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        super().init_poolmanager(*arguments, ssl_context=_context(), **options)
 
-        Raises:
-            PipelineError: The new address is not https.
-        """
-        if not newurl.lower().startswith("https://"):
-            fp.close()
-            raise PipelineError(f"redirects to {newurl:.200}, which is not https")
-        return super().redirect_request(req, fp, code, msg, headers, _ascii(newurl))
-
-
-def open_url(url: str) -> HTTPResponse:
-    """Return the response to a GET of `url`, its body unread."""
-    opener = urllib.request.build_opener(HttpsOnly, urllib.request.HTTPSHandler(context=_context()))
-    response: HTTPResponse = opener.open(_ascii(url), timeout=ANSWER_TIMEOUT_S)
-    return response
+    def proxy_manager_for(self, *arguments: Any, **options: Any) -> Any:
+        return super().proxy_manager_for(*arguments, ssl_context=_context(), **options)
 
 
 def _context() -> ssl.SSLContext:
-    """Return what certificates are verified by: REQUESTS_CA_BUNDLE, as MLflow's are, or the system's and certifi's.
-
-    Python has none of its own on some systems.
-    """
     context = ssl.create_default_context(cafile=os.environ.get(_BUNDLE) or None)
     if not os.environ.get(_BUNDLE):
         context.load_verify_locations(certifi.where())
     return context
 
 
-def _ascii(url: str) -> str:
-    """Return `url` with a host and a path in other letters as a request has to have them."""
-    if url.isascii():
-        return url
-    parts = urlsplit(url)
-    path = quote(parts.path, safe="/%:@!$&'()*+,;=~")
-    return urlunsplit(parts._replace(netloc=parts.netloc.encode("idna").decode(), path=path))
+def session() -> requests.Session:
+    """Return what asks servers; it has no way to follow a redirect to anything but https."""
+    made = requests.Session()
+    made.adapters.clear()
+    made.mount("https://", _Https())
+    return made
 
 
 def _download(url: str, limit: int, deadline: float) -> bytes:
     content = bytearray()
-    with (
-        within(ANSWER_TIMEOUT_S, lambda: open_url(url)) as response,
-        tqdm(total=response.length, desc=url.rpartition("/")[2], unit="B", unit_scale=True, disable=None) as bar,
-    ):
-        length = response.length
-        while piece := response.read1(2**16):
-            content += piece
-            bar.update(len(piece))
-            if len(content) > limit:
-                raise PipelineError(f"larger than the expected {limit} bytes")
-            if time.monotonic() > deadline:
-                raise PipelineError("gave up, as it took too long")
-    if length is not None and len(content) < length:
-        raise ConnectionResetError(f"ended after {len(content)} of {length} bytes")
+    # Not packed on the way: the file is wanted as it lies there.
+    headers = {"Accept-Encoding": "identity"}
+
+    def ask() -> requests.Response:
+        return session().get(url, stream=True, timeout=ANSWER_TIMEOUT_S, headers=headers)
+
+    with within(ANSWER_TIMEOUT_S, ask) as response:
+        if response.status_code != requests.codes.ok:
+            kind = ConnectionResetError if response.status_code in _BUSY else OSError
+            raise kind(f"HTTP Error {response.status_code}: {response.reason}")
+        length = response.raw.length_remaining
+        with tqdm(total=length, desc=url.rpartition("/")[2], unit="B", unit_scale=True, disable=None) as bar:
+            while piece := response.raw.read1(2**16):
+                content += piece
+                bar.update(len(piece))
+                if len(content) > limit:
+                    raise PipelineError(f"larger than the expected {limit} bytes")
+                if time.monotonic() > deadline:
+                    raise PipelineError("gave up, as it took too long")
     return bytes(content)
 
 
@@ -129,22 +113,17 @@ def within(seconds: float, call: Callable[[], T]) -> T:
     return future.result(seconds)
 
 
-def _is_transient(error: Exception) -> bool:
-    if isinstance(error, HTTPError):
-        return error.code in BUSY
-    return isinstance(_cause(error), ConnectionResetError | IncompleteRead)
+def _cause(error: BaseException) -> BaseException:
+    """Return what lies behind the errors that requests and urllib3 wrap around each other."""
+    inner = (*error.args, getattr(error, "reason", None), error.__cause__)
+    return next((_cause(part) for part in inner if isinstance(part, BaseException)), error)
 
 
-def _cause(error: Exception) -> Exception:
-    return error.reason if isinstance(error, URLError) and isinstance(error.reason, Exception) else error
-
-
-def _reason(error: Exception) -> str:
-    cause = _cause(error)
+def _reason(cause: BaseException) -> str:
     if isinstance(cause, ssl.SSLCertVerificationError):
         return f"{cause.verify_message}: {_BUNDLE}=FILE names the certificates to trust, as those of a proxy here"
-    return (
-        f"no answer within {ANSWER_TIMEOUT_S:g} s"
-        if isinstance(cause, TimeoutError)
-        else str(cause) or type(cause).__name__
-    )
+    if isinstance(cause, TimeoutError | urllib3.exceptions.TimeoutError):
+        return f"no answer within {ANSWER_TIMEOUT_S:g} s"
+    if isinstance(cause, requests.exceptions.InvalidSchema):
+        return f"redirects to what is not https ({cause})"
+    return str(cause) or type(cause).__name__

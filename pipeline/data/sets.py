@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,8 +13,8 @@ from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from pipeline import files, schema
-from pipeline.data.image_set import Counts, File, FileSources, FirstLabel, FolderSources, ImageSet, PathBelow, Scale
-from pipeline.data.picture_options import PictureOptions
+from pipeline.data.image_set import SPLITS, Counts, File, FirstLabel, ImageSet, PictureOptions, PixelOptions
+from pipeline.data.sources import FileSources, FolderSources, PathBelow
 from pipeline.data.tables import CsvSet, ParquetSet
 from pipeline.errors import InputError
 from pipeline.schema import Block, Name, Sha256
@@ -31,22 +32,6 @@ class FourFiles(Block):
     test_labels: File
     """Their labels."""
 
-    def all(self) -> tuple[File, File, File, File]:
-        """Return the four files, training first, images before labels."""
-        return (self.train_images, self.train_labels, self.test_images, self.test_labels)
-
-
-class FourFilesSet(ImageSet):
-    """A data set in four files."""
-
-    files: FourFiles
-    """The four files."""
-
-    @property
-    def all_files(self) -> tuple[File, ...]:
-        """The four files."""
-        return self.files.all()
-
 
 class IdxOptions(Block):
     """How the files are read."""
@@ -57,14 +42,21 @@ class IdxOptions(Block):
     """The label of the first class; EMNIST's letters begin with 1."""
 
 
-class IdxSet(FourFilesSet):
+class IdxSet(ImageSet):
     """Four IDX files, as those of MNIST."""
 
     reader: ClassVar[str] = "idx"
+    parts_in = "files"
+    files: FourFiles
+    """The four files."""
     format: Literal["idx"]
     counts: Counts
     options: IdxOptions = IdxOptions()
     """How they are read."""
+
+    def limit(self, file: File) -> int:
+        """Return the largest number of bytes that a file may have: that of one with all images of a split."""
+        return file.size or 16 + max(self.counts.train, self.counts.test or 0) * math.prod(self.image.shape)
 
 
 class NpzArray(Block):
@@ -103,42 +95,19 @@ class NpzArrays(Block):
         return self
 
 
-class NpzOptions(Block):
-    """How the arrays are read."""
-
-    first_label: FirstLabel = 0
-    """The label of the first class."""
-    scale: Scale | None = None
-    """The number that becomes 255, if pixels are not from 0 to 255: 1.0 for fractions."""
-
-
 class NpzSet(ImageSet):
     """Arrays in one npz file or more."""
 
     reader: ClassVar[str] = "npz_arrays"
+    parts_in = "arrays"
     format: Literal["npz"]
     files: Annotated[Mapping[Name, File], Field(min_length=1)]
     """The files, by keys of your choice."""
     arrays: NpzArrays
     """Which array is which."""
-    options: NpzOptions = NpzOptions()
+    options: PixelOptions = PixelOptions()
     """How they are read."""
     sources: FileSources
-
-    @property
-    def all_files(self) -> tuple[File, ...]:
-        """The files in their order."""
-        return tuple(self.files.values())
-
-    @property
-    def tests(self) -> bool:
-        """Whether there are arrays of test images."""
-        return self.arrays.test_images is not None
-
-    @property
-    def validates(self) -> bool:
-        """Whether there are arrays of images to validate with."""
-        return self.arrays.validation_images is not None
 
     @model_validator(mode="after")
     def _files_are_known(self) -> Self:
@@ -182,22 +151,13 @@ class CifarSet(ImageSet):
     """A tar archive of the binary version of CIFAR-10 or CIFAR-100."""
 
     reader: ClassVar[str] = "cifar"
+    parts_in = "options"
     format: Literal["cifar"]
     files: CifarFiles
     """The archive."""
     options: CifarOptions
     """How it is read."""
     sources: FileSources
-
-    @property
-    def all_files(self) -> tuple[File, ...]:
-        """The archive."""
-        return (self.files.archive,)
-
-    @property
-    def validates(self) -> bool:
-        """Whether there are members with images to validate with."""
-        return self.options.validation is not None
 
 
 class FolderOptions(PictureOptions):
@@ -210,16 +170,12 @@ class FolderOptions(PictureOptions):
     validation: PathBelow | None = None
     """That of images to validate with, if there are any."""
 
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """The folders of images to train on, to test and to validate with."""
-        return tuple(part for part in (self.train, self.test, self.validation) if part is not None)
-
     @model_validator(mode="after")
     def _parts_are_apart(self) -> Self:
         # Names that differ in case, or in how accents are written, are the same on some systems.
-        paths = [Path(unicodedata.normalize("NFC", part).casefold()) for part in self.parts]
-        if any(one.is_relative_to(other) for one, other in itertools.permutations(paths, 2)):
+        parts = [part for split in SPLITS if (part := getattr(self, split)) is not None]
+        paths = [Path(unicodedata.normalize("NFC", part).casefold()) for part in parts]
+        if any(inner.is_relative_to(outer) for inner, outer in itertools.permutations(paths, 2)):
             raise PydanticCustomError("parts", "expected folders, none of them in another")
         return self
 
@@ -228,6 +184,7 @@ class FolderSet(ImageSet):
     """PNG, JPEG, WebP, BMP, GIF or TIFF files in one folder per class."""
 
     reader: ClassVar[str] = "folder"
+    parts_in = "options"
     grouped_by = "a regular expression"
     format: Literal["folder"]
     checksum: Sha256 | None = None
@@ -235,21 +192,6 @@ class FolderSet(ImageSet):
     options: FolderOptions
     """How they are read."""
     sources: FolderSources
-
-    @property
-    def tests(self) -> bool:
-        """Whether there is a folder of test images."""
-        return self.options.test is not None
-
-    @property
-    def validates(self) -> bool:
-        """Whether there is a folder of images to validate with."""
-        return self.options.validation is not None
-
-    @property
-    def pictures(self) -> PictureOptions:
-        """How pictures become images of the data set."""
-        return self.options
 
 
 FORMATS: dict[Any, type[ImageSet]] = {

@@ -66,9 +66,9 @@ def _shares(sizes: NDArray[np.intp], count: int) -> NDArray[np.intp]:
     return whole
 
 
-def select(split: Split, mask: NDArray[np.bool_]) -> Split:
-    """Return the images of `split` that `mask` (n,) selects."""
-    arrays: dict[str, Any] = {name: None if array is None else array[mask] for name, array in vars(split).items()}
+def select(split: Split, rows: NDArray[np.bool_] | slice) -> Split:
+    """Return the images of `split` that a mask (n,) selects, or views of those in a slice."""
+    arrays: dict[str, Any] = {name: None if array is None else array[rows] for name, array in vars(split).items()}
     return Split(**arrays)
 
 
@@ -79,6 +79,6 @@ def joined(*parts: Split | None) -> Split:
         return present[0]
     arrays: dict[str, Any] = {}
     for name in vars(present[0]):
-        found = [getattr(part, name) for part in present]
-        arrays[name] = None if any(array is None for array in found) else np.concatenate(found)
+        pieces = [getattr(part, name) for part in present]
+        arrays[name] = None if any(piece is None for piece in pieces) else np.concatenate(pieces)
     return Split(**arrays)

@@ -1,4 +1,4 @@
-"""What files with arrays on a disk say of a data set: npz, CSV and parquet."""
+"""Arrays and tables on a disk -> what data/sets/ says of them: npz, CSV and parquet. What is unclear is asked back."""
 
 from __future__ import annotations
 
@@ -14,126 +14,165 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pipeline import files
+from pipeline import schema
 from pipeline.data.formats import checks, npz, parquet
-from pipeline.data.surveyed import LABELS, SPLITS, Stated, Survey, held_out, label_column, natural
+from pipeline.data.survey import LABEL_WORDS, SPLIT_WORDS, Stated, Survey, held_out, label_column, natural
 from pipeline.errors import InputError
 
-_IMAGES = ("image", "images", "data", "x")
+_IMAGE_WORDS = ("image", "images", "data", "x")
 
 
 def of_npz(paths: Sequence[Path], stated: Stated) -> Survey:
     """Return what one npz file holds, or raise InputError."""
     if len(paths) > 1:
         raise InputError(f"which file? {', '.join(path.name for path in paths)}", path=paths[0].parent)
+    path = paths[0]
     try:
-        arrays = npz.arrays(paths[0], limit=checks.MAX_BYTES)
+        arrays = npz.arrays(path, limit=checks.MAX_BYTES)
     except ValueError as error:
-        raise InputError(f"not an npz file that can be read ({error})", path=paths[0]) from None
-    named: dict[str, str] = {}
-    for key in arrays:
-        steps = key.lower().split("_")
-        split = next((SPLITS[step] for step in steps if step in SPLITS), "train")
-        kinds = [kind for kind, words in (("labels", LABELS), ("images", _IMAGES)) if set(words) & set(steps)]
-        if len(kinds) == 1 and named.setdefault(f"{split}_{kinds[0]}", key) != key:
-            raise InputError(
-                f"which array has {split} {kinds[0]}? {named[f'{split}_{kinds[0]}']}, {key}", path=paths[0]
-            )
-    if not {"train_images", "train_labels"} <= named.keys():
+        raise InputError(f"not an npz file that can be read ({error})", path=path) from None
+    keys = _keys(arrays, path)
+    if not {"train_images", "train_labels"} <= keys.keys():
         what = "expected arrays such as x_train and y_train, train_images and train_labels, or images and labels"
-        raise InputError(f"{what}, found {', '.join(arrays)[:200]}", path=paths[0])
-    images = [arrays[key] for name, key in named.items() if name.endswith("images")]
-    labels = np.concatenate([arrays[key].ravel() for name, key in named.items() if name.endswith("labels")])
-    shape = images[0].shape[1:]
-    if len(shape) not in (2, 3):
-        raise InputError(f"expected images (n, h, w) or (n, h, w, channels), found {images[0].shape}", path=paths[0])
-    known, first = _classes(labels, paths[0])
-    options = {"first_label": first} | _scale([images[0]], stated, paths[0])
-    channels = shape[2] if len(shape) == 3 else 1
+        raise InputError(f"{what}, found {', '.join(arrays)[:200]}", path=path)
+    images = arrays[keys["train_images"]]
+    if images.ndim not in (3, 4):
+        raise InputError(f"expected images (n, h, w) or (n, h, w, channels), found {images.shape}", path=path)
+    height, width, channels = (*images.shape[1:], 1)[:3]
+    labels = [arrays[key].ravel() for name, key in keys.items() if name.endswith("labels")]
+    classes, first_label = _classes(np.concatenate(labels), path)
     content = {
         "format": "npz",
-        "image": {"height": shape[0], "width": shape[1], "channels": channels},
-        "classes": known,
-        "files": {"data": _file(paths[0], "data.npz")},
-        "arrays": {name: {"file": "data", "key": key} for name, key in named.items()},
-        "options": options,
+        "image": {"height": height, "width": width, "channels": channels},
+        "classes": classes,
+        "files": {"data": {"name": "data.npz"}},
+        "arrays": {name: {"file": "data", "key": key} for name, key in keys.items()},
+        "options": {"first_label": first_label} | _scale(images, stated, path),
+        **held_out(["test"] if "test_images" in keys else [], stated),
     }
-    return Survey(held_out(content, tests="test_images" in named), {"data.npz": paths[0]})
+    return Survey(content, {"data.npz": path})
 
 
-def of_csv(paths: Sequence[Path], stated: Stated) -> Survey:
-    """Return what CSV tables of pixels hold, or raise InputError."""
-    split = _splits_of(paths)
-    train = pd.read_csv(split["train"], low_memory=False)
-    columns = [str(column) for column in train]
-    label = label_column([one for one in columns if not re.search(r"\d$", one)], split["train"], stated)
-    prefix = {re.sub(r"\d+$", "", column) for column in columns if column != label}
-    if len(prefix) != 1:
-        what = f"expected columns of pixels with one prefix, found {', '.join(sorted(prefix)[:3])}"
-        raise InputError(what, path=split["train"])
-    shape = _shape(len(columns) - 1, stated, split["train"])
-    every = [train, *(pd.read_csv(path, low_memory=False) for name, path in split.items() if name != "train")]
-    known, first = _classes(np.concatenate([table[label].to_numpy() for table in every]), split["train"])
-    pixels = train.drop(columns=label).to_numpy()
+def _keys(arrays: Sequence[str] | dict[str, Any], path: Path) -> dict[str, str]:
+    """Return the key of the images and labels of each split, by the words in it."""
+    keys: dict[str, str] = {}
+    for key in arrays:
+        words = key.lower().split("_")
+        split = next((SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS), "train")
+        usual = {"labels": LABEL_WORDS, "images": _IMAGE_WORDS}
+        kinds = [f"{split}_{kind}" for kind, names in usual.items() if set(names) & set(words)]
+        if len(kinds) == 1 and keys.setdefault(kinds[0], key) != key:
+            what = f"which array has {kinds[0].replace('_', ' ')}? {keys[kinds[0]]}, {key}"
+            raise InputError(what, path=path)
+    return keys
+
+
+def of_tables(paths: Sequence[Path], stated: Stated) -> Survey:
+    """Return what CSV or parquet tables of pixels hold, or parquet tables of pictures; or raise InputError."""
+    tables = _tables(paths)
+    if tables["train"].suffix.lower() == ".parquet":
+        columns = pq.read_schema(tables["train"])
+        names = [column.name for column in columns if _has_pictures(column.type)]
+        if len(names) > 1:
+            raise InputError(f"which column has the pictures? {', '.join(names)}", path=tables["train"])
+        if names:
+            return _of_pictures(tables, columns, names[0], stated)
+    return _of_pixels(tables, stated)
+
+
+def _has_pictures(kind: Any) -> bool:
+    return bool(pa.types.is_binary(kind)) or (pa.types.is_struct(kind) and int(kind.get_field_index("bytes")) >= 0)
+
+
+def _of_pixels(tables: dict[str, Path], stated: Stated) -> Survey:
+    path, contents = tables["train"], {name: read(path) for name, path in tables.items()}
+    names = [str(column) for column in contents["train"] if column != stated.group]
+    texts = [name for name in names if name == stated.label or not name[-1:].isdigit()]
+    label = label_column(texts or names, path, stated)
+    prefixes = sorted({re.sub(r"\d+$", "", name) for name in names if name != label})
+    if len(prefixes) != 1:
+        what = f"expected columns of pixels with one prefix, found {', '.join(prefixes[:3])}"
+        raise InputError(what, path=path, fix="say GROUP=column if one says what belongs together, or remove it")
+    pixels = _numbers(contents["train"][[name for name in names if name != label]], path)
+    labels = [table[label].to_numpy() for table in contents.values() if label in table]
+    classes, first_label = _classes(np.concatenate(labels), path)
+    options = {"label": label, "pixels": prefixes[0], "first_label": first_label} | _scale(pixels, stated, path)
+    shape = _shape(pixels.shape[1], stated, path)
     content = {
         "format": "csv",
         "image": dict(zip(("height", "width", "channels"), shape, strict=True)),
-        "classes": known,
-        "files": {name: [_file(path, f"{name}.csv")] for name, path in split.items()},
-        "options": {"label": label, "pixels": prefix.pop(), "first_label": first} | _scale([pixels], stated, paths[0]),
+        "classes": classes,
+        "files": {name: [{"name": f"{name}.csv"}] for name in tables},
+        "options": options,
+        **held_out(tables, stated),
     }
-    return Survey(held_out(content, tests="test" in split), {f"{name}.csv": path for name, path in split.items()})
+    return Survey(content, {f"{name}.csv": path for name, path in tables.items()})
 
 
-def of_parquet(paths: Sequence[Path], stated: Stated) -> Survey:
-    """Return what parquet tables of pictures hold, or raise InputError."""
-    split = _splits_of(paths)
-    schema = pq.read_schema(split["train"])
-    is_bytes = [
-        column.name
-        for column in schema
-        if pa.types.is_binary(column.type)
-        or (pa.types.is_struct(column.type) and column.type.get_field_index("bytes") >= 0)
-    ]
-    if len(is_bytes) != 1:
-        what = f"expected one column of pictures, found {', '.join(is_bytes) or 'none'}"
-        raise InputError(what, path=split["train"], fix="write pixels as CSV or npz instead")
-    label = label_column([name for name in schema.names if name != is_bytes[0]], split["train"], stated)
-    labels = [pq.read_table(path, columns=[label]).column(label).to_pylist() for path in split.values()]
-    known, first = _classes(np.array([value for part in labels for value in part]), split["train"])
-    if first:
-        raise InputError(f"labels begin with {first}, expected 0 or names", path=split["train"])
-    if (names := parquet.class_names(schema.metadata or {}, label)) is not None:
-        known = names
+def _numbers(table: pd.DataFrame, path: Path) -> NDArray[Any]:
+    """Return the cells of a table of numbers; raise InputError with the first that is not one."""
+    cells: NDArray[Any] = table.to_numpy()
+    if cells.dtype.kind in "iuf" and not np.isnan(cells).any():
+        return cells
+    for (row, column), cell in np.ndenumerate(cells):
+        try:
+            is_number = not math.isnan(float(cell))
+        except (TypeError, ValueError):
+            is_number = False
+        if not is_number:
+            shown = "nothing" if isinstance(cell, float) else schema.shown(cell)
+            where = f"row {row}, counted from 0, column {table.columns[column]!r}"
+            raise InputError(f"{where}: expected a number, found {shown}", path=path)
+    return cells.astype(np.float64)
+
+
+def read(path: Path) -> pd.DataFrame:
+    """Return the table in a CSV or parquet file; raise InputError if it cannot be read."""
+    try:
+        return pd.read_parquet(path) if path.suffix.lower() == ".parquet" else pd.read_csv(path, low_memory=False)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise InputError(f"not a table that can be read ({' '.join(str(error).split())[:200]})", path=path) from None
+
+
+def _of_pictures(tables: dict[str, Path], columns: Any, image: str, stated: Stated) -> Survey:
+    path = tables["train"]
+    label = label_column([name for name in columns.names if name not in (image, stated.group)], path, stated)
+    labels = [pq.read_table(table, columns=[label]).column(label).to_pylist() for table in tables.values()]
+    classes, first_label = _classes(np.array([value for part in labels for value in part]), path)
+    if first_label:
+        raise InputError(f"labels begin with {first_label}, expected 0 or names", path=path)
     if stated.size is None:
-        raise InputError("which size are the images to have?", path=split["train"], fix="say SIZE=32")
+        raise InputError("which size are the images to have?", path=path, fix="say SIZE=32")
     content = {
         "format": "parquet",
         "image": {"height": stated.size[0], "width": stated.size[1], "channels": 3},
-        "classes": known,
-        "files": {name: [_file(path, f"{name}.parquet")] for name, path in split.items()},
-        "options": {"image": is_bytes[0], "label": label, "resize": "stretch", "convert": True},
+        "classes": parquet.class_names(columns.metadata or {}, label) or classes,
+        "files": {name: [{"name": f"{name}.parquet"}] for name in tables},
+        "options": {"image": image, "label": label, "resize": "stretch", "convert": True},
+        **held_out(tables, stated),
     }
-    return Survey(held_out(content, tests="test" in split), {f"{name}.parquet": path for name, path in split.items()})
+    return Survey(content, {f"{name}.parquet": path for name, path in tables.items()})
 
 
-def _splits_of(paths: Sequence[Path]) -> dict[str, Path]:
+def _tables(paths: Sequence[Path]) -> dict[str, Path]:
     """Return the table of each split, by the word in its name; a single one is to train on."""
     if len(paths) == 1:
         return {"train": paths[0]}
-    found: dict[str, Path] = {}
+    tables: dict[str, Path] = {}
     for path in paths:
-        words = {SPLITS[word] for word in re.split(r"[^a-z]+", path.stem.lower()) if word in SPLITS}
-        if len(words) != 1 or found.setdefault(next(iter(words)), path) != path:
-            what = f"which table is which? {', '.join(one.name for one in paths)}"
+        words = {SPLIT_WORDS[word] for word in re.split(r"[^a-z]+", path.stem.lower()) if word in SPLIT_WORDS}
+        if len(words) != 1 or tables.setdefault(next(iter(words)), path) != path:
+            what = f"which table is which? {', '.join(path.name for path in paths)}"
             raise InputError(what, path=path.parent, fix="name them train, test and val, one of each")
-    if "train" not in found:
+    if "train" not in tables:
         raise InputError(f"no table to train on among {', '.join(path.name for path in paths)}", path=paths[0].parent)
-    return found
+    return tables
 
 
 def _classes(labels: NDArray[Any], path: Path) -> tuple[list[str], int]:
     """Return the names of the classes, and the label of the first one; that of names is 0."""
+    if labels.dtype.kind == "f" and (labels == np.floor(labels)).all():
+        labels = labels.astype(np.int64)
     if labels.dtype.kind not in "iu":
         return natural({str(label) for label in labels}), 0
     present = sorted({int(label) for label in labels})
@@ -143,17 +182,19 @@ def _classes(labels: NDArray[Any], path: Path) -> tuple[list[str], int]:
     return [str(label) for label in present], present[0]
 
 
-def _scale(arrays: Sequence[NDArray[Any]], stated: Stated, path: Path) -> dict[str, float]:
+def _scale(pixels: NDArray[Any], stated: Stated, path: Path) -> dict[str, float]:
     """Return the option that makes pixels 0 to 255, if one is needed."""
-    low, high = min(array.min() for array in arrays), max(array.max() for array in arrays)
-    whole = all(array.dtype.kind in "iu" for array in arrays)
+    if pixels.dtype.kind not in "iuf":
+        raise InputError(f"expected numbers as pixels, found {pixels.dtype}", path=path)
+    low, high, are_whole = pixels.min(), pixels.max(), pixels.dtype.kind in "iu"
     if stated.scale is not None:
-        return {} if stated.scale == 255 and whole else {"scale": stated.scale}
-    if not whole and low >= 0 and 0.5 < high <= 1:
+        return {} if stated.scale == 255 and are_whole else {"scale": stated.scale}
+    if not are_whole and low >= 0 and 0.5 < high <= 1:
         return {"scale": 1.0}
-    if whole and low >= 0 and 128 <= high <= 255:
+    if are_whole and low >= 0 and 128 <= high <= 255:
         return {}
-    raise InputError(f"which number is white? pixels are {low} to {high}", path=path, fix="say SCALE=255, for instance")
+    fix = f"say SCALE={high:g}, or SCALE=255"
+    raise InputError(f"which number is white? pixels are {low} to {high}", path=path, fix=fix)
 
 
 def _shape(pixels: int, stated: Stated, path: Path) -> tuple[int, int, int]:
@@ -164,7 +205,3 @@ def _shape(pixels: int, stated: Stated, path: Path) -> tuple[int, int, int]:
         if not stated.size and side**2 * channels == pixels:
             return side, side, channels
     raise InputError(f"which height and width have {pixels} pixels?", path=path, fix="say SIZE=28x20, for instance")
-
-
-def _file(path: Path, name: str) -> dict[str, str]:
-    return {"name": name, "sha256": files.sha256(path)}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pipeline.data.image_set import File, Files, FileSources, FirstLabel, ImageSet, Scale, Text
-from pipeline.data.picture_options import PictureOptions
+from pipeline.data.image_set import Files, ImageSet, PictureOptions, PixelOptions, Text
+from pipeline.data.sources import FileSources
 from pipeline.schema import Block
 
 
@@ -20,17 +20,13 @@ class TableFiles(Block):
     """Those to validate with, if there are any."""
 
 
-class CsvOptions(Block):
+class CsvOptions(PixelOptions):
     """How CSV tables are read."""
 
     label: Text = "label"
     """The column of the labels."""
     pixels: Text = "pixel"
     """What the columns of pixels have before their number, from 0 or 1."""
-    first_label: FirstLabel = 0
-    """The label of the first class."""
-    scale: Scale | None = None
-    """The number that becomes 255, if pixels are not from 0 to 255: 1.0 for fractions."""
 
 
 class ParquetOptions(PictureOptions):
@@ -46,24 +42,10 @@ class TableSet(ImageSet):
     """Tables with a row per image."""
 
     grouped_by = "a column"
+    parts_in = "files"
     files: TableFiles
     """The tables."""
     sources: FileSources
-
-    @property
-    def all_files(self) -> tuple[File, ...]:
-        """The tables, training before test before validation."""
-        return (*self.files.train, *(self.files.test or ()), *(self.files.validation or ()))
-
-    @property
-    def tests(self) -> bool:
-        """Whether there are tables of test images."""
-        return self.files.test is not None
-
-    @property
-    def validates(self) -> bool:
-        """Whether there are tables of images to validate with."""
-        return self.files.validation is not None
 
 
 class CsvSet(TableSet):
@@ -82,8 +64,3 @@ class ParquetSet(TableSet):
     format: Literal["parquet"]
     options: ParquetOptions = ParquetOptions()
     """How they are read."""
-
-    @property
-    def pictures(self) -> PictureOptions:
-        """How pictures become images of the data set."""
-        return self.options

@@ -15,8 +15,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.image_set import Wheel
 from pipeline.data.sets import IdxSet
+from pipeline.data.sources import Wheel
 from pipeline.data.verify import expect_checksum, gunzip, packed_limit, sha256
 from pipeline.errors import PipelineError
 

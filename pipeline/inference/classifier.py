@@ -23,8 +23,6 @@ REGISTRY_URI = "models:/"
 FILE_ENDING = ".keras"
 # A prediction whose probability is lower is reported as uncertain.
 CERTAIN = 0.9
-# Affects memory and time only.
-_BATCH = 250
 
 
 @dataclass(frozen=True)
@@ -81,13 +79,13 @@ def load(path: Path, threads: int, shape: tuple[int, ...], classes: Sequence[str
     backend.start(intra_op=threads)
     network = model_file.load(path)
     try:
-        found = (network.inputs[0].dtype, network.input_shape[1:], network.output_shape[1:])
+        form = (network.inputs[0].dtype, network.input_shape[1:], network.output_shape[1:])
     except Exception as error:
         # A network with several inputs, for example, or with none.
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise InputError(f"not a network for one image ({reason})", path=path) from None
-    if found != (expected := ("uint8", shape, (len(classes),))):
-        raise InputError(f"expected a network from and to {expected}, found {found}", path=path)
+    if form != (expected := ("uint8", shape, (len(classes),))):
+        raise InputError(f"expected a network from and to {expected}, found {form}", path=path)
     return network
 
 
@@ -123,9 +121,12 @@ def probabilities(network: Any, images: NDArray[np.uint8]) -> NDArray[np.float64
     Raises:
         PipelineError: The network's output is not probabilities.
     """
+    from pipeline.training import networks
+
+    size = networks.scoring_batch(network)
     # Called as a function: for the one image of a drawing, Keras' `predict` would take twenty times as long.
-    parts = [network(images[first : first + _BATCH], training=False) for first in range(0, len(images), _BATCH)]
-    found = np.concatenate(parts).astype(np.float64)
-    if not np.isfinite(found).all():
-        raise PipelineError(f"{network.name}: its output is {found.min()}", fix="train the model again")
-    return found
+    parts = [network(images[first : first + size], training=False) for first in range(0, len(images), size)]
+    output = np.concatenate(parts).astype(np.float64)
+    if not np.isfinite(output).all():
+        raise PipelineError(f"{network.name}: its output is {output.min()}", fix="train the model again")
+    return output

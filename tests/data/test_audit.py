@@ -60,6 +60,22 @@ def test_files_and_rows_are_named() -> None:
     assert first == "1 stone is the same as another one: a/1.png = b/3.png"
 
 
+def test_groups_of_a_given_test_set_that_are_trained_on_are_named() -> None:
+    """Each image of a group that has one in training is counted, with one of those; splits without groups have none."""
+    images = np.random.default_rng(0).integers(0, 256, (9, 8, 8), np.uint8)
+    train = Split(images[:4], np.zeros(4, np.uint8), groups=np.array([0, 1, 1, 2]), origins=np.arange(4))
+    test = Split(images[4:], np.zeros(5, np.uint8), groups=np.array([3, 1, 4, 2, 1]), origins=np.arange(10, 15))
+
+    found = audit.audit({"train": train, "test": test}, CLASSES)
+
+    named = ["train 1 = test 11 = test 14", "train 3 = test 13"]
+    assert found["test_groups_in_training"] == {"count": 3, "named": named}
+    assert "3 images are test images of groups that training images are of, too: train 1 = " in " ".join(
+        audit.sentences(found)
+    )
+    assert "test_groups_in_training" not in audit.audit({"train": split(9, 1), "test": split(9, 2)}, CLASSES)
+
+
 @pytest.mark.parametrize("colour", [False, True])
 def test_constant_pictures_are_named(colour: bool) -> None:
     """A picture is constant if each of its channels is, whatever the channels are."""

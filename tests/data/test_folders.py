@@ -261,18 +261,25 @@ def test_letters_may_be_joined(tmp_path: Path, name: str) -> None:
 # All faults of a set in one run
 
 
+ENDING = "expected CLASS/NAME with one of the endings .png, .jpg"
+
+
+@pytest.mark.fault("folder of pictures with other files or folders")
 def test_all_bad_files_of_a_set_are_named_in_one_run(tmp_path: Path) -> None:
-    """Of both splits: damaged pictures, other endings, other folders and other sizes, a line each."""
+    """Of both splits: damaged pictures, other endings, folders, places and sizes, a line each with the reason."""
     described = written(tmp_path, counts=None)
     local = tmp_path / "data/local"
-    bad = {
-        "train/agate/0.png": b"<html>",
-        "train/agate/a.heic": GOOD,
-        "train/opal": None,
-        "train/beryl/1.png": GOOD[:90],
-        "test/coral/2.png": made_sets.png(np.zeros((8, 9), np.uint8)),
+    bad: dict[str, tuple[bytes | None, str]] = {
+        "train/agate/0.png": (b"<html>", "not a PNG, JPEG, "),
+        "train/agate/a.heic": (GOOD, ENDING),
+        "train/1.png": (GOOD, ENDING),
+        "test/agate/deep/1.png": (GOOD, ENDING),
+        "train/opal": (None, "no class of this name among agate, beryl"),
+        "train/beryl/1.png": (GOOD[:90], "not a PNG, JPEG, "),
+        "test/coral/2.png": (made_sets.png(np.zeros((8, 9), np.uint8)), "expected 8x8 pixels, found 9x8"),
     }
-    for name, content in bad.items():
+    (local / "test/agate/deep").mkdir()
+    for name, (content, _) in bad.items():
         (local / name).mkdir() if content is None else (local / name).write_bytes(content)
     for number in range(30):
         (local / f"train/opal/{number}.png").write_bytes(GOOD)
@@ -280,8 +287,10 @@ def test_all_bad_files_of_a_set_are_named_in_one_run(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         raw.read(local, described)
 
-    lines = str(caught.value).splitlines()
-    assert sorted(line.split(": ")[0].removeprefix(f"{local}/") for line in lines) == sorted(bad)
+    lines = dict(line.removeprefix(f"{local}/").split(": ", 1) for line in str(caught.value).splitlines())
+    assert lines.keys() == bad.keys()
+    for name, (_, reason) in bad.items():
+        assert lines[name].startswith(reason)
 
 
 @pytest.mark.parametrize("count", [1, 10, 11, 500])
@@ -309,6 +318,3 @@ def test_of_many_files_that_cannot_be_copied_the_first_and_the_count_are_told(tm
 
     assert [f"x{number:02}.png" in reason for number in range(7)] == [True] * 5 + [False] * 2
     assert reason.endswith("; and 35 more")
-
-
-# The same images twice

@@ -83,6 +83,18 @@ def test_equal_arrays_give_equal_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "rows.npz").read_bytes() == (tmp_path / "columns.npz").read_bytes()
 
 
+def test_an_array_is_written_without_a_copy_of_it(tmp_path: Path) -> None:
+    """Beside an array of 64 MiB, writing it takes a part of that."""
+    images = np.zeros((2**16, 32, 32), np.uint8)
+    tracemalloc.start()
+
+    npz.write(tmp_path / "x.npz", {"images": images})
+
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < images.nbytes / 2
+
+
 def test_arrays_read_back_as_numpy_wrote_them(tmp_path: Path) -> None:
     """Values, types, shapes and names are those of numpy.load, and each array can be written to."""
     np.savez(tmp_path / "x.npz", **ARRAYS)

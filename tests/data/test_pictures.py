@@ -15,8 +15,7 @@ from pipeline import preprocess
 from pipeline.data import raw, sets, splits
 from pipeline.data.dataset import Dataset
 from pipeline.data.formats import pictures
-from pipeline.data.image_set import ImageSet, ImageShape
-from pipeline.data.picture_options import PictureOptions
+from pipeline.data.image_set import ImageSet, ImageShape, PictureOptions
 from pipeline.inference import reading
 from pipeline.params import Data
 from tests.support import made_sets, untrained
@@ -149,6 +148,36 @@ def test_colours_of_16_bits_are_a_conversion() -> None:
     assert found.change == ("RGB;16", False, False)
     with pytest.raises(ValueError, match=r"expected mode RGB, found RGB;16; `convert: true` scales 0 to 65535"):
         pictures.decode(sixteen_bit_colours(), COLOUR, PictureOptions())
+
+
+@pytest.mark.parametrize(
+    ("mode", "how"),
+    [
+        ("RGBA", "with transparency; `convert: true` puts it on the `background`"),
+        ("LA", "with transparency; `convert: true` puts it on the `background`"),
+        ("P", "with transparency; `convert: true` puts it on the `background`"),
+        ("CMYK", "; `convert: true` converts it"),
+        ("I;16", "; `convert: true` scales 0 to 65535 to 0 to 255"),
+    ],
+)
+def test_a_mode_that_cannot_be_shown_exactly_needs_convert(mode: str, how: str) -> None:
+    """Without it the error says what it would do; with it, the change is told."""
+    content = saved(icon("P") if mode == "P" else Image.new(mode, (24, 20), 5), "TIFF" if mode == "CMYK" else "PNG")
+
+    with pytest.raises(ValueError, match=f"^expected mode RGB, found {mode} ?{how}"):
+        pictures.decode(content, COLOUR, PictureOptions())
+    assert pictures.decode(content, COLOUR, ALL).change == (mode, False, False)
+
+
+@pytest.mark.parametrize("mode", ["L", "1", "P"])
+def test_modes_that_rgb_shows_exactly_need_no_option(mode: str) -> None:
+    """Grey, black-and-white and palettes give the same colours in RGB."""
+    image = Image.fromarray(rgba()[..., :3]).convert(mode)
+
+    found = pictures.decode(saved(image), COLOUR, PictureOptions())
+
+    np.testing.assert_array_equal(found.image, np.asarray(image.convert("RGB")))
+    assert found.change == ("", False, False)
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.float32])
@@ -316,7 +345,7 @@ def test_predict_reads_each_picture_as_it_was_trained_on(tmp_path: Path, options
 
     for path, image in zip(paths, train.images, strict=True):
         np.testing.assert_array_equal(reading.read(path, described), image)
-        np.testing.assert_array_equal(reading.decode(io.BytesIO(path.read_bytes()), "x", described), image)
+        np.testing.assert_array_equal(reading.decode(path.read_bytes(), "x", described), image)
 
 
 def test_a_picture_for_a_set_without_pictures_is_stretched_on_white() -> None:
@@ -325,7 +354,7 @@ def test_a_picture_for_a_set_without_pictures_is_stretched_on_white() -> None:
     ink = Image.new("LA", (80, 40), (0, 0))
     ink.paste((0, 255), (0, 0, 40, 40))
 
-    found = reading.decode(io.BytesIO(saved(ink)), "x", described)
+    found = reading.decode(saved(ink), "x", described)
 
     assert (found[:, :13] == 0).all()
     assert (found[:, 15:] == 255).all()

@@ -180,6 +180,8 @@ SHAPE = "expected printable text without spaces at its ends, found"
         ("csv", "files.train", [{"name": "a.csv", **SHA, "size": 0}], "files.train[0].size: expected greater than 0"),
         ("idx", "files.test_labels", None, "files.test_labels: missing"),
         ("idx", "counts", None, "counts: missing"),
+        ("idx", "image.height", 32, "handwriting: expected images of 28x28 with one channel for it"),
+        ("idx", "image.channels", 3, "handwriting: expected images of 28x28 with one channel for it"),
         ("idx", "counts.train", -1, "counts.train: expected greater than 0, found -1"),
         ("idx", "counts.test", None, "counts: expected test if files have test images, and only then"),
         ("idx", "options.first_label", -1, "options.first_label: expected greater than or equal to 0, found -1"),

@@ -9,6 +9,7 @@ import lzma
 import struct
 import subprocess
 import sys
+import tracemalloc
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -218,6 +219,24 @@ def test_images_beyond_the_bound_are_not_kept(tmp_path: Path, kind: str, monkeyp
 
     with pytest.raises(InputError, match="expected at most 4479 bytes of images, found "):
         raw.read(tmp_path / "data/local", described)
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "cifar"])
+def test_images_are_in_memory_once(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside the images of all tables, or all members, that are read, hardly anything is held."""
+    monkeypatch.setattr(csv_format, "_BLOCK", 2**14)
+    shape = (32, 32, 3) if kind == "cifar" else (32, 32)
+    made = made_sets.arrays(shape)
+    made |= {name: np.concatenate([made[name]] * 20) for name in ("train_images", "train_labels")}
+    described = made_sets.write(tmp_path, kind, made, shape, counts=None)
+    tracemalloc.start()
+
+    splits = raw.read(tmp_path / "data/local", described)
+
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(splits["train"]) == 1400
+    assert peak < 1.6 * sum(split.images.nbytes for split in splits.values())
 
 
 def large(seed: int) -> bytes:

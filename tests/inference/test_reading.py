@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +10,10 @@ import pytest
 from PIL import Image, ImageDraw
 
 from pipeline.data import sets
-from pipeline.data.formats import pictures
-from pipeline.data.image_set import ImageSet
-from pipeline.data.picture_options import PictureOptions
+from pipeline.data.image_set import ImageSet, PictureOptions
 from pipeline.errors import InputError
 from pipeline.inference import reading
-from pipeline.inference.described import of_record
+from pipeline.inference.training_data import from_record
 from tests.support import made_sets, untrained
 from tests.support.untrained import saved
 
@@ -39,7 +35,7 @@ def shipped(name: str) -> ImageSet:
 
 def read(content: bytes, described: ImageSet) -> np.ndarray:
     """Return the picture in a file with this content as an image of the data set."""
-    return reading.decode(io.BytesIO(content), "x.png", described)
+    return reading.decode(content, "x.png", described)
 
 
 def test_an_image_of_the_data_set_stays_as_it_is(stones: ImageSet) -> None:
@@ -49,25 +45,6 @@ def test_an_image_of_the_data_set_stays_as_it_is(stones: ImageSet) -> None:
 
     np.testing.assert_array_equal(read(saved(Image.fromarray(colour)), stones), colour)
     np.testing.assert_array_equal(read(saved(Image.fromarray(grey)), shipped("fashion_mnist")), grey)
-
-
-@pytest.mark.parametrize(
-    ("mode", "kind"),
-    [("RGB", "PNG"), ("L", "PNG"), ("RGBA", "PNG"), ("P", "PNG"), ("1", "PNG"), ("RGB", "JPEG"), ("L", "JPEG")],
-)
-def test_any_picture_is_resized_and_converted(stones: ImageSet, mode: str, kind: str) -> None:
-    """A picture of any size and mode becomes what Pillow makes of it in the mode and the size of the data set."""
-    content = saved(untrained.picture(mode=mode), kind)
-    for described, form in ((stones, "RGB"), (shipped("fashion_mnist"), "L")):
-        height, width = described.image.shape[:2]
-
-        found = read(content, described)
-
-        expected = Image.open(io.BytesIO(content)).convert(form).resize((width, height), Image.Resampling.BILINEAR)
-        np.testing.assert_array_equal(found, np.asarray(expected))
-        # And it is what preprocess makes of the same file, where the data set lets it convert.
-        again = pictures.decode(content, described.image, PictureOptions(resize="stretch", convert=True))
-        np.testing.assert_array_equal(found, again.image)
 
 
 @pytest.mark.parametrize(("orientation", "turned"), [(3, 180), (6, 90), (8, 270)])
@@ -144,27 +121,6 @@ def test_an_image_of_characters_stays_as_it_is() -> None:
         read(strokes(), shipped("kmnist"))
 
 
-@pytest.mark.parametrize(
-    ("changes", "accepted"),
-    [
-        ({"image": {"height": 28, "width": 28, "channels": 1}}, True),
-        ({"image": {"height": 28, "width": 28, "channels": 3}}, False),
-        ({"image": {"height": 32, "width": 32, "channels": 1}}, False),
-    ],
-    ids=["grey 28x28", "colour", "32x32"],
-)
-def test_handwriting_is_grey_and_of_28x28(tmp_path: Path, changes: dict[str, Any], accepted: bool) -> None:
-    """A description calls its images handwriting only if they have the shape of MNIST's."""
-    path = tmp_path / "x.yaml"
-    path.write_text(json.dumps(untrained.stones(handwriting="character", **changes)))
-
-    if accepted:
-        assert sets.load(path).handwriting == "character"
-    else:
-        with pytest.raises(InputError, match="handwriting: expected images of 28x28 with one channel"):
-            sets.load(path)
-
-
 @pytest.mark.parametrize("options", [{"resize": "pad", "convert": False, "background": "#aa0033"}, None])
 def test_the_options_of_pictures_travel_with_the_model(options: dict[str, Any] | None) -> None:
     """What preprocess recorded says how a picture is read; a record from before there were options has none."""
@@ -177,6 +133,6 @@ def test_the_options_of_pictures_travel_with_the_model(options: dict[str, Any] |
         "handwriting": None,
     }
 
-    found = of_record(record if options is None else record | {"pictures": options}, "cnn")
+    found = from_record(record if options is None else record | {"pictures": options}, "cnn")
 
     assert found.pictures == (PictureOptions() if options is None else PictureOptions(**options))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,18 +12,19 @@ from numpy.typing import NDArray
 from sklearn.neural_network import MLPClassifier
 
 from pipeline.errors import InputError
-from pipeline.inference import digits, segmentation
+from pipeline.inference import handwriting, reading, segmentation, training_data
 from pipeline.inference.segmentation import SegmentationError
 from tests.support import no_digits, paper, photographs
 from tests.support.paper import Kind, Pixels
 
+MNIST = training_data.load(Path(__file__).parents[2] / "data" / "sets" / "mnist.yaml")
 # Of so many pictures, how many of a kind must be read correctly, or may be wrong with what probability.
 PICTURES, CORRECT, WRONG, CONFIDENT = 200, 190, 2, 0.9
 
 
 def read(picture: bytes) -> Pixels:
     """Return what becomes of a picture's file."""
-    return digits.decode(io.BytesIO(picture), "picture")
+    return reading.decode(picture, "picture", MNIST)
 
 
 def taken(kinds: Mapping[str, Kind], name: str, sources: Iterable[Pixels]) -> Iterator[bytes]:
@@ -45,7 +46,7 @@ def test_a_photograph_of_a_digit_gives_that_digit(name: str) -> None:
 
     for source, picture in zip(sources, taken(photographs.READABLE, name, sources), strict=True):
         alone = segmentation.ink(np.kron(source.astype(float), np.ones((4, 4))))
-        assert likeness(read(picture), digits.normalise(255 * alone)) > 0.9
+        assert likeness(read(picture), handwriting.digit(255 * alone)) > 0.9
 
 
 @pytest.mark.fault("photograph of something other than one digit")
@@ -79,7 +80,7 @@ def test_the_reason_is_the_true_one(draw: object, reason: str) -> None:
 
     for page in (255 - 230 * ink, 20 + 200 * ink):
         with pytest.raises(SegmentationError, match=reason):
-            digits.normalise(page)
+            handwriting.digit(page)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 50), (50, 1), (2, 3), (28, 28), (300, 20)])
@@ -88,7 +89,7 @@ def test_any_brightness_is_an_image_or_refused(shape: tuple[int, int]) -> None:
     random = np.random.default_rng(0)
     for levels in (random.random(shape), random.integers(0, 2, shape), random.random(shape) ** 9, np.ones(shape)):
         try:
-            image = digits.normalise(255.0 * levels)
+            image = handwriting.digit(255.0 * levels)
         except SegmentationError:
             continue
         assert (image.shape, image.max()) == ((28, 28), 255)

@@ -179,7 +179,7 @@ def idx_files(folder: Path, made: Arrays) -> dict[str, Any]:
     """Write the four IDX files as EMNIST's letters are: images transposed, labels from 1."""
     for name in NAMES:
         array = made[name].swapaxes(1, 2).copy() if name.endswith("images") else made[name] + np.uint8(1)
-        idx.write(folder / f"{name}-idx", array)
+        (folder / f"{name}-idx").write_bytes(idx.encode(array))
     return {
         "files": {name: file(folder / f"{name}-idx") for name in NAMES},
         "options": {"transposed": True, "first_label": 1},

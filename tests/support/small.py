@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
+from pipeline import files
 from pipeline.data.dataset import Dataset, Split
 from pipeline.data.formats import idx
 from tests.support import frozen
@@ -53,7 +54,7 @@ def write_set(repository: Path, small: Dataset) -> None:
     for key, array in arrays.items():
         file = described["files"][key]
         path = repository / "data" / "local" / file["name"]
-        idx.write(path, array)
+        files.write_bytes(path, idx.encode(array))
         file["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
     path = repository / "data" / "sets" / "digits.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data import dataset, splits
+from pipeline.data import dataset
 from pipeline.data.dataset import Split
 from pipeline.data.image_set import ImageSet
 from pipeline.errors import InputError
@@ -50,6 +51,16 @@ class Faults:
         if len(self._first) < self.MOST:
             self._first.append(error)
 
+    @contextmanager
+    def at(self, place: Place) -> Iterator[None]:
+        """Note why the picture at `place` cannot be read: an OSError, or a ValueError whose text is the reason."""
+        try:
+            yield
+        except OSError as error:
+            self.add(place.fault(f"cannot be read ({error.strerror or error})"))
+        except ValueError as error:
+            self.add(place.fault(str(error)))
+
     def end(self) -> None:
         """Raise an error with all faults, a line each, if there are any."""
         if self._count:
@@ -58,14 +69,19 @@ class Faults:
             raise InputError("\n".join([first.what, *map(str, others), *more]), path=first.path)
 
 
+def expect_room(count: int, image_set: ImageSet, place: Place) -> None:
+    """Raise InputError if so many images would take more than MAX_BYTES."""
+    if (size := count * math.prod(image_set.image.shape)) > MAX_BYTES:
+        raise place.fault(f"expected at most {MAX_BYTES} bytes of images, found {size}")
+
+
 def room(count: int, image_set: ImageSet, place: Place) -> NDArray[np.uint8]:
     """Return an array for so many images, to be filled: a list of arrays would take the memory twice.
 
     Raises:
         InputError: They would take more than MAX_BYTES.
     """
-    if (size := count * math.prod(image_set.image.shape)) > MAX_BYTES:
-        raise place.fault(f"expected at most {MAX_BYTES} bytes of images, found {size}")
+    expect_room(count, image_set, place)
     return np.empty((count, *image_set.image.shape), np.uint8)
 
 
@@ -137,14 +153,8 @@ def composed(name: object) -> str:
     return unicodedata.normalize("NFC", str(name))
 
 
-def split(
-    parts: Sequence[Split],
-    image_set: ImageSet,
-    name: str,
-    place: Place,
-    labels_at: Place | None = None,
-) -> Split:
-    """Return the split called `name`, train or test, of parts with checked images and labels, in this order.
+def split(made: Split, image_set: ImageSet, name: str, place: Place, labels_at: Place | None = None) -> Split:
+    """Return `made`, the split called `name`, whose images and labels are checked each for themselves.
 
     The images are at `place`, and the labels too if there is no other one for them.
 
@@ -153,7 +163,6 @@ def split(
             a class has no training image.
     """
     at = labels_at or place
-    made = splits.joined(*parts)
     if len(made.images) != len(made.labels):
         raise at.fault(f"{name}: expected a label for each image, found {len(made.labels)} for {len(made.images)}")
     counted = image_set.counts and getattr(image_set.counts, name)
@@ -167,12 +176,6 @@ def split(
         more = f" and {len(missing) - 3} more classes" if len(missing) > 3 else ""
         raise at.fault(f"{name}: no image of the class {', '.join(map(repr, missing[:3]))}{more}")
     return made
-
-
-def groups(values: Sequence[Any]) -> NDArray[np.int64]:
-    """Return a number (n,) for each of n values, the same for equal ones."""
-    numbers = {value: number for number, value in enumerate(sorted({str(value) for value in values}))}
-    return np.array([numbers[str(value)] for value in values], np.int64)
 
 
 def _range(array: NDArray[Any]) -> str:

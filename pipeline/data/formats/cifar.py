@@ -9,54 +9,83 @@ from __future__ import annotations
 import gzip
 import math
 import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
+from pipeline.data import dataset, splits
 from pipeline.data.dataset import Split
 from pipeline.data.formats import checks
 from pipeline.data.formats.checks import Place
 from pipeline.data.sets import CifarSet
+from pipeline.errors import InputError
+
+# Records that are held at a time: an image has at most 192 KiB.
+_RECORDS = 100
 
 
 def read(directory: Path, image_set: CifarSet) -> dict[str, Split]:
     """Return the images of each split in the order of the members that the data set names.
 
+    The archive is read twice, first for the sizes of its members, so that the images are in memory once.
+
     Raises:
         InputError: The archive is damaged, a member is missing or is not a whole number of records, or a label is not
             that of a class.
     """
-    place, options = Place(directory / image_set.files.archive.name), image_set.options
-    parts = {"train": options.train, "validation": options.validation or (), "test": options.test}
-    contents = _members(place, {name for names in parts.values() for name in names}, _limit(image_set))
-    return {name: _split(contents, names, image_set, name, place) for name, names in parts.items() if names}
+    place = Place(directory / image_set.files.archive.name)
+    counts = _counts(place, image_set)
+    made, targets = dict[str, Split](), dict[str, Split]()
+    for name, members in image_set.parts.items():
+        ends = np.cumsum([counts[member] for member in members])
+        labels = np.empty(ends[-1], dataset.label_type(image_set.classes))
+        made[name] = Split(checks.room(int(ends[-1]), image_set, place), labels)
+        for member, end in zip(members, ends, strict=True):
+            targets[member] = splits.select(made[name], slice(end - counts[member], end))
+    with _opened(place) as archive:
+        for entry in archive:
+            if entry.isreg() and entry.name in targets and (stream := archive.extractfile(entry)):
+                _fill(targets[entry.name], stream, image_set, Place(place.path, entry.name))
+    return {name: checks.split(split, image_set, name, place) for name, split in made.items()}
 
 
-def _split(contents: Mapping[str, bytes], names: Sequence[str], image_set: CifarSet, name: str, place: Place) -> Split:
-    for member in names:
-        if member not in contents:
-            raise place.fault(f"no member {member!r}")
-    parts = [_records(contents[member], image_set, Place(place.path, member)) for member in names]
-    return checks.split(parts, image_set, name, place)
+def _counts(place: Place, image_set: CifarSet) -> dict[str, int]:
+    """Return the number of records in each of the members that the data set names."""
+    names = [name for members in image_set.parts.values() for name in members]
+    with _opened(place) as archive:
+        sizes = {member.name: member.size for member in archive if member.isreg() and member.name in names}
+    counts, size = dict[str, int](), _size(image_set)
+    for name in names:
+        if name not in sizes:
+            raise place.fault(f"no member {name!r}")
+        counts[name], rest = divmod(sizes[name], size)
+        if rest or not counts[name]:
+            raise Place(place.path, name).fault(f"expected records of {size} bytes, found {sizes[name]} bytes")
+    return counts
 
 
 def _size(image_set: CifarSet) -> int:
     return image_set.options.label_bytes + math.prod(image_set.image.shape)
 
 
-def _limit(image_set: CifarSet) -> int:
-    """Return how many bytes a member may have."""
-    counts = image_set.counts
-    return checks.MAX_BYTES if counts is None else max(counts.train, counts.test or 0) * _size(image_set)
+def _fill(target: Split, stream: IO[bytes], image_set: CifarSet, place: Place) -> None:
+    image, before, size = image_set.image, image_set.options.label_bytes, _size(image_set)
+    for first in range(0, len(target), _RECORDS):
+        part = splits.select(target, slice(first, first + _RECORDS))
+        records = np.frombuffer(stream.read(len(part) * size), np.uint8).reshape(-1, size)
+        part.labels[:] = checks.labels(records[:, before - 1], image_set, place, row=first)
+        planes = records[:, before:].reshape(-1, image.channels, image.height, image.width)
+        part.images.reshape(-1, image.height, image.width, image.channels)[:] = planes.transpose(0, 2, 3, 1)
 
 
 class _Bounded:
-    """A stream that ends with an error once more than a number of bytes has been read from it."""
+    """A stream that ends with an error once more than checks.MAX_BYTES have been read from it."""
 
-    def __init__(self, stream: gzip.GzipFile, limit: int) -> None:
-        self._stream, self._left = stream, limit
+    def __init__(self, stream: gzip.GzipFile) -> None:
+        self._stream, self._left = stream, checks.MAX_BYTES
 
     def read(self, size: int) -> bytes:
         """Return the next `size` bytes."""
@@ -67,32 +96,16 @@ class _Bounded:
         return content
 
 
-def _members(place: Place, names: set[str], limit: int) -> dict[str, bytes]:
-    """Return the content of the members that have one of `names`, each of at most `limit` bytes."""
-    contents: dict[str, bytes] = {}
+@contextmanager
+def _opened(place: Place) -> Iterator[tarfile.TarFile]:
     try:
         with gzip.open(place.path) as stream:
-            bounded: Any = _Bounded(stream, checks.MAX_BYTES)
+            bounded: Any = _Bounded(stream)
             with tarfile.open(fileobj=bounded, mode="r|") as archive:
-                for member in archive:
-                    if member.name not in names or not member.isreg():
-                        continue
-                    if member.size > limit:
-                        raise ValueError(f"{member.name}: expected at most {limit} bytes, found {member.size}")
-                    content = archive.extractfile(member)
-                    contents[member.name] = content.read() if content else b""
+                yield archive
+    except InputError:
+        raise
     # Damaged content makes gzip, zlib, struct and tarfile raise a dozen types; MemoryError is one.
     except Exception as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise place.fault(f"not a tar.gz archive that can be read ({reason})") from None
-    return contents
-
-
-def _records(content: bytes, image_set: CifarSet, place: Place) -> Split:
-    image, before, size = image_set.image, image_set.options.label_bytes, _size(image_set)
-    if not content or len(content) % size:
-        raise place.fault(f"expected records of {size} bytes, found {len(content)} bytes")
-    records = np.frombuffer(content, np.uint8).reshape(-1, size)
-    planes = records[:, before:].reshape(-1, image.channels, image.height, image.width)
-    pixels = np.ascontiguousarray(planes.transpose(0, 2, 3, 1)).reshape(-1, *image.shape)
-    return Split(pixels, checks.labels(records[:, before - 1], image_set, place))

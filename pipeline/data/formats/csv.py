@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import gzip
 import io
 import math
@@ -11,6 +10,7 @@ import re
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from pipeline import schema
 from pipeline.data.dataset import Split
-from pipeline.data.formats import checks
-from pipeline.data.formats.checks import Place
+from pipeline.data.formats import checks, tables
+from pipeline.data.formats.checks import Faults, Place
 from pipeline.data.tables import CsvSet
 
 # Characters of a line, and of the lines that are held at a time.
@@ -55,48 +55,34 @@ def read(directory: Path, image_set: CsvSet) -> dict[str, Split]:
         InputError: A table cannot be read, a column is missing, or a cell is not a number in its range; rows are
             counted from 0, without the header.
     """
-    return {
-        name: _split(image_set, name, [Place(directory / file.name) for file in tables])
-        for name in ("train", "validation", "test")
-        if (tables := getattr(image_set.files, name)) is not None
-    }
+    return tables.read(directory, image_set, partial(_count, image_set), partial(_fill, image_set))
 
 
-def _split(image_set: CsvSet, name: str, places: Sequence[Place]) -> Split:
-    parts, belonging, size = list[Split](), list[str](), 0
-    for place in places:
-        blocks, labels = list[NDArray[np.uint8]](), list[str]()
-        for images, names, groups in _images(place, image_set):
-            size += images.nbytes
-            if size > checks.MAX_BYTES:
-                raise place.fault(f"{name}: expected at most {checks.MAX_BYTES} bytes of images, found more")
-            blocks.append(images)
-            labels += names
-            belonging += groups
-        # Of all rows at once: they are names if one of them is no number.
-        counted, row = _labels(labels, image_set, place), 0
-        for block in blocks:
-            end = row + len(block)
-            parts.append(Split(block, counted[row:end], origins=place.rows(range(row, end))))
-            row = end
-    if not parts:
-        raise places[0].fault(f"{name}: no rows")
-    found = checks.split(parts, image_set, name, places[0])
-    return dataclasses.replace(found, groups=checks.groups(belonging)) if belonging else found
+def _count(image_set: CsvSet, table: Place) -> int:
+    count = 0
+    with _opened(table) as text:
+        _columns(text, table, image_set)
+        for _, lines in _blocks(text, table):
+            checks.expect_room(count := count + len(lines), image_set, table)
+    return count
 
 
-def _images(place: Place, image_set: CsvSet) -> Iterator[tuple[NDArray[np.uint8], list[str], list[str]]]:
-    """Yield images, as many as fit, the texts of their labels, and those of their groups if there is such a column."""
-    scale = image_set.options.scale
-    with _opened(place) as text:
-        columns = _columns(next(csv.reader([_line(text, place, "header")]), []), place, image_set)
-        for first, lines in _blocks(text, place):
+def _fill(image_set: CsvSet, table: Place, rows: Split, _faults: Faults) -> list[str]:
+    scale, labels, groups = image_set.options.scale, list[str](), list[str]()
+    with _opened(table) as text:
+        columns = _columns(text, table, image_set)
+        for first, lines in _blocks(text, table):
             numbers = _numbers(lines, columns, scale)
             if numbers is None:
-                raise place.fault(_fault(first, lines, columns, scale))
-            pixels = numbers.astype(np.uint8) if scale is None else checks.scaled(numbers, scale, place, first)
-            names, *groups = _cells(lines, object, columns.texts).T.tolist()
-            yield pixels.reshape(-1, *image_set.image.shape), names, groups[0] if groups else []
+                raise table.fault(_fault(first, lines, columns, scale))
+            pixels = numbers if scale is None else checks.scaled(numbers, scale, table, first)
+            rows.images[first : first + len(lines)] = pixels.reshape(-1, *image_set.image.shape)
+            names, *grouped = _cells(lines, object, columns.texts).T.tolist()
+            labels += names
+            groups += [value for column in grouped for value in column]
+    # Of all rows at once: they are names if one of them is not a number.
+    rows.labels[:] = _labels(labels, image_set, table)
+    return groups
 
 
 def _labels(texts: Sequence[str], image_set: CsvSet, place: Place) -> NDArray[Any]:
@@ -160,27 +146,27 @@ def _blocks(text: io.TextIOWrapper, place: Place) -> Iterator[tuple[int, list[st
         yield row, lines
 
 
-def _columns(header: Sequence[str], place: Place, image_set: CsvSet) -> Columns:
-    """Return the columns, of which those of pixels are a prefix and numbers that rise by one, from 0 or 1."""
-    options, count = image_set.options, math.prod(image_set.image.shape)
-    group = image_set.held_out and image_set.held_out.group
+def _columns(text: io.TextIOWrapper, place: Place, image_set: CsvSet) -> Columns:
+    """Return the columns in the first line: those of pixels are a prefix and numbers that rise by one, from 0 or 1."""
+    options, count, group = image_set.options, math.prod(image_set.image.shape), image_set.group
+    header = next(csv.reader([_line(text, place, "header")]), [])
     if header.count(options.label) != 1:
-        names = f"found {', '.join(map(schema.shown, header[:3]))}, ..."
-        raise place.fault(f"{'more than one' if options.label in header else 'no'} column {options.label!r}, {names}")
+        some = f"found {', '.join(map(schema.shown, header[:3]))}, ..."
+        raise place.fault(f"{'more than one' if options.label in header else 'no'} column {options.label!r}, {some}")
     if group is not None and header.count(group) != 1:
         raise place.fault(f"held_out.group: {'more than one' if group in header else 'no'} column {group!r}")
     texts = [header.index(column) for column in (options.label, group) if column is not None]
     pixels = [position for position in range(len(header)) if position not in texts]
-    found = [header[position] for position in pixels]
-    first = 0 if f"{options.pixels}0" in found else 1
+    names = [header[position] for position in pixels]
+    first = 0 if f"{options.pixels}0" in names else 1
     expected = [f"{options.pixels}{number}" for number in range(first, first + count)]
-    unknown = next((column for column in found if column not in {*expected}), None)
-    if len(found) != count:
+    unknown = next((name for name in names if name not in {*expected}), None)
+    if len(names) != count:
         which = f", one of them {schema.shown(unknown)}" if unknown is not None else ""
-        raise place.fault(f"expected {count} columns of pixels, found {len(found)}{which}")
-    for column, name in zip(found, expected, strict=True):
-        if column != name:
-            raise place.fault(f"expected a column {name!r}, found {schema.shown(column)}")
+        raise place.fault(f"expected {count} columns of pixels, found {len(names)}{which}")
+    for name, wanted in zip(names, expected, strict=True):
+        if name != wanted:
+            raise place.fault(f"expected a column {wanted!r}, found {schema.shown(name)}")
     return Columns(header, pixels, texts)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import errors, files
+from pipeline import errors
 from pipeline.data.dataset import Split
 from pipeline.data.formats import checks
 from pipeline.data.formats.checks import Place
@@ -23,11 +23,6 @@ from pipeline.errors import InputError
 
 # Two zero bytes, then 0x08 for unsigned bytes; the fourth byte is the number of dimensions.
 MAGIC = 0x0800
-
-
-def size(shape: tuple[int, ...]) -> int:
-    """Return the size in bytes of a file with an array of `shape`."""
-    return 4 + 4 * len(shape) + math.prod(shape)
 
 
 def encode(array: NDArray[np.uint8]) -> bytes:
@@ -63,26 +58,6 @@ def decode(content: bytes, *, dimensions: int, path: Path) -> NDArray[np.uint8]:
     return np.frombuffer(content, np.uint8, offset=header.size).reshape(shape)
 
 
-def read_file(path: Path, *, dimensions: int) -> NDArray[np.uint8]:
-    """Return the array with that many dimensions in the IDX file at `path`, read-only.
-
-    Raises:
-        InputError: The file cannot be read, or is not one complete array of that many dimensions.
-    """
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise errors.missing(path, "fetch") from None
-    except OSError as error:
-        raise errors.unreadable(path, error) from None
-    return decode(content, dimensions=dimensions, path=path)
-
-
-def write(path: Path, array: NDArray[np.uint8]) -> None:
-    """Write `array` (see `encode`) to `path` atomically."""
-    files.write_bytes(path, encode(array))
-
-
 def _times(shape: list[int]) -> str:
     return " x ".join(map(str, shape))
 
@@ -93,45 +68,27 @@ def read(directory: Path, image_set: IdxSet) -> dict[str, Split]:
     Raises:
         InputError: A file is missing or damaged, or is not what the data set states.
     """
-    four_files, counts = image_set.files, image_set.counts
-    test = counts.test or 0
-    return {
-        "train": _split(directory, image_set, "train", counts.train, four_files.train_images, four_files.train_labels),
-        "test": _split(directory, image_set, "test", test, four_files.test_images, four_files.test_labels),
-    }
+    return {name: _split(directory, image_set, name, *files) for name, files in image_set.parts.items()}
 
 
-def shapes(image_set: IdxSet) -> dict[str, tuple[int, ...]]:
-    """Return the shape of the array in each file, by the file's name."""
-    counts, shape = image_set.counts, stored_shape(image_set)
-    return {
-        file.name: (count or 0, *item)
-        for file, count, item in zip(
-            image_set.files.all(),
-            (counts.train, counts.train, counts.test, counts.test),
-            (shape, (), shape, ()),
-            strict=True,
-        )
-    }
-
-
-def stored_shape(image_set: IdxSet) -> tuple[int, ...]:
-    """Return the shape of one image as the files have it."""
-    height, width, *channels = image_set.image.shape
-    return (width, height, *channels) if image_set.options.transposed else (height, width, *channels)
-
-
-def _split(directory: Path, image_set: IdxSet, name: str, count: int, images_file: File, labels_file: File) -> Split:
+def _split(directory: Path, image_set: IdxSet, name: str, images_file: File, labels_file: File) -> Split:
     place, at = Place(directory / images_file.name), Place(directory / labels_file.name)
-    images, labels = _array(place, (count, *stored_shape(image_set))), _array(at, (count,))
+    count = getattr(image_set.counts, name) or 0
+    height, width, *channels = image_set.image.shape
+    stored = (width, height, *channels) if image_set.options.transposed else (height, width, *channels)
+    images, labels = _array(place, (count, *stored)), _array(at, (count,))
     if image_set.options.transposed:
         images = np.ascontiguousarray(images.swapaxes(1, 2))
     counted = checks.labels(labels, image_set, at, image_set.options.first_label)
-    return checks.split([Split(checks.images(images, image_set, place), counted)], image_set, name, place, at)
+    return checks.split(Split(checks.images(images, image_set, place), counted), image_set, name, place, at)
 
 
-def _array(place: Place, shape: tuple[int, ...]) -> np.ndarray:
-    array = read_file(place.path, dimensions=len(shape))
+def _array(place: Place, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    try:
+        content = place.path.read_bytes()
+    except OSError as error:
+        raise errors.unreadable(place.path, error) from None
+    array = decode(content, dimensions=len(shape), path=place.path)
     if array.shape != shape:
         raise place.fault(f"dimensions: expected {shape}, found {array.shape}")
     return array

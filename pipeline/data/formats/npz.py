@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 import zipfile
 from collections.abc import Callable, Collection, Mapping
@@ -26,14 +25,15 @@ def write(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write `arrays` to `path` atomically, uncompressed, as numpy's savez does; equal arrays give equal bytes.
 
     With savez the headers differ between Python 3.11.2 and 3.11.7: it asks for the long form that sizes over 4 GiB
-    need, which these write differently.
+    need, which these write differently. A size that is known beforehand decides the form.
     """
     with files.atomic(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for name, array in arrays.items():
-            content = io.BytesIO()
-            np.lib.format.write_array(content, np.asarray(array, order="C"), allow_pickle=False)
             # Without a time of its own, a member has that of 1980.
-            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), content.getbuffer())
+            member = zipfile.ZipInfo(f"{name}.npy")
+            member.file_size = np.asarray(array).nbytes
+            with archive.open(member, "w") as content:
+                np.lib.format.write_array(content, np.asarray(array, order="C"), allow_pickle=False)
 
 
 def read(path: Path, *, stage: str, limit: int | None = None) -> dict[str, NDArray[Any]]:

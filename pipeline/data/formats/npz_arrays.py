@@ -13,8 +13,6 @@ from pipeline.data.formats import checks, npz
 from pipeline.data.formats.checks import Place
 from pipeline.data.sets import NpzArray, NpzSet
 
-_SPLITS = ("train", "validation", "test")
-
 
 def read(directory: Path, image_set: NpzSet) -> dict[str, Split]:
     """Return the images of each split for which there are arrays, in their order.
@@ -24,9 +22,7 @@ def read(directory: Path, image_set: NpzSet) -> dict[str, Split]:
     Raises:
         InputError: A file is damaged, an array is missing, or it is not what the data set states.
     """
-    arrays = image_set.arrays
-    named = {name: (getattr(arrays, f"{name}_images"), getattr(arrays, f"{name}_labels")) for name in _SPLITS}
-    return {name: _split(directory, image_set, name, *both) for name, both in named.items() if both[0] is not None}
+    return {name: _split(directory, image_set, name, *arrays) for name, arrays in image_set.parts.items()}
 
 
 def _split(directory: Path, image_set: NpzSet, name: str, images_of: NpzArray, labels_of: NpzArray) -> Split:
@@ -40,15 +36,15 @@ def _split(directory: Path, image_set: NpzSet, name: str, images_of: NpzArray, l
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     labels = checks.labels(values, image_set, at, image_set.options.first_label)
-    return checks.split([Split(images, labels)], image_set, name, place, at)
+    return checks.split(Split(images, labels), image_set, name, place, at)
 
 
 def _array(directory: Path, image_set: NpzSet, wanted: NpzArray) -> tuple[NDArray[Any], Place]:
     place = Place(directory / image_set.files[wanted.file].name)
     try:
-        found = npz.arrays(place.path, names=[wanted.key], limit=checks.MAX_BYTES)
+        arrays = npz.arrays(place.path, names=[wanted.key], limit=checks.MAX_BYTES)
     except ValueError as error:
         raise place.fault(f"not an npz file that can be read ({error})") from None
-    if wanted.key not in found:
+    if wanted.key not in arrays:
         raise place.fault(f"no array {wanted.key!r}")
-    return np.ascontiguousarray(found[wanted.key]), Place(place.path, wanted.key)
+    return np.ascontiguousarray(arrays[wanted.key]), Place(place.path, wanted.key)

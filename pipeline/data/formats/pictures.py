@@ -6,14 +6,14 @@ import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from pipeline.data.image_set import ImageShape
-from pipeline.data.picture_options import PictureOptions
+from pipeline.data.image_set import ImageShape, PictureOptions
 
 # The formats by Pillow's names, with the endings of their files.
 FORMATS = {
@@ -54,6 +54,14 @@ class Decoded(NamedTuple):
     change: tuple[str, bool, bool]
 
 
+def content_of(path: Path) -> bytes:
+    """Return the content of a file, of one that is too large no more than shows that it is; or raise OSError."""
+    with path.open("rb") as file:
+        # A buffer as large as the largest file only where the size is not known, as of a pipe.
+        size = path.stat().st_size if path.is_file() else MAX_FILE
+        return file.read(min(size, MAX_FILE) + 1)
+
+
 def decode(content: bytes, shape: ImageShape, options: PictureOptions) -> Decoded:
     """Return the picture in the file with `content` as an image of `shape`, as the `options` say.
 
@@ -68,11 +76,11 @@ def decode(content: bytes, shape: ImageShape, options: PictureOptions) -> Decode
         exact = picture.mode in _EXACT[mode] and not picture.image.has_transparency_data
         if not exact and not options.convert:
             raise PictureError(f"expected mode {mode}, found {picture.mode}{_advice(picture)}")
-        found = picture.image.size
-        reshaped = found[0] * size[1] != found[1] * size[0]
-        if found != size and options.resize is None:
+        width, height = picture.image.size
+        reshaped = width * size[1] != height * size[0]
+        if (width, height) != size and options.resize is None:
             how = "`resize: pad` or `crop` keeps its aspect ratio" if reshaped else "`resize: stretch` resizes it"
-            raise PictureError(f"expected {size[0]}x{size[1]} pixels, found {found[0]}x{found[1]}; {how}")
+            raise PictureError(f"expected {size[0]}x{size[1]} pixels, found {width}x{height}; {how}")
         plain = _resized(flattened(picture.image, mode, options.background), size, options)
         return Decoded(np.asarray(plain, np.uint8), ("" if exact else picture.mode, reshaped, picture.is_first))
 

@@ -15,8 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from pipeline import dvc_lock, files
 from pipeline.data import sets
-from pipeline.data.image_set import ImageSet, ImageShape
-from pipeline.data.picture_options import PictureOptions
+from pipeline.data.image_set import ImageShape, PictureOptions
 from pipeline.errors import InputError
 
 FOLDER = Path("data/sets")
@@ -25,7 +24,7 @@ _NEWER = "handwriting"
 
 
 @dataclass(frozen=True)
-class Described:
+class TrainingData:
     """The images and classes of a data set, by the names that they have in its file; and how it reads pictures."""
 
     image: ImageShape
@@ -38,20 +37,17 @@ class Described:
     pictures: PictureOptions = field(default_factory=PictureOptions)
 
 
-def of_set(path: Path) -> Described:
+def load(path: Path) -> TrainingData:
     """Return what the file at `path` says of a data set.
 
     Raises:
         InputError: There is no such file, or it breaks a rule.
     """
-    return _of(sets.load(path))
+    image_set = sets.load(path)
+    return TrainingData(**{key.name: getattr(image_set, key.name) for key in fields(TrainingData)})
 
 
-def _of(image_set: ImageSet) -> Described:
-    return Described(**{one.name: getattr(image_set, one.name) for one in fields(Described)})
-
-
-def data_of(name: str) -> dict[str, Any]:
+def npz_of(name: str) -> dict[str, Any]:
     """Return path and md5 of the data that dvc.lock records for the model `name`; {} if it records none.
 
     Raises:
@@ -60,21 +56,21 @@ def data_of(name: str) -> dict[str, Any]:
     return _recorded(f"train@{name}", "deps", ".npz")
 
 
-def of_model(name: str) -> Described:
+def of_model(name: str) -> TrainingData:
     """Return what the model `name` in the workspace was trained with.
 
     Raises:
         InputError: Nothing records it, or dvc.lock is not as DVC writes it.
     """
-    data = data_of(name)
-    known = dvc_lock.summary(data.get("md5", "")) or _evaluated(name)
-    if not data or not known:
+    npz = npz_of(name)
+    known = dvc_lock.summary(npz.get("md5", "")) or _evaluated(name)
+    if not npz or not known:
         what = f"nothing records the classes that {name} was trained with"
         raise InputError(what, fix="`dvc repro` trains it, or name its data set with --set data/sets/NAME.yaml")
-    return of_record({**known, "dataset": Path(data["path"]).stem}, name)
+    return from_record({**known, "dataset": Path(npz["path"]).stem}, name)
 
 
-def of_record(record: Mapping[str, Any], model: str) -> Described:
+def from_record(record: Mapping[str, Any], model: str) -> TrainingData:
     """Return what preprocess recorded of the data that a `model` was trained on.
 
     Raises:
@@ -82,29 +78,29 @@ def of_record(record: Mapping[str, Any], model: str) -> Described:
             is missing or has other classes or images by now.
     """
     if _NEWER not in record:
-        return _of_file(record, model)
+        return _from_file(record, model)
     try:
         height, width, channels = (*record["image"], 1)[:3]
         content = {**record, "image": {"height": height, "width": width, "channels": channels}}
-        return TypeAdapter(Described).validate_python(content)
+        return TypeAdapter(TrainingData).validate_python(content)
     except (KeyError, TypeError, ValueError) as error:
         what = f"{model}: the record of the data that it was trained on is damaged"
         reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
         raise InputError(f"{what} ({reason})", fix="name its data set with --set data/sets/NAME.yaml") from None
 
 
-def _of_file(record: Mapping[str, Any], model: str) -> Described:
+def _from_file(record: Mapping[str, Any], model: str) -> TrainingData:
     path = FOLDER / f"{record['dataset']}.yaml"
     if not path.exists():
         what = f"no such file, and only it has all about {record['dataset']}, which {model} was trained on"
         raise InputError(what, path=path, fix="put it there, or name a copy with --set")
-    described = of_set(path)
-    now = {"classes": list(described.classes), "image": list(described.image.shape)}
+    data = load(path)
+    now = {"classes": list(data.classes), "image": list(data.image.shape)}
     for key in sorted(now.keys() & record.keys()):
         if record[key] != now[key]:
             what = f"{key}: not those with which {model} was trained"
             raise InputError(what, path=path, fix="`dvc repro` trains it again, or restore the file")
-    return described
+    return data
 
 
 def _evaluated(name: str) -> dict[str, Any]:

@@ -1,4 +1,6 @@
-"""A picture of one digit as the networks know digits: light on black, 28x28 pixels, where MNIST would have put it.
+"""A picture of a digit or a character as the networks know them: light on black, 28x28 pixels.
+
+A digit is where MNIST would have put it, a character where KMNIST would.
 
 LeCun, Bottou, Bengio and Haffner, "Gradient-Based Learning Applied to Document Recognition" (1998), section III.A: the
 digits were "size normalized to fit in a 20x20 pixel box while preserving their aspect ratio", with grey levels from
@@ -7,8 +9,7 @@ anti-aliasing, and "centered in a 28x28 image by computing the center of mass of
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import IO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +17,7 @@ from PIL import Image
 from scipy import ndimage
 
 from pipeline.data.image_set import HANDWRITTEN
-from pipeline.errors import InputError
-from pipeline.inference import pictures, segmentation
+from pipeline.inference import segmentation
 from pipeline.inference.segmentation import Floats, Mask, SegmentationError
 
 # The sides of an image of MNIST, and of the box in it that a digit is fitted into, in pixels.
@@ -41,38 +41,35 @@ _NOISE = 8
 Pixels = NDArray[np.uint8]
 
 
-def read(path: Path) -> Pixels:
-    """Return the digit in the file at `path` as (28, 28), light on black.
-
-    Raises:
-        InputError: The file cannot be read, is not such a picture, is too large, or does not show one digit.
-    """
-    return _digit(pictures.read(path), pictures.shown(path))
-
-
-def decode(file: IO[bytes], name: str) -> Pixels:
-    """Return the digit in a file as `read` does; errors call the file `name`."""
-    return _digit(pictures.decode(file, name), name)
-
-
-def _digit(grey: Floats, name: str) -> Pixels:
-    try:
-        return normalise(grey)
-    except SegmentationError as error:
-        raise InputError(f"{name}: not one digit: {error}") from None
-
-
-def normalise(grey: Floats) -> Pixels:
+def digit(grey: Floats) -> Pixels:
     """Return the digit in a picture of brightnesses, dark on light or light on dark, as (28, 28), light on black.
 
     Raises:
         SegmentationError: The picture does not show one digit on an even background.
     """
-    if grey.shape == (SIDE, SIDE) and grey.max() == 255 and np.array_equal(as_is := sized(cropped(grey / 255)), grey):
+    if grey.shape == HANDWRITTEN and grey.max() == 255 and np.array_equal(as_is := sized(cropped(grey / 255)), grey):
         return as_is  # from MNIST, or normalised as MNIST is
     ink = cropped(segmentation.ink(grey))
     _check_shape(cropped(_fitted(ink, _SCALE * BOX), _STROKE) >= _STROKE)
     return sized(ink)
+
+
+def character(grey: Floats) -> Pixels:
+    """Return all ink in a picture of brightnesses, dark on light or light on dark, as (28, 28), light on black.
+
+    Unlike a digit, a character may be of several strokes that lie apart. As in KMNIST, it is fitted into the whole
+    image, not into a box within it. A picture of 28x28 whose border is black, for the most part, is such an image.
+
+    Raises:
+        SegmentationError: Nothing stands out from the background.
+    """
+    if grey.shape == HANDWRITTEN and np.median(_border(grey)) == 0 < grey.max():
+        return np.rint(grey).astype(np.uint8)
+    return sized(cropped(segmentation.strokes(grey)), SIDE)
+
+
+def _border(pixels: NDArray[Any]) -> NDArray[Any]:
+    return np.concatenate([pixels[0], pixels[-1], pixels[1:-1, 0], pixels[1:-1, -1]])
 
 
 def cropped(ink: Floats, least: float = _EDGE) -> Floats:
@@ -120,8 +117,7 @@ def _check_shape(strokes: Mask) -> None:
     height, width = strokes.shape
     if width > _MAX_ASPECT * height:
         raise SegmentationError("it is too wide: a dash, or several digits that touch")
-    border = np.concatenate([strokes[0], strokes[-1], strokes[1:-1, 0], strokes[1:-1, -1]])
-    if width > _NARROW * height and border.mean() > _MAX_BORDER:
+    if width > _NARROW * height and _border(strokes).mean() > _MAX_BORDER:
         raise SegmentationError("it fills its box, as a sheet of paper or a frame does")
     around = ~_without_small(~_without_small(np.pad(strokes, 1)))
     if ndimage.distance_transform_edt(around).max() > _MAX_RADIUS * _SCALE:
