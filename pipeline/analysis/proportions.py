@@ -95,6 +95,23 @@ def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> McNemar:
     return McNemar(only_first, only_second, float(exact_test(table, exact=True).pvalue))
 
 
+def mcnemar_among(correct: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the p value of McNemar's exact test of each two of several classifiers, (n (n - 1) / 2,).
+
+    `correct`, (n, images), marks the correct answers of each. Of equally good ones, the share of p values below a level
+    tells how often the test finds a difference that is not the classifiers' but that of their seeds.
+    """
+    from scipy import stats
+
+    wrong = (~correct).astype(np.float64)
+    both = wrong @ wrong.T
+    first, second = np.triu_indices(len(correct), 1)
+    alone = np.diag(both)[:, None] - both
+    fewer = np.minimum(alone[first, second], alone[second, first])
+    discordant = alone[first, second] + alone[second, first]
+    return np.asarray(np.minimum(2 * stats.binom.cdf(fewer, discordant, 0.5), 1))
+
+
 def tango_lower_bound(only_first: int, only_second: int, n: int, confidence: float = 0.95) -> float:
     """Return the one-sided lower bound of accuracy(first) - accuracy(second): two classifiers on the same `n` images.
 

@@ -6,9 +6,11 @@ within a block and added up over blocks, which are independent. Whatever a file 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from itertools import chain
 from pathlib import Path
+from string import ascii_lowercase
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
@@ -31,13 +33,13 @@ from pipeline.study.terms import (
     PlannedName,
     PlannedPair,
     Text,
-    Weights,
 )
 from pipeline.trials import plan
 from pipeline.trials.plan import Study
 
 # In a strict block, a member of an enumeration is not taken from its text otherwise.
 GivenVerdict = Annotated[ClaimVerdict, Field(strict=False)]
+_PLACE = re.compile(r"\{(\w+)\}")
 PairVerdict = Annotated[Verdict, Field(strict=False)]
 
 
@@ -83,11 +85,15 @@ class Clause(Quantities):
 
 
 class Reading(Block):
-    """A claim as its words can be read: what is measured and the rule, in words, and a remark for some verdicts."""
+    """A claim as its words can be read: what is measured and the rule, in words, and a remark for some verdicts.
+
+    `post_hoc` says that the reading was written after its data had been seen.
+    """
 
     reading: Text
     measure: Text
     rule: Text
+    post_hoc: bool = False
     remarks: Mapping[GivenVerdict, Text] = {}
 
 
@@ -119,11 +125,22 @@ class ContrastReading(Reading, Quantities):
 
 
 class PairReading(Reading):
-    """One that follows from the verdicts on planned comparisons, on the first of each pair; all have to agree."""
+    """One that follows from planned comparisons; all have to agree.
+
+    Either from the `verdicts` on the first of each pair, or, by `any_difference`, from whether its simultaneous interval
+    excludes 0, however small the difference is.
+    """
 
     pairs: Annotated[Many[PlannedPair], Field(min_length=1)]
-    verdicts: Annotated[Mapping[PairVerdict, GivenVerdict], Field(min_length=1)]
+    verdicts: Annotated[Mapping[PairVerdict, GivenVerdict], Field(min_length=1)] | None = None
+    any_difference: Annotated[Mapping[Literal["better", "worse"], GivenVerdict], Field(min_length=1)] | None = None
     further: Many[Quantities] = ()
+
+    @model_validator(mode="after")
+    def _asks_one_question(self) -> Self:
+        if (self.verdicts is None) == (self.any_difference is None):
+            raise PydanticCustomError("question", "expected verdicts or any_difference, one of the two")
+        return self
 
 
 class DesignReading(Reading, Quantities):
@@ -184,6 +201,63 @@ def needed(reading: AnyReading, study: Study) -> list[list[Contrast]]:
     return [[*one] for one in sets]
 
 
+class Answer(Block):
+    """The answer to a claim in a sentence that holds as long as its readings have these verdicts, in their order.
+
+    `{b2}` in it stands for the second result of the second reading.
+    """
+
+    verdicts: Annotated[Many[GivenVerdict], Field(min_length=1)]
+    text: Annotated[str, Field(min_length=1)]
+
+    def filled(self, results: Mapping[str, str]) -> str:
+        """Return the sentence with the `results` by their places."""
+        return _PLACE.sub(lambda place: results[place[1]], self.text)
+
+
+class Figure(Block):
+    """A figure: the name of its file, what it shows in words, and its caption."""
+
+    name: Name
+    alt: Text
+    caption: Text
+
+
+class Curves(Figure):
+    """Columns of the histories by epoch, a panel each: a line for the mean over the seeds of each variant, and a band.
+
+    `columns` has the column by the title of its panel; `measure` is what they are.
+    """
+
+    measure: Literal["accuracy", "loss"]
+    variants: Annotated[Many[PlannedName], Field(min_length=1)]
+    columns: Annotated[Mapping[Text, terms.Column], Field(min_length=1)]
+
+
+class Change(Figure):
+    """An outcome of some variants, and of others that each of them becomes."""
+
+    outcome: Annotated[str, AfterValidator(lambda name: terms.known(name, groups.of_one_replicate(), "an outcome"))]
+    axis: Text
+    ends: Annotated[tuple[Text, Text], BeforeValidator(schema.as_tuple)]
+    log_scale: bool = False
+    pairs: Annotated[Mapping[PlannedName, PlannedName], Field(min_length=1)]
+
+
+def _results(reading: AnyReading) -> int:
+    """Return how many results are shown for a reading."""
+    if isinstance(reading, PairReading):
+        return len(reading.pairs)
+    if isinstance(reading, ContrastReading):
+        opposed = reading.unless.contrasts if reading.unless else {}
+        return len(reading.contrasts) + len(reading.confounder or {}) + len(opposed)
+    return len(reading.contrasts) if isinstance(reading, DesignReading) else 0
+
+
+def _figure(value: Any) -> str:
+    return "<pairs>" if isinstance(value, Mapping) and "pairs" in value else "<columns>"
+
+
 class Claim(Block):
     """A claim and its readings, which are of variants on these data sets alone.
 
@@ -193,9 +267,14 @@ class Claim(Block):
 
     claim: Text
     datasets: Annotated[Many[Name], Field(min_length=1)]
-    readings: Annotated[Many[_Reading], Field(min_length=1)]
+    answer: Answer | None = None
+    readings: Annotated[Many[_Reading], Field(min_length=1, max_length=26)]
     if_readings_disagree: Text = ""
     seeds_needed: bool = True
+    figure: (
+        Annotated[Annotated[Change, Tag("<pairs>")] | Annotated[Curves, Tag("<columns>")], Discriminator(_figure)]
+        | None
+    ) = None
 
     @model_validator(mode="after")
     def _readings_fit(self, info: Info) -> Self:
@@ -209,67 +288,21 @@ class Claim(Block):
             earlier.append(reading.reading)
         if len({*earlier}) < len(earlier):
             raise PydanticCustomError("names", "readings: expected a name of its own for each")
+        if self.answer and len(self.answer.verdicts) != len(self.readings):
+            raise PydanticCustomError("answer", "answer.verdicts: expected one for each reading")
+        counts = zip(ascii_lowercase, map(_results, self.readings), strict=False)
+        places = [f"{letter}{number}" for letter, count in counts for number in range(1, count + 1)]
+        for place in _PLACE.findall(self.answer.text if self.answer else ""):
+            terms.known(place, places, "a result of the readings")
         return self
-
-
-class Section(Block):
-    """A section of the page with a figure: the name of its file, what it shows in words, and its caption."""
-
-    heading: Text
-    name: Name
-    alt: Text
-    caption: Text
-
-
-class Column(Shown):
-    """An outcome as a column of a table."""
-
-    title: Text
-
-
-class EffectsTable(Section):
-    """One with a table of contrasts within seeds, for several outcomes; the figure is of the losses of the variants."""
-
-    table: Text
-    columns: Annotated[Many[Column], Field(min_length=1)]
-    contrasts: Annotated[Mapping[Text, Weights], Field(min_length=1)]
-    text: Text
-
-    @model_validator(mode="after")
-    def _fits(self, info: Info) -> Self:
-        for column in self.columns:
-            column._check_epoch(self.variants, info)
-        return self
-
-    @property
-    def variants(self) -> list[str]:
-        """The variants that the contrasts are of, in their order."""
-        return list(dict.fromkeys(chain.from_iterable(self.contrasts.values())))
-
-
-class Convergence(Block):
-    """The section on the epochs in which variants reach a validation accuracy; `alt` is of the figure of accuracies."""
-
-    target: Annotated[float, Field(gt=0, lt=1)]
-    alt: Text
-
-
-class Change(Section):
-    """One whose figure shows an outcome of some variants, and of others that each of them becomes."""
-
-    outcome: Annotated[str, AfterValidator(lambda name: terms.known(name, groups.outcomes(), "an outcome"))]
-    axis: Text
-    ends: Annotated[tuple[Text, Text], BeforeValidator(schema.as_tuple)]
-    log_scale: bool = False
-    pairs: Annotated[Mapping[PlannedName, PlannedName], Field(min_length=1)]
 
 
 class Claims(Block):
     """The content of a claims file: what the page says of the claims, and the claims by the numbers that they have.
 
-    The page goes on from the `introduction`, whose subject is who makes the claims. `dataset` is the one that is not in
-    a section of its own. Of `networks`, models of params.yaml, the page has the spread that bounds the gate, the number
-    that one more seed would give and, with `convergence`, the accuracies.
+    The page goes on from the `introduction`, whose subject is who makes the claims. `dataset` is the one that the claims
+    are about. Of `networks`, models of params.yaml, the page has what one more seed would give, and the tables the spread
+    that bounds the gate. `target` is the accuracy to which convergence.csv counts the epochs.
     """
 
     title: Text
@@ -279,9 +312,7 @@ class Claims(Block):
     limits: Many[Text] = ()
     dataset: Annotated[Name, AfterValidator(_planned_set)]
     networks: Many[PlannedName] = ()
-    effects: EffectsTable | None = None
-    convergence: Convergence | None = None
-    changes: Many[Change] = ()
+    target: Annotated[float, Field(gt=0, lt=1)] | None = None
     claims: Annotated[Mapping[Positive, Claim], Field(min_length=1)]
 
 

@@ -72,7 +72,8 @@ def bands(
     """Return a panel per entry of `panels`, one or more, with a line and its band over the epochs for each label.
 
     Each table has the columns epoch, middle, low and high; `looks` has each label. `measure` is "accuracy", from the
-    lowest line after the first epoch upwards, or "loss", which is logarithmic. With `one_scale` all panels share the
+    lowest line after the first epoch upwards, "loss", which is logarithmic, or "rise", a loss over its lowest value, from
+    the highest line after that value downwards. With `one_scale` all panels share the
     vertical axis, otherwise each has its own.
     """
     columns = min(len(panels), 5)
@@ -108,6 +109,9 @@ def _scale(axes: Axes, tables: Iterable[pd.DataFrame], measure: str) -> None:
         later = [table["middle"].iloc[1:].min() for table in tables if len(table) > 1]
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
         axes.set_ylim(min(later, default=None), min(axes.get_ylim()[1], 1))
+    elif measure == "rise":
+        tops = [table["high"].iloc[int(table["middle"].argmin()) :].max() for table in tables]
+        axes.set_ylim(0.9, 1.05 * max(tops))
     else:
         axes.set_yscale("log")
         # Within one decade the powers of ten alone would leave an axis without a number.
