@@ -105,7 +105,7 @@ def _claim(number: int, claim: Claim, evidence: Evidence) -> Iterable[ClaimRow]:
         else:
             needs = _needs(claims.needed(reading, evidence.data.study), evidence.data)
             finding = _finding(reading, needs, evidence)
-            without = dict(_without(reading, finding.verdict, evidence))
+            without = dict(_without(reading, finding.verdict, evidence)) if finding.measurements else {}
         remark = f"{finding.remark} {reading.remarks.get(finding.verdict, '')}".strip()
         finding = replace(finding, remark=remark, decision=finding.decision if claim.seeds_needed else None)
         rows[reading.reading] = ClaimRow(
