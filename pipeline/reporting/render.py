@@ -83,8 +83,8 @@ def distinguishable(
 ) -> str:
     """Return what `write` makes of a number, with the decimals that show on which side of `bounds` it lies.
 
-    That takes up to `most` more than the usual `decimals`; a number that even these do not tell from a bound has as many
-    as usual.
+    That takes up to `most` more than the usual `decimals`; a number that even these leave equal to a bound has no more
+    than usual.
     """
     others = {*bounds} - {number}
     for digits in range(decimals, decimals + most + 1):

@@ -83,13 +83,16 @@ def _of_difference(reading: PairReading, interval: Interval | None, smallest_eff
 
 
 def answer(claim: Claim, rows: Sequence[ClaimRow]) -> str:
-    """Return the sentence that answers a claim, or nothing if it was not written for the verdicts of these `rows`."""
+    """Return the sentence that answers a claim.
+
+    It is empty if it was not written for the verdicts of these `rows`, or names a result that was not measured.
+    """
     if claim.answer is None or [row.finding.verdict for row in rows] != [*claim.answer.verdicts]:
         return ""
     results = {
         f"{row.place[-1]}{number}": one.text for row in rows for number, one in enumerate(row.finding.measurements, 1)
     }
-    return claim.answer.filled(results)
+    return claim.answer.filled(results) if {*claim.answer.places} <= results.keys() else ""
 
 
 def _claim(number: int, claim: Claim, evidence: Evidence) -> Iterable[ClaimRow]:

@@ -127,8 +127,8 @@ class ContrastReading(Reading, Quantities):
 class PairReading(Reading):
     """One that follows from planned comparisons; all have to agree.
 
-    Either from the `verdicts` on the first of each pair, or, by `any_difference`, from whether its simultaneous interval
-    excludes 0, however small the difference is.
+    Either from the `verdicts` on the first of each pair, or, by `any_difference`, from whether its simultaneous
+    interval excludes 0, however small the difference is.
     """
 
     pairs: Annotated[Many[PlannedPair], Field(min_length=1)]
@@ -209,6 +209,11 @@ class Answer(Block):
 
     verdicts: Annotated[Many[GivenVerdict], Field(min_length=1)]
     text: Annotated[str, Field(min_length=1)]
+
+    @property
+    def places(self) -> list[str]:
+        """The places of the results that it names."""
+        return _PLACE.findall(self.text)
 
     def filled(self, results: Mapping[str, str]) -> str:
         """Return the sentence with the `results` by their places."""
@@ -292,7 +297,7 @@ class Claim(Block):
             raise PydanticCustomError("answer", "answer.verdicts: expected one for each reading")
         counts = zip(ascii_lowercase, map(_results, self.readings), strict=False)
         places = [f"{letter}{number}" for letter, count in counts for number in range(1, count + 1)]
-        for place in _PLACE.findall(self.answer.text if self.answer else ""):
+        for place in self.answer.places if self.answer else ():
             terms.known(place, places, "a result of the readings")
         return self
 
@@ -300,8 +305,8 @@ class Claim(Block):
 class Claims(Block):
     """The content of a claims file: what the page says of the claims, and the claims by the numbers that they have.
 
-    The page goes on from the `introduction`, whose subject is who makes the claims. `dataset` is the one that the claims
-    are about. Of `networks`, models of params.yaml, the page has what one more seed would give, and the tables the spread
+    The page goes on from the `introduction`, whose subject is who makes the claims. `dataset` is the one that they are
+    about. Of `networks`, models of params.yaml, the page has what one more seed would give, and spread.csv the spread
     that bounds the gate. `target` is the accuracy to which convergence.csv counts the epochs.
     """
 

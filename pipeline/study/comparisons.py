@@ -48,8 +48,8 @@ class Judged:
     `over_images` is the difference on test and held-out images together, with its standard error for other seeds and
     other images, and `new_images` the verdict on that one's interval; `multiples` are the verdicts if MULTIPLES of the
     smallest effect counted. `without` has the simultaneous interval without each replicate, by (variant, seed); of a
-    pair, without both. `base_rate` is the share of pairs of seeds of one variant, over both, that McNemar's test finds different.
-    `assumed` is what the seeds needed for a verdict are planned with.
+    pair, without both. `base_rate` is the share of pairs of seeds of one variant, over both variants, that McNemar's
+    test finds different. `assumed` is what the seeds needed for a verdict are planned with.
     """
 
     smallest_effect: float
@@ -103,7 +103,10 @@ class VariantPair:
         if self.judged is None:
             return None
         found = self.judged.judgement.simultaneous
-        found = self.judged.without.get(without, found) if without else found
+        if without is not None:
+            name, seed = without
+            pair = self.first if self.paired and name == self.second else name
+            found = self.judged.without.get((pair, seed), found)
         return found if first == self.first else found.negative
 
     @property

@@ -45,20 +45,19 @@ def draw(found: StudyResults) -> dict[str, Figure]:
 
 def _readings(found: StudyResults) -> Figure | None:
     asked = [reading for claim in found.claims.claims.values() for reading in claim.readings]
-    least = found.evidence.data.rules.smallest_effects[found.claims.dataset]
     pairs = zip(found.rows, asked, strict=True)
-    rows = [_reading(row, reading, least) for row, reading in pairs if row.finding.measurements]
+    rows = [_reading(found.evidence.data, row, reading) for row, reading in pairs if row.finding.measurements]
     return readings.readings(rows) if rows else None
 
 
-def _reading(row: ClaimRow, reading: AnyReading, least: float) -> Row:
+def _reading(data: StudyData, row: ClaimRow, reading: AnyReading) -> Row:
     form = row.finding.measurements[0].form
     main = len(reading.contrasts) if isinstance(reading, ContrastReading) else len(row.finding.measurements)
     intervals = [
         (*(_drawn(form, value) for value in (one.estimate, *(one.interval or (one.estimate,) * 2))), number < main)
         for number, one in enumerate(row.finding.measurements)
     ]
-    sides = list(_sides(reading, form, least))
+    sides = [side for side in _sides(data, reading, form) if side[-1] in readings.SIDES]
     ends = sorted({end for low, high, _ in sides for end in (low, high) if abs(end) < inf})
     texts = [(end, findings.written(form, np.exp(end) if form == "factor" else end)) for end in ends]
     return Row(f"{row.place}. {row.reading}".replace("`", ""), str(row.finding.verdict), intervals, sides, texts)
@@ -68,8 +67,8 @@ def _drawn(form: Form, value: float) -> float:
     return log(value) if form == "factor" else value
 
 
-def _sides(reading: AnyReading, form: Form, least: float) -> Iterator[Side]:
-    """Yield where the intervals of a reading support it, and where they do not."""
+def _sides(data: StudyData, reading: AnyReading, form: Form) -> Iterator[Side]:
+    """Yield where the intervals of a reading lead to a verdict."""
     if isinstance(reading, ContrastReading):
         for verdict, condition in (("supported", reading.supported), ("not supported", reading.not_supported)):
             yield (*_beyond(form, condition), verdict)
@@ -77,6 +76,7 @@ def _sides(reading: AnyReading, form: Form, least: float) -> Iterator[Side]:
         ends = {"better": (0.0, inf), "worse": (-inf, 0.0)}
         yield from ((*ends[side], str(verdict)) for side, verdict in reading.any_difference.items())
     elif isinstance(reading, PairReading):
+        least = data.smallest_effect(reading.pairs[0][0])
         places = {Verdict.BETTER: (least, inf), Verdict.WORSE: (-inf, -least), Verdict.EQUIVALENT: (-least, least)}
         given = reading.verdicts or {}
         yield from ((*place, str(given[verdict])) for verdict, place in places.items() if verdict in given)

@@ -47,7 +47,7 @@ class ClaimVerdict(StrEnum):
 
 @dataclass(frozen=True)
 class Measurement:
-    """An estimate with its interval, if it has one, in the form of the page; `bounds` are those that decide about it."""
+    """An estimate in the form of the page, with its interval if it has one; `bounds` are those that decide about it."""
 
     label: str
     form: Form

@@ -30,7 +30,9 @@ CLAIMS = (
     *("place", "reading", "measure", "rule", "post_hoc", "seeds", "verdict"),
     *("role", "label", "form", "estimate", "low", "high", "confidence"),
 )
-NOISE = ("variant", "n", "rise", "rise_of_mean", "low", "high", "flat_slight", "flat_strong", "mcnemar")
+MISSED = ("dataset", "image", "label", "share", "answer")
+SDS = ("sd", "sd_of_images", "sd_of_networks")
+NOISE = ("variant", "n", "rise", "rise_of_mean", "low", "high", "flat_slight", "flat_strong", "mcnemar", *SDS)
 PILOT = ("subject", "pilot", "now")
 PROCESSORS = ("variant", "processor", "n", "other", "n_other", "difference", "low", "high")
 
@@ -47,6 +49,7 @@ def tables(found: StudyResults) -> dict[str, pd.DataFrame]:
         "comparisons": pd.DataFrame([_pair(pair) for pair in pairs], dtype=object),
         "claims": pd.DataFrame(_claims(found), columns=CLAIMS, dtype=object),
         "convergence": pd.DataFrame(_convergence(found), columns=CONVERGENCE, dtype=object),
+        "missed": pd.DataFrame(noise.missed(found.evidence.data), columns=MISSED, dtype=object),
         "noise": pd.DataFrame(_noise(found), columns=NOISE, dtype=object),
         "spread": pd.DataFrame(_spread(found), columns=SPREAD, dtype=object),
         "power": pd.DataFrame(_power(found), columns=seeds.COLUMNS, dtype=object),
@@ -77,7 +80,10 @@ def _summary(data: StudyData) -> Iterator[dict[str, object]]:
 def _claims(found: StudyResults) -> Iterator[dict[str, object]]:
     for row in found.rows:
         head = {key: getattr(row, key) for key in CLAIMS[:5]}
-        head |= {"seeds": ", ".join(f"{name} {count}" for name, count in row.needs.items()), "verdict": row.finding.verdict}
+        head |= {
+            "seeds": ", ".join(f"{name} {count}" for name, count in row.needs.items()),
+            "verdict": row.finding.verdict,
+        }
         for role, measurements in (("decides", row.finding.measurements), ("further", row.finding.further)):
             for one in measurements:
                 ends = one.interval._asdict() if one.interval else {}

@@ -72,9 +72,8 @@ def bands(
     """Return a panel per entry of `panels`, one or more, with a line and its band over the epochs for each label.
 
     Each table has the columns epoch, middle, low and high; `looks` has each label. `measure` is "accuracy", from the
-    lowest line after the first epoch upwards, "loss", which is logarithmic, or "rise", a loss over its lowest value, from
-    the highest line after that value downwards. With `one_scale` all panels share the
-    vertical axis, otherwise each has its own.
+    lowest line after the first epoch upwards, "loss", which is logarithmic, or "rise", a loss over its lowest value, up
+    to the highest line after that value. With `one_scale` all panels share the vertical axis, otherwise each has its own.
     """
     columns = min(len(panels), 5)
     rows = math.ceil(len(panels) / columns)
