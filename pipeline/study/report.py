@@ -22,12 +22,6 @@ from pipeline.study.groups import StudyData
 from pipeline.study.results import StudyResults
 
 TEMPLATE = "claims.j2"
-SIGNS = {
-    ClaimVerdict.SUPPORTED: "\N{LARGE GREEN CIRCLE}",
-    ClaimVerdict.NOT_SUPPORTED: "\N{LARGE RED CIRCLE}",
-    ClaimVerdict.CONFOUNDED: "\N{LARGE YELLOW CIRCLE}",
-    ClaimVerdict.UNDECIDED: "\N{MEDIUM WHITE CIRCLE}",
-}
 
 
 @dataclass(frozen=True)
@@ -60,7 +54,7 @@ def report(found: StudyResults) -> StudyReport:
         "sets": found.by_name,
         "readings": by_claim,
         "answers": {number: audit.answer(claim, by_claim[number]) for number, claim in claims.claims.items()},
-        "signs": SIGNS,
+        "verdicts": list(ClaimVerdict),
         "from_pairs": [str(number) for number, one in claims.claims.items() if _from_pairs(one)],
         "unlike": [pair.label for pair in found.evidence.pairs if _tests_disagree(pair, everything)],
         "would_decide": seeds.sentences(found.seeds),

@@ -73,7 +73,7 @@ def bands(
 
     Each table has the columns epoch, middle, low and high; `looks` has each label. `measure` is "accuracy", from the
     lowest line after the first epoch upwards, "loss", which is logarithmic, or "rise", a loss over its lowest value, up
-    to the highest line after that value. With `one_scale` all panels share the vertical axis, otherwise each has its own.
+    to the highest line after that value. With `one_scale` all panels share the vertical axis, else each has its own.
     """
     columns = min(len(panels), 5)
     rows = math.ceil(len(panels) / columns)
