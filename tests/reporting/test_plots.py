@@ -182,8 +182,8 @@ def test_samples_shows_the_first_images_row_by_row(count: int, rows: int, column
 
 
 @pytest.mark.parametrize("with_original", [False, True])
-def test_curves_draw_the_history_and_the_original_dashed(with_original: bool) -> None:
-    """Both panels have the training and the val curve, and that of the original as the one dashed line, if given."""
+def test_curves_draw_the_history_and_the_original_dotted(with_original: bool) -> None:
+    """Both panels have the training and the val curve, and that of the original as the one dotted line, if given."""
     ours, theirs = history(0), history(1, 4)
 
     figure = curves.training(ours, theirs if with_original else None, "first")
@@ -192,9 +192,10 @@ def test_curves_draw_the_history_and_the_original_dashed(with_original: bool) ->
         lines = {line.get_label(): line for line in axes.get_lines()}
         np.testing.assert_array_equal(lines[column].get_ydata(), ours[column])
         np.testing.assert_array_equal(lines[f"val_{column}"].get_ydata(), ours[f"val_{column}"])
-        dashed = [line for line in axes.get_lines() if line.get_linestyle() == "--"]
-        assert len(dashed) == with_original
-        for line in dashed:
+        assert lines[column].get_linestyle() == "--"
+        dotted = [line for line in axes.get_lines() if line.get_linestyle() == ":"]
+        assert len(dotted) == with_original
+        for line in dotted:
             np.testing.assert_array_equal(line.get_xydata(), theirs[["epoch", f"val_{column}"]])
             assert "of the original" in str(line.get_label())
 

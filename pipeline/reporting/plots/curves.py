@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @styled()
 def training(history: pd.DataFrame, reported: pd.DataFrame | None, title: str, kept: int | None = None) -> Figure:
-    """Return accuracy and loss over the epochs of one model, with the original's val curve dashed if there is one.
+    """Return accuracy and loss over the epochs of one model, with the original's val curve dotted if there is one.
 
     A vertical line marks the epoch that is `kept`, if it is not simply the last one. Both tables have the columns
     epoch, val_loss and val_accuracy, `history` loss and accuracy too.
@@ -36,7 +36,7 @@ def training(history: pd.DataFrame, reported: pd.DataFrame | None, title: str, k
                 reported["epoch"], reported[f"val_{column}"], ls=look.line, lw=1.3, color=look.colour, label=label
             )
         if kept is not None:
-            axes.axvline(kept, color=colours.ORIGINAL.colour, ls=":", lw=1.3, label="kept epoch")
+            axes.axvline(kept, color=colours.ORIGINAL.colour, ls="-.", lw=1.3, label="kept epoch")
         _over_epochs(axes, column)
         axes.legend(loc="lower right" if column == "accuracy" else "upper right")
     return figure
