@@ -13,7 +13,6 @@ from pipeline.analysis import crossed, means, multitest, power, proportions, ver
 from pipeline.analysis.means import Comparison, Estimate
 from pipeline.analysis.multitest import Judgement
 from pipeline.analysis.power import Assumed, Decision
-from pipeline.analysis.proportions import Proportion
 from pipeline.analysis.verdicts import MIN_SEEDS, Interval, Verdict
 from pipeline.study.groups import SeedValues, StudyData
 from pipeline.trials import plan
@@ -54,7 +53,7 @@ class Judged:
 
     smallest_effect: float
     judgement: Judgement
-    superiority: Proportion
+    superiority: float
     rank_p: float
     agreement: Agreement
     over_images: Estimate

@@ -149,9 +149,7 @@ def _judged(one: Judged) -> dict[str, object]:
     return {
         **{name: numbers[name] if name in numbers else getattr(judgement.comparison, name) for name in _NUMBERS},
         "rank_p": one.rank_p,
-        "superiority": one.superiority.estimate,
-        "superiority_low": one.superiority.interval.low,
-        "superiority_high": one.superiority.interval.high,
+        "superiority": one.superiority,
         "held_out": agreement.held_out.estimate,
         "held_out_standard_error": agreement.held_out.standard_error,
         "test_minus_held_out": agreement.distance,
@@ -171,7 +169,7 @@ _NUMBERS = (
     *("simultaneous_low", "simultaneous_high", "permutation_p", "smallest_permutation_p"),
 )
 _JUDGED = (
-    *(*_NUMBERS, "rank_p", "superiority", "superiority_low", "superiority_high"),
+    *(*_NUMBERS, "rank_p", "superiority"),
     *("held_out", "held_out_standard_error", "test_minus_held_out", "test_minus_held_out_standard_error"),
     *("over_images", "over_images_standard_error", "verdict_new_images", "verdict_half", "verdict_twice"),
     *("without_one_changes", "mcnemar_base_rate"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import product
 from math import inf, isnan, nan, sqrt
 from typing import Any
 
@@ -20,7 +19,6 @@ from pipeline.analysis.means import (
     sum_of_means,
     superiority,
 )
-from pipeline.analysis.proportions import Proportion, clopper_pearson
 from pipeline.analysis.verdicts import Interval
 from tests.support.samples import SIZES, grid, groups
 
@@ -213,74 +211,18 @@ def test_a_difference_of_differences_is_a_comparison_of_contrasts() -> None:
     assert result.standard_error**2 == pytest.approx(np.var(a - c, ddof=1) / 6 + np.var(b - d, ddof=1) / 5)
 
 
-@pytest.mark.parametrize(("wins", "n"), [(0, 2), (1, 5), (3, 5), (7, 10), (10, 10)])
-def test_paired_superiority_has_the_exact_binomial_interval(wins: int, n: int) -> None:
-    """Without ties the estimate is the share of wins and the interval that of scipy's binomial test."""
-    result = superiority([1.0] * wins + [-1.0] * (n - wins), [0.0] * n, paired=True)
-
-    interval = stats.binomtest(wins, n).proportion_ci(0.95, "exact")
-    assert result.estimate == pytest.approx(wins / n)
-    assert result.interval == pytest.approx((interval.low, interval.high))
-
-
-def test_a_tie_is_half_a_win() -> None:
-    """Paired ties count one half, in the estimate and in the interval."""
-    result = superiority([2.0, 2.0, 0.0, 1.0, 1.0], [1.0, 1.0, 1.0, 1.0, 0.0], paired=True)
-
-    assert result.estimate == pytest.approx(3.5 / 5)
-    assert result.interval == clopper_pearson(3.5, 5)
+def test_superiority_counts_a_tie_as_half_a_win() -> None:
+    """Paired it is the share of seeds won: here three and a tie of five."""
+    assert superiority([2.0, 2.0, 0.0, 1.0, 1.0], [1.0, 1.0, 1.0, 1.0, 0.0], paired=True) == pytest.approx(3.5 / 5)
 
 
 @pytest.mark.parametrize(("n_first", "n_second"), SIZES)
 def test_unpaired_superiority_is_mann_whitneys_share(n_first: int, n_second: int) -> None:
-    """The estimate is U / (n1 n2) with ties one half, and lies within its interval."""
+    """It is U / (n1 n2) with ties one half."""
     first, second = grid(n_first, n_second, seed=4)
 
-    result = superiority(first, second, paired=False)
-
-    assert result.estimate == pytest.approx(stats.mannwhitneyu(first, second).statistic / (n_first * n_second))
-    assert 0 <= result.interval.low <= result.estimate <= result.interval.high <= 1
-
-
-def test_the_bootstrap_interval_is_that_of_all_resamples() -> None:
-    """For groups of three the percentiles are those of all 27 x 27 resamples, each as likely as another."""
-    first, second = [1.0, 4.0, 6.0], [2.0, 3.0, 5.0]
-    shares = [
-        np.mean(np.array(x)[:, None] > np.array(y)) for x in product(first, repeat=3) for y in product(second, repeat=3)
-    ]
-
-    result = superiority(first, second, paired=False)
-    assert result.interval == pytest.approx(tuple(np.quantile(shares, [0.025, 0.975])))
-
-
-def test_the_bootstrap_is_deterministic() -> None:
-    """One seed gives one interval, another seed another one near it."""
-    first, second = groups(10, 10)
-
-    one, other = (superiority(first, second, paired=False, seed=seed) for seed in (0, 1))
-    assert one == superiority(first, second, paired=False)
-    assert one.interval == pytest.approx(other.interval, abs=0.03)
-
-
-@pytest.mark.parametrize("paired", [True, False])
-def test_superiority_of_the_second_is_the_complement(paired: bool) -> None:
-    """Exchanging the groups gives the probability of the opposite."""
-    first, second = grid(6, 6, seed=2)
-
-    one, other = superiority(first, second, paired=paired), superiority(second, first, paired=paired)
-    assert one.estimate == pytest.approx(1 - other.estimate)
-    assert one.interval == pytest.approx((1 - other.interval.high, 1 - other.interval.low), abs=0.03)
-
-
-@pytest.mark.parametrize("paired", [True, False])
-def test_equal_groups_beat_each_other_half_the_time(paired: bool) -> None:
-    """All ties give one half."""
-    assert superiority([0.5] * 4, [0.5] * 4, paired=paired).estimate == 0.5
-
-
-def test_a_group_that_wins_every_pair_has_a_bootstrap_of_one_point() -> None:
-    """The interval of separated groups is the estimate, as the docstring warns."""
-    assert superiority([2.0, 3.0], [0.0, 1.0], paired=False) == Proportion(1.0, Interval(1.0, 1.0))
+    expected = stats.mannwhitneyu(first, second).statistic / (n_first * n_second)
+    assert superiority(first, second, paired=False) == pytest.approx(expected)
 
 
 def test_a_sum_of_means_has_welchs_interval() -> None:
