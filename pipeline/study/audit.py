@@ -16,20 +16,13 @@ from pipeline.analysis.power import Decision, Part
 from pipeline.analysis.verdicts import MIN_SEEDS, Interval
 from pipeline.errors import InputError
 from pipeline.reporting import render
-from pipeline.study import claims, comparisons, contrasts, terms
-from pipeline.study.claims import (
-    Claim,
-    Claims,
-    ContrastReading,
-    DesignReading,
-    OppositeReading,
-    PairReading,
-    Quantities,
-)
+from pipeline.study import comparisons, contrasts, readings, terms
+from pipeline.study.claims import Claim, Claims
 from pipeline.study.comparisons import VariantPair
 from pipeline.study.contrasts import Evidence, Measured, measure, met
 from pipeline.study.findings import ClaimRow, ClaimVerdict, Finding, Measurement
 from pipeline.study.groups import StudyData
+from pipeline.study.readings import ContrastReading, DesignReading, OppositeReading, PairReading, Quantities
 from pipeline.study.terms import Contrast, Contrasts
 
 SUPPORTED, NOT_SUPPORTED, UNDECIDED = ClaimVerdict.SUPPORTED, ClaimVerdict.NOT_SUPPORTED, ClaimVerdict.UNDECIDED
@@ -82,19 +75,6 @@ def _of_difference(reading: PairReading, interval: Interval | None, smallest_eff
     )
 
 
-def answer(claim: Claim, rows: Sequence[ClaimRow]) -> str:
-    """Return the sentence that answers a claim.
-
-    It is empty if it was not written for the verdicts of these `rows`, or names a result that was not measured.
-    """
-    if claim.answer is None or [row.finding.verdict for row in rows] != [*claim.answer.verdicts]:
-        return ""
-    results = {
-        f"{row.place[-1]}{number}": one.text for row in rows for number, one in enumerate(row.finding.measurements, 1)
-    }
-    return claim.answer.filled(results) if {*claim.answer.places} <= results.keys() else ""
-
-
 def _claim(number: int, claim: Claim, evidence: Evidence) -> Iterable[ClaimRow]:
     rows: dict[str, ClaimRow] = {}
     for letter, reading in zip(ascii_lowercase, claim.readings, strict=False):
@@ -106,7 +86,7 @@ def _claim(number: int, claim: Claim, evidence: Evidence) -> Iterable[ClaimRow]:
             )
             without = {one: _opposite(verdict) for one, verdict in earlier.without.items()}
         else:
-            needs = _needs(claims.needed(reading, evidence.data.study), evidence.data)
+            needs = _needs(readings.needed(reading, evidence.data.study), evidence.data)
             finding = _finding(reading, needs, evidence)
             without = dict(_without(reading, finding.verdict, evidence)) if finding.measurements else {}
         remark = f"{finding.remark} {reading.remarks.get(finding.verdict, '')}".strip()

@@ -15,11 +15,11 @@ from pipeline.analysis.power import Assumed, Part
 from pipeline.analysis.verdicts import Interval
 from pipeline.errors import InputError
 from pipeline.study import findings, groups
-from pipeline.study.claims import Shown
 from pipeline.study.comparisons import VariantPair
 from pipeline.study.convergence import EpochSeconds
 from pipeline.study.findings import Form, Measurement
 from pipeline.study.groups import SeedValues, StudyData
+from pipeline.study.readings import Shown
 from pipeline.study.terms import Condition, Contrast, Contrasts, Outcome
 
 

@@ -15,17 +15,18 @@ from pipeline.reporting import colours
 from pipeline.reporting.plots import curves, effects, readings
 from pipeline.reporting.plots.readings import Row
 from pipeline.study import findings
-from pipeline.study.claims import AnyReading, Change, ContrastReading, Curves, PairReading
+from pipeline.study.claims import Change, Curves
 from pipeline.study.comparisons import VariantPair
 from pipeline.study.findings import ClaimRow, Form
 from pipeline.study.groups import StudyData, VariantGroup
+from pipeline.study.readings import AnyReading, ContrastReading, PairReading
 from pipeline.study.results import StudyResults
 from pipeline.study.terms import Condition
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Side = tuple[float, float, str]
+Stretch = tuple[float, float, str]
 
 
 def draw(found: StudyResults) -> dict[str, Figure]:
@@ -67,7 +68,7 @@ def _drawn(form: Form, value: float) -> float:
     return log(value) if form == "factor" else value
 
 
-def _sides(data: StudyData, reading: AnyReading, form: Form) -> Iterator[Side]:
+def _sides(data: StudyData, reading: AnyReading, form: Form) -> Iterator[Stretch]:
     """Yield where the intervals of a reading lead to a verdict."""
     if isinstance(reading, ContrastReading):
         for verdict, condition in (("supported", reading.supported), ("not supported", reading.not_supported)):
@@ -103,7 +104,7 @@ def _rises(data: StudyData) -> Figure | None:
     for name, group in data.groups.items():
         if group.entries:
             band = _band(group, "val_loss")
-            lowest = overfitting.means(band["middle"].to_numpy(), window).min()
+            lowest = max(overfitting.means(band["middle"].to_numpy(), window).min(), overfitting.SMALLEST_LOSS)
             panels[name] = {
                 "validation loss": band.assign(**{key: band[key] / lowest for key in ("middle", "low", "high")})
             }

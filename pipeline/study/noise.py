@@ -81,7 +81,7 @@ def _of_variant(data: StudyData, group: VariantGroup) -> Noise:
     def log_rise(loss: means.Floats) -> float:
         return log(overfitting.rise(loss, rule.window))
 
-    mean = losses.mean(axis=0)
+    mean = np.maximum(losses.mean(axis=0), overfitting.SMALLEST_LOSS)
     single = group.values("log_rise")
     of_mean = means.sum_of_means([means.pseudo_values(losses, log_rise)])
     flat = np.exp([log_rise(loss) for loss in losses / mean])

@@ -14,11 +14,12 @@ from pipeline import cli
 from pipeline.analysis.verdicts import MIN_SEEDS
 from pipeline.reporting import render
 from pipeline.reporting.plots import style
-from pipeline.study import audit, figures, prediction, processors, results, seeds, tables
-from pipeline.study.claims import Claim, PairReading
+from pipeline.study import figures, prediction, processors, results, seeds, tables
+from pipeline.study.claims import Claim
 from pipeline.study.comparisons import VariantPair
 from pipeline.study.findings import ClaimVerdict
 from pipeline.study.groups import StudyData
+from pipeline.study.readings import PairReading
 from pipeline.study.results import StudyResults
 
 TEMPLATE = "claims.j2"
@@ -53,7 +54,9 @@ def report(found: StudyResults) -> StudyReport:
         "subjects": _subjects(data, claims.networks),
         "sets": found.by_name,
         "readings": by_claim,
-        "answers": {number: audit.answer(claim, by_claim[number]) for number, claim in claims.claims.items()},
+        "answers": {
+            number: claim.answer.filled(by_claim[number]) for number, claim in claims.claims.items() if claim.answer
+        },
         "verdicts": list(ClaimVerdict),
         "from_pairs": [str(number) for number, one in claims.claims.items() if _from_pairs(one)],
         "unlike": [pair.label for pair in found.evidence.pairs if _tests_disagree(pair, everything)],

@@ -17,11 +17,12 @@ from pipeline.analysis.verdicts import Interval
 from pipeline.errors import InputError
 from pipeline.params import Params
 from pipeline.study import audit, comparisons, convergence, groups
-from pipeline.study.claims import ContrastReading
 from pipeline.study.contrasts import Evidence, Measured
 from pipeline.study.convergence import EpochSeconds
 from pipeline.study.findings import ClaimRow, ClaimVerdict
 from pipeline.study.groups import StudyData
+from pipeline.study.readings import ContrastReading
+from pipeline.study.readings import ContrastReading
 from pipeline.trials.ledger import EntryState, Lookup
 from pipeline.trials.plan import Study
 from tests.support import study_runs
@@ -38,7 +39,7 @@ TIMINGS = convergence.epoch_seconds(study_runs.BENCHMARKS, 55_000)
 SMALLEST = 0.001
 USUAL = {
     **{"1a": YES, "2a": CONFOUNDED, "2b": YES, "3a": YES, "3b": YES, "3c": NO},
-    **{"4a": CONFOUNDED, "4b": CONFOUNDED, "4c": NO, "4d": YES, "5a": NO, "5b": YES, "5c": OPEN},
+    **{"4a": CONFOUNDED, "4b": CONFOUNDED, "4c": NO, "4d": YES, "5a": NO, "5b": OPEN, "5c": OPEN},
     **{"6a": NO, "6b": NO, "6c": NO, "6d": OPEN, "6e": YES, "7a": YES, "7b": NO},
 }
 # The readings that each variant is measured for.
@@ -89,6 +90,12 @@ def rows(found: StudyData, timings: Mapping[str, EpochSeconds] = TIMINGS, *claim
 def verdicts(found: Mapping[str, ClaimRow]) -> dict[str, ClaimVerdict]:
     """Return the verdicts of an audit by place."""
     return {place: row.finding.verdict for place, row in found.items()}
+
+
+@pytest.fixture
+def nothing_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Skip what verdicts would be without a replicate, which takes most of the time."""
+    monkeypatch.setattr(audit, "_without", lambda *_: ())
 
 
 @pytest.fixture(scope="module")
@@ -235,7 +242,9 @@ def test_claim_4_is_confounded_where_dropout_reverses_it(
         ([(-2, -1), (1, 2)], OPEN),
     ],
 )
-def test_a_reason_needs_a_lower_training_accuracy_that_it_explains(leads: list[Interval], finding: ClaimVerdict) -> None:
+def test_a_reason_needs_a_lower_training_accuracy_that_it_explains(
+    leads: list[Interval], finding: ClaimVerdict
+) -> None:
     """Too few epochs and chance are no reason as long as the CNN is behind both MLPs, and one if it is behind neither."""
     assert {judged(place, leads) for place in ("5a", "6a", "6b")} == {finding}
 
@@ -361,12 +370,13 @@ def test_the_audit_has_a_line_for_each_reading(audited: dict[str, ClaimRow]) -> 
         ({"cnn_no_dropout": dataclasses.replace(MADE["cnn_no_dropout"], running=0.99)}, {"4a": YES}),
         ({"cnn_no_dropout": dataclasses.replace(MADE["cnn_no_dropout"], train=0.995)}, {"4b": YES}),
         ({"cnn": dataclasses.replace(MADE["cnn"], half=3.0)}, {"4c": YES}),
-        ({"cnn_24_epochs": Made(test=0.9935, train=0.9975, running=0.999)}, {"5a": YES, "5c": YES}),
+        ({"cnn_24_epochs": Made(test=0.9935, train=0.9975, running=0.999)}, {"5a": YES, "5b": YES, "5c": YES}),
         ({"cnn_24_epochs": dataclasses.replace(MADE["cnn_24_epochs"], test=0.989)}, {"5b": NO, "5c": NO}),
         ({"mlp_rmsprop": Made(test=0.979, rise=1.55)}, {"6d": NO, "6e": NO}),
         ({"cnn_permuted": MADE["cnn"]}, {"7a": NO, "7b": YES}),
     ],
 )
+@pytest.mark.usefixtures("nothing_left_out")
 def test_other_measurements_flip_the_verdicts(
     made: Mapping[str, Made], changed: Mapping[str, ClaimVerdict], usual: list[Lookup], values: Params
 ) -> None:
@@ -377,6 +387,7 @@ def test_other_measurements_flip_the_verdicts(
     assert all(USUAL[place] is not verdict for place, verdict in changed.items())
 
 
+@pytest.mark.usefixtures("nothing_left_out")
 @pytest.mark.parametrize("variant", NEEDS)
 def test_too_few_seeds_leave_a_claim_undecided(variant: str, usual: list[Lookup], values: Params) -> None:
     """With two seeds of a variant, what needs it is undecided, and the remark says so; the rest is as before."""
@@ -385,7 +396,6 @@ def test_too_few_seeds_leave_a_claim_undecided(variant: str, usual: list[Lookup]
             assert row.finding.verdict is OPEN
             assert row.needs[variant] == 2
             assert f"`{variant}` 2" in row.finding.remark or place == "7b"
-            assert not row.without
         else:
             assert row.finding.verdict is USUAL[place]
 
@@ -399,42 +409,43 @@ def test_the_attribution_is_confounded_without_any_seed(usual: list[Lookup], val
 
 def test_an_answer_holds_for_its_verdicts(audited: dict[str, ClaimRow], found: StudyData) -> None:
     """It has the results of the places that it names, and says nothing for other verdicts or results not measured."""
-    claim = study_runs.claims(found.study).claims[3]
+    answer = study_runs.claims(found.study).claims[3].answer
     three = [row for row in audited.values() if row.claim == 3]
     cnn, mlps = three[2].finding.measurements[2].text, [one.text for one in three[2].finding.measurements[:2]]
 
-    assert audit.answer(claim, three) == (
+    assert answer is not None
+    assert answer.filled(three) == (
         f"Of the training images, yes; of the test images only the CNN: {cnn}, the MLPs {mlps[0]} and {mlps[1]}."
     )
-    assert cnn.startswith("99.0")
-    assert audit.answer(claim.model_copy(update={"answer": None}), three) == ""
     for place in range(3):
         one = three[place]
         changed = dataclasses.replace(one, finding=dataclasses.replace(one.finding, verdict=OPEN))
-        assert audit.answer(claim, [*three[:place], changed, *three[place + 1 :]]) == ""
-    last = three[2]
-    unmeasured = dataclasses.replace(last, finding=dataclasses.replace(last.finding, measurements=()))
-    assert audit.answer(claim, [*three[:2], unmeasured]) == ""
+        assert answer.filled([*three[:place], changed, *three[place + 1 :]]) == ""
+    unmeasured = dataclasses.replace(three[2], finding=dataclasses.replace(three[2].finding, measurements=()))
+    assert answer.filled([*three[:2], unmeasured]) == ""
 
 
 # Close to their bounds, so that one replicate may matter.
 CLOSE = {
     "cnn": dataclasses.replace(MADE["cnn"], running=0.99485),
-    "cnn_24_epochs": dataclasses.replace(MADE["cnn_24_epochs"], test=0.99115, running=0.9949),
-    "mlp_adadelta": Made(test=0.98345),
+    "cnn_24_epochs": dataclasses.replace(MADE["cnn_24_epochs"], test=0.9926, running=0.9949),
+    "mlp_adadelta": Made(test=0.9845),
 }
+FOUR = ("cnn", "cnn_24_epochs", "mlp_rmsprop", "mlp_adadelta")
 
 
 def test_a_verdict_without_one_replicate_is_that_of_the_others(usual: list[Lookup], values: Params) -> None:
     """For readings of contrasts and of pairs, it is what the audit finds if that replicate does not exist."""
-    lookups = other(usual, CLOSE)
-    whole = rows(study_data(lookups, values), TIMINGS, 5, 6)
+    lookups, of = other(usual, CLOSE), five()
+    pairs = tuple(pair for pair in of.statistics.comparisons if {*pair} <= {*FOUR})
+    study = of.model_copy(update={"statistics": of.statistics.model_copy(update={"comparisons": pairs})})
+    whole = rows(study_data(lookups, values, study), TIMINGS, 5, 6)
     expected: dict[str, dict[tuple[str, int], ClaimVerdict]] = {place: {} for place in whole}
 
     for place, (one, _, _) in enumerate(lookups):
-        if one.variant in ("cnn", "cnn_24_epochs", "mlp_rmsprop", "mlp_adadelta"):
+        if one.variant in FOUR:
             left = [*lookups[:place], (one, None, EntryState.MISSING), *lookups[place + 1 :]]
-            for name, row in rows(study_data(left, values), TIMINGS, 5, 6).items():
+            for name, row in rows(study_data(left, values, study), TIMINGS, 5, 6).items():
                 # Of a pair that shares its seed, the first stands for both.
                 second = {"5c": "cnn", "6d": "mlp_rmsprop", "6e": "mlp_rmsprop"}.get(name)
                 if row.finding.verdict is not whole[name].finding.verdict and one.variant != second:
@@ -449,7 +460,7 @@ def test_an_opposite_reading_changes_with_the_one_that_it_is_the_opposite_of(
     usual: list[Lookup], values: Params
 ) -> None:
     """Without the same replicates it has the opposite verdicts."""
-    made = {"cnn_permuted": dataclasses.replace(MADE["cnn_permuted"], test=0.9886, spread=0.0012)}
+    made = {"cnn_permuted": dataclasses.replace(MADE["cnn_permuted"], test=0.9887, spread=0.0006)}
 
     found = rows(study_data(other(usual, made), values), TIMINGS, 7)
 
