@@ -45,16 +45,14 @@ class ClaimAnswer(Block):
     def filled(self, rows: Sequence[ClaimRow]) -> str:
         """Return the sentence with the results of the claim's rows.
 
-        It is empty if their verdicts are others, or if a result that it names was not measured.
+        It is empty if their verdicts are others, or if it names a result that was not measured.
         """
-        if [row.finding.verdict for row in rows] != [*self.verdicts]:
-            return ""
         results = {
             f"{row.place[-1]}{number}": one.text
             for row in rows
             for number, one in enumerate(row.finding.measurements, 1)
         }
-        if not {*self.places} <= results.keys():
+        if [row.finding.verdict for row in rows] != [*self.verdicts] or not {*self.places} <= results.keys():
             return ""
         return _PLACE.sub(lambda place: results[place[1]], self.text)
 
