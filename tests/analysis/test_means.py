@@ -16,6 +16,8 @@ from pipeline.analysis.means import (
     SampleSummary,
     compare,
     describe,
+    pseudo_values,
+    rank_p,
     sum_of_means,
     superiority,
 )
@@ -240,3 +242,67 @@ def test_a_sum_of_means_has_welchs_interval() -> None:
     assert stats.binomtest(covered, 2000, 0.95).pvalue > 1e-3
     with pytest.raises(ValueError, match="at least one"):
         sum_of_means([])
+
+
+def test_pseudo_values_are_the_jackknifes() -> None:
+    """Each is n times the statistic of all rows minus n - 1 times that of the others, by leaving it out by hand."""
+    rows = np.random.default_rng(0).uniform(1, 2, (7, 5))
+
+    found = pseudo_values(rows, lambda mean: float(np.log(mean.max() / mean.min())))
+
+    for one, value in enumerate(found):
+        whole, others = rows.mean(axis=0), np.delete(rows, one, axis=0).mean(axis=0)
+        expected = 7 * np.log(whole.max() / whole.min()) - 6 * np.log(others.max() / others.min())
+        assert value == pytest.approx(expected)
+
+
+def test_pseudo_values_of_a_mean_are_the_rows() -> None:
+    """A statistic that is linear has no bias, and each row's pseudo-value is its own value."""
+    rows = np.random.default_rng(1).normal(0, 1, (6, 3))
+
+    assert pseudo_values(rows, lambda mean: float(mean @ [1, 2, 3])) == pytest.approx(rows @ [1, 2, 3])
+
+
+def test_the_standard_error_of_pseudo_values_is_the_bootstraps() -> None:
+    """That of their mean is about the spread of the statistic of resampled rows, and their mean about the statistic."""
+    random = np.random.default_rng(2)
+    rows = random.lognormal(0, 0.3, (40, 2)) * [1.0, 2.0]
+
+    def ratio(mean: np.ndarray) -> float:
+        return float(mean[1] / mean[0])
+
+    found = sum_of_means([pseudo_values(rows, ratio)])
+
+    spread = np.std([ratio(rows[random.integers(0, 40, 40)].mean(axis=0)) for _ in range(4000)])
+    assert found.standard_error == pytest.approx(spread, rel=0.1)
+    assert found.estimate == pytest.approx(ratio(rows.mean(axis=0)), abs=0.3 * found.standard_error)
+
+
+@pytest.mark.parametrize("n", [3, 8, 30])
+@pytest.mark.parametrize("paired", [True, False])
+def test_the_p_value_of_ranks_is_scipys(n: int, paired: bool) -> None:
+    """It is that of Wilcoxon's signed ranks, or of Mann and Whitney's, on the values as they are."""
+    first, second = np.random.default_rng(n).normal([[0.3], [0]], 1, (2, n))
+    oracle = stats.wilcoxon(first, second) if paired else stats.mannwhitneyu(first, second)
+
+    assert rank_p(first, second, paired=paired) == pytest.approx(oracle.pvalue)
+    assert rank_p(second, first, paired=paired) == pytest.approx(oracle.pvalue)
+
+
+def test_ranks_count_ties_of_accuracies_as_ties() -> None:
+    """Differences of 3 images are equal whatever their rounding, and those of 0 count for nothing."""
+    first = np.array([9834, 9811, 9902, 9790, 9866, 9913, 9847])
+    second = first - [3, -3, 0, 3, -6, 9, 6]
+    images = stats.wilcoxon(first - second).pvalue
+
+    assert len({*(first / 10_000 - second / 10_000)}) > len({*(first - second)})
+    assert rank_p(first / 10_000, second / 10_000, paired=True) == pytest.approx(images)
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_equal_groups_have_equal_ranks(paired: bool) -> None:
+    """Where no difference is above 0, nothing speaks against equal groups; what is unusable is a ValueError."""
+    assert rank_p([0.1, 0.2, 0.3], [0.1, 0.2, 0.3], paired=paired) == 1
+    for groups_ in UNUSABLE:
+        with pytest.raises(ValueError, match="expected"):
+            rank_p(*groups_, paired=paired)

@@ -65,9 +65,7 @@ def test_the_histories_of_the_original(
     assert (round(analysis.rise, 2), analysis.verdict) == (rise, verdict)
 
 
-@pytest.mark.parametrize(
-    ("model", "first"), [("mlp_rmsprop", 8), ("mlp_adadelta", None), ("cnn", None)]
-)
+@pytest.mark.parametrize(("model", "first"), [("mlp_rmsprop", 8), ("mlp_adadelta", None), ("cnn", None)])
 def test_the_onset_in_the_histories_of_the_original(model: str, first: int | None) -> None:
     """Of the original's losses only RMSprop's rise by a tenth and stay there."""
     losses = reported(model)["val_loss"].tolist()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import product
+from itertools import combinations, product
 from math import comb, log, sqrt
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
-from pipeline.analysis.proportions import McNemar, mcnemar, tango_lower_bound, wilson
+from pipeline.analysis.proportions import McNemar, mcnemar, mcnemar_among, tango_lower_bound, wilson
 
 Z = float(stats.norm.ppf(0.95))
 
@@ -198,3 +198,18 @@ def test_impossible_counts_are_rejected(arguments: tuple[Any, ...]) -> None:
     """Counts that no comparison gives, and an impossible confidence are a ValueError."""
     with pytest.raises(ValueError, match="expected"):
         tango_lower_bound(*arguments)
+
+
+def test_mcnemar_among_several_is_that_of_each_two() -> None:
+    """The p values are those of the test of each pair, in their order; of equal classifiers 1."""
+    random = np.random.default_rng(0)
+    correct = random.random((6, 200)) < np.linspace(0.7, 0.9, 6)[:, None]
+    correct[5] = correct[4]
+
+    found = mcnemar_among(correct)
+
+    pairs = combinations(correct, 2)
+    assert found == pytest.approx([mcnemar(*pair).p_value for pair in pairs])
+    assert found[-1] == 1
+    assert found.min() < 0.05
+    assert mcnemar_among(correct[:1]).size == 0
