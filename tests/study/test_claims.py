@@ -22,7 +22,6 @@ from pipeline.study.convergence import EpochSeconds
 from pipeline.study.findings import ClaimRow, ClaimVerdict
 from pipeline.study.groups import StudyData
 from pipeline.study.readings import ContrastReading
-from pipeline.study.readings import ContrastReading
 from pipeline.trials.ledger import EntryState, Lookup
 from pipeline.trials.plan import Study
 from tests.support import study_runs
@@ -245,7 +244,7 @@ def test_claim_4_is_confounded_where_dropout_reverses_it(
 def test_a_reason_needs_a_lower_training_accuracy_that_it_explains(
     leads: list[Interval], finding: ClaimVerdict
 ) -> None:
-    """Too few epochs and chance are no reason as long as the CNN is behind both MLPs, and one if it is behind neither."""
+    """Too few epochs or chance explain nothing while the CNN is behind both MLPs, and all if it is behind neither."""
     assert {judged(place, leads) for place in ("5a", "6a", "6b")} == {finding}
 
 
