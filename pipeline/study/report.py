@@ -57,7 +57,7 @@ def report(found: StudyResults) -> StudyReport:
         "answers": {
             number: claim.answer.filled(by_claim[number]) for number, claim in claims.claims.items() if claim.answer
         },
-        "verdicts": list(ClaimVerdict),
+        "verdicts": [one for one in ClaimVerdict if one in {row.finding.verdict for row in rows}],
         "from_pairs": [str(number) for number, one in claims.claims.items() if _from_pairs(one)],
         "unlike": [pair.label for pair in found.evidence.pairs if _tests_disagree(pair, everything)],
         "would_decide": seeds.sentences(found.seeds),
