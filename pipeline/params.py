@@ -42,7 +42,7 @@ class OverfittingRule(Block):
     onset: Annotated[float, Field(gt=1)]
     """The loss counts as rising once its running mean stays at or above this many times its minimum."""
     slight: Annotated[float, Field(ge=1)]
-    """A rise (mean of the last epochs from the minimum on, divided by it) below this is no sign of overfitting."""
+    """A rise (mean of the last epochs, divided by the lowest such mean) below this is no sign of overfitting."""
     strong: Annotated[float, Field(ge=1)]
     """From this rise on, the model grows overconfident, or overfits."""
     tolerance: Fraction

@@ -11,25 +11,19 @@ from math import sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.analysis import means
 from pipeline.analysis.means import Estimate
 
 Correct = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
 
-def over_seeds_and_images(first: Correct, second: Correct, *, paired: bool) -> Estimate:
-    """Return accuracy(first) - accuracy(second) with its standard error for other seeds and other images.
+def over_seeds_and_images(over_seeds: Estimate, error: float) -> Estimate:
+    """Return a difference in accuracy with its standard error for other seeds and other images.
 
-    `first`, (n_first, images), and `second`, (n_second, images), mark the correct answers, each with 2 seeds or more.
-    The degrees of freedom are those over seeds, fewer than any approximation gives, so that an interval is never
-    narrower than the one over seeds alone.
-
-    Raises:
-        ValueError: As for `image_error`.
+    `over_seeds` is the difference with its standard error for other seeds, and `error` the one that it has from the
+    images. The degrees of freedom are those over seeds, fewer than any approximation gives, so that an interval is
+    never narrower than the one over seeds alone.
     """
-    error = image_error(first, second, paired=paired)
-    over_seeds = means.compare(first.mean(axis=1), second.mean(axis=1), paired=paired)
     return Estimate(over_seeds.estimate, sqrt(over_seeds.standard_error**2 + error**2), over_seeds.degrees_of_freedom)
 
 

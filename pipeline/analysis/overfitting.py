@@ -37,15 +37,14 @@ class OverfittingVerdict(StrEnum):
 class Analysis:
     """The analysis of one history. Epochs count from 1; losses are in nats per image, accuracies within [0, 1].
 
-    `rise`: mean val_loss of the last `window` epochs, of these only the minimum (the first, if it occurs twice) and
-    those after it, / minimum. Epochs before the minimum show how the loss fell.
-    `onset_epoch`: first epoch after the minimum at which the mean val_loss of `window` epochs, itself and those
-    that follow, is at or above `onset` x minimum and stays there to the end. Only complete windows without the minimum
-    count; None if there is no such epoch.
+    `rise`: mean val_loss of the last `window` epochs / the lowest mean of `window` consecutive ones, so 1 or above. A
+    single lowest epoch would be low by chance too: the lowest mean is so much less.
+    `onset_epoch`: first epoch after the window with the lowest mean from which on every mean of `window` epochs, itself
+    and those that follow, is at or above `onset` x that lowest mean; None if there is no such epoch.
     `best_val_accuracy`: highest mean over `window` consecutive epochs; `final_val_accuracy`: that of the last ones.
     `val_accuracy_error`: the standard error of the difference of these two, at most: that of two proportions of as many
     images, which are the same images.
-    `verdict`: NOT_JUDGED for a history of `window` epochs or fewer, which has no window besides its minimum, and for a
+    `verdict`: NOT_JUDGED for a history of `window` epochs or fewer, which has one window at most, and for a
     strong rise with a fall of the accuracy that exceeds the tolerance, but not its standard error.
     """
 
@@ -82,10 +81,10 @@ def analyse(history: pd.DataFrame, rule: OverfittingRule, images: int) -> Analys
     """
     _check(history)
     losses = history["val_loss"].to_numpy(np.float64)
-    accuracies = _means(history["val_accuracy"].to_numpy(np.float64), rule.window)
+    accuracies = means(history["val_accuracy"].to_numpy(np.float64), rule.window)
     lowest = int(losses.argmin())
     best, final = float(accuracies.max()), float(accuracies[-1])
-    rise = _rise(losses, lowest, rule.window)
+    rises = rise(losses, rule.window)
     error = sqrt((best * (1 - best) + final * (1 - final)) / images)
     enough = len(losses) > rule.window
     return Analysis(
@@ -93,26 +92,35 @@ def analyse(history: pd.DataFrame, rule: OverfittingRule, images: int) -> Analys
         final_val_loss=float(losses[-1]),
         min_val_loss=float(losses[lowest]),
         min_val_loss_epoch=lowest + 1,
-        rise=rise,
-        onset_epoch=_onset(losses, lowest, rule),
+        rise=rises,
+        onset_epoch=_onset(losses, rule),
         best_val_accuracy=best,
         final_val_accuracy=final,
         val_accuracy_error=error,
-        verdict=_verdict(rise, best - final, error, rule) if enough else OverfittingVerdict.NOT_JUDGED,
+        verdict=_verdict(rises, best - final, error, rule) if enough else OverfittingVerdict.NOT_JUDGED,
     )
 
 
-def _rise(losses: Floats, lowest: int, window: int) -> float:
-    last = losses[max(lowest, len(losses) - window) :]
-    return float(max(last.mean(), SMALLEST_LOSS) / max(losses[lowest], SMALLEST_LOSS))
+def rise(losses: Floats, window: int) -> float:
+    """Return the rise of `losses`, (epochs,), with one epoch or more: see Analysis."""
+    smoothed = means(losses, window)
+    return float(max(smoothed[-1], SMALLEST_LOSS) / max(smoothed.min(), SMALLEST_LOSS))
 
 
-def _onset(losses: Floats, lowest: int, rule: OverfittingRule) -> int | None:
-    means = _means(losses, rule.window)[lowest + 1 :]
-    bound = rule.onset * max(losses[lowest], SMALLEST_LOSS)
-    below = [index for index, mean in enumerate(means) if not _reaches(mean, bound)]
+def means(values: Floats, window: int) -> Floats:
+    """Return the means of each `window` consecutive values (of all values, if there are fewer), in order."""
+    windows = np.lib.stride_tricks.sliding_window_view(values, min(window, len(values)))
+    return np.asarray(windows.mean(axis=1))
+
+
+def _onset(losses: Floats, rule: OverfittingRule) -> int | None:
+    smoothed = means(losses, rule.window)
+    first = int(smoothed.argmin()) + rule.window
+    later = smoothed[first:]
+    bound = rule.onset * max(smoothed.min(), SMALLEST_LOSS)
+    below = [index for index, mean in enumerate(later) if not _reaches(mean, bound)]
     onset = below[-1] + 1 if below else 0
-    return lowest + 2 + onset if onset < len(means) else None
+    return first + onset + 1 if onset < len(later) else None
 
 
 def _verdict(rise: float, fall: float, error: float, rule: OverfittingRule) -> OverfittingVerdict:
@@ -125,12 +133,6 @@ def _verdict(rise: float, fall: float, error: float, rule: OverfittingRule) -> O
     if fall <= rule.tolerance + ROUNDING:
         return OverfittingVerdict.OVERCONFIDENT
     return OverfittingVerdict.OVERFITS if fall > error else OverfittingVerdict.NOT_JUDGED
-
-
-def _means(values: Floats, window: int) -> Floats:
-    """Return the means of each `window` consecutive values (of all values, if there are fewer), in order."""
-    windows = np.lib.stride_tricks.sliding_window_view(values, min(window, len(values)))
-    return np.asarray(windows.mean(axis=1))
 
 
 def _reaches(value: float, bound: float) -> bool:

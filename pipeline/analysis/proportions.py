@@ -1,6 +1,6 @@
 """Proportions: confidence intervals, McNemar's test, and the non-inferiority bound of a paired difference.
 
-A proportion is an accuracy (images that a classifier gets right, of those it was asked) or a share of seeds won.
+A proportion is an accuracy: images that a classifier gets right, of those it was asked.
 """
 
 from __future__ import annotations
@@ -15,14 +15,6 @@ from numpy.typing import NDArray
 from pipeline.analysis.verdicts import Interval
 
 # statsmodels and scipy take more than a second to import, so each function imports the part it needs.
-
-
-@dataclass(frozen=True)
-class Proportion:
-    """A proportion and its 95% confidence interval."""
-
-    estimate: float
-    interval: Interval
 
 
 @dataclass(frozen=True)
@@ -54,25 +46,6 @@ def wilson(successes: int, n: int, confidence: float = 0.95) -> Interval:
     return Interval(float(lower) if successes else 0.0, float(upper) if successes < n else 1.0)
 
 
-def clopper_pearson(successes: float, n: int, confidence: float = 0.95) -> Interval:
-    """Return Clopper and Pearson's interval of a proportion, both within [0, 1].
-
-    It is exact for whole numbers of successes. Half a success, as a tie gives, interpolates between them by the same
-    formula; the coverage is then no longer guaranteed.
-    Source: C. J. Clopper and E. S. Pearson, Biometrika 26 (1934) 404-413.
-
-    Raises:
-        ValueError: `n` is not above 0, `successes` not within 0..n, or `confidence` not strictly between 0 and 1.
-    """
-    _check(successes, n, confidence)
-    from scipy import stats
-
-    tail = (1 - confidence) / 2
-    lower = float(stats.beta.ppf(tail, successes, n - successes + 1)) if successes > 0 else 0.0
-    upper = float(stats.beta.isf(tail, successes + 1, n - successes)) if successes < n else 1.0
-    return Interval(lower, upper)
-
-
 def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> McNemar:
     """Compare two classifiers on the same images; `first` and `second`, (n,) bool, mark the correct answers of each.
 
@@ -93,6 +66,23 @@ def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> McNemar:
     only_first, only_second = int(np.sum(first & ~second)), int(np.sum(second & ~first))
     table = [[int(np.sum(first & second)), only_first], [only_second, int(np.sum(~first & ~second))]]
     return McNemar(only_first, only_second, float(exact_test(table, exact=True).pvalue))
+
+
+def mcnemar_among(correct: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the p value of McNemar's exact test of each two of several classifiers, (n (n - 1) / 2,).
+
+    `correct`, (n, images), marks the correct answers of each. Of equally good ones, the share of p values below a level
+    tells how often the test finds a difference that is not the classifiers' but that of their seeds.
+    """
+    from scipy import stats
+
+    wrong = (~correct).astype(np.float64)
+    both = wrong @ wrong.T
+    first, second = np.triu_indices(len(correct), 1)
+    alone = np.diag(both)[:, None] - both
+    fewer = np.minimum(alone[first, second], alone[second, first])
+    discordant = alone[first, second] + alone[second, first]
+    return np.asarray(np.minimum(2 * stats.binom.cdf(fewer, discordant, 0.5), 1))
 
 
 def tango_lower_bound(only_first: int, only_second: int, n: int, confidence: float = 0.95) -> float:
@@ -137,7 +127,7 @@ def _score(only_first: int, only_second: int, n: int, difference: float) -> floa
     return (only_first - only_second - n * difference) / sqrt(max(variance, float_info.min))
 
 
-def _check(successes: float, n: int, confidence: float) -> None:
+def _check(successes: int, n: int, confidence: float) -> None:
     if n <= 0:
         raise ValueError(f"expected n above 0, found {n}")
     if not 0 <= successes <= n:

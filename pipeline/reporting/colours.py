@@ -25,7 +25,7 @@ class Look(NamedTuple):
     line: str
 
 
-TRAINING, VALIDATION, ORIGINAL = Look("#9a9a9a", "-"), Look("#000000", "-"), Look("#555555", "--")
+TRAINING, VALIDATION, ORIGINAL = Look("#9a9a9a", "--"), Look("#000000", "-"), Look("#555555", ":")
 
 
 def of_models(names: Iterable[str]) -> dict[str, Look]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ import jinja2
 from markupsafe import Markup, escape
 
 from pipeline import files
+from pipeline.analysis.verdicts import Verdict
 from pipeline.reporting.pairwise import SettingDifference
 from pipeline.schema import Block
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 TEMPLATES = Path(__file__).parent / "templates"
 MINUS = "\N{MINUS SIGN}"
+VERDICT_SIGNS = dict(zip(Verdict, "▲▼=△▽?", strict=True))
 
 
 def markdown(content: Mapping[str, Any], template: str = "content.j2") -> str:
@@ -71,9 +73,29 @@ def signed(number: float, decimals: int) -> str:
     return text[1:] if float(text.replace(",", "")) == 0 else text.replace("-", MINUS)
 
 
-def points(fraction: float) -> str:
-    """Return a difference of fractions in percentage points: 0.0014 -> +0.14."""
-    return signed(100 * fraction, 2)
+def points(fraction: float, bounds: Iterable[float] = ()) -> str:
+    """Return a difference of fractions in percentage points: 0.0014 -> +0.14; see `distinguishable`."""
+    return distinguishable(lambda number, decimals: signed(100 * number, decimals), fraction, 2, bounds)
+
+
+def distinguishable(
+    write: Callable[[float, int], str], number: float, decimals: int, bounds: Iterable[float], most: int = 3
+) -> str:
+    """Return what `write` makes of a number, with the decimals that show on which side of `bounds` it lies.
+
+    That takes up to `most` more than the usual `decimals`; a number that even these leave equal to a bound has no more
+    than usual.
+    """
+    others = {*bounds} - {number}
+    for digits in range(decimals, decimals + most + 1):
+        if write(number, digits) not in {write(other, digits) for other in others}:
+            return write(number, digits)
+    return write(number, decimals)
+
+
+def verdict_sign(verdict: str) -> str:
+    """Return a sign for the verdict on a difference."""
+    return VERDICT_SIGNS[verdict]
 
 
 def probability(p: float) -> str:
@@ -183,7 +205,7 @@ def _short(number: str) -> str:
 
 
 FILTERS = (
-    *(percent, fixed, signed, points, probability, thousands, reached),
+    *(percent, fixed, signed, points, probability, thousands, reached, verdict_sign),
     *(code, literal, series, values, settings, block, transposed, flow, inline, data_uri),
 )
 

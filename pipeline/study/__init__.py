@@ -13,11 +13,13 @@ Commands:
 Parts of the report:
     groups       the ledger as numbers: the replicates that are used, and their scores
     comparisons  the pairwise comparisons of study/params.yaml, adjusted for multiple testing
-    claims       study/claims.yaml -> the claims, their readings and the bounds that decide them
+    claims       study/claims.yaml -> the claims, what answers them, their figures
+    readings     how a claim can be read, and the bounds that decide it
     terms        what the texts in that file mean: contrasts, outcomes, bounds
     contrasts    contrasts measured, and whether their intervals meet a bound
     audit        the verdict on each reading
     findings     what is written of these: measurements, the rows of the audit
+    noise        what chance alone shows: rises, differences between seeds, images that all miss
     convergence  epochs and seconds to a target accuracy
     prediction   what one more seed may give: the spread, the gate's drop, and whether the original's numbers are such
     seeds        how many seeds decide, and what they cost
@@ -25,5 +27,5 @@ Parts of the report:
     processors   whether replicates differ between the processors that made them
     results      all of these, from the ledger and the other files
     tables       the CSV files
-    figures      the variants and curves that are drawn
+    figures      the readings, variants and curves that are drawn
 """

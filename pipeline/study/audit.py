@@ -9,25 +9,21 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, product
+from string import ascii_lowercase
 
+from pipeline.analysis import verdicts
 from pipeline.analysis.power import Decision, Part
-from pipeline.analysis.verdicts import MIN_SEEDS, Interval, Verdict
+from pipeline.analysis.verdicts import MIN_SEEDS, Interval
 from pipeline.errors import InputError
 from pipeline.reporting import render
-from pipeline.study import claims, comparisons, contrasts
-from pipeline.study.claims import (
-    Claim,
-    Claims,
-    ContrastReading,
-    DesignReading,
-    OppositeReading,
-    PairReading,
-    Quantities,
-)
+from pipeline.study import comparisons, contrasts, readings, terms
+from pipeline.study.claims import Claim, Claims
+from pipeline.study.comparisons import VariantPair
 from pipeline.study.contrasts import Evidence, Measured, measure, met
 from pipeline.study.findings import ClaimRow, ClaimVerdict, Finding, Measurement
 from pipeline.study.groups import StudyData
-from pipeline.study.terms import Contrast
+from pipeline.study.readings import ContrastReading, DesignReading, OppositeReading, PairReading, Quantities
+from pipeline.study.terms import Contrast, Contrasts
 
 SUPPORTED, NOT_SUPPORTED, UNDECIDED = ClaimVerdict.SUPPORTED, ClaimVerdict.NOT_SUPPORTED, ClaimVerdict.UNDECIDED
 OPPOSITE = {SUPPORTED: NOT_SUPPORTED, NOT_SUPPORTED: SUPPORTED}
@@ -53,30 +49,100 @@ def verdict(
     return UNDECIDED if exempt else found.pop()
 
 
-def agreed(reading: PairReading, pairwise: Iterable[Verdict]) -> ClaimVerdict:
-    """Return the verdict that all pairwise verdicts lead to; undecided if they lead to different ones."""
-    found = {reading.verdicts.get(each, UNDECIDED) for each in pairwise}
+def agreed(reading: PairReading, intervals: Iterable[Interval | None], smallest_effect: float) -> ClaimVerdict:
+    """Return the verdict that all comparisons lead to; undecided if they lead to different ones.
+
+    `intervals` are the simultaneous ones of the differences, the first of each pair minus the second; None if there are
+    too few seeds.
+    """
+    found = {_of_difference(reading, one, smallest_effect) for one in intervals}
     return found.pop() if len(found) == 1 else UNDECIDED
+
+
+def _of_difference(reading: PairReading, interval: Interval | None, smallest_effect: float) -> ClaimVerdict:
+    if interval is None:
+        return UNDECIDED
+    if reading.verdicts is not None:
+        return reading.verdicts.get(verdicts.decide(interval, smallest_effect), UNDECIDED)
+    sides = reading.any_difference or {}
+    return next(
+        (
+            sides[side]
+            for side, there in (("better", interval.low > 0), ("worse", interval.high < 0))
+            if there and side in sides
+        ),
+        UNDECIDED,
+    )
 
 
 def _claim(number: int, claim: Claim, evidence: Evidence) -> Iterable[ClaimRow]:
     rows: dict[str, ClaimRow] = {}
-    for reading in claim.readings:
+    for letter, reading in zip(ascii_lowercase, claim.readings, strict=False):
         if isinstance(reading, OppositeReading):
             earlier = rows[reading.opposite_of]
-            opposite = OPPOSITE.get(earlier.finding.verdict, UNDECIDED)
-            needs, finding = earlier.needs, Finding(opposite, decision=earlier.finding.decision)
+            needs, finding = (
+                earlier.needs,
+                Finding(_opposite(earlier.finding.verdict), decision=earlier.finding.decision),
+            )
+            without = {one: _opposite(verdict) for one, verdict in earlier.without.items()}
         else:
-            needs = _needs(claims.needed(reading, evidence.data.study), evidence.data)
+            needs = _needs(readings.needed(reading, evidence.data.study), evidence.data)
             finding = _finding(reading, needs, evidence)
+            without = dict(_without(reading, finding.verdict, evidence)) if finding.measurements else {}
         remark = f"{finding.remark} {reading.remarks.get(finding.verdict, '')}".strip()
         finding = replace(finding, remark=remark, decision=finding.decision if claim.seeds_needed else None)
-        rows[reading.reading] = ClaimRow(number, reading.reading, reading.measure, reading.rule, needs, finding)
+        rows[reading.reading] = ClaimRow(
+            number,
+            f"{number}{letter}",
+            reading.reading,
+            reading.measure,
+            reading.rule,
+            reading.post_hoc,
+            needs,
+            finding,
+            without,
+        )
     *_, last = rows.values()
     if {SUPPORTED, NOT_SUPPORTED} <= {row.finding.verdict for row in rows.values()}:
         remark = f"{last.finding.remark} {claim.if_readings_disagree}".strip()
         rows[last.reading] = replace(last, finding=replace(last.finding, remark=remark))
     return rows.values()
+
+
+def _opposite(verdict: ClaimVerdict) -> ClaimVerdict:
+    return OPPOSITE.get(verdict, UNDECIDED)
+
+
+def _without(
+    reading: ContrastReading | PairReading | DesignReading, verdict: ClaimVerdict, evidence: Evidence
+) -> Iterator[tuple[tuple[str, int], ClaimVerdict]]:
+    """Yield the verdict without each single replicate that would change it; none of a reading without a verdict."""
+    if isinstance(reading, DesignReading):
+        return
+    if isinstance(reading, PairReading):
+        judged = [comparisons.find_pair(evidence.pairs, *names).judged for names in reading.pairs]
+        every = dict.fromkeys(one for pair in judged if pair for one in pair.without)
+        alternatives = ((one, _pairs(reading, evidence, one)[0]) for one in every)
+    else:
+        decided = [names for one in _deciding(reading) for names in terms.names_in(one.values())]
+        everything = [(name, seed) for name in dict.fromkeys(decided) for seed in evidence.data.groups[name].entries]
+        alternatives = ((one, _contrasts_without(reading, evidence, one)) for one in everything)
+    yield from ((one, other) for one, other in alternatives if other is not None and other is not verdict)
+
+
+def _deciding(reading: ContrastReading) -> list[Contrasts]:
+    clauses = (reading.unless, reading.requires)
+    return [reading.contrasts, reading.confounder or {}, *(one.contrasts for one in clauses if one is not None)]
+
+
+def _contrasts_without(reading: ContrastReading, evidence: Evidence, one: tuple[str, int]) -> ClaimVerdict | None:
+    data = evidence.data.without(*one)
+    if min(_needs([[*each.values()] for each in _deciding(reading)], data).values()) < MIN_SEEDS:
+        return None
+    try:
+        return _verdict(reading, replace(evidence, data=data))[0]
+    except InputError:
+        return None
 
 
 def _needs(needed: Iterable[Iterable[Contrast]], data: StudyData) -> dict[str, int]:
@@ -98,7 +164,9 @@ def _finding(
     if too_few:
         return Finding(UNDECIDED, (), f"Too few seeds: {', '.join(too_few)}, where {MIN_SEEDS} are needed.")
     try:
-        return _pairs(reading, evidence) if isinstance(reading, PairReading) else _contrasts(reading, needs, evidence)
+        if isinstance(reading, PairReading):
+            return _pair_finding(reading, evidence)
+        return _contrasts(reading, needs, evidence)
     except InputError as error:
         return Finding(UNDECIDED, (), f"{error}.")
 
@@ -107,43 +175,64 @@ def _design(reading: DesignReading, names: Iterable[str], evidence: Evidence, *,
     """Return the finding that the plan alone decides; what is measured is only shown."""
     first, second = (evidence.data.study.variants[name].model_dump(exclude={"seeds"}) for name in names)
     changed = {key for key in first if first[key] != second[key]}
-    numbers = tuple(one.shown for one in (_measures(evidence, [reading]) if measured else []))
+    numbers = tuple(one.shown() for one in (_measures(evidence, [reading]) if measured else []))
     return Finding(ClaimVerdict.CONFOUNDED if changed == {reading.only_in} else UNDECIDED, numbers)
 
 
-def _pairs(reading: PairReading, evidence: Evidence) -> Finding:
-    """Return the finding that follows from the pairwise verdicts."""
-    found: list[Verdict] = []
+def _pairs(
+    reading: PairReading, evidence: Evidence, without: tuple[str, int] | None = None
+) -> tuple[ClaimVerdict, list[VariantPair]]:
+    """Return the verdict on a reading, `without` a replicate if one is given, and the comparisons that it is of."""
+    pairs = [comparisons.find_pair(evidence.pairs, *names) for names in reading.pairs]
+    intervals = [pair.interval(first, without) for pair, (first, _) in zip(pairs, reading.pairs, strict=True)]
+    return agreed(reading, intervals, evidence.data.smallest_effect(pairs[0].first)), pairs
+
+
+def _pair_finding(reading: PairReading, evidence: Evidence) -> Finding:
+    """Return the finding that follows from pairwise comparisons."""
+    decided, pairs = _pairs(reading, evidence)
     numbers: list[Measurement] = []
-    texts: list[str] = []
     parts: list[Part] = []
-    for first, second in reading.pairs:
-        pair, on_first = comparisons.find_pair(evidence.pairs, first, second)
-        found.append(on_first)
-        texts.append(f"`{pair.first}` against `{pair.second}`: *{pair.verdict}*")
-        if (one := pair.judgement) is not None:
-            numbers.append(Measurement(pair.label, "points", one.comparison.estimate, one.simultaneous, one.confidence))
-            numbers.append(Measurement("adjusted p", "p", one.adjusted_p))
-        accepted = [each if pair.first == first else each.reverse for each in reading.verdicts]
-        if (decision := comparisons.decision(pair, evidence.data, accepted)) is not None:
+    for pair, (first, _) in zip(pairs, reading.pairs, strict=True):
+        if pair.judged is None:
+            continue
+        one, least = pair.judged.judgement, pair.judged.smallest_effect
+        numbers.append(
+            Measurement(
+                pair.label, "points", one.comparison.estimate, one.simultaneous, one.confidence, (-least, least)
+            )
+        )
+        accepted = [each if pair.first == first else each.reverse for each in reading.verdicts or ()]
+        if (decision := comparisons.decision(pair, accepted)) is not None:
             parts += chain.from_iterable(decision.ways)
-    further = tuple(one.shown for one in _measures(evidence, reading.further))
-    remark = f"Pairwise verdicts: {'; '.join(texts)}."
-    return Finding(agreed(reading, found), tuple(numbers), remark, further, Decision((tuple(parts),)))
+    further = tuple(one.shown() for one in _measures(evidence, reading.further))
+    # An interval that excludes 0 only excludes it more surely with more seeds.
+    decision = Decision((tuple(parts),)) if reading.verdicts else None
+    return Finding(decided, tuple(numbers), "", further, decision)
 
 
 def _contrasts(reading: ContrastReading, needs: Mapping[str, int], evidence: Evidence) -> Finding:
     missing = [f"`{name}`" for name in needs if name not in evidence.timings]
     if missing and reading.outcome.in_seconds:
         raise InputError(f"There is no benchmark of {render.series(missing)}")
+    decided, sets, opposed, required = _verdict(reading, evidence)
+    remark = _remark(reading, needs, evidence)
+    if reading.requires and not required:
+        remark = f"{remark} {reading.requires.remark}".strip()
+    shown = [one.shown(reading.supported, reading.not_supported) for one in chain(*sets)]
+    shown += [one.shown(reading.unless.condition) for one in opposed if reading.unless]
+    return Finding(decided, tuple(shown), remark, tuple(_further(reading, needs, evidence)), _decision(reading, sets))
+
+
+def _verdict(
+    reading: ContrastReading, evidence: Evidence
+) -> tuple[ClaimVerdict, list[list[Measured]], list[Measured], bool]:
+    """Return the verdict on a reading, the sets of contrasts that decide it, those opposed, and if it can be judged."""
     asked = [reading.contrasts] + ([reading.confounder] if reading.confounder else [])
     sets = [measure(evidence, reading, each, widened=True) for each in asked]
     opposed = _measures(evidence, [reading.unless] if reading.unless else [])
-    decided, remark = verdict(reading, sets, opposed), _remark(reading, needs, evidence)
-    if (clause := reading.requires) and not met(clause.condition, _measures(evidence, [clause])):
-        decided, remark = UNDECIDED, f"{remark} {clause.remark}".strip()
-    numbers = tuple(one.shown for one in chain(*sets, opposed))
-    return Finding(decided, numbers, remark, tuple(_further(reading, needs, evidence)), _decision(reading, sets))
+    required = not (clause := reading.requires) or met(clause.condition, _measures(evidence, [clause]))
+    return verdict(reading, sets, opposed) if required else UNDECIDED, sets, opposed, required
 
 
 def _measures(evidence: Evidence, several: Iterable[Quantities]) -> list[Measured]:
@@ -187,12 +276,12 @@ def _further(reading: ContrastReading, names: Iterable[str], evidence: Evidence)
         if contrast == ({name: 1},) and reading.outcome.name in again:
             label = f"`{name}` in the reproduction, a single run"
             yield Measurement(label, reading.show, again[reading.outcome.name])
-    yield from (one.shown for one in _measures(evidence, reading.further))
+    yield from (one.shown() for one in _measures(evidence, reading.further))
     if reading.means is None:
         return
     at = f" in epoch {reading.outcome.epoch}" if reading.outcome.epoch else ""
     alone = {f"`{name}`{at}": ({name: 1.0},) for name in names}
-    yield from (one.shown for one in measure(evidence, reading.model_copy(update={"show": reading.means}), alone))
+    yield from (one.shown() for one in measure(evidence, reading.model_copy(update={"show": reading.means}), alone))
     if reading.outcome.in_seconds:
         for name in names:
             one = evidence.timings[name]

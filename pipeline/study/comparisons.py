@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,23 +13,69 @@ from pipeline.analysis import crossed, means, multitest, power, proportions, ver
 from pipeline.analysis.means import Comparison, Estimate
 from pipeline.analysis.multitest import Judgement
 from pipeline.analysis.power import Assumed, Decision
-from pipeline.analysis.proportions import Proportion
-from pipeline.analysis.verdicts import MIN_SEEDS, Verdict
+from pipeline.analysis.verdicts import MIN_SEEDS, Interval, Verdict
 from pipeline.study.groups import SeedValues, StudyData
 from pipeline.trials import plan
 from pipeline.trials.ledger import Entry
 
-OUTCOME = "test_accuracy"
+OUTCOME, HELD_OUT = "test_accuracy", "validation_accuracy"
+# A verdict depends on what counts as too small to matter: it is also given for these multiples of that.
+MULTIPLES = (0.5, 1.0, 2.0)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """The same difference on the held-out images, which nothing was chosen by; `error` is that of their distance.
+
+    It is the standard error of the difference between both samples of images, for the same replicates.
+    """
+
+    held_out: Estimate
+    distance: float
+    error: float
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the two samples differ by no more than chance allows in 95% of cases."""
+        return abs(self.distance) <= 1.96 * self.error
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What at least MIN_SEEDS seeds of both variants tell.
+
+    `over_images` is the difference on test and held-out images together, with its standard error for other seeds and
+    other images, and `new_images` the verdict on that one's interval; `multiples` are the verdicts if MULTIPLES of the
+    smallest effect counted. `without` has the simultaneous interval without each replicate, by (variant, seed); of a
+    pair, without both. `base_rate` is the share of pairs of seeds of one variant, over both variants, that McNemar's
+    test finds different. `assumed` is what the seeds needed for a verdict are planned with.
+    """
+
+    smallest_effect: float
+    judgement: Judgement
+    superiority: float
+    rank_p: float
+    agreement: Agreement
+    over_images: Estimate
+    new_images: Verdict
+    multiples: Mapping[float, Verdict]
+    without: Mapping[tuple[str, int], Interval]
+    base_rate: float
+    assumed: Assumed
+
+    @property
+    def changed(self) -> dict[tuple[str, int], Verdict]:
+        """The verdict without each replicate without which it is another."""
+        found = {one: verdicts.decide(interval, self.smallest_effect) for one, interval in self.without.items()}
+        return {one: verdict for one, verdict in found.items() if verdict is not self.judgement.verdict}
 
 
 @dataclass(frozen=True)
 class VariantPair:
     """The comparison of two variants: paired by seed if both share initial weights and image order, else unpaired.
 
-    From `judgement` on, what needs MIN_SEEDS seeds of both is None if there are fewer: `over_images` is the difference
-    with its standard error for other seeds and other images, `new_images` the verdict on that one's interval, and
-    `assumed` what the seeds needed for a verdict are planned with. `tested` counts the seeds that both variants have;
-    for `significant` of these, McNemar's test (unadjusted) rejects equal error rates.
+    `judged` is None if there are too few seeds. `tested` counts the seeds that both variants have; for `significant` of
+    these, McNemar's test (unadjusted) rejects equal error rates.
     """
 
     first: str
@@ -36,13 +83,9 @@ class VariantPair:
     paired: bool
     n_first: int
     n_second: int
-    judgement: Judgement | None
-    superiority: Proportion | None
-    over_images: Estimate | None
-    new_images: Verdict | None
-    assumed: Assumed | None
     tested: int
     significant: int
+    judged: Judged | None
 
     @property
     def label(self) -> str:
@@ -50,21 +93,28 @@ class VariantPair:
         return f"`{self.first}` minus `{self.second}`"
 
     @property
-    def verdict(self) -> str:
-        """The verdict on the first variant in words, or that there are too few seeds for one."""
-        if self.judgement is not None:
-            return str(self.judgement.verdict)
-        counts = sorted({self.n_first, self.n_second})
-        return f"cannot tell with {' and '.join(map(str, counts))} seed{'' if counts == [1] else 's'}"
+    def judgement(self) -> Judgement | None:
+        """The comparison as a member of its family; None if there are too few seeds."""
+        return self.judged and self.judged.judgement
+
+    def interval(self, first: str, without: tuple[str, int] | None = None) -> Interval | None:
+        """Return the simultaneous interval of `first` minus the other, `without` a replicate if it has that one."""
+        if self.judged is None:
+            return None
+        found = self.judged.judgement.simultaneous
+        if without is not None:
+            name, seed = without
+            pair = self.first if self.paired and name == self.second else name
+            found = self.judged.without.get((pair, seed), found)
+        return found if first == self.first else found.negative
 
     @property
-    def on_new_images(self) -> str:
-        """A sentence: whether the verdict would hold for new images too; empty if there is no verdict to hold."""
-        if self.judgement is None or self.judgement.verdict is Verdict.UNDECIDED:
-            return ""
-        if self.new_images is self.judgement.verdict:
-            return "It would hold for new images too."
-        return f"It holds for these test images; over new images as well, the verdict is *{self.new_images}*."
+    def verdict(self) -> str:
+        """The verdict on the first variant in words, or that there are too few seeds for one."""
+        if self.judged is not None:
+            return str(self.judged.judgement.verdict)
+        counts = sorted({self.n_first, self.n_second})
+        return f"cannot tell with {' and '.join(map(str, counts))} seed{'' if counts == [1] else 's'}"
 
 
 def compare_variants(data: StudyData) -> tuple[VariantPair, ...]:
@@ -80,22 +130,21 @@ def compare_variants(data: StudyData) -> tuple[VariantPair, ...]:
     }
     least = data.smallest_effect(rules.comparisons[0][0])
     judged = multitest.judge(compared, least, rules.level, len(rules.comparisons))
-    return tuple(_pair(data, pair, sample, judged.get(pair)) for pair, sample in values.items())
+    significant = {name: told_apart(data, name) for name in {name for pair in judged for name in pair}}
+    return tuple(_pair(data, pair, sample, judged.get(pair), significant) for pair, sample in values.items())
 
 
-def find_pair(pairs: Sequence[VariantPair], first: str, second: str) -> tuple[VariantPair, Verdict]:
-    """Return the planned comparison of two variants, in whichever order it is listed, and the verdict on `first`."""
-    pair = next(pair for pair in pairs if {pair.first, pair.second} == {first, second})
-    verdict = pair.judgement.verdict if pair.judgement else Verdict.UNDECIDED
-    return pair, verdict if pair.first == first else verdict.reverse
+def find_pair(pairs: Sequence[VariantPair], first: str, second: str) -> VariantPair:
+    """Return the planned comparison of two variants, in whichever order it is listed."""
+    return next(pair for pair in pairs if {pair.first, pair.second} == {first, second})
 
 
-def decision(pair: VariantPair, data: StudyData, accepted: Collection[Verdict] = power.DECIDED) -> Decision | None:
+def decision(pair: VariantPair, accepted: Collection[Verdict] = power.DECIDED) -> Decision | None:
     """Return what decides a pair: one of the `accepted` verdicts on it, in its family; None if it was not judged."""
-    if pair.judgement is None or pair.assumed is None:
+    if pair.judged is None:
         return None
-    least, confidence = data.smallest_effect(pair.first), pair.judgement.confidence
-    return Decision(((power.verdict_among(pair.assumed, least, accepted, confidence),),))
+    least, confidence = pair.judged.smallest_effect, pair.judged.judgement.confidence
+    return Decision(((power.verdict_among(pair.judged.assumed, least, accepted, confidence),),))
 
 
 def samples(data: StudyData, first: str, second: str, outcome: str = OUTCOME) -> tuple[SeedValues, SeedValues, bool]:
@@ -106,43 +155,97 @@ def samples(data: StudyData, first: str, second: str, outcome: str = OUTCOME) ->
     return groups[0].values(outcome, seeds), groups[1].values(outcome, seeds), paired
 
 
+def difference(first: SeedValues, second: SeedValues, paired: bool) -> Estimate:
+    """Return the mean of the first variant minus that of the second."""
+    scale = max(float(np.abs(first).max()), float(np.abs(second).max()))
+    return means.sum_of_means([first - second] if paired else [first, -second], scale=scale)
+
+
 def _pair(
-    data: StudyData, names: tuple[str, str], sample: tuple[SeedValues, SeedValues, bool], judgement: Judgement | None
+    data: StudyData,
+    names: tuple[str, str],
+    sample: tuple[SeedValues, SeedValues, bool],
+    judgement: Judgement | None,
+    significant: Mapping[str, NDArray[np.bool_]],
 ) -> VariantPair:
     first, second, paired = sample
     seeds = data.common(names)
     one, other = (data.groups[name].entries for name in names)
     p_values = [mcnemar_p(one[seed], other[seed]) for seed in seeds]
-    over_images = _over_images(data, names, paired) if judgement else None
     return VariantPair(
         *names,
         paired=paired,
         n_first=len(first),
         n_second=len(second),
-        judgement=judgement,
-        superiority=means.superiority(first, second, paired=paired) if judgement else None,
-        over_images=over_images,
-        new_images=verdicts.decide(over_images.interval(judgement.confidence), data.smallest_effect(names[0]))
-        if judgement and over_images
-        else None,
-        assumed=_assumed(first, second, paired) if judgement else None,
         tested=len(seeds),
         significant=sum(p < data.study.statistics.level for p in p_values),
+        judged=_judged(data, names, sample, judgement, significant) if judgement else None,
     )
 
 
-def _assumed(first: SeedValues, second: SeedValues, paired: bool) -> Assumed:
-    return Assumed.observed(first - second) if paired else Assumed.observed(first, -second)
-
-
-def _over_images(data: StudyData, names: tuple[str, str], paired: bool) -> Estimate:
-    seeds = data.common(names) if paired else None
-    groups = (data.groups[name].entries for name in names)
-    answers = (
-        np.stack([correct(entry) for seed, entry in group.items() if seeds is None or seed in seeds])
-        for group in groups
+def _judged(
+    data: StudyData,
+    names: tuple[str, str],
+    sample: tuple[SeedValues, SeedValues, bool],
+    judgement: Judgement,
+    significant: Mapping[str, NDArray[np.bool_]],
+) -> Judged:
+    first, second, paired = sample
+    least, confidence = data.smallest_effect(names[0]), judgement.confidence
+    agreement, over_images = _samples_of_images(data, names, sample)
+    return Judged(
+        least,
+        judgement,
+        means.superiority(first, second, paired=paired),
+        means.rank_p(first, second, paired=paired),
+        agreement,
+        over_images,
+        verdicts.decide(over_images.interval(confidence), least),
+        {multiple: verdicts.decide(judgement.simultaneous, multiple * least) for multiple in MULTIPLES},
+        dict(_without(data, names, judgement)),
+        float(np.concatenate([significant[name] for name in names]).mean()),
+        Assumed.observed(first - second) if paired else Assumed.observed(first, -second),
     )
-    return crossed.over_seeds_and_images(*answers, paired=paired)
+
+
+def _without(
+    data: StudyData, names: tuple[str, str], judgement: Judgement
+) -> Iterator[tuple[tuple[str, int], Interval]]:
+    paired = judgement.comparison.paired
+    for name in names[:1] if paired else names:
+        for seed in data.common(names) if paired else data.groups[name].entries:
+            sample = samples(data.without(name, seed), *names)
+            if min(len(sample[0]), len(sample[1])) >= MIN_SEEDS:
+                yield (name, seed), difference(*sample).interval(judgement.confidence)
+
+
+def _samples_of_images(
+    data: StudyData, names: tuple[str, str], sample: tuple[SeedValues, SeedValues, bool]
+) -> tuple[Agreement, Estimate]:
+    """Return the difference on the held-out images beside that on the test images, and on both together.
+
+    The ledger has the answers to the test images alone: the held-out images are taken to vary as these do.
+    """
+    held_out = samples(data, *names, outcome=HELD_OUT)
+    paired, seeds = sample[2], data.common(names) if sample[2] else None
+    groups = [data.groups[name].entries for name in names]
+    answers = [np.stack([correct(group[seed]) for seed in seeds or group]) for group in groups]
+    splits = next(iter(groups[0].values())).record["splits"]
+    tested, others = (int(splits[name]["count"]) for name in ("test", "validation"))
+    error = crossed.image_error(*answers, paired=paired) * sqrt(tested)
+    both = [
+        (tested * one + others * other) / (tested + others) for one, other in zip(sample, held_out[:2], strict=False)
+    ]
+    apart = difference(*(one - other for one, other in zip(sample, held_out[:2], strict=False)), paired)
+    over_images = crossed.over_seeds_and_images(difference(*both, paired), error / sqrt(tested + others))
+    distance_error = sqrt(apart.standard_error**2 + error**2 * (1 / tested + 1 / others))
+    return Agreement(difference(*held_out), apart.estimate, distance_error), over_images
+
+
+def told_apart(data: StudyData, name: str) -> NDArray[np.bool_]:
+    """Return for which pairs of a variant's own replicates McNemar's test finds different error rates."""
+    answers = np.stack([correct(entry) for entry in data.groups[name].entries.values()])
+    return proportions.mcnemar_among(answers) < data.study.statistics.level
 
 
 def correct(entry: Entry) -> NDArray[np.bool_]:

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from math import log
 
 import numpy as np
 
-from pipeline.analysis import means, power, time_to_target
+from pipeline.analysis import means, overfitting, power, time_to_target
 from pipeline.analysis.means import Estimate
 from pipeline.analysis.power import Assumed, Part
-from pipeline.analysis.verdicts import MIN_SEEDS, Interval
+from pipeline.analysis.verdicts import Interval
 from pipeline.errors import InputError
-from pipeline.study import findings
-from pipeline.study.claims import Column, EffectsTable, Shown
+from pipeline.study import findings, groups
 from pipeline.study.comparisons import VariantPair
 from pipeline.study.convergence import EpochSeconds
 from pipeline.study.findings import Form, Measurement
 from pipeline.study.groups import SeedValues, StudyData
+from pipeline.study.readings import Shown
 from pipeline.study.terms import Condition, Contrast, Contrasts, Outcome
 
 
@@ -52,10 +52,10 @@ class Measured:
     higher: bool = False
     lower: bool = False
 
-    @property
-    def shown(self) -> Measurement:
-        """The measurement for the page."""
-        return findings.measurement(self.label, self.form, self.estimate.estimate, self.interval)
+    def shown(self, *conditions: Condition) -> Measurement:
+        """Return the measurement for the page, with the bounds of the conditions that it is to meet."""
+        one = findings.measurement(self.label, self.form, self.estimate.estimate, self.interval)
+        return replace(one, bounds=tuple(condition.bound for condition in conditions))
 
     def meets(self, condition: Condition) -> bool:
         """Return whether the whole interval is on the condition's side of its bound."""
@@ -87,15 +87,6 @@ def measure(evidence: Evidence, shown: Shown, contrasts: Contrasts, *, widened: 
         InputError: A value does not exist, or has no logarithm.
     """
     return [_measured(evidence, shown, *one, widened) for one in contrasts.items()]
-
-
-def effects(evidence: Evidence, table: EffectsTable) -> list[tuple[Column, list[Measured]]]:
-    """Return the columns of a table of effects, over the seeds that all its variants share; none if these are few."""
-    shared = dict.fromkeys(table.variants, 0.0)
-    if len(evidence.data.common(shared)) < MIN_SEEDS:
-        return []
-    contrasts: Contrasts = {label: ({**shared, **weights},) for label, weights in table.contrasts.items()}
-    return [(column, measure(evidence, column, contrasts)) for column in table.columns]
 
 
 def unfinished(evidence: Evidence, outcome: Outcome, name: str) -> int:
@@ -135,7 +126,11 @@ def _sum(
 
 def _values(evidence: Evidence, shown: Shown, name: str, seeds: Sequence[int], pace: str) -> SeedValues:
     group, outcome = evidence.data.groups[name], shown.outcome
-    if outcome.epoch is not None:
+    if outcome.name == groups.RISE:
+        window = evidence.data.rules.overfitting.window
+        losses = group.curves("val_loss", seeds)
+        values = np.exp(means.pseudo_values(losses, lambda loss: log(overfitting.rise(loss, window))))
+    elif outcome.epoch is not None:
         values = group.curves(outcome.name, seeds)[:, outcome.epoch - 1]
     elif outcome.target is not None:
         values = _until(evidence, outcome, name, seeds)

@@ -1,68 +1,114 @@
-"""The study's figures: which variants and curves each one shows."""
+"""The study's figures: which variants, curves and readings each one shows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from math import inf, log
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from pipeline.analysis import overfitting
 from pipeline.analysis.verdicts import MIN_SEEDS, Verdict
 from pipeline.reporting import colours
-from pipeline.reporting.colours import Look
-from pipeline.reporting.plots import curves, effects
-from pipeline.study.claims import Change
+from pipeline.reporting.plots import curves, effects, readings
+from pipeline.reporting.plots.readings import Row
+from pipeline.study import findings
+from pipeline.study.claims import Change, Curves
 from pipeline.study.comparisons import VariantPair
+from pipeline.study.findings import ClaimRow, Form
 from pipeline.study.groups import StudyData, VariantGroup
+from pipeline.study.readings import AnyReading, ContrastReading, PairReading
 from pipeline.study.results import StudyResults
+from pipeline.study.terms import Condition
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Panels = Mapping[str, Mapping[str, pd.DataFrame]]
-
-ACCURACIES = {
-    "training accuracy, dropout on": "accuracy",
-    "training accuracy, dropout off": "train_accuracy",
-    "validation accuracy": "val_accuracy",
-}
-LOSSES = {"training loss, dropout off": "train_loss", "validation loss": "val_loss"}
+Stretch = tuple[float, float, str]
 
 
 def draw(found: StudyResults) -> dict[str, Figure]:
     """Return the figures by file name, without those that would be empty."""
-    claims, data, everything = found.claims, found.main.data, found.evidence.data
-    least = everything.rules.smallest_effects
-    groups = {name: group for name, group in data.groups.items() if group.entries}
-    factors = claims.effects.variants if claims.effects else []
-    models = colours.of_models([*claims.networks, *factors, *groups])
-    drawn = {
-        "variants.png": _losses(groups),
-        "effects.png": _effects(found.main.pairs, least[claims.dataset]),
-    }
-    if claims.convergence:
-        drawn["convergence.png"] = _bands(_by_column(groups, claims.networks, ACCURACIES), "accuracy", models)
-    if claims.effects:
-        panels = _by_column(groups, factors, LOSSES)
-        drawn[f"{claims.effects.name}.png"] = _bands(panels, "loss", models, one_scale=False)
-    drawn |= {f"{change.name}.png": _change(everything, change) for change in claims.changes}
-    for one in found.others:
-        drawn[f"variants-{one.name}.png"] = _losses(one.data.groups)
-        drawn[f"effects-{one.name}.png"] = _effects(one.pairs, least[one.name])
+    everything = found.evidence.data
+    drawn = {"readings.png": _readings(found)}
+    for claim in found.claims.claims.values():
+        if (figure := claim.figure) is not None:
+            one = _change(everything, figure) if isinstance(figure, Change) else _curves(everything, figure)
+            drawn[f"{figure.name}.png"] = one
+    for number, one in enumerate((found.main, *found.others)):
+        suffix = f"-{one.name}" if number else ""
+        drawn[f"effects{suffix}.png"] = _effects(one.pairs, everything.rules.smallest_effects[one.name])
+        drawn[f"rises{suffix}.png"] = _rises(one.data)
     return {name: figure for name, figure in drawn.items() if figure is not None}
 
 
-def _losses(groups: Mapping[str, VariantGroup]) -> Figure | None:
-    used = {name: group for name, group in groups.items() if group.entries}
-    panels = {name: {label: _band(group, column) for label, column in LOSSES.items()} for name, group in used.items()}
-    return _bands(panels, "loss", dict(zip(LOSSES, (colours.TRAINING, colours.VALIDATION), strict=True)))
+def _readings(found: StudyResults) -> Figure | None:
+    asked = [reading for claim in found.claims.claims.values() for reading in claim.readings]
+    pairs = zip(found.rows, asked, strict=True)
+    rows = [_reading(found.evidence.data, row, reading) for row, reading in pairs if row.finding.measurements]
+    return readings.readings(rows) if rows else None
 
 
-def _by_column(groups: Mapping[str, VariantGroup], names: Iterable[str], columns: Mapping[str, str]) -> Panels:
-    chosen = [groups[name] for name in names if name in groups]
-    panels = {title: {group.name: _band(group, column) for group in chosen} for title, column in columns.items()}
-    return panels if chosen else {}
+def _reading(data: StudyData, row: ClaimRow, reading: AnyReading) -> Row:
+    form = row.finding.measurements[0].form
+    main = len(reading.contrasts) if isinstance(reading, ContrastReading) else len(row.finding.measurements)
+    intervals = [
+        (*(_drawn(form, value) for value in (one.estimate, *(one.interval or (one.estimate,) * 2))), number < main)
+        for number, one in enumerate(row.finding.measurements)
+    ]
+    sides = [side for side in _sides(data, reading, form) if side[-1] in readings.SIDES]
+    ends = sorted({end for low, high, _ in sides for end in (low, high) if abs(end) < inf})
+    texts = [(end, findings.written(form, np.exp(end) if form == "factor" else end)) for end in ends]
+    return Row(f"{row.place}. {row.reading}".replace("`", ""), str(row.finding.verdict), intervals, sides, texts)
+
+
+def _drawn(form: Form, value: float) -> float:
+    return log(value) if form == "factor" else value
+
+
+def _sides(data: StudyData, reading: AnyReading, form: Form) -> Iterator[Stretch]:
+    """Yield where the intervals of a reading lead to a verdict."""
+    if isinstance(reading, ContrastReading):
+        for verdict, condition in (("supported", reading.supported), ("not supported", reading.not_supported)):
+            yield (*_beyond(form, condition), verdict)
+    elif isinstance(reading, PairReading) and reading.any_difference:
+        ends = {"better": (0.0, inf), "worse": (-inf, 0.0)}
+        yield from ((*ends[side], str(verdict)) for side, verdict in reading.any_difference.items())
+    elif isinstance(reading, PairReading):
+        least = data.smallest_effect(reading.pairs[0][0])
+        places = {Verdict.BETTER: (least, inf), Verdict.WORSE: (-inf, -least), Verdict.EQUIVALENT: (-least, least)}
+        given = reading.verdicts or {}
+        yield from ((*place, str(given[verdict])) for verdict, place in places.items() if verdict in given)
+
+
+def _beyond(form: Form, condition: Condition) -> tuple[float, float]:
+    bound = _drawn(form, condition.bound)
+    return (-inf, bound) if condition.sign == "<" else (bound, inf)
+
+
+def _curves(data: StudyData, figure: Curves) -> Figure | None:
+    chosen = [data.groups[name] for name in figure.variants if data.groups[name].entries]
+    if not chosen:
+        return None
+    looks = colours.of_models(figure.variants)
+    panels = {title: {one.name: _band(one, column) for one in chosen} for title, column in figure.columns.items()}
+    return curves.bands(panels, figure.measure, looks, one_scale=figure.measure == "accuracy")
+
+
+def _rises(data: StudyData) -> Figure | None:
+    """Return the validation loss of each variant, divided by the lowest running mean of its mean over the seeds."""
+    window = data.rules.overfitting.window
+    panels = {}
+    for name, group in data.groups.items():
+        if group.entries:
+            band = _band(group, "val_loss")
+            lowest = max(overfitting.means(band["middle"].to_numpy(), window).min(), overfitting.SMALLEST_LOSS)
+            panels[name] = {
+                "validation loss": band.assign(**{key: band[key] / lowest for key in ("middle", "low", "high")})
+            }
+    return curves.bands(panels, "rise", {"validation loss": colours.VALIDATION}) if panels else None
 
 
 def _band(group: VariantGroup, column: str) -> pd.DataFrame:
@@ -72,10 +118,6 @@ def _band(group: VariantGroup, column: str) -> pd.DataFrame:
     return pd.DataFrame(
         {"epoch": epochs, "middle": curves.mean(axis=0), "low": curves.min(axis=0), "high": curves.max(axis=0)}
     )
-
-
-def _bands(panels: Panels, measure: str, looks: Mapping[str, Look], *, one_scale: bool = True) -> Figure | None:
-    return curves.bands(panels, measure, looks, one_scale=one_scale) if panels else None
 
 
 def _effects(pairs: Sequence[VariantPair], smallest: float) -> Figure | None:

@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from math import exp
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pipeline.analysis.power import Decision
 from pipeline.analysis.verdicts import Interval
 from pipeline.reporting import render
 
-Form = Literal["share", "points", "factor", "epochs", "lag", "seconds", "delay", "loss", "p"]
-# How a measurement is written: the format of its number and the unit that follows.
-FORMS: Mapping[Form, tuple[Callable[[float], str], str]] = {
-    "share": (render.percent, ""),
-    "points": (render.points, " points"),
-    "factor": (lambda value: render.fixed(value, 3), ""),
-    "epochs": (lambda value: render.fixed(value, 1), " epochs"),
-    "lag": (lambda value: render.signed(value, 1), " epochs"),
-    "seconds": (lambda value: render.fixed(value, 1), " s"),
-    "delay": (lambda value: render.signed(value, 1), " s"),
-    "loss": (lambda value: render.signed(value, 4), ""),
-    "p": (render.probability, ""),
+Form = Literal["share", "points", "factor", "epochs", "lag", "seconds", "delay", "loss"]
+
+
+class Digits(NamedTuple):
+    """How a number is written: times `scale`, with so many decimals, with its sign or not, and what follows."""
+
+    scale: float
+    decimals: int
+    signed: bool
+    unit: str
+
+
+FORMS: Mapping[Form, Digits] = {
+    "share": Digits(100, 2, False, "%"),
+    "points": Digits(100, 2, True, " points"),
+    "factor": Digits(1, 3, False, ""),
+    "epochs": Digits(1, 1, False, " epochs"),
+    "lag": Digits(1, 1, True, " epochs"),
+    "seconds": Digits(1, 1, False, " s"),
+    "delay": Digits(1, 1, True, " s"),
+    "loss": Digits(1, 4, True, ""),
 }
 
 
@@ -38,25 +47,26 @@ class ClaimVerdict(StrEnum):
 
 @dataclass(frozen=True)
 class Measurement:
-    """An estimate with its interval, if it has one."""
+    """An estimate in the form of the page, with its interval if it has one; `bounds` are those that decide about it."""
 
     label: str
     form: Form
     estimate: float
     interval: Interval | None = None
     confidence: float = 0.95
+    bounds: tuple[float, ...] = ()
 
     @property
     def value(self) -> str:
         """The estimate with its unit."""
-        return written(self.form, self.estimate)
+        return written(self.form, self.estimate) + FORMS[self.form].unit.replace("%", "")
 
     @property
     def range(self) -> str:
         """The interval, with its confidence if that is not 95%; empty if there is none."""
         if self.interval is None:
             return ""
-        text = " to ".join(map(FORMS[self.form][0], self.interval))
+        text = " to ".join(written(self.form, end, self.bounds) for end in self.interval)
         return text if self.confidence == 0.95 else f"{text} at {100 * self.confidence:.4g}%"
 
     @property
@@ -81,14 +91,21 @@ class Finding:
 
 @dataclass(frozen=True)
 class ClaimRow:
-    """A row of the audit: a claim under one reading; `needs` counts the seeds of each variant that it depends on."""
+    """A row of the audit: a claim under one reading; `needs` counts the seeds of each variant that it depends on.
+
+    `place` is its number and letter. `without` has the verdict by (variant, seed) for each replicate without which it
+    would be another.
+    """
 
     claim: int
+    place: str
     reading: str
     measure: str
     rule: str
+    post_hoc: bool
     needs: Mapping[str, int]
     finding: Finding
+    without: Mapping[tuple[str, int], ClaimVerdict]
 
     @property
     def subject(self) -> str:
@@ -97,17 +114,17 @@ class ClaimRow:
 
     @property
     def seeds(self) -> str:
-        """The numbers of seeds; a single number if all variants have the same."""
+        """The number of seeds of each variant that it depends on."""
         counts = set(self.needs.values())
-        if len(counts) == 1:
-            return f"{counts.pop()}" + (" each" if len(self.needs) > 1 else "")
-        return ", ".join(f"`{name}` {count}" for name, count in self.needs.items())
+        return str(counts.pop()) if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
 
 
-def written(form: Form, value: float) -> str:
-    """Return a value with its unit."""
-    digits, unit = FORMS[form]
-    return digits(value) + unit
+def written(form: Form, value: float, bounds: Iterable[float] = ()) -> str:
+    """Return a value without its unit, unless that is %; with the decimals that tell it from 0 and from `bounds`."""
+    scale, decimals, signed, unit = FORMS[form]
+    write = render.signed if signed else render.fixed
+    text = render.distinguishable(lambda number, digits: write(scale * number, digits), value, decimals, {0.0, *bounds})
+    return text + ("%" if unit == "%" else "")
 
 
 def measurement(label: str, form: Form, estimate: float, interval: Interval) -> Measurement:

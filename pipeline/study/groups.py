@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from math import log
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,10 +32,9 @@ DERIVED: Mapping[str, Measure] = {
     "log_rise": lambda _, analysis: log(analysis.rise),
 }
 # Those that claims are about, and no table.
-CLAIMED: Mapping[str, Measure] = {
-    "rise": lambda _, analysis: analysis.rise,
-    "test_error": lambda entry, _: 1 - entry.score("test", "accuracy"),
-}
+CLAIMED: Mapping[str, Measure] = {"test_error": lambda entry, _: 1 - entry.score("test", "accuracy")}
+# An outcome of several: the rise of their mean val_loss, which has less of the luck of a single history in it.
+RISE = "rise"
 
 
 class Rules(NamedTuple):
@@ -59,6 +58,7 @@ class VariantGroup:
     stale: int
     foreign: int
     missing: int
+    _known: dict[tuple[str, int], float] = field(default_factory=dict, compare=False, repr=False)
 
     def outcomes(self) -> list[str]:
         """Return the outcomes that all its replicates have; some may have been made before a score existed."""
@@ -73,13 +73,20 @@ class VariantGroup:
         It is one of DERIVED or CLAIMED, or SPLIT_NAME for a score after the last epoch, in inference mode. The losses
         of all variants clip probabilities at 1e-7, or the one that trains without clipping would not be comparable.
         """
-        measure, chosen = _measure(outcome), self.entries if seeds is None else seeds
-        return np.array([measure(self.entries[seed], self.analyses[seed]) for seed in chosen], np.float64)
+        measure, chosen = _measure(outcome), list(self.entries if seeds is None else seeds)
+        for seed in chosen:
+            if (outcome, seed) not in self._known:
+                self._known[outcome, seed] = measure(self.entries[seed], self.analyses[seed])
+        return np.array([self._known[outcome, seed] for seed in chosen], np.float64)
 
     def curves(self, column: str, seeds: Iterable[int] | None = None) -> SeedValues:
         """Return a column of the histories of `seeds`, at least one, by default all: (seeds, epochs)."""
         chosen = self.entries if seeds is None else seeds
         return np.stack([self.entries[seed].history[column].to_numpy(np.float64) for seed in chosen])
+
+    def without(self, seed: int) -> VariantGroup:
+        """Return the same without one of its replicates."""
+        return replace(self, entries={other: entry for other, entry in self.entries.items() if other != seed})
 
 
 @dataclass(frozen=True)
@@ -94,6 +101,10 @@ class StudyData:
         """Return the seeds that all these variants have, in ascending order; none if a variant is not in the study."""
         seeds = [set(self.groups[name].entries) if name in self.groups else set() for name in names]
         return tuple(sorted(set.intersection(*seeds)))
+
+    def without(self, name: str, seed: int) -> StudyData:
+        """Return the same without one replicate of a variant."""
+        return replace(self, groups={**self.groups, name: self.groups[name].without(seed)})
 
     def smallest_effect(self, variant: str) -> float:
         """Return the smallest difference in accuracy that matters on the data set of a variant."""
@@ -131,8 +142,8 @@ def gather(study: Study, rules: Rules, lookups: Iterable[Lookup]) -> StudyData:
     )
 
 
-def outcomes() -> set[str]:
-    """Return the names of all outcomes that replicates can have."""
+def of_one_replicate() -> set[str]:
+    """Return the names of all outcomes that a replicate can have."""
     return {*metrics.names(lambda _: metrics.SPLITS), *DERIVED, *CLAIMED}
 
 

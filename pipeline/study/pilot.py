@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,10 @@ class Pilot(Block):
     first_seed: Seed
     last_seed: Seed
     verdicts: Mapping[str, str]  # by comparison or reading
+
+    def both(self, now: Mapping[str, str]) -> list[Both]:
+        """Return the comparisons and readings that have a verdict in both studies, in the order of `now`."""
+        return [Both(one, self.verdicts[one], verdict) for one, verdict in now.items() if one in self.verdicts]
 
 
 @dataclass(frozen=True)
@@ -56,10 +60,3 @@ def read(path: Path, study: Study) -> Pilot:
         what = f"has seeds {before.first_seed} to {before.last_seed}, and the study has {seeds[0]} to {seeds[-1]}"
         raise InputError(what, path=path, fix="give the study seeds of its own, by first_seed")
     return before
-
-
-def both(pilot: Pilot, now: Mapping[str, str]) -> Sequence[Both]:
-    """Return the comparisons and readings that have a verdict in both, in the order of `now`."""
-    return [
-        Both(subject, pilot.verdicts[subject], verdict) for subject, verdict in now.items() if subject in pilot.verdicts
-    ]

@@ -78,6 +78,13 @@ def inside(found: Sequence[SeedPrediction]) -> tuple[int, int]:
     return sum(known), len(known)
 
 
+def reproduced(held: int, n: int) -> bool:
+    """Return whether so few of `n` 95% intervals hold their numbers by chance in 1 of 20 cases at least."""
+    from scipy import stats
+
+    return bool(stats.binom.cdf(held, n, 0.95) >= 0.05)
+
+
 @dataclass(frozen=True)
 class Spread:
     """The standard deviation of a model's test accuracy over `n` seeds, as a share, and its upper 80% bound."""

@@ -126,7 +126,7 @@ def evaluate(
     evidence = Evidence(data, pairs, sources.reproduced, timings)
     rows = audit.audit(claims, evidence)
     costs = seeds.costs(study, sources.benchmarks, {name: _images(one) for name, one in sources.summaries.items()})
-    needed = [*seeds.of_pairs(data, pairs, costs), *seeds.of_readings(rows, costs)]
+    needed = [*seeds.of_pairs(pairs, costs), *seeds.of_readings(rows, costs)]
     predictions = prediction.predictions(data, claims.networks, summary, sources.original)
     return StudyResults(claims, evidence, by_name, rows, needed, predictions, before)
 

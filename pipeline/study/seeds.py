@@ -16,7 +16,6 @@ from pipeline.analysis.power import Decision
 from pipeline.study import comparisons
 from pipeline.study.comparisons import VariantPair
 from pipeline.study.findings import ClaimRow
-from pipeline.study.groups import StudyData
 from pipeline.trials import plan
 from pipeline.trials.plan import Replicate, Study, Variant
 
@@ -96,13 +95,13 @@ def _seconds(study: Study, variant: Variant, benchmarks: Mapping[str, Any], imag
     return None
 
 
-def of_pairs(data: StudyData, pairs: Sequence[VariantPair], cost: Costs) -> Iterator[SeedsNeeded]:
+def of_pairs(pairs: Sequence[VariantPair], cost: Costs) -> Iterator[SeedsNeeded]:
     """Yield the seeds needed for each comparison on a data set that more seeds can decide, in their order."""
     for pair in pairs:
-        if (decision := comparisons.decision(pair, data)) is not None:
+        if pair.judged and (decision := comparisons.decision(pair)) is not None:
             names = (pair.first, pair.second)
             yield from _needed(pair.label, pair.verdict, OBSERVED, decision, names, cost)
-            hardest = _with_effect(decision, data.smallest_effect(pair.first) / 2)
+            hardest = _with_effect(decision, pair.judged.smallest_effect / 2)
             yield from _needed(pair.label, pair.verdict, HARDEST, hardest, names, cost)
 
 
@@ -132,30 +131,20 @@ def _needed(
             yield SeedsNeeded(subject, verdict, difference, spread, wanted, seeds, hours)
 
 
-def by_subject(found: Iterable[SeedsNeeded], difference: str = OBSERVED) -> dict[str, list[SeedsNeeded]]:
-    """Return what a subject needs for a difference: in order at the observed spread with each power, then the bound."""
-    grouped: dict[str, list[SeedsNeeded]] = {}
-    for one in found:
-        if one.difference == difference:
-            grouped.setdefault(one.subject, []).append(one)
-    return grouped
-
-
 def sentences(found: Sequence[SeedsNeeded]) -> dict[str, str]:
-    """Return by subject how many seeds would decide it: said of what is undecided."""
-    hardest = by_subject(found, HARDEST)
-    return {subject: _sentence(ones, hardest.get(subject)) for subject, ones in by_subject(found).items()}
+    """Return by subject how many seeds would decide it, planned for the worst: said of what is undecided.
+
+    That is the upper bound of the spread and, for a comparison, half the smallest effect: plans for what a pilot had
+    observed were too small in two of four cases.
+    """
+    worst = [one for one in found if one.spread == SPREADS[-1] and one.power == POWERS[0]]
+    return {one.subject: _sentence(one) for one in sorted(worst, key=lambda one: one.difference == HARDEST)}
 
 
-def _sentence(observed: Sequence[SeedsNeeded], hardest: Sequence[SeedsNeeded] | None) -> str:
-    usual, surer = observed[: len(POWERS)]
-    if usual.seeds is None:
-        text = f"If the true values are the observed ones, it takes more than {power.MOST_SEEDS:,} seeds to decide"
-    else:
-        text = (
-            f"If the true values are the observed ones, {usual.count} seeds of each variant would decide with "
-            f"{usual.power:.0%} power, and {surer.count} with {surer.power:.0%}"
-        )
-    if not hardest:
-        return f"{text}."
-    return f"{text}; whatever the true difference is, {hardest[0].count} would with {hardest[0].power:.0%}."
+def _sentence(needed: SeedsNeeded) -> str:
+    given = (
+        "whatever the true difference is"
+        if needed.difference == HARDEST
+        else "if the observed values are the true ones"
+    )
+    return f"{needed.count} seeds of each variant would decide it with {needed.power:.0%} power, {given}."

@@ -9,9 +9,8 @@ import numpy as np
 import pandas as pd
 
 from pipeline.analysis import means
-from pipeline.analysis.multitest import Judgement
-from pipeline.study import contrasts, convergence, prediction, seeds
-from pipeline.study.comparisons import VariantPair
+from pipeline.study import convergence, noise, prediction, processors, seeds
+from pipeline.study.comparisons import Judged, VariantPair
 from pipeline.study.groups import StudyData
 from pipeline.study.results import StudyResults
 
@@ -27,7 +26,15 @@ CONVERGENCE = (
 )
 SPREAD = ("variant", "n", "sd", "upper", "allowed_drop")
 PREDICTION = ("variant", "outcome", "n", "low", "high", "original", "within")
-FACTORIAL = ("outcome", "effect", "estimate", "low", "high", "p_value", "n")
+CLAIMS = (
+    *("place", "reading", "measure", "rule", "post_hoc", "seeds", "verdict"),
+    *("role", "label", "form", "estimate", "low", "high", "confidence"),
+)
+MISSED = ("dataset", "image", "label", "share", "answer")
+SDS = ("sd", "sd_of_images", "sd_of_networks")
+NOISE = ("variant", "n", "rise", "rise_of_mean", "low", "high", "flat_slight", "flat_strong", "mcnemar", *SDS)
+PILOT = ("subject", "pilot", "now")
+PROCESSORS = ("variant", "processor", "n", "other", "n_other", "difference", "low", "high")
 
 
 def tables(found: StudyResults) -> dict[str, pd.DataFrame]:
@@ -40,11 +47,15 @@ def tables(found: StudyResults) -> dict[str, pd.DataFrame]:
     rows = {
         "summary": pd.DataFrame(summary, columns=SUMMARY, dtype=object),
         "comparisons": pd.DataFrame([_pair(pair) for pair in pairs], dtype=object),
-        "factorial": pd.DataFrame(_effects(found), columns=FACTORIAL, dtype=object),
-        "convergence": pd.DataFrame(convergence_rows(found), columns=CONVERGENCE, dtype=object),
+        "claims": pd.DataFrame(_claims(found), columns=CLAIMS, dtype=object),
+        "convergence": pd.DataFrame(_convergence(found), columns=CONVERGENCE, dtype=object),
+        "missed": pd.DataFrame(noise.missed(found.evidence.data), columns=MISSED, dtype=object),
+        "noise": pd.DataFrame(_noise(found), columns=NOISE, dtype=object),
         "spread": pd.DataFrame(_spread(found), columns=SPREAD, dtype=object),
         "power": pd.DataFrame(_power(found), columns=seeds.COLUMNS, dtype=object),
         "prediction": pd.DataFrame(_predictions(found), columns=PREDICTION, dtype=object),
+        "pilot": pd.DataFrame(_pilot(found), columns=PILOT, dtype=object),
+        "processors": pd.DataFrame(_processors(found), columns=PROCESSORS, dtype=object),
     }
     return {name: table.map(_rounded) for name, table in rows.items()}
 
@@ -66,21 +77,45 @@ def _summary(data: StudyData) -> Iterator[dict[str, object]]:
             }
 
 
-def _effects(found: StudyResults) -> Iterator[dict[str, object]]:
-    if found.claims.effects is None:
-        return
-    for column, effects in contrasts.effects(found.evidence, found.claims.effects):
-        outcome = f"log_{column.outcome.name}" if column.show == "factor" else column.outcome.name
-        for effect in effects:
-            one = effect.estimate
-            row = {"outcome": outcome, "effect": effect.label, "estimate": one.estimate, **one.interval()._asdict()}
-            yield {**row, "p_value": one.p_value, "n": int(one.degrees_of_freedom) + 1}
+def _claims(found: StudyResults) -> Iterator[dict[str, object]]:
+    for row in found.rows:
+        head = {key: getattr(row, key) for key in CLAIMS[:5]}
+        head |= {
+            "seeds": ", ".join(f"{name} {count}" for name, count in row.needs.items()),
+            "verdict": row.finding.verdict,
+        }
+        for role, measurements in (("decides", row.finding.measurements), ("further", row.finding.further)):
+            for one in measurements:
+                ends = one.interval._asdict() if one.interval else {}
+                yield {**head, "role": role, **vars(one), **ends, "label": one.label.replace("`", "")}
 
 
-def convergence_rows(found: StudyResults) -> list[dict[str, object]]:
-    """Return the rows of convergence.csv; none if the claims have no target."""
-    section = found.claims.convergence
-    return [] if section is None else convergence.table(found.main.data, section.target, found.evidence.timings)
+def _convergence(found: StudyResults) -> list[dict[str, object]]:
+    target = found.claims.target
+    return [] if target is None else convergence.table(found.main.data, target, found.evidence.timings)
+
+
+def _noise(found: StudyResults) -> Iterator[dict[str, object]]:
+    for one in noise.of_variants(found.evidence.data):
+        yield vars(one) | one.interval._asdict()
+
+
+def _pilot(found: StudyResults) -> Iterator[dict[str, object]]:
+    for one in found.pilot.both(found.verdicts) if found.pilot else ():
+        yield {**vars(one), "subject": one.subject.replace("`", "")}
+
+
+def _processors(found: StudyResults) -> Iterator[dict[str, object]]:
+    for one in processors.effects(found.evidence.data):
+        numbers = {"difference": one.difference.estimate, **one.difference.interval()._asdict()}
+        yield (
+            {"variant": one.variant, "processor": one.first, "n": one.n_first}
+            | numbers
+            | {
+                "other": one.second,
+                "n_other": one.n_second,
+            }
+        )
 
 
 def _spread(found: StudyResults) -> Iterator[dict[str, object]]:
@@ -99,23 +134,33 @@ def _predictions(found: StudyResults) -> Iterator[dict[str, object]]:
 
 
 def _pair(pair: VariantPair) -> dict[str, object]:
-    judged = _judgement(pair.judgement) if pair.judgement else dict.fromkeys(_NUMBERS)
-    superiority = pair.superiority
+    counts = {"n_first": pair.n_first, "n_second": pair.n_second}
+    head = {"first": pair.first, "second": pair.second, "method": "paired t" if pair.paired else "Welch's t", **counts}
+    tests = {"mcnemar_seeds": pair.tested, "mcnemar_significant": pair.significant, "verdict": pair.verdict}
+    return {**head, **(dict.fromkeys(_JUDGED) if pair.judged is None else _judged(pair.judged)), **tests}
+
+
+def _judged(one: Judged) -> dict[str, object]:
+    judgement, agreement = one.judgement, one.agreement
+    ends = judgement.interval._asdict() | {
+        f"simultaneous_{key}": end for key, end in judgement.simultaneous._asdict().items()
+    }
+    numbers = vars(judgement) | ends
     return {
-        "first": pair.first,
-        "second": pair.second,
-        "method": "paired t" if pair.paired else "Welch's t",
-        "n_first": pair.n_first,
-        "n_second": pair.n_second,
-        **judged,
-        "standard_error_seeds_and_images": pair.over_images and pair.over_images.standard_error,
-        "superiority": superiority and superiority.estimate,
-        "superiority_low": superiority and superiority.interval.low,
-        "superiority_high": superiority and superiority.interval.high,
-        "mcnemar_seeds": pair.tested,
-        "mcnemar_significant": pair.significant,
-        "verdict": pair.verdict,
-        "verdict_new_images": pair.new_images,
+        **{name: numbers[name] if name in numbers else getattr(judgement.comparison, name) for name in _NUMBERS},
+        "rank_p": one.rank_p,
+        "superiority": one.superiority,
+        "held_out": agreement.held_out.estimate,
+        "held_out_standard_error": agreement.held_out.standard_error,
+        "test_minus_held_out": agreement.distance,
+        "test_minus_held_out_standard_error": agreement.error,
+        "over_images": one.over_images.estimate,
+        "over_images_standard_error": one.over_images.standard_error,
+        "verdict_new_images": one.new_images,
+        "verdict_half": one.multiples[0.5],
+        "verdict_twice": one.multiples[2.0],
+        "without_one_changes": len(one.changed),
+        "mcnemar_base_rate": one.base_rate,
     }
 
 
@@ -123,12 +168,12 @@ _NUMBERS = (
     *("estimate", "standard_error", "degrees_of_freedom", "p_value", "adjusted_p", "low", "high", "confidence"),
     *("simultaneous_low", "simultaneous_high", "permutation_p", "smallest_permutation_p"),
 )
-
-
-def _judgement(one: Judgement) -> dict[str, object]:
-    ends = one.interval._asdict() | {f"simultaneous_{key}": end for key, end in one.simultaneous._asdict().items()}
-    found = vars(one) | ends
-    return {name: found[name] if name in found else getattr(one.comparison, name) for name in _NUMBERS}
+_JUDGED = (
+    *(*_NUMBERS, "rank_p", "superiority"),
+    *("held_out", "held_out_standard_error", "test_minus_held_out", "test_minus_held_out_standard_error"),
+    *("over_images", "over_images_standard_error", "verdict_new_images", "verdict_half", "verdict_twice"),
+    *("without_one_changes", "mcnemar_base_rate"),
+)
 
 
 def _rounded(value: object) -> object:

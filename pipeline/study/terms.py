@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import chain, combinations, product
 from math import nan
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 from pydantic_core import PydanticCustomError
@@ -21,7 +21,8 @@ from pipeline.trials import plan
 from pipeline.trials.plan import ListedPair, Study
 
 ACCURACIES = ("accuracy", "train_accuracy", "val_accuracy")
-COLUMNS = (*ACCURACIES, "loss", "train_loss", "val_loss")
+Column = Literal["accuracy", "train_accuracy", "val_accuracy", "loss", "train_loss", "val_loss"]
+COLUMNS: tuple[str, ...] = get_args(Column)
 _CONDITION = re.compile(r"(all|any) (>=?|<) (-?)(1/)?([a-z_]+|\d+(?:\.\d+)?)")
 
 
@@ -108,7 +109,7 @@ def _outcome(value: Any) -> Outcome:
     if parts := re.fullmatch(r"(epochs|seconds) until (\w+) reaches (0\.\d+)", text):
         name = known(parts[2], ACCURACIES, "a column of accuracies")
         return Outcome(name, target=float(parts[3]), in_seconds=parts[1] == "seconds")
-    return Outcome(known(text, groups.outcomes(), "an outcome"))
+    return Outcome(known(text, {*groups.of_one_replicate(), groups.RISE}, "an outcome"))
 
 
 def _condition(value: Any, info: Info) -> Condition:

@@ -10,8 +10,14 @@ import pytest
 from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
 
-from pipeline.analysis.crossed import over_seeds_and_images
-from pipeline.analysis.means import compare
+from pipeline.analysis import crossed
+from pipeline.analysis.means import Estimate, compare
+
+
+def over_seeds_and_images(first: np.ndarray, second: np.ndarray, *, paired: bool) -> Estimate:
+    """Return the difference in accuracy of two tables of correct answers with its standard error."""
+    over_seeds = compare(first.mean(axis=1), second.mean(axis=1), paired=paired)
+    return crossed.over_seeds_and_images(over_seeds, crossed.image_error(first, second, paired=paired))
 
 
 def answers(random: np.random.Generator, seeds: int, images: int, shift: float = 0.0) -> np.ndarray:
@@ -73,4 +79,4 @@ def test_it_is_never_surer_than_over_seeds_alone(paired: bool) -> None:
 def test_other_tables_are_rejected(first: tuple[int, ...], second: tuple[int, ...]) -> None:
     """Other images, a single image or seed, and pairs of unequal numbers of seeds are a ValueError."""
     with pytest.raises(ValueError, match="expected"):
-        over_seeds_and_images(np.ones(first, bool), np.ones(second, bool), paired=True)
+        crossed.image_error(np.ones(first, bool), np.ones(second, bool), paired=True)

@@ -38,11 +38,10 @@ def reported(model: str) -> pd.DataFrame:
 
 
 def onset_by_definition(losses: list[float], window: int, onset: float) -> int | None:
-    """Try each epoch after the minimum: every whole window from it to the end is high, and there is one."""
-    lowest = losses.index(min(losses))
-    for first in range(lowest + 1, len(losses)):
-        windows = [losses[start : start + window] for start in range(first, len(losses) - window + 1)]
-        if windows and all(sum(values) / window >= onset * losses[lowest] for values in windows):
+    """Try each epoch after the lowest window: every whole window from it to the end is high, and there is one."""
+    means = [sum(losses[start : start + window]) / window for start in range(len(losses) - window + 1)]
+    for first in range(means.index(min(means)) + window, len(means)):
+        if all(mean >= onset * min(means) for mean in means[first:]):
             return first + 1
     return None
 
@@ -50,9 +49,9 @@ def onset_by_definition(losses: list[float], window: int, onset: float) -> int |
 @pytest.mark.parametrize(
     ("model", "epochs", "final", "minimum", "epoch", "rise", "verdict"),
     [
-        ("mlp_rmsprop", 20, 0.1104, 0.0697, 7, 1.52, "grows overconfident"),
-        ("mlp_adadelta", 20, 0.0615, 0.0561, 14, 1.11, "slight"),
-        ("cnn", 12, 0.0281, 0.0280, 10, 1.01, "no sign"),
+        ("mlp_rmsprop", 20, 0.1104, 0.0697, 7, 1.41, "grows overconfident"),
+        ("mlp_adadelta", 20, 0.0615, 0.0561, 14, 1.10, "slight"),
+        ("cnn", 12, 0.0281, 0.0280, 10, 1.00, "no sign"),
     ],
 )
 def test_the_histories_of_the_original(
@@ -66,17 +65,12 @@ def test_the_histories_of_the_original(
     assert (round(analysis.rise, 2), analysis.verdict) == (rise, verdict)
 
 
-@pytest.mark.parametrize(
-    ("model", "first", "before"),
-    # Sums of three losses by hand. The minimum at epoch 7 is the epoch before 8: nothing earlier can be an onset.
-    [("mlp_rmsprop", 8, None), ("mlp_adadelta", 18, (0.0572 + 0.0626 + 0.0630) / 3), ("cnn", None, None)],
-)
-def test_the_onset_in_the_histories_of_the_original(model: str, first: int | None, before: float | None) -> None:
-    """The losses of the original rise from epochs 8 and 18 on, and the CNN's do not."""
-    analysis = analyse(reported(model), RULE)
+@pytest.mark.parametrize(("model", "first"), [("mlp_rmsprop", 8), ("mlp_adadelta", None), ("cnn", None)])
+def test_the_onset_in_the_histories_of_the_original(model: str, first: int | None) -> None:
+    """Of the original's losses only RMSprop's rise by a tenth and stay there."""
+    losses = reported(model)["val_loss"].tolist()
 
-    assert analysis.onset_epoch == first
-    assert before is None or before < 1.10 * analysis.min_val_loss
+    assert analyse(reported(model), RULE).onset_epoch == first == onset_by_definition(losses, 3, 1.10)
 
 
 def test_values_follow_their_definitions() -> None:
@@ -89,10 +83,11 @@ def test_values_follow_their_definitions() -> None:
 
         analysis = analyse(history(losses, accuracies), RULE)
 
-        last = losses[max(losses.index(min(losses)), len(losses) - 3) :]
-        means = [sum(accuracies[end - 3 : end]) / 3 for end in range(3, len(losses) + 1)]
+        smoothed, means = (
+            [sum(values[end - 3 : end]) / 3 for end in range(3, len(losses) + 1)] for values in (losses, accuracies)
+        )
         assert analysis.min_val_loss == min(losses) == losses[analysis.min_val_loss_epoch - 1]
-        assert analysis.rise == pytest.approx(sum(last) / len(last) / min(losses))
+        assert analysis.rise == pytest.approx(smoothed[-1] / min(smoothed))
         assert analysis.onset_epoch == onset_by_definition(losses, 3, 1.10)
         assert analysis.best_val_accuracy == pytest.approx(max(means))
         assert analysis.final_val_accuracy == pytest.approx(means[-1])
@@ -113,7 +108,7 @@ def test_values_follow_their_definitions() -> None:
 @pytest.mark.parametrize("minimum", [0.1, 0.03, 0.0697])
 def test_verdict_changes_at_the_bounds(minimum: float, factor: float, verdict: OverfittingVerdict) -> None:
     """A rise that equals a bound has reached it, whatever the rounding of the numbers."""
-    assert analyse(history([1.0, minimum, *[minimum * factor] * 3]), RULE).verdict == verdict
+    assert analyse(history([1.0, *[minimum] * 3, *[minimum * factor] * 3]), RULE).verdict == verdict
 
 
 @pytest.mark.parametrize(
@@ -136,19 +131,19 @@ def test_one_lucky_epoch_is_not_the_best_accuracy() -> None:
     accuracies = [0.979, 0.981, 0.979, 0.979, 0.979, 0.979]
 
     assert (
-        analyse(history([0.1, 0.2, 0.2, 0.2, 0.2, 0.2], accuracies), RULE).verdict == OverfittingVerdict.OVERCONFIDENT
+        analyse(history([0.1, 0.1, 0.1, 0.2, 0.2, 0.2], accuracies), RULE).verdict == OverfittingVerdict.OVERCONFIDENT
     )
 
 
 def test_onset_is_exact_at_its_bound() -> None:
     """A mean equal to onset x minimum has begun to rise, although 1.1 x 0.1 exceeds 0.11 in binary."""
-    assert analyse(history([0.5, 0.1, 0.11, 0.11, 0.11]), RULE).onset_epoch == 3
+    assert analyse(history([0.5, *[0.1] * 3, *[0.11] * 3]), RULE).onset_epoch == 5
 
 
 def test_onset_must_last() -> None:
     """A rise that recedes is not an onset; one that stays is, from the first window that is high on."""
     assert analyse(history([0.1, *[0.2] * 4, *[0.1] * 3]), RULE).onset_epoch is None
-    assert analyse(history([0.1, *[0.2] * 4, *[0.101] * 4, *[0.2] * 3]), RULE).onset_epoch == 8
+    assert analyse(history([*[0.1] * 3, *[0.2] * 4, *[0.101] * 4, *[0.2] * 3]), RULE).onset_epoch == 10
 
 
 def test_the_first_of_equal_minima_counts() -> None:
@@ -160,8 +155,8 @@ def test_the_first_of_equal_minima_counts() -> None:
     ("losses", "rise"),
     [
         ([0.5, 0.3, 0.1, 0.05], 1),
-        ([0.9, 0.5, 0.1, 0.101], 1.005),
-        ([0.9, 0.1, 0.101, 0.1], (0.1 + 0.101 + 0.1) / 0.3),
+        ([0.9, 0.5, 0.1, 0.101], 1),
+        ([0.9, 0.1, 0.101, 0.1, 0.102], (0.101 + 0.1 + 0.102) / (0.1 + 0.101 + 0.1)),
         ([2.3, 1.9, 1.2, 0.6, 0.3], 1),
     ],
 )
@@ -211,15 +206,15 @@ def test_a_history_within_one_window_cannot_be_judged(losses: list[float]) -> No
     longer = OverfittingRule(window=5, onset=1.10, slight=1.05, strong=1.25, tolerance=0.002)
 
     assert analyse(history(losses), RULE).verdict == OverfittingVerdict.NOT_JUDGED
-    assert analyse(history([0.1, *[0.2] * 4]), longer).verdict == OverfittingVerdict.NOT_JUDGED
-    assert analyse(history([0.1, *[0.2] * 5]), longer).verdict == OverfittingVerdict.OVERCONFIDENT
+    assert analyse(history([0.1, *[0.9] * 4]), longer).verdict == OverfittingVerdict.NOT_JUDGED
+    assert analyse(history([0.1, *[0.9] * 5]), longer).verdict == OverfittingVerdict.SLIGHT
 
 
 def test_a_history_shorter_than_the_window_is_one_window() -> None:
     """Two epochs are averaged as they are."""
     analysis = analyse(history([0.1, 0.3], [0.9, 0.8]), RULE)
 
-    assert analysis.rise == pytest.approx(2.0)
+    assert analysis.rise == 1
     assert analysis.best_val_accuracy == analysis.final_val_accuracy == pytest.approx(0.85)
     assert analysis.onset_epoch is None
 
@@ -227,7 +222,7 @@ def test_a_history_shorter_than_the_window_is_one_window() -> None:
 def test_a_loss_of_zero_has_a_rise() -> None:
     """An unclipped loss of 0 counts as the least clipped one, so that no ratio is infinite."""
     assert analyse(history([0.0, 0.0, 0.0, 0.0]), RULE).rise == 1
-    assert analyse(history([0.0, 1e-6, 1e-6, 1e-6]), RULE).rise == pytest.approx(10)
+    assert analyse(history([0.0, 0.0, 0.0, 1e-6, 1e-6, 1e-6]), RULE).rise == pytest.approx(10)
 
 
 def test_the_rule_decides() -> None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from itertools import product
+from itertools import combinations, product
 from math import comb, log, sqrt
 from typing import Any
 
 import numpy as np
 import pytest
-from scipy import integrate, optimize, stats
+from scipy import optimize, stats
 
-from pipeline.analysis.proportions import McNemar, clopper_pearson, mcnemar, tango_lower_bound, wilson
+from pipeline.analysis.proportions import McNemar, mcnemar, mcnemar_among, tango_lower_bound, wilson
 
 Z = float(stats.norm.ppf(0.95))
 
@@ -67,36 +66,10 @@ def test_wilson_ends_are_exact(n: int) -> None:
 @pytest.mark.parametrize(
     "arguments", [(0, 0), (1, -1), (-1, 5), (6, 5), (1, 5, 0.0), (1, 5, 1.0), (1, 5, float("nan"))]
 )
-@pytest.mark.parametrize("interval", [wilson, clopper_pearson])
-def test_intervals_reject_impossible_counts(interval: Callable[..., Any], arguments: tuple[int, int]) -> None:
+def test_intervals_reject_impossible_counts(arguments: tuple[int, int]) -> None:
     """Counts that no experiment gives, and a confidence that is not a probability, are a ValueError."""
     with pytest.raises(ValueError, match="expected"):
-        interval(*arguments)
-
-
-def beta_cdf(limit: float, a: float, b: float) -> float:
-    """Integrate the beta density up to a limit."""
-    return (
-        integrate.quad(lambda x: x ** (a - 1) * (1 - x) ** (b - 1), 0, limit)[0]
-        / (integrate.quad(lambda x: x ** (a - 1) * (1 - x) ** (b - 1), 0, 1)[0])
-    )
-
-
-@pytest.mark.parametrize("confidence", [0.8, 0.95])
-@pytest.mark.parametrize(("successes", "n"), [(0, 2), (1, 5), (3, 5), (7, 10), (10, 10)])
-def test_clopper_pearson_is_the_exact_binomial_interval(successes: int, n: int, confidence: float) -> None:
-    """For whole numbers of successes the interval is that of scipy's binomial test."""
-    interval = stats.binomtest(successes, n).proportion_ci(confidence, "exact")
-
-    assert clopper_pearson(successes, n, confidence) == pytest.approx((interval.low, interval.high))
-
-
-def test_clopper_pearson_takes_half_a_success() -> None:
-    """For half a success the limits solve Clopper and Pearson's equations for that count."""
-    low, high = clopper_pearson(3.5, 5)
-
-    assert beta_cdf(low, 3.5, 2.5) == pytest.approx(0.025, abs=1e-6)
-    assert 1 - beta_cdf(high, 4.5, 1.5) == pytest.approx(0.025, abs=1e-6)
+        wilson(*arguments)
 
 
 @pytest.mark.parametrize(("only_first", "only_second"), list(product([0, 1, 2, 5, 30], repeat=2)))
@@ -225,3 +198,18 @@ def test_impossible_counts_are_rejected(arguments: tuple[Any, ...]) -> None:
     """Counts that no comparison gives, and an impossible confidence are a ValueError."""
     with pytest.raises(ValueError, match="expected"):
         tango_lower_bound(*arguments)
+
+
+def test_mcnemar_among_several_is_that_of_each_two() -> None:
+    """The p values are those of the test of each pair, in their order; of equal classifiers 1."""
+    random = np.random.default_rng(0)
+    correct = random.random((6, 200)) < np.linspace(0.7, 0.9, 6)[:, None]
+    correct[5] = correct[4]
+
+    found = mcnemar_among(correct)
+
+    pairs = combinations(correct, 2)
+    assert found == pytest.approx([mcnemar(*pair).p_value for pair in pairs])
+    assert found[-1] == 1
+    assert found.min() < 0.05
+    assert mcnemar_among(correct[:1]).size == 0

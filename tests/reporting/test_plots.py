@@ -25,7 +25,8 @@ from PIL import Image
 from pipeline.analysis.verdicts import Verdict
 from pipeline.data.dataset import Dataset
 from pipeline.reporting import colours
-from pipeline.reporting.plots import classification, curves, effects, grids, style
+from pipeline.reporting.plots import classification, curves, effects, grids, readings, style
+from pipeline.reporting.plots.readings import SIDES, Row
 
 ROOT = Path(__file__).parents[2]
 CLASSES = tuple("0123456789")
@@ -95,6 +96,23 @@ ENDS = {
     "first": (np.array([0.983, 0.982, 0.984]), np.array([0.982, 0.983, 0.984])),
     "second": (np.array([0.991, 0.990]), np.array([0.976, 0.977])),
 }
+YES, NO = "supported", "not supported"
+ROWS = (
+    Row(
+        "a. both",
+        YES,
+        [(0.3, 0.2, 0.4, True), (0.1, 0.05, 0.15, False)],
+        [(0, np.inf, YES), (-np.inf, 0, NO)],
+        [(0, "0.00%")],
+    ),
+    Row(
+        "b. a gap", NO, [(-3, -4, -2, True)], [(2.5, np.inf, YES), (-np.inf, -1.5, NO)], [(-1.5, "-1.5"), (2.5, "2.5")]
+    ),
+    Row(
+        "c. within", "undecided", [(0.001, -0.002, 0.004, True)], [(-0.003, 0.003, YES)], [(-0.003, "-"), (0.003, "+")]
+    ),
+    Row("d. a point without bounds", "confounded in the original", [(1, 1, 1, True)], [], []),
+)
 
 FIGURES: dict[str, Callable[[Dataset], Figure]] = {
     "samples": lambda data: grids.samples(data.train.images, 9, 9),
@@ -107,6 +125,7 @@ FIGURES: dict[str, Callable[[Dataset], Figure]] = {
     "many bands": lambda _: curves.bands(panels(7, 2, 20), "loss", LOOKS),
     "effects": lambda _: effects.intervals(FAMILY, 0.001, VERDICTS),
     "changes": lambda _: effects.changes(ENDS, ("before", "after"), "accuracy"),
+    "readings": lambda _: readings.readings(ROWS),
     "augmented": lambda data: grids.augmented(data.train.images[:36].reshape(4, 9, 28, 28), ["original", *NAMES[:3]]),
     "gallery": lambda data: grids.gallery(data.test.images[:60], data.test.labels[:60], answers(60, 3), CLASSES),
 }
@@ -182,8 +201,8 @@ def test_samples_shows_the_first_images_row_by_row(count: int, rows: int, column
 
 
 @pytest.mark.parametrize("with_original", [False, True])
-def test_curves_draw_the_history_and_the_original_dashed(with_original: bool) -> None:
-    """Both panels have the training and the val curve, and that of the original as the one dashed line, if given."""
+def test_curves_draw_the_history_and_the_original_dotted(with_original: bool) -> None:
+    """Both panels have the training and the val curve, and that of the original as the one dotted line, if given."""
     ours, theirs = history(0), history(1, 4)
 
     figure = curves.training(ours, theirs if with_original else None, "first")
@@ -192,9 +211,10 @@ def test_curves_draw_the_history_and_the_original_dashed(with_original: bool) ->
         lines = {line.get_label(): line for line in axes.get_lines()}
         np.testing.assert_array_equal(lines[column].get_ydata(), ours[column])
         np.testing.assert_array_equal(lines[f"val_{column}"].get_ydata(), ours[f"val_{column}"])
-        dashed = [line for line in axes.get_lines() if line.get_linestyle() == "--"]
-        assert len(dashed) == with_original
-        for line in dashed:
+        assert lines[column].get_linestyle() == "--"
+        dotted = [line for line in axes.get_lines() if line.get_linestyle() == ":"]
+        assert len(dotted) == with_original
+        for line in dotted:
             np.testing.assert_array_equal(line.get_xydata(), theirs[["epoch", f"val_{column}"]])
             assert "of the original" in str(line.get_label())
 
@@ -596,6 +616,31 @@ def test_changes_draw_every_seed_and_the_mean() -> None:
         assert mean.get_label() == name
         assert mean.get_linewidth() > max(line.get_linewidth() for line in seeds)
     assert [label.get_text() for label in axes.get_xticklabels()] == ["before", "after"]
+
+
+def test_readings_draw_intervals_over_the_sides_of_their_bounds() -> None:
+    """Each row has its intervals, rings where they are not its own, its bounds' sides in colour, and its verdict."""
+    figure = readings.readings(ROWS)
+
+    assert len(figure.axes) == len(ROWS)
+    for axes, row in zip(figure.axes, ROWS, strict=True):
+        left, right = axes.get_xlim()
+        lines, points = axes.get_lines()[::2], axes.get_lines()[1::2]
+        for place, (line, point, (estimate, low, high, main)) in enumerate(
+            zip(lines, points, row.intervals, strict=True)
+        ):
+            np.testing.assert_allclose(line.get_xydata(), [[low, place], [high, place]])
+            np.testing.assert_allclose(point.get_xydata(), [[estimate, place]])
+            assert point.get_markerfacecolor() == ("black" if main else "white")
+            assert left < low <= high < right
+        shades = [(one.get_x(), one.get_x() + one.get_width(), to_hex(one.get_facecolor())) for one in axes.patches]
+        expected = [(max(low, left), min(high, right), SIDES[verdict]) for low, high, verdict in row.sides]
+        assert [shade[2] for shade in shades] == [shade[2] for shade in expected]
+        for shade, one in zip(shades, expected, strict=True):
+            assert shade[:2] == pytest.approx(one[:2])
+        ticks = zip(axes.get_xticks(), axes.get_xticklabels(), strict=True)
+        assert [(place, label.get_text()) for place, label in ticks] == row.bounds
+        assert [text.get_text() for text in axes.texts] == [row.label, row.verdict]
 
 
 @pytest.mark.fault("MPLBACKEND as a notebook's shell exports it")

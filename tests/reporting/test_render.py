@@ -45,6 +45,28 @@ def test_numbers_in_words(words: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("number", "bounds", "expected"),
+    [
+        (0.00099, (), "+0.10"),
+        (0.00099, (0.001,), "+0.099"),
+        (0.00101, (0.001, -0.001), "+0.101"),
+        (0.001, (0.001,), "+0.10"),
+        (-0.000996, (0.001, -0.001), "\N{MINUS SIGN}0.0996"),
+        (0.00003, (0.0,), "+0.003"),
+        (-0.00004, (0.0,), "\N{MINUS SIGN}0.004"),
+        (0.00006, (0.0, 0.0001), "+0.006"),
+        (1e-9, (0.0,), "0.00"),
+        (0.0, (0.0,), "0.00"),
+        (0.002, (0.0, 0.001), "+0.20"),
+    ],
+)
+def test_points_show_on_which_side_of_a_bound_they_are(number: float, bounds: tuple[float, ...], expected: str) -> None:
+    """Three more decimals tell a number from a bound, if these suffice; one that is the bound needs none."""
+    assert render.points(number, bounds) == expected
+    assert render.distinguishable(lambda one, digits: render.signed(100 * one, digits), number, 2, bounds) == expected
+
+
+@pytest.mark.parametrize(
     ("setting", "expected"),
     [
         (1e-08, "1e-8"),

@@ -50,9 +50,9 @@ def test_texts_take_their_numbers_from_the_plan(tmp_path: Path) -> None:
         ),
         (
             6,
-            1,
+            2,
             lambda one: one["pairs"].append(["cnn_permuted", "mlp_rmsprop"]),
-            "claims.6.readings[1].pairs[2]: cnn_permuted and mlp_rmsprop are not among the comparisons of the plan",
+            "claims.6.readings[2].pairs[2]: cnn_permuted and mlp_rmsprop are not among the comparisons of the plan",
         ),
         (
             3,
@@ -145,7 +145,20 @@ def test_texts_take_their_numbers_from_the_plan(tmp_path: Path) -> None:
             lambda one: one.update(measure="of {windows} epochs"),
             "claims.1.readings[0].measure: 'windows' is not a setting; did you mean window?",
         ),
-        (5, 0, lambda one: one["verdicts"].update(best="supported"), "claims.5.readings[0].verdicts.best: expected "),
+        (5, 2, lambda one: one["verdicts"].update(best="supported"), "claims.5.readings[2].verdicts.best: expected "),
+        (5, 2, lambda one: one.pop("verdicts"), "claims.5.readings[2]: expected verdicts or any_difference, one of "),
+        (
+            6,
+            3,
+            lambda one: one.update(verdicts={"better": "supported"}),
+            "claims.6.readings[3]: expected verdicts or any_difference, one of the two",
+        ),
+        (
+            6,
+            3,
+            lambda one: one.update(any_difference={"other": "supported"}),
+            "claims.6.readings[3].any_difference.other: expected ",
+        ),
         (1, 0, lambda one: one.update(note="x"), "claims.1.readings[0]: unknown key 'note'"),
     ],
 )
@@ -162,6 +175,59 @@ def test_a_fault_is_one_line_with_its_key(
     assert len(str(caught.value).splitlines()) == 1
     assert caught.value.what.startswith(line), caught.value.what
     assert caught.value.path == tmp_path / "claims.yaml"
+
+
+@pytest.mark.parametrize(
+    ("claim", "change", "line"),
+    [
+        (2, lambda one: one["answer"].update(text="It is {b9}."), "claims.2: 'b9' is not a result of the readings"),
+        (7, lambda one: one["answer"].update(text="It is {b1}."), "claims.7: 'b1' is not a result of the readings"),
+        (3, lambda one: one["answer"]["verdicts"].pop(), "claims.3: answer.verdicts: expected one for each reading"),
+        (1, lambda one: one["answer"].update(verdicts=["true"]), "claims.1.answer.verdicts[0]: expected "),
+        (
+            1,
+            lambda one: one["figure"].update(columns={"x": "val_los"}),
+            "claims.1.figure.columns.x: expected ",
+        ),
+        (
+            4,
+            lambda one: one["figure"]["variants"].append("cnm"),
+            "claims.4.figure.variants[3]: 'cnm' is not a variant of the plan; did you mean cnn?",
+        ),
+        (
+            8,
+            lambda one: one["figure"]["pairs"].update(cnn="fashion_cn"),
+            "claims.8.figure.pairs.cnn: 'fashion_cn' is not a variant of the plan; did you mean fashion_cnn?",
+        ),
+        (
+            8,
+            lambda one: one["figure"].update(outcome="test_eror"),
+            "claims.8.figure.outcome: 'test_eror' is not an outcome; did you mean test_error?",
+        ),
+        (1, lambda one: one["figure"].pop("variants"), "claims.1.figure.variants: missing"),
+        (8, lambda one: one["figure"].update(variants=["cnn"]), "claims.8.figure: unknown key 'variants'"),
+    ],
+)
+def test_a_fault_in_an_answer_or_a_figure_is_one_line_too(
+    tmp_path: Path, claim: int, change: Callable[[dict[str, Any]], Any], line: str
+) -> None:
+    """What a sentence or a picture names has to be there, and a sentence has a verdict for each reading."""
+    values = copy.deepcopy(VALUES)
+    change(values["claims"][claim])
+
+    with pytest.raises(InputError) as caught:
+        load(tmp_path, values)
+
+    assert len(str(caught.value).splitlines()) == 1
+    assert caught.value.what.startswith(line), caught.value.what
+
+
+@pytest.mark.parametrize("target", [0, 1, 98, "much"])
+def test_a_target_is_an_accuracy(tmp_path: Path, target: object) -> None:
+    """It lies between 0 and 1; without one there is no table of convergence."""
+    assert load(tmp_path, {key: value for key, value in VALUES.items() if key != "target"}).target is None
+    with pytest.raises(InputError, match="target: expected"):
+        load(tmp_path, VALUES | {"target": target})
 
 
 def test_each_fault_has_a_line(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pipeline.study import pilot, report, results
 from pipeline.study.pilot import Both, Pilot
 from pipeline.study.report import StudyReport
 from tests.support import study_runs
-from tests.support.study_pages import four, rows, section, sources
+from tests.support.study_pages import four, section, sources
 
 OPEN = [Both("claim 6, any", "undecided", "supported"), Both("a minus b", "cannot tell", "no relevant difference")]
 KEPT = Both("claim 1, any", "supported", "supported")
@@ -39,36 +39,37 @@ def page(values: Params, before: Pilot | None, missing: str = "") -> StudyReport
 
 
 @pytest.mark.usefixtures("no_drawing")
-def test_the_page_has_the_verdicts_of_both(values: Params) -> None:
-    """A comparison or reading that both have is a row with the verdict of each; its commit and seeds are named."""
+def test_the_table_has_the_verdicts_of_both(values: Params) -> None:
+    """A comparison or reading that both have is a row with the verdict of each; the page names commit and number."""
     made = page(values, Pilot.model_validate(facts()))
-    text = section(made.markdown, "The pilot")
+    text = section(made.markdown, "What was run")
 
-    table = rows(made.markdown, "Verdicts of the pilot and of this study")[1:]
-    assert [(row[0].lower(), row[1]) for row in table] == [
-        (name.lower(), f"*{verdict}*") for name, verdict in [*VERDICTS.items()][:2]
+    table = made.tables["pilot"]
+    assert [tuple(row) for row in table[["subject", "pilot", "now"]].to_numpy()] == [
+        ("cnn minus mlp_rmsprop", "cannot tell", "better"),
+        ("claim 1, by the rise of val_loss", "supported", "supported"),
     ]
-    assert "105 replicates, with seeds from 0 on: commit `ccccccc`" in text
-    assert f"Of 2 verdicts of the pilot, {sum(row[1] == row[2] for row in table)} held" in text
+    assert "a pilot of 105 replicates with other seeds (commit `ccccccc`)" in text
+    assert "Of 2 verdicts in both studies 1 are the same: [pilot.csv](pilot.csv)." in text
+    assert "became" not in text
 
 
 @pytest.mark.usefixtures("no_drawing")
 @pytest.mark.parametrize(
     ("verdicts", "words"),
     [
-        ([KEPT, KEPT], "Of 2 verdicts of the pilot, 2 held."),
-        ([KEPT, *OPEN], "1 held; 2 were *cannot tell* or *undecided* and no longer are."),
-        ([OPEN[0], REVERSED], "0 held; 1 was *cannot tell* or *undecided* and no longer is. B minus c: *better*"),
-        ([KEPT, REVERSED], "1 held. B minus c: *better* became *worse*."),
+        ([KEPT, KEPT], "Of 2 verdicts in both studies 2 are the same: [pilot.csv](pilot.csv)."),
+        ([KEPT, *OPEN], "Of 3 verdicts in both studies 1 are the same: [pilot.csv](pilot.csv)."),
+        ([OPEN[0], REVERSED], "0 are the same: [pilot.csv](pilot.csv). B minus c: *better* became *worse*."),
     ],
 )
 def test_what_the_pilot_left_undecided_is_not_called_reversed(
     verdicts: list[Both], words: str, values: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Answers to what the pilot could not tell are counted apart; a verdict that became another one is named."""
-    monkeypatch.setattr(pilot, "both", lambda *_: verdicts)
+    """Answers to what the pilot could not tell contradict nothing; a verdict that became another one is named."""
+    monkeypatch.setattr(Pilot, "both", lambda *_: verdicts)
 
-    text = section(page(values, Pilot.model_validate(facts())).markdown, "The pilot")
+    text = section(page(values, Pilot.model_validate(facts())).markdown, "What was run")
 
     assert words in text
     assert ("became" in text) == (REVERSED in verdicts)
@@ -77,17 +78,12 @@ def test_what_the_pilot_left_undecided_is_not_called_reversed(
 @pytest.mark.usefixtures("no_drawing")
 @pytest.mark.parametrize("missing", ["cnn", "mlp_rmsprop_no_dropout"])
 def test_until_all_replicates_exist_verdicts_are_provisional(values: Params, missing: str) -> None:
-    """With one replicate missing, the first section and that of the pilot say so."""
-    made = page(values, Pilot.model_validate(facts()), missing)
+    """With one replicate missing, the first section says so; a study without a pilot says that there was none."""
+    made = page(values, None, missing)
 
     assert "until all replicates exist, the verdicts are provisional" in section(made.markdown, "In short")
-    assert "the verdicts of this study are provisional" in section(made.markdown, "The pilot")
-
-
-@pytest.mark.usefixtures("no_drawing")
-def test_a_study_without_a_pilot_speaks_of_none(values: Params) -> None:
-    """Another plan needs no pilot."""
-    assert "ilot" not in page(values, None, "cnn").markdown
+    assert "There was no pilot: [pilot.csv](pilot.csv) is empty." in made.markdown
+    assert made.tables["pilot"].empty
 
 
 @pytest.mark.parametrize(("first", "shared"), [(9, True), (10, False), (1000, False)])

@@ -13,6 +13,9 @@ import yaml
 from pipeline import files
 from tests.support import forks, small
 
+OUTPUTS = yaml.safe_load((small.ROOT / "study" / "dvc.yaml").read_text())["stages"]["report"]["outs"]
+# Of the report, those beside the figures.
+FILES = [Path(name).name for one in OUTPUTS for name in ([one] if isinstance(one, str) else one) if "." in name]
 # Creates the outputs of whichever stage starts it, and notes where it runs and which folder $DVC_ROOT is.
 STUB = """#!/bin/sh
 name=$(basename "$4" .yaml)
@@ -23,8 +26,7 @@ case $2 in
   touch "study/data/processed/$name.npz" "study/reports/data/$name.json" ;;
 *run) mkdir -p study/runs && touch study/runs/record ;;
 *report) mkdir -p study/reports/figures && touch study/reports/figures/a.png && cd study/reports &&
-  touch claims.html claims.md comparisons.csv convergence.csv factorial.csv power.csv prediction.csv spread.csv \\
-    summary.csv ;;
+  touch claims.html claims.md {tables} ;;
 esac
 """
 
@@ -49,7 +51,7 @@ def studied(tmp_path_factory: pytest.TempPathFactory) -> Path:
         small.run(folder, program, "init", "--quiet")
     stub = folder / "bin" / "python"
     stub.parent.mkdir()
-    stub.write_text(STUB.format(log=f"'{folder}/log'"))
+    stub.write_text(STUB.format(log=f"'{folder}/log'", tables=" ".join(FILES)))
     stub.chmod(0o755)
     small.run(folder, "dvc", "--cd", "study", "repro", PATH=f"{stub.parent}:{forks.environment()['PATH']}")
     return folder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import re
 import subprocess
@@ -10,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -22,11 +24,14 @@ from pipeline.trials.plan import Replicate
 from tests.support import study_ledger, study_runs
 from tests.support.frozen import FROZEN
 from tests.support.study_ledger import ROOT
-from tests.support.study_pages import audited, four, report_on, rows, section
+from tests.support.study_pages import audited, four, report_on, section
 
-UNDECIDED = 14
+UNDECIDED = 19
 NETWORKS = ("mlp_rmsprop", "mlp_adadelta", "cnn")
-TABLES = ("summary", "comparisons", "factorial", "convergence", "spread", "power", "prediction")
+TABLES = (
+    *("summary", "comparisons", "claims", "convergence", "noise", "missed", "spread", "power", "prediction", "pilot"),
+    "processors",
+)
 
 
 @pytest.mark.usefixtures("no_drawing")
@@ -47,8 +52,6 @@ def test_stale_replicates_are_used_and_counted(lookups: list[Lookup], values: Pa
     summary = found.tables["summary"].groupby("variant")["n_stale"].max()
     assert summary["cnn"] == 3
     assert summary.sum() == 3
-    lines = {row[0]: row[1:4] for row in rows(found.markdown, "Replicates and their scores after the last epoch")}
-    assert lines["`cnn`"] == ["4", "4", "3"]
 
 
 @pytest.mark.usefixtures("no_drawing")
@@ -71,21 +74,22 @@ def test_replicates_of_another_experiment_are_not_used(lookups: list[Lookup], va
     short = section(found.markdown, "In short")
     assert "4 replicates of another experiment are not used." in short
     assert "48 of 52 planned replicates exist; incomplete are `cnn_24_epochs` 0 of 4." in short
-    assert "Too few seeds: `cnn_24_epochs` 0, `cnn` 0" in section(found.markdown, "The audit")
+    assert "Too few seeds: `cnn_24_epochs` 0, `cnn` 0" in section(found.markdown, "The claims")
 
 
 def test_an_empty_ledger_decides_nothing(lookups: list[Lookup], values: Params) -> None:
     """All is undecided except what the design decides; there are no figures, and the tables have no numbers."""
     found = report_on([(one, None, EntryState.MISSING) for one, _, _ in lookups], values)
 
-    verdicts = [row[-1] for row in audited(found.markdown)]
+    verdicts = [row[-2] for row in audited(found.markdown)]
     assert verdicts.count("*undecided*") == UNDECIDED
     assert verdicts.count("*confounded in the original*") == 1
     assert "On MNIST nothing has been run yet: none of the 52 planned replicates exists." in found.markdown
     assert not found.figures
     assert len(found.tables["comparisons"]) == 14
     assert found.tables["summary"]["mean"].isna().all()
-    assert found.tables["factorial"].empty
+    assert all(found.tables[name].empty for name in ("claims", "noise", "missed", "power", "prediction", "pilot"))
+    assert all(name in found.tables for name in re.findall(r"\]\(([a-z]+)\.csv\)", found.markdown))
     assert not re.search(r"None|nan", found.markdown)
 
 
@@ -156,8 +160,11 @@ def test_stage_writes_the_same_bytes_again(
 
     assert first == second
     tables = {f"{name}.csv" for name in TABLES}
-    figures = {f"figures/{name}.png" for name in ("convergence", "dropout", "effects", "variants")}
+    figures = {f"figures/{name}.png" for name in ("convergence", "dropout", "effects", "losses", "readings", "rises")}
     assert set(first) == {"claims.md", "claims.html", *tables, *figures}
+    stage = yaml.safe_load((ROOT / "study" / "dvc.yaml").read_text())["stages"]["report"]["outs"]
+    outputs = {name.removeprefix("reports/") for one in stage for name in ([one] if isinstance(one, str) else one)}
+    assert outputs == {name.partition("/")[0] for name in first}
     planned = len(study_runs.replicates(study_runs.study()))
     assert f"6 of {planned} planned replicates exist" in first["claims.md"].decode()
     assert "claims.html: 8 claims" in capsys.readouterr().out
@@ -177,9 +184,9 @@ def test_a_reproduction_on_another_data_set_is_not_shown(
     folder = Folder(tmp_path, some)
     (tmp_path / "reproduced.json").write_text(json.dumps({"dataset": reproduced}))
 
-    page = folder.report(monkeypatch, "out")["claims.md"].decode()
+    table = folder.report(monkeypatch, "out")["claims.csv"].decode()
 
-    assert ("in the reproduction, a single run" in page) is shown
+    assert ("in the reproduction, a single run" in table) is shown
 
 
 @pytest.mark.usefixtures("no_drawing")
@@ -193,10 +200,11 @@ def test_stage_reports_stale_and_damaged_replicates(
     study_runs.write(tmp_path / "runs", study_runs.entry(three, data="0"))
     study_ledger.damage(tmp_path / "runs", "cnn", 3)
 
-    page = folder.report(monkeypatch, "out")["claims.md"].decode()
+    written = folder.report(monkeypatch, "out")
+    page = written["claims.md"].decode()
 
-    lines = {row[0]: row[1:4] for row in rows(page, "Replicates and their scores after the last epoch")}
-    assert lines["`cnn`"] == [str(study_runs.study().variants["cnn"].seeds), "2", "1"]
+    table = pd.read_csv(io.BytesIO(written["summary.csv"])).groupby("variant")[["n_planned", "n_used", "n_stale"]].max()
+    assert table.loc["cnn"].tolist() == [study_runs.study().variants["cnn"].seeds, 2, 1]
     assert "1 replicate was made with another version of results" in section(page, "In short")
     assert "1 replicate of another experiment is not used." in section(page, "In short")
     assert "damaged" in capsys.readouterr().err

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from pipeline.params import Params
 from pipeline.reporting import inputs
-from pipeline.reporting.plots import curves, effects, style
+from pipeline.reporting.plots import curves, effects, readings, style
 from pipeline.study import report, results
 from pipeline.study.report import StudyReport
 from pipeline.study.results import Sources
@@ -26,7 +26,7 @@ def four() -> Study:
 
 def skip_drawing(patch: pytest.MonkeyPatch) -> None:
     """Have nothing drawn; what stands for each picture is its number."""
-    for module, name in ((curves, "bands"), (effects, "intervals"), (effects, "changes")):
+    for module, name in ((curves, "bands"), (effects, "intervals"), (effects, "changes"), (readings, "readings")):
         patch.setattr(module, name, lambda *_, **__: Figure())
     numbers = itertools.count()
     patch.setattr(style, "png", lambda _: str(next(numbers)).encode())
@@ -51,8 +51,8 @@ def section(markdown: str, title: str) -> str:
 
 
 def audited(markdown: str) -> list[list[str]]:
-    """Return the rows of the audit: claim, reading, measure, result, seeds and verdict."""
-    claims = re.findall(r"^### (\d+)\. ", markdown, re.MULTILINE)
+    """Return the rows of the audit: claim, reading, result, seeds, verdict, and that without any one replicate."""
+    claims = re.findall(r"^### Claim (\d+)$", markdown, re.MULTILINE)
     return [[claim, *row] for claim in claims for row in rows(markdown, f"Readings of claim {claim}")[1:]]
 
 

@@ -120,12 +120,11 @@ def study(**seeds: int) -> Study:
 
 
 def claims(of: Study) -> Claims:
-    """Return the project's claims and figures, those that are about variants of the study alone."""
+    """Return the project's claims, those that are about data sets of the study alone."""
     content = _content()
     fit = {number: one for number, one in content["claims"].items() if {*one["datasets"]} <= {*of.data.sets}}
-    changes = [one for one in content["changes"] if {*one["pairs"].values()} <= of.variants.keys()]
     context = terms.terms(of, rules(params.load(FROZEN / "params.yaml")), content["dataset"])
-    return schema.validate(Claims, {**content, "claims": fit, "changes": changes}, context=context)
+    return schema.validate(Claims, {**content, "claims": fit}, context=context)
 
 
 @cache

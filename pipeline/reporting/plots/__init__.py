@@ -5,4 +5,5 @@ grids           images: the first of a data set, those that every model gets wro
 curves          accuracy and loss over the epochs, of one training run or of many
 classification  confusion matrix, reliability diagram
 effects         differences with their intervals, before and after
+readings        readings of claims: intervals and the bounds that they are compared with
 """

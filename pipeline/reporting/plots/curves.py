@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @styled()
 def training(history: pd.DataFrame, reported: pd.DataFrame | None, title: str, kept: int | None = None) -> Figure:
-    """Return accuracy and loss over the epochs of one model, with the original's val curve dashed if there is one.
+    """Return accuracy and loss over the epochs of one model, with the original's val curve dotted if there is one.
 
     A vertical line marks the epoch that is `kept`, if it is not simply the last one. Both tables have the columns
     epoch, val_loss and val_accuracy, `history` loss and accuracy too.
@@ -36,7 +36,7 @@ def training(history: pd.DataFrame, reported: pd.DataFrame | None, title: str, k
                 reported["epoch"], reported[f"val_{column}"], ls=look.line, lw=1.3, color=look.colour, label=label
             )
         if kept is not None:
-            axes.axvline(kept, color=colours.ORIGINAL.colour, ls=":", lw=1.3, label="kept epoch")
+            axes.axvline(kept, color=colours.ORIGINAL.colour, ls="-.", lw=1.3, label="kept epoch")
         _over_epochs(axes, column)
         axes.legend(loc="lower right" if column == "accuracy" else "upper right")
     return figure
@@ -72,8 +72,8 @@ def bands(
     """Return a panel per entry of `panels`, one or more, with a line and its band over the epochs for each label.
 
     Each table has the columns epoch, middle, low and high; `looks` has each label. `measure` is "accuracy", from the
-    lowest line after the first epoch upwards, or "loss", which is logarithmic. With `one_scale` all panels share the
-    vertical axis, otherwise each has its own.
+    lowest line after the first epoch upwards, "loss", which is logarithmic, or "rise", a loss over its lowest value, up
+    to the highest line after that value. With `one_scale` all panels share the vertical axis, else each has its own.
     """
     columns = min(len(panels), 5)
     rows = math.ceil(len(panels) / columns)
@@ -108,6 +108,9 @@ def _scale(axes: Axes, tables: Iterable[pd.DataFrame], measure: str) -> None:
         later = [table["middle"].iloc[1:].min() for table in tables if len(table) > 1]
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
         axes.set_ylim(min(later, default=None), min(axes.get_ylim()[1], 1))
+    elif measure == "rise":
+        tops = [table["high"].iloc[int(table["middle"].argmin()) :].max() for table in tables]
+        axes.set_ylim(0.9, 1.05 * max(tops))
     else:
         axes.set_yscale("log")
         # Within one decade the powers of ten alone would leave an axis without a number.

@@ -58,7 +58,7 @@ def _scale(axes: Axes, rows: pd.DataFrame, smallest: float) -> None:
     axes.set_xticks(ticks, [f"{tick:+g}".replace("-", "\N{MINUS SIGN}") if tick else "0" for tick in ticks])
     axes.minorticks_off()
     axes.set_xlim(-reach, reach)
-    axes.set_xlabel("percentage points")
+    axes.set_xlabel(f"percentage points; a logarithmic scale beyond {smallest:g} on either side of 0")
     axes.grid(axis="y", visible=False)
 
 
