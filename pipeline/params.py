@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from math import prod
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Protocol, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -12,6 +13,8 @@ from pydantic_core import PydanticCustomError
 from pipeline import files, schema
 from pipeline.errors import InputError
 from pipeline.schema import Block, Fraction, Name, Positive, Seed
+from pipeline.training import architecture
+from pipeline.training.architecture import Layer, Network, Shape
 from pipeline.training.settings import Model, Training
 
 
@@ -32,6 +35,22 @@ class Data(Block):
     """What is scored after each epoch: `test` images, `own` validation images, or so many held-out training images."""
     split_seed: Seed
     """Decides which images are held out."""
+
+
+# Keras takes minutes to build more.
+MOST_LAYERS = 500
+
+
+class Steps(Protocol):
+    """How training is cut into steps, and each of these into parts."""
+
+    @property
+    def batch_size(self) -> int:
+        """The number of images per step."""
+
+    @property
+    def threads(self) -> int:
+        """The number of parts, one per thread."""
 
 
 class OverfittingRule(Block):
@@ -107,26 +126,65 @@ def load(path: Path) -> Params:
 
 def check_images(
     models: Mapping[str, Model],
-    batch_size: int,
+    steps: Steps,
     shape: tuple[int, ...],
     count: int,
     path: Path,
     section: str = "models",
+    memory: int | None = None,
 ) -> None:
     """Check that `count` images of `shape` can be trained on by the models in a section of the file at `path`.
 
+    `memory` has the bytes of the machine that trains, where this is the one.
+
     Raises:
-        InputError: A batch is larger, or a network or an augmentation does not fit the shape; one line per fault.
+        InputError: A batch is larger, a network or an augmentation does not fit the shape, or a network the memory; one
+            line per fault.
     """
     faults = []
-    if batch_size > count:
-        faults.append(f"train.batch_size: expected at most the {count} training images, found {batch_size}")
+    if steps.batch_size > count:
+        faults.append(f"train.batch_size: expected at most the {count} training images, found {steps.batch_size}")
+    if steps.threads > steps.batch_size:
+        faults.append(
+            f"train.threads: expected at most one per image of a batch, {steps.batch_size}, found {steps.threads}"
+        )
     for name, model in models.items():
         for key, block in (("network", model.network), ("augmentation", model.augmentation)):
             try:
                 if block is not None:
                     block.check_shape(shape)
+                if memory is not None and block is model.network:
+                    _check_memory(model.network, steps.batch_size, shape, memory)
             except ValueError as error:
                 faults.append(f"{section}.{name}.{key}: {error}")
     if faults:
         raise InputError(f"\n{path}: ".join(faults), path=path)
+
+
+def _check_memory(network: Network, batch_size: int, shape: tuple[int, ...], memory: int) -> None:
+    """Check that weights, gradients and the outputs for one batch, which training needs at least, fit into memory.
+
+    Raises:
+        ValueError: They do not.
+    """
+    weights, outputs = _numbers(network.hidden().values(), architecture.with_channels(shape))
+    if (layers := sum(1 for _ in architecture.walk(network.hidden().values()))) > MOST_LAYERS:
+        raise ValueError(f"expected at most {MOST_LAYERS} layers, found {layers:,}")
+    if (needed := 4 * (2 * weights + batch_size * outputs)) > memory:
+        gigabytes = f"{needed / 1e9:,.0f} GB or more, and this machine has {memory / 1e9:,.0f}"
+        raise ValueError(f"its {weights:,} weights and {outputs:,} outputs per image take {gigabytes}")
+
+
+def _numbers(layers: Iterable[Layer], shape: Shape) -> tuple[int, int]:
+    """Return how many weights `layers` have at least, and outputs per image of `shape`."""
+    weights = outputs = 0
+    for layer in layers:
+        after = layer.output_shape(shape)
+        # Each weight is used once at each place of the output.
+        inner = (
+            _numbers(layer.inner, shape)
+            if layer.inner
+            else (layer.multiply_adds(shape) // prod(after[:-1]), prod(after))
+        )
+        weights, outputs, shape = weights + inner[0], outputs + inner[1], after
+    return weights, outputs

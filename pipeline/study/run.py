@@ -21,8 +21,7 @@ def main() -> int:
     summaries = prepared.load(arguments.summaries, study.data.sets)
     data = prepared.verified(arguments.data, summaries)
     for name, one in zip(summaries, data, strict=True):
-        size, count = study.train.batch_size, one.count("train")
-        params.check_images(study.on(name), size, one.shape, count, arguments.study, "variants")
+        params.check_images(study.on(name), study.train, one.shape, one.count("train"), arguments.study, "variants")
     planned = plan.replicates(study, prepared.checksums(summaries))
     found = list(ledger.look_up(arguments.runs, planned))
     trials.complete(found, data, engine, Tracker(*summaries.values()), Display("study", "test", sys.stdout))

@@ -16,6 +16,9 @@ from pipeline.schema import Block, Name, Positive, Seed
 from pipeline.training import recipe
 from pipeline.training.settings import Instructions, Model, Training
 
+# More seeds than these are no plan.
+MOST_SEEDS = 10_000
+
 
 class DataSplit(Block):
     """The data sets, how each is split, and how the pixels are permuted for the variants that ask for it."""
@@ -44,15 +47,11 @@ class Variant(Model):
     keep: Literal["last"] = "last"
     precision: Literal["float32", "mixed_bfloat16"]
     pixels: Literal["original", "permuted"]
-    seeds: Positive
+    seeds: Annotated[int, Field(gt=0, le=MOST_SEEDS)]
 
 
-ListedPair = Annotated[
-    tuple[Name, Name], BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
-]
-ListedPairs = Annotated[
-    tuple[ListedPair, ...], BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
-]
+ListedPair = Annotated[tuple[Name, Name], BeforeValidator(schema.as_tuple)]
+ListedPairs = Annotated[tuple[ListedPair, ...], BeforeValidator(schema.as_tuple)]
 
 
 class ComparisonSettings(Block):
@@ -65,7 +64,7 @@ class ComparisonSettings(Block):
 class Study(Block):
     """The content of a plan's file."""
 
-    first_seed: Seed = 0
+    first_seed: Annotated[int, Field(ge=0, le=2**32 - MOST_SEEDS)] = 0
     data: DataSplit
     train: SharedTraining
     variants: Annotated[Mapping[Name, Variant], AfterValidator(schema.distinct), Field(min_length=1)]

@@ -24,7 +24,7 @@ from pipeline.trials.run import Engine
 from pipeline.trials.tracker import Tracker
 from pipeline.verdicts import answer, campaign, difference, judgement, training
 from pipeline.verdicts.answer import Answer, ModelAnswer
-from pipeline.verdicts.judgement import Question, SideVerdict
+from pipeline.verdicts.judgement import MOST_SEEDS, Question, SideVerdict
 from pipeline.verdicts.side import PARAMS, Side, read_side
 from pipeline.verdicts.training import JudgedImages, SideModel, Trainer
 
@@ -72,8 +72,10 @@ def judge(options: Options) -> Answer:
         PipelineError: A training run failed.
         UnavailableError: No scheduler answers, or it was lost.
     """
-    if options.seeds < MIN_SEEDS:
-        raise InputError(f"--seeds: expected at least {MIN_SEEDS}, found {options.seeds}: fewer have no interval")
+    if not MIN_SEEDS <= options.seeds <= MOST_SEEDS:
+        raise InputError(
+            f"--seeds: expected {MIN_SEEDS} to {MOST_SEEDS}, found {options.seeds}: fewer have no interval"
+        )
     if len(options.names) > len(ascii_uppercase):
         raise InputError(f"expected at most {len(ascii_uppercase)} sides, found {len(options.names)}")
     engine = Engine(options.scheduler, options.workers, options.work / "runs")
