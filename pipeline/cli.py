@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from io import TextIOWrapper
 from pathlib import Path
@@ -32,6 +33,7 @@ def run(main: Callable[[], int | None]) -> NoReturn:
         os.environ.pop(f"GIT_{name}", None)
     _open_streams()
     try:
+        _check_clock()
         code = main() or 0
         sys.stdout.flush()
     except PipelineError as error:
@@ -54,6 +56,11 @@ def run(main: Callable[[], int | None]) -> NoReturn:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     gc.freeze()
     sys.exit(code)
+
+
+def _check_clock() -> None:
+    if (year := time.localtime().tm_year) < 1980:
+        raise InputError(f"this machine's clock says {year}, a year that model files cannot have", fix="set it")
 
 
 def append_summary(path: Path | None, *paragraphs: str) -> None:
