@@ -153,4 +153,9 @@ def train(
             for result in outcome.results:
                 made = code.get(result["ingredients"].get("code"))
                 state = made.commit if made else revision.described()
-                yield ledger.append(folder, {**result, "commit": state, "seconds": round(outcome.seconds, 1)})
+                try:
+                    kept = ledger.append(folder, {**result, "commit": state, "seconds": round(outcome.seconds, 1)})
+                except PipelineError as error:
+                    yield str(error)
+                else:
+                    yield kept
