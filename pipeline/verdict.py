@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 from collections.abc import Sequence
+from math import comb
 from pathlib import Path
 
 from pipeline import cli, smallest_effect
@@ -52,7 +53,7 @@ def _of_scores(arguments: argparse.Namespace) -> Answer:
         raise InputError(f"has no side {unknown[0]}, but {', '.join(found)}", path=arguments.scores)
     question = Question(arguments.metric, arguments.effect)
     chosen = {name: found[name] for name in names}
-    judgements = judgement.judge_all(chosen, question, images, len(judgement.pairs(names)))
+    judgements = judgement.judge_all(chosen, question, images, comb(len(names), 2))
     model = ModelAnswer("scores", tuple(names), judgements)
     return Answer({name: name for name in names}, question, images=images, models=(model,))
 
@@ -62,8 +63,7 @@ def _of_sides(arguments: argparse.Namespace) -> Answer:
     from pipeline.verdicts import sides
 
     names = list(dict.fromkeys([arguments.before or "HEAD", *(arguments.after or ["workspace"])]))
-    options = {name: getattr(arguments, name) for name in sides.Options._fields if name != "names"}
-    return sides.judge(sides.Options(tuple(names), **options))
+    return sides.judge(names, arguments)
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from pipeline import cli, params
 from pipeline.trials import ledger, plan, prepared
 from pipeline.trials import run as trials
-from pipeline.trials.run import Display
 from pipeline.trials.tracker import Tracker
 
 
@@ -24,7 +22,7 @@ def main() -> int:
         params.check_images(study.on(name), study.train, one.shape, one.count("train"), arguments.study, "variants")
     planned = plan.replicates(study, prepared.checksums(summaries))
     found = list(ledger.look_up(arguments.runs, planned))
-    trials.complete(found, data, engine, Tracker(*summaries.values()), Display("study", "test", sys.stdout))
+    trials.complete(found, data, engine, Tracker(*summaries.values()))
     return 0
 
 
