@@ -7,7 +7,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType
@@ -61,6 +62,17 @@ def run(main: Callable[[], int | None]) -> NoReturn:
 def _check_clock() -> None:
     if (year := time.localtime().tm_year) < 1980:
         raise InputError(f"this machine's clock says {year}, a year that model files cannot have", fix="set it")
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Have the block, which is to be short, end whatever signal comes."""
+    handlers = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 def append_summary(path: Path | None, *paragraphs: str) -> None:

@@ -150,7 +150,7 @@ def _execute(folder: Path, command: str) -> None:
         try:
             code = process.wait()
         finally:
-            with revision.uninterrupted():
+            with cli.uninterrupted():
                 _end(process, guard.pid)
     if code:
         raise PipelineError(f"`{command}` failed at the run's commit (exit code {code}), for the reason above")

@@ -156,6 +156,22 @@ def test_nothing_is_left_of_a_worker_that_ends(work: Work, tmp_path: Path) -> No
     server.close()
 
 
+@pytest.mark.fault("study: command ended while fork servers start")
+def test_a_process_that_still_imports_ends_with_its_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has the request already, and would else outlive the command until its imports are done."""
+    monkeypatch.setattr(worker, "PROGRAM", stand_in(importing=True))
+    server = worker.ForkServer({})
+    process = server._process
+    assert process.stdin is not None
+    print("{}", file=process.stdin, flush=True)
+    wait_until(lambda: len([*Path(f"/proc/{process.pid}/task").iterdir()]) > 1)
+
+    process.stdin.close()
+
+    assert process.wait(20) == 1
+    server.close()
+
+
 @pytest.mark.fault("study: worker with another version of results")
 def test_a_run_is_of_the_version_of_its_recipe(work: Work, node: Path) -> None:
     """After an update of the package under a running worker, runs of the new version of results have a new process.
