@@ -41,6 +41,8 @@ def run(main: Callable[[], int | None]) -> NoReturn:
         _written(sys.stderr, f"error: {error}\n")
         code = error.exit_code
     except KeyboardInterrupt:
+        # Whoever presses it again has been heard.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         _written(sys.stderr, "interrupted\n")
         code = 128 + signal.SIGINT
     except BrokenPipeError:

@@ -33,7 +33,7 @@ def start(body: str) -> subprocess.Popen[str]:
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     """Return the exit code and what was printed to both streams."""
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=180)
     return process.returncode, out, err
 
 
@@ -130,7 +130,7 @@ def end(body: str, redirected: str = "", **environment: str) -> tuple[int, str, 
         sys.executable,
         f"{ERRORS}def main():\n    {body}\nrun(main)\n",
     ]
-    done = subprocess.run(line, cwd=ROOT, env=ENVIRONMENT | environment, capture_output=True, check=False, timeout=30)
+    done = subprocess.run(line, cwd=ROOT, env=ENVIRONMENT | environment, capture_output=True, check=False, timeout=180)
     return done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode()
 
 

@@ -133,7 +133,7 @@ def test_a_run_ends_with_the_process_that_forked_it(work: Work) -> None:
         (child,) = children(server)
         os.kill(server, signal.SIGKILL)
         with pytest.raises(RuntimeError, match="exit code -9"):
-            running.result(timeout=20)
+            running.result(timeout=180)
 
     wait_until(lambda: gone(child))
     assert work.result(2)["server"] != server
@@ -151,7 +151,7 @@ def test_nothing_is_left_of_a_worker_that_ends(work: Work, tmp_path: Path) -> No
         (child,) = children(pid)
         assert server._process.stdin is not None
         server._process.stdin.close()
-        running.result(timeout=20)
+        running.result(timeout=180)
         wait_until(lambda: gone(pid) and gone(child))
     server.close()
 
