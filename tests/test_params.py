@@ -31,6 +31,8 @@ from tests.support.frozen import FROZEN
 ROOT = Path(__file__).parents[1]
 TEXT = (FROZEN / "params.yaml").read_text()
 RMSPROP = "models.mlp_rmsprop.optimizer"
+HELD_OUT = "data.validation: expected 'test', 'own' or a number of images above 0, found"
+WRONG_NAMES = ("../cnn", ".cnn", "-cnn", "c nn", "", "c" * 65, "cnn.small", "cnn+", "cnn/a", "cn\u00f1")
 NAME = "expected a name of at most 64 letters, digits, _ and -, beginning with a letter, found"
 
 
@@ -238,41 +240,16 @@ def test_the_best_epoch_needs_held_out_images(tmp_path: Path, keep: str) -> None
         ("onset: 1.10", "onset: 1.0", "overfitting.onset: expected greater than 1, found 1.0"),
         ("slight: 1.05", "slight: 1.30", "overfitting: slight is 1.3, above strong, which is 1.25"),
         # what must fit together
-        (
-            "validation: test",
-            "validation: 0",
-            "data.validation: expected 'test', 'own' or a number of images above 0, found 0",
-        ),
-        (
-            "validation: test",
-            "validation: true",
-            "data.validation: expected 'test', 'own' or a number of images above 0, found True",
-        ),
-        (
-            "validation: test",
-            "validation: 5e3",
-            "data.validation: expected 'test', 'own' or a number of images above 0, found 5000.0",
-        ),
-        (
-            "validation: test",
-            "validation: train",
-            "data.validation: expected 'test', 'own' or a number of images above 0, found 't",
-        ),
+        ("validation: test", "validation: 0", f"{HELD_OUT} 0"),
+        ("validation: test", "validation: true", f"{HELD_OUT} True"),
+        ("validation: test", "validation: 5e3", f"{HELD_OUT} 5000.0"),
+        ("validation: test", "validation: train", f"{HELD_OUT} 't"),
         # texts that become paths, addresses or arguments
-        ("  cnn:", "  ../cnn:", f"models.'../cnn': {NAME} '../cnn'"),
-        ("  cnn:", "  .cnn:", f"models.'.cnn': {NAME} '.cnn'"),
-        ("  cnn:", "  -cnn:", f"models.'-cnn': {NAME} '-cnn'"),
-        ("  cnn:", "  c nn:", f"models.'c nn': {NAME} 'c nn'"),
-        ("  cnn:", "  '':", f"models.'': {NAME} ''"),
+        *[("  cnn:", f"  '{name}':", f"models.'{name}': {NAME} '{name}'") for name in WRONG_NAMES],
         ("  cnn:", '  "cnn\\n":', f"models.'cnn\\n': {NAME} 'cnn\\n'"),
-        ("  cnn:", f"  {'c' * 65}:", f"models.'{'c' * 65}': {NAME} '{'c' * 65}'"),
         ("  cnn:", "  1:", "models.1: expected a valid string, found 1"),
-        ("  cnn:", "  cnn.small:", f"models.'cnn.small': {NAME} 'cnn.small'"),
         ("  cnn:", "  '9cnn':", f"models.9cnn: {NAME} '9cnn'"),
         ("  cnn:", "  _cnn:", f"models._cnn: {NAME} '_cnn'"),
-        ("  cnn:", "  cnn+:", f"models.'cnn+': {NAME} 'cnn+'"),
-        ("  cnn:", "  cnn/a:", f"models.'cnn/a': {NAME} 'cnn/a'"),
-        ("  cnn:", "  cn\u00f1:", f"models.'cn\u00f1': {NAME} 'cn\u00f1'"),
         ("  cnn:", "  nul:", "models.nul: 'nul' is a reserved file name on Windows"),
         ("  cnn:", "  COM1:", "models.COM1: 'COM1' is a reserved file name on Windows"),
         (
