@@ -20,10 +20,11 @@ import yaml
 
 from pipeline import files, rerun, revision
 from pipeline.analysis.verdicts import Interval
-from pipeline.errors import InputError, PipelineError
+from pipeline.errors import InputError, PipelineError, UnavailableError
 from pipeline.params import Params
 from pipeline.tracking import LoggedTraining, description, logged_training
 from tests.support import forks, small
+from tests.tracking.test_outages import tracker
 
 MODEL = "mlp_rmsprop"
 COMMIT = ("git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "--quiet", "--all", "--message=change")
@@ -90,6 +91,20 @@ def test_an_id_that_is_none_is_an_error(run: str) -> None:
     """Whether it is malformed or unknown, the message has it and the command that shows which there are."""
     with pytest.raises(InputError, match=r"`make ui` shows"):
         logged_training(run)
+
+
+@pytest.mark.fault("rerun: tracking server sends a byte now and then, or announces 99 GB")
+@pytest.mark.parametrize("mode", ["drip", "huge"])
+def test_a_server_that_never_ends_its_answer_is_given_up(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow is unavailable, in one line, once a whole answer has taken too long; the rerun does not wait for ever."""
+    monkeypatch.setattr("pipeline.tracking.answers.ANSWER_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(sys, "argv", ["rerun", "f" * 32])
+    with tracker(mode) as server:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
+        with pytest.raises(UnavailableError, match="its answer") as caught:
+            rerun.main()
+
+    assert len(str(caught.value).splitlines()) == 1
 
 
 @pytest.fixture
