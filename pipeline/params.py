@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from math import prod
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -39,18 +39,6 @@ class Data(Block):
 
 # Keras takes minutes to build more.
 MOST_LAYERS = 500
-
-
-class Steps(Protocol):
-    """How training is cut into steps, and each of these into parts."""
-
-    @property
-    def batch_size(self) -> int:
-        """The number of images per step."""
-
-    @property
-    def threads(self) -> int:
-        """The number of parts, one per thread."""
 
 
 class OverfittingRule(Block):
@@ -126,7 +114,7 @@ def load(path: Path) -> Params:
 
 def check_images(
     models: Mapping[str, Model],
-    steps: Steps,
+    training: Training,
     shape: tuple[int, ...],
     count: int,
     path: Path,
@@ -142,11 +130,11 @@ def check_images(
             line per fault.
     """
     faults = []
-    if steps.batch_size > count:
-        faults.append(f"train.batch_size: expected at most the {count} training images, found {steps.batch_size}")
-    if steps.threads > steps.batch_size:
+    if training.batch_size > count:
+        faults.append(f"train.batch_size: expected at most the {count} training images, found {training.batch_size}")
+    if training.threads > training.batch_size:
         faults.append(
-            f"train.threads: expected at most one per image of a batch, {steps.batch_size}, found {steps.threads}"
+            f"train.threads: expected at most one per image of a batch, {training.batch_size}, found {training.threads}"
         )
     for name, model in models.items():
         for key, block in (("network", model.network), ("augmentation", model.augmentation)):
@@ -154,7 +142,7 @@ def check_images(
                 if block is not None:
                     block.check_shape(shape)
                 if memory is not None and block is model.network:
-                    _check_memory(model.network, steps.batch_size, shape, memory)
+                    _check_memory(model.network, training.batch_size, shape, memory)
             except ValueError as error:
                 faults.append(f"{section}.{name}.{key}: {error}")
     if faults:

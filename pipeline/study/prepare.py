@@ -26,7 +26,7 @@ def main() -> int:
     data = Data(dataset=arguments.set.stem, validation=split.validation, split_seed=split.split_seed)
     prepared = preprocess.preprocess(data, described, arguments.input, arguments.study)
     count = len(prepared.train)
-    params.check_images(study.on(data.dataset), study.train, prepared.shape, count, arguments.study, "variants")
+    params.check_images(study.on(data.dataset), study.training(), prepared.shape, count, arguments.study, "variants")
     dataset.save(arguments.output, prepared)
     summary = preprocess.summarise(data, described, prepared, files.sha256(arguments.output))
     files.write_json(arguments.summary, summary)

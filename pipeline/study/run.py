@@ -19,7 +19,9 @@ def main() -> int:
     summaries = prepared.load(arguments.summaries, study.data.sets)
     data = prepared.verified(arguments.data, summaries)
     for name, one in zip(summaries, data, strict=True):
-        params.check_images(study.on(name), study.train, one.shape, one.count("train"), arguments.study, "variants")
+        params.check_images(
+            study.on(name), study.training(), one.shape, one.count("train"), arguments.study, "variants"
+        )
     planned = plan.replicates(study, prepared.checksums(summaries))
     found = list(ledger.look_up(arguments.runs, planned))
     trials.complete(found, data, engine, Tracker(*summaries.values()))

@@ -28,6 +28,9 @@ from pipeline.training import recipe
 from pipeline.trials.plan import Replicate
 
 _CHECKSUM = ', "sha256": "'
+# What every replicate has: splits with scores, columns of its history, and of its errors.
+_SPLITS, _ERRORS = ("train", "test"), ("image", "label", "answer")
+_HISTORY = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "train_loss", "train_accuracy")
 
 
 class EntryState(Enum):
@@ -55,36 +58,6 @@ class _Ingredients(_Part):
     versions: dict[str, str]
 
 
-class _Scores(_Part):
-    __pydantic_extra__: dict[str, int | float]
-    count: int
-    errors: int
-    accuracy: float
-
-
-class _Splits(_Part):
-    __pydantic_extra__: dict[str, _Scores]
-    train: _Scores
-    test: _Scores
-
-
-class _History(_Part):
-    __pydantic_extra__: dict[str, list[int | float]]
-    epoch: list[int]
-    loss: list[float]
-    accuracy: list[float]
-    val_loss: list[float]
-    val_accuracy: list[float]
-    train_loss: list[float]
-    train_accuracy: list[float]
-
-
-class _Errors(_Part):
-    image: list[int]
-    label: list[int]
-    answer: list[int]
-
-
 class _Content(_Part):
     variant: str
     seed: int
@@ -93,13 +66,18 @@ class _Content(_Part):
     parameters: int
     processor: str
     commit: str | None
-    splits: _Splits
-    history: _History
-    errors: _Errors
+    splits: dict[str, dict[str, int | float]]
+    history: dict[str, list[int | float]]
+    errors: dict[str, list[int]]
 
     @model_validator(mode="after")
-    def _errors_are_of_the_test_images(self) -> Self:
-        if not all(0 <= image < self.splits.test.count for image in self.errors.image):
+    def _is_complete(self) -> Self:
+        for found, names in ((self.splits, _SPLITS), (self.history, _HISTORY), (self.errors, _ERRORS)):
+            if missing := [name for name in names if name not in found]:
+                raise PydanticCustomError("part", "{name} is missing", {"name": missing[0]})
+        if any(not {"count", "errors", "accuracy"} <= self.splits[split].keys() for split in _SPLITS):
+            raise PydanticCustomError("scores", "splits: count, errors or accuracy is missing")
+        if not all(0 <= image < self.splits["test"]["count"] for image in self.errors["image"]):
             raise PydanticCustomError("image", "errors: expected test images")
         return self
 
@@ -243,7 +221,7 @@ def _variant(path: Path) -> dict[int, Entry]:
 def _reason(error: ValueError) -> str:
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False)[0]
-        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        return ": ".join(filter(None, [".".join(map(str, first["loc"])), first["msg"]]))
     return str(error)
 
 

@@ -114,6 +114,10 @@ class Study(Block):
         """Return the variants on a data set, by name."""
         return {name: variant for name, variant in self.variants.items() if variant.dataset == dataset}
 
+    def training(self, precision: Literal["float32", "mixed_bfloat16"] = "float32") -> Training:
+        """Return how variants of this precision are trained, with the first seed."""
+        return Training(seed=self.first_seed, precision=precision, **self.train.model_dump())
+
     def seeds(self) -> range:
         """Return the seeds of the variant that has the most of them."""
         return range(self.first_seed, self.first_seed + max(variant.seeds for variant in self.variants.values()))
@@ -179,10 +183,9 @@ def replicates(study: Study, data: Mapping[str, str]) -> list[Replicate]:
 
 
 def _of_variant(study: Study, name: str, variant: Variant, data: Mapping[str, str]) -> list[Replicate]:
-    training = Training(seed=study.first_seed, precision=variant.precision, **study.train.model_dump())
     seeds = range(study.first_seed, study.first_seed + variant.seeds)
     permutation_seed = study.data.permutation_seed if variant.pixels == "permuted" else None
-    return seeded(name, variant, training, seeds, data[variant.dataset], permutation_seed)
+    return seeded(name, variant, study.training(variant.precision), seeds, data[variant.dataset], permutation_seed)
 
 
 def seeded(

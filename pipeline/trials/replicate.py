@@ -71,7 +71,7 @@ def run(trajectory: Trajectory, data: Dataset) -> list[Result]:
 
 def _settings(trajectory: Trajectory) -> tuple[Replicate, Model, Training]:
     """Return the longest replicate, its model and how it is trained."""
-    longest = max(trajectory.replicates, key=lambda replicate: replicate.epochs)
+    longest = trajectory.longest
     model = schema.validate(Model, longest.ingredients["model"], key="model")
     return longest, model, schema.validate(Training, longest.ingredients["train"], key="train")
 
