@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from argparse import ArgumentParser
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import TextIOWrapper
@@ -64,6 +65,14 @@ def run(main: Callable[[], int | None]) -> NoReturn:
 def _check_clock() -> None:
     if (year := time.localtime().tm_year) < 1980:
         raise InputError(f"this machine's clock says {year}, a year that model files cannot have", fix="set it")
+
+
+def add_engine_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments that say where training runs of many seeds take place."""
+    parser.add_argument(
+        "--scheduler", default=os.environ.get("DASK_SCHEDULER_ADDRESS"), help="default: $DASK_SCHEDULER_ADDRESS"
+    )
+    parser.add_argument("--workers", type=int, help="workers of a local cluster; default: all cores")
 
 
 @contextmanager

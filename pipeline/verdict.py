@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections.abc import Sequence
 from math import comb
 from pathlib import Path
@@ -84,12 +83,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--summary", type=Path, metavar="FILE", help="file to append the answer to, in Markdown")
     parser.add_argument("--exit-zero", action="store_true", help="exit with 0 for any verdict; errors keep their codes")
     parser.add_argument("--json", action="store_true", help="print the answer as JSON, with the values of each seed")
-    parser.add_argument(
-        "--scheduler", default=os.environ.get("DASK_SCHEDULER_ADDRESS"), help="default: $DASK_SCHEDULER_ADDRESS"
-    )
-    parser.add_argument(
-        "--workers", type=int, default=os.cpu_count(), help="workers of a local cluster; default: all cores"
-    )
+    cli.add_engine_arguments(parser)
     parser.add_argument("--work", type=Path, default=Path("work/verdict"), help="directory of code and results")
     parser.add_argument("--data-summary", type=Path, default=Path("reports/data.json"), help="JSON made by preprocess")
     return parser.parse_args(argv)

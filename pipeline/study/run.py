@@ -34,7 +34,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--summaries", type=Path, required=True, help="directory with prepare's JSON files")
     parser.add_argument("--runs", type=Path, required=True, help="directory of the ledger")
     parser.add_argument("--study", type=Path, default=Path("study/params.yaml"), help="YAML with the plan of the study")
-    trials.add_arguments(parser)
+    cli.add_engine_arguments(parser)
     return parser.parse_args()
 
 

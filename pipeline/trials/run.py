@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-import os
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,24 +25,24 @@ from pipeline.trials.tracker import Tracker
 
 @dataclass(frozen=True)
 class Engine:
-    """Where training runs take place, and the folder of the ledger that keeps their results."""
+    """Where training runs take place, with a local cluster of as many workers as there are cores by default.
+
+    `folder` is that of the ledger that keeps their results.
+    """
 
     scheduler: str | None
-    workers: int
+    local_workers: int | None
     folder: Path
+
+    @property
+    def workers(self) -> int:
+        """The workers of a local cluster."""
+        return CPU_COUNT if self.local_workers is None else self.local_workers
 
     def __post_init__(self) -> None:
         """Raise InputError if there is no worker to do anything."""
         if self.workers < 1:
             raise InputError(f"--workers: expected at least 1, found {self.workers}")
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that say where training runs take place."""
-    parser.add_argument(
-        "--scheduler", default=os.environ.get(cluster.ADDRESS), help=f"of Dask; default: ${cluster.ADDRESS}"
-    )
-    parser.add_argument("--workers", type=int, default=CPU_COUNT, help="workers of a local cluster; default: all cores")
 
 
 def complete(found: Sequence[Lookup], data: Sequence[PreparedData], engine: Engine, tracker: Tracker) -> None:
