@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from pipeline import bounds, files, gate
 from pipeline import revision as revision_module
 from pipeline.analysis import metrics
 from pipeline.errors import InputError
+from tests.support import changes
 from tests.support.frozen import FROZEN
 
 ROOT = Path(__file__).parents[1]
@@ -46,17 +48,7 @@ def write(
     Path("reports/data.json").write_text(json.dumps({"dataset": dataset, "sha256": "0" * 64}))
 
 
-def git(*arguments: str) -> None:
-    """Call git as somebody, without the user's own configuration."""
-    environment = os.environ | {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
-    who = ("-c", "user.name=test", "-c", "user.email=test@example.org")
-    subprocess.run(["git", *who, *arguments], check=True, capture_output=True, env=environment)
-
-
-def commit(message: str = "state") -> None:
-    """Commit everything there is."""
-    git("add", "--all")
-    git("commit", "--quiet", "--allow-empty", "--message", message)
+git, commit = partial(changes.git, Path()), partial(changes.commit, Path())
 
 
 def changed(model: str, **values: Any) -> dict[str, Any]:
@@ -759,7 +751,7 @@ def test_what_git_cannot_fetch_cannot_be_judged(
 @pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"")])
 def test_a_damaged_repository_cannot_be_judged(run: Run, what: str, damage: Callable[[Path], Any]) -> None:
     """A commit, tree or blob that is missing or empty is 2 with git's words, whichever of the files it is about."""
-    found = subprocess.run(["git", "rev-parse", what], capture_output=True, text=True, check=True).stdout.strip()
+    found = git("rev-parse", what)
     path = Path(".git/objects") / found[:2] / found[2:]
     path.chmod(0o644)
     damage(path)
@@ -770,8 +762,8 @@ def test_a_damaged_repository_cannot_be_judged(run: Run, what: str, damage: Call
 @pytest.mark.usefixtures("repository")
 def test_a_shallow_clone_says_to_fetch(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A commit before those that a shallow clone has is an unknown revision, by whatever name."""
-    commit("second")
-    full = subprocess.run(["git", "rev-parse", "HEAD~1"], capture_output=True, text=True, check=True).stdout.strip()
+    commit()
+    full = git("rev-parse", "HEAD~1")
     git("clone", "--quiet", "--depth=1", tmp_path.as_uri(), str(tmp_path / "shallow"))
     monkeypatch.chdir(tmp_path / "shallow")
 

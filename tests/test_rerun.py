@@ -27,7 +27,6 @@ from tests.support import forks, small
 from tests.tracking.test_outages import tracker
 
 MODEL = "mlp_rmsprop"
-COMMIT = ("git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "--quiet", "--all", "--message=change")
 
 
 def test_params_are_read_back_as_they_were(values: Params) -> None:
@@ -116,8 +115,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "dvc.yaml").write_text("stages: {}\n")
     small.run(folder, "git", "init", "--quiet")
     forks.run(folder, "dvc", "init", "--quiet")
-    small.run(folder, "git", "add", "--all")
-    small.run(folder, *COMMIT)
+    small.commit(folder, "change")
     # A hook such as DVC's own, which would check out data.
     hook = folder / ".git" / "hooks" / "post-checkout"
     hook.write_text("#!/bin/sh\necho hook >>hooked\nexit 1\n")
@@ -471,8 +469,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     values = yaml.safe_load((folder / "params.yaml").read_text())
     values["models"] = {MODEL: values["models"][MODEL] | {"epochs": 2}}
     (folder / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
-    small.run(folder, "git", "add", "--all")
-    small.run(folder, *COMMIT)
+    small.commit(folder, "change")
     small.run(folder, "dvc", "repro", "evaluate")
     return folder
 

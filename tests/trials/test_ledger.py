@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from pipeline.errors import PipelineError
 from pipeline.trials import ledger, plan
 from pipeline.trials.ledger import Entry, EntryState
 from pipeline.trials.plan import Replicate
-from tests.support import study_ledger
+from tests.support import changes, study_ledger
 from tests.support.study_ledger import ROOT, params, write_params
 
 COLUMNS = ("loss", "accuracy", "val_loss", "val_accuracy", "train_loss", "train_accuracy")
@@ -200,12 +201,8 @@ def test_writers_do_not_mix_their_lines(tmp_path: Path, replicate: Replicate) ->
 def test_git_merges_two_ledgers(tmp_path: Path, replicate: Replicate) -> None:
     """Two branches that each added a seed to a variant merge without a conflict, and both seeds are there."""
 
-    def git(*words: str) -> None:
-        who = ("-c", "user.name=t", "-c", "user.email=t@t", "-c", "init.defaultBranch=main")
-        subprocess.run(["git", *who, *words], cwd=tmp_path, check=True, capture_output=True)
-
-    runs = tmp_path / "study" / "runs"
-    git("init")
+    git, runs = partial(changes.git, tmp_path), tmp_path / "study" / "runs"
+    git("init", "--initial-branch=main")
     (tmp_path / ".gitattributes").write_bytes((ROOT / ".gitattributes").read_bytes())
     ledger.append(runs, content(replicate))
     for words in (("add", "."), ("commit", "-m", "one"), ("checkout", "-b", "other")):
