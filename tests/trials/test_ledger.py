@@ -200,7 +200,6 @@ def test_writers_do_not_mix_their_lines(tmp_path: Path, replicate: Replicate) ->
 
 def test_git_merges_two_ledgers(tmp_path: Path, replicate: Replicate) -> None:
     """Two branches that each added a seed to a variant merge without a conflict, and both seeds are there."""
-
     git, runs = partial(changes.git, tmp_path), tmp_path / "study" / "runs"
     git("init", "--initial-branch=main")
     (tmp_path / ".gitattributes").write_bytes((ROOT / ".gitattributes").read_bytes())
