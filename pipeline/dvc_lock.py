@@ -17,7 +17,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from pipeline import files, schema
 from pipeline.errors import InputError
@@ -28,16 +28,12 @@ LOCK = Path("dvc.lock")
 PREPROCESS = "preprocess"
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(strict=True)
-
-
-class _File(_Part):
+class _File(BaseModel):
     path: str
     md5: str = ""
 
 
-class _Stage(_Part):
+class _Stage(BaseModel):
     cmd: str | list[str] = ""
     deps: list[_File] = []
     outs: list[_File] = []
@@ -92,7 +88,7 @@ def of_content(content: Any, path: Path) -> dict[str, Any]:
     """
     stages = content.get("stages", {}) if isinstance(content, Mapping) else content or {}
     try:
-        _STAGES.validate_python(stages)
+        _STAGES.validate_python(stages, strict=True)
     except ValidationError:
         fix = "restore it from version control"
         raise InputError("not a lock file as DVC writes it", path=path, fix=fix) from None

@@ -43,13 +43,7 @@ class EntryState(Enum):
     MISSING = auto()
 
 
-class _Part(BaseModel):
-    """What a part of a line has to hold; what later versions add is kept."""
-
-    model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
-
-
-class _Ingredients(_Part):
+class _Ingredients(BaseModel):
     model: dict[str, Any]
     train: dict[str, Any]
     permutation_seed: int | None
@@ -58,7 +52,11 @@ class _Ingredients(_Part):
     versions: dict[str, str]
 
 
-class _Content(_Part):
+class _Content(BaseModel):
+    """What a line has to hold; later versions may add to it."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
     variant: str
     seed: int
     recipe: str
@@ -230,7 +228,7 @@ def _parse(line: str) -> dict[str, Any]:
     if rest != f'{_checksum(text)}"}}':
         raise ValueError("its checksum does not match")
     content = json.loads(f"{text}}}", parse_constant=_refuse)
-    _Content.model_validate(content)
+    _Content.model_validate(content, strict=True)
     return dict(content)
 
 
