@@ -1,4 +1,4 @@
-"""How a command ends: one line for an error that a user can cause, and the exit code that says which kind it was."""
+"""How a command ends: one line for an error that a user can cause, and an exit code; and arguments of several."""
 
 from __future__ import annotations
 

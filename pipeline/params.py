@@ -18,6 +18,10 @@ from pipeline.training.architecture import Layer, Network, Shape
 from pipeline.training.settings import Model, Training
 
 
+# Keras takes minutes to build more.
+MOST_LAYERS = 500
+
+
 def _held_out(value: Any) -> Any:
     number = isinstance(value, int) and not isinstance(value, bool) and value > 0
     if value not in ("test", "own") and not number:
@@ -35,10 +39,6 @@ class Data(Block):
     """What is scored after each epoch: `test` images, `own` validation images, or so many held-out training images."""
     split_seed: Seed
     """Decides which images are held out."""
-
-
-# Keras takes minutes to build more.
-MOST_LAYERS = 500
 
 
 class OverfittingRule(Block):
@@ -168,11 +168,10 @@ def _numbers(layers: Iterable[Layer], shape: Shape) -> tuple[int, int]:
     weights = outputs = 0
     for layer in layers:
         after = layer.output_shape(shape)
-        # Each weight is used once at each place of the output.
-        inner = (
-            _numbers(layer.inner, shape)
-            if layer.inner
-            else (layer.multiply_adds(shape) // prod(after[:-1]), prod(after))
-        )
-        weights, outputs, shape = weights + inner[0], outputs + inner[1], after
+        if layer.inner:
+            own = _numbers(layer.inner, shape)
+        else:
+            # Each weight is used once at each place of the output.
+            own = layer.multiply_adds(shape) // prod(after[:-1]), prod(after)
+        weights, outputs, shape = weights + own[0], outputs + own[1], after
     return weights, outputs
