@@ -17,7 +17,6 @@ from pipeline.training import architecture
 from pipeline.training.architecture import Layer, Network, Shape
 from pipeline.training.settings import Model, Training
 
-
 # Keras takes minutes to build more.
 MOST_LAYERS = 500
 
