@@ -244,7 +244,8 @@ def _words(one: SideVerdict, letter: str) -> str:
     if one.verdict is not Verdict.UNDECIDED:
         return _sentence(one.verdict, letter)
     if one.images_needed >= 1:
-        here = f"on these images {_sentence(one.verdict_here, letter)}; " if one.verdict_here is not Verdict.UNDECIDED else ""
+        known = one.verdict_here is not Verdict.UNDECIDED
+        here = f"on these images {_sentence(one.verdict_here, letter)}; " * known
         times = f"about {ceil(10 * one.images_needed) / 10:g} times as many" if isfinite(one.images_needed) else "more"
         return f"{one.verdict}: {here}more seeds do not decide it for other images, {times} held-out images would"
     if one.seeds_needed is None:
