@@ -47,10 +47,14 @@ import gc
 import importlib.util
 import os
 import sys
+import warnings
 
 # Before anything imports matplotlib, as MLflow does: a notebook's shells export a backend that is not installed here.
 os.environ["MPLBACKEND"] = "agg"
 
+if any(option.partition(":")[0] == "error" for option in sys.warnoptions):
+    # Warnings are about the code of the libraries; as errors, they would end a training run when it saves.
+    warnings.simplefilter("default")
 if sys.argv[0] == "-m":
     # A program starts. Nothing that it imports is garbage, and the search for some takes a fifth of the time; cli.run
     # ends this.

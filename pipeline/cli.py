@@ -1,4 +1,4 @@
-"""How a command ends: one line for an error that a user can cause, and the exit code that says which kind it was."""
+"""How a command ends: one line for an error that a user can cause, and an exit code; and arguments of several."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Callable
+import time
+from argparse import ArgumentParser
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType
@@ -32,12 +35,15 @@ def run(main: Callable[[], int | None]) -> NoReturn:
         os.environ.pop(f"GIT_{name}", None)
     _open_streams()
     try:
+        _check_clock()
         code = main() or 0
         sys.stdout.flush()
     except PipelineError as error:
         _written(sys.stderr, f"error: {error}\n")
         code = error.exit_code
     except KeyboardInterrupt:
+        # Whoever presses it again has been heard.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         _written(sys.stderr, "interrupted\n")
         code = 128 + signal.SIGINT
     except BrokenPipeError:
@@ -54,6 +60,30 @@ def run(main: Callable[[], int | None]) -> NoReturn:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     gc.freeze()
     sys.exit(code)
+
+
+def _check_clock() -> None:
+    if (year := time.localtime().tm_year) < 1980:
+        raise InputError(f"this machine's clock says {year}, a year that model files cannot have", fix="set it")
+
+
+def add_engine_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments that say where training runs of many seeds take place."""
+    parser.add_argument(
+        "--scheduler", default=os.environ.get("DASK_SCHEDULER_ADDRESS"), help="default: $DASK_SCHEDULER_ADDRESS"
+    )
+    parser.add_argument("--workers", type=int, help="workers of a local cluster; default: all cores")
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Have the block, which is to be short, end whatever signal comes."""
+    handlers = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 def append_summary(path: Path | None, *paragraphs: str) -> None:

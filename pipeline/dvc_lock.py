@@ -17,6 +17,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
 from pipeline import files, schema
 from pipeline.errors import InputError
 from pipeline.training import recipe
@@ -24,6 +26,21 @@ from pipeline.training.settings import Model, Training
 
 LOCK = Path("dvc.lock")
 PREPROCESS = "preprocess"
+
+
+class _File(BaseModel):
+    path: str
+    md5: str = ""
+
+
+class _Stage(BaseModel):
+    cmd: str | list[str] = ""
+    deps: list[_File] = []
+    outs: list[_File] = []
+    params: dict[str, dict[str, Any]] = {}
+
+
+_STAGES = TypeAdapter(dict[str, _Stage])
 
 
 def verify(*paths: Path) -> None:
@@ -44,13 +61,9 @@ def recorded() -> dict[str, str]:
     """Return the md5 of every output in the current directory's dvc.lock, by path; {} without that file.
 
     Raises:
-        InputError: The file cannot be read, or is not a lock file.
+        InputError: As `stages` does.
     """
-    try:
-        outputs = [out for stage in stages().values() for out in stage.get("outs", [])]
-        return {out["path"]: out["md5"] for out in outputs if "md5" in out}
-    except (AttributeError, KeyError, TypeError):
-        raise _malformed(LOCK) from None
+    return outputs(stages())
 
 
 def stages() -> dict[str, Any]:
@@ -64,15 +77,28 @@ def stages() -> dict[str, Any]:
 
 @cache
 def _read(path: Path, _modified: int) -> dict[str, Any]:
-    content = files.read_yaml(path)
+    return of_content(files.read_yaml(path), path)
+
+
+def of_content(content: Any, path: Path) -> dict[str, Any]:
+    """Return the stages by name in what was read of a lock file; `path` is for the error.
+
+    Raises:
+        InputError: It is not a lock file.
+    """
     stages = content.get("stages", {}) if isinstance(content, Mapping) else content or {}
-    if not isinstance(stages, dict) or not all(isinstance(stage, dict) for stage in stages.values()):
-        raise _malformed(path)
-    return stages
+    try:
+        _STAGES.validate_python(stages, strict=True)
+    except ValidationError:
+        fix = "restore it from version control"
+        raise InputError("not a lock file as DVC writes it", path=path, fix=fix) from None
+    return dict(stages)
 
 
-def _malformed(path: Path) -> InputError:
-    return InputError("not a lock file as DVC writes it", path=path, fix="restore it from version control")
+def outputs(stages: Mapping[str, Any]) -> dict[str, str]:
+    """Return the md5 of every output of `stages`, by path."""
+    found = [out for stage in stages.values() for out in stage.get("outs", [])]
+    return {out["path"]: out["md5"] for out in found if "md5" in out}
 
 
 def cached(md5: str) -> Path:
@@ -82,7 +108,8 @@ def cached(md5: str) -> Path:
 
 def paths(stage: Mapping[str, Any]) -> dict[str, Path]:
     """Return the paths in the command of a stage by the names of their options, without the dashes."""
-    words = shlex.split(stage["cmd"])
+    command = stage["cmd"]
+    words = shlex.split(command if isinstance(command, str) else " ".join(command))
     return {word[2:]: Path(value) for word, value in pairwise(words) if word.startswith("--")}
 
 
@@ -159,12 +186,10 @@ def summary(data_md5: str) -> dict[str, Any] | None:
         InputError: The summary is not the one that it wrote.
     """
     stage = stages().get(PREPROCESS, {})
-    with suppress(AttributeError, KeyError, TypeError):
-        if data_md5 in [out.get("md5") for out in stage["outs"]]:
-            path = paths(stage)["summary"]
-            verify(path)
-            return files.read_json(path)
-    return None
+    if data_md5 not in outputs({PREPROCESS: stage}).values() or (path := paths(stage).get("summary")) is None:
+        return None
+    verify(path)
+    return files.read_json(path)
 
 
 def missing(name: str, error: Exception) -> InputError:

@@ -1,7 +1,8 @@
-"""The processor, on which the last bits of a result and its seconds depend."""
+"""The processor, on which the last bits of a result and its seconds depend, and the memory."""
 
 from __future__ import annotations
 
+import os
 import platform
 from pathlib import Path
 
@@ -15,6 +16,11 @@ def processor() -> str:
     name = facts.get("model name") or platform.processor() or platform.machine() or "unknown"
     numbers = [f"{key.removeprefix('cpu ')} {facts[key]}" for key in ("cpu family", "model") if facts.get(key)]
     return f"{name} ({', '.join(numbers)})" if numbers else name
+
+
+def memory() -> int:
+    """Return the bytes of memory that this machine has."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def cpuinfo() -> dict[str, str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from math import prod
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -12,7 +13,12 @@ from pydantic_core import PydanticCustomError
 from pipeline import files, schema
 from pipeline.errors import InputError
 from pipeline.schema import Block, Fraction, Name, Positive, Seed
+from pipeline.training import architecture
+from pipeline.training.architecture import Layer, Network, Shape
 from pipeline.training.settings import Model, Training
+
+# Keras takes minutes to build more.
+MOST_LAYERS = 500
 
 
 def _held_out(value: Any) -> Any:
@@ -107,26 +113,64 @@ def load(path: Path) -> Params:
 
 def check_images(
     models: Mapping[str, Model],
-    batch_size: int,
+    training: Training,
     shape: tuple[int, ...],
     count: int,
     path: Path,
     section: str = "models",
+    memory: int | None = None,
 ) -> None:
     """Check that `count` images of `shape` can be trained on by the models in a section of the file at `path`.
 
+    `memory` has the bytes of the machine that trains, where this is the one.
+
     Raises:
-        InputError: A batch is larger, or a network or an augmentation does not fit the shape; one line per fault.
+        InputError: A batch is larger, a network or an augmentation does not fit the shape, or a network the memory; one
+            line per fault.
     """
     faults = []
-    if batch_size > count:
-        faults.append(f"train.batch_size: expected at most the {count} training images, found {batch_size}")
+    if training.batch_size > count:
+        faults.append(f"train.batch_size: expected at most the {count} training images, found {training.batch_size}")
+    if training.threads > training.batch_size:
+        faults.append(
+            f"train.threads: expected at most one per image of a batch, {training.batch_size}, found {training.threads}"
+        )
     for name, model in models.items():
         for key, block in (("network", model.network), ("augmentation", model.augmentation)):
             try:
                 if block is not None:
                     block.check_shape(shape)
+                if memory is not None and block is model.network:
+                    _check_memory(model.network, training.batch_size, shape, memory)
             except ValueError as error:
                 faults.append(f"{section}.{name}.{key}: {error}")
     if faults:
         raise InputError(f"\n{path}: ".join(faults), path=path)
+
+
+def _check_memory(network: Network, batch_size: int, shape: tuple[int, ...], memory: int) -> None:
+    """Check that weights, gradients and the outputs for one batch, which training needs at least, fit into memory.
+
+    Raises:
+        ValueError: They do not.
+    """
+    weights, outputs = _numbers(network.hidden().values(), architecture.with_channels(shape))
+    if (layers := sum(1 for _ in architecture.walk(network.hidden().values()))) > MOST_LAYERS:
+        raise ValueError(f"expected at most {MOST_LAYERS} layers, found {layers:,}")
+    if (needed := 4 * (2 * weights + batch_size * outputs)) > memory:
+        gigabytes = f"{needed / 1e9:,.0f} GB or more, and this machine has {memory / 1e9:,.0f}"
+        raise ValueError(f"its {weights:,} weights and {outputs:,} outputs per image take {gigabytes}")
+
+
+def _numbers(layers: Iterable[Layer], shape: Shape) -> tuple[int, int]:
+    """Return how many weights `layers` have at least, and outputs per image of `shape`."""
+    weights = outputs = 0
+    for layer in layers:
+        after = layer.output_shape(shape)
+        if layer.inner:
+            own = _numbers(layer.inner, shape)
+        else:
+            # Each weight is used once at each place of the output.
+            own = layer.multiply_adds(shape) // prod(after[:-1]), prod(after)
+        weights, outputs, shape = weights + own[0], outputs + own[1], after
+    return weights, outputs

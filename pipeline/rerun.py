@@ -48,7 +48,8 @@ def rerun(logged: LoggedTraining, data: Path, rule: params.OverfittingRule) -> b
         InputError: What MLflow has is not what a run recorded, or the commit is not there, or has no such stages.
         PipelineError: A stage failed.
     """
-    check_names(logged)
+    names = {"model": logged.model, "dataset": logged.params["data"].get("dataset"), "commit": logged.commit}
+    schema.validate(_Names, names, Path(f"run {logged.run_id}"))
     with revision.worktree(logged.commit) as folder:
         write_params(folder, logged)
         # It may record other data than the run's.
@@ -78,21 +79,11 @@ def rerun(logged: LoggedTraining, data: Path, rule: params.OverfittingRule) -> b
 
 
 class _Names(Block):
-    """What a run names, of which commands and paths are made."""
+    """What a run names, of which commands and paths are made; whoever reaches MLflow can edit it there."""
 
     model: Name
     dataset: Name
     commit: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40,64}$")]
-
-
-def check_names(logged: LoggedTraining) -> None:
-    """Check the names that a run has in MLflow, where whoever reaches it can edit them.
-
-    Raises:
-        InputError: One is none.
-    """
-    names = {"model": logged.model, "dataset": logged.params["data"].get("dataset"), "commit": logged.commit}
-    schema.validate(_Names, names, Path(f"run {logged.run_id}"))
 
 
 def write_params(folder: Path, logged: LoggedTraining) -> None:
@@ -150,7 +141,7 @@ def _execute(folder: Path, command: str) -> None:
         try:
             code = process.wait()
         finally:
-            with revision.uninterrupted():
+            with cli.uninterrupted():
                 _end(process, guard.pid)
     if code:
         raise PipelineError(f"`{command}` failed at the run's commit (exit code {code}), for the reason above")

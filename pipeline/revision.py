@@ -7,7 +7,6 @@ import io
 import os
 import re
 import shutil
-import signal
 import subprocess
 import tarfile
 import tempfile
@@ -15,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pipeline import cli
 from pipeline.errors import InputError
 
 # Where a worktree is, below the directory for temporary files, and what its process holds locked next to it.
@@ -84,7 +84,7 @@ def worktree(revision: str) -> Iterator[Path]:
                 raise _unanswered("worktree add", _words(done))
             yield folder
     finally:
-        with uninterrupted():
+        with cli.uninterrupted():
             _forget(folder)
 
 
@@ -105,17 +105,6 @@ def _forget(folder: Path) -> None:
     shutil.rmtree(folder.parent, ignore_errors=True)
     _run(Path(), "worktree", "unlock", str(folder))
     _run(Path(), "worktree", "prune")
-
-
-@contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Have the block, which is to be short, end whatever signal comes."""
-    handlers = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
 
 
 def described(directory: Path = Path()) -> str | None:

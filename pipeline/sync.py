@@ -11,7 +11,7 @@ from pipeline import cli, params, tracking
 from pipeline.errors import InputError, PipelineError, UnavailableError
 
 
-def _sync_all(trained: list[tracking.TrainedModel], work: Path) -> int:
+def _sync_all(trained: list[tracking.TrainedModel], work: Path, *, served: bool) -> int:
     """Sync each model, print the results, and return the exit code: an error of one does not stop the others."""
     runs, complete, code = [], [], 0
     for model in trained:
@@ -29,7 +29,7 @@ def _sync_all(trained: list[tracking.TrainedModel], work: Path) -> int:
             print(f"{model.name}: {'added to MLflow' if added else 'complete in MLflow'}", flush=True)
     code = max(code, _restore_champion(complete))
     if runs:
-        print(f"current runs: {tracking.page_of(runs)}")
+        print(f"current runs: {tracking.page_of(runs)}" if served else "`make ui` shows the current runs")
     return code
 
 
@@ -49,8 +49,11 @@ def _restore_champion(complete: list[tuple[str, str]]) -> int:
     return 0
 
 
-def sync(params_path: Path, work: Path) -> int:
-    """Bring MLflow up to date with the models of the params file, print the results, and return the exit code."""
+def sync(params_path: Path, work: Path, *, served: bool = True) -> int:
+    """Bring MLflow up to date with the models of the params file, print the results, and return the exit code.
+
+    `served` is whether somebody is about to look at the address of the current runs.
+    """
     values = params.load(params_path)
     names = list(values.models)
     found = {name: tracking.trained_model(name, values.overfitting) for name in names}
@@ -63,7 +66,7 @@ def sync(params_path: Path, work: Path) -> int:
     with tracking.reachable():
         for name in tracking.retire_others(names):
             print(f"{name}: its run is not current any more, its model is not in the workspace")
-    return _sync_all([model for model in found.values() if model], work)
+    return _sync_all([model for model in found.values() if model], work, served=served)
 
 
 def main() -> int:
@@ -76,7 +79,7 @@ def main() -> int:
     )
     arguments = parser.parse_args()
     try:
-        code = sync(arguments.params, arguments.work)
+        code = sync(arguments.params, arguments.work, served=not arguments.optional)
     except PipelineError as error:
         if not arguments.optional:
             raise

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline import cli, dvc_lock, files, params, tracking
+from pipeline import cli, dvc_lock, files, machine, params, tracking
 from pipeline.data import dataset
 from pipeline.training import history, model_file, recipe, trainer
 from pipeline.training.checkpoint import Checkpoints, TrainingState
@@ -24,7 +24,8 @@ def main() -> int:
         files.check_writable(output)
     dvc_lock.verify(arguments.data)
     data, data_md5 = dataset.load(arguments.data), files.md5(arguments.data)
-    params.check_images({name: model}, values.train.batch_size, data.shape, len(data.train), arguments.params)
+    count, memory = len(data.train), machine.memory()
+    params.check_images({name: model}, values.train, data.shape, count, arguments.params, memory=memory)
     trainer.start(model, values.train)
     identity = recipe.of_model(name, model, values.train, data_md5)
     checkpoints = Checkpoints(arguments.work, name, recipe.digest([identity, recipe.source()]))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections.abc import Sequence
+from math import comb
 from pathlib import Path
 
 from pipeline import cli, smallest_effect
@@ -52,7 +52,7 @@ def _of_scores(arguments: argparse.Namespace) -> Answer:
         raise InputError(f"has no side {unknown[0]}, but {', '.join(found)}", path=arguments.scores)
     question = Question(arguments.metric, arguments.effect)
     chosen = {name: found[name] for name in names}
-    judgements = judgement.judge_all(chosen, question, images, len(judgement.pairs(names)))
+    judgements = judgement.judge_all(chosen, question, images, comb(len(names), 2))
     model = ModelAnswer("scores", tuple(names), judgements)
     return Answer({name: name for name in names}, question, images=images, models=(model,))
 
@@ -62,8 +62,7 @@ def _of_sides(arguments: argparse.Namespace) -> Answer:
     from pipeline.verdicts import sides
 
     names = list(dict.fromkeys([arguments.before or "HEAD", *(arguments.after or ["workspace"])]))
-    options = {name: getattr(arguments, name) for name in sides.Options._fields if name != "names"}
-    return sides.judge(sides.Options(tuple(names), **options))
+    return sides.judge(names, arguments)
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -84,12 +83,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--summary", type=Path, metavar="FILE", help="file to append the answer to, in Markdown")
     parser.add_argument("--exit-zero", action="store_true", help="exit with 0 for any verdict; errors keep their codes")
     parser.add_argument("--json", action="store_true", help="print the answer as JSON, with the values of each seed")
-    parser.add_argument(
-        "--scheduler", default=os.environ.get("DASK_SCHEDULER_ADDRESS"), help="default: $DASK_SCHEDULER_ADDRESS"
-    )
-    parser.add_argument(
-        "--workers", type=int, default=os.cpu_count(), help="workers of a local cluster; default: all cores"
-    )
+    cli.add_engine_arguments(parser)
     parser.add_argument("--work", type=Path, default=Path("work/verdict"), help="directory of code and results")
     parser.add_argument("--data-summary", type=Path, default=Path("reports/data.json"), help="JSON made by preprocess")
     return parser.parse_args(argv)

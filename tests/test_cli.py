@@ -7,9 +7,12 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+
+from pipeline import cli
 
 ROOT = Path(__file__).parents[1]
 # What the user's shell may have set would change what is looked up, and when output leaves the process.
@@ -30,7 +33,7 @@ def start(body: str) -> subprocess.Popen[str]:
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     """Return the exit code and what was printed to both streams."""
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=180)
     return process.returncode, out, err
 
 
@@ -58,6 +61,34 @@ def test_a_fault_of_the_program_keeps_its_traceback() -> None:
     assert code == 1
     assert "Traceback" in err
     assert "KeyError: 'key'" in err
+
+
+@pytest.mark.fault("a clock before 1980, which no archive can have")
+def test_a_clock_that_is_not_set_is_an_error_at_the_start(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is one line, and nothing runs: a training run would fail when it saves."""
+    monkeypatch.setattr("time.localtime", lambda: time.struct_time((1970, 1, 1, 0, 0, 0, 3, 1, 0)))
+
+    with pytest.raises(SystemExit) as ended:
+        cli.run(lambda: pytest.fail("it ran"))
+
+    assert ended.value.code == 2
+    assert (
+        capsys.readouterr().err
+        == "error: this machine's clock says 1970, a year that model files cannot have; set it\n"
+    )
+
+
+@pytest.mark.fault("PYTHONWARNINGS=error")
+def test_warnings_of_libraries_end_no_command() -> None:
+    """Whoever wants their own warnings to be errors gets those of a library printed."""
+    code = f"{ERRORS}import warnings\nrun(lambda: warnings.warn('old', DeprecationWarning))"
+    environment = ENVIRONMENT | {"PYTHONWARNINGS": "error"}
+
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True)
+
+    assert (done.returncode, "DeprecationWarning: old" in done.stderr) == (0, True)
 
 
 @pytest.mark.fault("SIGTERM, Ctrl-C")
@@ -99,7 +130,7 @@ def end(body: str, redirected: str = "", **environment: str) -> tuple[int, str, 
         sys.executable,
         f"{ERRORS}def main():\n    {body}\nrun(main)\n",
     ]
-    done = subprocess.run(line, cwd=ROOT, env=ENVIRONMENT | environment, capture_output=True, check=False, timeout=30)
+    done = subprocess.run(line, cwd=ROOT, env=ENVIRONMENT | environment, capture_output=True, check=False, timeout=180)
     return done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode()
 
 

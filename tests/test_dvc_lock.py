@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +145,8 @@ def test_a_model_of_other_data_or_libraries_is_told_from_its_record(
 @pytest.mark.parametrize(
     "content",
     ["- stages\n", "stages: [a]\n", "stages: {a: [1]}\n", "stages: {a: 5}\n",
-     "stages: {a: {outs: [md5]}}\n", "stages: {a: {outs: 3}}\n",
+     "stages: {5: {cmd: x}}\n", "stages: {a: {cmd: 3}}\n", "stages: {a: {deps: {b: 1}}}\n",
+     "stages: {a: {params: [b]}}\n",     "stages: {a: {outs: [md5]}}\n", "stages: {a: {outs: 3}}\n",
      "stages: {a: {outs: [{md5: x}]}}\n", "text\n"],
 )  # fmt: skip
 def test_what_is_not_a_lock_file_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str) -> None:
@@ -156,8 +156,6 @@ def test_what_is_not_a_lock_file_is_one_line(tmp_path: Path, monkeypatch: pytest
 
     with pytest.raises(InputError, match="not a lock file") as caught:
         dvc_lock.recorded()
-    with suppress(InputError):
-        assert all(isinstance(stage, dict) for stage in dvc_lock.stages().values())
 
     assert caught.value.path is not None
     assert caught.value.path.name == "dvc.lock"

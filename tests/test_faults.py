@@ -647,7 +647,7 @@ def clone(prepared: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Work
     repository.change_params(lambda values: values.update(models={CHEAP: values["models"][CHEAP]}))
     repository.ended("git", "init", "--quiet")
     repository.ended("dvc", "init", "--quiet")
-    commit(repository)
+    small.commit(repository.folder, "t")
     return repository
 
 
@@ -656,7 +656,7 @@ def finished(clone: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Work
     """Return a repository in which an undisturbed `dvc repro` was committed."""
     repository = clone.copy(tmp_path_factory.mktemp("finished") / "repository")
     repository.ended("dvc", "repro")
-    commit(repository)
+    small.commit(repository.folder, "t")
     return repository
 
 
@@ -664,12 +664,6 @@ def finished(clone: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Work
 def repository(finished: Workspace, tmp_path: Path) -> Workspace:
     """Return a copy of the finished repository for one test."""
     return finished.copy(tmp_path / "repository")
-
-
-def commit(repository: Workspace) -> None:
-    """Commit everything that git does not ignore."""
-    repository.ended("git", "add", "--all")
-    repository.ended("git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "--quiet", "--message", "t")
 
 
 def stages(repository: Workspace) -> dict[str, Any]:

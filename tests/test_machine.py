@@ -1,8 +1,9 @@
-"""The processor's name, from what Linux says of it."""
+"""The processor's name and the memory, from what Linux says of them."""
 
 from __future__ import annotations
 
 import platform
+import re
 from pathlib import Path
 
 import pytest
@@ -50,3 +51,12 @@ def test_a_system_without_cpuinfo_has_a_processor_too(monkeypatch: pytest.Monkey
     monkeypatch.setattr(Path, "read_text", missing)
 
     assert machine.processor() == (platform.processor() or platform.machine())
+
+
+@pytest.mark.skipif(not Path("/proc/meminfo").exists(), reason="needs Linux to say how much memory there is")
+def test_the_memory_is_that_of_the_machine() -> None:
+    """It is the number of bytes that the kernel states."""
+    stated = re.search(r"^MemTotal: +(\d+) kB", Path("/proc/meminfo").read_text(), re.MULTILINE)
+
+    assert stated is not None
+    assert machine.memory() == pytest.approx(1024 * int(stated[1]), rel=0.01)

@@ -24,13 +24,15 @@ from pipeline.data import dataset
 from pipeline.data.dataset import Dataset
 from pipeline.errors import InputError
 from pipeline.params import Params
-from pipeline.training.settings import Augmentation
+from pipeline.training.settings import Augmentation, Model
 from tests.support import forks, small
 from tests.support.frozen import FROZEN
 
 ROOT = Path(__file__).parents[1]
 TEXT = (FROZEN / "params.yaml").read_text()
 RMSPROP = "models.mlp_rmsprop.optimizer"
+HELD_OUT = "data.validation: expected 'test', 'own' or a number of images above 0, found"
+WRONG_NAMES = ("../cnn", ".cnn", "-cnn", "c nn", "", "c" * 65, "cnn.small", "cnn+", "cnn/a", "cn\u00f1")
 NAME = "expected a name of at most 64 letters, digits, _ and -, beginning with a letter, found"
 
 
@@ -69,18 +71,19 @@ def test_the_projects_params_are_read(values: Params) -> None:
 
 def test_one_batch_may_hold_all_training_images(tmp_path: Path) -> None:
     """The largest batch has as many images as there are to train on, and every network is tried with their shape."""
-    models = load(tmp_path, TEXT).models
+    values = load(tmp_path, TEXT)
+    models, whole = values.models, values.train.model_copy(update={"batch_size": 55000})
 
-    params.check_images(models, 55000, (28, 28), 55000, tmp_path)
+    params.check_images(models, whole, (28, 28), 55000, tmp_path)
     with pytest.raises(InputError) as caught:
-        params.check_images(models, 55000, (8, 8, 3), 54999, tmp_path)
+        params.check_images(models, whole, (8, 8, 3), 54999, tmp_path)
 
     assert caught.value.path == tmp_path
     assert str(caught.value).splitlines() == [
         f"{tmp_path}: train.batch_size: expected at most the 54999 training images, found 55000"
     ]
     with pytest.raises(InputError, match=r"models\.cnn\.network: a 4x28 image is too small"):
-        params.check_images(models, 128, (4, 28), 55000, tmp_path)
+        params.check_images(models, values.train, (4, 28), 55000, tmp_path)
 
 
 @pytest.mark.parametrize(("shape", "most"), [((12, 12), 6), ((12, 40, 3), 6), ((29, 28), 14)])
@@ -89,13 +92,56 @@ def test_a_shift_may_not_leave_empty_images(values: Params, tmp_path: Path, shap
     for shift in (most, most + 1):
         model = values.models["mlp_rmsprop"].model_copy(update={"augmentation": Augmentation(shift=shift)})
         if shift == most:
-            params.check_images({"m": model}, 1, shape, 1, tmp_path)
+            params.check_images({"m": model}, values.train, shape, 128, tmp_path)
             continue
         image = f"{shape[0]}x{shape[1]} image"
         with pytest.raises(InputError) as caught:
-            params.check_images({"m": model}, 1, shape, 1, tmp_path)
+            params.check_images({"m": model}, values.train, shape, 128, tmp_path)
         fault = f"models.m.augmentation: shift: expected at most half a side of a {image}, {most}, found {shift}"
         assert str(caught.value).splitlines() == [f"{tmp_path}: {fault}"]
+
+
+CONV = {"name": "conv2d", "filters": 8, "kernel": 10**6, "stride": 1, "padding": "same"}
+
+
+@pytest.mark.fault("params: what no machine can hold")
+@pytest.mark.parametrize(
+    ("network", "fault"),
+    [
+        # 784 inputs and 10 classes apart: weights and gradients of 4 bytes each, and the outputs of 128 images.
+        (
+            {"name": "mlp", "units": [2 * 10**9], "dropout": 0.5},
+            "its 1,568,000,000,000 weights .* take 14,592 GB or more",
+        ),
+        ({"name": "sequential", "layers": [CONV, {"name": "flatten"}]}, "its 8,000,000,000,000 weights .* 64,0"),
+        ({"name": "mlp", "units": [4] * 2000, "dropout": 0.5}, "expected at most 500 layers, found 4,001"),
+    ],
+)
+def test_networks_that_no_machine_can_hold_are_refused_at_once(
+    values: Params, tmp_path: Path, network: dict[str, Any], fault: str
+) -> None:
+    """The line has the key and the memory that they would take; what fits a machine of that size is taken."""
+    settings = values.models["mlp_rmsprop"].settings()
+    model = schema.validate(Model, {**settings, "network": network})
+
+    with pytest.raises(InputError, match=f"models.m.network: {fault}") as caught:
+        params.check_images({"m": model}, values.train, (28, 28), 60000, tmp_path, memory=16 * 10**9)
+    params.check_images({"m": values.models["cnn"]}, values.train, (28, 28), 60000, tmp_path, memory=100 * 10**6)
+
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_batch_has_an_image_for_each_thread(values: Params, tmp_path: Path) -> None:
+    """As many threads as images are taken; more would each wait for a part that is empty."""
+    for threads in (16, 17):
+        steps = values.train.model_copy(update={"batch_size": 16, "threads": threads})
+        if threads == 16:
+            params.check_images({}, steps, (28, 28), 16, tmp_path)
+            continue
+        with pytest.raises(
+            InputError, match=r"train\.threads: expected at most one per image of a batch, 16, found 17"
+        ):
+            params.check_images({}, steps, (28, 28), 16, tmp_path)
 
 
 @pytest.mark.fault("params: batch or network that does not fit the data")
@@ -194,41 +240,16 @@ def test_the_best_epoch_needs_held_out_images(tmp_path: Path, keep: str) -> None
         ("onset: 1.10", "onset: 1.0", "overfitting.onset: expected greater than 1, found 1.0"),
         ("slight: 1.05", "slight: 1.30", "overfitting: slight is 1.3, above strong, which is 1.25"),
         # what must fit together
-        (
-            "validation: test",
-            "validation: 0",
-            "data.validation: expected 'test', 'own' or a number of images above 0, found 0",
-        ),
-        (
-            "validation: test",
-            "validation: true",
-            "data.validation: expected 'test', 'own' or a number of images above 0, found True",
-        ),
-        (
-            "validation: test",
-            "validation: 5e3",
-            "data.validation: expected 'test', 'own' or a number of images above 0, found 5000.0",
-        ),
-        (
-            "validation: test",
-            "validation: train",
-            "data.validation: expected 'test', 'own' or a number of images above 0, found 't",
-        ),
+        ("validation: test", "validation: 0", f"{HELD_OUT} 0"),
+        ("validation: test", "validation: true", f"{HELD_OUT} True"),
+        ("validation: test", "validation: 5e3", f"{HELD_OUT} 5000.0"),
+        ("validation: test", "validation: train", f"{HELD_OUT} 't"),
         # texts that become paths, addresses or arguments
-        ("  cnn:", "  ../cnn:", f"models.'../cnn': {NAME} '../cnn'"),
-        ("  cnn:", "  .cnn:", f"models.'.cnn': {NAME} '.cnn'"),
-        ("  cnn:", "  -cnn:", f"models.'-cnn': {NAME} '-cnn'"),
-        ("  cnn:", "  c nn:", f"models.'c nn': {NAME} 'c nn'"),
-        ("  cnn:", "  '':", f"models.'': {NAME} ''"),
+        *[("  cnn:", f"  '{name}':", f"models.'{name}': {NAME} '{name}'") for name in WRONG_NAMES],
         ("  cnn:", '  "cnn\\n":', f"models.'cnn\\n': {NAME} 'cnn\\n'"),
-        ("  cnn:", f"  {'c' * 65}:", f"models.'{'c' * 65}': {NAME} '{'c' * 65}'"),
         ("  cnn:", "  1:", "models.1: expected a valid string, found 1"),
-        ("  cnn:", "  cnn.small:", f"models.'cnn.small': {NAME} 'cnn.small'"),
         ("  cnn:", "  '9cnn':", f"models.9cnn: {NAME} '9cnn'"),
         ("  cnn:", "  _cnn:", f"models._cnn: {NAME} '_cnn'"),
-        ("  cnn:", "  cnn+:", f"models.'cnn+': {NAME} 'cnn+'"),
-        ("  cnn:", "  cnn/a:", f"models.'cnn/a': {NAME} 'cnn/a'"),
-        ("  cnn:", "  cn\u00f1:", f"models.'cn\u00f1': {NAME} 'cn\u00f1'"),
         ("  cnn:", "  nul:", "models.nul: 'nul' is a reserved file name on Windows"),
         ("  cnn:", "  COM1:", "models.COM1: 'COM1' is a reserved file name on Windows"),
         (

@@ -20,13 +20,13 @@ import yaml
 
 from pipeline import files, rerun, revision
 from pipeline.analysis.verdicts import Interval
-from pipeline.errors import InputError, PipelineError
+from pipeline.errors import InputError, PipelineError, UnavailableError
 from pipeline.params import Params
 from pipeline.tracking import LoggedTraining, description, logged_training
 from tests.support import forks, small
+from tests.tracking.test_outages import tracker
 
 MODEL = "mlp_rmsprop"
-COMMIT = ("git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "--quiet", "--all", "--message=change")
 
 
 def test_params_are_read_back_as_they_were(values: Params) -> None:
@@ -92,6 +92,20 @@ def test_an_id_that_is_none_is_an_error(run: str) -> None:
         logged_training(run)
 
 
+@pytest.mark.fault("rerun: tracking server sends a byte now and then, or announces 99 GB")
+@pytest.mark.parametrize("mode", ["drip", "huge"])
+def test_a_server_that_never_ends_its_answer_is_given_up(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow is unavailable, in one line, once a whole answer has taken too long; the rerun does not wait for ever."""
+    monkeypatch.setattr("pipeline.tracking.answers.ANSWER_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(sys, "argv", ["rerun", "f" * 32])
+    with tracker(mode) as server:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
+        with pytest.raises(UnavailableError, match="its answer") as caught:
+            rerun.main()
+
+    assert len(str(caught.value).splitlines()) == 1
+
+
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a git repository with one commit, as current directory."""
@@ -101,8 +115,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "dvc.yaml").write_text("stages: {}\n")
     small.run(folder, "git", "init", "--quiet")
     forks.run(folder, "dvc", "init", "--quiet")
-    small.run(folder, "git", "add", "--all")
-    small.run(folder, *COMMIT)
+    small.commit(folder, "change")
     # A hook such as DVC's own, which would check out data.
     hook = folder / ".git" / "hooks" / "post-checkout"
     hook.write_text("#!/bin/sh\necho hook >>hooked\nexit 1\n")
@@ -456,8 +469,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     values = yaml.safe_load((folder / "params.yaml").read_text())
     values["models"] = {MODEL: values["models"][MODEL] | {"epochs": 2}}
     (folder / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
-    small.run(folder, "git", "add", "--all")
-    small.run(folder, *COMMIT)
+    small.commit(folder, "change")
     small.run(folder, "dvc", "repro", "evaluate")
     return folder
 

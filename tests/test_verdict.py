@@ -144,7 +144,7 @@ def test_equal_results_are_no_reason_to_stop(stand: Stand, call: Call) -> None:
 @pytest.mark.fault("verdict: too few seeds")
 def test_too_few_seeds_are_refused_with_the_number_needed(call: Call) -> None:
     """Fewer than five have no interval."""
-    expected = "error: --seeds: expected at least 5, found 4: fewer have no interval"
+    expected = "error: --seeds: expected 5 to 10000, found 4: fewer have no interval"
     assert call("HEAD", "workspace", "--seeds", "4") == (2, expected)
 
 

@@ -71,14 +71,12 @@ def _against(here: Numbers, committed: Numbers | None) -> str:
 def _against_seeds(scores: Numbers, every: Mapping[str, Interval]) -> str:
     intervals = {key: interval for key, interval in every.items() if key in scores}
     outside = [key for key, (low, high) in intervals.items() if not low <= scores[key] <= high]
-    inside = render.series([WORDS[key] for key in intervals if key not in outside] or ["none of its scores"])
-    verb = "lies" if len(intervals) - len(outside) < 2 else "lie"
-    text = f"{inside} {verb} within the 95% prediction intervals of one more seed"
+    inside = len(intervals) - len(outside)
+    text = f"{inside} of {len(intervals)} scores within the 95% intervals of one more seed"
     if not outside:
         return text
     parts = [f"{WORDS[key]} {scores[key]:.4g} ({intervals[key][0]:.4g} to {intervals[key][1]:.4g})" for key in outside]
-    does = "does" if len(parts) == 1 else "do"
-    return f"{text}; {render.series(parts)} {does} not, which happens to 1 score in 20 by chance"
+    return f"{text}, not {render.series(parts)}; by chance, 1 in 20 is outside"
 
 
 def _committed(path: Path) -> Mapping[str, Numbers]:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from pipeline import cli, params
 from pipeline.trials import ledger, plan, prepared
 from pipeline.trials import run as trials
-from pipeline.trials.run import Display
 from pipeline.trials.tracker import Tracker
 
 
@@ -21,11 +19,12 @@ def main() -> int:
     summaries = prepared.load(arguments.summaries, study.data.sets)
     data = prepared.verified(arguments.data, summaries)
     for name, one in zip(summaries, data, strict=True):
-        size, count = study.train.batch_size, one.count("train")
-        params.check_images(study.on(name), size, one.shape, count, arguments.study, "variants")
+        params.check_images(
+            study.on(name), study.training(), one.shape, one.count("train"), arguments.study, "variants"
+        )
     planned = plan.replicates(study, prepared.checksums(summaries))
     found = list(ledger.look_up(arguments.runs, planned))
-    trials.complete(found, data, engine, Tracker(*summaries.values()), Display("study", "test", sys.stdout))
+    trials.complete(found, data, engine, Tracker(*summaries.values()))
     return 0
 
 
@@ -35,7 +34,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--summaries", type=Path, required=True, help="directory with prepare's JSON files")
     parser.add_argument("--runs", type=Path, required=True, help="directory of the ledger")
     parser.add_argument("--study", type=Path, default=Path("study/params.yaml"), help="YAML with the plan of the study")
-    trials.add_arguments(parser)
+    cli.add_engine_arguments(parser)
     return parser.parse_args()
 
 

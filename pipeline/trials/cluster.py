@@ -19,6 +19,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from pipeline import cli
 from pipeline.errors import UnavailableError
 from pipeline.trials.plan import Trajectory
 
@@ -88,11 +89,16 @@ def _local_cluster(workers: int) -> Iterator[Client]:
         # Dask gives up a worker that was killed and whose restart fails or takes long, and would wait for it for ever.
         replace = PeriodicCallback(partial(cluster.scale, workers), _REPLACE_S * 1000)
         client.loop.add_callback(replace.start)
-        yield client
-        client.loop.add_callback(replace.stop)
-        # A cluster cannot be closed while it is replacing a worker that was killed.
-        with suppress(TimeoutError):
-            client.wait_for_workers(workers, timeout=CONNECT_TIMEOUT_S)
+        try:
+            yield client
+            client.loop.add_callback(replace.stop)
+            # A cluster cannot be closed while it is replacing a worker that was killed.
+            with suppress(TimeoutError):
+                client.wait_for_workers(workers, timeout=CONNECT_TIMEOUT_S)
+        finally:
+            # Interrupted again meanwhile, it would leave its workers behind.
+            with cli.uninterrupted():
+                stack.close()
 
 
 @contextmanager

@@ -20,15 +20,11 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any, NoReturn
 
-# Scoring imports it when it is first needed, which would be in every child.
-import sklearn.metrics  # noqa: F401
-
 from pipeline import cli, files
 from pipeline.data import dataset
 from pipeline.data.dataset import Dataset
 from pipeline.errors import InputError
 from pipeline.training import recipe
-from pipeline.trials import replicate
 from pipeline.trials.plan import Replicate, Trajectory
 
 # Seconds without a request until the process ends: the user's own Dask workers outlive a study.
@@ -43,6 +39,7 @@ def main() -> int:
     `output` (text) to be written, in a folder that is the run's own. The answer is the line `exit code: N`, that of the
     child.
     """
+    _import()
     # Read once, like the code: that on disk may change while this process lives.
     identity = recipe.implementation()
     # All modules that were imported stay; without this, each child would search them for garbage.
@@ -55,6 +52,21 @@ def main() -> int:
         run = partial(_train, trajectory, data, Path(request["results"]))
         print(f"exit code: {_exit_code(run, Path(request['output']))}", flush=True)
     return 0
+
+
+def _import() -> None:
+    """Import what children need, which takes seconds, or a minute where many processes start; a worker may end then."""
+    imported = threading.Event()
+    watch = threading.Thread(target=_end_with_worker, args=[imported])
+    watch.start()
+    try:
+        # Scoring imports it when it is first needed, which would be in every child.
+        import sklearn.metrics  # noqa: F401
+
+        from pipeline.trials import replicate  # noqa: F401
+    finally:
+        imported.set()
+        watch.join()
 
 
 def check_identity(replicate: Replicate, found: Mapping[str, Any]) -> None:
@@ -84,6 +96,8 @@ def _load(path: Path, sha256: str) -> Dataset:
 
 
 def _train(trajectory: Trajectory, data: Dataset, path: Path) -> None:
+    from pipeline.trials import replicate
+
     results = replicate.run_alone(trajectory, data)
     files.write_json(path, {"results": results})
 
@@ -107,7 +121,7 @@ def _end_with_run(run: Callable[[], None], output: Path) -> NoReturn:
             os.dup2(file.fileno(), _STDERR)
         # TensorFlow leaves files behind in a process that is killed, or ends as this one does.
         tempfile.tempdir = str(output.parent)
-        threading.Thread(target=_end_with_worker, daemon=True).start()
+        threading.Thread(target=_end_with_worker, args=[threading.Event()], daemon=True).start()
         cli.run(run)
     except SystemExit as done:
         code = done.code
@@ -120,11 +134,14 @@ def _end_with_run(run: Callable[[], None], output: Path) -> NoReturn:
         os._exit(code)
 
 
-def _end_with_worker() -> None:
-    # During a run, nothing is sent. The pipe becomes readable when the worker ends in any way, or closes it since the
-    # process that forked has ended.
-    select.select([_STDIN], [], [])
-    os._exit(1)
+def _end_with_worker(stop: threading.Event) -> None:
+    """End this process when its worker ends in any way, or closes the pipe, until `stop` is set."""
+    pipe = select.poll()
+    # Of a pipe whose other end is closed there is news whatever one asks for.
+    pipe.register(_STDIN, 0)
+    while not stop.is_set():
+        if pipe.poll(200):
+            os._exit(1)
 
 
 if __name__ == "__main__":

@@ -17,16 +17,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
-from pipeline.errors import InputError
+from pipeline.errors import InputError, PipelineError
 from pipeline.training import recipe
 from pipeline.trials.plan import Replicate
 
 _CHECKSUM = ', "sha256": "'
+# What every replicate has: splits with scores, columns of its history, and of its errors.
+_SPLITS, _ERRORS = ("train", "test"), ("image", "label", "answer")
+_HISTORY = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "train_loss", "train_accuracy")
 
 
 class EntryState(Enum):
@@ -39,21 +43,41 @@ class EntryState(Enum):
     MISSING = auto()
 
 
-class _Content(BaseModel):
-    """What a line has to hold; what later versions add is kept."""
+class _Ingredients(BaseModel):
+    model: dict[str, Any]
+    train: dict[str, Any]
+    permutation_seed: int | None
+    data: str
+    results: int
+    versions: dict[str, str]
 
-    model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
+
+class _Content(BaseModel):
+    """What a line has to hold; later versions may add to it."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
 
     variant: str
     seed: int
     recipe: str
-    ingredients: dict[str, Any]
+    ingredients: _Ingredients
     parameters: int
     processor: str
     commit: str | None
     splits: dict[str, dict[str, int | float]]
     history: dict[str, list[int | float]]
     errors: dict[str, list[int]]
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> Self:
+        for found, names in ((self.splits, _SPLITS), (self.history, _HISTORY), (self.errors, _ERRORS)):
+            if missing := [name for name in names if name not in found]:
+                raise PydanticCustomError("part", "{name} is missing", {"name": missing[0]})
+        if any(not {"count", "errors", "accuracy"} <= self.splits[split].keys() for split in _SPLITS):
+            raise PydanticCustomError("scores", "splits: count, errors or accuracy is missing")
+        if not all(0 <= image < self.splits["test"]["count"] for image in self.errors["image"]):
+            raise PydanticCustomError("image", "errors: expected test images")
+        return self
 
 
 @dataclass(frozen=True)
@@ -96,9 +120,19 @@ def append(folder: Path, content: Mapping[str, Any]) -> Entry:
 
     `content` has its `variant`, `seed`, `recipe`, `ingredients`, `parameters`, `processor`, `commit` and `splits`, and
     the columns of its `history` and `errors` as lists.
+
+    Raises:
+        PipelineError: It is of another shape.
     """
     text = json.dumps(content, allow_nan=False)
     line = f'{text[:-1]}{_CHECKSUM}{_checksum(text[:-1])}"}}\n'
+    try:
+        entry = _entry(_parse(line))
+    except ValueError as error:
+        what = (
+            f"{content['variant']}, seed {content['seed']}: the results of its code cannot be kept ({_reason(error)})"
+        )
+        raise PipelineError(what) from None
     folder.mkdir(parents=True, exist_ok=True)
     with _path(folder, content["variant"]).open("a+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -107,7 +141,7 @@ def append(folder: Path, content: Mapping[str, Any]) -> Entry:
         file.write(b"\n" * bool(cut_off) + line.encode())
         file.flush()
         os.fsync(file.fileno())
-    return _entry(_parse(line))
+    return entry
 
 
 def read(folder: Path) -> Iterator[Entry]:
@@ -185,15 +219,17 @@ def _variant(path: Path) -> dict[int, Entry]:
 def _reason(error: ValueError) -> str:
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False)[0]
-        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        return ": ".join(filter(None, [".".join(map(str, first["loc"])), first["msg"]]))
     return str(error)
 
 
-def _parse(line: str) -> _Content:
+def _parse(line: str) -> dict[str, Any]:
     text, _, rest = line.rstrip("\n").rpartition(_CHECKSUM)
     if rest != f'{_checksum(text)}"}}':
         raise ValueError("its checksum does not match")
-    return _Content.model_validate(json.loads(f"{text}}}", parse_constant=_refuse))
+    content = json.loads(f"{text}}}", parse_constant=_refuse)
+    _Content.model_validate(content, strict=True)
+    return dict(content)
 
 
 def _refuse(constant: str) -> NoReturn:
@@ -204,7 +240,6 @@ def _checksum(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _entry(content: _Content) -> Entry:
-    record = content.model_dump(exclude={"history", "errors"})
-    history, errors = pd.DataFrame(content.history), pd.DataFrame(content.errors, dtype="int64")
-    return Entry(content.variant, content.seed, record, history, errors)
+def _entry(content: dict[str, Any]) -> Entry:
+    history, errors = pd.DataFrame(content.pop("history")), pd.DataFrame(content.pop("errors"), dtype="int64")
+    return Entry(content["variant"], content["seed"], content, history, errors)

@@ -30,7 +30,7 @@ def intervals(
         if not planned.on(dataset):
             return {}, f"{NONE}: the study has nothing on {dataset}"
         of = {
-            name: {row["outcome"]: Interval(row["low"], row["high"]) for row in rows.to_dict("records")}
+            name: {row["outcome"]: Interval(float(row["low"]), float(row["high"])) for row in rows.to_dict("records")}
             for name, rows in files.read_csv(table).groupby("variant")
         }
     # A study that somebody is working on does not make a finished run fail.

@@ -16,6 +16,9 @@ from pipeline.schema import Block, Name, Positive, Seed
 from pipeline.training import recipe
 from pipeline.training.settings import Instructions, Model, Training
 
+# More seeds than these are no plan.
+MOST_SEEDS = 10_000
+
 
 class DataSplit(Block):
     """The data sets, how each is split, and how the pixels are permuted for the variants that ask for it."""
@@ -44,15 +47,11 @@ class Variant(Model):
     keep: Literal["last"] = "last"
     precision: Literal["float32", "mixed_bfloat16"]
     pixels: Literal["original", "permuted"]
-    seeds: Positive
+    seeds: Annotated[int, Field(gt=0, le=MOST_SEEDS)]
 
 
-ListedPair = Annotated[
-    tuple[Name, Name], BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
-]
-ListedPairs = Annotated[
-    tuple[ListedPair, ...], BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
-]
+ListedPair = Annotated[tuple[Name, Name], BeforeValidator(schema.as_tuple)]
+ListedPairs = Annotated[tuple[ListedPair, ...], BeforeValidator(schema.as_tuple)]
 
 
 class ComparisonSettings(Block):
@@ -65,7 +64,7 @@ class ComparisonSettings(Block):
 class Study(Block):
     """The content of a plan's file."""
 
-    first_seed: Seed = 0
+    first_seed: Annotated[int, Field(ge=0, le=2**32 - MOST_SEEDS)] = 0
     data: DataSplit
     train: SharedTraining
     variants: Annotated[Mapping[Name, Variant], AfterValidator(schema.distinct), Field(min_length=1)]
@@ -114,6 +113,10 @@ class Study(Block):
     def on(self, dataset: str) -> dict[str, Variant]:
         """Return the variants on a data set, by name."""
         return {name: variant for name, variant in self.variants.items() if variant.dataset == dataset}
+
+    def training(self, precision: Literal["float32", "mixed_bfloat16"] = "float32") -> Training:
+        """Return how variants of this precision are trained, with the first seed."""
+        return Training(seed=self.first_seed, precision=precision, **self.train.model_dump())
 
     def seeds(self) -> range:
         """Return the seeds of the variant that has the most of them."""
@@ -180,10 +183,9 @@ def replicates(study: Study, data: Mapping[str, str]) -> list[Replicate]:
 
 
 def _of_variant(study: Study, name: str, variant: Variant, data: Mapping[str, str]) -> list[Replicate]:
-    training = Training(seed=study.first_seed, precision=variant.precision, **study.train.model_dump())
     seeds = range(study.first_seed, study.first_seed + variant.seeds)
     permutation_seed = study.data.permutation_seed if variant.pixels == "permuted" else None
-    return seeded(name, variant, training, seeds, data[variant.dataset], permutation_seed)
+    return seeded(name, variant, study.training(variant.precision), seeds, data[variant.dataset], permutation_seed)
 
 
 def seeded(

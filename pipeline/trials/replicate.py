@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline import machine, schema
+from pipeline import machine, params, schema
 from pipeline.analysis import metrics
 from pipeline.data import splits
 from pipeline.data.dataset import Dataset, Split
@@ -29,9 +30,12 @@ def run_alone(trajectory: Trajectory, data: Dataset) -> list[Result]:
     """Do as `run` does in a process that has not used TensorFlow before, with the threads of the recipe.
 
     Raises:
+        InputError: The images do not fit the model, or the model the memory.
         PipelineError: Loss or weights became NaN or infinite.
     """
     _, model, training = _settings(trajectory)
+    count, memory = len(data.train), machine.memory()
+    params.check_images({trajectory.name: model}, training, data.shape, count, Path("plan"), "variants", memory)
     trainer.start(model, training)
     return run(trajectory, data)
 
@@ -67,7 +71,7 @@ def run(trajectory: Trajectory, data: Dataset) -> list[Result]:
 
 def _settings(trajectory: Trajectory) -> tuple[Replicate, Model, Training]:
     """Return the longest replicate, its model and how it is trained."""
-    longest = max(trajectory.replicates, key=lambda replicate: replicate.epochs)
+    longest = trajectory.longest
     model = schema.validate(Model, longest.ingredients["model"], key="model")
     return longest, model, schema.validate(Training, longest.ingredients["train"], key="train")
 

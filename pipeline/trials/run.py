@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
-import os
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple, TextIO
+from typing import NamedTuple
 
 from dask.system import CPU_COUNT
 from distributed import Client
@@ -27,11 +25,19 @@ from pipeline.trials.tracker import Tracker
 
 @dataclass(frozen=True)
 class Engine:
-    """Where training runs take place, and the folder of the ledger that keeps their results."""
+    """Where training runs take place, with a local cluster of as many workers as there are cores by default.
+
+    `folder` is that of the ledger that keeps their results.
+    """
 
     scheduler: str | None
-    workers: int
+    local_workers: int | None
     folder: Path
+
+    @property
+    def workers(self) -> int:
+        """The workers of a local cluster."""
+        return CPU_COUNT if self.local_workers is None else self.local_workers
 
     def __post_init__(self) -> None:
         """Raise InputError if there is no worker to do anything."""
@@ -39,27 +45,8 @@ class Engine:
             raise InputError(f"--workers: expected at least 1, found {self.workers}")
 
 
-@dataclass(frozen=True)
-class Display:
-    """What is shown meanwhile: a progress bar with this name, and in `file` the accuracy of each replicate."""
-
-    name: str
-    split: str
-    file: TextIO
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that say where training runs take place."""
-    parser.add_argument(
-        "--scheduler", default=os.environ.get(cluster.ADDRESS), help=f"of Dask; default: ${cluster.ADDRESS}"
-    )
-    parser.add_argument("--workers", type=int, default=CPU_COUNT, help="workers of a local cluster; default: all cores")
-
-
-def complete(
-    found: Sequence[Lookup], data: Sequence[PreparedData], engine: Engine, tracker: Tracker, display: Display
-) -> dict[str, Entry]:
-    """Train the planned replicates that are not current in the ledger, and return all of them by their recipes.
+def complete(found: Sequence[Lookup], data: Sequence[PreparedData], engine: Engine, tracker: Tracker) -> None:
+    """Train the planned replicates that are not current in the ledger, and print the test accuracy of each.
 
     `found` is what `ledger.look_up` found of them. All go to `tracker` as well; after an interruption nobody waits for
     MLflow.
@@ -70,27 +57,28 @@ def complete(
         UnavailableError: No scheduler answers at the address, or it was lost.
     """
     ledger.check_not_overwritten(found, engine.folder)
-    print(_counts(found, engine.folder), file=display.file, flush=True)
-    entries = {one.recipe: entry for one, entry, state in found if entry and state is EntryState.CURRENT}
-    for entry in entries.values():
-        tracker.add(entry)
+    print(_counts(found, engine.folder), flush=True)
+    for _, entry, state in found:
+        if entry and state is EntryState.CURRENT:
+            tracker.add(entry)
     failed = 0
     if wanted := [one for one, _, state in found if state is not EntryState.CURRENT]:
-        for trained in _connected(wanted, data, engine, display):
-            if isinstance(trained, str):
-                failed += 1
-                tqdm.write(f"error: {trained}", file=sys.stderr)
-                continue
-            tracker.add(trained)
-            entries[trained.record["recipe"]] = trained
-            accuracy = f"{display.split} accuracy {trained.score(display.split, 'accuracy'):.4f}"
-            # Not over the progress bar.
-            tqdm.write(f"{trained.variant}  seed {trained.seed}: {accuracy}", file=display.file)
-            display.file.flush()
+        with cluster.connected(engine.scheduler, engine.workers) as client:
+            if address := cluster.dashboard(client):
+                print(f"dashboard: {address}", flush=True)
+            for trained in train(client, wanted, data, engine.folder, "study"):
+                # Not over the progress bar.
+                if isinstance(trained, str):
+                    failed += 1
+                    tqdm.write(f"error: {trained}", file=sys.stderr)
+                    continue
+                tracker.add(trained)
+                accuracy = f"test accuracy {trained.score('test', 'accuracy'):.4f}"
+                tqdm.write(f"{trained.variant}  seed {trained.seed}: {accuracy}", file=sys.stdout)
+                sys.stdout.flush()
     tracker.close()
     if failed:
         raise PipelineError(f"{failed} training run{'s' * (failed > 1)} failed; the others are in {engine.folder}")
-    return entries
 
 
 def _counts(found: Sequence[Lookup], folder: Path) -> str:
@@ -104,15 +92,6 @@ def _counts(found: Sequence[Lookup], folder: Path) -> str:
     if others:
         parts.append(f"{others} more there are not in this plan and stay as they are")
     return "; ".join(parts)
-
-
-def _connected(
-    wanted: Sequence[Replicate], data: Sequence[PreparedData], engine: Engine, display: Display
-) -> Iterator[Entry | str]:
-    with cluster.connected(engine.scheduler, engine.workers) as client:
-        if address := cluster.dashboard(client):
-            print(f"dashboard: {address}", file=display.file, flush=True)
-        yield from train(client, wanted, data, engine.folder, display.name)
 
 
 class Code(NamedTuple):
@@ -153,4 +132,9 @@ def train(
             for result in outcome.results:
                 made = code.get(result["ingredients"].get("code"))
                 state = made.commit if made else revision.described()
-                yield ledger.append(folder, {**result, "commit": state, "seconds": round(outcome.seconds, 1)})
+                try:
+                    kept = ledger.append(folder, {**result, "commit": state, "seconds": round(outcome.seconds, 1)})
+                except PipelineError as error:
+                    yield str(error)
+                else:
+                    yield kept

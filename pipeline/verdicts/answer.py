@@ -242,9 +242,10 @@ def _words(one: SideVerdict, letter: str) -> str:
     if one.estimate.interval(one.confidence) == Interval(0.0, 0.0):
         return f"{one.verdict}: the same results to the last bit"
     if one.verdict is not Verdict.UNDECIDED:
-        return f"{one.verdict}" if one.verdict is Verdict.EQUIVALENT else f"{letter} is {one.verdict}"
+        return _sentence(one.verdict, letter)
     if one.images_needed >= 1:
-        here = f"on these images {_here(one, letter)}; " if one.verdict_here is not Verdict.UNDECIDED else ""
+        known = one.verdict_here is not Verdict.UNDECIDED
+        here = f"on these images {_sentence(one.verdict_here, letter)}; " * known
         times = f"about {ceil(10 * one.images_needed) / 10:g} times as many" if isfinite(one.images_needed) else "more"
         return f"{one.verdict}: {here}more seeds do not decide it for other images, {times} held-out images would"
     if one.seeds_needed is None:
@@ -253,9 +254,8 @@ def _words(one: SideVerdict, letter: str) -> str:
     return f"{one.verdict}: about {needed:,} seeds would decide it, if difference and spread are as observed"
 
 
-def _here(one: SideVerdict, letter: str) -> str:
-    found = one.verdict_here
-    return f"there is {found}" if found is Verdict.EQUIVALENT else f"{letter} is {found}"
+def _sentence(verdict: Verdict, letter: str) -> str:
+    return str(verdict) if verdict is Verdict.EQUIVALENT else f"{letter} is {verdict}"
 
 
 def _best(answer: Answer, model: ModelAnswer) -> Iterator[str]:

@@ -32,7 +32,7 @@ def describe(asked: Mapping[str, Any]) -> dict[str, Any]:
     """
     path = Path(asked["name"])
     values = schema.validate(Params, files.parse_yaml(asked["params"].encode(), path), path)
-    params.check_images(values.models, values.train.batch_size, tuple(asked["image"]), asked["count"], path)
+    params.check_images(values.models, values.train, tuple(asked["image"]), asked["count"], path)
     models = {name: plan.ingredients(model, values.train) for name, model in values.models.items()}
     return {"data": values.data.model_dump(mode="json"), "models": models, "implementation": recipe.implementation()}
 

@@ -139,8 +139,8 @@ def judge_all(
     sides: Mapping[str, Scores], question: Question, images: ImageSample | None, family: int
 ) -> dict[tuple[str, str], SideVerdict]:
     """Return the judgements on all pairs of sides, as `judge` does."""
-    every = pairs(list(sides))
-    return {(first, second): judge(sides[first], sides[second], question, images, family) for first, second in every}
+    pairs = combinations(sides, 2)
+    return {(first, second): judge(sides[first], sides[second], question, images, family) for first, second in pairs}
 
 
 def same_results(before: Scores, question: Question) -> SideVerdict:
@@ -157,11 +157,6 @@ def best(judgements: Mapping[tuple[str, str], SideVerdict], sides: list[str]) ->
     """
     beaten = {loser for pair, one in judgements.items() for loser in _losers(pair, one.verdict)}
     return [side for side in sides if side not in beaten]
-
-
-def pairs(sides: list[str]) -> list[tuple[str, str]]:
-    """Return all pairs of sides, the first of each being the earlier one."""
-    return list(combinations(sides, 2))
 
 
 def _losers(pair: tuple[str, str], verdict: Verdict) -> Iterator[str]:

@@ -97,7 +97,8 @@ def read_side(name: str, prepared: PreparedData, folder: Path, letter: str = "A"
     described_set = files.parse_yaml(needed(image_set), place(image_set))
     if not isinstance(described_set, Mapping):
         raise InputError("not the file of a data set", path=place(image_set))
-    recorded = files.parse_yaml(lock, place(dvc_lock.LOCK)) if lock else None
+    where = place(dvc_lock.LOCK)
+    stages = dvc_lock.of_content(files.parse_yaml(lock, where), where) if lock else {}
     return Side(
         name,
         commit,
@@ -105,7 +106,7 @@ def read_side(name: str, prepared: PreparedData, folder: Path, letter: str = "A"
         archive,
         **described,
         image_set={key: value for key, value in described_set.items() if key not in _NOT_IMAGES},
-        data_md5=_recorded(recorded, PROCESSED / f"{dataset}.npz", place(dvc_lock.LOCK)),
+        data_md5=dvc_lock.outputs(stages).get((PROCESSED / f"{dataset}.npz").as_posix()),
         libraries=_libraries(content(LIBRARIES) or b""),
         letter=letter,
     )
@@ -144,20 +145,6 @@ def _described(archive: Path | None, content: bytes, path: Path, prepared: Prepa
     if words.startswith("error: "):
         raise InputError(words.removeprefix("error: "))
     raise InputError(f"its code does not run ({words.rpartition(chr(10))[2] or done.returncode})", path=path)
-
-
-def _recorded(lock: Any, path: Path, place: Path) -> str | None:
-    """Return the md5 of the output at `path` in the content of the dvc.lock at `place`; None if it records none.
-
-    Raises:
-        InputError: It is not a lock file as DVC writes it.
-    """
-    try:
-        stages = (lock or {}).get("stages", {})
-        outputs = [out for stage in stages.values() for out in stage.get("outs", [])]
-        return next((out.get("md5") for out in outputs if out.get("path") == path.as_posix()), None)
-    except (AttributeError, TypeError):
-        raise InputError("not a lock file as DVC writes it", path=place) from None
 
 
 def _libraries(lock: bytes) -> dict[str, str]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import sys
 import time
+from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
+from math import comb
 from string import ascii_uppercase
-from typing import Any, NamedTuple
+from typing import Any
 
 from tqdm import tqdm
 
@@ -24,26 +25,12 @@ from pipeline.trials.run import Engine
 from pipeline.trials.tracker import Tracker
 from pipeline.verdicts import answer, campaign, difference, judgement, training
 from pipeline.verdicts.answer import Answer, ModelAnswer
-from pipeline.verdicts.judgement import Question, SideVerdict
+from pipeline.verdicts.judgement import MOST_SEEDS, Question, SideVerdict
 from pipeline.verdicts.side import PARAMS, Side, read_side
 from pipeline.verdicts.training import JudgedImages, SideModel, Trainer
 
 # With fewer seeds no interval is finite.
 MIN_SEEDS = 5
-
-
-class Options(NamedTuple):
-    """What is asked: sides by name, the first of which the others are compared with, and what may be spent."""
-
-    names: tuple[str, ...]
-    model: str | None
-    seeds: int
-    minutes: float | None
-    metric: str
-    scheduler: str | None
-    workers: int
-    work: Path
-    data_summary: Path
 
 
 @dataclass(frozen=True)
@@ -64,22 +51,26 @@ class _Rules:
         return judged | {(a, b): judgement.same_results(scores[a], self.question) for a, b in same}
 
 
-def judge(options: Options) -> Answer:
+def judge(names: Sequence[str], options: Namespace) -> Answer:
     """Train the models in which the other sides differ from the first, and return the verdicts.
+
+    `options` are those of the command.
 
     Raises:
         InputError: The sides cannot be compared, or not be judged.
         PipelineError: A training run failed.
         UnavailableError: No scheduler answers, or it was lost.
     """
-    if options.seeds < MIN_SEEDS:
-        raise InputError(f"--seeds: expected at least {MIN_SEEDS}, found {options.seeds}: fewer have no interval")
-    if len(options.names) > len(ascii_uppercase):
-        raise InputError(f"expected at most {len(ascii_uppercase)} sides, found {len(options.names)}")
+    if not MIN_SEEDS <= options.seeds <= MOST_SEEDS:
+        raise InputError(
+            f"--seeds: expected {MIN_SEEDS} to {MOST_SEEDS}, found {options.seeds}: fewer have no interval"
+        )
+    if len(names) > len(ascii_uppercase):
+        raise InputError(f"expected at most {len(ascii_uppercase)} sides, found {len(names)}")
     engine = Engine(options.scheduler, options.workers, options.work / "runs")
     data = training.prepared_data(options.data_summary)
-    named = zip(ascii_uppercase, options.names, strict=False)
-    before, *after = (read_side(name, data, options.work / "code", letter) for letter, name in named)
+    letters = zip(ascii_uppercase, names, strict=False)
+    before, *after = (read_side(name, data, options.work / "code", letter) for letter, name in letters)
     for side in after:
         difference.check_comparable(before, side)
     training.check_data(before, data)
@@ -92,7 +83,7 @@ def judge(options: Options) -> Answer:
     question = _question(options.metric, data.summary["classes"], before.dataset)
     held_out = training.hold_out(data)
     groups = {name: [before, *(one for one in after if difference.differs(before, one, name))] for name in models}
-    family = sum(len(judgement.pairs([one.name for one in group])) for group in groups.values())
+    family = sum(comb(len(group), 2) for group in groups.values())
     limit = float("inf") if options.minutes is None else time.monotonic() + 60 * options.minutes
     rules = _Rules(question, held_out, family, limit)
     planned = {

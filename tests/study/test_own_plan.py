@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +111,9 @@ def test_a_renamed_variant_stands_next_to_the_old_one(
     values["variants"]["cnn_2"] = values["variants"].pop("cnn") | {"epochs": 2}
     values["statistics"]["comparisons"] = [["short", "long"]]
     wanted: list[str] = []
-    monkeypatch.setattr(trials, "_connected", lambda found, *_: wanted.extend(one.variant for one in found) or ())
+    monkeypatch.setattr(cluster, "connected", lambda *_: nullcontext())
+    monkeypatch.setattr(cluster, "dashboard", lambda _: "")
+    monkeypatch.setattr(trials, "train", lambda _, found, *__: wanted.extend(one.variant for one in found) or ())
     before = contents(tmp_path)
 
     assert start(values) == 0
@@ -150,7 +153,9 @@ def test_replicates_that_will_be_replaced_are_counted(
     study_runs.write(tmp_path / "runs", study_runs.entry(stale, results=0))
     study_runs.write(tmp_path / "runs", study_runs.entry(other, versions={"keras": "0"}))
     study_ledger.damage(tmp_path / "runs", damaged.variant, damaged.seed)
-    monkeypatch.setattr(trials, "_connected", lambda *_: ())
+    monkeypatch.setattr(cluster, "connected", lambda *_: nullcontext())
+    monkeypatch.setattr(cluster, "dashboard", lambda _: "")
+    monkeypatch.setattr(trials, "train", lambda *_: ())
 
     assert start(values) == 0
 

@@ -66,14 +66,15 @@ def test_each_model_has_a_line(call: Call) -> None:
     first, second, third = call()
 
     assert first == (
-        "mlp_rmsprop: test accuracy 98.44%, every score as committed; test accuracy and rise lie within the 95% "
-        "prediction intervals of one more seed"
+        "mlp_rmsprop: test accuracy 98.44%, every score as committed; 2 of 2 scores within the 95% intervals of one "
+        "more seed"
     )
-    assert second.endswith("; test accuracy lies within the 95% prediction intervals of one more seed")
+    assert second.endswith("; 1 of 1 scores within the 95% intervals of one more seed")
     assert third.endswith(
-        "; test loss lies within the 95% prediction intervals of one more seed; test accuracy 0.9905 "
-        "(0.992 to 0.994) does not, which happens to 1 score in 20 by chance"
+        "; 1 of 2 scores within the 95% intervals of one more seed, not test accuracy 0.9905 (0.992 to 0.994); "
+        "by chance, 1 in 20 is outside"
     )
+    assert max(map(len, (first, second))) <= 120
 
 
 def test_a_difference_from_the_committed_scores_is_stated(call: Call) -> None:
@@ -96,7 +97,7 @@ def test_a_model_of_too_few_epochs_has_no_rise_to_compare(call: Call) -> None:
     del found["mlp_rmsprop"]["val_loss_rise"]
     Path("reports/metrics.json").write_text(json.dumps(found))
 
-    assert call()[0].endswith("; test accuracy lies within the 95% prediction intervals of one more seed")
+    assert call()[0].endswith("; 1 of 1 scores within the 95% intervals of one more seed")
 
 
 @pytest.mark.parametrize(
@@ -174,7 +175,7 @@ def test_the_running_accuracy_is_that_of_the_last_epoch(call: Call) -> None:
     table = Path("study/reports/prediction.csv")
     table.write_text("variant,outcome,n,low,high,original,within\ncnn,running_accuracy,5,0.97,0.97,,\n")
 
-    assert call()[2].endswith("; running accuracy lies within the 95% prediction intervals of one more seed")
+    assert call()[2].endswith("; 1 of 1 scores within the 95% intervals of one more seed")
 
 
 def test_every_score_that_the_study_predicts_has_a_name() -> None:

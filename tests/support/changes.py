@@ -112,6 +112,7 @@ def write_entry(folder: Path, one: Replicate, accuracy: float) -> Entry:
     record = {"variant": one.variant, "seed": one.seed, "recipe": one.recipe, "ingredients": one.ingredients}
     record |= {"parameters": 1, "processor": "-", "commit": None, "splits": splits}
     row = {"epoch": 1, "loss": 1.0, "accuracy": accuracy, "val_loss": 1.0, "val_accuracy": accuracy}
+    row |= {"train_loss": 1.0, "train_accuracy": 1.0}
     tables = {
         "history": {name: [value] for name, value in row.items()},
         "errors": {"image": [], "label": [], "answer": []},

@@ -43,10 +43,23 @@ def run_alone(trajectory: Trajectory, _: Any) -> list[dict[str, int]]:
     return [{"seed": seed, "process": os.getpid(), "server": os.getppid()}]
 
 
-def main(platform: str = sys.platform, idle: float = 60) -> None:
-    """Serve as if on this platform, until nothing is requested for so many seconds."""
+class SlowImport:
+    """Finds no module, and takes a minute for it."""
+
+    @staticmethod
+    def find_spec(name: str, *_: Any) -> None:
+        """Wait if what is imported is what a fork server imports first."""
+        if name == "sklearn.metrics":
+            time.sleep(60)
+
+
+def main(platform: str = sys.platform, idle: float = 60, importing: bool = False) -> None:
+    """Serve as if on this platform, until nothing is requested for so many seconds, or be busy with `importing`."""
     for name in ("pipeline.trials.replicate", "sklearn", "sklearn.metrics"):
         sys.modules[name] = ModuleType(name)
+    if importing:
+        del sys.modules["sklearn.metrics"]
+        sys.meta_path.insert(0, SlowImport)
     sys.modules["pipeline.trials.replicate"].run_alone = run_alone  # type: ignore[attr-defined]
     from pipeline.trials import forkserver
 

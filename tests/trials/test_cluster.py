@@ -132,7 +132,7 @@ def test_few_training_runs_are_submitted_at_a_time(client: cluster.Client, data:
             taken.append(trajectory)
             yield trajectory
 
-    client.wait_for_workers(2, timeout=60)
+    client.wait_for_workers(2, timeout=180)
     ahead = []
     for number, _ in enumerate(cluster.outcomes(client, planned(), {"d" * 64: data}, study_work.work), start=1):
         ahead.append(len(taken) - number)
@@ -143,7 +143,7 @@ def test_few_training_runs_are_submitted_at_a_time(client: cluster.Client, data:
 
 def test_waiting_takes_hardly_any_processor_time(client: cluster.Client) -> None:
     """While they wait for training runs, two workers and the scheduler take less than a tenth of a processor each."""
-    client.wait_for_workers(2, timeout=60)
+    client.wait_for_workers(2, timeout=180)
 
     def used() -> float:
         return time.process_time() + sum(client.run(time.process_time).values())
@@ -203,7 +203,7 @@ def test_a_run_that_always_kills_its_worker_is_the_only_one_blamed(
 @pytest.mark.fault("study: Ctrl-C, which a terminal sends to the workers too")
 def test_workers_leave_an_interrupt_to_the_command(client: cluster.Client) -> None:
     """Workers that get the signal go on, also those that replace killed ones; this process still gets its own."""
-    client.wait_for_workers(2, timeout=20)
+    client.wait_for_workers(2, timeout=180)
     pids = set(client.run(os.getpid).values())
 
     for pid in pids:
@@ -224,8 +224,9 @@ starting = threading.Event()
 
 def interrupt():
     starting.wait()
-    time.sleep(0.3)
-    signal.pthread_kill(threading.get_ident(), int(sys.argv[1]))
+    for _ in range(int(sys.argv[2])):
+        time.sleep(0.3)
+        signal.pthread_kill(threading.get_ident(), int(sys.argv[1]))
 
 class Held(cluster.LocalCluster):
     def __init__(self, **options):
@@ -234,7 +235,7 @@ class Held(cluster.LocalCluster):
         print("whole", flush=True)
 
 def main():
-    threading.Thread(target=interrupt).start()
+    threading.Thread(target=interrupt, daemon=True).start()
     cluster.LocalCluster = Held
     with cluster.connected(None, 1):
         time.sleep(1)
@@ -245,15 +246,21 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.fault("study: Ctrl-C while its cluster starts")
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["INT", "TERM"])
-def test_what_is_interrupted_while_it_starts_ends_in_order(tmp_path: Path, number: signal.Signals, code: int) -> None:
+@pytest.mark.fault("study: Ctrl-C while its cluster starts, once or again and again")
+@pytest.mark.parametrize(
+    ("number", "times", "code"),
+    [(signal.SIGINT, 1, 130), (signal.SIGTERM, 1, 143), (signal.SIGINT, 99, 130)],
+    ids=["INT", "TERM", "many"],
+)
+def test_what_is_interrupted_while_it_starts_ends_in_order(
+    tmp_path: Path, number: signal.Signals, times: int, code: int
+) -> None:
     """Also where a thread gets the signal that blocks none, as libraries have: only what has started whole is closed.
 
     What is half started may take longer to close than Dask waits, which then prints a traceback at exit.
     """
     (tmp_path / "starting.py").write_text(STARTING)
-    command = [sys.executable, str(tmp_path / "starting.py"), str(int(number))]
+    command = [sys.executable, str(tmp_path / "starting.py"), str(int(number)), str(times)]
 
     done = subprocess.run(
         command, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
@@ -307,7 +314,7 @@ def test_work_continues_on_another_node(seen: Path, data: Path) -> None:
         worker(address),
         cluster.connected(address, workers=0) as client,
     ):
-        client.wait_for_workers(2, timeout=60)
+        client.wait_for_workers(2, timeout=180)
         results = outcomes(client, data, *seeds)
         done = [next(results)]
         first.kill()
@@ -327,7 +334,7 @@ def test_a_lost_scheduler_is_reported_and_finished_runs_are_kept(data: Path) -> 
 
     def work() -> None:
         with scheduler() as (address, process), worker(address), cluster.connected(address, workers=0) as client:
-            client.wait_for_workers(1, timeout=60)
+            client.wait_for_workers(1, timeout=180)
             for one in outcomes(client, data, 1, 2, *range(Kind.SLOW, Kind.SLOW + 20)):
                 done.append(one)
                 if len(done) == 3:

@@ -177,6 +177,11 @@ def test_networks_that_differ_only_in_dropout_start_alike(study: Study) -> None:
         (lambda v: v["variants"].update({"cnn.2": v["variants"]["cnn"]}), "variants.'cnn.2': expected a name of"),
         (lambda v: v["variants"].update(CNN=v["variants"]["cnn"] | {"epochs": 9}), "cnn and CNN differ only in case"),
         (lambda v: v["variants"]["cnn"].update(keep="best_val_loss"), "variants.cnn.keep: expected 'last'"),
+        (
+            lambda v: v["variants"]["cnn"].update(seeds=10**18),
+            "variants.cnn.seeds: expected less than or equal to 10000",
+        ),
+        (lambda v: v.update(first_seed=2**32 - 1), "first_seed: expected less than or equal to 4294957296"),
         (lambda v: v.pop("data"), "data: missing"),
         (lambda v: v["variants"]["cnn"].pop("dataset"), "variants.cnn.dataset: missing"),
         (lambda v: v["variants"]["cnn"].update(dataset="kmnist"), "variants.cnn.dataset: kmnist is not listed in data"),

@@ -133,7 +133,7 @@ def test_a_run_ends_with_the_process_that_forked_it(work: Work) -> None:
         (child,) = children(server)
         os.kill(server, signal.SIGKILL)
         with pytest.raises(RuntimeError, match="exit code -9"):
-            running.result(timeout=20)
+            running.result(timeout=180)
 
     wait_until(lambda: gone(child))
     assert work.result(2)["server"] != server
@@ -151,8 +151,24 @@ def test_nothing_is_left_of_a_worker_that_ends(work: Work, tmp_path: Path) -> No
         (child,) = children(pid)
         assert server._process.stdin is not None
         server._process.stdin.close()
-        running.result(timeout=20)
+        running.result(timeout=180)
         wait_until(lambda: gone(pid) and gone(child))
+    server.close()
+
+
+@pytest.mark.fault("study: command ended while fork servers start")
+def test_a_process_that_still_imports_ends_with_its_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has the request already, and would else outlive the command until its imports are done."""
+    monkeypatch.setattr(worker, "PROGRAM", stand_in(importing=True))
+    server = worker.ForkServer({})
+    process = server._process
+    assert process.stdin is not None
+    print("{}", file=process.stdin, flush=True)
+    wait_until(lambda: len([*Path(f"/proc/{process.pid}/task").iterdir()]) > 1)
+
+    process.stdin.close()
+
+    assert process.wait(20) == 1
     server.close()
 
 
