@@ -95,7 +95,7 @@ def distinguishable(
 
 def verdict_sign(verdict: str) -> str:
     """Return a sign for the verdict on a difference."""
-    return VERDICT_SIGNS[verdict]
+    return VERDICT_SIGNS[Verdict(verdict)]
 
 
 def probability(p: float) -> str:

@@ -65,14 +65,9 @@ def _of_difference(reading: PairReading, interval: Interval | None, smallest_eff
     if reading.verdicts is not None:
         return reading.verdicts.get(verdicts.decide(interval, smallest_effect), UNDECIDED)
     sides = reading.any_difference or {}
-    return next(
-        (
-            sides[side]
-            for side, there in (("better", interval.low > 0), ("worse", interval.high < 0))
-            if there and side in sides
-        ),
-        UNDECIDED,
-    )
+    if interval.low > 0:
+        return sides.get("better", UNDECIDED)
+    return sides.get("worse", UNDECIDED) if interval.high < 0 else UNDECIDED
 
 
 def _claim(number: int, claim: Claim, evidence: Evidence) -> Iterable[ClaimRow]:
@@ -117,17 +112,22 @@ def _without(
     reading: ContrastReading | PairReading | DesignReading, verdict: ClaimVerdict, evidence: Evidence
 ) -> Iterator[tuple[tuple[str, int], ClaimVerdict]]:
     """Yield the verdict without each single replicate that would change it; none of a reading without a verdict."""
-    if isinstance(reading, DesignReading):
-        return
+    for one, other in _alternatives(reading, evidence):
+        if other is not None and other is not verdict:
+            yield one, other
+
+
+def _alternatives(
+    reading: ContrastReading | PairReading | DesignReading, evidence: Evidence
+) -> Iterator[tuple[tuple[str, int], ClaimVerdict | None]]:
     if isinstance(reading, PairReading):
         judged = [comparisons.find_pair(evidence.pairs, *names).judged for names in reading.pairs]
-        every = dict.fromkeys(one for pair in judged if pair for one in pair.without)
-        alternatives = ((one, _pairs(reading, evidence, one)[0]) for one in every)
-    else:
-        decided = [names for one in _deciding(reading) for names in terms.names_in(one.values())]
-        everything = [(name, seed) for name in dict.fromkeys(decided) for seed in evidence.data.groups[name].entries]
-        alternatives = ((one, _contrasts_without(reading, evidence, one)) for one in everything)
-    yield from ((one, other) for one, other in alternatives if other is not None and other is not verdict)
+        for one in dict.fromkeys(one for pair in judged if pair for one in pair.without):
+            yield one, _pairs(reading, evidence, one)[0]
+    elif isinstance(reading, ContrastReading):
+        for name in dict.fromkeys(name for one in _deciding(reading) for name in terms.names_in(one.values())):
+            for seed in evidence.data.groups[name].entries:
+                yield (name, seed), _contrasts_without(reading, evidence, (name, seed))
 
 
 def _deciding(reading: ContrastReading) -> list[Contrasts]:

@@ -95,7 +95,7 @@ class VariantPair:
     @property
     def judgement(self) -> Judgement | None:
         """The comparison as a member of its family; None if there are too few seeds."""
-        return self.judged and self.judged.judgement
+        return None if self.judged is None else self.judged.judgement
 
     def interval(self, first: str, without: tuple[str, int] | None = None) -> Interval | None:
         """Return the simultaneous interval of `first` minus the other, `without` a replicate if it has that one."""
@@ -233,11 +233,11 @@ def _samples_of_images(
     splits = next(iter(groups[0].values())).record["splits"]
     tested, others = (int(splits[name]["count"]) for name in ("test", "validation"))
     error = crossed.image_error(*answers, paired=paired) * sqrt(tested)
-    both = [
-        (tested * one + others * other) / (tested + others) for one, other in zip(sample, held_out[:2], strict=False)
-    ]
-    apart = difference(*(one - other for one, other in zip(sample, held_out[:2], strict=False)), paired)
-    over_images = crossed.over_seeds_and_images(difference(*both, paired), error / sqrt(tested + others))
+    by_variant = list(zip(sample[:2], held_out[:2], strict=True))
+    first, second = ((tested * one + others * other) / (tested + others) for one, other in by_variant)
+    over_images = crossed.over_seeds_and_images(difference(first, second, paired), error / sqrt(tested + others))
+    first, second = (one - other for one, other in by_variant)
+    apart = difference(first, second, paired)
     distance_error = sqrt(apart.standard_error**2 + error**2 * (1 / tested + 1 / others))
     return Agreement(difference(*held_out), apart.estimate, distance_error), over_images
 

@@ -35,8 +35,8 @@ def draw(found: StudyResults) -> dict[str, Figure]:
     drawn = {"readings.png": _readings(found)}
     for claim in found.claims.claims.values():
         if (figure := claim.figure) is not None:
-            one = _change(everything, figure) if isinstance(figure, Change) else _curves(everything, figure)
-            drawn[f"{figure.name}.png"] = one
+            picture = _change(everything, figure) if isinstance(figure, Change) else _curves(everything, figure)
+            drawn[f"{figure.name}.png"] = picture
     for number, one in enumerate((found.main, *found.others)):
         suffix = f"-{one.name}" if number else ""
         drawn[f"effects{suffix}.png"] = _effects(one.pairs, everything.rules.smallest_effects[one.name])
@@ -54,10 +54,10 @@ def _readings(found: StudyResults) -> Figure | None:
 def _reading(data: StudyData, row: ClaimRow, reading: AnyReading) -> Row:
     form = row.finding.measurements[0].form
     main = len(reading.contrasts) if isinstance(reading, ContrastReading) else len(row.finding.measurements)
-    intervals = [
-        (*(_drawn(form, value) for value in (one.estimate, *(one.interval or (one.estimate,) * 2))), number < main)
-        for number, one in enumerate(row.finding.measurements)
-    ]
+    intervals = []
+    for number, one in enumerate(row.finding.measurements):
+        low, high = one.interval or (one.estimate, one.estimate)
+        intervals.append((_drawn(form, one.estimate), _drawn(form, low), _drawn(form, high), number < main))
     sides = [side for side in _sides(data, reading, form) if side[-1] in readings.SIDES]
     ends = sorted({end for low, high, _ in sides for end in (low, high) if abs(end) < inf})
     texts = [(end, findings.written(form, np.exp(end) if form == "factor" else end)) for end in ends]

@@ -167,7 +167,9 @@ def _group(name: str, study: Study, rule: OverfittingRule, lookups: list[Lookup]
         study.variants[name],
         entries,
         {seed: _analyse(entry, rule) for seed, entry in entries.items()},
-        *(states.count(state) for state in (EntryState.STALE, EntryState.FOREIGN, EntryState.MISSING)),
+        stale=states.count(EntryState.STALE),
+        foreign=states.count(EntryState.FOREIGN),
+        missing=states.count(EntryState.MISSING),
     )
 
 

@@ -51,14 +51,19 @@ def test_looks_differ(count: int) -> None:
 
 
 def test_a_model_has_one_colour_in_the_report_and_in_the_study() -> None:
-    """The models of params.yaml have the same colours among themselves and among the variants of the study."""
+    """The models of params.yaml have the same colours among themselves and in each figure of the study."""
     values = params.load(FROZEN / "params.yaml")
     models, study = values.models, plan.load_study(FROZEN / "study" / "params.yaml")
     asked = claims.load(FROZEN / "study" / "claims.yaml", study, study_runs.rules(values))
-    factors = asked.effects.variants if asked.effects else []
+    shown = [one.figure for one in asked.claims.values() if one.figure is not None]
 
-    report, study_looks = colours.of_models(models), colours.of_models([*asked.networks, *factors, *study.variants])
-    assert {name: study_looks[name] for name in models} == report
+    report = colours.of_models(models)
+    for figure in shown:
+        looks = colours.of_models(figure.variants if isinstance(figure, claims.Curves) else figure.pairs)
+        assert {name: looks[name] for name in looks.keys() & report} == {
+            name: report[name] for name in looks.keys() & report
+        }
+    assert len(shown) == 6
 
 
 def test_every_figure_uses_the_models_colours() -> None:

@@ -310,13 +310,13 @@ CORRECT = {0.0: (NO, YES), 0.0005: (NO, YES), 0.002: (YES, NO)}
 @pytest.mark.parametrize("true", CORRECT, ids=["none", "half", "twice"])
 def test_claims_5_and_6_only_become_surer(true: float) -> None:
     """With more seeds the correct verdicts on both become more probable, and wrong ones stay below the level."""
-    random, shares = np.random.default_rng(0), []
+    random, shares, asked = np.random.default_rng(0), [], [reading(place) for place in ("5c", "6e")]
     for n in (5, 30, 300):
         values = random.normal(true, 0.0012, (1000, n))
         half = stats.t.isf(0.025, n - 1) * values.std(axis=1, ddof=1) / np.sqrt(n)
         ends = np.stack([values.mean(axis=1) - half, values.mean(axis=1) + half], axis=1)
-        for place, correct in zip(("5c", "6e"), CORRECT[true], strict=True):
-            found = [audit.agreed(reading(place), [Interval(*pair)], SMALLEST) for pair in ends]
+        for of, correct in zip(asked, CORRECT[true], strict=True):
+            found = [audit.agreed(of, [Interval(*pair)], SMALLEST) for pair in ends]
             shares.append(np.mean([one is correct for one in found]))
             assert np.mean([one not in (correct, OPEN) for one in found]) < 0.05 + 0.02
     assert shares[0] <= shares[2] + 0.05 <= shares[4] + 0.1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -127,6 +128,50 @@ def test_other_bounds_are_other_verdicts(run: Run) -> None:
 
     assert audited(run(stricter))[0][-2] == "*not supported*"
     assert audited(run(CLAIMS.replace("all < 0.5", "all < 0.2")))[0][-2] == "*undecided*"
+
+
+def test_an_empty_ledger_has_a_whole_page(run: Run, tmp_path: Path) -> None:
+    """Nothing is decided, no figure is drawn, and an answer that names a result is not given before there is one."""
+    shutil.rmtree(tmp_path / "runs")
+    answered = CLAIMS.replace(
+        "    readings:\n", "    answer: {verdicts: [undecided], text: 'It is open: {a1}.'}\n    readings:\n"
+    )
+
+    page = run(answered)
+
+    assert [row[-2] for row in audited(page)] == ["*undecided*"] * 2
+    assert "On Kuzushiji-MNIST nothing has been run yet: none of the 15 planned replicates exists." in page
+    assert "It is open" not in page
+    assert not re.search(r"[{}]|None|nan|!\[", page)
+    assert {path.stem for path in (tmp_path / "page").glob("*.csv")} >= {*re.findall(r"\]\(([a-z]+)\.csv\)", page)}
+
+
+def test_an_answer_and_both_kinds_of_figure_are_shown(run: Run, tmp_path: Path) -> None:
+    """The sentence has the result of the reading, and each picture is drawn, also of what no side of a bound has."""
+    more = CLAIMS.replace(
+        "    claim: The CNN makes less than half of the MLP's errors.\n",
+        """    claim: The CNN makes less than half of the MLP's errors.
+    answer: {verdicts: [supported], text: "It does: {a1} of them."}
+    figure: {name: curves, alt: Losses, caption: By epoch., measure: loss, variants: [kmnist_mlp], columns: {it: loss}}
+""",
+    ).replace(
+        "    claim: Shuffled pixels cost the CNN nothing.\n",
+        """    claim: Shuffled pixels cost the CNN nothing.
+    figure:
+      {name: shuffled, alt: Errors, caption: By seed., outcome: test_error, axis: error, ends: [before, after],
+       pairs: {kmnist_cnn: kmnist_cnn_permuted}}
+""",
+    )
+    more = more.replace("{no relevant difference: supported, worse: not supported}", "{worse: undecided}")
+
+    page = run(more)
+
+    (said, other) = (row[1] for row in rows(page, "The claims")[1:])
+    assert said == f"It does: {audited(page)[0][2].partition(': ')[2]} of them."
+    assert other == "By the planned comparison: *undecided*."
+    pictures = {path.stem for path in (tmp_path / "page" / "figures").iterdir()}
+    assert pictures == {"curves", "shuffled", "readings", "effects", "rises"}
+    assert all(f"(figures/{name}.png)" in page for name in pictures)
 
 
 def test_a_fault_is_one_line(run: Run) -> None:

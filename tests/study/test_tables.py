@@ -88,7 +88,7 @@ def test_a_comparison_with_too_few_seeds_is_listed(lookups: list[Lookup], values
     assert table.loc[("cnn_permuted", "mlp_adadelta_permuted"), "verdict"] == "cannot tell with 2 and 4 seeds"
     assert table.loc[("cnn_permuted", "cnn"), "mcnemar_seeds"] == 2
     lines = {row[0]: row for row in rows(found.markdown, "Differences in test accuracy, in points")}
-    assert lines["`cnn_permuted` minus `cnn`"][3] == "*cannot tell with 2 seeds*"
+    assert lines["`cnn_permuted` minus `cnn` (2, paired)"][2] == "*cannot tell with 2 seeds*"
 
 
 def test_mcnemar_counts_are_those_of_the_binomial_sum(lookups: list[Lookup], whole: StudyReport) -> None:
