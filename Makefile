@@ -24,7 +24,7 @@ HAS_GIT = $(shell folder=$$PWD; until [ -e "$$folder/.git" ] || [ -z "$$folder" 
 	[ ! -e "$$folder/.git" ] || echo yes)
 DVC = $(if $(HAS_GIT),,DVC_SYSTEM_CONFIG_DIR="$$PWD/.dvc/without-git" )dvc
 
-.PHONY: help data repro study check test test-slow lint check-lock pages check-pages gate verdict promote rerun sync ui demo bench team lock clean git moved
+.PHONY: help quick data repro study check test test-slow lint check-lock pages check-pages gate verdict promote rerun sync ui demo bench team lock clean git moved
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -35,6 +35,10 @@ repro: .venv/complete git ## run the whole pipeline, or the stages that a change
 	@python -m pipeline.sync $(if $(REQUIRE_TRACKING),,--optional)
 	@# Elsewhere the last digits differ; these lines say whether it is the same result all the same.
 	@python -m pipeline.study.reproduction
+
+quick: .venv/complete ## look at it, offline: every stage on 1,797 small digits; writes work/quick/report.html
+	@.ci/digits work/quick
+	@echo 'work/quick/report.html has the report: the same stages as those of `make repro`, on few images and epochs'
 
 # What a user says is one word for the shell, whatever is in it.
 quoted = '$(subst ','\'',$(1))'

@@ -102,8 +102,8 @@ def test_a_pages_commands_are_found_in_their_order(page: str, tmp_path: Path) ->
 
 
 def test_the_readme_is_short() -> None:
-    """A newcomer reads at most 160 lines; what else there is to know stands in docs/."""
-    assert len([line for line in text(ENGLISH).splitlines() if not line.startswith("<!--")]) <= 160
+    """A newcomer reads at most 150 lines; what else there is to know stands in docs/."""
+    assert len([line for line in text(ENGLISH).splitlines() if not line.startswith("<!--")]) <= 150
 
 
 @cache
@@ -126,7 +126,9 @@ def test_links_lead_to_something_that_is_there(page: str) -> None:
 
     An anchor leads to a heading of the file.
     """
-    targets = [target for target in re.findall(r"\]\(([^)]+)\)", text(page)) if "://" not in target]
+    # What begins with ../../ leads to a page of GitHub's about the repository, such as its runs of CI.
+    here = [target for target in re.findall(r"\]\(([^)]+)\)", text(page)) if "://" not in target]
+    targets = [target for target in here if not target.startswith("../../actions/")]
 
     for target in targets:
         name, _, anchor = target.partition("#")
@@ -155,7 +157,7 @@ def test_the_diagram_is_dvcs_own(tmp_path: Path) -> None:
     drawn = forks.run(tmp_path, "dvc", "dag", "--md", "report")
     names = {node: re.sub(r"@\w+", "@M", name) for node, name in re.findall(r'(node\d+)\["(.+?)"\]', drawn)}
     graph = networkx.DiGraph((names[a], names[b]) for a, b in re.findall(r"(node\d+)-->(node\d+)", drawn))
-    (diagram,) = blocks(ENGLISH, "mermaid")
+    (diagram,) = blocks("docs/method.md", "mermaid")
     boxes = [box.partition('["')[2].rstrip('"]') or box for box in re.split(r" --> ", diagram.splitlines()[1].strip())]
 
     assert len(boxes) == 5
@@ -164,7 +166,7 @@ def test_the_diagram_is_dvcs_own(tmp_path: Path) -> None:
 
 def test_both_languages_agree() -> None:
     """The Japanese page has the commands of the English one's first block, its diagram, and no other block."""
-    assert list(commands(JAPANESE)) == [words for words in commands(ENGLISH) if words[0] == "make"][:2]
+    assert list(commands(JAPANESE)) == [words for words in commands(ENGLISH) if words[0] == "make"][:3]
     assert blocks(JAPANESE, "mermaid") == blocks(ENGLISH, "mermaid")
     assert text(JAPANESE).count("```") == 4
 
