@@ -98,7 +98,10 @@ def test_a_model_of_too_few_epochs_has_no_rise() -> None:
     ("rows", "sentence"),
     [
         (["cnn,test_loss,5,0,1,0.5,True"] * 2, "**The reproduction worked**: all 2 final scores"),
-        (["cnn,test_loss,5,0,1,0.5,True", "cnn,rise,5,0,1,2,False"], "Of 2 final scores that the original printed, 1 lie"),
+        (
+            ["cnn,test_loss,5,0,1,0.5,True", "cnn,rise,5,0,1,2,False"],
+            "Of 2 final scores that the original printed, 1 lie",
+        ),
         (["cnn,test_loss,5,0,1,,"], ""),
         ([], ""),
         (None, ""),

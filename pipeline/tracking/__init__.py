@@ -12,11 +12,10 @@ A module imports only those below it:
     registry        the champion in MLflow's registry
     git_registry    the champion as a commit with tags, for git and DVC
     promotion       promotion.json: which model was made the champion, and why
-    finished        runs that are added when they have finished, such as the study's
+    finished        runs that are added when they have finished: replicates, and verdicts on them
     runs            runs: found, completed, marked as current; their parts
     logged_model    a model file in MLflow: uploaded, checked, downloaded
-    experiments     the experiments: found, created, described
-    view            what MLflow's pages show: the saved view, a colour per model
+    experiments     the experiments: found, created, described; a saved view of each, a colour per model
     artifacts       scores, figures and tables of an evaluated model
     description     params and tags of a training run, written and read back
     outbox          a retry queue in the background
@@ -32,7 +31,7 @@ from pipeline.tracking.artifacts import EvaluationArtifacts
 from pipeline.tracking.client import add_option, is_permanent, reachable, reason
 from pipeline.tracking.description import LoggedTraining, RunDescription, flatten, logged_training
 from pipeline.tracking.experiments import Experiment, of_study, of_verdict
-from pipeline.tracking.finished import FinishedRun, FinishedRuns
+from pipeline.tracking.finished import Finding, FinishedRun, FinishedRuns, verdict_run
 from pipeline.tracking.live import END_TIMEOUT_S, log_evaluation, training_run
 from pipeline.tracking.logged_model import fetch, run_fault, trained_on
 from pipeline.tracking.outbox import Outbox
@@ -45,6 +44,7 @@ __all__ = [
     "ChampionComparison",
     "EvaluationArtifacts",
     "Experiment",
+    "Finding",
     "FinishedRun",
     "FinishedRuns",
     "LoggedTraining",
@@ -73,4 +73,5 @@ __all__ = [
     "trained_model",
     "trained_on",
     "training_run",
+    "verdict_run",
 ]

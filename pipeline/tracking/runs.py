@@ -13,11 +13,11 @@ from urllib.parse import quote
 
 from pipeline import files
 from pipeline.data.dataset import Dataset
-from pipeline.tracking import experiments, logged_model, store, view
+from pipeline.tracking import experiments, logged_model, store
 from pipeline.tracking.artifacts import OPTIONAL, EvaluationArtifacts
 from pipeline.tracking.client import mlflow
 from pipeline.tracking.description import DVC_EXPERIMENT, RunDescription
-from pipeline.tracking.view import CURRENT, STATE
+from pipeline.tracking.experiments import COLOUR, CURRENT, STATE
 from pipeline.training import history
 
 # The tag that separates the runs of one clone from those of others on the same server.
@@ -71,7 +71,7 @@ def add_training(
 
 def create(experiment: str, model: str, tags: Mapping[str, str], started: int) -> Any:
     """Return a new run of a model with these tags, the name of this clone and the colour of the model's runs."""
-    own = {_CLONE: _clone(), view.COLOUR: experiments.colour(experiment, "model", model)}
+    own = {_CLONE: _clone(), COLOUR: experiments.colour(experiment, "model", model)}
     return mlflow.MlflowClient().create_run(experiment, started, {**tags, **own}, run_name=model)
 
 
@@ -94,9 +94,9 @@ def mark_current(run: Any) -> None:
     if run.data.tags.get(STATE) != "current" and DVC_EXPERIMENT not in run.data.tags:
         api.set_tag(run.info.run_id, STATE, "current")
     # An earlier version of this code created runs without it.
-    if view.COLOUR not in run.data.tags:
+    if COLOUR not in run.data.tags:
         colour = experiments.colour(run.info.experiment_id, "model", run.data.tags["model"])
-        api.set_tag(run.info.run_id, view.COLOUR, colour)
+        api.set_tag(run.info.run_id, COLOUR, colour)
 
 
 def retire(dataset: str, models: Mapping[str, str | None]) -> list[str]:
@@ -245,7 +245,7 @@ def page_of(runs: Sequence[Any]) -> str:
     That is the saved view, which will show later ones too, or their ids where some are of `dvc exp`.
     """
     experiment, ids = runs[0].info.experiment_id, {run.info.run_id for run in runs}
-    shown = f"viewStateShareKey={view.KEY}"
+    shown = f"viewStateShareKey={experiments.VIEW}"
     if {run.info.run_id for run in mlflow.MlflowClient().search_runs([experiment], CURRENT)} != ids:
         chosen = ", ".join(f"'{run_id}'" for run_id in sorted(ids))
         shown = f"searchFilter={quote(f'attributes.run_id IN ({chosen})', safe='')}"

@@ -24,7 +24,7 @@ from pipeline.data.dataset import Dataset, Split
 from pipeline.data.formats import npz
 from pipeline.errors import UnavailableError
 from pipeline.params import OverfittingRule, Params
-from pipeline.tracking import experiments, live, logged_model, outbox, view
+from pipeline.tracking import experiments, live, logged_model, outbox
 from pipeline.tracking import runs as finished_runs
 from pipeline.tracking import store as mlflow_store
 from pipeline.tracking.artifacts import EvaluationArtifacts
@@ -614,7 +614,7 @@ def test_one_run_of_a_model_is_current(description: RunDescription, digits: Data
     track(description, digits, model)
     track(description, digits, model)
 
-    assert [run.data.tags[view.STATE] for run in runs("FINISHED")] == ["current", "superseded"]
+    assert [run.data.tags[experiments.STATE] for run in runs("FINISHED")] == ["current", "superseded"]
 
 
 @pytest.mark.usefixtures("store")
@@ -626,16 +626,16 @@ def test_other_clones_runs_are_left_alone_on_a_server(
     experiment, api = experiments.connect(experiments.of_dataset("mnist")), mlflow.MlflowClient()
     elsewhere = description.tags() | {"workspace": "elsewhere:/clone"}
     running = api.create_run(experiment, tags=elsewhere).info.run_id
-    done = api.create_run(experiment, tags=elsewhere | {view.STATE: "current"}).info.run_id
+    done = api.create_run(experiment, tags=elsewhere | {experiments.STATE: "current"}).info.run_id
     api.set_terminated(done, "FINISHED")
     if place == "a server":
         monkeypatch.setattr(mlflow_store, "local", lambda _: None)
 
     track(description, digits, model)
 
-    found = api.get_run(running).info.status, api.get_run(done).data.tags[view.STATE]
+    found = api.get_run(running).info.status, api.get_run(done).data.tags[experiments.STATE]
     assert found == (("RUNNING", "current") if place == "a server" else ("KILLED", "superseded"))
-    assert runs("FINISHED")[0].data.tags[view.STATE] == "current"
+    assert runs("FINISHED")[0].data.tags[experiments.STATE] == "current"
 
 
 def add_finished(recipe: str) -> None:
@@ -646,17 +646,48 @@ def add_finished(recipe: str) -> None:
     tracking.FinishedRuns(experiments.of_study("mnist", "MNIST")).add(run)
 
 
+VIEW = "mlflow.sharedViewState.current"
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize("of", [experiments.of_study, experiments.of_verdict])
+def test_replicates_are_shown_by_variant(of: Callable[[str, str], experiments.Experiment]) -> None:
+    """The experiments of many seeds have a view with mean curves per variant, and its name and seed as columns."""
+    tags = mlflow.MlflowClient().get_experiment(experiments.connect(of("mnist", "MNIST"))).tags
+    state = json.loads(json.loads(tags[VIEW])["state"])
+
+    assert state["groupBy"]["groupByKeys"] == [{"mode": "param", "groupByData": "variant"}]
+    assert state["selectedColumns"][:2] == ["params.`variant`", "tags.`seed`"]
+    assert "searchFilter" not in state
+
+
+@pytest.mark.usefixtures("store")
+def test_a_verdict_is_a_run_among_those_that_it_judges(tmp_path: Path) -> None:
+    """It has estimates with their ends, verdicts as tags and its page; the same verdict is there once."""
+    findings = {"HEAD~1 - HEAD": tracking.Finding("better", 0.5, 0.25, None)}
+    tracked = tracking.FinishedRuns(experiments.of_verdict("mnist", "MNIST"))
+    for _ in range(2):
+        tracked.add(tracking.verdict_run("verdict", findings, {"verdict.md": b"# Better\n"}))
+
+    api = mlflow.MlflowClient()
+    (run,) = api.search_runs([experiments.connect(experiments.of_verdict("mnist", "MNIST"))])
+    assert run.data.metrics == {"HEAD-1 - HEAD": 0.5, "HEAD-1 - HEAD_low": 0.25}
+    assert run.data.tags["verdict.HEAD-1 - HEAD"] == "better"
+    page = api.download_artifacts(run.info.run_id, "verdict.md", str(tmp_path))
+    assert (run.info.status, Path(page).read_text()) == ("FINISHED", "# Better\n")
+
+
 @pytest.mark.usefixtures("store")
 def test_an_experiment_shows_training_and_validation_in_one_chart() -> None:
     """It has a saved view of the current runs; an older one is replaced, and a missing description is added."""
     made, api = experiments.connect(experiments.of_dataset("mnist")), mlflow.MlflowClient()
     tags = api.get_experiment(made).tags
-    api.set_experiment_tag(made, view.TAG, "of an older version")
+    api.set_experiment_tag(made, VIEW, "of an older version")
     api.delete_experiment_tag(made, "mlflow.note.content")
 
     assert experiments.connect(experiments.of_dataset("mnist")) == made
     assert api.get_experiment(made).tags == tags
-    state = json.loads(json.loads(tags[view.TAG])["state"])
+    state = json.loads(json.loads(tags[VIEW])["state"])
     charts = [chart["selectedMetricKeys"] for chart in state["compareRunCharts"]]
     assert charts == [["loss", "val_loss"], ["accuracy", "val_accuracy"]]
     assert state["searchFilter"] == "tags.`dvc.state` = 'current'"

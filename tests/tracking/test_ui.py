@@ -15,7 +15,7 @@ import yaml
 from PIL import Image, ImageColor
 
 from pipeline.reporting import colours
-from pipeline.tracking.view import CURRENT
+from pipeline.tracking.experiments import CURRENT
 from tests.support import browser, screenshots, small
 
 pytestmark = [pytest.mark.slow, browser.needs_browser]
