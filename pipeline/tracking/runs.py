@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import socket
 import time
@@ -10,6 +12,8 @@ from math import isnan, nan
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+
+import numpy as np
 
 from pipeline import files
 from pipeline.data.dataset import Dataset
@@ -192,12 +196,15 @@ def log_params(run_id: str, description: RunDescription) -> bool:
 
 
 def log_inputs(run_id: str, description: RunDescription, data: Dataset) -> None:
-    """Log each split of the data as an input of the run."""
-    inputs = []
+    """Log each split of the data as an input of the run, with a digest of its own and where the data came from."""
+    inputs, source = [], json.dumps(description.data_source())
     for split_name, split in data.splits().items():
-        name = f"{description.dataset}-{split_name}"
-        source = mlflow.data.from_numpy(split.images, targets=split.labels, name=name, digest=description.data_md5)
-        logged = mlflow.entities.Dataset.from_dictionary(source.to_dict())
+        name, digest = f"{description.dataset}-{split_name}", hashlib.md5(usedforsecurity=False)
+        for array in (split.images, split.labels):
+            digest.update(np.ascontiguousarray(array).data)
+        described = mlflow.data.from_numpy(split.images, targets=split.labels, name=name, digest=digest.hexdigest())
+        content = described.to_dict() | {"source_type": "local", "source": source}
+        logged = mlflow.entities.Dataset.from_dictionary(content)
         context = mlflow.entities.InputTag("mlflow.data.context", split_name)
         inputs.append(mlflow.entities.DatasetInput(logged, [context]))
     mlflow.MlflowClient().log_inputs(run_id, inputs)

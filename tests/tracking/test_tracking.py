@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import re
 import shutil
@@ -148,7 +149,44 @@ def test_a_run_holds_the_whole_training(description: RunDescription, digits: Dat
     expected = {"model.md5": files.md5(model), "data.md5": MD5, "recipe": "r" * 64, "seed": "0", "model": "mlp_rmsprop"}
     assert expected.items() <= run.data.tags.items()
     names = {(source.dataset.name, source.dataset.digest) for source in run.inputs.dataset_inputs}
-    assert names == {("mnist-train", MD5), ("mnist-test", MD5)}
+    assert names == {("mnist-train", md5_of(digits.train)), ("mnist-test", md5_of(digits.test))}
+
+
+def md5_of(split: Split) -> str:
+    """Return the digest by which MLflow's pages tell a split from others: of its images, then its labels."""
+    return hashlib.md5(split.images.tobytes() + split.labels.tobytes(), usedforsecurity=False).hexdigest()
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize("recorded", [True, False])
+def test_the_data_of_a_run_say_where_they_came_from(
+    description: RunDescription,
+    digits: Dataset,
+    model: Path,
+    recorded: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The source is the fetched files and the arrays with their md5; where dvc.lock has neither, the set's file."""
+    monkeypatch.chdir(tmp_path)
+    command = "x --set data/sets/mnist.yaml --input data/raw/mnist --output data/processed/mnist.npz"
+    stage = {"cmd": command, "deps": [{"path": "data/raw/mnist", "md5": "f.dir"}], "outs": [{"md5": MD5}]}
+    files.write_yaml(Path("dvc.lock"), {"stages": {"preprocess": stage if recorded else {}}})
+    track(description, digits, model)
+
+    (run,) = runs()
+    (source,) = {one.dataset.source for one in run.inputs.dataset_inputs}
+    assert json.loads(source) == (
+        {
+            "uri": "data/raw/mnist",
+            "md5": "f.dir",
+            "set": "data/sets/mnist.yaml",
+            "arrays": "data/processed/mnist.npz",
+            "arrays_md5": MD5,
+        }
+        if recorded
+        else {"uri": "data/sets/mnist.yaml", "arrays_md5": MD5}
+    )
 
 
 @pytest.mark.usefixtures("store")
@@ -215,7 +253,8 @@ def test_an_evaluation_joins_the_run_of_its_model(description: RunDescription, d
     assert logged.tags["mlflow.note.content"] == f"{run.data.tags['mlflow.note.content']}\n\n{logged_model.INPUT}"
     scores = {metric.key: metric for metric in logged.metrics}
     assert (scores["test_accuracy"].value, scores["test_accuracy"].dataset_name) == (0.9, "mnist-test")
-    assert (scores["train_loss"].dataset_name, scores["train_loss"].dataset_digest) == ("mnist-train", MD5)
+    measured_on = scores["train_loss"].dataset_name, scores["train_loss"].dataset_digest
+    assert measured_on == ("mnist-train", md5_of(digits.train))
     assert scores["loss_gap"].dataset_name is None
 
 
