@@ -26,7 +26,7 @@ from pipeline.data import dataset as datasets
 from pipeline.data.dataset import Dataset, Split
 from pipeline.errors import InputError, PipelineError, UnavailableError
 from pipeline.inference import classifier
-from pipeline.tracking import ChampionComparison, Promotion, TrainedModel, git_registry, promotion, registry
+from pipeline.tracking import ChampionComparison, Promotion, TrainedModel, promotion, registry
 
 # The metric whose largest allowed drop is also the non-inferiority margin against the champion.
 METRIC = "test_accuracy"
@@ -268,7 +268,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _register(promoted: Promotion, candidate: Candidate) -> int:
-    print(git_registry.register(promoted, candidate.trained.file))
+    print(promotion.register(promoted, candidate.trained.file))
     return 0
 
 

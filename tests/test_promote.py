@@ -39,7 +39,7 @@ from pipeline.data.dataset import Dataset, Split
 from pipeline.data.formats import npz
 from pipeline.errors import InputError, PipelineError
 from pipeline.params import Params
-from pipeline.tracking import experiments, git_registry, logged_model, promotion
+from pipeline.tracking import experiments, logged_model, promotion
 from pipeline.tracking import store as mlflow_store
 from pipeline.tracking.artifacts import EvaluationArtifacts
 from pipeline.training import backend, model_file, recipe
@@ -1219,7 +1219,7 @@ def test_with_gto_the_champion_is_registered_in_git_too(call: Call, monkeypatch:
         registered.append((promoted.model_md5, model))
         return "registered"
 
-    monkeypatch.setattr(git_registry, "register", register)
+    monkeypatch.setattr(promotion, "register", register)
 
     without = call("good")
     already = call("good", "--gto")
