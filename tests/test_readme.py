@@ -8,6 +8,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import tomllib
 from collections.abc import Iterator
 from functools import cache
 from itertools import pairwise, takewhile
@@ -26,7 +27,8 @@ from tests.support import forks, frozen, small
 ROOT = Path(__file__).parents[1]
 ENGLISH, JAPANESE = "README.md", "README.ja.md"
 DOCS = ("method", "params", "datasets", "team", "ci", "promotion", "glossary")
-PAGES = (ENGLISH, JAPANESE, "CONTRIBUTING.md", "study/README.md", *(f"docs/{name}.md" for name in DOCS))
+OF_PEOPLE = ("CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "AGENTS.md")
+PAGES = (ENGLISH, JAPANESE, *OF_PEOPLE, "study/README.md", *(f"docs/{name}.md" for name in DOCS))
 # Words of a shell's loops, which start no program.
 LOOPS = {"for", "do", "done"}
 # Parse each command line with the parser of the program itself, and do nothing.
@@ -171,10 +173,17 @@ def test_both_languages_agree() -> None:
     assert text(JAPANESE).count("```") == 4
 
 
+def test_the_version_is_the_same_everywhere() -> None:
+    """The package, the citation and the latest heading of a release in the changes have one version."""
+    package = tomllib.loads(text("pyproject.toml"))["project"]["version"]
+    released = re.findall(r"^## (\d\S*)$", text("CHANGELOG.md"), flags=re.MULTILINE)
+
+    assert yaml.safe_load(text("CITATION.cff"))["version"] == released[0] == package
+
+
 def test_every_command_has_a_test() -> None:
     """No page calls a program, or shows a kind of block, that no test here reads."""
-    installed = {f".venv/bin/{name}" for name in ("python", "pip")}
-    known = {*installed, ".", "make", "mlflow", "python", "curl", "dvc", "git", "pip", "ruff", "export"}
+    known = {".venv/bin/pip", ".", "make", "mlflow", "python", "curl", "dvc", "git", "pip", "ruff", "export"}
     programs = {words[0] for page in PAGES for words in commands(page)}
 
     assert {name for name in programs if not name.startswith(".ci/")} == known
@@ -228,8 +237,7 @@ def test_dvc_understands_what_is_said_within_sentences() -> None:
 def test_the_projects_own_programs_understand_their_commands(tmp_path: Path) -> None:
     """No `python -m pipeline...` of a page is answered with its usage; what it names need not be there."""
     environment = small.environment() | {"PYTHONPATH": str(ROOT)} | forks.environment()
-    called = [*of_program(".venv/bin/python", "-m"), *of_program("python", "-m")]
-    for module, *rest in [words for words in called if words[0].startswith("pipeline.")]:
+    for module, *rest in [words for words in of_program("python", "-m") if words[0].startswith("pipeline.")]:
         command = ["python", "-m", module, *rest]
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
 
