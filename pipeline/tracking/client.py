@@ -109,12 +109,6 @@ def add_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def store_exists() -> bool:
-    """Return whether the store is there: one on a server counts as such, a local one may not have been created yet."""
-    path = store.local(store.uri())
-    return path is None or path.exists()
-
-
 @contextmanager
 def open_store() -> Iterator[str | None]:
     """Point mlflow at the store, created if it is missing, and hold it if it is local.

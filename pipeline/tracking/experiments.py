@@ -10,8 +10,9 @@ from __future__ import annotations
 import colorsys
 import json
 import shlex
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 from typing import Any
 
 from pipeline import dvc_lock
@@ -42,7 +43,7 @@ _OF_REPLICATES = [
 _BY_VARIANT = {"aggregateFunction": "average", "groupByKeys": [{"mode": "param", "groupByData": "variant"}]}
 # The tag that MLflow's pages read, and write where somebody chooses another colour there.
 COLOUR = "mlflow.runColor"
-_HUES, _LIGHTNESSES, _SATURATION = 60, (0.35, 0.45, 0.55, 0.65), 0.65
+_GOLDEN_RATIO, _LIGHTNESS, _SATURATION = 0.618034, 0.45, 0.65
 
 
 @dataclass(frozen=True)
@@ -123,13 +124,8 @@ def connect(experiment: Experiment) -> str:
 
 
 def find(name: str) -> str | None:
-    """Return the id of the experiment `name`; None if there is none, for which no store is created.
-
-    Raises:
-        UnavailableError: The store cannot be used.
-        SetupError: Nor will it be before somebody changes something: its address, a package, a deleted experiment.
-    """
-    if not client.store_exists():
+    """Return the id of the experiment `name`, or None, for which no store is created; raises what `connect` does."""
+    if (path := store.local(store.uri())) and not path.exists():
         return None
     with client.open_store():
         found = mlflow.MlflowClient().get_experiment_by_name(name)
@@ -179,32 +175,15 @@ def colour(experiment: str, key: str, name: str) -> str:
 
 
 def free_colour(name: str, taken: Collection[str]) -> str:
-    """Return the first colour of our figures that is not `taken`, from `name`'s own on; else the least similar one."""
+    """Return the first colour of our figures that is not `taken`, from `name`'s own on; else one of another hue."""
     own = colours.PALETTE.index(colours.of_models([name])[name].colour)
     used = {colour.lower() for colour in taken}
-    for colour in (*colours.PALETTE[own:], *colours.PALETTE[:own]):
-        if colour.lower() not in used:
-            return colour
-    known = [_channels(colour) for colour in used]
-    return max(_more(), key=lambda colour: min(_distance(_channels(colour), other) for other in known))
+    every = chain(colours.PALETTE[own:], colours.PALETTE[:own], _hues())
+    return next(colour for colour in every if colour.lower() not in used)
 
 
-def _more() -> list[str]:
-    return [
-        "#" + "".join(f"{round(255 * part):02x}" for part in colorsys.hls_to_rgb(hue / _HUES, lightness, _SATURATION))
-        for lightness in _LIGHTNESSES
-        for hue in range(_HUES)
-    ]
-
-
-def _channels(colour: str) -> tuple[int, ...]:
-    digits = colour.removeprefix("#")
-    try:
-        return tuple(int(digits[first : first + 2], 16) for first in (0, 2, 4))
-    except ValueError:
-        # Whatever somebody wrote there by hand.
-        return (0, 0, 0)
-
-
-def _distance(first: tuple[int, ...], second: tuple[int, ...]) -> int:
-    return sum((one - other) ** 2 for one, other in zip(first, second, strict=True))
+def _hues() -> Iterator[str]:
+    """Yield colours without end, each hue far from those before."""
+    for number in count():
+        channels = colorsys.hls_to_rgb(number * _GOLDEN_RATIO % 1, _LIGHTNESS, _SATURATION)
+        yield "#" + "".join(f"{round(255 * channel):02x}" for channel in channels)

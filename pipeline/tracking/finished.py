@@ -108,7 +108,10 @@ class FinishedRuns:
         created = api.create_run(self._id, tags=self._coloured(run.tags), run_name=run.name).info.run_id
         params = [entities.Param(key, str(value)) for key, value in run.params.items()]
         # In few requests, since there may be ten thousand such runs.
-        runs.log_points(created, [*runs.points_of_rows(run.rows), *runs.points(run.final, step=0)], params)
+        points = [
+            point for row in run.rows for point in runs.points(dict(row), int(row["epoch"])) if point.key != "epoch"
+        ]
+        runs.log_points(created, [*points, *runs.points(run.final, step=0)], params)
         if run.artifacts:
             with tempfile.TemporaryDirectory() as folder:
                 for name, content in run.artifacts.items():

@@ -210,12 +210,6 @@ def log_inputs(run_id: str, description: RunDescription, data: Dataset) -> None:
     mlflow.MlflowClient().log_inputs(run_id, inputs)
 
 
-def points_of_rows(rows: Sequence[Mapping[str, float]]) -> list[mlflow.entities.Metric]:
-    """Return the points of each row, whose number is in its column `epoch`."""
-    values = [({key: value for key, value in row.items() if key != "epoch"}, int(row["epoch"])) for row in rows]
-    return [point for metrics, epoch in values for point in points(metrics, step=epoch)]
-
-
 def epoch_points(row: Mapping[str, float]) -> list[mlflow.entities.Metric]:
     """Return the points of one epoch: a row of the history, with the seconds that it took."""
     values = {key: row[key] for key in history.SCORES} | {"epoch_seconds": row["seconds"]}
