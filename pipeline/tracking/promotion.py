@@ -87,7 +87,7 @@ class Promotion:
     def description(self, run_id: str) -> str:
         """Return the description of the version in the registry, in Markdown."""
         compared = [self.comparison.as_text(self.images)] if self.comparison else []
-        head = f"**{self.model}** of run `{run_id}`: {self.reason}."
+        head = f"**{self.model}** of run `{run_id}`, whose artifact `card.md` describes it: {self.reason}."
         return "\n\n".join([head, gate.as_markdown(self.checks), *compared, self._caution()])
 
     def _caution(self) -> str:

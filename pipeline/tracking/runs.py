@@ -18,7 +18,7 @@ import numpy as np
 from pipeline import files
 from pipeline.data.dataset import Dataset
 from pipeline.tracking import experiments, logged_model, store
-from pipeline.tracking.artifacts import OPTIONAL, EvaluationArtifacts
+from pipeline.tracking.artifacts import CARD, OPTIONAL, EvaluationArtifacts
 from pipeline.tracking.client import mlflow
 from pipeline.tracking.description import DVC_EXPERIMENT, RunDescription
 from pipeline.tracking.experiments import COLOUR, CURRENT, STATE
@@ -136,6 +136,8 @@ def add_artifacts(run: Any, artifacts: EvaluationArtifacts) -> bool:
         api.log_figure(run_id, figure, name)
     for name, table in artifacts.tables().items():
         api.log_text(run_id, table, name)
+    model = logged_model.of_run(run)
+    api.log_text(run_id, artifacts.card(run.data.tags, f"models:/{model.model_id if model else 'ID'}"), CARD)
     for key, value in tags.items():
         api.set_tag(run_id, key, value)
     # Last: scores that are present prove that the figures show these scores.

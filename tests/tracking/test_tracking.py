@@ -245,7 +245,7 @@ def test_an_evaluation_joins_the_run_of_its_model(description: RunDescription, d
     assert run.data.metrics["test_accuracy"] == 0.9
     assert run.info.end_time == ended
     artifacts = [artifact.path for artifact in mlflow.MlflowClient().list_artifacts(run.info.run_id)]
-    assert artifacts == ["confusion.png", "curves.png", "history.csv", "mistakes.json", "scores.json"]
+    assert artifacts == ["card.md", "confusion.png", "curves.png", "history.csv", "mistakes.json", "scores.json"]
     table = mlflow.MlflowClient().load_table(run.info.experiment_id, "mistakes.json")
     expected = {"image": 9, "true_class": 0, "answer": 9, "probability": 1.0}
     assert table.to_dict("records") == [expected]
