@@ -12,6 +12,7 @@ from urllib.request import urlopen
 from pipeline import cli
 from pipeline.errors import PipelineError
 
+SYNC = "pipeline.sync"
 _PAUSE_S = 0.2
 # Of the access log nobody reads a line; errors of the server are said.
 _QUIET = ("--uvicorn-opts", "--log-level warning")
@@ -24,7 +25,7 @@ def _sync() -> str:
         SystemExit: It failed, and has said why.
     """
     link = ""
-    with subprocess.Popen([sys.executable, "-m", "pipeline.sync"], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen([sys.executable, "-m", SYNC], stdout=subprocess.PIPE, text=True) as process:
         for line in process.stdout or ():
             if line.startswith("current runs: "):
                 link = line.strip()
