@@ -11,6 +11,9 @@ from pipeline.errors import PipelineError, UnavailableError
 from pipeline.trials import ledger
 from pipeline.trials.tracker import Tracker
 
+# So many take seconds, during which it is said what is done.
+_MANY = 50
+
 
 def sync(folder: Path, summaries: Path) -> None:
     """Add to MLflow the replicates of the ledger in `folder` that it is missing, and print how many.
@@ -30,7 +33,7 @@ def sync(folder: Path, summaries: Path) -> None:
     with tracking.reachable():
         present = tracker.recipes()
     absent = [entry for entry in known if entry.record["recipe"] not in present]
-    if absent:
+    if len(absent) > _MANY:
         print(f"study: adding {len(absent)} of {len(known)} replicates to MLflow, about ten a second", flush=True)
     for entry in absent:
         tracker.add(entry)
