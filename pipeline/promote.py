@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import floor
 from pathlib import Path
 from typing import Any
@@ -206,7 +206,7 @@ def apply(made: Promotion, run: Any) -> Any:
         UnavailableError: MLflow does not answer.
     """
     # The file first: whatever happens next, running again brings MLflow up to date with it.
-    promotion.write(made)
+    files.write_json(promotion.PATH, asdict(made))
     try:
         with tracking.reachable():
             return registry.set_champion(made, run)

@@ -9,6 +9,14 @@ from pipeline.analysis import metrics, proportions
 from pipeline.reporting import render
 
 _SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "loss", "calibration_error", "brier")
+# What is shown of a run's tags, and what it is called.
+_FACTS = {
+    "data.md5": "Data (md5)",
+    "recipe": "Recipe",
+    "commit": "Commit",
+    "seed": "Seed",
+    "processor": "Processor",
+}
 _LIMITS = """\
 - The interval is for other images of the same kind. Another seed moves the scores, too: by how much, the study says.
 - Of images of another kind, such as other cameras, hands or classes, nothing is known: it answers all the same.
@@ -28,12 +36,14 @@ _CONTEXT = {
 }
 
 
-def model_card(content: Mapping[str, Any], about: str, facts: Mapping[str, str], address: str) -> str:
-    """Return the card in Markdown: from what evaluate wrote, a text `about` the model, and `facts` for a table.
+def model_card(content: Mapping[str, Any], about: str, known: Mapping[str, str], address: str) -> str:
+    """Return the card in Markdown: from what evaluate wrote, a text `about` the model, and what is `known` of its run.
 
-    `address` is that of the model in MLflow.
+    That is the run's tags, and the commit of its code. `address` is that of the model in MLflow.
     """
-    rows = {"Parameters": render.thousands(content["parameters"]), **facts}
+    libraries = [f"{key.removeprefix('version.')} {known[key]}" for key in known if key.startswith("version.")]
+    facts = {name: known[key] for key, name in _FACTS.items() if key in known}
+    rows = {"Parameters": render.thousands(content["parameters"]), **facts, "Libraries": ", ".join(libraries)}
     lines = [about, "", "| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in rows.items())]
     lines += ["", "## Scores", "", *_scores(content["splits"])]
     if "per_class" in content["splits"]["test"]:

@@ -30,8 +30,6 @@ _CURVES, _CONFUSION, _HISTORY, _SCORES = "curves.png", "confusion.png", "history
 # A table of MLflow, as its log_table writes one, which appends to a table that is there; the tag says that it is one.
 _MISTAKES = "mistakes.json"
 CARD = "card.md"
-# The tags that it shows, and what it calls them.
-_FACTS = {"data.md5": "Data (md5)", "recipe": "Recipe", COMMIT: "Commit", "seed": "Seed", "processor": "Processor"}
 _TABLES = {"mlflow.loggedArtifacts": json.dumps([{"path": _MISTAKES, "type": "table"}])}
 
 
@@ -74,10 +72,8 @@ class EvaluationArtifacts:
 
     def card(self, tags: Mapping[str, str], address: str) -> str:
         """Return the card of the model at an address in MLflow, whose run has these tags."""
-        facts = {name: tags[key] for key, name in _FACTS.items() if key in tags}
-        libraries = {key.removeprefix("version."): tags[key] for key in tags if key.startswith("version.")}
-        facts |= {"Libraries": ", ".join(f"{name} {version}" for name, version in libraries.items())}
-        return card.model_card(files.read_json(self.metrics), tags.get(NOTE, self.model), facts, address)
+        known = {**tags, "commit": tags.get(COMMIT, "not recorded")}
+        return card.model_card(files.read_json(self.metrics), tags.get(NOTE, self.model), known, address)
 
     def figures(self) -> dict[str, Figure]:
         """Return the model's curves and its confusion matrix on the test images, by name in MLflow."""

@@ -120,7 +120,21 @@ def connect(experiment: Experiment) -> str:
         SetupError: Nor will it be before somebody changes something: its address, a package, a deleted experiment.
     """
     with client.open_store() as artifact_location:
-        return _created(experiment, artifact_location)
+        api, name = mlflow.MlflowClient(), experiment.name
+        if (found := api.get_experiment_by_name(name)) is None:
+            try:
+                api.create_experiment(name, artifact_location=artifact_location, tags=dict(experiment.tags))
+            except mlflow.MlflowException:
+                # On a server, another client may have been first.
+                if api.get_experiment_by_name(name) is None:
+                    raise
+            found = api.get_experiment_by_name(name)
+        created = _active_id(found)
+        for key, value in experiment.tags.items():
+            # An earlier version of this code may have created it without some. A text may have been edited in MLflow.
+            if key not in found.tags or (key == _VIEW_TAG and found.tags[key] != value):
+                api.set_experiment_tag(created, key, value)
+        return created
 
 
 def find(name: str) -> str | None:
@@ -130,24 +144,6 @@ def find(name: str) -> str | None:
     with client.open_store():
         found = mlflow.MlflowClient().get_experiment_by_name(name)
     return _active_id(found) if found else None
-
-
-def _created(experiment: Experiment, artifact_location: str | None) -> str:
-    api, name = mlflow.MlflowClient(), experiment.name
-    if (found := api.get_experiment_by_name(name)) is None:
-        try:
-            api.create_experiment(name, artifact_location=artifact_location, tags=dict(experiment.tags))
-        except mlflow.MlflowException:
-            # On a server, another client may have been first.
-            if api.get_experiment_by_name(name) is None:
-                raise
-        found = api.get_experiment_by_name(name)
-    created = _active_id(found)
-    for key, value in experiment.tags.items():
-        # An earlier version of this code may have created it without some. A text may have been edited in MLflow.
-        if key not in found.tags or (key == _VIEW_TAG and found.tags[key] != value):
-            api.set_experiment_tag(created, key, value)
-    return created
 
 
 def _active_id(found: Any) -> str:

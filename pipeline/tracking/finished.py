@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipeline.tracking import experiments, runs
 from pipeline.tracking.client import mlflow
@@ -33,8 +33,7 @@ class FinishedRun:
     artifacts: Mapping[str, bytes] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Finding:
+class Finding(NamedTuple):
     """A verdict in words, and what it stands on: a number with its interval, None where that has no end."""
 
     verdict: str

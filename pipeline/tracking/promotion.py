@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Mapping
 from configparser import RawConfigParser
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -100,11 +100,6 @@ class Promotion:
             f"Compared on the {self.images} images, which were held out from training. "
             "The gate's `test_*` metrics are those of the test images."
         )
-
-
-def write(promotion: Promotion) -> None:
-    """Write the file; equal promotions give equal bytes."""
-    files.write_json(PATH, asdict(promotion))
 
 
 def read() -> Promotion:

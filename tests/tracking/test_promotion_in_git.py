@@ -50,7 +50,7 @@ def promoted(model: Path) -> Promotion:
         checks=[],
         comparison=None,
     )
-    promotion.write(made)
+    files.write_json(promotion.PATH, dataclasses.asdict(made))
     return made
 
 
