@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from urllib.request import urlopen
 
 from pipeline import cli
@@ -55,7 +57,9 @@ def serve(store: str, port: int, link: str) -> int:
     command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     # Python's warnings are about the code of MLflow's server, of which its developers know.
     quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PYTHONWARNINGS": "ignore"}
-    with subprocess.Popen([*command, "--backend-store-uri", store, *_QUIET], env=os.environ | quiet) as server:
+    command += ["--backend-store-uri", store, *_QUIET]
+    # In a group of its own: Ctrl-C, which it would answer with a traceback, is ours, and its worker ends with it.
+    with subprocess.Popen(command, env=os.environ | quiet, start_new_session=True) as server:
         try:
             while server.poll() is None and not _answers(port):
                 time.sleep(_PAUSE_S)
@@ -63,7 +67,8 @@ def serve(store: str, port: int, link: str) -> int:
                 print(link or f"no current runs: http://127.0.0.1:{port}/", flush=True)
             return server.wait()
         finally:
-            server.terminate()
+            with suppress(ProcessLookupError):
+                os.killpg(server.pid, signal.SIGTERM)
 
 
 def main() -> int:
