@@ -49,7 +49,12 @@ def start(tmp_path: Path, port: int) -> Iterator[Start]:
     started = []
 
     def begin(server: str = "", code: int = 0, **settings: str) -> subprocess.Popen[str]:
-        for name, content in {"mlflow/__main__.py": SERVER.format(server), "sync.py": SYNC.format(code)}.items():
+        stand_ins = {
+            "mlflow/__init__.py": "",
+            "mlflow/__main__.py": SERVER.format(server),
+            "sync.py": SYNC.format(code),
+        }
+        for name, content in stand_ins.items():
             (tmp_path / name).parent.mkdir(exist_ok=True)
             (tmp_path / name).write_text(content)
         # Only the start of the program differs: which module the sync is.
@@ -65,8 +70,8 @@ def start(tmp_path: Path, port: int) -> Iterator[Start]:
 
     yield begin
     for process in started:
-        process.kill()
-        process.communicate()
+        process.terminate()
+        process.communicate(timeout=60)
 
 
 def test_the_link_comes_last_once_the_pages_answer(start: Start, tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def _page(reports: Path) -> tuple[str, tracking.FinishedRun] | None:
     if not page.exists() or (compared := files.read_csv(reports / "comparisons.csv")).empty:
         return None
     findings = {
-        f"{row.first} - {row.second}": tracking.Finding(
+        f"{row.first} - {row.second}": tracking.LoggedEstimate(
             str(row.verdict), row.estimate, row.simultaneous_low, row.simultaneous_high
         )
         for row in compared.itertuples()

@@ -40,7 +40,7 @@ from pipeline.tracking.description import (
 )
 from pipeline.tracking.experiments import Experiment as Experiment, of_study as of_study, of_verdict as of_verdict
 from pipeline.tracking.finished import (
-    Finding as Finding,
+    LoggedEstimate as LoggedEstimate,
     FinishedRun as FinishedRun,
     FinishedRuns as FinishedRuns,
     verdict_run as verdict_run,

@@ -33,7 +33,7 @@ class FinishedRun:
     artifacts: Mapping[str, bytes] = field(default_factory=dict)
 
 
-class Finding(NamedTuple):
+class LoggedEstimate(NamedTuple):
     """A verdict in words, and what it stands on: a number with its interval, None where that has no end."""
 
     verdict: str
@@ -42,7 +42,7 @@ class Finding(NamedTuple):
     high: float | None
 
 
-def verdict_run(name: str, findings: Mapping[str, Finding], artifacts: Mapping[str, bytes]) -> FinishedRun:
+def verdict_run(name: str, findings: Mapping[str, LoggedEstimate], artifacts: Mapping[str, bytes]) -> FinishedRun:
     """Return the run of a verdict on runs of the same experiment: equal artifacts, such as its page, give the same run.
 
     Each finding is a metric, with others that end in `_low` and `_high`, and a tag that begins with `verdict.`.

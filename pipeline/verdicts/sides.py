@@ -122,7 +122,7 @@ def judge(options: Options) -> Answer:
 def _logged(judged: Answer) -> tracking.FinishedRun:
     """Return the answer as a run in MLflow: the differences with their intervals, the verdicts, the page."""
     findings = {
-        f"{model.model}, {after} - {before}": tracking.Finding(
+        f"{model.model}, {after} - {before}": tracking.LoggedEstimate(
             str(one.verdict), one.difference, *map(answer.finite, one.interval)
         )
         for model in judged.models

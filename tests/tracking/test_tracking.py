@@ -703,7 +703,7 @@ def test_replicates_are_shown_by_variant(of: Callable[[str, str], experiments.Ex
 @pytest.mark.usefixtures("store")
 def test_a_verdict_is_a_run_among_those_that_it_judges(tmp_path: Path) -> None:
     """It has estimates with their ends, verdicts as tags and its page; the same verdict is there once."""
-    findings = {"HEAD~1 - HEAD": tracking.Finding("better", 0.5, 0.25, None)}
+    findings = {"HEAD~1 - HEAD": tracking.LoggedEstimate("better", 0.5, 0.25, None)}
     tracked = tracking.FinishedRuns(experiments.of_verdict("mnist", "MNIST"))
     for _ in range(2):
         tracked.add(tracking.verdict_run("verdict", findings, {"verdict.md": b"# Better\n"}))
