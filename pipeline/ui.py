@@ -9,7 +9,8 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from urllib.request import urlopen
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
 
 from pipeline import cli
 from pipeline.errors import PipelineError
@@ -39,11 +40,14 @@ def _sync() -> str:
 
 
 def _answers(port: int) -> bool:
+    connection = HTTPConnection("127.0.0.1", port, timeout=5)
     try:
-        with urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as answer:
-            return bool(answer.status == 200)
-    except OSError:
+        connection.request("GET", "/health")
+        return connection.getresponse().status == HTTPStatus.OK
+    except (OSError, HTTPException):
         return False
+    finally:
+        connection.close()
 
 
 def serve(store: str, port: int, link: str) -> int:
