@@ -10,13 +10,12 @@ from pipeline.reporting import render
 
 _SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "loss", "calibration_error", "brier")
 # What is shown of a run's tags, and what it is called.
-_FACTS = {
-    "data.md5": "Data (md5)",
-    "recipe": "Recipe",
-    "commit": "Commit",
-    "seed": "Seed",
-    "processor": "Processor",
-}
+_FACTS = {"data.md5": "Data (md5)", "recipe": "Recipe", "seed": "Seed"}
+_USE = (
+    "```sh",
+    "python -m pipeline.predict --model models:/ID picture.png    # the ID is on the model's page in MLflow",
+    "```",
+)
 _LIMITS = """\
 - The interval is for other images of the same kind. Another seed moves the scores, too: by how much, the study says.
 - Of images of another kind, such as other cameras, hands or classes, nothing is known: it answers all the same.
@@ -36,10 +35,10 @@ _CONTEXT = {
 }
 
 
-def model_card(content: Mapping[str, Any], about: str, known: Mapping[str, str], address: str) -> str:
-    """Return the card in Markdown: from what evaluate wrote, a text `about` the model, and what is `known` of its run.
+def model_card(content: Mapping[str, Any], about: str, known: Mapping[str, str]) -> str:
+    """Return the card in Markdown: from what evaluate wrote, a text `about` the model, and the tags `known` of its run.
 
-    That is the run's tags, and the commit of its code. `address` is that of the model in MLflow.
+    What only some runs of a recipe have, as the commit and the processor, is not on it: a run may be restored.
     """
     libraries = [f"{key.removeprefix('version.')} {known[key]}" for key in known if key.startswith("version.")]
     facts = {name: known[key] for key, name in _FACTS.items() if key in known}
@@ -48,8 +47,7 @@ def model_card(content: Mapping[str, Any], about: str, known: Mapping[str, str],
     lines += ["", "## Scores", "", *_scores(content["splits"])]
     if "per_class" in content["splits"]["test"]:
         lines += ["", "## Test images of each class", "", *_per_class(content["splits"]["test"], content["classes"])]
-    use = f"python -m pipeline.predict --model {address} picture.png"
-    return "\n".join([*lines, "", "## Limits", "", _LIMITS, "", "## Use", "", "```sh", use, "```", ""])
+    return "\n".join([*lines, "", "## Limits", "", _LIMITS, "", "## Use", "", *_USE, ""])
 
 
 def _scores(splits: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:

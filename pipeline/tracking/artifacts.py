@@ -16,7 +16,7 @@ from pipeline.analysis.overfitting import Analysis
 from pipeline.data.formats import npz
 from pipeline.params import OverfittingRule
 from pipeline.reporting import card
-from pipeline.tracking.description import COMMIT, NOTE
+from pipeline.tracking.description import NOTE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -70,10 +70,9 @@ class EvaluationArtifacts:
         """Return the names in MLflow of the figures and tables."""
         return {_CURVES, _CONFUSION, _HISTORY, _SCORES, _MISTAKES, CARD}
 
-    def card(self, tags: Mapping[str, str], address: str) -> str:
-        """Return the card of the model at an address in MLflow, whose run has these tags."""
-        known = {**tags, "commit": tags.get(COMMIT, "not recorded")}
-        return card.model_card(files.read_json(self.metrics), tags.get(NOTE, self.model), known, address)
+    def card(self, tags: Mapping[str, str]) -> str:
+        """Return the card of the model whose run has these tags; of a run that was restored it is the same."""
+        return card.model_card(files.read_json(self.metrics), tags.get(NOTE, self.model), tags)
 
     def figures(self) -> dict[str, Figure]:
         """Return the model's curves and its confusion matrix on the test images, by name in MLflow."""

@@ -136,8 +136,7 @@ def add_artifacts(run: Any, artifacts: EvaluationArtifacts) -> bool:
         api.log_figure(run_id, figure, name)
     for name, table in artifacts.tables().items():
         api.log_text(run_id, table, name)
-    model = logged_model.of_run(run)
-    api.log_text(run_id, artifacts.card(run.data.tags, f"models:/{model.model_id if model else 'ID'}"), CARD)
+    api.log_text(run_id, artifacts.card(run.data.tags), CARD)
     for key, value in tags.items():
         api.set_tag(run_id, key, value)
     # Last: scores that are present prove that the figures show these scores.

@@ -74,7 +74,7 @@ def test_a_card_says_what_a_model_is_and_how_well_it_does(tmp_path: Path) -> Non
     shown = EvaluationArtifacts("cnn", tmp_path / "m.json", tmp_path / "h.csv", None, RULE, tmp_path / "p.npz")
     tags = {"recipe": "r" * 64, "version.keras": "3.1", "mlflow.note.content": "A cnn on stones."}
 
-    card = shown.card(tags, "models:/m-1")
+    card = shown.card(tags)
 
     low, high = proportion_confint(90, 100, method="wilson")
     assert card.startswith("A cnn on stones.\n")
@@ -84,7 +84,7 @@ def test_a_card_says_what_a_model_is_and_how_well_it_does(tmp_path: Path) -> Non
     assert "| Parameters | 1,234 |" in card
     assert f"| Recipe | {'r' * 64} |" in card
     assert "| Libraries | keras 3.1 |" in card
-    assert "python -m pipeline.predict --model models:/m-1 picture.png" in card
+    assert "python -m pipeline.predict --model models:/ID picture.png" in card
 
 
 @pytest.mark.parametrize("kept", [None, 2])
