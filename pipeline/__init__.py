@@ -12,6 +12,7 @@ Stages, one pure function and a main() each; dvc.yaml hands them their paths:
 Commands:
     describe    images on a disk -> data/local/NAME, data/sets/NAME.yaml, and what to know of them
     sync        MLflow brought up to the files in the workspace
+    ui          MLflow's pages of the runs, and the link to the current ones
     gate        committed metrics checked against the bounds in params.yaml -> exit code
     rerun       a run of MLflow trained again, from its commit, and compared
     promote     a trained model -> the champion in MLflow's registry, by gate and comparison

@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import floor
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from pipeline.data import dataset as datasets
 from pipeline.data.dataset import Dataset, Split
 from pipeline.errors import InputError, PipelineError, UnavailableError
 from pipeline.inference import classifier
-from pipeline.tracking import ChampionComparison, Promotion, TrainedModel, git_registry, promotion, registry
+from pipeline.tracking import ChampionComparison, Promotion, TrainedModel, promotion, registry
 
 # The metric whose largest allowed drop is also the non-inferiority margin against the champion.
 METRIC = "test_accuracy"
@@ -206,7 +206,7 @@ def apply(made: Promotion, run: Any) -> Any:
         UnavailableError: MLflow does not answer.
     """
     # The file first: whatever happens next, running again brings MLflow up to date with it.
-    promotion.write(made)
+    files.write_json(promotion.PATH, asdict(made))
     try:
         with tracking.reachable():
             return registry.set_champion(made, run)
@@ -268,7 +268,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _register(promoted: Promotion, candidate: Candidate) -> int:
-    print(git_registry.register(promoted, candidate.trained.file))
+    print(promotion.register(promoted, candidate.trained.file))
     return 0
 
 

@@ -19,8 +19,8 @@ from pipeline import files
 from tests.support import forks, small
 
 ROOT = Path(__file__).parents[1]
-WORKFLOW = ROOT / ".github" / "workflows" / "ci.yml"
-SCRIPTS = {"digits", "full", "run", "summary"}
+WORKFLOW, AUDIT = (ROOT / ".github" / "workflows" / name for name in ("ci.yml", "audit.yml"))
+SCRIPTS = {"audit", "digits", "full", "run", "summary"}
 MODELS = ("mlp_rmsprop", "mlp_adadelta", "cnn")
 BEFORE, FLOOR, MAX_DROP = 0.995, 0.98, 0.003
 
@@ -33,8 +33,9 @@ def workflow() -> dict[Any, Any]:
 
 @pytest.fixture(scope="module")
 def steps(workflow: dict[Any, Any]) -> list[dict[str, Any]]:
-    """Return the steps of all jobs."""
-    return [step for job in workflow["jobs"].values() for step in job["steps"]]
+    """Return the steps of all jobs of both workflows."""
+    jobs = [*workflow["jobs"].values(), *yaml.safe_load(AUDIT.read_text())["jobs"].values()]
+    return [step for job in jobs for step in job["steps"]]
 
 
 def commands(steps: list[dict[str, Any]]) -> list[str]:
@@ -76,15 +77,26 @@ def test_the_workflow_may_read_and_no_more(workflow: dict[Any, Any], steps: list
     assert workflow["permissions"] == {"contents": "read"}
     assert [name for name, job in workflow["jobs"].items() if "permissions" in job or "secrets" in job] == []
     checkouts = [step for step in steps if step.get("uses", "").startswith("actions/checkout@")]
-    assert len(checkouts) == len(workflow["jobs"])
+    assert len(checkouts) == len(workflow["jobs"]) + 1
     assert all(step["with"]["persist-credentials"] is False for step in checkouts)
     assert all(job["timeout-minutes"] <= 120 for job in workflow["jobs"].values())
     assert workflow["concurrency"]["cancel-in-progress"] is True
 
 
+def test_a_vulnerability_that_becomes_known_turns_no_pull_request_red() -> None:
+    """Packages are audited on a schedule or by hand, with a token that only reads, and not by what CI requires."""
+    audit = yaml.safe_load(AUDIT.read_text())
+
+    assert set(audit[True]) == {"schedule", "workflow_dispatch"}
+    assert audit["permissions"] == {"contents": "read"}
+    assert [job["steps"][-1]["run"] for job in audit["jobs"].values()] == [".ci/audit"]
+    made = subprocess.run(["make", "--dry-run", "check"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "pip-audit" not in made
+
+
 def test_every_action_is_pinned_by_its_commit() -> None:
     """Each `uses:` names a commit by 40 hex digits, with the release as a comment."""
-    used = re.findall(r"uses: (.+)", WORKFLOW.read_text())
+    used = re.findall(r"uses: (.+)", WORKFLOW.read_text() + AUDIT.read_text())
 
     assert used
     assert [one for one in used if not re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", one)] == []

@@ -389,6 +389,29 @@ def give(window: browser.Browser, content: bytes, kind: str, how: str) -> None:
 
 @pytest.mark.slow
 @browser.needs_browser
+@pytest.mark.parametrize("how", ["dropped", "chosen"])
+def test_where_one_draws_a_picture_can_be_given_too(trained: Path, tmp_path: Path, how: str) -> None:
+    """A picture of a stroke is answered; what is drawn next is drawn on an empty sheet, and answered."""
+    picture = Image.new("L", (60, 80), 255)
+    picture.paste(0, (28, 10, 34, 70))
+    is_shown = "return document.getElementById('paper').classList.contains('picture')"
+    with shown(trained, tmp_path / "profile", (1280, 800), "dark") as (window, _):
+        give(window, untrained.saved(picture), "image/png", how)
+        window.wait("document.querySelectorAll('.first').length == 2")
+        before = window.run(is_shown)
+        draw(window, SEVEN, "mouse")
+        window.wait("document.querySelectorAll('.first').length == 2")
+        after = window.run(is_shown)
+        offered = window.run("return ['choose', 'clear'].filter(id => !document.getElementById(id).hidden)")
+        complaints = window.complaints()
+
+    assert (before, after) == (True, False)
+    assert offered == ["choose", "clear"]
+    assert complaints == []
+
+
+@pytest.mark.slow
+@browser.needs_browser
 @pytest.mark.parametrize(("size", "how"), [((1280, 800), "dropped"), ((360, 740), "chosen")], ids=["wide", "narrow"])
 def test_a_picture_given_to_the_page_is_answered(
     other: tuple[Path, str], tmp_path: Path, size: tuple[int, int], how: str

@@ -166,7 +166,20 @@ def test_no_target_sees_the_callers_settings(tmp_path: Path) -> None:
     for name in ("python", "dvc", "mlflow", "ruff", "mypy", "bandit", "pip-audit"):
         (tmp_path / ".venv" / "bin" / name).write_text(program)
         (tmp_path / ".venv" / "bin" / name).chmod(0o755)
-    targets = ("repro", "study", "test", "test-slow", "lint", "check-lock", "gate", "promote", "rerun", "sync", "ui")
+    targets = (
+        "repro",
+        "study",
+        "test",
+        "test-slow",
+        "lint",
+        "audit",
+        "check-lock",
+        "gate",
+        "promote",
+        "rerun",
+        "sync",
+        "ui",
+    )
 
     for target in (*targets, "demo", "verdict", "pages", "check-pages"):
         seen = tmp_path / f"seen-{target}"

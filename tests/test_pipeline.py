@@ -21,7 +21,7 @@ from pipeline.reporting import colours
 from tests.support import browser, forks, small
 
 MODELS = ("mlp_rmsprop", "cnn")
-SHOWN = {"curves.png", "confusion.png", "history.csv", "mistakes.json", "scores.json"}
+SHOWN = {"card.md", "curves.png", "confusion.png", "history.csv", "mistakes.json", "scores.json"}
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import mlflow
 import numpy as np
@@ -54,13 +54,19 @@ def repository(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
 
 
 class Silent:
-    """Stands in for MLflow."""
+    """Stands in for MLflow; `logged` has the last answer that it took."""
+
+    logged: ClassVar[list[Any]] = []
 
     def __init__(self, *_: Any, **__: Any) -> None:
-        pass
+        self.logged.clear()
 
     def add(self, _: Any) -> None:
         """Take an entry."""
+
+    def put(self, _: str, run: Any) -> None:
+        """Take the answer."""
+        self.logged.append(run)
 
     def close(self) -> None:
         """Wait for nothing."""
@@ -127,6 +133,21 @@ def test_the_exit_code_is_the_verdict(stand: Stand, call: Call, count: int, code
     assert f"{MODEL}: epochs 8 -> {count}" in printed
     # What is clear takes no more seeds; 5 are the fewest.
     assert len(stand.trained) == (24 if code == 2 else 10)
+
+
+def test_the_answer_is_a_run_in_mlflow(stand: Stand, call: Call) -> None:
+    """Difference and interval are metrics, the verdict is a tag, the page an artifact."""
+    epochs(1)
+
+    _, printed = call("HEAD", "workspace", "--seeds", "6", "--json")
+
+    (run,), (one,) = Silent.logged, json.loads(printed)["models"][0]["comparisons"]
+    key = f"{MODEL}, workspace - HEAD"
+    assert run.final == {key: one["difference"], f"{key}_low": one["low"], f"{key}_high": one["high"]}
+    assert run.tags[f"verdict.{key}"] == one["verdict"]
+    assert json.loads(run.artifacts["verdict.json"]) == json.loads(printed)
+    assert b"### Verdict on" in run.artifacts["verdict.md"]
+    assert stand.trained
 
 
 def test_equal_results_are_no_reason_to_stop(stand: Stand, call: Call) -> None:

@@ -10,67 +10,53 @@ A module imports only those below it:
     live            the run of a training in progress
     workspace       the trained models as dvc.lock records them, and MLflow brought up to date with one
     registry        the champion in MLflow's registry
-    git_registry    the champion as a commit with tags, for git and DVC
-    promotion       promotion.json: which model was made the champion, and why
-    finished        runs that are added when they have finished, such as the study's
+    promotion       the champion without MLflow: promotion.json, and a commit with tags for git and DVC
+    finished        runs that are added when they have finished: replicates, and verdicts on them
     runs            runs: found, completed, marked as current; their parts
     logged_model    a model file in MLflow: uploaded, checked, downloaded
-    experiments     the experiments: found, created, described
-    view            what MLflow's pages show: the saved view, a colour per model
+    experiments     the experiments: found, created, described; a saved view of each, a colour per model
     artifacts       scores, figures and tables of an evaluated model
     description     params and tags of a training run, written and read back
     outbox          a retry queue in the background
-    client          settings, connection, the meaning of errors
-    answers         a server's answers, bounded in time and size
+    client          settings, connection, bounded answers, the meaning of errors
     store           the store: its address, messages without its secrets, a local one created atomically
 
 Stages and commands use the names below, and nothing else of this package.
 """
 
-from pipeline.tracking import git_registry, promotion, registry
-from pipeline.tracking.artifacts import EvaluationArtifacts
-from pipeline.tracking.client import add_option, is_permanent, reachable, reason
-from pipeline.tracking.description import LoggedTraining, RunDescription, flatten, logged_training
-from pipeline.tracking.experiments import Experiment, of_study, of_verdict
-from pipeline.tracking.finished import FinishedRun, FinishedRuns
-from pipeline.tracking.live import END_TIMEOUT_S, log_evaluation, training_run
-from pipeline.tracking.logged_model import fetch, run_fault, trained_on
-from pipeline.tracking.outbox import Outbox
-from pipeline.tracking.promotion import ChampionComparison, Promotion
-from pipeline.tracking.runs import find_run, page_of
-from pipeline.tracking.workspace import TrainedModel, retire_others, sync_model, trained_model
-
-__all__ = [
-    "END_TIMEOUT_S",
-    "ChampionComparison",
-    "EvaluationArtifacts",
-    "Experiment",
-    "FinishedRun",
-    "FinishedRuns",
-    "LoggedTraining",
-    "Outbox",
-    "Promotion",
-    "RunDescription",
-    "TrainedModel",
-    "add_option",
-    "fetch",
-    "find_run",
-    "flatten",
-    "git_registry",
-    "is_permanent",
-    "log_evaluation",
-    "logged_training",
-    "of_study",
-    "of_verdict",
-    "page_of",
-    "promotion",
-    "reachable",
-    "reason",
-    "registry",
-    "retire_others",
-    "run_fault",
-    "sync_model",
-    "trained_model",
-    "trained_on",
-    "training_run",
-]
+from pipeline.tracking import promotion as promotion, registry as registry
+from pipeline.tracking.artifacts import EvaluationArtifacts as EvaluationArtifacts
+from pipeline.tracking.client import (
+    add_option as add_option,
+    is_permanent as is_permanent,
+    reachable as reachable,
+    reason as reason,
+)
+from pipeline.tracking.description import (
+    LoggedTraining as LoggedTraining,
+    RunDescription as RunDescription,
+    flatten as flatten,
+    logged_training as logged_training,
+)
+from pipeline.tracking.experiments import Experiment as Experiment, of_study as of_study, of_verdict as of_verdict
+from pipeline.tracking.finished import (
+    LoggedEstimate as LoggedEstimate,
+    FinishedRun as FinishedRun,
+    FinishedRuns as FinishedRuns,
+    verdict_run as verdict_run,
+)
+from pipeline.tracking.live import (
+    END_TIMEOUT_S as END_TIMEOUT_S,
+    log_evaluation as log_evaluation,
+    training_run as training_run,
+)
+from pipeline.tracking.logged_model import fetch as fetch, run_fault as run_fault, trained_on as trained_on
+from pipeline.tracking.outbox import Outbox as Outbox
+from pipeline.tracking.promotion import ChampionComparison as ChampionComparison, Promotion as Promotion
+from pipeline.tracking.runs import find_run as find_run, page_of as page_of
+from pipeline.tracking.workspace import (
+    TrainedModel as TrainedModel,
+    retire_others as retire_others,
+    sync_model as sync_model,
+    trained_model as trained_model,
+)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,8 @@ from pipeline.analysis import metrics, mistakes, overfitting
 from pipeline.analysis.overfitting import Analysis
 from pipeline.data.formats import npz
 from pipeline.params import OverfittingRule
+from pipeline.reporting import card
+from pipeline.tracking.description import NOTE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,6 +29,7 @@ OPTIONAL = ("val_loss_rise", "val_loss_onset_epoch")
 _CURVES, _CONFUSION, _HISTORY, _SCORES = "curves.png", "confusion.png", "history.csv", "scores.json"
 # A table of MLflow, as its log_table writes one, which appends to a table that is there; the tag says that it is one.
 _MISTAKES = "mistakes.json"
+CARD = "card.md"
 _TABLES = {"mlflow.loggedArtifacts": json.dumps([{"path": _MISTAKES, "type": "table"}])}
 
 
@@ -64,7 +68,11 @@ class EvaluationArtifacts:
 
     def names(self) -> set[str]:
         """Return the names in MLflow of the figures and tables."""
-        return {_CURVES, _CONFUSION, _HISTORY, _SCORES, _MISTAKES}
+        return {_CURVES, _CONFUSION, _HISTORY, _SCORES, _MISTAKES, CARD}
+
+    def card(self, tags: Mapping[str, str]) -> str:
+        """Return the card of the model whose run has these tags; of a run that was restored it is the same."""
+        return card.model_card(files.read_json(self.metrics), tags.get(NOTE, self.model), tags)
 
     def figures(self) -> dict[str, Figure]:
         """Return the model's curves and its confusion matrix on the test images, by name in MLflow."""

@@ -1,4 +1,4 @@
-"""The connection to MLflow: settings that must precede its import, its store, the meaning of its errors."""
+"""The connection to MLflow: settings that must precede its import, bounded answers, its store, its errors' meaning."""
 
 from __future__ import annotations
 
@@ -7,14 +7,19 @@ import errno
 import os
 import re
 import tempfile
+import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Any
 
+import requests
+
+from pipeline.data import https
 from pipeline.errors import PipelineError, UnavailableError
-from pipeline.tracking import answers, store
+from pipeline.tracking import store
 from pipeline.tracking.store import SetupError
 
 # MLflow reads some of them once, when it is imported.
@@ -37,12 +42,10 @@ os.environ["MLFLOW_ENABLE_ASYNC_LOGGING"] = "false"
 import mlflow as mlflow
 from mlflow.utils import request_utils
 
+ANSWER_TIMEOUT_S = 60.0  # for a request and its whole answer, neither of which is a file
+FILE_TIMEOUT_S = 900.0
+ANSWER_LIMIT, FILE_LIMIT = 2**28, 2**32  # bytes
 
-class _Adapter(answers.Bounded, request_utils.TCPKeepAliveHTTPAdapter):
-    """MLflow's adapter of requests, with bounds."""
-
-
-request_utils.TCPKeepAliveHTTPAdapter = _Adapter
 _MAX_REASON = 240  # characters
 _LOGIN = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
 _DATABASE_TIMEOUT_S = 5
@@ -53,6 +56,49 @@ _LOCAL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, er
 _WITH_TIMEOUT = ("psycopg", "psycopg2", "pymysql", "mysqldb")
 
 
+class _Adapter(request_utils.TCPKeepAliveHTTPAdapter):
+    """MLflow's adapter of requests, whose own timeout is for each piece of an answer, with bounds for the whole."""
+
+    def send(self, request: Any, stream: bool = False, *others: Any, **options: Any) -> Any:
+        """Send the request; a download, for which `stream` is true, is bounded as it is read.
+
+        Raises:
+            requests.RequestException: There is no answer, or it takes too long or is too large.
+        """
+        send, is_file = super().send, stream or request.method == "PUT"
+        seconds, limit = (FILE_TIMEOUT_S, FILE_LIMIT) if is_file else (ANSWER_TIMEOUT_S, ANSWER_LIMIT)
+        until = time.monotonic() + seconds
+        response = _before(until, lambda: send(request, True, *others, **options))
+        length = response.headers.get("Content-Length", "")
+        if length.isdigit() and int(length) > limit:
+            response.close()
+            raise requests.ConnectionError(f"its answer has {length} bytes")
+        pieces = response.iter_content
+        if stream:
+            response.iter_content = lambda size=1, *_, **__: _bounded(pieces(size), until, limit)
+        else:
+            response._content = b"".join(_bounded(pieces(2**16), until, limit))
+        return response
+
+
+def _bounded(pieces: Iterator[bytes], until: float, limit: int) -> Iterator[bytes]:
+    size = 0
+    while piece := _before(until, lambda: next(pieces, b"")):
+        if (size := size + len(piece)) > limit:
+            raise requests.ConnectionError(f"its answer has more than {limit} bytes")
+        yield piece
+
+
+def _before(until: float, call: Any) -> Any:
+    try:
+        return https.within(max(0.0, until - time.monotonic()), call)
+    except TimeoutError:
+        raise requests.Timeout("its answer takes too long") from None
+
+
+request_utils.TCPKeepAliveHTTPAdapter = _Adapter
+
+
 def add_option(parser: argparse.ArgumentParser) -> None:
     """Give a stage the option that makes MLflow a condition of its success."""
     parser.add_argument(
@@ -61,12 +107,6 @@ def add_option(parser: argparse.ArgumentParser) -> None:
         default=bool(os.environ.get("REQUIRE_TRACKING")),
         help="exit with 3 unless MLflow takes the whole run; under dvc, set REQUIRE_TRACKING=1",
     )
-
-
-def store_exists() -> bool:
-    """Return whether the store is there: one on a server counts as such, a local one may not have been created yet."""
-    path = store.local(store.uri())
-    return path is None or path.exists()
 
 
 @contextmanager

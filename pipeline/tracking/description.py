@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline import machine
+from pipeline import dvc_lock, machine
 from pipeline.errors import InputError
 from pipeline.tracking import client
 from pipeline.tracking.client import mlflow
@@ -51,6 +51,24 @@ class RunDescription:
     def dataset(self) -> str:
         """The name of the data set."""
         return str(self.data["dataset"])
+
+    def data_source(self) -> dict[str, str]:
+        """Return where the data came from: the files as fetched, and the arrays made of them, with their md5.
+
+        Without the former where dvc.lock does not record them, as of data that were preprocessed before the last ones.
+        """
+        arrays, stage = {"arrays_md5": self.data_md5}, dvc_lock.stages().get(dvc_lock.PREPROCESS, {})
+        if self.data_md5 not in [out.get("md5") for out in stage.get("outs", ())]:
+            return {"uri": f"data/sets/{self.dataset}.yaml", **arrays}
+        paths, md5s = dvc_lock.paths(stage), {dep["path"]: dep.get("md5", "") for dep in stage["deps"]}
+        raw = paths["input"].as_posix()
+        return {
+            "uri": raw,
+            "md5": md5s[raw],
+            "set": paths["set"].as_posix(),
+            "arrays": paths["output"].as_posix(),
+            **arrays,
+        }
 
     def params(self) -> dict[str, Any]:
         """Return the params of this model, under keys without its name, so that models can be compared."""

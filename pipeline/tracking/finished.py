@@ -1,13 +1,18 @@
-"""Runs that are added to MLflow when they have finished, such as the study's replicates: one per recipe."""
+"""Runs that are added to MLflow when they have finished, one per recipe: replicates, and verdicts on them."""
 
 from __future__ import annotations
 
+import hashlib
+import re
+import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from pipeline.tracking import experiments, runs, view
+from pipeline.tracking import experiments, runs
 from pipeline.tracking.client import mlflow
+from pipeline.tracking.description import NOTE
 from pipeline.tracking.experiments import Experiment
 
 _PAGE = 1000  # runs that MLflow is asked for at once
@@ -17,7 +22,7 @@ _PAGE = 1000  # runs that MLflow is asked for at once
 class FinishedRun:
     """A run as it is at its end: `rows` has the metrics of each epoch, `final` those of the whole.
 
-    The tags name the recipe and the variant.
+    The tags name the recipe and the variant. `artifacts` has the content of files by their names.
     """
 
     name: str
@@ -25,6 +30,37 @@ class FinishedRun:
     params: Mapping[str, Any]
     rows: Sequence[Mapping[str, float]]
     final: Mapping[str, float]
+    artifacts: Mapping[str, bytes] = field(default_factory=dict)
+
+
+class LoggedEstimate(NamedTuple):
+    """A verdict in words, and what it stands on: a number with its interval, None where that has no end."""
+
+    verdict: str
+    estimate: float
+    low: float | None
+    high: float | None
+
+
+def verdict_run(name: str, findings: Mapping[str, LoggedEstimate], artifacts: Mapping[str, bytes]) -> FinishedRun:
+    """Return the run of a verdict on runs of the same experiment: equal artifacts, such as its page, give the same run.
+
+    Each finding is a metric, with others that end in `_low` and `_high`, and a tag that begins with `verdict.`.
+    """
+    # A name may be that of a git revision, and MLflow takes no `~` or `^` in one.
+    named = {re.sub(r"[^\w./ -]", "-", key): finding for key, finding in findings.items()}
+    final = {
+        f"{key}{ending}": value
+        for key, one in named.items()
+        for ending, value in (("", one.estimate), ("_low", one.low), ("_high", one.high))
+        if value is not None
+    }
+    sha256 = hashlib.sha256(b"".join(artifacts[key] for key in sorted(artifacts))).hexdigest()
+    note = "Estimates with their intervals (`_low`, `_high`) and verdicts on the other runs of this experiment."
+    tags = {"recipe": sha256, "variant": "verdict", NOTE: note}
+    return FinishedRun(
+        name, tags | {f"verdict.{key}": one.verdict for key, one in named.items()}, {}, [], final, artifacts
+    )
 
 
 class FinishedRuns:
@@ -71,11 +107,19 @@ class FinishedRuns:
         created = api.create_run(self._id, tags=self._coloured(run.tags), run_name=run.name).info.run_id
         params = [entities.Param(key, str(value)) for key, value in run.params.items()]
         # In few requests, since there may be ten thousand such runs.
-        runs.log_points(created, [*runs.points_of_rows(run.rows), *runs.points(run.final, step=0)], params)
+        points = [
+            point for row in run.rows for point in runs.points(dict(row), int(row["epoch"])) if point.key != "epoch"
+        ]
+        runs.log_points(created, [*points, *runs.points(run.final, step=0)], params)
+        if run.artifacts:
+            with tempfile.TemporaryDirectory() as folder:
+                for name, content in run.artifacts.items():
+                    (Path(folder) / name).write_bytes(content)
+                api.log_artifacts(created, folder)
         api.set_terminated(created, "FINISHED")
 
     def _coloured(self, tags: Mapping[str, str]) -> dict[str, str]:
         """Return the tags with the colour of the variant, for which MLflow is asked once."""
         if (variant := tags["variant"]) not in self._colours:
             self._colours[variant] = experiments.colour(self._id, "variant", variant)
-        return {**tags, view.COLOUR: self._colours[variant]}
+        return {**tags, experiments.COLOUR: self._colours[variant]}

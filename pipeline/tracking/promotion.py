@@ -1,21 +1,35 @@
-"""reports/promotion.json, which records the champion and why."""
+"""The champion without MLflow: reports/promotion.json, which records it and why, and its file in a tagged commit.
+
+GTO and DVC read the tags: `dvc artifacts get ADDRESS classifier --stage champion` gives the file, anywhere.
+"""
 
 from __future__ import annotations
 
+import configparser
+import os
+import subprocess
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from configparser import RawConfigParser
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from pipeline import files, gate
-from pipeline.errors import InputError
+from pipeline import dvc_lock, files, gate, revision
+from pipeline.errors import InputError, PipelineError
 from pipeline.schema import Name
 from pipeline.tracking.logged_model import CHAMPION as CHAMPION
 
 PATH = Path("reports/promotion.json")
 # The confidence of the lower bound, and the decimals of numbers in the file.
 CONFIDENCE, DIGITS = 0.95, 6
+# The name under `artifacts` in dvc.yaml. Its file is a copy: a model in the workspace may be trained again and differ.
+ARTIFACT, FILE = "classifier", Path("models/champion/model.keras")
+# What `dvc add` writes for git.
+_POINTER, _IGNORED = FILE.with_name(f"{FILE.name}.dvc"), FILE.with_name(".gitignore")
+_CONFIG = Path(".dvc/config")
+_TIMEOUT_S = 600.0
 
 
 @dataclass(frozen=True)
@@ -73,7 +87,7 @@ class Promotion:
     def description(self, run_id: str) -> str:
         """Return the description of the version in the registry, in Markdown."""
         compared = [self.comparison.as_text(self.images)] if self.comparison else []
-        head = f"**{self.model}** of run `{run_id}`: {self.reason}."
+        head = f"**{self.model}** of run `{run_id}`, whose artifact `card.md` describes it: {self.reason}."
         return "\n\n".join([head, gate.as_markdown(self.checks), *compared, self._caution()])
 
     def _caution(self) -> str:
@@ -86,11 +100,6 @@ class Promotion:
             f"Compared on the {self.images} images, which were held out from training. "
             "The gate's `test_*` metrics are those of the test images."
         )
-
-
-def write(promotion: Promotion) -> None:
-    """Write the file; equal promotions give equal bytes."""
-    files.write_json(PATH, asdict(promotion))
 
 
 def read() -> Promotion:
@@ -127,3 +136,88 @@ def is_on(dataset: str) -> bool:
         InputError: The file is damaged.
     """
     return PATH.exists() and read().registered_model == dataset
+
+
+def register(promoted: Promotion, model: Path) -> str:
+    """Commit the promotion and the file `model` as the champion, and tag that commit; return one line about it.
+
+    Nothing else is committed, and nothing pushed. Interrupted anywhere and repeated, it leaves one version.
+
+    Raises:
+        InputError: Nobody could get the file from that commit, or it would lack the results: in HEAD, DVC has no
+            remote, or dvc.lock does not record the model.
+        PipelineError: git, DVC or GTO failed; the message has their words.
+    """
+    # Imported late: it takes half a second.
+    from gto import api
+    from gto.exceptions import GTOException
+
+    lock = revision.show("HEAD", dvc_lock.LOCK)
+    if lock is None or promoted.model_md5.encode() not in lock:
+        what = f"in HEAD, it does not record {promoted.model} (md5 {promoted.model_md5})"
+        raise InputError(what, path=dvc_lock.LOCK, fix="commit the results, then run this command again")
+    if (found := _tagged()) and found[1] == promoted.model_md5:
+        return f"{ARTIFACT} {found[0]}: is the champion in git already"
+    if not _has_remote("HEAD"):
+        what = "in HEAD, it has no default remote, from which others would get the file"
+        fix = "`dvc remote add --default team ADDRESS`, commit that file, then run this command again"
+        raise InputError(what, path=_CONFIG, fix=fix)
+    files.write_bytes(FILE, model.read_bytes())
+    _call("dvc", "add", str(FILE))
+    _commit(promoted, [str(PATH), str(_POINTER), str(_IGNORED)])
+    try:
+        api.assign(".", ARTIFACT, CHAMPION, ref="HEAD")
+    except GTOException as error:
+        raise PipelineError(f"GTO cannot tag the commit ({error})") from None
+    version, _ = _tagged() or ("", "")
+    return f"{ARTIFACT} {version}: is the champion in git now; `dvc push` and `git push --follow-tags` share it"
+
+
+def _tagged() -> tuple[str, str] | None:
+    """Return the version that the tags call the champion, and the md5 of its file; None if nobody can get any."""
+    from gto import api
+    from gto.exceptions import ArtifactNotFound
+
+    try:
+        found = api.find_versions_in_stage(".", ARTIFACT, CHAMPION)
+    except ArtifactNotFound:
+        return None
+    if not found or not _has_remote(found[0].commit_hexsha):
+        return None
+    pointer = revision.show(found[0].commit_hexsha, _POINTER)
+    return found[0].version, str(files.parse_yaml(pointer, _POINTER)["outs"][0]["md5"]) if pointer else ""
+
+
+def _has_remote(commit: str) -> bool:
+    """Return whether DVC has a default remote in a commit: its own `dvc artifacts get` reads it from there."""
+    config = RawConfigParser(strict=False)
+    with suppress(configparser.Error, UnicodeDecodeError):
+        config.read_string((revision.show(commit, _CONFIG) or b"").decode())
+    return config.has_option("core", "remote")
+
+
+def _commit(promoted: Promotion, paths: list[str]) -> None:
+    """Commit these files, unless HEAD has them as they are; what else is staged stays staged."""
+    _call("git", "add", "--", *paths)
+    if _call("git", "status", "--porcelain", "--", *paths):
+        _call("git", "commit", "--quiet", "--only", "--message", f"Promote {promoted.model}", "--", *paths)
+
+
+def _call(*command: str) -> str:
+    environment = os.environ | {"GIT_TERMINAL_PROMPT": "0"}
+    try:
+        done = subprocess.run(
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise PipelineError(f"`{command[0]} {command[1]}` failed ({error})") from None
+    if done.returncode:
+        words = " ".join((done.stderr or done.stdout).split())
+        raise PipelineError(f"`{command[0]} {command[1]}` failed ({words})")
+    return done.stdout

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import socket
 import time
@@ -11,13 +13,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import numpy as np
+
 from pipeline import files
 from pipeline.data.dataset import Dataset
-from pipeline.tracking import experiments, logged_model, store, view
-from pipeline.tracking.artifacts import OPTIONAL, EvaluationArtifacts
+from pipeline.tracking import experiments, logged_model, store
+from pipeline.tracking.artifacts import CARD, OPTIONAL, EvaluationArtifacts
 from pipeline.tracking.client import mlflow
 from pipeline.tracking.description import DVC_EXPERIMENT, RunDescription
-from pipeline.tracking.view import CURRENT, STATE
+from pipeline.tracking.experiments import COLOUR, CURRENT, STATE
 from pipeline.training import history
 
 # The tag that separates the runs of one clone from those of others on the same server.
@@ -71,7 +75,7 @@ def add_training(
 
 def create(experiment: str, model: str, tags: Mapping[str, str], started: int) -> Any:
     """Return a new run of a model with these tags, the name of this clone and the colour of the model's runs."""
-    own = {_CLONE: _clone(), view.COLOUR: experiments.colour(experiment, "model", model)}
+    own = {_CLONE: _clone(), COLOUR: experiments.colour(experiment, "model", model)}
     return mlflow.MlflowClient().create_run(experiment, started, {**tags, **own}, run_name=model)
 
 
@@ -94,9 +98,9 @@ def mark_current(run: Any) -> None:
     if run.data.tags.get(STATE) != "current" and DVC_EXPERIMENT not in run.data.tags:
         api.set_tag(run.info.run_id, STATE, "current")
     # An earlier version of this code created runs without it.
-    if view.COLOUR not in run.data.tags:
+    if COLOUR not in run.data.tags:
         colour = experiments.colour(run.info.experiment_id, "model", run.data.tags["model"])
-        api.set_tag(run.info.run_id, view.COLOUR, colour)
+        api.set_tag(run.info.run_id, COLOUR, colour)
 
 
 def retire(dataset: str, models: Mapping[str, str | None]) -> list[str]:
@@ -132,6 +136,7 @@ def add_artifacts(run: Any, artifacts: EvaluationArtifacts) -> bool:
         api.log_figure(run_id, figure, name)
     for name, table in artifacts.tables().items():
         api.log_text(run_id, table, name)
+    api.log_text(run_id, artifacts.card(run.data.tags), CARD)
     for key, value in tags.items():
         api.set_tag(run_id, key, value)
     # Last: scores that are present prove that the figures show these scores.
@@ -192,21 +197,18 @@ def log_params(run_id: str, description: RunDescription) -> bool:
 
 
 def log_inputs(run_id: str, description: RunDescription, data: Dataset) -> None:
-    """Log each split of the data as an input of the run."""
-    inputs = []
+    """Log each split of the data as an input of the run, with a digest of its own and where the data came from."""
+    inputs, source = [], json.dumps(description.data_source())
     for split_name, split in data.splits().items():
-        name = f"{description.dataset}-{split_name}"
-        source = mlflow.data.from_numpy(split.images, targets=split.labels, name=name, digest=description.data_md5)
-        logged = mlflow.entities.Dataset.from_dictionary(source.to_dict())
+        name, digest = f"{description.dataset}-{split_name}", hashlib.md5(usedforsecurity=False)
+        for array in (split.images, split.labels):
+            digest.update(np.ascontiguousarray(array).data)
+        described = mlflow.data.from_numpy(split.images, targets=split.labels, name=name, digest=digest.hexdigest())
+        content = described.to_dict() | {"source_type": "local", "source": source}
+        logged = mlflow.entities.Dataset.from_dictionary(content)
         context = mlflow.entities.InputTag("mlflow.data.context", split_name)
         inputs.append(mlflow.entities.DatasetInput(logged, [context]))
     mlflow.MlflowClient().log_inputs(run_id, inputs)
-
-
-def points_of_rows(rows: Sequence[Mapping[str, float]]) -> list[mlflow.entities.Metric]:
-    """Return the points of each row, whose number is in its column `epoch`."""
-    values = [({key: value for key, value in row.items() if key != "epoch"}, int(row["epoch"])) for row in rows]
-    return [point for metrics, epoch in values for point in points(metrics, step=epoch)]
 
 
 def epoch_points(row: Mapping[str, float]) -> list[mlflow.entities.Metric]:
@@ -245,7 +247,7 @@ def page_of(runs: Sequence[Any]) -> str:
     That is the saved view, which will show later ones too, or their ids where some are of `dvc exp`.
     """
     experiment, ids = runs[0].info.experiment_id, {run.info.run_id for run in runs}
-    shown = f"viewStateShareKey={view.KEY}"
+    shown = f"viewStateShareKey={experiments.VIEW}"
     if {run.info.run_id for run in mlflow.MlflowClient().search_runs([experiment], CURRENT)} != ids:
         chosen = ", ".join(f"'{run_id}'" for run_id in sorted(ids))
         shown = f"searchFilter={quote(f'attributes.run_id IN ({chosen})', safe='')}"

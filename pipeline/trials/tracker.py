@@ -57,8 +57,11 @@ class Tracker:
         rows = entry.history.rename(columns={"train_loss": "sample_loss", "train_accuracy": "sample_accuracy"})
         final = metrics.flat({name: scores[split] for split, name in self._splits.items()})
         name = f"{entry.variant}-{entry.seed}"
-        finished = tracking.FinishedRun(name, tags, params, rows.to_dict("records"), final)
-        self._outbox.put(name, lambda: self._runs[made["data"]].add(finished))
+        self.put(made["data"], tracking.FinishedRun(name, tags, params, rows.to_dict("records"), final))
+
+    def put(self, data: str, run: tracking.FinishedRun) -> None:
+        """Have a run on the data set with this checksum created, unless its recipe has one."""
+        self._outbox.put(run.name, lambda: self._runs[data].add(run))
 
     def close(self) -> int:
         """Wait until all runs are logged, as long as that makes progress; report and return how many could not be."""

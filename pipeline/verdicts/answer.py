@@ -135,19 +135,20 @@ def _comparison(one: SideVerdict) -> dict[str, Any]:
         "values_before": one.before,
         "values_after": one.after,
         "difference": one.difference,
-        "low": _finite(one.interval.low),
-        "high": _finite(one.interval.high),
+        "low": finite(one.interval.low),
+        "high": finite(one.interval.high),
         "verdict": str(one.verdict),
-        "low_on_these_images": _finite(here.low),
-        "high_on_these_images": _finite(here.high),
+        "low_on_these_images": finite(here.low),
+        "high_on_these_images": finite(here.high),
         "verdict_on_these_images": str(one.verdict_here),
         "confidence": one.confidence,
         "seeds_needed": one.seeds_needed,
-        "images_needed": _finite(one.images_needed),
+        "images_needed": finite(one.images_needed),
     }
 
 
-def _finite(value: float) -> float | None:
+def finite(value: float) -> float | None:
+    """Return `value`, or None where it is none that JSON or MLflow takes."""
     return value if isfinite(value) else None
 
 

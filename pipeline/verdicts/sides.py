@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import sys
 import time
 from argparse import Namespace
@@ -90,9 +91,11 @@ def judge(names: Sequence[str], options: Namespace) -> Answer:
         name: [training.plan(side, name, options.seeds, data, held_out) for side in group]
         for name, group in groups.items()
     }
-    found = _train(planned, data, engine, rules)
+    shown = {"train": "train", training.JUDGED: "validation"}
+    tracker = Tracker(data.summary, experiment=tracking.of_verdict, splits=shown, command="make verdict")
+    found = _train(planned, data, engine, rules, tracker)
     compared = [one for name in models for one in _compared(planned[name], found[name])]
-    return Answer(
+    judged = Answer(
         sides,
         question,
         f"verdict.{before.dataset}.{question.metric} in {PARAMS}",
@@ -102,22 +105,35 @@ def judge(names: Sequence[str], options: Namespace) -> Answer:
         only_before=lacking,
         only_after=added,
     )
+    tracker.put(data.summary["sha256"], _logged(judged))
+    tracker.close()
+    return judged
+
+
+def _logged(judged: Answer) -> tracking.FinishedRun:
+    """Return the answer as a run in MLflow: the differences with their intervals, the verdicts, the page."""
+    findings = {
+        f"{model.model}, {after} - {before}": tracking.LoggedEstimate(
+            str(one.verdict), one.difference, *map(answer.finite, one.interval)
+        )
+        for model in judged.models
+        for (before, after), one in model.judgements.items()
+    }
+    page, content = answer.as_markdown(judged), json.dumps(answer.as_object(judged), indent=2, allow_nan=False)
+    artifacts = {"verdict.md": page.encode(), "verdict.json": content.encode()}
+    return tracking.verdict_run(f"verdict on {', '.join(list(judged.sides)[1:])}", findings, artifacts)
 
 
 def _train(
-    planned: Mapping[str, Sequence[SideModel]], data: PreparedData, engine: Engine, rules: _Rules
+    planned: Mapping[str, Sequence[SideModel]], data: PreparedData, engine: Engine, rules: _Rules, tracker: Tracker
 ) -> dict[str, dict[tuple[str, str], SideVerdict]]:
     """Return the judgements on each model, trained one model after the other."""
-    shown = {"train": "train", training.JUDGED: "validation"}
-    tracker = Tracker(data.summary, experiment=tracking.of_verdict, splits=shown, command="make verdict")
     with ExitStack() as stack:
         connected = functools.partial(cluster.connected, engine.scheduler, engine.workers)
         # Once, and not at all if the ledger has all that is needed.
         connect = functools.cache(lambda: stack.enter_context(connected()))
         trainer = Trainer(data, engine, tracker, connect, rules.question.metric)
-        found = {name: _judgements(candidates, trainer, rules) for name, candidates in planned.items()}
-    tracker.close()
-    return found
+        return {name: _judgements(candidates, trainer, rules) for name, candidates in planned.items()}
 
 
 def _judgements(candidates: Sequence[SideModel], trainer: Trainer, rules: _Rules) -> dict[tuple[str, str], SideVerdict]:

@@ -82,6 +82,42 @@ def test_a_clone_shows_all_replicates_of_its_ledger(clone: Path, call: Callable[
     assert first["long-0"].data.tags["mlflow.runColor"] == colours["long"]
 
 
+def test_the_page_on_the_claims_is_a_run_among_its_replicates(
+    clone: Path, call: Callable[..., tuple[int, str, str]]
+) -> None:
+    """It has the comparisons with their intervals and verdicts, the page and the figures; a page that changed, anew."""
+    reports = clone / "study" / "reports"
+    files.write_text(
+        reports / "comparisons.csv",
+        "first,second,estimate,simultaneous_low,simultaneous_high,verdict\nlong,short,0.5,0.25,0.75,better\n",
+    )
+    files.write_bytes(reports / "figures" / "effects.png", b"PNG")
+    for page in ("# Claims\n", "# Claims\n", "# Other claims\n"):
+        files.write_text(reports / "claims.md", page)
+        assert call()[0] == 0
+
+    api = mlflow.MlflowClient(mlflow_store.uri())
+    experiment = api.get_experiment_by_name("letters-study").experiment_id
+    found = api.search_runs([experiment], "tags.variant = 'verdict'", order_by=["attributes.start_time"])
+    assert len(found) == 2
+    assert found[0].data.metrics == {"long - short": 0.5, "long - short_low": 0.25, "long - short_high": 0.75}
+    assert found[0].data.tags["verdict.long - short"] == "better"
+    artifacts = Path(api.download_artifacts(found[0].info.run_id, "", str(clone)))
+    assert (artifacts / "claims.md").read_text() == "# Claims\n"
+    assert (artifacts / "effects.png").read_bytes() == b"PNG"
+
+
+def test_a_long_sync_says_what_it_does(
+    call: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch, clone: Path
+) -> None:
+    """Before many replicates are added, their number is printed."""
+    monkeypatch.setattr(sync, "_MANY", 5)
+
+    _, printed, _ = call("--runs", str(clone / "study" / "runs"))
+
+    assert printed.startswith("study: adding 6 of 6 replicates to MLflow, about ten a second\n")
+
+
 @pytest.mark.fault("study: the tracking server does not answer during `make study`")
 def test_what_an_outage_kept_back_is_added_later(
     call: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch, clone: Path

@@ -12,15 +12,19 @@ from pathlib import Path
 
 from benchmarks import page as benchmarks
 from pipeline import cli, files
+from pipeline.reporting import card
 from tests.support import agreement, list_faults, params_page, readme
 from tests.support.readme import Language
 
+DATA = Path("reports/data.json")
 # The pages that are written, in whole or in part: what each has to be, given what it is.
 WRITTEN: Mapping[str, Callable[[str], str]] = {
     "README.md": lambda page: readme.renewed(page, Language.ENGLISH),
     "README.ja.md": lambda page: readme.renewed(page, Language.JAPANESE),
     "docs/params.md": lambda _: params_page.page(),
     "tests/FAULTS.md": lambda _: list_faults.page(),
+    "reports/data.md": lambda _: card.data_card(files.read_json(DATA)),
+    "reports/croissant.json": lambda _: json.dumps(card.croissant(files.read_json(DATA)), indent=2) + "\n",
     "benchmarks/RESULTS.md": lambda _: benchmarks.render(json.loads(Path("benchmarks/results.json").read_text())),
 }
 # What else has to agree, and what to do where it does not.

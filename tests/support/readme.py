@@ -33,7 +33,7 @@ ROWS = {
     "errors": ("Test errors, of {images:,}", "テスト画像 {images:,} 枚中の誤り"),
     "train": ("Train accuracy, without dropout", "訓練正解率（ドロップアウトなし）"),  # noqa: RUF001
     "rise": (
-        "Rise: mean `val_loss` of the last {window} epochs over the lowest",
+        "Rise: mean `val_loss` of the last {window} epochs, divided by the lowest",
         "上昇率：最後の {window} エポックの平均 `val_loss` ÷ 最小の `val_loss`",  # noqa: RUF001
     ),
     "verdict": ("Verdict on overfitting", "過学習の判定"),
@@ -47,12 +47,16 @@ JAPANESE_VERDICTS = {
 }
 # The final scores are the test accuracy, test loss, running accuracy and rise of each model.
 ALL_WITHIN = (
-    "All {n} final scores of the original lie within the 95% prediction intervals of one more seed.",
-    "元レポートの最終スコア {n} 個は、すべて、もう一つのシードの 95% 予測区間に入ります。",
+    "**The reproduction worked**: all {n} final scores that the original printed lie where [one more training "
+    "run](study/reports/claims.md#one-more-seed) with another seed would (95% prediction intervals).",
+    "**再現は成功しました**: 元レポートの最終スコア {n} 個は、すべて、もう一つのシードの"
+    "[95% 予測区間](study/reports/claims.md#one-more-seed)に入ります。",
 )
 SOME_WITHIN = (
-    "Of {n} final scores of the original, {within} lie within the 95% prediction intervals of one more seed.",
-    "元レポートの最終スコア {n} 個のうち {within} 個が、もう一つのシードの 95% 予測区間に入ります。",
+    "Of {n} final scores that the original printed, {within} lie where [one more training "
+    "run](study/reports/claims.md#one-more-seed) with another seed would (95% prediction intervals).",
+    "元レポートの最終スコア {n} 個のうち {within} 個が、もう一つのシードの"
+    "[95% 予測区間](study/reports/claims.md#one-more-seed)に入ります。",
 )
 NONE = "\u2013"
 

@@ -23,7 +23,7 @@ import mlflow
 from PIL import Image
 
 from pipeline import tracking
-from pipeline.tracking import experiments, view
+from pipeline.tracking import experiments
 from tests.support import browser, small
 
 # Seconds that MLflow's server may take to start, and a page of it to be drawn, on a busy machine.
@@ -155,7 +155,7 @@ def main(store: str, folder: str, dataset: str = "mnist") -> None:
         (copy.parent / "mlruns").symlink_to(Path(store).resolve().parent / "mlruns")
         os.environ["MLFLOW_TRACKING_URI"] = uri = f"sqlite:///{copy}"
         experiment = experiments.connect(experiments.of_dataset(dataset))
-        runs = mlflow.MlflowClient(uri).search_runs([experiment], view.CURRENT)
+        runs = mlflow.MlflowClient(uri).search_runs([experiment], experiments.CURRENT)
         page = tracking.page_of(runs).partition("/#/")[2]
         command = ["mlflow", "ui", "--host", "127.0.0.1", "--workers", "1", "--backend-store-uri", uri]
         with (

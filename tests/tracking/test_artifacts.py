@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from statsmodels.stats.proportion import proportion_confint
 
 from pipeline import files
 from pipeline.analysis import metrics
@@ -58,8 +59,32 @@ def test_what_will_be_there_is_known_before_it_is_drawn(tmp_path: Path) -> None:
     files.write_csv(tmp_path / "h.csv", pd.DataFrame([dict.fromkeys(names, 0.5) | {"epoch": 1}]))
     shown = EvaluationArtifacts("cnn", tmp_path / "m.json", tmp_path / "h.csv", None, RULE, predictions(tmp_path))
 
-    assert shown.names() == {*shown.figures(), "scores.json", "history.csv", "mistakes.json"}
-    assert shown.names() == {*shown.figures(), *shown.tables()}
+    assert shown.names() == {*shown.figures(), "scores.json", "history.csv", "mistakes.json", "card.md"}
+    assert shown.names() == {*shown.figures(), *shown.tables(), "card.md"}
+
+
+def test_a_card_says_what_a_model_is_and_how_well_it_does(tmp_path: Path) -> None:
+    """It has the run's facts, the accuracy with Wilson's interval, a row per class with its name, and how to use it."""
+    labels = np.repeat(np.arange(2), 50)
+    answers = labels.copy()
+    answers[:10] = 1
+    scores = metrics.score(np.eye(2, dtype=np.float32)[answers] * 0.98 + 0.01, labels, None)
+    splits = {"train": scores, "test": scores}
+    files.write_json(tmp_path / "m.json", {"splits": splits, "classes": ["a|b", "pebble"], "parameters": 1234})
+    shown = EvaluationArtifacts("cnn", tmp_path / "m.json", tmp_path / "h.csv", None, RULE, tmp_path / "p.npz")
+    tags = {"recipe": "r" * 64, "version.keras": "3.1", "mlflow.note.content": "A cnn on stones."}
+
+    card = shown.card(tags)
+
+    low, high = proportion_confint(90, 100, method="wilson")
+    assert card.startswith("A cnn on stones.\n")
+    assert f"| Accuracy | 90.00% (95% interval {100 * low:.2f}% to {100 * high:.2f}%) |" in card
+    assert "| a\\|b | 50 | 80.00% | 100.00% |" in card
+    assert "| pebble | 50 | 100.00% | 83.33% |" in card
+    assert "| Parameters | 1,234 |" in card
+    assert f"| Recipe | {'r' * 64} |" in card
+    assert "| Libraries | keras 3.1 |" in card
+    assert "python -m pipeline.predict --model models:/ID picture.png" in card
 
 
 @pytest.mark.parametrize("kept", [None, 2])

@@ -32,7 +32,6 @@ from pipeline.data import dataset
 from pipeline.data.dataset import Dataset, Split
 from pipeline.errors import PipelineError, UnavailableError
 from pipeline.params import Params
-from pipeline.tracking import answers as server_answers
 from pipeline.tracking import client, experiments, live, outbox
 from pipeline.tracking import runs as finished_runs
 from pipeline.tracking.description import RunDescription
@@ -335,7 +334,7 @@ def test_where_tracking_is_required_nothing_starts_without_it(
 @pytest.mark.parametrize("mode", ["drip", "huge"])
 def test_an_answer_is_bounded(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A command that needs it ends soon after the time that a whole answer may take, or at once, in one line."""
-    monkeypatch.setattr(server_answers, "ANSWER_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(client, "ANSWER_TIMEOUT_S", 1.0)
     with tracker(mode) as server:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
         started = time.monotonic()
@@ -352,7 +351,7 @@ def test_an_answer_is_bounded(mode: str, monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.fault("tracking server sends a byte now and then, or announces 99 GB, to a command")
 def test_a_download_is_bounded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A file that does not come to its end is given up; one that does is there whole."""
-    monkeypatch.setattr(server_answers, "FILE_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(client, "FILE_TIMEOUT_S", 1.0)
     with tracker("drip") as server:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
         place = f"mlflow-artifacts://127.0.0.1:{server.server_port}/1/a"

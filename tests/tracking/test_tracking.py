@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import re
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -24,7 +25,7 @@ from pipeline.data.dataset import Dataset, Split
 from pipeline.data.formats import npz
 from pipeline.errors import UnavailableError
 from pipeline.params import OverfittingRule, Params
-from pipeline.tracking import experiments, live, logged_model, outbox, view
+from pipeline.tracking import experiments, live, logged_model, outbox
 from pipeline.tracking import runs as finished_runs
 from pipeline.tracking import store as mlflow_store
 from pipeline.tracking.artifacts import EvaluationArtifacts
@@ -148,7 +149,44 @@ def test_a_run_holds_the_whole_training(description: RunDescription, digits: Dat
     expected = {"model.md5": files.md5(model), "data.md5": MD5, "recipe": "r" * 64, "seed": "0", "model": "mlp_rmsprop"}
     assert expected.items() <= run.data.tags.items()
     names = {(source.dataset.name, source.dataset.digest) for source in run.inputs.dataset_inputs}
-    assert names == {("mnist-train", MD5), ("mnist-test", MD5)}
+    assert names == {("mnist-train", md5_of(digits.train)), ("mnist-test", md5_of(digits.test))}
+
+
+def md5_of(split: Split) -> str:
+    """Return the digest by which MLflow's pages tell a split from others: of its images, then its labels."""
+    return hashlib.md5(split.images.tobytes() + split.labels.tobytes(), usedforsecurity=False).hexdigest()
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize("recorded", [True, False])
+def test_the_data_of_a_run_say_where_they_came_from(
+    description: RunDescription,
+    digits: Dataset,
+    model: Path,
+    recorded: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The source is the fetched files and the arrays with their md5; where dvc.lock has neither, the set's file."""
+    monkeypatch.chdir(tmp_path)
+    command = "x --set data/sets/mnist.yaml --input data/raw/mnist --output data/processed/mnist.npz"
+    stage = {"cmd": command, "deps": [{"path": "data/raw/mnist", "md5": "f.dir"}], "outs": [{"md5": MD5}]}
+    files.write_yaml(Path("dvc.lock"), {"stages": {"preprocess": stage if recorded else {}}})
+    track(description, digits, model)
+
+    (run,) = runs()
+    (source,) = {one.dataset.source for one in run.inputs.dataset_inputs}
+    assert json.loads(source) == (
+        {
+            "uri": "data/raw/mnist",
+            "md5": "f.dir",
+            "set": "data/sets/mnist.yaml",
+            "arrays": "data/processed/mnist.npz",
+            "arrays_md5": MD5,
+        }
+        if recorded
+        else {"uri": "data/sets/mnist.yaml", "arrays_md5": MD5}
+    )
 
 
 @pytest.mark.usefixtures("store")
@@ -207,7 +245,7 @@ def test_an_evaluation_joins_the_run_of_its_model(description: RunDescription, d
     assert run.data.metrics["test_accuracy"] == 0.9
     assert run.info.end_time == ended
     artifacts = [artifact.path for artifact in mlflow.MlflowClient().list_artifacts(run.info.run_id)]
-    assert artifacts == ["confusion.png", "curves.png", "history.csv", "mistakes.json", "scores.json"]
+    assert artifacts == ["card.md", "confusion.png", "curves.png", "history.csv", "mistakes.json", "scores.json"]
     table = mlflow.MlflowClient().load_table(run.info.experiment_id, "mistakes.json")
     expected = {"image": 9, "true_class": 0, "answer": 9, "probability": 1.0}
     assert table.to_dict("records") == [expected]
@@ -215,7 +253,8 @@ def test_an_evaluation_joins_the_run_of_its_model(description: RunDescription, d
     assert logged.tags["mlflow.note.content"] == f"{run.data.tags['mlflow.note.content']}\n\n{logged_model.INPUT}"
     scores = {metric.key: metric for metric in logged.metrics}
     assert (scores["test_accuracy"].value, scores["test_accuracy"].dataset_name) == (0.9, "mnist-test")
-    assert (scores["train_loss"].dataset_name, scores["train_loss"].dataset_digest) == ("mnist-train", MD5)
+    measured_on = scores["train_loss"].dataset_name, scores["train_loss"].dataset_digest
+    assert measured_on == ("mnist-train", md5_of(digits.train))
     assert scores["loss_gap"].dataset_name is None
 
 
@@ -614,7 +653,7 @@ def test_one_run_of_a_model_is_current(description: RunDescription, digits: Data
     track(description, digits, model)
     track(description, digits, model)
 
-    assert [run.data.tags[view.STATE] for run in runs("FINISHED")] == ["current", "superseded"]
+    assert [run.data.tags[experiments.STATE] for run in runs("FINISHED")] == ["current", "superseded"]
 
 
 @pytest.mark.usefixtures("store")
@@ -626,16 +665,16 @@ def test_other_clones_runs_are_left_alone_on_a_server(
     experiment, api = experiments.connect(experiments.of_dataset("mnist")), mlflow.MlflowClient()
     elsewhere = description.tags() | {"workspace": "elsewhere:/clone"}
     running = api.create_run(experiment, tags=elsewhere).info.run_id
-    done = api.create_run(experiment, tags=elsewhere | {view.STATE: "current"}).info.run_id
+    done = api.create_run(experiment, tags=elsewhere | {experiments.STATE: "current"}).info.run_id
     api.set_terminated(done, "FINISHED")
     if place == "a server":
         monkeypatch.setattr(mlflow_store, "local", lambda _: None)
 
     track(description, digits, model)
 
-    found = api.get_run(running).info.status, api.get_run(done).data.tags[view.STATE]
+    found = api.get_run(running).info.status, api.get_run(done).data.tags[experiments.STATE]
     assert found == (("RUNNING", "current") if place == "a server" else ("KILLED", "superseded"))
-    assert runs("FINISHED")[0].data.tags[view.STATE] == "current"
+    assert runs("FINISHED")[0].data.tags[experiments.STATE] == "current"
 
 
 def add_finished(recipe: str) -> None:
@@ -646,17 +685,48 @@ def add_finished(recipe: str) -> None:
     tracking.FinishedRuns(experiments.of_study("mnist", "MNIST")).add(run)
 
 
+VIEW = "mlflow.sharedViewState.current"
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize("of", [experiments.of_study, experiments.of_verdict])
+def test_replicates_are_shown_by_variant(of: Callable[[str, str], experiments.Experiment]) -> None:
+    """The experiments of many seeds have a view with mean curves per variant, and its name and seed as columns."""
+    tags = mlflow.MlflowClient().get_experiment(experiments.connect(of("mnist", "MNIST"))).tags
+    state = json.loads(json.loads(tags[VIEW])["state"])
+
+    assert state["groupBy"]["groupByKeys"] == [{"mode": "param", "groupByData": "variant"}]
+    assert state["selectedColumns"][:2] == ["params.`variant`", "tags.`seed`"]
+    assert "searchFilter" not in state
+
+
+@pytest.mark.usefixtures("store")
+def test_a_verdict_is_a_run_among_those_that_it_judges(tmp_path: Path) -> None:
+    """It has estimates with their ends, verdicts as tags and its page; the same verdict is there once."""
+    findings = {"HEAD~1 - HEAD": tracking.LoggedEstimate("better", 0.5, 0.25, None)}
+    tracked = tracking.FinishedRuns(experiments.of_verdict("mnist", "MNIST"))
+    for _ in range(2):
+        tracked.add(tracking.verdict_run("verdict", findings, {"verdict.md": b"# Better\n"}))
+
+    api = mlflow.MlflowClient()
+    (run,) = api.search_runs([experiments.connect(experiments.of_verdict("mnist", "MNIST"))])
+    assert run.data.metrics == {"HEAD-1 - HEAD": 0.5, "HEAD-1 - HEAD_low": 0.25}
+    assert run.data.tags["verdict.HEAD-1 - HEAD"] == "better"
+    page = api.download_artifacts(run.info.run_id, "verdict.md", str(tmp_path))
+    assert (run.info.status, Path(page).read_text()) == ("FINISHED", "# Better\n")
+
+
 @pytest.mark.usefixtures("store")
 def test_an_experiment_shows_training_and_validation_in_one_chart() -> None:
     """It has a saved view of the current runs; an older one is replaced, and a missing description is added."""
     made, api = experiments.connect(experiments.of_dataset("mnist")), mlflow.MlflowClient()
     tags = api.get_experiment(made).tags
-    api.set_experiment_tag(made, view.TAG, "of an older version")
+    api.set_experiment_tag(made, VIEW, "of an older version")
     api.delete_experiment_tag(made, "mlflow.note.content")
 
     assert experiments.connect(experiments.of_dataset("mnist")) == made
     assert api.get_experiment(made).tags == tags
-    state = json.loads(json.loads(tags[view.TAG])["state"])
+    state = json.loads(json.loads(tags[VIEW])["state"])
     charts = [chart["selectedMetricKeys"] for chart in state["compareRunCharts"]]
     assert charts == [["loss", "val_loss"], ["accuracy", "val_accuracy"]]
     assert state["searchFilter"] == "tags.`dvc.state` = 'current'"

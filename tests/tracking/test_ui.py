@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import mlflow
 import psutil
@@ -15,7 +17,7 @@ import yaml
 from PIL import Image, ImageColor
 
 from pipeline.reporting import colours
-from pipeline.tracking.view import CURRENT
+from pipeline.tracking.experiments import CURRENT
 from tests.support import browser, screenshots, small
 
 pytestmark = [pytest.mark.slow, browser.needs_browser]
@@ -30,6 +32,8 @@ BLANK = {
 }
 # What MLflow's pages say in the console whatever is logged: they ask who is there where nobody logs in, and so on.
 ITS_OWN = r"/(users/current|favicon\.ico) - Failed to load resource|AG Grid: |ResizeObserver loop|WebGL"
+# What `make ui` prints last.
+LINK = r"\ncurrent runs: http://127\.0\.0\.1:\d+/#/(\S+)\n\Z"
 # The pictures on a page.
 IMAGES = "[...document.querySelectorAll('main img')]"
 # The rows of the tables that have a text, each as its cells.
@@ -81,8 +85,10 @@ def ui(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     """Start `make ui` on a free port."""
     log = tmp_path_factory.mktemp("log") / "log"
     with screenshots.serving(["make", "ui"], repository, log) as (process, address):
-        printed = re.search(r"^current runs: http://127\.0\.0\.1:\d+/#/(\S+)$", log.read_text(), re.MULTILINE)
-        assert printed, log.read_text()
+        until = time.monotonic() + 30
+        while not (printed := re.search(LINK, log.read_text())):
+            assert time.monotonic() < until, log.read_text()
+            time.sleep(0.1)
         yield Served(psutil.Process(process.pid), address, printed[1], log)
 
 
@@ -113,19 +119,22 @@ def show(ui: Served, window: browser.Browser) -> Iterator[Callable[..., None]]:
 
 
 def test_it_is_few_processes_that_listen_on_this_machine_alone(ui: Served) -> None:
-    """Beside make there are MLflow's command and one worker; the one socket that listens is bound to 127.0.0.1."""
+    """Beside make there are ours, MLflow's command and one worker; the one socket that listens is on 127.0.0.1."""
     processes = [ui.process, *ui.process.children(recursive=True)]
     sockets = [socket for process in processes for socket in process.net_connections(kind="all")]
     listening = {f"http://{socket.laddr.ip}:{socket.laddr.port}" for socket in sockets if socket.status == "LISTEN"}
 
     assert [process.name() for process in processes[:1]] == ["make"]
-    assert len(processes) <= 3
+    assert len(processes) <= 4
     assert listening == {ui.address}
 
 
 def test_it_says_nothing_that_a_user_cannot_act_on(ui: Served) -> None:
-    """Its terminal has no warning of the server's own code."""
+    """Its terminal has no warning of the server's own code and no line per request: the link comes last."""
+    urlopen(f"{ui.address}/health").read()  # noqa: S310
+
     assert "Warning" not in ui.log.read_text()
+    assert re.search(LINK, ui.log.read_text())
 
 
 def run_names(window: browser.Browser, number: int) -> list[str]:
@@ -232,11 +241,11 @@ def test_the_compare_view_shows_figures_side_by_side(
 def test_a_run_describes_itself(window: browser.Browser, show: Callable[..., None], current: dict[str, Any]) -> None:
     """Its page has a description in Markdown, both data sets with their checksum, its model and registration."""
     run = current["cnn"]
-    md5 = run.data.tags["data.md5"]
+    digests = {one.dataset.name: one.dataset.digest for one in run.inputs.dataset_inputs}
     show(
         f"experiments/{run.info.experiment_id}/runs/{run.info.run_id}",
         "cnn trained with adadelta for 3 epochs on digits",
-        f"digits-train ({md5})",
+        f"digits-train ({digests['digits-train']})",
         "Logged models (1)",
         "Registered models",
     )
@@ -244,7 +253,7 @@ def test_a_run_describes_itself(window: browser.Browser, show: Callable[..., Non
     model = run.outputs.model_outputs[0].model_id
     linked = window.run(f"return document.querySelectorAll('main a[href$=\"/models/{model}\"]').length")
     window.click("//*[normalize-space(text())='+1']")
-    window.wait(f"document.body.innerText.includes('digits-test ({md5})')")
+    window.wait(f"document.body.innerText.includes('digits-test ({digests['digits-test']})')")
 
     assert "cnn" in strong
     assert linked
@@ -271,7 +280,7 @@ def test_a_model_shows_its_origin(window: browser.Browser, show: Callable[..., N
     run = current["cnn"]
     model = run.outputs.model_outputs[0].model_id
     scores = ("test_accuracy", str(run.data.metrics["test_accuracy"]))
-    data = (f"digits-{split} (#{run.data.tags['data.md5']})" for split in ("train", "test"))
+    data = (f"{one.dataset.name} (#{one.dataset.digest})" for one in run.inputs.dataset_inputs)
     about = ("cnn trained with adadelta", "network.filters", *scores, *data, run.info.run_id)
     show(f"experiments/{run.info.experiment_id}/models/{model}", *about)
     screenshots.expect(window, "Datasets used", "Model versions\ndigits")

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.params import Params
 from pipeline.reporting import colours
-from pipeline.tracking import experiments, runs, view
+from pipeline.tracking import experiments, runs
 
 
 def create(names: Sequence[str], dataset: str = "mnist") -> list[str]:
@@ -75,5 +75,5 @@ def test_a_current_run_without_a_colour_gets_one() -> None:
 @pytest.mark.parametrize("odd", ["red", "#12", "#zzzzzz"])
 def test_what_is_no_colour_takes_none(odd: str) -> None:
     """A text that is not one may stand in the tag."""
-    assert view.free_colour("cnn", {odd}) == colours.of_models(["cnn"])["cnn"].colour
-    assert view.free_colour("cnn", {odd, *colours.PALETTE}) not in colours.PALETTE
+    assert experiments.free_colour("cnn", {odd}) == colours.of_models(["cnn"])["cnn"].colour
+    assert experiments.free_colour("cnn", {odd, *colours.PALETTE}) not in colours.PALETTE

@@ -13,7 +13,7 @@ from gto.exceptions import GTOException
 
 from pipeline import files
 from pipeline.errors import InputError, PipelineError
-from pipeline.tracking import git_registry, promotion
+from pipeline.tracking import promotion
 from pipeline.tracking.promotion import Promotion
 from tests.support import forks, small
 
@@ -50,7 +50,7 @@ def promoted(model: Path) -> Promotion:
         checks=[],
         comparison=None,
     )
-    promotion.write(made)
+    files.write_json(promotion.PATH, dataclasses.asdict(made))
     return made
 
 
@@ -83,9 +83,9 @@ def model(begun: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_another_machine_gets_the_file_by_its_stage(model: Path, tmp_path: Path) -> None:
     """After a push, an empty folder gets the promoted file from a clone, though the models have changed since."""
     made = promoted(model)
-    line = git_registry.register(made, model)
+    line = promotion.register(made, model)
     trained("other")
-    forks.run(Path.cwd(), "dvc", "push", "--quiet", str(git_registry.FILE))
+    forks.run(Path.cwd(), "dvc", "push", "--quiet", str(promotion.FILE))
     clone, empty = tmp_path / "clone", tmp_path / "empty"
     git("clone", "--quiet", ".", str(clone))
     empty.mkdir()
@@ -104,22 +104,22 @@ def test_only_the_champions_files_are_committed(model: Path) -> None:
     with Path("params.yaml").open("a") as file:
         file.write("# changed\n")
 
-    git_registry.register(promoted(model), model)
+    promotion.register(promoted(model), model)
 
     committed = git("show", "--name-only", "--format=%s").split()
-    folder = git_registry.FILE.parent
+    folder = promotion.FILE.parent
     assert committed[:2] == ["Promote", "cnn"]
-    assert {*committed[2:]} == {str(promotion.PATH), f"{git_registry.FILE}.dvc", str(folder / ".gitignore")}
+    assert {*committed[2:]} == {str(promotion.PATH), f"{promotion.FILE}.dvc", str(folder / ".gitignore")}
     assert {*git("status", "--porcelain").splitlines()} >= {"A  staged", "M params.yaml"}
 
 
 def test_repeated_it_changes_nothing(model: Path) -> None:
     """A second call leaves commits and tags as they are, and says so."""
     made = promoted(model)
-    git_registry.register(made, model)
+    promotion.register(made, model)
     before = git("rev-parse", "HEAD"), git("tag")
 
-    line = git_registry.register(made, model)
+    line = promotion.register(made, model)
 
     assert line == "classifier v0.0.1: is the champion in git already"
     assert (git("rev-parse", "HEAD"), git("tag")) == before
@@ -128,9 +128,9 @@ def test_repeated_it_changes_nothing(model: Path) -> None:
 def test_the_next_champion_takes_the_stage(model: Path, tmp_path: Path) -> None:
     """The stage gives the new file, and the old version still the old one."""
     old = promoted(model)
-    git_registry.register(old, model)
+    promotion.register(old, model)
     other = trained("other")
-    git_registry.register(promoted(other), other)
+    promotion.register(promoted(other), other)
     get = ("dvc", "artifacts", "get", str(Path.cwd()), "classifier")
 
     forks.run(tmp_path, *get, "--stage", "champion", "--out", "new")
@@ -146,7 +146,7 @@ def test_results_that_are_not_committed_are_refused(model: Path) -> None:
     made = dataclasses.replace(promoted(model), model_md5="f" * 32)
 
     with pytest.raises(InputError) as caught:
-        git_registry.register(made, model)
+        promotion.register(made, model)
 
     assert caught.value.path == LOCK
     assert "commit the results" in caught.value.fix
@@ -171,23 +171,23 @@ def test_without_a_remote_nothing_is_tagged(
     made, config = promoted(model), without_remote()
     if before != "nothing":
         with monkeypatch.context() as patch:
-            patch.setattr(git_registry, "_has_remote", lambda _: True)
-            git_registry.register(made, model)
+            patch.setattr(promotion, "_has_remote", lambda _: True)
+            promotion.register(made, model)
 
     with pytest.raises(InputError, match=r"^\.dvc/config: in HEAD, it has no default remote") as caught:
-        git_registry.register(made, model)
+        promotion.register(made, model)
     Path(".dvc/config").write_text(config.replace("[core]\n    remote = team", ""))
     command = caught.value.fix.split("`")[1].replace("ADDRESS", str(tmp_path / "remote"))
     forks.run(Path.cwd(), *command.split(), "--force")
     with pytest.raises(InputError, match="in HEAD, it has no default remote"):
-        git_registry.register(made, model)
+        promotion.register(made, model)
     git("commit", "--quiet", "--message", "A remote", ".dvc/config")
-    git_registry.register(made, model)
-    forks.run(Path.cwd(), "dvc", "push", "--quiet", str(git_registry.FILE))
+    promotion.register(made, model)
+    forks.run(Path.cwd(), "dvc", "push", "--quiet", str(promotion.FILE))
     forks.run(tmp_path, "dvc", "artifacts", "get", str(Path.cwd()), "classifier", "--stage", "champion", "--out", "got")
 
     assert files.md5(tmp_path / "got") == made.model_md5
-    assert "is the champion in git already" in git_registry.register(made, model)
+    assert "is the champion in git already" in promotion.register(made, model)
 
 
 @pytest.mark.fault("promotion in git: interrupted before the tag")
@@ -197,10 +197,10 @@ def test_interrupted_before_the_tag_it_is_completed(model: Path, monkeypatch: py
     with monkeypatch.context() as patch:
         patch.setattr(api, "assign", lambda *_, **__: (_ for _ in ()).throw(GTOException("no tag today")))
         with pytest.raises(PipelineError, match="no tag today"):
-            git_registry.register(made, model)
+            promotion.register(made, model)
     commit = git("rev-parse", "HEAD")
 
-    git_registry.register(made, model)
+    promotion.register(made, model)
 
     assert git("rev-parse", "HEAD") == commit
     assert sorted(git("tag").split()) == ["classifier#champion#1", "classifier@v0.0.1"]
@@ -214,7 +214,7 @@ def test_a_commit_that_git_refuses_is_reported(model: Path) -> None:
     hook.chmod(0o755)
 
     with pytest.raises(PipelineError, match=r"`git commit` failed \(not on a Friday\)"):
-        git_registry.register(promoted(model), model)
+        promotion.register(promoted(model), model)
 
     assert git("tag") == ""
 
@@ -225,6 +225,6 @@ def test_a_failure_of_dvc_is_reported_in_its_words(model: Path) -> None:
     Path("dvc.yaml").write_text("stages: [\n")
 
     with pytest.raises(PipelineError, match=r"`dvc add` failed \(.*dvc\.yaml"):
-        git_registry.register(promoted(model), model)
+        promotion.register(promoted(model), model)
 
     assert (git("tag"), git("log", "-1", "--format=%s")) == ("", "Train cnn")
