@@ -77,7 +77,7 @@ def _loop(
         optimizer,
         rule(model.loss.scored),
         batch_size=training.batch_size,
-        parts=1 if model.normalizes_batches else training.threads,
+        parts=training.threads,
         labels=data.train.labels.dtype.name,
         objective=None if plain else _objective(rule(model.loss), model, data),
         example=_changes(model, training, 1, data),
@@ -111,7 +111,7 @@ def _best(
 
 
 def start(model: Model, training: Training) -> None:
-    """Set TensorFlow's threads as `train` needs them: for one part of a batch each, or for operations on all of it.
+    """Set TensorFlow's threads as `train` needs them: one for each part of a batch.
 
     Raises:
         InputError: The processor or the model does not go with the instructions.
@@ -119,10 +119,7 @@ def start(model: Model, training: Training) -> None:
     if training.instructions == portable.AVX2:
         portable.check(model, training)
         portable.start()
-    if model.normalizes_batches:
-        backend.start(intra_op=training.threads)
-    else:
-        backend.start(inter_op=training.threads)
+    backend.start(inter_op=training.threads)
 
 
 def build(model: Model, training: Training, data: Dataset) -> keras.Model:

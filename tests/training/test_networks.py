@@ -89,7 +89,7 @@ def test_dropout_is_a_function_of_seed_and_epoch(values: Params, digits: Dataset
 
     def answers(seed: int, epoch: int) -> np.ndarray:
         networks.seed_dropout(network, seed, epoch)
-        return np.asarray(forward.forward(network, digits.test.images[:4]))
+        return np.asarray(forward.forward(network, [digits.test.images[:4]], [1.0])[0])
 
     first = answers(0, 1)
     assert np.array_equal(first, answers(0, 1))
