@@ -33,10 +33,11 @@ def forward(network: keras.Model, parts: Sequence[Any], shares: Sequence[Any]) -
     for layer in network.layers:
         if id(layer.output) in values:
             continue
-        inputs = [
-            keras.tree.map_structure(lambda tensor, number=number: values[id(tensor)][number], layer.input)
-            for number in range(len(parts))
-        ]
+        inputs: Sequence[Any]
+        if isinstance(layer.input, list):
+            inputs = [*zip(*(values[id(tensor)] for tensor in layer.input), strict=True)]
+        else:
+            inputs = values[id(layer.input)]
         relu, pool = only_reader(layer, keras.layers.ReLU), only_reader(layer, keras.layers.MaxPooling2D)
         computed = [layer]
         match layer:

@@ -27,8 +27,9 @@ _STEPS = 16
 class Loop:
     """Trains and scores one network, each batch of `batch_size` divided into `parts`, one for each thread.
 
-    The gradients of the parts add up to that of the batch's mean loss. `loss` is what is scored, and also what is minimized, unless that is another `objective`, which
-    returns the loss (n,) for labels and probabilities. `fit` is given changes of the kinds in `example`.
+    The gradients of the parts add up to that of the batch's mean loss. `loss` is what is scored, and also what is
+    minimized, unless that is another `objective`, which returns the loss (n,) for labels and probabilities. `fit` is
+    given changes of the kinds in `example`.
     """
 
     def __init__(

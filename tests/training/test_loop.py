@@ -148,7 +148,8 @@ def test_batch_normalization_is_keras_own(digits: Dataset, name: str, parts: int
 
     loop(ours, threads=parts).fit(split, order, lambda _: None)
 
-    assert_moved_alike(ours, keras_own)
-    for variable, before in zip(ours.weights, start, strict=True):
-        if variable.name.startswith("moving"):
-            assert np.abs(np.asarray(variable) - before).max() > 0.01
+    for variable, expected, before in zip(ours.weights, keras_own.get_weights(), start, strict=True):
+        apart, moved = np.linalg.norm(np.asarray(variable) - expected), np.linalg.norm(expected - before)
+        # As above; but here the gradient of one image also moves what all others are normalized with.
+        assert apart < 2e-3 * moved + 1e-5
+        assert moved > 1e-4 or "bias" in variable.name
