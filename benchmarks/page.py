@@ -44,6 +44,8 @@ TRIED = """## Tried and left
   installed, so the project requires it. What remains is imports and checking every file of the pipeline."""
 TITLES = {
     "training": "Training",
+    "networks": "Networks of today's kind",
+    "memory": "Memory by the size of images",
     "study": "Many runs",
     "step": "Where a step's time goes",
     "instructions": "What the same bits on every processor cost",
@@ -81,6 +83,14 @@ def _targets(results: Results) -> Iterator[list[str]]:
             "yes" if row["distinct"]["project"] == 1 else "no",
             _yes(row["distinct"]["project"] == 1),
         ]
+    for case, row in _rows(results, "networks"):
+        yield _judged(f"{case}: times as fast as plain", row["ratio"]["plain"], at_least=1.3)
+        bound = 1 / 1.2 if "bfloat16" in case else 1.0
+        yield _judged(
+            f"{case}: times as fast as pytorch_tuned", row["ratio"]["pytorch_tuned"], at_least=round(bound, 2)
+        )
+    if "memory" in results:
+        yield _judged("cnn at 128x128x3: peak memory, MiB", results["memory"]["128x128x3"], at_most=2560)
     if "full" in results:
         shares = results["full"]["share"]
         yield _judged("`dvc repro` from nothing, times as long as the plain scripts", shares, at_most=1.05)
@@ -156,6 +166,27 @@ def _training(section: Results) -> Iterator[str]:
         ],
         rows,
     )
+
+
+def _networks(section: Results) -> Iterator[str]:
+    yield (
+        "Six convolutions with batch normalization (`batch_norm`), or three residual blocks of two (`residual`), as in "
+        "`described.py`, trained on 6,400 images by Adam: seconds of the third epoch."
+    )
+    rows = [
+        [
+            case,
+            *(_cell(seconds) for seconds in row["epoch"].values()),
+            *(_cell(ratio) for ratio in row["ratio"].values()),
+        ]
+        for case, row in _rows({"networks": section}, "networks")
+    ]
+    yield _table(["network", "plain", "project", "pytorch_tuned", "times plain's speed", "times pytorch_tuned's"], rows)
+
+
+def _memory(section: Results) -> Iterator[str]:
+    yield "Peak memory of the cnn's training, two epochs of 512 images in batches of 128, without tracking."
+    yield _table(["images", "MiB"], [[shape, _cell(peak)] for shape, peak in _rows({"memory": section}, "memory")])
 
 
 def _study(section: Results) -> Iterator[str]:
@@ -320,6 +351,8 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 _TABLES: Mapping[str, Callable[[Results], Iterator[str]]] = {
     "training": _training,
+    "networks": _networks,
+    "memory": _memory,
     "study": _study,
     "step": _step,
     "instructions": _instructions,

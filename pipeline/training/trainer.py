@@ -59,7 +59,10 @@ def train(
         seconds = time.perf_counter() - started
         row = {"epoch": epoch, **dict(zip(history.SCORES, scores, strict=True)), "seconds": seconds}
         rows, processors = (*state.rows, row), (*state.processors, machine.processor())
-        state = TrainingState(rows, processors, _values(changing), _best(network, model, rows, state.best))
+        best = _best(network, model, rows, state.best)
+        # Else the variables of two epochs would be in memory.
+        del state
+        state = TrainingState(rows, processors, _values(changing), best)
         _check_finite(state)
         on_epoch(state)
     if state.best:
