@@ -15,7 +15,8 @@ brackets; a ratio is between two measurements of the same round, since the speed
 loop (`pipeline/training/loop.py`).
 
 TensorFlow divides each operation among its threads, which wait for each other at the end of it. In this project's loop
-each thread takes a part of the batch from images to gradients instead, in one compiled loop.
+each thread takes a part of the batch from images to gradients instead, in one compiled loop. Batch normalization takes
+mean and variance from all parts, so the threads meet there, and nowhere else.
 `train.precision: mixed_bfloat16` is for processors with AVX512_BF16 or AMX, where *Many runs* shows what it gains; on
 others it is many times slower than `float32`."""
 TRIED = """## Tried and left
@@ -32,6 +33,12 @@ TRIED = """## Tried and left
 - Dropout's mask by a selection instead of a product: no faster.
 - 8 random bits for a dropout of 0.2: an MLP 1.03 times faster, at a rate of 0.199.
 - Larger thresholds in malloc and huge pages; batches in more parts than threads: no faster, or slower.
+- Batch normalization of parts by sums and sums of squares: fewer passes, but the variance of values whose mean is many
+  times their deviation is wrong. As a Gram matrix these sums take longer in float32 than TensorFlow's fused kernel.
+- The correction of a part's gradient as a product with a diagonal matrix, which oneDNN adds in one pass: faster in
+  isolation, but in bfloat16 the factors would be rounded.
+- Without oneDNN's own allocator a training takes as much memory. What a large image takes is the values of two parts at
+  once, then weights of the dense layer: its value, two states of Adadelta, a gradient of each part, and the checkpoint.
 - A start of `train` or `evaluate` takes 3.4 s of processor time: 2 TensorFlow, 1.1 MLflow, half a second scikit-learn,
   which Keras' wrappers import and `evaluate` needs anyway.
 - An `evaluate` without TensorFlow, which scores probabilities that `train` leaves: 4.7 s instead of 6.9 for an MLP (on
@@ -66,11 +73,11 @@ def render(results: Results) -> str:
     """Return the page as Markdown."""
     parts = [HEAD, "## Targets\n\n" + _table(["what", "target", "measured", "reached"], list(_targets(results)))]
     for name, title in TITLES.items():
-        if name in results:
-            parts += [
-                f"## {title}\n\n{_machine(results[name])}",
-                *_TABLES[name](results[name] | _derived(results, name)),
-            ]
+        if name not in results:
+            parts += [f"## {title}\n\nNot measured yet: `python -m benchmarks.run {name}` does it."]
+            continue
+        section = results[name] | _derived(results, name)
+        parts += [f"## {title}\n\n{_machine(section)}", *_TABLES[name](section)]
     return "\n\n".join([*parts, TRIED]) + "\n"
 
 

@@ -85,18 +85,10 @@ class Loop:
         return _means(sums, len(split))
 
     def _fit_steps(self, images: Any, labels: Any, changes: Any, order: Any) -> Any:
-        def step(batch: Any) -> Any:
-            of_batch = {name: tf.gather(some, batch) for name, some in changes.items()}
-            return self._step(tf.gather(images, batch), tf.gather(labels, batch), of_batch)
-
-        return self._each(order, step)
-
-    def _each(self, order: Any, step: Callable[[Any], Any]) -> Any:
-        """Return the sum of what `step` returns for each batch of `order`."""
-
         def body(first: Any, sums: Any) -> tuple[Any, Any]:
             end = first + self._batch_size
-            return end, sums + step(order[first:end])
+            batch = tf.nest.map_structure(lambda rows: tf.gather(rows, order[first:end]), (images, labels, changes))
+            return end, sums + self._step(*batch)
 
         return tf.while_loop(lambda first, _: first < tf.size(order), body, (0, tf.zeros(2)))[1]
 

@@ -182,7 +182,6 @@ def _draw(*key: int) -> int:
     return int(np.random.SeedSequence(key).generate_state(1)[0])
 
 
-@keras.saving.register_keras_serializable(package="pipeline")
 class ClippedCrossentropy(keras.losses.Loss):
     """Cross-entropy of the true class's probability, clipped to [clip, 1 - clip]: at most -log(clip) per image.
 
@@ -209,12 +208,7 @@ class ClippedCrossentropy(keras.losses.Loss):
         """Return the natural logarithm of `probability`."""
         return keras.ops.log(probability)
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments that create this loss."""
-        return {"clip": self.clip, "label_smoothing": self.label_smoothing, "name": self.name}
 
-
-@keras.saving.register_keras_serializable(package="pipeline")
 class SmoothedCrossentropy(keras.losses.CategoricalCrossentropy):
     """Keras 3's cross-entropy with label smoothing, of labels instead of one-hot rows."""
 
