@@ -37,7 +37,7 @@ TRIED = """## Tried and left
   times their deviation is wrong. As a Gram matrix these sums take longer in float32 than TensorFlow's fused kernel.
 - The correction of a part's gradient as a product with a diagonal matrix, which oneDNN adds in one pass: faster in
   isolation, but in bfloat16 the factors would be rounded.
-- Without oneDNN's own allocator a training takes as much memory. What a large image takes is the values of two parts at
+- With `TF_DISABLE_MKL` a training takes as much memory. What a large image takes is the values of two parts at
   once, then weights of the dense layer: its value, two states of Adadelta, a gradient of each part, and the checkpoint.
 - A start of `train` or `evaluate` takes 3.4 s of processor time: 2 TensorFlow, 1.1 MLflow, half a second scikit-learn,
   which Keras' wrappers import and `evaluate` needs anyway.
