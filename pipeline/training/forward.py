@@ -40,14 +40,16 @@ def forward(network: keras.Model, parts: Sequence[Any], shares: Sequence[Any]) -
             inputs = values[id(layer.input)]
         relu, pool = only_reader(layer, keras.layers.ReLU), only_reader(layer, keras.layers.MaxPooling2D)
         computed = [layer]
+        in_parts = len(parts) > 1
+        linear = getattr(layer, "activation", None) is keras.activations.linear
         match layer:
             case keras.layers.Conv2D() if pool:
                 computed = [pool]
                 outputs = [_pooled_convolution(layer, pool, part) for part in inputs]
-            case keras.layers.Conv2D() if len(parts) > 1 and only_reader(layer, keras.layers.BatchNormalization):
+            case keras.layers.Conv2D() if in_parts and linear and only_reader(layer, keras.layers.BatchNormalization):
                 left_out[id(layer.output)] = layer.bias
                 outputs = [layer.convolution_op(part, tf.cast(layer.kernel, part.dtype)) for part in inputs]
-            case keras.layers.BatchNormalization() if len(parts) > 1:
+            case keras.layers.BatchNormalization() if in_parts:
                 pool = only_reader(relu, keras.layers.MaxPooling2D) if relu else pool
                 computed = [each for each in (layer, relu, pool) if each]
                 bias = left_out.get(id(layer.input), 0.0)
