@@ -97,8 +97,8 @@ class Checkpoints:
 
     def _others(self) -> Sequence[Path]:
         name = self.directory.name.partition("@")[0]
-        found = {path.parent for path in self.directory.parent.glob(f"{name}@*/epoch-*.npz")}
-        return sorted(found - {self.directory})
+        directories = {path.parent for path in self.directory.parent.glob(f"{name}@*/epoch-*.npz")}
+        return sorted(directories - {self.directory})
 
     def _files(self) -> Sequence[Path]:
         return sorted(self.directory.glob("epoch-*.npz"), reverse=True)

@@ -137,7 +137,9 @@ class Loop:
         # A convolution rejects an empty part, so such a part gets one image that does not count.
         ends = [tf.maximum(first + 1, end) for first, end in pairwise(edges)]
         cuts = zip(edges[:-1], edges[1:], ends, strict=True)
-        return [(tf.range(a, c) < b, *tf.nest.map_structure(lambda one, a=a, c=c: one[a:c], batch)) for a, b, c in cuts]
+        return [
+            (tf.range(a, c) < b, *tf.nest.map_structure(lambda rows, a=a, c=c: rows[a:c], batch)) for a, b, c in cuts
+        ]
 
 
 def _compiled(function: Callable[..., Any], *signature: Any) -> Any:
