@@ -15,7 +15,8 @@ brackets; a ratio is between two measurements of the same round, since the speed
 loop (`pipeline/training/loop.py`).
 
 TensorFlow divides each operation among its threads, which wait for each other at the end of it. In this project's loop
-each thread takes a part of the batch from images to gradients instead, in one compiled loop.
+each thread takes a part of the batch from images to gradients instead, in one compiled loop. Batch normalization takes
+mean and variance from all parts, so the threads meet there, and nowhere else.
 `train.precision: mixed_bfloat16` is for processors with AVX512_BF16 or AMX, where *Many runs* shows what it gains; on
 others it is many times slower than `float32`."""
 TRIED = """## Tried and left
@@ -32,6 +33,12 @@ TRIED = """## Tried and left
 - Dropout's mask by a selection instead of a product: no faster.
 - 8 random bits for a dropout of 0.2: an MLP 1.03 times faster, at a rate of 0.199.
 - Larger thresholds in malloc and huge pages; batches in more parts than threads: no faster, or slower.
+- Batch normalization of parts by sums and sums of squares: fewer passes, but the variance of values whose mean is many
+  times their deviation is wrong. As a Gram matrix these sums take longer in float32 than TensorFlow's fused kernel.
+- The correction of a part's gradient as a product with a diagonal matrix, which oneDNN adds in one pass: faster in
+  isolation, but in bfloat16 the factors would be rounded.
+- With `TF_DISABLE_MKL` a training takes as much memory. What a large image takes is the values of two parts at
+  once, then weights of the dense layer: its value, two states of Adadelta, a gradient of each part, and the checkpoint.
 - A start of `train` or `evaluate` takes 3.4 s of processor time: 2 TensorFlow, 1.1 MLflow, half a second scikit-learn,
   which Keras' wrappers import and `evaluate` needs anyway.
 - An `evaluate` without TensorFlow, which scores probabilities that `train` leaves: 4.7 s instead of 6.9 for an MLP (on
@@ -44,6 +51,8 @@ TRIED = """## Tried and left
   installed, so the project requires it. What remains is imports and checking every file of the pipeline."""
 TITLES = {
     "training": "Training",
+    "networks": "Networks of today's kind",
+    "memory": "Memory by the size of images",
     "study": "Many runs",
     "step": "Where a step's time goes",
     "instructions": "What the same bits on every processor cost",
@@ -64,11 +73,11 @@ def render(results: Results) -> str:
     """Return the page as Markdown."""
     parts = [HEAD, "## Targets\n\n" + _table(["what", "target", "measured", "reached"], list(_targets(results)))]
     for name, title in TITLES.items():
-        if name in results:
-            parts += [
-                f"## {title}\n\n{_machine(results[name])}",
-                *_TABLES[name](results[name] | _derived(results, name)),
-            ]
+        if name not in results:
+            parts += [f"## {title}\n\nNot measured yet: `python -m benchmarks.run {name}` does it."]
+            continue
+        section = results[name] | _derived(results, name)
+        parts += [f"## {title}\n\n{_machine(section)}", *_TABLES[name](section)]
     return "\n\n".join([*parts, TRIED]) + "\n"
 
 
@@ -81,6 +90,14 @@ def _targets(results: Results) -> Iterator[list[str]]:
             "yes" if row["distinct"]["project"] == 1 else "no",
             _yes(row["distinct"]["project"] == 1),
         ]
+    for case, row in _rows(results, "networks"):
+        yield _judged(f"{case}: times as fast as plain", row["ratio"]["plain"], at_least=1.3)
+        bound = 1 / 1.2 if "bfloat16" in case else 1.0
+        yield _judged(
+            f"{case}: times as fast as pytorch_tuned", row["ratio"]["pytorch_tuned"], at_least=round(bound, 2)
+        )
+    if "memory" in results:
+        yield _judged("cnn at 128x128x3: peak memory, MiB", results["memory"]["128x128x3"], at_most=2560)
     if "full" in results:
         shares = results["full"]["share"]
         yield _judged("`dvc repro` from nothing, times as long as the plain scripts", shares, at_most=1.05)
@@ -156,6 +173,27 @@ def _training(section: Results) -> Iterator[str]:
         ],
         rows,
     )
+
+
+def _networks(section: Results) -> Iterator[str]:
+    yield (
+        "Six convolutions with batch normalization (`batch_norm`), or three residual blocks of two (`residual`), as in "
+        "`described.py`, trained on 6,400 images by Adam: seconds of the third epoch."
+    )
+    rows = [
+        [
+            case,
+            *(_cell(seconds) for seconds in row["epoch"].values()),
+            *(_cell(ratio) for ratio in row["ratio"].values()),
+        ]
+        for case, row in _rows({"networks": section}, "networks")
+    ]
+    yield _table(["network", "plain", "project", "pytorch_tuned", "times plain's speed", "times pytorch_tuned's"], rows)
+
+
+def _memory(section: Results) -> Iterator[str]:
+    yield "Peak memory of the cnn's training, two epochs of 512 images in batches of 128, without tracking."
+    yield _table(["images", "MiB"], [[shape, _cell(peak)] for shape, peak in _rows({"memory": section}, "memory")])
 
 
 def _study(section: Results) -> Iterator[str]:
@@ -320,6 +358,8 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 _TABLES: Mapping[str, Callable[[Results], Iterator[str]]] = {
     "training": _training,
+    "networks": _networks,
+    "memory": _memory,
     "study": _study,
     "step": _step,
     "instructions": _instructions,

@@ -7,12 +7,22 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import contender
+from benchmarks import contender, described
 
 
-def build(keras: Any, name: str) -> Any:
-    """Return the compiled network of that name, as its Keras example has it."""
-    layers = keras.layers
+def build(keras: Any, task: contender.Task) -> Any:
+    """Return the compiled network of a task, as its Keras example has it."""
+    layers, name = keras.layers, task.model
+    if name in described.NETWORKS:
+        images = values = keras.Input((*task.shape, 1)[:3])
+        if task.augmented:
+            share = described.AUGMENTATION["shift"] / task.shape[0]
+            values = layers.RandomTranslation(share, share, fill_mode="constant")(values)
+            values = layers.RandomFlip("horizontal")(values)
+        values = described.keras_layers(keras, described.NETWORKS[name], values)
+        network = keras.Model(images, layers.Dense(10, activation="softmax", dtype="float32")(values))
+        network.compile(keras.optimizers.Adam(), "categorical_crossentropy", metrics=["accuracy"])
+        return network
     if name == "cnn":
         hidden = [
             keras.Input((28, 28, 1)),
@@ -49,7 +59,7 @@ def main() -> None:
     tf.config.threading.set_inter_op_parallelism_threads(task.threads)
     keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy(task.precision)
-    network = build(keras, task.model)
+    network = build(keras, task)
     shape = network.input_shape[1:]
     images, labels, test_images, test_labels = task.arrays()
     x, x_test = (values.reshape(-1, *shape).astype("float32") / 255 for values in (images, test_images))

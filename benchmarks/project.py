@@ -12,12 +12,23 @@ PARAMS = Path(__file__).parents[1] / "params.yaml"
 def main() -> None:
     """Train one network and print its seconds per epoch."""
     task = contender.task()
-    from pipeline import params
+    from benchmarks import described
+    from pipeline import params, schema
     from pipeline.data.dataset import Dataset, Split
     from pipeline.training import trainer
+    from pipeline.training.settings import Model
 
     values = params.load(PARAMS)
-    model = values.model(task.model).model_copy(update={"epochs": task.epochs})
+    if task.model in described.NETWORKS:
+        block: dict[str, object] = {
+            "network": {"name": "sequential", "layers": described.NETWORKS[task.model]},
+            "optimizer": described.ADAM,
+            "loss": {"name": "crossentropy", "clip": None},
+            "epochs": task.epochs,
+        }
+        model = schema.validate(Model, block | ({"augmentation": described.AUGMENTATION} if task.augmented else {}))
+    else:
+        model = values.model(task.model).model_copy(update={"epochs": task.epochs})
     training = values.train.model_copy(
         update={
             "batch_size": task.batch_size,

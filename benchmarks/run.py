@@ -11,13 +11,14 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import yaml
 from tqdm import tqdm
 
-from benchmarks import measure, page
+from benchmarks import described, measure, page
 from benchmarks.measure import ROOT, Spread
 
 PYTHON = sys.executable
@@ -100,6 +101,33 @@ def training(rounds: int) -> Row:
                 name: len({json.loads(run.output)["accuracy"] for run in taken}) for name, taken in runs.items()
             },
         }
+    return table
+
+
+def networks(rounds: int) -> Row:
+    """Measure seconds per epoch of networks of today's kind, on grey images and in colour, changed at random or not."""
+    table: Row = {}
+    images = {"grey 28x28": [], "colour 32x32": ["--side", "32", "--channels", "3"]}
+    cases = product(described.NETWORKS, images, ((), ("--augmented",)), precisions())
+    for network, shape, augmented, precision in cases:
+        taken: dict[str, list[float]] = {name: [] for name in ("plain", "project", "pytorch_tuned")}
+        for name in turns(rounds, list(taken)):
+            words = contender(name, network, images=6_400, epochs=SHOWN, precision=precision)
+            taken[name].append(last_epoch(measure.run(*words, *images[shape], *augmented).output))
+        what = ", ".join([network, shape, *(["augmented"] if augmented else []), precision])
+        table[what] = {
+            "epoch": {name: Spread.of(seconds) for name, seconds in taken.items()},
+            "ratio": {name: ratios(taken, over=name)["project"] for name in ("plain", "pytorch_tuned")},
+        }
+    return table
+
+
+def memory(rounds: int) -> Row:
+    """Measure the peak memory (MiB) of the cnn's training by the size of its images."""
+    table: Row = {}
+    for channels, side in product((1, 3), (28, 64, 128)):
+        words = contender("project", "cnn", images=512, side=side, channels=channels)
+        table[f"{side}x{side}x{channels}"] = Spread.of([measure.run(*words).peak for _ in range(rounds)])
     return table
 
 
@@ -283,6 +311,8 @@ def grown(replicates: int, workers: int, *options: str) -> measure.Run:
 
 BENCHMARKS: dict[str, Callable[[int], Row]] = {
     "training": training,
+    "networks": networks,
+    "memory": memory,
     "study": study,
     "step": step,
     "instructions": instructions,

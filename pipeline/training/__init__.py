@@ -9,6 +9,7 @@ networks    MLP and CNN from params, and their loss
 optimizers  update rules, the original's exactly
 portable    the same bits on every x86-64 processor
 forward     the forward pass of training
+normalization  batch normalization of a batch in parts
 loop        batches, gradients and scores, in parts
 trainer     a run: its epochs, and the state after each
 recipe      the hash of all that determines a result

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
-import io
 import json
 import os
 import shutil
@@ -71,21 +69,21 @@ class Checkpoints:
 
     def save(self, state: TrainingState) -> None:
         """Store `state`, and keep the one before it."""
-        content = io.BytesIO()
         epochs = np.array(json.dumps([state.rows, state.processors]))
         best: dict[str, Any] = {f"best_{number}": weights for number, weights in enumerate(state.best)}
-        np.savez(content, epochs, *state.variables, **best)
-        checksum = hashlib.sha256(content.getbuffer()).hexdigest()
-        files.write_bytes(self.directory / f"epoch-{len(state.rows):05}-{checksum}.npz", content.getvalue())
+        # Written first and named then: the variables are in memory only once.
+        written = self.directory / "written.npz"
+        with files.atomic(written) as temporary:
+            np.savez(temporary, epochs, *state.variables, **best)
+        written.replace(self.directory / f"epoch-{len(state.rows):05}-{files.sha256(written)}.npz")
         for outdated in self._files()[_KEEP:]:
             outdated.unlink()
 
     def load(self) -> TrainingState | None:
         """Return the latest state whose file matches its checksum; report files that are ignored."""
         for path in self._files():
-            content = path.read_bytes()
-            if hashlib.sha256(content).hexdigest() == path.stem.rpartition("-")[2]:
-                return _state(content)
+            if files.sha256(path) == path.stem.rpartition("-")[2]:
+                return _state(path)
             print(f"notice: {path}: damaged; ignored", file=sys.stderr)
         for other in self._others():
             print(
@@ -99,15 +97,15 @@ class Checkpoints:
 
     def _others(self) -> Sequence[Path]:
         name = self.directory.name.partition("@")[0]
-        found = {path.parent for path in self.directory.parent.glob(f"{name}@*/epoch-*.npz")}
-        return sorted(found - {self.directory})
+        directories = {path.parent for path in self.directory.parent.glob(f"{name}@*/epoch-*.npz")}
+        return sorted(directories - {self.directory})
 
     def _files(self) -> Sequence[Path]:
         return sorted(self.directory.glob("epoch-*.npz"), reverse=True)
 
 
-def _state(content: bytes) -> TrainingState:
-    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+def _state(path: Path) -> TrainingState:
+    with np.load(path, allow_pickle=False) as arrays:
         best = {name: arrays[name] for name in arrays.files if name.startswith("best_")}
         epochs, *variables = (arrays[name] for name in arrays.files if name not in best)
     in_order = (best[f"best_{number}"] for number in range(len(best)))

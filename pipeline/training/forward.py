@@ -1,4 +1,4 @@
-"""The forward pass of training: a network's layers, two things of which are computed in a quicker way than by Keras."""
+"""The forward pass of training: a network's layers, some of which are computed in a quicker way than by Keras."""
 
 from __future__ import annotations
 
@@ -7,29 +7,60 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from pipeline.training import normalization
 from pipeline.training.backend import keras, tf
 
 
-def forward(network: keras.Model, images: Any) -> Any:
-    """Return the probabilities (n, classes) of uint8 `images` (n, ...), with dropout on."""
+def forward(network: keras.Model, parts: Sequence[Any], shares: Sequence[Any]) -> list[Any]:
+    """Return the probabilities (n, classes) of each of `parts`, uint8 images (n, ...), with dropout on.
+
+    Batch normalization is over all parts, of whose images each has one of `shares`; these add up to 1.
+    """
     readers = defaultdict(list)
     for layer in network.layers:
         for tensor in keras.tree.flatten(layer.input):
             readers[id(tensor)].append(layer)
-    values = {id(network.inputs[0]): images}
+
+    def only_reader(layer: keras.layers.Layer, kind: type[keras.layers.Layer]) -> keras.layers.Layer | None:
+        match readers[id(layer.output)]:
+            case [reader] if isinstance(reader, kind):
+                return reader
+        return None
+
+    # Of each part, by the tensor of the network whose place they take.
+    values = {id(network.inputs[0]): parts}
+    left_out = {}
     for layer in network.layers:
         if id(layer.output) in values:
-            # The input, or a pool that was computed with its convolution.
             continue
-        taken = keras.tree.map_structure(lambda tensor: values[id(tensor)], layer.input)
-        match layer, readers[id(layer.output)]:
-            case keras.layers.Conv2D(), [keras.layers.MaxPooling2D() as pool]:
-                values[id(pool.output)] = _pooled_convolution(layer, pool, taken)
+        inputs: Sequence[Any]
+        if isinstance(layer.input, list):
+            inputs = [*zip(*(values[id(tensor)] for tensor in layer.input), strict=True)]
+        else:
+            inputs = values[id(layer.input)]
+        relu, pool = only_reader(layer, keras.layers.ReLU), only_reader(layer, keras.layers.MaxPooling2D)
+        computed = [layer]
+        in_parts = len(parts) > 1
+        linear = getattr(layer, "activation", None) is keras.activations.linear
+        match layer:
+            case keras.layers.Conv2D() if pool:
+                computed = [pool]
+                outputs = [_pooled_convolution(layer, pool, part) for part in inputs]
+            case keras.layers.Conv2D() if in_parts and linear and only_reader(layer, keras.layers.BatchNormalization):
+                left_out[id(layer.output)] = layer.bias
+                outputs = [layer.convolution_op(part, tf.cast(layer.kernel, part.dtype)) for part in inputs]
+            case keras.layers.BatchNormalization() if in_parts:
+                pool = only_reader(relu, keras.layers.MaxPooling2D) if relu else pool
+                computed = [each for each in (layer, relu, pool) if each]
+                bias = left_out.get(id(layer.input), 0.0)
+                outputs = normalization.normalize(layer, bias, relu, pool, inputs, shares)
             case _ if type(layer) is keras.layers.Dropout:
-                values[id(layer.output)] = _dropout(layer, taken)
+                outputs = [_dropout(layer, part) for part in inputs]
             case _:
-                values[id(layer.output)] = layer(taken, training=True)
-    return values[id(network.outputs[0])]
+                outputs = [layer(part, training=True) for part in inputs]
+        # Nothing else reads what lies between layers that are computed together.
+        values |= dict.fromkeys((id(each.output) for each in computed), outputs)
+    return list(values[id(network.outputs[0])])
 
 
 def _pooled_convolution(convolution: keras.layers.Conv2D, pool: keras.layers.MaxPooling2D, values: Any) -> Any:

@@ -6,8 +6,8 @@ per step. `benchmarks/` measures both.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from itertools import pairwise
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain, pairwise
 from types import MappingProxyType
 from typing import Any
 
@@ -27,9 +27,9 @@ _STEPS = 16
 class Loop:
     """Trains and scores one network, each batch of `batch_size` divided into `parts`, one for each thread.
 
-    The gradients of the parts add up to that of the batch's mean loss. A network that normalizes over the batch needs
-    it in one part. `loss` is what is scored, and also what is minimized, unless that is another `objective`, which
-    returns the loss (n,) for labels and probabilities. `fit` is given changes of the kinds in `example`.
+    The gradients of the parts add up to that of the batch's mean loss. `loss` is what is scored, and also what is
+    minimized, unless that is another `objective`, which returns the loss (n,) for labels and probabilities. `fit` is
+    given changes of the kinds in `example`.
     """
 
     def __init__(
@@ -46,6 +46,7 @@ class Loop:
     ) -> None:
         self._network, self._optimizer, self._loss, self._objective = network, optimizer, loss, objective
         self._batch_size, self._parts = batch_size, parts
+        self._normalizes = any(isinstance(layer, keras.layers.BatchNormalization) for layer in network.layers)
         self._weights = [variable.value for variable in network.trainable_variables]
         split = (tf.TensorSpec(network.input_shape, "uint8"), tf.TensorSpec((None,), labels))
         changes = {name: tf.TensorSpec((None, *some.shape[1:]), some.dtype) for name, some in example.items()}
@@ -84,39 +85,37 @@ class Loop:
         return _means(sums, len(split))
 
     def _fit_steps(self, images: Any, labels: Any, changes: Any, order: Any) -> Any:
-        def step(batch: Any) -> Any:
-            of_batch = {name: tf.gather(some, batch) for name, some in changes.items()}
-            return self._step(tf.gather(images, batch), tf.gather(labels, batch), of_batch)
-
-        return self._each(order, step)
-
-    def _each(self, order: Any, step: Callable[[Any], Any]) -> Any:
-        """Return the sum of what `step` returns for each batch of `order`."""
-
         def body(first: Any, sums: Any) -> tuple[Any, Any]:
             end = first + self._batch_size
-            return end, sums + step(order[first:end])
+            batch = tf.nest.map_structure(lambda rows: tf.gather(rows, order[first:end]), (images, labels, changes))
+            return end, sums + self._step(*batch)
 
         return tf.while_loop(lambda first, _: first < tf.size(order), body, (0, tf.zeros(2)))[1]
 
     def _step(self, images: Any, labels: Any, changes: Any) -> Any:
-        count = tf.cast(tf.size(labels), tf.float32)
         parts = self._cut(labels, images, labels, changes)
-        gradients, sums = zip(*(self._gradients(count, *part) for part in parts), strict=True)
+        # What is normalized together has its gradients from one tape.
+        groups = [parts] if self._normalizes else [[part] for part in parts]
+        gradients, sums = zip(*(self._gradients(tf.size(labels), group) for group in groups), strict=True)
         whole = [tf.add_n(parts) for parts in zip(*gradients, strict=True)]
         self._optimizer.apply(whole, self._network.trainable_variables)
-        return tf.add_n(sums)
+        return tf.add_n([*chain.from_iterable(sums)])
 
-    def _gradients(self, batch: Any, counts: Any, images: Any, labels: Any, changes: Any) -> tuple[list[Any], Any]:
-        changed = augmentation.apply(images, changes)
+    def _gradients(self, count: Any, parts: Sequence[tuple[Any, ...]]) -> tuple[list[Any], list[Any]]:
+        """Return the gradients of the batch's mean loss that come from `parts`, and the sums of each part's scores."""
+        batch = tf.cast(count, tf.float32)
+        changed = [augmentation.apply(images, changes) for _, images, _, changes in parts]
         with tf.GradientTape() as tape:
-            probabilities = forward.forward(self._network, changed)
-            sums = self._sums(counts, labels, probabilities)
-            minimized = sums[0]
-            if self._objective is not None:
-                minimized = tf.reduce_sum(tf.where(counts, self._objective(labels, probabilities), 0.0))
-            loss = minimized / batch
-        return tape.gradient(loss, self._weights), sums
+            shares = [tf.reduce_sum(tf.cast(counts, tf.float32)) / batch for counts, *_ in parts]
+            outputs = forward.forward(self._network, changed, shares)
+            sums, losses = [], []
+            for (counts, _, labels, _), probabilities in zip(parts, outputs, strict=True):
+                sums.append(self._sums(counts, labels, probabilities))
+                minimized = sums[-1][0]
+                if self._objective is not None:
+                    minimized = tf.reduce_sum(tf.where(counts, self._objective(labels, probabilities), 0.0))
+                losses.append(minimized / batch)
+        return tape.gradient(losses, self._weights, unconnected_gradients=tf.UnconnectedGradients.ZERO), sums
 
     def _score_batch(self, images: Any, labels: Any) -> Any:
         return tf.add_n(
@@ -138,7 +137,9 @@ class Loop:
         # A convolution rejects an empty part, so such a part gets one image that does not count.
         ends = [tf.maximum(first + 1, end) for first, end in pairwise(edges)]
         cuts = zip(edges[:-1], edges[1:], ends, strict=True)
-        return [(tf.range(a, c) < b, *tf.nest.map_structure(lambda one, a=a, c=c: one[a:c], batch)) for a, b, c in cuts]
+        return [
+            (tf.range(a, c) < b, *tf.nest.map_structure(lambda rows, a=a, c=c: rows[a:c], batch)) for a, b, c in cuts
+        ]
 
 
 def _compiled(function: Callable[..., Any], *signature: Any) -> Any:

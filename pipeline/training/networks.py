@@ -132,8 +132,8 @@ def _depthwise_conv2d(layer: layers.DepthwiseConv2d, name: str, _: Shape) -> lis
 
 
 def _residual(layer: layers.Residual, name: str, shape: Shape) -> list[_Sum]:
-    inner = {f"{name}_{one.name}_{number}": one for number, one in enumerate(layer.layers, start=1)}
-    shortcut = {f"{name}_shortcut": one for one in layer.shortcut(shape)}
+    inner = {f"{name}_{each.name}_{number}": each for number, each in enumerate(layer.layers, start=1)}
+    shortcut = {f"{name}_shortcut": each for each in layer.shortcut(shape)}
     return [_Sum((_built(inner, shape), _built(shortcut, shape)), keras.layers.Add(name=name))]
 
 
@@ -182,7 +182,6 @@ def _draw(*key: int) -> int:
     return int(np.random.SeedSequence(key).generate_state(1)[0])
 
 
-@keras.saving.register_keras_serializable(package="pipeline")
 class ClippedCrossentropy(keras.losses.Loss):
     """Cross-entropy of the true class's probability, clipped to [clip, 1 - clip]: at most -log(clip) per image.
 
@@ -197,24 +196,19 @@ class ClippedCrossentropy(keras.losses.Loss):
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Return the loss (n,) for labels `y_true` (n,) or (n, 1) and probabilities `y_pred` (n, classes)."""
         truth = keras.ops.one_hot(keras.ops.reshape(y_true, (-1,)), y_pred.shape[-1], dtype=y_pred.dtype)
-        loss = self._of(keras.ops.sum(truth * y_pred, axis=-1))
+        loss = self._entropy(keras.ops.sum(truth * y_pred, axis=-1))
         if self.label_smoothing == 0:
             return loss
-        return (1 - self.label_smoothing) * loss + self.label_smoothing * keras.ops.mean(self._of(y_pred), axis=-1)
+        return (1 - self.label_smoothing) * loss + self.label_smoothing * keras.ops.mean(self._entropy(y_pred), axis=-1)
 
-    def _of(self, probability: Any) -> Any:
+    def _entropy(self, probability: Any) -> Any:
         return -self.log(keras.ops.clip(probability, self.clip, 1 - self.clip))
 
     def log(self, probability: Any) -> Any:
         """Return the natural logarithm of `probability`."""
         return keras.ops.log(probability)
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments that create this loss."""
-        return {"clip": self.clip, "label_smoothing": self.label_smoothing, "name": self.name}
 
-
-@keras.saving.register_keras_serializable(package="pipeline")
 class SmoothedCrossentropy(keras.losses.CategoricalCrossentropy):
     """Keras 3's cross-entropy with label smoothing, of labels instead of one-hot rows."""
 

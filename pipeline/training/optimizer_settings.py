@@ -11,12 +11,16 @@ from pipeline.schema import Block, Epsilon, Fraction, Positive
 Rate = Annotated[float, Field(gt=0)]
 
 
-class RmspropParams(Block):
+class _Optimizer(Block):
+    name: str
+    learning_rate: Rate
+    """The learning rate, in the first epoch if there is a schedule."""
+
+
+class RmspropParams(_Optimizer):
     """RMSprop (Tieleman and Hinton, 2012)."""
 
     name: Literal["rmsprop"]
-    learning_rate: Rate
-    """The learning rate, in the first epoch if there is a schedule."""
     rho: Fraction
     """Decay rate of the mean square of the gradients."""
     epsilon: Epsilon
@@ -25,56 +29,45 @@ class RmspropParams(Block):
     """Whether epsilon is added inside the root, as in Keras 3, or to the root, as the original did."""
 
 
-class AdadeltaParams(Block):
+class AdadeltaParams(_Optimizer):
     """Adadelta (Zeiler, 2012, arXiv:1212.5701)."""
 
     name: Literal["adadelta"]
-    learning_rate: Rate
-    """The learning rate, in the first epoch if there is a schedule."""
     rho: Fraction
     """Decay rate of the mean squares of gradients and steps."""
     epsilon: Epsilon
     """Added to both mean squares."""
 
 
-class SgdParams(Block):
+class SgdParams(_Optimizer):
     """Stochastic gradient descent, with momentum or without."""
 
     name: Literal["sgd"]
-    learning_rate: Rate
-    """The learning rate, in the first epoch if there is a schedule."""
     momentum: Fraction
     """The share of a step that the next one keeps; 0: none."""
     nesterov: bool
     """Whether the momentum is Nesterov's."""
 
 
-class AdamParams(Block):
+class _Adam(_Optimizer):
+    beta_1: Fraction
+    """Decay rate of the mean of the gradients."""
+    beta_2: Fraction
+    """Decay rate of the mean square of the gradients."""
+    epsilon: Epsilon
+    """Added to a divisor, so that it is not 0."""
+
+
+class AdamParams(_Adam):
     """Adam (Kingma and Ba, 2015, arXiv:1412.6980)."""
 
     name: Literal["adam"]
-    learning_rate: Rate
-    """The learning rate, in the first epoch if there is a schedule."""
-    beta_1: Fraction
-    """Decay rate of the mean of the gradients."""
-    beta_2: Fraction
-    """Decay rate of the mean square of the gradients."""
-    epsilon: Epsilon
-    """Added to a divisor, so that it is not 0."""
 
 
-class AdamwParams(Block):
+class AdamwParams(_Adam):
     """Adam with decoupled weight decay of all trained weights (Loshchilov and Hutter, 2019, arXiv:1711.05101)."""
 
     name: Literal["adamw"]
-    learning_rate: Rate
-    """The learning rate, in the first epoch if there is a schedule."""
-    beta_1: Fraction
-    """Decay rate of the mean of the gradients."""
-    beta_2: Fraction
-    """Decay rate of the mean square of the gradients."""
-    epsilon: Epsilon
-    """Added to a divisor, so that it is not 0."""
     weight_decay: Annotated[float, Field(ge=0, lt=1)]
     """The share of each weight, times the learning rate, that a step subtracts."""
 

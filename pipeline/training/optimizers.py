@@ -19,7 +19,6 @@ from pipeline.training.optimizer_settings import (
 from pipeline.training.settings import Model
 
 
-@keras.saving.register_keras_serializable(package="pipeline")
 class RMSprop(keras.optimizers.RMSprop):
     """RMSprop with epsilon added to the root, as the original prints it and Keras computed it before version 3.
 
@@ -56,7 +55,6 @@ class RMSprop(keras.optimizers.RMSprop):
         )
 
 
-@keras.saving.register_keras_serializable(package="pipeline")
 class Adadelta(keras.optimizers.Adadelta):
     """Adadelta in one pass over the weights: TensorFlow's fused kernel, where Keras chains a dozen operations.
 

@@ -36,8 +36,8 @@ def check(model: Model, training: Training) -> None:
         "a batch_norm layer": model.normalizes_batches,
         "loss.clip: null": model.loss.clip is None,
     }
-    if found := [name for name, at_fault in faults.items() if at_fault]:
-        raise InputError(f"train.instructions: avx2 does not go with {found[0]}", fix=_FIX)
+    if faulty := [name for name, at_fault in faults.items() if at_fault]:
+        raise InputError(f"train.instructions: avx2 does not go with {faulty[0]}", fix=_FIX)
 
 
 def start() -> None:

@@ -15,6 +15,8 @@ from pipeline.training.settings import Model, Training
 # made with another number is stale. Source is no identity, so explaining, moving and extending code costs nothing.
 # tests/training/test_results.py trains a few steps of every kind and says when it has to be raised.
 RESULTS = 1
+# The same for the kinds of training whose numbers alone changed, by kind; the recipes of all others do not have it.
+REVISIONS = "revisions"
 # The parts of a recipe that are not the experiment itself, but what carries it out.
 IMPLEMENTATION = ("results", "versions")
 # Two builds of one library; one of them is installed.
@@ -24,6 +26,14 @@ _TENSORFLOW = ("tensorflow-cpu", "tensorflow")
 def implementation() -> dict[str, Any]:
     """Return what carries out every experiment here: the version of results, and the library versions."""
     return {"results": RESULTS, "versions": versions()}
+
+
+def revisions(model: Model, training: Training) -> dict[str, Any]:
+    """Return the part of a recipe that only kinds of training have whose numbers changed since RESULTS was raised.
+
+    batch_norm 2: a batch in several parts, which are normalized together. Before, such a batch was not cut.
+    """
+    return {REVISIONS: {"batch_norm": 2}} if model.normalizes_batches and training.threads > 1 else {}
 
 
 def digest(value: Any) -> str:
@@ -38,7 +48,7 @@ def of_model(
 
     Those that are installed are the default.
     """
-    settings = {"model": model.settings(), "train": training.model_dump()}
+    settings = {"model": model.settings(), "train": training.model_dump(), **revisions(model, training)}
     made_by = implementation() if libraries is None else {"results": RESULTS, "versions": dict(libraries)}
     return digest({"name": name, "data": data_md5, **settings, **made_by})
 

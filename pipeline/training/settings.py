@@ -50,11 +50,11 @@ class Mlp(Network):
 
     def hidden(self) -> dict[str, Layer]:
         """Return a pair of layers for each number of units."""
-        found: dict[str, Layer] = {"flatten": Flatten(name="flatten")}
+        hidden: dict[str, Layer] = {"flatten": Flatten(name="flatten")}
         for number, units in enumerate(self.units, start=1):
-            found[f"dense_{number}"] = Dense(name="dense", units=units)
-            found[f"dropout_{number}"] = Dropout(name="dropout", rate=self.dropout)
-        return found
+            hidden[f"dense_{number}"] = Dense(name="dense", units=units)
+            hidden[f"dropout_{number}"] = Dropout(name="dropout", rate=self.dropout)
+        return hidden
 
 
 class Cnn(Network):
@@ -77,11 +77,11 @@ class Cnn(Network):
 
     def hidden(self) -> dict[str, Layer]:
         """Return the layers; convolutions have stride 1 and no padding."""
-        found: dict[str, Layer] = {}
+        hidden: dict[str, Layer] = {}
         for number, filters in enumerate(self.filters, start=1):
             convolution = Conv2d(name="conv2d", filters=filters, kernel=self.kernel, stride=1, padding="valid")
-            found[f"convolution_{number}"] = convolution
-        return found | {
+            hidden[f"convolution_{number}"] = convolution
+        return hidden | {
             "pool": MaxPool(name="max_pool", size=self.pool),
             "pool_dropout": Dropout(name="dropout", rate=self.pool_dropout),
             "flatten": Flatten(name="flatten"),

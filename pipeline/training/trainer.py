@@ -59,7 +59,10 @@ def train(
         seconds = time.perf_counter() - started
         row = {"epoch": epoch, **dict(zip(history.SCORES, scores, strict=True)), "seconds": seconds}
         rows, processors = (*state.rows, row), (*state.processors, machine.processor())
-        state = TrainingState(rows, processors, _values(changing), _best(network, model, rows, state.best))
+        best = _best(network, model, rows, state.best)
+        # Else the variables of two epochs would be in memory.
+        del state
+        state = TrainingState(rows, processors, _values(changing), best)
         _check_finite(state)
         on_epoch(state)
     if state.best:
@@ -77,7 +80,7 @@ def _loop(
         optimizer,
         rule(model.loss.scored),
         batch_size=training.batch_size,
-        parts=1 if model.normalizes_batches else training.threads,
+        parts=training.threads,
         labels=data.train.labels.dtype.name,
         objective=None if plain else _objective(rule(model.loss), model, data),
         example=_changes(model, training, 1, data),
@@ -111,7 +114,7 @@ def _best(
 
 
 def start(model: Model, training: Training) -> None:
-    """Set TensorFlow's threads as `train` needs them: for one part of a batch each, or for operations on all of it.
+    """Set TensorFlow's threads as `train` needs them: one for each part of a batch.
 
     Raises:
         InputError: The processor or the model does not go with the instructions.
@@ -119,10 +122,7 @@ def start(model: Model, training: Training) -> None:
     if training.instructions == portable.AVX2:
         portable.check(model, training)
         portable.start()
-    if model.normalizes_batches:
-        backend.start(intra_op=training.threads)
-    else:
-        backend.start(inter_op=training.threads)
+    backend.start(inter_op=training.threads)
 
 
 def build(model: Model, training: Training, data: Dataset) -> keras.Model:

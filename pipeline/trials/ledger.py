@@ -167,12 +167,12 @@ def entry_state(entry: Entry | None, replicate: Replicate) -> EntryState:
     made, wanted = dict(entry.record["ingredients"]), dict(replicate.ingredients)
     if made == wanted:
         return EntryState.CURRENT
-    experiments = [
-        {key: value for key, value in one.items() if key not in recipe.IMPLEMENTATION} for one in (made, wanted)
-    ]
+    code = (*recipe.IMPLEMENTATION, recipe.REVISIONS)
+    experiments = [{key: value for key, value in one.items() if key not in code} for one in (made, wanted)]
     if experiments[0] != experiments[1]:
         return EntryState.FOREIGN
-    return EntryState.OTHER_VERSIONS if made.get("results") == wanted["results"] else EntryState.STALE
+    same_numbers = all(made.get(key) == wanted.get(key) for key in ("results", recipe.REVISIONS))
+    return EntryState.OTHER_VERSIONS if same_numbers else EntryState.STALE
 
 
 def check_not_overwritten(lookups: Iterable[Lookup], folder: Path) -> None:

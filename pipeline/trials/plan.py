@@ -208,6 +208,7 @@ def ingredients(model: Model, training: Training, permutation_seed: int | None =
         "model": model.model_dump(mode="json", include=set(Model.model_fields), exclude_unset=True),
         "train": training.model_dump(mode="json"),
         "permutation_seed": permutation_seed,
+        **recipe.revisions(model, training),
     }
 
 

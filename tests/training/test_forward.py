@@ -59,7 +59,7 @@ def test_without_dropout_it_is_keras_own_pass(values: Params, digits: Dataset, n
         weights = [variable.value for variable in network.trainable_variables]
         return [np.asarray(found), *map(np.asarray, tape.gradient(loss, weights))]
 
-    ours = gradients(lambda some: forward.forward(network, some))
+    ours = gradients(lambda some: forward.forward(network, [some], [1.0])[0])
     theirs = gradients(lambda some: network(some, training=True))
 
     assert len(ours) == len(network.trainable_variables) + 1
@@ -96,7 +96,7 @@ def test_a_pooled_convolution_has_the_gradients_of_keras_in_float32(
             loss = tf.reduce_sum(tf.cast(results(images), tf.float32) * upstream.astype("float32"))
         return [np.asarray(one) for one in tape.gradient(loss, [variable.value for variable in network.weights])]
 
-    compiled = tf.function(lambda some: forward.forward(ours, some), autograph=False)
+    compiled = tf.function(lambda some: forward.forward(ours, [some], [1.0])[0], autograph=False)
     for one, other in zip(gradients(ours, compiled), gradients(theirs, theirs), strict=True):
         assert np.linalg.norm(one - other) < error * np.linalg.norm(other)
 
@@ -104,7 +104,7 @@ def test_a_pooled_convolution_has_the_gradients_of_keras_in_float32(
 def dropped_out(rate: float, shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
     """Return ones of this shape after dropout."""
     network = keras.Sequential([keras.Input(shape[1:]), keras.layers.Dropout(rate, seed=seed)])
-    return np.asarray(forward.forward(network, tf.ones(shape)))
+    return np.asarray(forward.forward(network, [tf.ones(shape)], [1.0])[0])
 
 
 @pytest.mark.parametrize(("rate", "true"), [(0.25, 0.25), (0.5, 0.5), (0.2, 13107 / 65536), (0.75, 0.75)])
@@ -125,7 +125,7 @@ def test_values_are_dropped_at_the_rate_and_scaled_by_it(rate: float, true: floa
 def test_masks_are_independent_of_each_other() -> None:
     """Neighbours, which are cut from one random word, and successive calls are dropped independently."""
     network = keras.Sequential([keras.Input((64,)), keras.layers.Dropout(0.25, seed=1)])
-    first, second = (np.asarray(forward.forward(network, tf.ones((5000, 64)))) > 0 for _ in range(2))
+    first, second = (np.asarray(forward.forward(network, [tf.ones((5000, 64))], [1.0])[0]) > 0 for _ in range(2))
     pairs = [(first[:, :-1], first[:, 1:]), (first[:, :-4], first[:, 4:]), (first[:-1], first[1:]), (first, second)]
 
     for one, other in pairs:
@@ -149,7 +149,7 @@ def test_bfloat16_is_scaled_like_float32(values: Params, digits: Dataset) -> Non
     )
     for network in (single, mixed):
         networks.seed_dropout(network, 0, 1)
-    one, other = (forward.forward(network, digits.train.images[:50]) for network in (single, mixed))
+    one, other = (forward.forward(network, [digits.train.images[:50]], [1.0])[0] for network in (single, mixed))
 
     assert other.dtype == tf.float32
     assert np.abs(one - other).max() < 0.05

@@ -368,7 +368,7 @@ def test_the_forward_pass_of_training_reaches_every_layer() -> None:
 
     def answers(epoch: int) -> np.ndarray:
         networks.seed_dropout(built, 0, epoch)
-        return np.asarray(forward.forward(built, images()))
+        return np.asarray(forward.forward(built, [images()], [1.0])[0])
 
     assert np.array_equal(answers(1), answers(1))
     assert not np.array_equal(answers(1), answers(2))

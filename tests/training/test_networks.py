@@ -13,7 +13,7 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from pipeline.data.dataset import Dataset
 from pipeline.params import Params
-from pipeline.training import forward, networks, portable
+from pipeline.training import networks, portable
 from pipeline.training.backend import keras, tf
 from pipeline.training.settings import Loss, Sequential
 
@@ -74,36 +74,6 @@ def test_dropout_changes_no_initial_weight(values: Params) -> None:
 
     for first, second in zip(with_dropout.get_weights(), without.get_weights(), strict=True):
         assert np.array_equal(first, second)
-
-
-def test_layers_of_one_shape_start_from_different_weights(values: Params) -> None:
-    """Each layer draws numbers of its own."""
-    weights = build(values, "mlp_rmsprop", units=(512, 512, 512)).get_weights()
-
-    assert not np.array_equal(weights[2], weights[4])
-
-
-def test_dropout_is_a_function_of_seed_and_epoch(values: Params, digits: Dataset) -> None:
-    """Setting the same seed and epoch drops the same units again; another epoch or seed drops others."""
-    network = build(values, "mlp_rmsprop")
-
-    def answers(seed: int, epoch: int) -> np.ndarray:
-        networks.seed_dropout(network, seed, epoch)
-        return np.asarray(forward.forward(network, digits.test.images[:4]))
-
-    first = answers(0, 1)
-    assert np.array_equal(first, answers(0, 1))
-    assert not np.array_equal(first, answers(0, 2))
-    assert not np.array_equal(first, answers(1, 1))
-
-
-def test_bfloat16_answers_in_float32(values: Params, digits: Dataset) -> None:
-    """In mixed precision the layers compute in bfloat16, weights and probabilities stay float32."""
-    network = build(values, "cnn", precision="mixed_bfloat16")
-
-    assert {layer.compute_dtype for layer in network.layers[:-1]} == {"bfloat16"}
-    assert {weights.dtype.name for weights in network.get_weights()} == {"float32"}
-    assert network(digits.test.images[:2]).dtype == "float32"
 
 
 def test_the_loss_is_the_clipped_cross_entropy() -> None:

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from pipeline import schema
 from pipeline.params import Params
 from pipeline.training import recipe
+from pipeline.training.settings import Sequential
+from pipeline.trials import plan
 
 
 def test_the_recipe_covers_what_determines_a_result(values: Params, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,6 +33,21 @@ def test_the_recipe_covers_what_determines_a_result(values: Params, monkeypatch:
         others.add(made())
 
     assert len(others - {first}) == 6
+
+
+def test_only_batch_normalization_in_several_parts_has_a_revision(values: Params) -> None:
+    """Its numbers changed when its parts came to be normalized together; in one part, and without it, none did."""
+    norm = {"name": "batch_norm", "momentum": 0.9, "epsilon": 0.001}
+    network = schema.validate(Sequential, {"name": "sequential", "layers": [norm, {"name": "flatten"}]})
+    normalized = values.models["cnn"].model_copy(update={"network": network})
+    one, two = (values.train.model_copy(update={"threads": threads}) for threads in (1, 2))
+
+    found = [
+        bool(recipe.revisions(*case)) for case in ((normalized, two), (normalized, one), (values.models["cnn"], two))
+    ]
+
+    assert found == [True, False, False]
+    assert plan.ingredients(normalized, two).items() >= recipe.revisions(normalized, two).items()
 
 
 def test_the_recipe_does_not_depend_on_the_order_of_keys() -> None:

@@ -75,6 +75,7 @@ def test_a_network_without_errors_has_a_table_without_rows(tmp_path: Path, repli
     [
         ({"versions": {"keras": "0"}}, EntryState.OTHER_VERSIONS),
         ({"results": 0}, EntryState.STALE),
+        ({"revisions": {"batch_norm": 0}}, EntryState.STALE),
         ({"results": 0, "versions": {}}, EntryState.STALE),
         ({"data": "0"}, EntryState.FOREIGN),
         ({"permutation_seed": 9}, EntryState.FOREIGN),
