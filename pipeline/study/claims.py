@@ -25,6 +25,8 @@ from pipeline.study.readings import GivenReading, GivenVerdict, OppositeReading
 from pipeline.study.terms import Info, Many, PlannedName, Text
 from pipeline.trials.plan import Study
 
+# The figures that the page has anyway; those of further data sets go on with a dash.
+PAGE_FIGURES = ("readings", "effects", "rises")
 _PLACE = re.compile(r"\{(\w+)\}")
 
 
@@ -150,6 +152,14 @@ class Claims(Block):
     networks: Many[PlannedName] = ()
     target: Annotated[float, Field(gt=0, lt=1)] | None = None
     claims: Annotated[Mapping[Positive, Claim], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _figures_have_names_of_their_own(self) -> Self:
+        names = [claim.figure.name for claim in self.claims.values() if claim.figure]
+        taken = [name for name in names if names.count(name) > 1 or name.partition("-")[0] in PAGE_FIGURES]
+        if taken:
+            raise PydanticCustomError("figures", "figure.name: {name} is another figure's", {"name": taken[0]})
+        return self
 
 
 def load(path: Path, study: Study, rules: Rules) -> Claims:

@@ -206,6 +206,8 @@ def test_a_fault_is_one_line_with_its_key(
         ),
         (1, lambda one: one["figure"].pop("variants"), "claims.1.figure.variants: missing"),
         (8, lambda one: one["figure"].update(variants=["cnn"]), "claims.8.figure: unknown key 'variants'"),
+        (8, lambda one: one["figure"].update(name="permuted"), "figure.name: permuted is another figure's"),
+        (8, lambda one: one["figure"].update(name="rises-x"), "figure.name: rises-x is another figure's"),
     ],
 )
 def test_a_fault_in_an_answer_or_a_figure_is_one_line_too(
