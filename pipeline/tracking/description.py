@@ -58,13 +58,15 @@ class RunDescription:
         Without the former where dvc.lock does not record them, as of data that were preprocessed before the last ones.
         """
         arrays, stage = {"arrays_md5": self.data_md5}, dvc_lock.stages().get(dvc_lock.PREPROCESS, {})
-        if self.data_md5 not in [out.get("md5") for out in stage.get("outs", ())]:
+        paths = dvc_lock.paths(stage) if stage else {}
+        made_last = self.data_md5 in [out.get("md5") for out in stage.get("outs", ())]
+        if not made_last or not {"input", "set", "output"} <= paths.keys():
             return {"uri": f"data/sets/{self.dataset}.yaml", **arrays}
-        paths, md5s = dvc_lock.paths(stage), {dep["path"]: dep.get("md5", "") for dep in stage["deps"]}
+        md5s = {dep["path"]: dep.get("md5", "") for dep in stage["deps"]}
         raw = paths["input"].as_posix()
         return {
             "uri": raw,
-            "md5": md5s[raw],
+            "md5": md5s.get(raw, ""),
             "set": paths["set"].as_posix(),
             "arrays": paths["output"].as_posix(),
             **arrays,
