@@ -347,7 +347,7 @@ def test_what_is_edited_while_a_training_runs_is_not_recorded_with_it(
 
 def reached(moment: str, workspace: Workspace, name: str, before: int) -> bool:
     """Return whether a training that MLflow did not know before is at that moment."""
-    seen = workspace.model(name).exists() if moment == "model" else bool(workspace.kept(".epoch-*.part*"))
+    seen = workspace.model(name).exists() if moment == "model" else bool(workspace.kept(".written*.part*"))
     return seen and workspace.begun() > before
 
 
@@ -504,7 +504,7 @@ def test_a_checkpoint_without_room(killed: Callable[[str], Workspace], tmp_path:
 
     program = workspace.ended(*train(), limit=2_000_000, code=1)
 
-    assert_no_room(program, "/epoch-")
+    assert_no_room(program, "/written.npz")
     assert [files.sha256(path) for path in workspace.kept()] == before
     assert workspace.unfinished() == []
 

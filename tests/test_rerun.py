@@ -96,7 +96,7 @@ def test_an_id_that_is_none_is_an_error(run: str) -> None:
 @pytest.mark.parametrize("mode", ["drip", "huge"])
 def test_a_server_that_never_ends_its_answer_is_given_up(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """MLflow is unavailable, in one line, once a whole answer has taken too long; the rerun does not wait for ever."""
-    monkeypatch.setattr("pipeline.tracking.answers.ANSWER_TIMEOUT_S", 1.0)
+    monkeypatch.setattr("pipeline.tracking.client.ANSWER_TIMEOUT_S", 1.0)
     monkeypatch.setattr(sys, "argv", ["rerun", "f" * 32])
     with tracker(mode) as server:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)

@@ -176,6 +176,8 @@ def _image_error(before: Scores, after: Scores, sd: float, images: ImageSample |
 
 def _seeds(sd: float, half: float, confidence: float) -> int | None:
     """Return the fewest seeds whose interval has less than this half-width; None if MOST_SEEDS do not suffice."""
+    if not sd:
+        return 2
     n = np.arange(2, MOST_SEEDS + 1, dtype=np.float64)
     enough = factor(n, confidence) * sd / np.sqrt(n) < half
     return int(n[enough.argmax()]) if enough.any() else None

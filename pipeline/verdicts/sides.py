@@ -113,7 +113,7 @@ def judge(names: Sequence[str], options: Namespace) -> Answer:
 def _logged(judged: Answer) -> tracking.FinishedRun:
     """Return the answer as a run in MLflow: the differences with their intervals, the verdicts, the page."""
     findings = {
-        f"{model.model}, {after} - {before}": tracking.LoggedEstimate(
+        f"{model.model} {after} - {before}": tracking.LoggedEstimate(
             str(one.verdict), one.difference, *map(answer.finite, one.interval)
         )
         for model in judged.models

@@ -170,7 +170,11 @@ def test_the_data_of_a_run_say_where_they_came_from(
     """The source is the fetched files and the arrays with their md5; where dvc.lock has neither, the set's file."""
     monkeypatch.chdir(tmp_path)
     command = "x --set data/sets/mnist.yaml --input data/raw/mnist --output data/processed/mnist.npz"
-    stage = {"cmd": command, "deps": [{"path": "data/raw/mnist", "md5": "f.dir"}], "outs": [{"md5": MD5}]}
+    stage = {
+        "cmd": command,
+        "deps": [{"path": "data/raw/mnist", "md5": "f.dir"}],
+        "outs": [{"path": "d.npz", "md5": MD5}],
+    }
     files.write_yaml(Path("dvc.lock"), {"stages": {"preprocess": stage if recorded else {}}})
     track(description, digits, model)
 
@@ -692,7 +696,8 @@ VIEW = "mlflow.sharedViewState.current"
 @pytest.mark.parametrize("of", [experiments.of_study, experiments.of_verdict])
 def test_replicates_are_shown_by_variant(of: Callable[[str, str], experiments.Experiment]) -> None:
     """The experiments of many seeds have a view with mean curves per variant, and its name and seed as columns."""
-    tags = mlflow.MlflowClient().get_experiment(experiments.connect(of("mnist", "MNIST"))).tags
+    made = experiments.connect(of("mnist", "MNIST"))
+    tags = mlflow.MlflowClient().get_experiment(made).tags
     state = json.loads(json.loads(tags[VIEW])["state"])
 
     assert state["groupBy"]["groupByKeys"] == [{"mode": "param", "groupByData": "variant"}]
