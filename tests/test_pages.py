@@ -97,16 +97,15 @@ def test_a_model_of_too_few_epochs_has_no_rise() -> None:
 @pytest.mark.parametrize(
     ("rows", "sentence"),
     [
-        (["cnn,test_loss,5,0,1,0.5,True"] * 2, "**The reproduction worked**: all 2 final scores"),
-        (
-            ["cnn,test_loss,5,0,1,0.5,True", "cnn,rise,5,0,1,2,False"],
-            "Of 2 final scores that the original printed, 1 lie",
-        ),
+        (["cnn,test_loss,5,0,1,0.5,True"] * 2, "**The reproduction worked**: 2 of 2 final scores"),
+        # By chance one of two 95% intervals misses in 10% of cases, both in 0.25%.
+        (["cnn,test_loss,5,0,1,0.5,True", "cnn,rise,5,0,1,2,False"], "**The reproduction worked**: 1 of 2 final"),
+        (["cnn,rise,5,0,1,2,False"] * 2, "Of 2 final scores that the original printed, only 0 lie"),
         (["cnn,test_loss,5,0,1,,"], ""),
         ([], ""),
         (None, ""),
     ],
-    ids=["all", "some", "not of the original", "empty", "no study"],
+    ids=["all", "most", "none", "not of the original", "empty", "no study"],
 )
 def test_the_originals_scores_are_counted(rows: list[str] | None, sentence: str) -> None:
     """The sentence counts those within the study's intervals; without such intervals there is none."""

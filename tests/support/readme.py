@@ -15,6 +15,7 @@ from pipeline import files, params
 from pipeline.analysis.overfitting import OverfittingVerdict
 from pipeline.data import original as originals
 from pipeline.reporting import render
+from pipeline.study import prediction
 from tests.support import worked_verdict
 
 
@@ -33,8 +34,8 @@ ROWS = {
     "errors": ("Test errors, of {images:,}", "テスト画像 {images:,} 枚中の誤り"),
     "train": ("Train accuracy, without dropout", "訓練正解率（ドロップアウトなし）"),  # noqa: RUF001
     "rise": (
-        "Rise: mean `val_loss` of the last {window} epochs, divided by the lowest",
-        "上昇率：最後の {window} エポックの平均 `val_loss` ÷ 最小の `val_loss`",  # noqa: RUF001
+        "Rise: mean `val_loss` of the last {window} epochs, divided by the lowest such mean",
+        "上昇率：最後の {window} エポックの平均 `val_loss` ÷ その最小値",  # noqa: RUF001
     ),
     "verdict": ("Verdict on overfitting", "過学習の判定"),
 }
@@ -46,17 +47,17 @@ JAPANESE_VERDICTS = {
     OverfittingVerdict.OVERFITS: "過学習",
 }
 # The final scores are the test accuracy, test loss, running accuracy and rise of each model.
-ALL_WITHIN = (
-    "**The reproduction worked**: all {n} final scores that the original printed lie where [one more training "
+REPRODUCED = (
+    "**The reproduction worked**: {within} of {n} final scores that the original printed lie where [one more training "
     "run](study/reports/claims.md#one-more-seed) with another seed would (95% prediction intervals).",
-    "**再現は成功しました**: 元レポートの最終スコア {n} 個は、すべて、もう一つのシードの"
+    "**再現は成功しました**: 元レポートの最終スコア {n} 個のうち {within} 個が、もう一つのシードの"
     "[95% 予測区間](study/reports/claims.md#one-more-seed)に入ります。",
 )
-SOME_WITHIN = (
-    "Of {n} final scores that the original printed, {within} lie where [one more training "
+NOT_REPRODUCED = (
+    "Of {n} final scores that the original printed, only {within} lie where [one more training "
     "run](study/reports/claims.md#one-more-seed) with another seed would (95% prediction intervals).",
-    "元レポートの最終スコア {n} 個のうち {within} 個が、もう一つのシードの"
-    "[95% 予測区間](study/reports/claims.md#one-more-seed)に入ります。",
+    "元レポートの最終スコア {n} 個のうち、もう一つのシードの"
+    "[95% 予測区間](study/reports/claims.md#one-more-seed)に入るのは {within} 個だけです。",
 )
 NONE = "\u2013"
 
@@ -105,7 +106,7 @@ def predictions(language: Language) -> str:
     if found.empty:
         return ""
     within = int(found["within"].astype(bool).sum())
-    sentence = (ALL_WITHIN if within == len(found) else SOME_WITHIN)[language]
+    sentence = (REPRODUCED if prediction.reproduced(within, len(found)) else NOT_REPRODUCED)[language]
     text = sentence.format(n=len(found), within=within)
     return _filled(text) if language is Language.ENGLISH else text
 
