@@ -31,8 +31,8 @@ def predictions(folder: Path) -> Path:
     return folder / "p.npz"
 
 
-@pytest.mark.parametrize(("model", "dashed"), [("cnn", True), ("unheard_of", False)])
-def test_curves_have_the_reports_beside_them_where_it_has_the_model(tmp_path: Path, model: str, dashed: bool) -> None:
+@pytest.mark.parametrize(("model", "dotted"), [("cnn", True), ("unheard_of", False)])
+def test_curves_have_the_reports_beside_them_where_it_has_the_model(tmp_path: Path, model: str, dotted: bool) -> None:
     """The report's history is drawn for a model that it has, and left out for another."""
     files.write_json(
         tmp_path / "m.json",
@@ -46,7 +46,7 @@ def test_curves_have_the_reports_beside_them_where_it_has_the_model(tmp_path: Pa
     curves = shown.figures()["curves.png"]
 
     styles = {line.get_linestyle() for panel in curves.axes for line in panel.get_lines()}
-    assert ("--" in styles) is dashed
+    assert (":" in styles) is dotted
 
 
 def test_what_will_be_there_is_known_before_it_is_drawn(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_the_epoch_that_is_kept_is_a_metric_and_a_line(tmp_path: Path, kept: int
 
     assert shown.final_metrics().get("kept_epoch") == kept
     for panel in shown.figures()["curves.png"].axes:
-        upright = [list(line.get_xdata()) for line in panel.get_lines() if line.get_linestyle() == ":"]
+        upright = [list(line.get_xdata()) for line in panel.get_lines() if line.get_linestyle() == "-."]
         assert upright == ([[2, 2]] if kept else [])
 
 
@@ -119,9 +119,9 @@ def test_the_overfitting_analysis_is_among_the_metrics(tmp_path: Path) -> None:
     found = shown.final_metrics()
 
     assert (found["min_val_loss"], found["min_val_loss_epoch"], found["final_val_loss"]) == (0.2, 2, 0.32)
-    # Two epochs' means after the minimum: 0.255, 0.31; the first is 1.1 times 0.2 or more.
-    assert found["val_loss_rise"] == pytest.approx((0.3 + 0.32) / 2 / 0.2)
-    assert found["val_loss_onset_epoch"] == 3
+    # The lowest mean of two epochs is that of the second and third; 0.31, that of those after, is 1.1 times it or more.
+    assert found["val_loss_rise"] == pytest.approx((0.3 + 0.32) / (0.2 + 0.21))
+    assert found["val_loss_onset_epoch"] == 4
     assert (found["generalization_gap"], found["parameters"]) == (0.25, 1_199_882)
     assert shown.tags()["overfitting"] == "grows overconfident"
 
