@@ -277,8 +277,9 @@ open("model", "w").close()
 """
 # A stage that starts a process of its own, and goes on for a minute after SIGTERM.
 SLOW = """
-import signal, subprocess, sys, time
-signal.signal(signal.SIGTERM, lambda *_: print("asked", flush=True))
+import os, signal, subprocess, sys, time
+# Not print(), which the signal may come in the middle of.
+signal.signal(signal.SIGTERM, lambda *_: os.write(1, b"asked\\n"))
 subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", __file__])
 print("at work", flush=True)
 for number in range(600):
