@@ -15,7 +15,7 @@ from pipeline.analysis import metrics, mistakes, overfitting
 from pipeline.analysis.overfitting import Analysis
 from pipeline.data.formats import npz
 from pipeline.params import OverfittingRule
-from pipeline.reporting import card
+from pipeline.tracking import card
 from pipeline.tracking.description import NOTE
 
 if TYPE_CHECKING:

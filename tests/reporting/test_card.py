@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.reporting import card
+from tests.support import data_card
 
 SUMMARY: dict[str, Any] = {
     "dataset": "stones",
@@ -24,24 +24,24 @@ SUMMARY: dict[str, Any] = {
 
 def test_the_card_of_a_data_set_counts_its_images() -> None:
     """Each class has a row with its images in each split; checksum, credit and what the checks found are there."""
-    lines = card.data_card(SUMMARY).splitlines()
+    lines = data_card.data_card(SUMMARY).splitlines()
 
     assert lines[0] == "# Stones \\| found"
     assert "| Class | train (1,300 images) | test (30 images) |" in lines
     assert {"| agate | 1,200 | 20 |", "| pebble | 100 | 10 |", "- 2 images are copies", "A. Finder (2026)"} <= {*lines}
-    assert "a" * 64 in card.data_card(SUMMARY)
+    assert "a" * 64 in data_card.data_card(SUMMARY)
 
 
 def test_a_data_set_without_findings_says_so() -> None:
     """That nothing was found is said, too."""
-    assert "- The checks found nothing." in card.data_card(SUMMARY | {"findings": []})
+    assert "- The checks found nothing." in data_card.data_card(SUMMARY | {"findings": []})
 
 
 def test_the_metadata_are_croissant(tmp_path: Path) -> None:
     """The format's own validator takes them, without an error; the classes are records, the file has its checksum."""
     validator = pytest.importorskip("mlcroissant", reason="needs mlcroissant, which is not locked")
     path = tmp_path / "croissant.json"
-    path.write_text(json.dumps(card.croissant(SUMMARY)))
+    path.write_text(json.dumps(data_card.croissant(SUMMARY)))
 
     dataset = validator.Dataset(jsonld=path)
 
@@ -55,4 +55,4 @@ def test_the_metadata_are_what_the_validator_was_asked() -> None:
     """Where the validator is not installed: these are the very metadata that it took, mlcroissant 1.1."""
     recorded = json.loads((Path(__file__).parent / "croissant.json").read_text())
 
-    assert card.croissant(SUMMARY) == recorded
+    assert data_card.croissant(SUMMARY) == recorded

@@ -12,8 +12,7 @@ from pathlib import Path
 
 from benchmarks import page as benchmarks
 from pipeline import cli, files
-from pipeline.reporting import card
-from tests.support import agreement, list_faults, params_page, readme
+from tests.support import agreement, data_card, list_faults, params_page, readme
 from tests.support.readme import Language
 
 DATA = Path("reports/data.json")
@@ -23,8 +22,8 @@ WRITTEN: Mapping[str, Callable[[str], str]] = {
     "README.ja.md": lambda page: readme.renewed(page, Language.JAPANESE),
     "docs/params.md": lambda _: params_page.page(),
     "tests/FAULTS.md": lambda _: list_faults.page(),
-    "reports/data.md": lambda _: card.data_card(files.read_json(DATA)),
-    "reports/croissant.json": lambda _: json.dumps(card.croissant(files.read_json(DATA)), indent=2) + "\n",
+    "reports/data.md": lambda _: data_card.data_card(files.read_json(DATA)),
+    "reports/croissant.json": lambda _: json.dumps(data_card.croissant(files.read_json(DATA)), indent=2) + "\n",
     "benchmarks/RESULTS.md": lambda _: benchmarks.render(json.loads(Path("benchmarks/results.json").read_text())),
 }
 # What else has to agree, and what to do where it does not.
