@@ -55,8 +55,9 @@ def read(path: Path, study: Study) -> Pilot:
             numbers of seeds were chosen must not be among those that confirm them.
     """
     before = schema.validate(Pilot, files.read_yaml(path), path)
-    seeds = study.seeds()
-    if before.first_seed <= seeds[-1] and seeds[0] <= before.last_seed:
-        what = f"has seeds {before.first_seed} to {before.last_seed}, and the study has {seeds[0]} to {seeds[-1]}"
-        raise InputError(what, path=path, fix="give the study seeds of its own, by first_seed")
+    for name, variant in study.variants.items():
+        seeds = study.seeds_of(variant)
+        if before.first_seed <= seeds[-1] and seeds[0] <= before.last_seed:
+            what = f"has seeds {before.first_seed} to {before.last_seed}, and {name} has {seeds[0]} to {seeds[-1]}"
+            raise InputError(what, path=path, fix="give the study seeds of its own, by first_seed")
     return before

@@ -30,13 +30,15 @@ def train(
     model: Model,
     training: Training,
     *,
+    order_seed: int | None = None,
     state: TrainingState | None = None,
     on_epoch: Callable[[TrainingState], None] = lambda _: None,
 ) -> TrainingState:
     """Train `network` up to `model.epochs` epochs and return the final state; the network has the weights to keep.
 
     Order, dropout and augmentation are functions of (seed, epoch), so a run resumed from `state` ends in the same bits
-    as one that was never interrupted. `on_epoch` is called with the state after each epoch.
+    as one that was never interrupted; with an `order_seed`, order is a function of that one instead. `on_epoch` is
+    called with the state after each epoch.
 
     Raises:
         PipelineError: Loss or weights became NaN or infinite.
@@ -48,11 +50,12 @@ def train(
     changing = [*network.trainable_variables, *optimizer.variables, *network.non_trainable_weights]
     state = _restore(changing, state)
     loop = _loop(network, optimizer, data, model, training)
+    order_seed = training.seed if order_seed is None else order_seed
     for epoch in range(len(state.rows) + 1, model.epochs + 1):
         networks.seed_dropout(network, training.seed, epoch)
         if model.schedule is not None:
             optimizer.learning_rate = optimizers.learning_rate(model, epoch)
-        order, changes = epoch_order(training.seed, epoch, len(data.train)), _changes(model, training, epoch, data)
+        order, changes = epoch_order(order_seed, epoch, len(data.train)), _changes(model, training, epoch, data)
         started = time.perf_counter()
         with tqdm(desc=f"epoch {epoch}", total=len(order), unit="image", leave=False, disable=None) as bar:
             scores = [*loop.fit(data.train, order, bar.update, changes), *loop.score(data.monitored)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -18,6 +18,7 @@ from pipeline.training.settings import Instructions, Model, Training
 
 # More seeds than these are no plan.
 MOST_SEEDS = 10_000
+FirstSeed = Annotated[int, Field(ge=0, le=2**32 - MOST_SEEDS)]
 
 
 class DataSplit(Block):
@@ -38,15 +39,21 @@ class SharedTraining(Block):
 
 
 class Variant(Model):
-    """A model of the study on one of its data sets, trained with `seeds` seeds, from the study's first one on.
+    """A model of the study on one of its data sets, trained with `seeds` seeds from its own or the study's first on.
 
-    Replicates are scored after their last epoch, so another one cannot be kept.
+    Replicates are scored after their last epoch, so another one cannot be kept. `training_images` are those of the
+    split that all share, `all` that there are, so that the test images are scored after every epoch instead of held-out
+    ones, or those of a split `drawn` by each seed. If one part is `varied`, only it has the replicate's seed, and the
+    others have the study's first one.
     """
 
     dataset: Name
     keep: Literal["last"] = "last"
     precision: Literal["float32", "mixed_bfloat16"]
     pixels: Literal["original", "permuted"]
+    training_images: Literal["shared", "all", "drawn"] = "shared"
+    varied: Literal["weights", "order", "dropout"] | None = None
+    first_seed: FirstSeed | None = None
     seeds: Annotated[int, Field(gt=0, le=MOST_SEEDS)]
 
 
@@ -64,7 +71,7 @@ class ComparisonSettings(Block):
 class Study(Block):
     """The content of a plan's file."""
 
-    first_seed: Annotated[int, Field(ge=0, le=2**32 - MOST_SEEDS)] = 0
+    first_seed: FirstSeed = 0
     data: DataSplit
     train: SharedTraining
     variants: Annotated[Mapping[Name, Variant], AfterValidator(schema.distinct), Field(min_length=1)]
@@ -118,9 +125,10 @@ class Study(Block):
         """Return how variants of this precision are trained, with the first seed."""
         return Training(seed=self.first_seed, precision=precision, **self.train.model_dump())
 
-    def seeds(self) -> range:
-        """Return the seeds of the variant that has the most of them."""
-        return range(self.first_seed, self.first_seed + max(variant.seeds for variant in self.variants.values()))
+    def seeds_of(self, variant: Variant) -> range:
+        """Return the seeds of a variant."""
+        first = self.first_seed if variant.first_seed is None else variant.first_seed
+        return range(first, first + variant.seeds)
 
 
 @dataclass(frozen=True)
@@ -183,23 +191,15 @@ def replicates(study: Study, data: Mapping[str, str]) -> list[Replicate]:
 
 
 def _of_variant(study: Study, name: str, variant: Variant, data: Mapping[str, str]) -> list[Replicate]:
-    seeds = range(study.first_seed, study.first_seed + variant.seeds)
+    training, common = study.training(variant.precision), {"data": data[variant.dataset], **recipe.implementation()}
     permutation_seed = study.data.permutation_seed if variant.pixels == "permuted" else None
-    return seeded(name, variant, study.training(variant.precision), seeds, data[variant.dataset], permutation_seed)
-
-
-def seeded(
-    variant: str,
-    model: Model,
-    training: Training,
-    seeds: Iterable[int],
-    data: str,
-    permutation_seed: int | None = None,
-) -> list[Replicate]:
-    """Return a replicate of `model` for each of `seeds`, trained on the npz with the SHA-256 `data`."""
-    common = {"data": data, **recipe.implementation()}
-    settings = [training.model_copy(update={"seed": seed}) for seed in seeds]
-    return [Replicate(variant, one.seed, {**ingredients(model, one, permutation_seed), **common}) for one in settings]
+    # What is usual is no part of a recipe, so that those of earlier plans stay.
+    if variant.training_images != "shared":
+        common["training_images"] = variant.training_images
+    if variant.varied:
+        common["varied"] = {"part": variant.varied, "seed_of_others": study.first_seed}
+    settings = [training.model_copy(update={"seed": seed}) for seed in study.seeds_of(variant)]
+    return [Replicate(name, one.seed, {**ingredients(variant, one, permutation_seed), **common}) for one in settings]
 
 
 def ingredients(model: Model, training: Training, permutation_seed: int | None = None) -> dict[str, Any]:
@@ -235,7 +235,10 @@ def same_network(first: Variant, second: Variant) -> bool:
     They do so on two data sets as well if these have the same image shape, classes and number of training images.
     """
 
+    def seeded(variant: Variant) -> tuple[object, ...]:
+        return variant.first_seed, variant.varied, variant.training_images == "all"
+
     def weights(variant: Variant) -> dict[str, Any]:
         return {key: value for key, value in variant.network.model_dump().items() if "dropout" not in key}
 
-    return weights(first) == weights(second)
+    return seeded(first) == seeded(second) and weights(first) == weights(second)

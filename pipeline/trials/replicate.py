@@ -51,8 +51,10 @@ def run(trajectory: Trajectory, data: Dataset) -> list[Result]:
     data = data if seed is None else permuted(data, seed)
     if held_out := longest.ingredients.get("held_out"):
         data = judged_on_held_out(data, **held_out)
+    data = trained_on(data, longest.ingredients.get("training_images"), training.seed)
     sample = Split(data.train.images[:SAMPLE], data.train.labels[:SAMPLE])
-    network = trainer.build(model, training, data)
+    of_weights, of_order, of_dropout = _seeds(training, **longest.ingredients.get("varied", {}))
+    network = trainer.build(model, of_weights, data)
     rows: list[dict[str, float]] = []
     results: list[Result] = []
 
@@ -62,7 +64,7 @@ def run(trajectory: Trajectory, data: Dataset) -> list[Result]:
         due = [one for one in trajectory.replicates if one.epochs == len(rows) and model.keep == "last"]
         results.extend(_result(replicate, network, data, model, rows) for replicate in due)
 
-    trainer.train(network, data, model, training, on_epoch=on_epoch)
+    trainer.train(network, data, model, of_dropout, order_seed=of_order.seed, on_epoch=on_epoch)
     if model.keep != "last":
         # Now the network has the weights of the epoch that it keeps.
         results.append(_result(longest, network, data, model, rows))
@@ -74,6 +76,23 @@ def _settings(trajectory: Trajectory) -> tuple[Replicate, Model, Training]:
     longest = trajectory.longest
     model = schema.validate(Model, longest.ingredients["model"], key="model")
     return longest, model, schema.validate(Training, longest.ingredients["train"], key="train")
+
+
+def _seeds(training: Training, part: str = "", seed_of_others: int | None = None) -> list[Training]:
+    """Return the training of the weights, the order and the dropout: only `part` has its seed, if one is named."""
+    others = training if seed_of_others is None else training.model_copy(update={"seed": seed_of_others})
+    return [training if name == part else others for name in ("weights", "order", "dropout")]
+
+
+def trained_on(data: Dataset, images: str | None, seed: int) -> Dataset:
+    """Return `data` with `all` training images and none held out, or with as many held out, `drawn` with `seed`."""
+    if images is None or data.validation is None:
+        return data
+    train = splits.joined(data.train, data.validation)
+    if images == "all":
+        return dataclasses.replace(data, train=train, validation=None)
+    train, validation = splits.split(train, len(data.validation), seed)
+    return dataclasses.replace(data, train=train, validation=validation)
 
 
 def judged_on_held_out(data: Dataset, count: int, seed: int | None, chosen_on: int) -> Dataset:

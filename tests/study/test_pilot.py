@@ -96,7 +96,7 @@ def test_a_seed_serves_only_one_of_them(tmp_path: Path, first: int, shared: bool
     if not shared:
         assert pilot.read(path, study).verdicts == VERDICTS
         return
-    with pytest.raises(InputError, match="has seeds 0 to 9, and the study has 9 to") as caught:
+    with pytest.raises(InputError, match="has seeds 0 to 9, and mlp_rmsprop has 9 to") as caught:
         pilot.read(path, study)
     assert caught.value.path == path
     assert "first_seed" in caught.value.fix

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
 import yaml
 
 from pipeline import schema
+from pipeline.data import splits
 from pipeline.data.dataset import Dataset
 from pipeline.errors import InputError
+from pipeline.training import trainer
 from pipeline.training.settings import Model, Training
 from pipeline.trials import plan, replicate
-from pipeline.trials.plan import Replicate, Trajectory
+from pipeline.trials.plan import Replicate, Study, Trajectory
 from pipeline.trials.prepared import PreparedData
 from pipeline.verdicts import training
 from tests.support.small import ROOT
@@ -49,6 +52,71 @@ def test_validation_images_are_used_or_drawn_again(digits: Dataset) -> None:
     drawn = replicate.judged_on_held_out(data, 200, 1, 0)
     assert rows(drawn.train.images, drawn.test.images) == rows(digits.train.images)
     assert rows(drawn.test.images) != rows(split.test.images)
+
+
+def block(**changes: Any) -> dict[str, Any]:
+    """Return a small model's block, as a study's plan has it, with some changes."""
+    values: dict[str, Any] = yaml.safe_load((ROOT / "tests" / "frozen" / "params.yaml").read_text())
+    model: dict[str, Any] = values["models"]["mlp_adadelta"] | {"epochs": 1, "seeds": 3}
+    model["network"]["units"] = [8]
+    return model | {"dataset": "mnist", "precision": "float32", "pixels": "original"} | changes
+
+
+def planned(**changes: Any) -> list[Replicate]:
+    """Return the replicates of a plan of one variant."""
+    split = {"sets": ["mnist"], "validation": 140, "split_seed": 0, "permutation_seed": 0}
+    statistics = {"level": 0.05, "comparisons": [["mlp", "other"]]}
+    values = {"data": split, "train": {"batch_size": 128, "threads": 1}, "statistics": statistics}
+    variants = {"mlp": block(**changes), "other": block(epochs=2, seeds=1)}
+    study = schema.validate(Study, values | {"variants": variants, "first_seed": 5}, key="plan")
+    return [one for one in plan.replicates(study, {"mnist": "-"}) if one.variant == "mlp"]
+
+
+def test_a_variant_may_be_trained_on_all_images_or_on_a_split_of_each_seed(digits: Dataset) -> None:
+    """With `all` none is held out and the history is of the test images; with `drawn` each seed holds out others."""
+    train, validation = splits.split(digits.train, 140, 0)
+    data = dataclasses.replace(digits, train=train, validation=validation)
+
+    def made(seed: int, images: str) -> dict[str, Any]:
+        (result,) = replicate.run_alone(Trajectory((planned(training_images=images)[seed],)), data)
+        return result
+
+    every, drawn, other = made(0, "all"), made(0, "drawn"), made(1, "drawn")
+    assert {name: split["count"] for name, split in every["splits"].items()} == {"train": 1400, "test": 397}
+    assert every["history"]["val_accuracy"][-1] == pytest.approx(every["splits"]["test"]["accuracy"])
+    assert [len(drawn["splits"]), drawn["splits"]["train"]["count"]] == [3, 1260]
+    assert drawn["recipe"] != other["recipe"] != every["recipe"]
+    held_out = [replicate.trained_on(data, "drawn", seed).validation for seed in (5, 6)]
+    assert rows(held_out[0].images) != rows(held_out[1].images) != rows(validation.images)
+
+
+@pytest.mark.parametrize("part", ["weights", "order", "dropout"])
+def test_a_part_of_the_seed_can_be_varied_alone(digits: Dataset, part: str) -> None:
+    """With the first seed the bits are those of a common replicate; with another, only that part is the other's."""
+    first, second = planned(varied=part)[:2]
+    common = planned()
+    seeds = dict.fromkeys(("weights", "order", "dropout"), 5) | {part: 6}
+
+    losses = [
+        replicate.run_alone(Trajectory((one,)), digits)[0]["history"]["loss"] for one in (common[0], first, second)
+    ]
+
+    assert losses[0] == losses[1] != losses[2]
+    model = schema.validate(Model, second.ingredients["model"], key="m")
+    of = {
+        name: schema.validate(Training, second.ingredients["train"] | {"seed": seed}, key="t")
+        for name, seed in seeds.items()
+    }
+    network = trainer.build(model, of["weights"], digits)
+    state = trainer.train(network, digits, model, of["dropout"], order_seed=seeds["order"])
+    assert [row["loss"] for row in state.rows] == losses[2]
+
+
+def test_what_is_usual_is_no_part_of_a_recipe() -> None:
+    """Replicates planned before there were such settings keep their recipes, and seeds of one's own are only others."""
+    common, own = planned(), planned(first_seed=6)
+    assert not {"training_images", "varied"} & common[0].ingredients.keys()
+    assert [one.recipe for one in own][:2] == [one.recipe for one in common][1:]
 
 
 def summary(trained: int, validation: int | str, held: int = 0) -> PreparedData:
