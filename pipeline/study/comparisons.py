@@ -150,7 +150,7 @@ def decision(pair: VariantPair, accepted: Collection[Verdict] = power.DECIDED) -
 def samples(data: StudyData, first: str, second: str, outcome: str = OUTCOME) -> tuple[SeedValues, SeedValues, bool]:
     """Return an outcome of two variants, and whether it is paired by seed, as both start and see images alike."""
     groups = data.groups[first], data.groups[second]
-    paired = plan.same_network(groups[0].variant, groups[1].variant)
+    paired = plan.same_seeds(groups[0].variant, groups[1].variant)
     seeds = data.common((first, second)) if paired else None
     return groups[0].values(outcome, seeds), groups[1].values(outcome, seeds), paired
 

@@ -91,7 +91,7 @@ def mixed(data: StudyData) -> tuple[int, int]:
     pairs = [
         {of(data.groups[name].entries[seed].record) for name in names}
         for names in data.study.statistics.comparisons
-        if plan.same_network(*(data.groups[name].variant for name in names))
+        if plan.same_seeds(*(data.groups[name].variant for name in names))
         for seed in data.common(names)
     ]
     return sum(len(found) > 1 for found in pairs), len(pairs)

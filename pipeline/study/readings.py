@@ -171,7 +171,7 @@ def needed(reading: AnyReading, study: Study) -> list[list[Contrast]]:
         sets.append((reading.confounder or {}).values())
         sets += (one.contrasts.values() for one in (reading.unless, reading.requires) if one is not None)
     if isinstance(reading, PairReading):
-        paired = [plan.same_network(*(study.variants[name] for name in pair)) for pair in reading.pairs]
+        paired = [plan.same_seeds(*(study.variants[name] for name in pair)) for pair in reading.pairs]
         pairs = zip(reading.pairs, paired, strict=True)
         sets.append([({a: 1.0, b: -1.0},) if together else ({a: 1.0}, {b: -1.0}) for (a, b), together in pairs])
     if isinstance(reading, ContrastReading | PairReading):

@@ -126,7 +126,7 @@ def _condition(value: Any, info: Info) -> Condition:
 def _independent(blocks: Contrast, info: Info) -> Contrast:
     variants = info.context.study.variants
     for first, second in chain.from_iterable(product(*two) for two in combinations(blocks, 2)):
-        if plan.same_network(variants[first], variants[second]):
+        if plan.same_seeds(variants[first], variants[second]):
             text = "{first} and {second} share initial weights and image order by seed, so they belong in one block"
             raise PydanticCustomError("blocks", text, {"first": first, "second": second})
     return blocks

@@ -18,6 +18,8 @@ from pipeline.training.settings import Instructions, Model, Training
 
 # More seeds than these are no plan.
 MOST_SEEDS = 10_000
+# The ingredients that only replicates have whose seed does something else than usual.
+SEEDED = ("training_images", "varied")
 FirstSeed = Annotated[int, Field(ge=0, le=2**32 - MOST_SEEDS)]
 
 
@@ -194,10 +196,11 @@ def _of_variant(study: Study, name: str, variant: Variant, data: Mapping[str, st
     training, common = study.training(variant.precision), {"data": data[variant.dataset], **recipe.implementation()}
     permutation_seed = study.data.permutation_seed if variant.pixels == "permuted" else None
     # What is usual is no part of a recipe, so that those of earlier plans stay.
+    images, varied = SEEDED
     if variant.training_images != "shared":
-        common["training_images"] = variant.training_images
+        common[images] = variant.training_images
     if variant.varied:
-        common["varied"] = {"part": variant.varied, "seed_of_others": study.first_seed}
+        common[varied] = {"part": variant.varied, "seed_of_others": study.first_seed}
     settings = [training.model_copy(update={"seed": seed}) for seed in study.seeds_of(variant)]
     return [Replicate(name, one.seed, {**ingredients(variant, one, permutation_seed), **common}) for one in settings]
 
@@ -230,7 +233,16 @@ def trajectories(wanted: Sequence[Replicate]) -> Iterator[Trajectory]:
 
 
 def same_network(first: Variant, second: Variant) -> bool:
-    """Return True if two variants share initial weights and image order by seed: only dropout may differ.
+    """Return True if two variants have the same network: only dropout may differ."""
+
+    def weights(variant: Variant) -> dict[str, Any]:
+        return {key: value for key, value in variant.network.model_dump().items() if "dropout" not in key}
+
+    return weights(first) == weights(second)
+
+
+def same_seeds(first: Variant, second: Variant) -> bool:
+    """Return True if two variants share initial weights and image order by seed.
 
     They do so on two data sets as well if these have the same image shape, classes and number of training images.
     """
@@ -238,7 +250,4 @@ def same_network(first: Variant, second: Variant) -> bool:
     def seeded(variant: Variant) -> tuple[object, ...]:
         return variant.first_seed, variant.varied, variant.training_images == "all"
 
-    def weights(variant: Variant) -> dict[str, Any]:
-        return {key: value for key, value in variant.network.model_dump().items() if "dropout" not in key}
-
-    return seeded(first) == seeded(second) and weights(first) == weights(second)
+    return same_network(first, second) and seeded(first) == seeded(second)

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from pipeline import tracking
 from pipeline.analysis import metrics
 from pipeline.trials.ledger import Entry
+from pipeline.trials.plan import SEEDED
 
 _SPLITS = MappingProxyType({name: name for name in metrics.SPLITS})
 
@@ -55,7 +56,8 @@ class Tracker:
         tags |= {f"version.{library}": version for library, version in made["versions"].items()}
         tags["processor"] = entry.record["processor"]
         rows = entry.history.rename(columns={"train_loss": "sample_loss", "train_accuracy": "sample_accuracy"})
-        final = metrics.flat({name: scores[split] for split, name in self._splits.items()})
+        params |= tracking.flatten({key: made[key] for key in SEEDED if key in made})
+        final = metrics.flat({name: scores[split] for split, name in self._splits.items() if split in scores})
         name = f"{entry.variant}-{entry.seed}"
         self.put(made["data"], tracking.FinishedRun(name, tags, params, rows.to_dict("records"), final))
 

@@ -159,9 +159,13 @@ def test_networks_that_differ_only_in_dropout_start_alike(study: Study) -> None:
     variants = study.variants
 
     alike = ["mlp_adadelta", "mlp_rmsprop_no_dropout", "mlp_adadelta_permuted", "mlp_rmsprop_keras3"]
-    assert all(plan.same_network(variants["mlp_rmsprop"], variants[name]) for name in alike)
-    assert plan.same_network(variants["cnn"], variants["cnn_no_dropout"])
-    assert not plan.same_network(variants["cnn"], variants["mlp_adadelta"])
+    assert all(plan.same_seeds(variants["mlp_rmsprop"], variants[name]) for name in alike)
+    assert plan.same_seeds(variants["cnn"], variants["cnn_no_dropout"])
+    assert not plan.same_seeds(variants["cnn"], variants["mlp_adadelta"])
+    for change in ({"first_seed": 9}, {"training_images": "all"}, {"varied": "order"}):
+        other = variants["mlp_rmsprop"].model_copy(update=change)
+        assert plan.same_network(variants["mlp_rmsprop"], other)
+        assert not plan.same_seeds(variants["mlp_rmsprop"], other)
 
 
 @pytest.mark.fault("study/params.yaml: invalid plan")
