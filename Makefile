@@ -128,8 +128,8 @@ bench: .venv/complete .venv/torch/complete repro ## compare speed with plain Ker
 team: .venv/team ## install what an S3 remote and a PostgreSQL server need
 
 # uv keeps the versions that it finds in its output, so the team's file begins as a copy of the other.
-lock: ## choose newer versions of all packages (needs uv)
-	$(COMPILE) --upgrade --extra dev --output-file requirements.lock pyproject.toml
+lock: ## choose newer versions of all packages, or of PACKAGE=mlflow alone (needs uv)
+	$(COMPILE) $(if $(PACKAGE),--upgrade-package $(PACKAGE),--upgrade) --extra dev --output-file requirements.lock pyproject.toml
 	cp requirements.lock requirements-team.lock
 	$(COMPILE) --extra dev --extra team --output-file requirements-team.lock pyproject.toml
 

@@ -231,6 +231,11 @@ def _save(path: Path, folder: Path, model: Any, metadata: dict[str, Any]) -> Non
     import mlflow.keras
 
     packages = {"mlflow": mlflow.__version__, **recipe.versions()}
+    # On another system or processor the same version has another name.
+    installed = next(name for name in recipe.TENSORFLOW if name in packages)
+    tensorflow = packages.pop(installed)
+    requirements = [f"{package}=={version}" for package, version in packages.items()]
+    requirements += [f"{name}=={tensorflow}; {where}" for name, where in recipe.TENSORFLOW.items()]
     images = np.zeros((1, *network.input_shape[1:]), network.inputs[0].dtype)
     # An upright stroke: among digits, a 1.
     rows, columns = images.shape[1:3]
@@ -246,7 +251,7 @@ def _save(path: Path, folder: Path, model: Any, metadata: dict[str, Any]) -> Non
         signature=mlflow.models.infer_signature(images, probabilities),
         input_example=images,
         metadata=metadata,
-        pip_requirements=[f"{package}=={version}" for package, version in packages.items()],
+        pip_requirements=requirements,
     )
     # The very bytes that model.md5 names: Keras never writes the same file twice.
     shutil.copyfile(path, folder / LOGGED_FILE)

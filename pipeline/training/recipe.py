@@ -19,8 +19,11 @@ RESULTS = 1
 REVISIONS = "revisions"
 # The parts of a recipe that are not the experiment itself, but what carries it out.
 IMPLEMENTATION = ("results", "versions")
-# Two builds of one library; one of them is installed.
-_TENSORFLOW = ("tensorflow-cpu", "tensorflow")
+# Two builds of one library, and where each is installed, as pyproject.toml says.
+TENSORFLOW = {
+    "tensorflow-cpu": "sys_platform == 'linux' and platform_machine == 'x86_64'",
+    "tensorflow": "sys_platform != 'linux' or platform_machine != 'x86_64'",
+}
 
 
 def implementation() -> dict[str, Any]:
@@ -60,5 +63,5 @@ def source() -> str:
 
 def versions() -> dict[str, str]:
     """Return the versions of the installed distributions that compute a result, by name."""
-    tensorflow = next(name for name in _TENSORFLOW if [*importlib.metadata.distributions(name=name)])
+    tensorflow = next(name for name in TENSORFLOW if [*importlib.metadata.distributions(name=name)])
     return {name: importlib.metadata.version(name) for name in ("keras", "numpy", tensorflow)}

@@ -18,6 +18,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from packaging.requirements import Requirement
 
 from pipeline import files, tracking
 from pipeline.analysis import metrics
@@ -209,7 +210,14 @@ def test_the_logged_model_answers_as_the_file(description: RunDescription, digit
     assert (folder / logged_model.LOGGED_FILE).read_bytes() == model.read_bytes()
     logged = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
     assert logged - {"registered_model_meta"} == logged_model.FILES
-    assert all("==" in line for line in (folder / "requirements.txt").read_text().split())
+    needed = [Requirement(line) for line in (folder / "requirements.txt").read_text().splitlines()]
+    assert all(str(one.specifier).startswith("==") for one in needed)
+    # On each system, the build of TensorFlow that there is for it.
+    for system, machine in (("linux", "x86_64"), ("linux", "aarch64"), ("darwin", "arm64"), ("win32", "AMD64")):
+        there = {"sys_platform": system, "platform_machine": machine}
+        named = [one.name for one in needed if one.marker is None or one.marker.evaluate(there)]
+        build = "tensorflow-cpu" if (system, machine) == ("linux", "x86_64") else "tensorflow"
+        assert sorted(named) == sorted(["mlflow", "keras", "numpy", build])
     assert not [path for path in folder.rglob("*") if "pickle" in path.name or path.suffix == ".pkl"]
 
 
