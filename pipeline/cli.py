@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import gc
+import json
 import os
 import signal
 import sys
 import time
 from argparse import ArgumentParser
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn, TextIO
+from typing import Any, NoReturn, TextIO
 
 from pipeline.errors import InputError, PipelineError
 
@@ -21,11 +22,16 @@ from pipeline.errors import InputError, PipelineError
 _REPOSITORY = ("DIR", "WORK_TREE", "INDEX_FILE", "COMMON_DIR", "OBJECT_DIRECTORY", "NAMESPACE", "PREFIX")
 
 
+_JSON = "--json"
+# Where answers go, if not to sys.stdout: for a program, that has nothing else.
+_answers: list[TextIO] = []
+
+
 def run(main: Callable[[], int | None]) -> NoReturn:
     """Call `main` and end the process with its exit code.
 
     0 done; 1 the run failed; 2 bad input, or output that cannot be written; 3 something required is unavailable; 130
-    and 143 interrupted.
+    and 143 interrupted. With --json, the output has only what `answer` prints, and an error as an object.
     """
     signal.signal(signal.SIGTERM, _terminate)
     if not gc.isenabled():
@@ -34,32 +40,68 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     for name in _REPOSITORY:
         os.environ.pop(f"GIT_{name}", None)
     _open_streams()
+    if _JSON in sys.argv:
+        _answers.append(sys.stdout)
+        sys.stdout = sys.stderr
     try:
         _check_clock()
         code = main() or 0
         sys.stdout.flush()
     except PipelineError as error:
-        _written(sys.stderr, f"error: {error}\n")
-        code = error.exit_code
+        code = _refused(f"error: {error}", error.exit_code)
     except KeyboardInterrupt:
         # Whoever presses it again has been heard.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        _written(sys.stderr, "interrupted\n")
-        code = 128 + signal.SIGINT
+        code = _refused("interrupted", 128 + signal.SIGINT)
     except BrokenPipeError:
         # The reader of our output has gone.
         code = 128 + signal.SIGPIPE
     except OSError as error:
-        if _written(sys.stdout, "\n"):
+        if _written(_output(), "\n"):
             raise
         _written(sys.stderr, f"error: output cannot be written ({error.strerror})\n")
         code = InputError.exit_code
-    for stream in (sys.stdout, sys.stderr):
+    for stream in (*_answers, sys.stdout, sys.stderr):
         if not _written(stream):
             # Python would complain once more when it flushes at exit, and end with a code of its own.
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    if _answers:
+        sys.stdout = _answers.pop()
     gc.freeze()
     sys.exit(code)
+
+
+def _refused(line: str, code: int) -> int:
+    """Say why there is no answer, and return the exit code."""
+    for stream in _answers:
+        content = {"exit_code": code, "error": line.removeprefix("error: ")}
+        _written(stream, f"{json.dumps(content)}\n")
+    _written(sys.stderr, f"{line}\n")
+    return code
+
+
+def add_json_argument(parser: ArgumentParser, words: str = "print one JSON object (docs/programs.md)") -> None:
+    """Add the argument with which a program can read the answer, and an error as well."""
+    parser.add_argument(_JSON, action="store_true", help=words)
+
+
+def answer(as_json: bool, text: str, content: Mapping[str, Any], code: int = 0) -> int:
+    """Print the answer of a command, as `text` or as a JSON object with its exit code, and return that."""
+    if as_json:
+        objects({"exit_code": code, **content})
+    elif text:
+        print(text, flush=True)
+    return code
+
+
+def objects(*contents: Mapping[str, Any]) -> None:
+    """Print JSON objects, one to a line, which have no NaN or infinite number."""
+    lines = "".join(f"{json.dumps(one, allow_nan=False)}\n" for one in contents)
+    print(lines, end="", file=_output(), flush=True)
+
+
+def _output() -> TextIO:
+    return _answers[0] if _answers else sys.stdout
 
 
 def _check_clock() -> None:

@@ -142,10 +142,11 @@ def main() -> int:
     parser.add_argument("--level", type=int, help="the level of folders that has the classes, from 1")
     parser.add_argument("--group", help="what no split divides: a column, or a regular expression for a picture's path")
     parser.add_argument("--credit", default="own images", help="whom to credit, and the licence")
+    cli.add_json_argument(parser)
     arguments = parser.parse_args()
     stated = Stated(_size(arguments.size), arguments.scale, arguments.label, arguments.level, arguments.group)
-    print("\n".join(describe(arguments.name, arguments.place.expanduser(), stated, arguments.credit)))
-    return 0
+    notes = describe(arguments.name, arguments.place.expanduser(), stated, arguments.credit)
+    return cli.answer(arguments.json, "\n".join(notes), {"set": f"{SETS / arguments.name}.yaml", "notes": notes})
 
 
 def _size(text: str | None) -> tuple[int, int] | None:

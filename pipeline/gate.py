@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from decimal import Decimal
 from enum import StrEnum
 from math import inf
@@ -236,6 +236,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--baseline", metavar="REV", help="git revision to compare with: no metric may be more than max_drop below it"
     )
     parser.add_argument("--summary", type=Path, metavar="FILE", help="file to append the table to, in Markdown")
+    cli.add_json_argument(parser)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="the experiment's settings")
     parser.add_argument("--metrics", type=Path, default=Path("reports/metrics.json"), help="JSON made by report")
     return parser.parse_args(argv)
@@ -260,9 +261,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise
     checks = judge(required, metrics, baseline)
     notes = _notes(checks, required, baseline)
-    print(as_text(checks), *notes, sep="\n")
     cli.append_summary(arguments.summary, "### Gate", as_markdown(checks), *notes)
-    return exit_code(checks)
+    content = {"checks": [asdict(check) for check in checks], "notes": notes}
+    return cli.answer(arguments.json, "\n".join([as_text(checks), *notes]), content, exit_code(checks))
 
 
 if __name__ == "__main__":

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,11 +23,11 @@ MANY, LETTERS, FEW = 10, 5, 3
 
 def predict(
     paths: Sequence[Path], model: str, values: params.Params, given: Path | None = None
-) -> tuple[dict[Path, Prediction], TrainingData]:
-    """Return the prediction of a model for each file that can be read as an image of its data, and what these are.
+) -> tuple[dict[Path, Prediction], dict[Path, InputError], TrainingData]:
+    """Return the prediction of a model for each file, the error of each that cannot be read, and what its data are.
 
     `model` is a name in params.yaml, a models:/ address or a `.keras` file. The file `given` describes its data set;
-    without it, they are as they were when the model was trained. Each file that cannot be read gets one line on stderr.
+    without it, they are as they were when the model was trained.
 
     Raises:
         InputError: There is no such model, it is not trained, its file is not the one that was trained, or nothing
@@ -35,18 +35,18 @@ def predict(
         UnavailableError: The model is in MLflow, which does not answer.
     """
     file, data = _find(model, values, given)
-    images = {}
+    images, errors = {}, {}
     for path in dict.fromkeys(paths):
         try:
             images[path] = reading.read(path, data)
         except InputError as error:
-            print(f"error: {error}", file=sys.stderr)
+            errors[path] = error
     if not images:
-        return {}, data
+        return {}, errors, data
     expected = values.train.threads, data.image.shape, data.classes
     network = classifier.load(file, *expected) if file else classifier.load_logged(model, *expected)
     predictions = classifier.predict(network, np.stack(list(images.values())), data.classes)
-    return dict(zip(images, predictions, strict=True)), data
+    return dict(zip(images, predictions, strict=True)), errors, data
 
 
 def _find(model: str, values: params.Params, given: Path | None) -> tuple[Path | None, TrainingData]:
@@ -104,19 +104,18 @@ def _marked(prediction: Prediction) -> str:
     return f"{prediction.name}{'' if prediction.certain else '?'}"
 
 
-def lines(predictions: Mapping[Path, Prediction]) -> str:
-    """Return a JSON object per file, one to a line."""
-    return "\n".join(
-        json.dumps(
-            {
-                "file": str(path),
-                "class": prediction.name,
-                "certain": prediction.certain,
-                "probabilities": dict(zip(prediction.classes, prediction.probabilities, strict=True)),
-            }
-        )
+def objects(predictions: Mapping[Path, Prediction], errors: Mapping[Path, InputError]) -> list[dict[str, Any]]:
+    """Return an object for each file: its class, or its error."""
+    answers: list[dict[str, Any]] = [
+        {
+            "file": str(path),
+            "class": prediction.name,
+            "certain": prediction.certain,
+            "probabilities": dict(zip(prediction.classes, prediction.probabilities, strict=True)),
+        }
         for path, prediction in predictions.items()
-    )
+    ]
+    return answers + [{"file": str(path), "error": str(error)} for path, error in errors.items()]
 
 
 def main() -> int:
@@ -135,17 +134,21 @@ def main() -> int:
     parser.add_argument(
         "--set", type=Path, help="file that describes the model's data set (default: as it was trained)"
     )
-    parser.add_argument("--json", action="store_true", help="print a JSON object per file, one to a line")
+    cli.add_json_argument(parser, "print a JSON object per file, one to a line (docs/programs.md)")
     parser.add_argument(
         "--params", type=Path, default=Path("params.yaml"), help="the file that names the models (default: %(default)s)"
     )
     arguments = parser.parse_args()
     values = params.load(arguments.params)
     model = arguments.model or (next(iter(values.models)) if len(values.models) == 1 else "cnn")
-    predictions, data = predict(arguments.images, model, values, arguments.set)
-    if predictions:
-        print(lines(predictions) if arguments.json else table(predictions, data.noun))
-    return 0 if predictions.keys() == set(arguments.images) else InputError.exit_code
+    predictions, errors, data = predict(arguments.images, model, values, arguments.set)
+    for error in errors.values():
+        print(f"error: {error}", file=sys.stderr)
+    if arguments.json:
+        cli.objects(*objects(predictions, errors))
+    elif predictions:
+        print(table(predictions, data.noun))
+    return InputError.exit_code if errors else 0
 
 
 if __name__ == "__main__":

@@ -215,9 +215,8 @@ def apply(made: Promotion, run: Any) -> Any:
         raise UnavailableError(what, fix="run this command again") from None
 
 
-def _report_champion(candidate: Candidate, champion: Any) -> Promotion | None:
-    """Say that the candidate is the champion already, and return its promotion if the file records it."""
-    print(f"{candidate.name}: is the champion already, {champion.name} version {champion.version}")
+def _recorded(candidate: Candidate) -> Promotion | None:
+    """Return the promotion of a candidate that is the champion already, or say that the file does not record it."""
     if promotion.is_recorded(candidate.trained.checksums()):
         return promotion.read()
     text = "does not record it; the file that does may be in version control"
@@ -230,6 +229,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("model", metavar="MODEL", help="name of a model in params.yaml, trained and evaluated")
     parser.add_argument("--replace", action="store_true", help="replace a champion with which it cannot be compared")
     parser.add_argument("--gto", action="store_true", help="also commit the champion in git, with tags that DVC reads")
+    cli.add_json_argument(parser)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="the experiment's settings")
     parser.add_argument("--metrics", type=Path, default=Path("reports/metrics.json"), help="JSON made by report")
     return parser.parse_args(argv)
@@ -249,27 +249,31 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(restored)
         run, champion = tracking.find_run(dataset, checksums), registry.champion(dataset)
         if champion and registry.is_of(champion, checksums) and not registry.fault(champion):
-            recorded = _report_champion(candidate, champion)
-            return _register(recorded, candidate) if recorded and arguments.gto else 0
+            return _answer(arguments, candidate, champion, _recorded(candidate), now=False)
         if run is None:
             raise InputError(f"{candidate.name}: MLflow is missing its run", fix="`make sync` adds it")
         if fault := tracking.run_fault(run):
             raise InputError(f"{candidate.name}: {fault}", fix="`make sync` puts it back")
     checks = passed_checks(candidate, arguments.metrics)
     promoted = decide(candidate, checks, champion, replace=arguments.replace)
-    version = apply(promoted, run)
-    print(f"{candidate.name}: is the champion now, {version.name} version {version.version}: {promoted.reason}")
-    if promoted.comparison:
+    return _answer(arguments, candidate, apply(promoted, run), promoted, now=True)
+
+
+def _answer(
+    arguments: argparse.Namespace, candidate: Candidate, version: Any, promoted: Promotion | None, *, now: bool
+) -> int:
+    """Say that the candidate is the champion, `now` or already, and tag it in git if that is asked for."""
+    said = f"{candidate.name}: is the champion {'now' if now else 'already'}, {version.name} version {version.version}"
+    # It is, even if git refuses the tag.
+    print(f"{said}: {promoted.reason}" if promoted and now else said)
+    if promoted and now and promoted.comparison:
         print(promoted.comparison.as_text(promoted.images))
-    if arguments.gto:
-        return _register(promoted, candidate)
-    print(f"Commit {promotion.PATH}.")
-    return 0
-
-
-def _register(promoted: Promotion, candidate: Candidate) -> int:
-    print(promotion.register(promoted, candidate.trained.file))
-    return 0
+    if promoted and arguments.gto:
+        print(promotion.register(promoted, candidate.trained.file))
+    elif now:
+        print(f"Commit {promotion.PATH}.")
+    content = {"model": candidate.name, "registered_model": version.name, "version": int(version.version)}
+    return cli.answer(arguments.json, "", content | {"promoted_now": now, "promotion": promoted and asdict(promoted)})
 
 
 if __name__ == "__main__":

@@ -16,16 +16,17 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import chdir, suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from pydantic import StringConstraints
 
 from pipeline import cli, dvc_lock, files, machine, params, revision, schema, tracking
 from pipeline.analysis.verdicts import Interval
 from pipeline.errors import InputError, PipelineError, printable
+from pipeline.params import Data
 from pipeline.schema import Block, Name
 from pipeline.tracking import EvaluationArtifacts, LoggedTraining
 from pipeline.training.settings import Model, Training
@@ -41,8 +42,31 @@ _COMPARED = ("train_", "validation_", "test_", "val_loss_rise", "min_val_loss")
 _STUDY = Path("study")
 
 
-def rerun(logged: LoggedTraining, data: Path, rule: params.OverfittingRule) -> bool:
-    """Train again on the file `data`, print the result, and return whether the model file is identical.
+class Rerun(NamedTuple):
+    """The md5 of the run's model and of the one made again; if they differ, why that may be, and the scores."""
+
+    md5_of_run: str
+    md5: str
+    reasons: Sequence[str] = ()
+    scores: Sequence[Score] = ()
+
+    @property
+    def identical(self) -> bool:
+        """Whether both are the same file."""
+        return self.md5_of_run == self.md5
+
+
+class Score(NamedTuple):
+    """A score of the run and of the model made again, and the 95% prediction interval of one more seed, if known."""
+
+    name: str
+    run: float
+    again: float
+    interval: Interval | None
+
+
+def rerun(logged: LoggedTraining, data: Path, rule: params.OverfittingRule) -> Rerun:
+    """Train again on the file `data` and return how the model compares with that of the run.
 
     Raises:
         InputError: What MLflow has is not what a run recorded, or the commit is not there, or has no such stages.
@@ -61,8 +85,7 @@ def rerun(logged: LoggedTraining, data: Path, rule: params.OverfittingRule) -> b
         _execute(folder, train["cmd"])
         md5 = files.md5(folder / train["output"])
         if md5 == logged.tags["model.md5"]:
-            print(f"{logged.model}: identical: the model file has the md5 of run {logged.run_id}, {md5}")
-            return True
+            return Rerun(md5, md5)
         evaluate = _stage(folder, "evaluate", logged.model)
         _execute(folder, evaluate["cmd"])
         scores, history, answers = (
@@ -72,10 +95,8 @@ def rerun(logged: LoggedTraining, data: Path, rule: params.OverfittingRule) -> b
         )
         shown = EvaluationArtifacts(logged.model, scores, history, None, rule, answers)
         made_with = files.read_json(shown.metrics)["made_with"]
-        print(f"{logged.model}: not identical: md5 {md5}, that of run {logged.run_id} is {logged.tags['model.md5']}")
-        for line in [*reasons(logged, made_with), *table(logged, shown.final_metrics(), seeds(logged))]:
-            print(printable(line))
-        return False
+        found = scores_of(logged, shown.final_metrics(), seeds(logged))
+        return Rerun(logged.tags["model.md5"], md5, tuple(reasons(logged, made_with)), tuple(found))
 
 
 class _Names(Block):
@@ -135,7 +156,8 @@ def _execute(folder: Path, command: str) -> None:
     line = shlex.split(command)
     with subprocess.Popen(_GUARD, stdin=subprocess.PIPE, process_group=0) as guard:
         try:
-            process = subprocess.Popen(line, cwd=folder, env=environment, process_group=guard.pid)
+            # What a stage prints is not the answer.
+            process = subprocess.Popen(line, stdout=2, cwd=folder, env=environment, process_group=guard.pid)
         except OSError as error:
             raise InputError(f"`{command}` of the run's commit does not start ({error.strerror})") from None
         try:
@@ -173,22 +195,35 @@ def reasons(logged: LoggedTraining, made_with: Mapping[str, str]) -> Iterator[st
         yield f"processor: {processor} then, {machine.processor()} now"
 
 
-def table(logged: LoggedTraining, scores: Mapping[str, float], intervals: Mapping[str, Interval]) -> Iterator[str]:
-    """Yield the lines of a table of the scores that differ, with the intervals of another seed where there are any."""
-    names = [name for name in sorted(scores) if name.startswith(_COMPARED) and name in logged.metrics]
-    differing = [name for name in names if scores[name] != logged.metrics[name]]
+def scores_of(
+    logged: LoggedTraining, scores: Mapping[str, float], intervals: Mapping[str, Interval]
+) -> Iterator[Score]:
+    """Yield the scores that both have, with the intervals of another seed where there are any."""
+    for name in sorted(scores):
+        if name.startswith(_COMPARED) and name in logged.metrics:
+            yield Score(name, logged.metrics[name], scores[name], intervals.get(name))
+
+
+def table(scores: Sequence[Score]) -> Iterator[str]:
+    """Yield the lines of a table of the scores that differ."""
+    differing = [one for one in scores if one.run != one.again]
     if not differing:
-        yield f"all {len(names)} scores are the same"
+        yield f"all {len(scores)} scores are the same"
         return
     head = f"{'score':<26} {'run':>12} {'again':>12} {'difference':>12}"
-    yield head + "  one more seed, 95%" * bool(intervals)
-    for name in differing:
-        before, now = logged.metrics[name], scores[name]
+    yield head + "  one more seed, 95%" * any(one.interval for one in scores)
+    for name, before, now, interval in differing:
         line = f"{name:<26} {before:>12.6g} {now:>12.6g} {now - before:>+12.2g}"
-        low, high = intervals.get(name, (None, None))
-        yield line if low is None else f"{line}  {low:.6g} to {high:.6g}"
-    if same := len(names) - len(differing):
+        yield f"{line}  {interval[0]:.6g} to {interval[1]:.6g}" if interval else line
+    if same := len(scores) - len(differing):
         yield f"{same} more scores are the same"
+
+
+def _text(logged: LoggedTraining, found: Rerun) -> str:
+    if found.identical:
+        return f"{logged.model}: identical: the model file has the md5 of run {logged.run_id}, {found.md5}"
+    head = f"{logged.model}: not identical: md5 {found.md5}, that of run {logged.run_id} is {found.md5_of_run}"
+    return "\n".join(map(printable, [head, *found.reasons, *table(found.scores)]))
 
 
 def seeds(logged: LoggedTraining, study: Path = _STUDY) -> dict[str, Interval]:
@@ -199,10 +234,10 @@ def seeds(logged: LoggedTraining, study: Path = _STUDY) -> dict[str, Interval]:
     try:
         model = schema.validate(Model, logged.block())
         training = schema.validate(Training, logged.params["train"])
+        data = schema.validate(Data, logged.params["data"])
     except InputError:
         return {}
-    dataset = str(logged.params["data"]["dataset"])
-    found, _ = other_seeds.intervals({logged.model: model}, training, dataset, study)
+    found, _ = other_seeds.intervals({logged.model: model}, training, data, study)
     return found.get(logged.model, {})
 
 
@@ -230,10 +265,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m pipeline.rerun", description=main.__doc__)
     parser.add_argument("run", metavar="RUN", help="id of a training run, as MLflow's pages show it")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="settings with the overfitting rule")
+    cli.add_json_argument(parser)
     arguments = parser.parse_args()
     logged = tracking.logged_training(arguments.run)
-    identical = rerun(logged, find_data(logged.tags["data.md5"]), params.load(arguments.params).overfitting)
-    return 0 if identical else 1
+    found = rerun(logged, find_data(logged.tags["data.md5"]), params.load(arguments.params).overfitting)
+    content = found._asdict() | {"identical": found.identical, "scores": [one._asdict() for one in found.scores]}
+    return cli.answer(arguments.json, _text(logged, found), content, 0 if found.identical else 1)
 
 
 if __name__ == "__main__":

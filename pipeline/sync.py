@@ -11,7 +11,7 @@ from pipeline import cli, params, tracking
 from pipeline.errors import InputError, PipelineError, UnavailableError
 
 
-def _sync_all(trained: list[tracking.TrainedModel], work: Path, *, served: bool) -> int:
+def _sync_all(trained: list[tracking.TrainedModel], work: Path, states: dict[str, str], *, served: bool) -> int:
     """Sync each model, print the results, and return the exit code: an error of one does not stop the others."""
     runs, complete, code = [], [], 0
     for model in trained:
@@ -22,11 +22,12 @@ def _sync_all(trained: list[tracking.TrainedModel], work: Path, *, served: bool)
             raise
         except PipelineError as error:
             print(f"error: {model.name}: {error}", file=sys.stderr)
-            code = max(code, error.exit_code)
+            states[model.name], code = f"error: {error}", max(code, error.exit_code)
         else:
             runs.append(run)
             complete.append((model.name, model.dataset))
-            print(f"{model.name}: {'added to MLflow' if added else 'complete in MLflow'}", flush=True)
+            states[model.name] = "added to MLflow" if added else "complete in MLflow"
+            print(f"{model.name}: {states[model.name]}", flush=True)
     code = max(code, _restore_champion(complete))
     if runs:
         print(f"current runs: {tracking.page_of(runs)}" if served else "`make ui` shows the current runs")
@@ -49,24 +50,24 @@ def _restore_champion(complete: list[tuple[str, str]]) -> int:
     return 0
 
 
-def sync(params_path: Path, work: Path, *, served: bool = True) -> int:
-    """Bring MLflow up to date with the models of the params file, print the results, and return the exit code.
+def sync(params_path: Path, work: Path, *, served: bool = True) -> tuple[int, dict[str, str]]:
+    """Bring MLflow up to date with the models of the params file, print the results, and return exit code and states.
 
     `served` is whether somebody is about to look at the address of the current runs.
     """
     values = params.load(params_path)
     names = list(values.models)
     found = {name: tracking.trained_model(name, values.overfitting) for name in names}
-    for name, model in found.items():
-        if model is None:
-            print(f"{name}: out of date: code or params changed since it was trained or evaluated; run `make repro`")
+    states = dict.fromkeys((name for name, model in found.items() if model is None), "out of date")
+    for name in states:
+        print(f"{name}: out of date: code or params changed since it was trained or evaluated; run `make repro`")
     trained_on = {model.dataset for model in found.values() if model}
     for other in trained_on - {values.data.dataset}:
         print(f"trained on {other}; {params_path} names {values.data.dataset}, on which `make repro` trains")
     with tracking.reachable():
         for name in tracking.retire_others(names):
             print(f"{name}: its run is not current any more, its model is not in the workspace")
-    return _sync_all([model for model in found.values() if model], work, served=served)
+    return _sync_all([model for model in found.values() if model], work, states, served=served), states
 
 
 def main() -> int:
@@ -77,15 +78,17 @@ def main() -> int:
     parser.add_argument(
         "--optional", action="store_true", help="exit with 0 whatever happens; what went wrong is still printed"
     )
+    cli.add_json_argument(parser)
     arguments = parser.parse_args()
+    states: dict[str, str] = {}
     try:
-        code = sync(arguments.params, arguments.work, served=not arguments.optional)
+        code, states = sync(arguments.params, arguments.work, served=not arguments.optional)
     except PipelineError as error:
         if not arguments.optional:
             raise
         print(f"notice: {error}; `make sync` tries again", file=sys.stderr)
         code = 0
-    return 0 if arguments.optional else code
+    return cli.answer(arguments.json, "", {"models": states}, 0 if arguments.optional else code)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from math import comb
 from pathlib import Path
@@ -29,11 +28,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         found = _of_scores(arguments) if arguments.scores else _of_sides(arguments)
     except PipelineError as error:
-        if arguments.json:
-            print(json.dumps({"exit_code": error.exit_code, "error": str(error)}, indent=2))
         cli.append_summary(arguments.summary, "### Verdict", f"CANNOT JUDGE: {error}")
         raise
-    print(json.dumps(answer.as_object(found), indent=2, allow_nan=False) if arguments.json else answer.as_text(found))
+    cli.answer(arguments.json, answer.as_text(found), answer.as_object(found))
     cli.append_summary(arguments.summary, answer.as_markdown(found))
     return 0 if arguments.exit_zero and found.models else found.exit_code
 
@@ -82,7 +79,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--effect", type=float, help="with --scores: the smallest difference that matters")
     parser.add_argument("--summary", type=Path, metavar="FILE", help="file to append the answer to, in Markdown")
     parser.add_argument("--exit-zero", action="store_true", help="exit with 0 for any verdict; errors keep their codes")
-    parser.add_argument("--json", action="store_true", help="print the answer as JSON, with the values of each seed")
+    cli.add_json_argument(parser)
     cli.add_engine_arguments(parser)
     parser.add_argument("--work", type=Path, default=Path("work/verdict"), help="directory of code and results")
     parser.add_argument("--data-summary", type=Path, default=Path("reports/data.json"), help="JSON made by preprocess")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -20,14 +21,20 @@ ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.sta
 ERRORS = "from pipeline.cli import run\nfrom pipeline.errors import InputError, PipelineError, UnavailableError\n"
 
 
-def start(body: str) -> subprocess.Popen[str]:
+def start(body: str, *arguments: str) -> subprocess.Popen[str]:
     """Start a process whose main() has this body."""
     # As in a terminal: a process in the background of a script is started with Ctrl-C ignored.
     terminal = "import signal, time\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
     code = f"{ERRORS}{terminal}def main():\n    {body}\nrun(main)\n"
     pipe = subprocess.PIPE
     return subprocess.Popen(
-        [sys.executable, "-c", code], cwd=ROOT, env=ENVIRONMENT, stdin=pipe, stdout=pipe, stderr=pipe, text=True
+        [sys.executable, "-c", code, *arguments],
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        stdin=pipe,
+        stdout=pipe,
+        stderr=pipe,
+        text=True,
     )
 
 
@@ -52,6 +59,32 @@ def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
 def test_the_exit_code_says_what_happened(body: str, code: int, message: str) -> None:
     """0 done, 1 failed, 2 wrong input, 3 unavailable; an error is one line on stderr."""
     assert finish(start(body)) == (code, "", message)
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "error"),
+    [
+        ("raise InputError('x: wrong')", 2, "x: wrong"),
+        ("raise UnavailableError('x: away')", 3, "x: away"),
+        ("raise KeyboardInterrupt", 130, "interrupted"),
+    ],
+)
+def test_a_program_reads_why_there_is_no_answer(body: str, code: int, error: str) -> None:
+    """With --json the output is one object and nothing else, whatever is printed meanwhile; people read the line."""
+    done = finish(start(f"import sys\n    print('progress')\n    {body}", "--json"))
+
+    assert (done[0], json.loads(done[1])) == (code, {"exit_code": code, "error": error})
+    assert done[2].startswith("progress\n")
+    assert done[2].endswith(f"{error}\n")
+
+
+def test_a_program_reads_an_answer() -> None:
+    """An object has the exit code; for people, it is what was printed."""
+    answered = finish(
+        start("from pipeline import cli; print('x'); return cli.answer(True, 'text', {'a': 1}, 1)", "--json")
+    )
+    assert (answered[0], json.loads(answered[1])) == (1, {"exit_code": 1, "a": 1})
+    assert finish(start("from pipeline import cli; return cli.answer(False, 'text', {'a': 1}, 1)"))[:2] == (1, "text\n")
 
 
 def test_a_fault_of_the_program_keeps_its_traceback() -> None:

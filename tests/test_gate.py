@@ -19,7 +19,7 @@ from pipeline import bounds, files, gate
 from pipeline import revision as revision_module
 from pipeline.analysis import metrics
 from pipeline.errors import InputError
-from tests.support import changes
+from tests.support import changes, programs
 from tests.support.frozen import FROZEN
 
 ROOT = Path(__file__).parents[1]
@@ -121,6 +121,19 @@ def test_good_metrics_pass(run: Run) -> None:
         ["cnn", "test_accuracy", "min", "0.9902", "0.98", "pass"],
     ]
     assert output.splitlines()[-2:] == ["No --baseline: drops are not checked.", "gate: 3 pass"]
+
+
+def test_a_program_reads_the_checks(run: Run) -> None:
+    """With --json the answer is one object with the documented keys, and its exit code."""
+    write(FLOOR, changed("cnn", test_accuracy=0.9799))
+
+    code, output = run("--json")
+
+    content = json.loads(output)
+    assert content.keys() == programs.keys("gate")
+    assert content["exit_code"] == code == 1
+    assert [(one["model"], one["value"], one["status"]) for one in content["checks"]][-1] == ("cnn", "0.9799", "FAIL")
+    assert content["notes"][-1] == "gate: 2 pass, 1 FAIL"
 
 
 @pytest.mark.fault("gate: model worse than its bound")

@@ -27,7 +27,7 @@ from pipeline.tracking import experiments, logged_model
 from pipeline.tracking.description import RunDescription
 from pipeline.training import backend, model_file, networks
 from pipeline.training.backend import keras
-from tests.support import forks, small, untrained
+from tests.support import forks, programs, small, untrained
 from tests.support.frozen import FROZEN
 
 ROOT = Path(__file__).parents[1]
@@ -82,7 +82,7 @@ def expected(folder: Path, name: str) -> list[float]:
 
 @pytest.mark.fault("picture damaged, blank, too large, or not a picture")
 def test_each_picture_has_its_line_for_machines(trained: Path) -> None:
-    """With --json, a line per good file is an object: file as given, class, ten probabilities; a bad one gives 2."""
+    """With --json a line is an object: file as given, class, ten probabilities; of a bad one, why. That gives 2."""
     line = ["python", "-m", "pipeline.predict", "three.png", "text.png", "./seven.jpg", "three.png", "--json"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)} | forks.environment()
 
@@ -90,8 +90,10 @@ def test_each_picture_has_its_line_for_machines(trained: Path) -> None:
 
     found = [json.loads(line) for line in done.stdout.splitlines()]
     assert (done.returncode, done.stderr) == (2, f"error: text.png: {NO_PICTURE}\n")
-    assert [answer["file"] for answer in found] == ["three.png", "seven.jpg"]
-    for answer in found:
+    assert [answer["file"] for answer in found] == ["three.png", "seven.jpg", "text.png"]
+    assert found[-1]["error"] == f"text.png: {NO_PICTURE}"
+    assert found[0].keys() | found[-1].keys() == programs.keys("predict")
+    for answer in found[:2]:
         assert list(answer["probabilities"]) == list("0123456789")
         assert list(answer["probabilities"].values()) == pytest.approx(expected(trained, answer["file"]), abs=1e-5)
         assert answer["class"] == str(np.argmax(expected(trained, answer["file"])))
@@ -140,7 +142,7 @@ def test_a_low_probability_is_marked(highest: float, certain: bool) -> None:
     assert row.split()[0] == ("1" if certain else "1?")
     assert row.index("a.png") == head.index("file")
     assert note == ([] if certain else ["?: uncertain, with a probability below 0.9"])
-    assert json.loads(predict.lines(found))["certain"] is certain
+    assert predict.objects(found, {})[0]["certain"] is certain
 
 
 @pytest.mark.fault("picture damaged, blank, too large, or not a picture")
@@ -516,4 +518,4 @@ def test_many_classes_are_not_all_in_the_table() -> None:
 
     assert predict.table(found, "image").splitlines()[1].split("  ")[0] == "thing 700?"
     assert "thing 3 0.300, thing 999 0.100" in predict.table(found, "image")
-    assert len(json.loads(predict.lines(found))["probabilities"]) == 1000
+    assert len(predict.objects(found, {})[0]["probabilities"]) == 1000

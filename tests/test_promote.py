@@ -44,7 +44,7 @@ from pipeline.tracking import store as mlflow_store
 from pipeline.tracking.artifacts import EvaluationArtifacts
 from pipeline.training import backend, model_file, recipe
 from pipeline.training.backend import keras
-from tests.support import forks, small
+from tests.support import forks, programs, small
 from tests.support.frozen import FROZEN
 
 ROOT = Path(__file__).parents[1]
@@ -476,6 +476,10 @@ def test_the_champion_promoted_again_changes_nothing(call: Call, store: Path) ->
     assert (ended.code, ended.error) == (0, "")
     assert ended.output == "good: is the champion already, mnist version 1\n"
     assert (rows(store), promotion.PATH.read_bytes()) == before
+    content = json.loads(call("good", "--json").output.partition("\n")[2])
+    assert content.keys() == programs.keys("promote")
+    assert (content["version"], content["promoted_now"]) == (1, False)
+    assert content["promotion"] == json.loads(promotion.PATH.read_text())
     promotion.PATH.unlink()
     assert (
         call("good").error

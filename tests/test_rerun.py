@@ -23,7 +23,7 @@ from pipeline.analysis.verdicts import Interval
 from pipeline.errors import InputError, PipelineError, UnavailableError
 from pipeline.params import Params
 from pipeline.tracking import LoggedTraining, description, logged_training
-from tests.support import forks, small
+from tests.support import forks, programs, small
 from tests.tracking.test_outages import tracker
 
 MODEL = "mlp_rmsprop"
@@ -223,6 +223,9 @@ def test_data_is_found_by_its_checksum(tmp_path: Path, monkeypatch: pytest.Monke
         ({"epochs": "21"}, False),
         ({"keep": "best_val_loss"}, False),
         ({"data.dataset": "fashion_mnist"}, False),
+        ({"data.validation": "test"}, False),
+        ({"data.validation": "4000"}, False),
+        ({"data.split_seed": "1"}, False),
         ({"network.name": "of another version"}, False),
     ],
     ids=lambda value: ",".join(value) if isinstance(value, dict) else "",
@@ -232,7 +235,8 @@ def test_other_seeds_are_those_of_a_model_with_the_same_settings(
 ) -> None:
     """Whatever makes it another model than the study's, batch size and precision included, leaves it no intervals."""
     model, training = values.models[MODEL], values.train
-    params = description.flatten({**model.model_dump(exclude_unset=True), "train": training.model_dump()})
+    data = values.data.model_dump() | {"validation": 5000}
+    params = description.flatten({**model.model_dump(exclude_unset=True), "train": training.model_dump(), "data": data})
     logged = logged_training(log(params={key: str(value) for key, value in params.items()} | changes))
     small.copy(tmp_path, "study/params.yaml")
     rows = f"variant,outcome,n,low,high\n{MODEL},test_accuracy,3,0.975,0.985\ncnn,test_loss,3,0,1\n"
@@ -248,12 +252,15 @@ def test_differences_are_a_table(log: Callable[..., str]) -> None:
     logged = dataclasses.replace(logged, metrics={"test_accuracy": 0.98, "test_loss": 0.1, "train_loss": 0.2})
 
     intervals = {"test_accuracy": Interval(0.975, 0.985)}
-    lines = list(rerun.table(logged, {"test_accuracy": 0.9785, "test_loss": 0.1, "train_loss": 0.25}, intervals))
+    scores = {"test_accuracy": 0.9785, "test_loss": 0.1, "train_loss": 0.25}
+    lines = list(rerun.table([*rerun.scores_of(logged, scores, intervals)]))
 
     assert lines[0].split() == ["score", "run", "again", "difference", "one", "more", "seed,", "95%"]
     assert lines[1].split() == ["test_accuracy", "0.98", "0.9785", "-0.0015", "0.975", "to", "0.985"]
     assert lines[2].split() == ["train_loss", "0.2", "0.25", "+0.05"]
     assert lines[3:] == ["1 more scores are the same"]
+    found = rerun.Rerun("0" * 32, "1" * 32)
+    assert found._asdict().keys() | {"exit_code", "identical"} == programs.keys("rerun")
     reasons = list(rerun.reasons(logged, {"recipe": "other", "keras": "3.1"}))
     assert reasons[0] == "library versions: keras 3.0 then, 3.1 now"
     assert reasons[1].startswith("processor: Another then, ")
@@ -400,7 +407,7 @@ from pipeline.tracking import LoggedTraining
 rerun._END_TIMEOUT_S = 1.0
 params = {"network": {"name": "mlp"}, "epochs": 2, "train": {"seed": 0}, "data": {"dataset": "mnist"}}
 logged = LoggedTraining("f" * 32, "mlp_rmsprop", sys.argv[1], params, {"model.md5": "0" * 32}, {})
-cli.run(lambda: rerun.rerun(logged, Path("dvc.yaml"), None))
+cli.run(lambda: 1 - rerun.rerun(logged, Path("dvc.yaml"), None).identical)
 """
 
 
@@ -520,9 +527,9 @@ def test_an_interrupted_rerun_leaves_no_process(trained: Path, tmp_path: Path) -
     """After Ctrl-C it ends with 130, the training with it, and the worktree is gone."""
     command = [sys.executable, "-m", "pipeline.rerun", run_of(trained).info.run_id]
     environment = small.environment() | {"TMPDIR": str(tmp_path)}
-    with subprocess.Popen(command, cwd=trained, env=environment, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout
-        while "epoch  1/2" not in process.stdout.readline():
+    with subprocess.Popen(command, cwd=trained, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        while "epoch  1/2" not in process.stderr.readline():
             assert process.poll() is None
         process.send_signal(signal.SIGINT)
         process.stdout.read()

@@ -36,7 +36,7 @@ from pipeline.tracking.artifacts import EvaluationArtifacts
 from pipeline.tracking.description import RunDescription
 from pipeline.training import recipe
 from pipeline.training.checkpoint import Checkpoints
-from tests.support import forks, small
+from tests.support import forks, programs, small
 
 ROOT = Path(__file__).parents[1]
 MODEL = "mlp_rmsprop"
@@ -592,7 +592,9 @@ def test_rows_that_are_missing_from_a_finished_run_are_added(store: Path, call: 
             assert database.execute(f"DELETE FROM {table} WHERE {condition}").rowcount > 0  # noqa: S608
         assert shown() != whole
 
-        assert f"{MODEL}: added to MLflow" in call().output, table
+        content = json.loads(call("--json").output)
+        assert content.keys() == programs.keys("sync")
+        assert (content["exit_code"], content["models"]) == (0, {MODEL: "added to MLflow"}), table
         assert shown() == whole, table
         assert f"{MODEL}: complete in MLflow" in call().output, table
 

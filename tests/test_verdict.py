@@ -23,7 +23,7 @@ from pipeline.errors import PipelineError
 from pipeline.trials import ledger
 from pipeline.trials.plan import Replicate
 from pipeline.verdicts import sides, training
-from tests.support import changes, small
+from tests.support import changes, programs, small
 from tests.support.changes import Stand
 
 MODEL = "mlp_adadelta"
@@ -334,6 +334,7 @@ def test_the_summary_is_markdown_and_the_output_json(stand: Stand, call: Call) -
     content = json.loads(printed)
     (model,) = content["models"]
     (one,) = model["comparisons"]
+    assert content.keys() | {"comparisons"} == programs.keys("verdict")
     assert (content["exit_code"], content["images"]["judged"], content["smallest_effect"]) == (code, 140, 0.01)
     assert model["changes"]["workspace"]["params"] == {"epochs": {"before": 8, "after": 1}}
     assert one["difference"] == pytest.approx(np.mean(one["values_after"]) - np.mean(one["values_before"]))
@@ -347,30 +348,14 @@ def test_the_summary_is_markdown_and_the_output_json(stand: Stand, call: Call) -
 
 @pytest.mark.usefixtures("stand")
 def test_a_summary_says_why_nothing_could_be_judged(call: Call) -> None:
-    """What is not comparable is in the summary as well, with the exit code 2; for a program it is an object."""
+    """What is not comparable is in the summary as well, with the exit code 2."""
     changes.edit(Path.cwd(), lambda values: values["data"].update(split_seed=1))
 
-    code, printed = call("HEAD", "workspace", "--summary", "summary.md", "--json")
+    code, printed = call("HEAD", "workspace", "--summary", "summary.md")
 
-    text, _, error = printed.partition("error: ")
+    error = printed.removeprefix("error: ")
     assert code == 2
-    assert json.loads(text) == {"exit_code": 2, "error": error}
     assert Path("summary.md").read_text() == f"\n### Verdict\n\nCANNOT JUDGE: {error}\n"
-
-
-@pytest.mark.parametrize(("seeds", "failing", "code"), [("2", set(), 2), ("5", {1}, 1)], ids=["refused", "failed"])
-def test_a_program_that_reads_the_answer_reads_the_reason(
-    stand: Stand, call: Call, seeds: str, failing: set[int], code: int
-) -> None:
-    """With --json, an object says why there is no verdict, and with which exit code."""
-    epochs(1)
-    stand.failing = failing
-
-    found, printed = call("HEAD", "workspace", "--json", "--seeds", seeds)
-
-    text, _, error = printed.partition("error: ")
-    assert found == code
-    assert json.loads(text) == {"exit_code": code, "error": error}
 
 
 def test_another_metric_is_judged_by_its_own_rule(stand: Stand, call: Call) -> None:

@@ -10,7 +10,9 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pipeline import cli, files, params, revision
 from pipeline.analysis.verdicts import Interval
@@ -31,15 +33,74 @@ WORDS = {
 Numbers = Mapping[str, float]
 
 
-def lines(
+@dataclass(frozen=True)
+class Reproduced:
+    """The scores of a trained model, those committed of it, if any, and the intervals of one more seed, by score.
+
+    `scores` are those that intervals may be of; `reason` says why there is no interval.
+    """
+
+    name: str
+    metrics: Numbers
+    scores: Numbers
+    committed: Numbers | None
+    intervals: Mapping[str, Interval]
+    reason: str
+
+    @property
+    def outside(self) -> list[str]:
+        """The scores outside of their intervals."""
+        return [key for key, (low, high) in self.intervals.items() if not low <= self.scores[key] <= high]
+
+    def as_object(self) -> dict[str, Any]:
+        """Return it as a JSON object."""
+        return {
+            "model": self.name,
+            **{key: self.scores[key] for key in WORDS if key in self.scores},
+            "committed": self.committed,
+            "every_score_as_committed": self.metrics == self.committed,
+            "one_more_seed": {key: list(interval) for key, interval in self.intervals.items()},
+            "outside": self.outside,
+        }
+
+    def __str__(self) -> str:
+        """Its test accuracy, the difference from the committed one, and the intervals, in a line."""
+        accuracy = render.percent(self.metrics["test_accuracy"])
+        return f"{self.name}: test accuracy {accuracy}, {self._against_committed()}; {self._against_seeds()}"
+
+    def _against_committed(self) -> str:
+        if self.committed is None:
+            return "not among the committed results"
+        if self.metrics == self.committed:
+            return "every score as committed"
+        now, before = self.metrics["test_accuracy"], self.committed.get("test_accuracy")
+        if before is None:
+            return "committed without a test accuracy"
+        if now == before:
+            return "as committed; other scores differ"
+        return f"{render.signed(100 * (now - before), 2)} points from the committed {render.percent(before)}"
+
+    def _against_seeds(self) -> str:
+        if not self.intervals:
+            return self.reason
+        inside = len(self.intervals) - len(self.outside)
+        text = f"{inside} of {len(self.intervals)} scores within the 95% intervals of one more seed"
+        if not self.outside:
+            return text
+        ends = {key: f"{self.intervals[key][0]:.4g} to {self.intervals[key][1]:.4g}" for key in self.outside}
+        parts = [f"{WORDS[key]} {self.scores[key]:.4g} ({between})" for key, between in ends.items()]
+        return f"{text}, not {render.series(parts)}; by chance, 1 in 20 is outside"
+
+
+def compare(
     values: Params, metrics: Mapping[str, Numbers], running: Numbers, committed: Mapping[str, Numbers], study: Path
-) -> Iterator[str]:
-    """Yield a line for each model: its test accuracy, the difference from the committed one, and the intervals.
+) -> Iterator[Reproduced]:
+    """Yield how each model compares with what is committed, and with other seeds.
 
     `metrics` and `committed` are the contents of reports/metrics.json here and in git, `running` has each model's
     training accuracy of the last epoch, and `study` is the folder of the study.
     """
-    found, reason = other_seeds.intervals(values.models, values.train, values.data.dataset, study)
+    found, reason = other_seeds.intervals(values.models, values.train, values.data, study)
     for name in values.models:
         here = metrics[name]
         scores = {
@@ -49,34 +110,8 @@ def lines(
         }
         # Too few epochs have no rise.
         scores |= {"rise": here["val_loss_rise"]} if "val_loss_rise" in here else {}
-        place = _against_seeds(scores, found[name]) if name in found else reason
-        accuracy, change = render.percent(here["test_accuracy"]), _against(here, committed.get(name))
-        yield f"{name}: test accuracy {accuracy}, {change}; {place}"
-
-
-def _against(here: Numbers, committed: Numbers | None) -> str:
-    if committed is None:
-        return "not among the committed results"
-    if here == committed:
-        return "every score as committed"
-    before = committed.get("test_accuracy")
-    if before is None:
-        return "committed without a test accuracy"
-    if here["test_accuracy"] == before:
-        return "as committed; other scores differ"
-    change = render.signed(100 * (here["test_accuracy"] - before), 2)
-    return f"{change} points from the committed {render.percent(before)}"
-
-
-def _against_seeds(scores: Numbers, every: Mapping[str, Interval]) -> str:
-    intervals = {key: interval for key, interval in every.items() if key in scores}
-    outside = [key for key, (low, high) in intervals.items() if not low <= scores[key] <= high]
-    inside = len(intervals) - len(outside)
-    text = f"{inside} of {len(intervals)} scores within the 95% intervals of one more seed"
-    if not outside:
-        return text
-    parts = [f"{WORDS[key]} {scores[key]:.4g} ({intervals[key][0]:.4g} to {intervals[key][1]:.4g})" for key in outside]
-    return f"{text}, not {render.series(parts)}; by chance, 1 in 20 is outside"
+        intervals = {key: interval for key, interval in found.get(name, {}).items() if key in scores}
+        yield Reproduced(name, here, scores, committed.get(name), intervals, reason)
 
 
 def _committed(path: Path) -> Mapping[str, Numbers]:
@@ -100,6 +135,7 @@ def main() -> int:
         ("study", "study", "folder of the study"),
     ):
         parser.add_argument(f"--{name}", type=Path, default=Path(default), help=f"{words}; default: {default}")
+    cli.add_json_argument(parser)
     arguments = parser.parse_args()
     values, metrics = params.load(arguments.params), files.read_json(arguments.metrics)
     if missing := [name for name in values.models if name not in metrics]:
@@ -107,9 +143,8 @@ def main() -> int:
         raise InputError(what, path=arguments.metrics, fix="`make repro` writes it again")
     histories = {name: files.read_csv(arguments.history / f"{name}.csv") for name in values.models}
     running = {name: float(history["accuracy"].iloc[-1]) for name, history in histories.items()}
-    for line in lines(values, metrics, running, _committed(arguments.metrics), arguments.study):
-        print(line)
-    return 0
+    found = [*compare(values, metrics, running, _committed(arguments.metrics), arguments.study)]
+    return cli.answer(arguments.json, "\n".join(map(str, found)), {"models": [one.as_object() for one in found]})
 
 
 if __name__ == "__main__":

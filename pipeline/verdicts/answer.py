@@ -98,7 +98,7 @@ def as_markdown(answer: Answer) -> str:
 
 
 def as_object(answer: Answer) -> dict[str, Any]:
-    """Return the answer as a JSON object, with the values of each seed; docs/method.md has its schema."""
+    """Return the answer as a JSON object, with the values of each seed; docs/programs.md has its schema."""
     question, images = answer.question, answer.images
     return {
         "exit_code": answer.exit_code,

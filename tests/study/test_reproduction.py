@@ -12,7 +12,7 @@ import pytest
 
 from pipeline import files
 from pipeline.study import prediction, reproduction
-from tests.support import small
+from tests.support import programs, small
 
 SCORES = {
     "mlp_rmsprop": {"test_accuracy": 0.9844, "test_loss": 0.11, "val_loss_rise": 1.41},
@@ -36,6 +36,9 @@ Call = Callable[[], list[str]]
 def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
     """Return a call of the command in a folder with params and such scores, all of them committed."""
     small.copy(tmp_path, "params.yaml", "study/params.yaml")
+    # The images that the study holds out as well.
+    settings = (tmp_path / "params.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(settings.replace("validation: test", "validation: 5000"))
     for name in SCORES:
         files.write_text(tmp_path / "reports" / "history" / f"{name}.csv", "epoch,accuracy\n1,0.9\n2,0.97\n")
     (tmp_path / "reports" / "metrics.json").write_text(json.dumps(SCORES))
@@ -129,7 +132,11 @@ def test_what_the_study_did_not_train_has_no_interval(
 
 def test_another_model_has_no_interval_and_is_not_committed(call: Call) -> None:
     """A model that the study does not have is said to have none, next to those that have one."""
-    change("params.yaml", "  mlp_adadelta:\n    network", "  mine:\n    network")
+    change(
+        "params.yaml",
+        "  mlp_adadelta:\n    network: {name: mlp, units: [512,",
+        "  mine:\n    network: {name: mlp, units: [511,",
+    )
     change("params.yaml", "      mlp_adadelta:\n        test_accuracy", "      mine:\n        test_accuracy")
     change("reports/metrics.json", '"mlp_adadelta"', '"mine"')
     Path("reports/history/mlp_adadelta.csv").rename("reports/history/mine.csv")
@@ -168,6 +175,39 @@ def test_without_git_or_a_study_it_says_so(call: Call) -> None:
         "mlp_rmsprop: test accuracy 98.44%, not among the committed results; no prediction interval: there is no "
         "report of a study here"
     )
+
+
+def test_a_program_reads_what_people_read(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With --json there are an object's documented keys, and the scores outside of their intervals by name."""
+    monkeypatch.setattr("sys.argv", ["reproduction", "--json"])
+
+    content = json.loads("".join(call()))
+
+    assert content.keys() == programs.keys("study.reproduction")
+    first, _, third = content["models"]
+    assert (first["every_score_as_committed"], first["outside"]) == (True, [])
+    assert (third["outside"], third["one_more_seed"]["test_accuracy"]) == (["test_accuracy"], [0.992, 0.994])
+
+
+@pytest.mark.parametrize(
+    ("validation", "images", "known"),
+    [("test", "all", True), ("test", "shared", False), ("5000", "all", False), ("5000", "drawn", False)],
+)
+def test_the_intervals_are_of_networks_trained_on_the_same_images(
+    call: Call, validation: str, images: str, known: bool
+) -> None:
+    """A model trained on all images is compared with such replicates, whatever its variant is called, and no others."""
+    change("params.yaml", "validation: 5000", f"validation: {validation}")
+    change(
+        "study/params.yaml",
+        "  cnn:\n    dataset: mnist",
+        f"  other:\n    dataset: mnist\n    training_images: {images}",
+    )
+    content = Path("study/params.yaml").read_text()
+    Path("study/params.yaml").write_text(content.replace("[cnn,", "[other,").replace(", cnn]", ", other]"))
+    change("study/reports/prediction.csv", "cnn,test_loss", "other,test_loss")
+
+    assert ("; 1 of 1 scores within" in call()[2]) == known
 
 
 def test_the_running_accuracy_is_that_of_the_last_epoch(call: Call) -> None:
