@@ -210,6 +210,7 @@ def test_a_bound_that_the_seed_alone_breaks_is_named(path: list[str], value: obj
     """A max_drop below the study's spread is, for the models that the study has; one may allow more."""
     files.write_text(Path("study/reports/spread.csv"), "variant,allowed_drop\nmlp_rmsprop,0.0047\ncnn,0.0026\n")
     *parents, key = path
+    edit_params(lambda values: values["data"].update(validation=5000))
     edit_params(lambda values: reduce(getitem, parents, values).update({key: value}))
 
     faults = list(agreement.gate_faults())

@@ -139,8 +139,9 @@ class Claims(Block):
     """The content of a claims file: what the page says of the claims, and the claims by the numbers that they have.
 
     The page goes on from the `introduction`, whose subject is who makes the claims. `dataset` is the one that they are
-    about. Of `networks`, models of params.yaml, the page has what one more seed would give, and spread.csv the spread
-    that bounds the gate. `target` is the accuracy to which convergence.csv counts the epochs.
+    about. `networks` has the variant that repeats each of the original's models: of these, the page has what one more
+    seed would give, and spread.csv the spread that bounds the gate. `sources` are variants that tell where the spread
+    comes from, by what they vary. `target` is the accuracy to which convergence.csv counts the epochs.
     """
 
     title: Text
@@ -149,7 +150,8 @@ class Claims(Block):
     protocol: Text = ""
     limits: Many[Text] = ()
     dataset: Annotated[Name, AfterValidator(_planned_set)]
-    networks: Many[PlannedName] = ()
+    networks: Mapping[Name, PlannedName] = {}
+    sources: Mapping[Text, PlannedName] = {}
     target: Annotated[float, Field(gt=0, lt=1)] | None = None
     claims: Annotated[Mapping[Positive, Claim], Field(min_length=1)]
 

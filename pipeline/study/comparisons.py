@@ -119,19 +119,20 @@ class VariantPair:
 
 def compare_variants(data: StudyData) -> tuple[VariantPair, ...]:
     """Compare all pairs listed in study/params.yaml; the adjustment also counts those that have too few seeds."""
-    rules = data.study.statistics
-    if not rules.comparisons:
-        return ()
-    values = {pair: samples(data, *pair) for pair in rules.comparisons}
+    return tuple(pair for family in data.study.statistics.families for pair in _family(data, family))
+
+
+def _family(data: StudyData, family: Sequence[tuple[str, str]]) -> Iterator[VariantPair]:
+    values = {pair: samples(data, *pair) for pair in family}
     compared: dict[tuple[str, str], Comparison] = {
         pair: means.compare(first, second, paired=paired)
         for pair, (first, second, paired) in values.items()
         if min(len(first), len(second)) >= MIN_SEEDS
     }
-    least = data.smallest_effect(rules.comparisons[0][0])
-    judged = multitest.judge(compared, least, rules.level, len(rules.comparisons))
+    least = data.smallest_effect(family[0][0])
+    judged = multitest.judge(compared, least, data.study.statistics.level, len(family))
     significant = {name: told_apart(data, name) for name in {name for pair in judged for name in pair}}
-    return tuple(_pair(data, pair, sample, judged.get(pair), significant) for pair, sample in values.items())
+    return (_pair(data, pair, sample, judged.get(pair), significant) for pair, sample in values.items())
 
 
 def find_pair(pairs: Sequence[VariantPair], first: str, second: str) -> VariantPair:

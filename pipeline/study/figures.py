@@ -98,11 +98,12 @@ def _curves(data: StudyData, figure: Curves) -> Figure | None:
 
 
 def _rises(data: StudyData) -> Figure | None:
-    """Return the validation loss of each variant, divided by the lowest running mean of its mean over the seeds."""
+    """Return the validation loss of each variant that is compared, over the lowest running mean of its mean."""
     window = data.rules.overfitting.window
     panels = {}
+    compared = {name for pair in data.study.statistics.every for name in pair}
     for name, group in data.groups.items():
-        if group.entries:
+        if group.entries and name in compared:
             band = _band(group, "val_loss")
             lowest = max(overfitting.means(band["middle"].to_numpy(), window).min(), overfitting.SMALLEST_LOSS)
             panels[name] = {

@@ -9,7 +9,7 @@ from math import exp, log, sqrt
 import numpy as np
 import pandas as pd
 
-from pipeline.analysis import means, overfitting
+from pipeline.analysis import means, overfitting, prediction
 from pipeline.analysis.verdicts import MIN_SEEDS, Interval
 from pipeline.study import comparisons
 from pipeline.study.groups import StudyData, VariantGroup
@@ -42,6 +42,12 @@ class Noise:
     sd: float
     sd_of_images: float
     sd_of_networks: float
+
+    @property
+    def sd_interval(self) -> Interval:
+        """The 95% confidence interval of the standard deviation, for normal values."""
+        low, high = (prediction.sd_upper_bound(self.sd, self.n - 1, confidence) for confidence in (0.025, 0.975))
+        return Interval(low, high)
 
 
 def of_variants(data: StudyData) -> Iterator[Noise]:

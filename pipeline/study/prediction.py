@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import exp, sqrt
-from typing import Any
 
 import pandas as pd
 
@@ -15,6 +14,7 @@ from pipeline.data import original as originals
 from pipeline.params import OverfittingRule
 from pipeline.study.comparisons import OUTCOME
 from pipeline.study.groups import StudyData
+from pipeline.trials.prepared import Summaries
 
 # The difference of two runs has sqrt(2) times the standard deviation of one; one above three of these is rarely
 # due to the seed: Shewhart, Economic Control of Quality of Manufactured Product (1931).
@@ -32,7 +32,7 @@ OUTCOMES: Mapping[str, tuple[str, Callable[[float], float], Original]] = {
 
 @dataclass(frozen=True)
 class SeedPrediction:
-    """The 95% prediction interval of one more seed for an outcome of a model, from `n` seeds.
+    """The 95% prediction interval of one more seed for an outcome of a variant, from `n` seeds.
 
     `original` is the original's number, None if there is none for this data.
     """
@@ -51,18 +51,22 @@ class SeedPrediction:
 
 
 def predictions(
-    data: StudyData, networks: Iterable[str], summary: Mapping[str, Any], original: Mapping[str, pd.DataFrame]
+    data: StudyData, networks: Mapping[str, str], summaries: Summaries, original: Mapping[str, pd.DataFrame]
 ) -> tuple[SeedPrediction, ...]:
-    """Return a prediction for each outcome of each of the networks that has MIN_SEEDS seeds.
+    """Return a prediction for each outcome of each variant that has MIN_SEEDS seeds.
 
-    `summary` is the summary of their data that prepare wrote, and `original` has the histories printed in the original.
+    `networks` has the variant by the name of the original's model that it repeats; `summaries` are those of the data
+    sets, which prepare wrote, and `original` has the histories printed in the original.
     """
-    found = summary["dataset"], summary["splits"]["test"]["count"]
-    printed = original if found == (originals.DATASET, originals.TEST_IMAGES) else {}
-    return tuple(one for name in networks for one in _of_model(data, name, printed.get(name)))
+    printed = {}
+    for model, name in networks.items():
+        summary = summaries[data.study.variants[name].dataset]
+        if (summary["dataset"], summary["splits"]["test"]["count"]) == (originals.DATASET, originals.TEST_IMAGES):
+            printed[name] = original.get(model)
+    return tuple(one for name in data.groups for one in _of_variant(data, name, printed.get(name)))
 
 
-def _of_model(data: StudyData, name: str, history: pd.DataFrame | None) -> Iterator[SeedPrediction]:
+def _of_variant(data: StudyData, name: str, history: pd.DataFrame | None) -> Iterator[SeedPrediction]:
     n = len(data.common([name]))
     if n < MIN_SEEDS:
         return
@@ -87,7 +91,7 @@ def reproduced(held: int, n: int) -> bool:
 
 @dataclass(frozen=True)
 class Spread:
-    """The standard deviation of a model's test accuracy over `n` seeds, as a share, and its upper 80% bound."""
+    """The standard deviation of a variant's test accuracy over `n` seeds, as a share, and its upper 80% bound."""
 
     n: int
     sd: float
@@ -103,9 +107,9 @@ class Spread:
         return ALLOWED * self.upper
 
 
-def spreads(data: StudyData, networks: Iterable[str]) -> Mapping[str, Spread]:
-    """Return the spread of each of the networks that has two seeds; their spreads differ."""
-    return {name: _spread(data, name) for name in networks if len(data.common([name])) > 1}
+def spreads(data: StudyData, names: Iterable[str]) -> Mapping[str, Spread]:
+    """Return the spread of each of these variants that has two seeds; their spreads differ."""
+    return {name: _spread(data, name) for name in names if len(data.common([name])) > 1}
 
 
 def _spread(data: StudyData, name: str) -> Spread:

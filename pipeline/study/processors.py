@@ -55,7 +55,7 @@ def apart(data: StudyData) -> Sequence[tuple[str, str]]:
     _, made = counts(data)
     return [
         (first, second)
-        for first, second in data.study.statistics.comparisons
+        for first, second in data.study.statistics.every
         if {first, second} <= made.keys() and not any(map(operator.mul, made[first], made[second]))
     ]
 
@@ -90,7 +90,7 @@ def mixed(data: StudyData) -> tuple[int, int]:
     """
     pairs = [
         {of(data.groups[name].entries[seed].record) for name in names}
-        for names in data.study.statistics.comparisons
+        for names in data.study.statistics.every
         if plan.same_seeds(*(data.groups[name].variant for name in names))
         for seed in data.common(names)
     ]

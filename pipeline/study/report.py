@@ -51,7 +51,7 @@ def report(found: StudyResults) -> StudyReport:
     by_claim = {number: [row for row in rows if row.claim == number] for number in claims.claims}
     content = {
         **vars(claims),
-        "subjects": _subjects(data, claims.networks),
+        "subjects": _subjects(data, {*claims.networks, *claims.networks.values()}),
         "sets": found.by_name,
         "readings": by_claim,
         "answers": {
@@ -61,7 +61,8 @@ def report(found: StudyResults) -> StudyReport:
         "from_pairs": [str(number) for number, one in claims.claims.items() if _from_pairs(one)],
         "unlike": [pair.label for pair in found.evidence.pairs if _tests_disagree(pair, everything)],
         "would_decide": seeds.sentences(found.seeds),
-        "predictions": found.predictions,
+        "predictions": [one for one in found.predictions if one.variant in claims.networks.values()],
+        "sources": {what: found.noise[name] for what, name in claims.sources.items() if name in found.noise},
         "inside": prediction.inside(found.predictions),
         "reproduced": prediction.reproduced(*prediction.inside(found.predictions)),
         "pilot": found.pilot,

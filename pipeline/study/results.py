@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,14 @@ import pandas as pd
 
 from pipeline import files, params
 from pipeline.reporting import inputs
-from pipeline.study import audit, comparisons, convergence, groups, pilot, prediction, seeds
+from pipeline.study import audit, comparisons, convergence, groups, noise, pilot, prediction, seeds
 from pipeline.study import claims as claims_file
 from pipeline.study.claims import Claims
 from pipeline.study.comparisons import VariantPair
 from pipeline.study.contrasts import Evidence
 from pipeline.study.findings import ClaimRow
 from pipeline.study.groups import Rules, StudyData
+from pipeline.study.noise import Noise
 from pipeline.study.pilot import Pilot
 from pipeline.study.prediction import SeedPrediction
 from pipeline.study.seeds import SeedsNeeded
@@ -79,7 +81,7 @@ class StudyResults:
     """The replicates that are used, and what follows from them.
 
     `evidence` has those on all data sets, and `by_name` the results on each; `rows` are those of the audit of the
-    `claims`. `predictions` are of their networks. `pilot` is the study before, if there was one.
+    `claims`. `predictions` are of every variant. `pilot` is the study before, if there was one.
     """
 
     claims: Claims
@@ -89,6 +91,11 @@ class StudyResults:
     seeds: Sequence[SeedsNeeded]
     predictions: Sequence[SeedPrediction]
     pilot: Pilot | None = None
+
+    @cached_property
+    def noise(self) -> dict[str, Noise]:
+        """What chance alone shows, by variant."""
+        return {one.variant: one for one in noise.of_variants(self.evidence.data)}
 
     @property
     def verdicts(self) -> dict[str, str]:
@@ -127,7 +134,7 @@ def evaluate(
     rows = audit.audit(claims, evidence)
     costs = seeds.costs(study, sources.benchmarks, {name: _images(one) for name, one in sources.summaries.items()})
     needed = [*seeds.of_pairs(pairs, costs), *seeds.of_readings(rows, costs)]
-    predictions = prediction.predictions(data, claims.networks, summary, sources.original)
+    predictions = prediction.predictions(data, claims.networks, sources.summaries, sources.original)
     return StudyResults(claims, evidence, by_name, rows, needed, predictions, before)
 
 
@@ -143,8 +150,13 @@ def by_set(data: StudyData, summaries: Summaries) -> dict[str, SetResults]:
 def _on(data: StudyData, name: str) -> StudyData:
     """Return the part of `data` that is on the data set `name`: empty if the study has no variant on it."""
     variants = data.study.on(name)
-    pairs = tuple(pair for pair in data.study.statistics.comparisons if set(pair) <= variants.keys())
-    statistics = data.study.statistics.model_copy(update={"comparisons": pairs})
+    whole = data.study.statistics
+    statistics = whole.model_copy(
+        update={
+            name: tuple(pair for pair in family if set(pair) <= variants.keys())
+            for name, family in (("comparisons", whole.comparisons), ("added", whole.added))
+        }
+    )
     study = data.study.model_copy(update={"variants": variants, "statistics": statistics})
     return replace(data, study=study, groups={key: data.groups[key] for key in variants})
 

@@ -96,7 +96,7 @@ def _convergence(found: StudyResults) -> list[dict[str, object]]:
 
 
 def _noise(found: StudyResults) -> Iterator[dict[str, object]]:
-    for one in noise.of_variants(found.evidence.data):
+    for one in found.noise.values():
         yield vars(one) | one.interval._asdict()
 
 
@@ -119,7 +119,7 @@ def _processors(found: StudyResults) -> Iterator[dict[str, object]]:
 
 
 def _spread(found: StudyResults) -> Iterator[dict[str, object]]:
-    for name, one in prediction.spreads(found.main.data, found.claims.networks).items():
+    for name, one in prediction.spreads(found.main.data, found.claims.networks.values()).items():
         yield {"variant": name, **{key: getattr(one, key) for key in SPREAD[1:]}}
 
 

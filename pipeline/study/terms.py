@@ -133,7 +133,7 @@ def _independent(blocks: Contrast, info: Info) -> Contrast:
 
 
 def _listed(pair: tuple[str, str], info: Info) -> tuple[str, str]:
-    if not any({*pair} == {*listed} for listed in info.context.study.statistics.comparisons):
+    if not any({*pair} == {*listed} for listed in info.context.study.statistics.every):
         text = "{first} and {second} are not among the comparisons of the plan"
         raise PydanticCustomError("pair", text, {"first": pair[0], "second": pair[1]})
     return pair

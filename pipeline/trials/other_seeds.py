@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from pipeline import files
 from pipeline.analysis.verdicts import Interval
 from pipeline.errors import InputError
+from pipeline.params import Data
 from pipeline.training.settings import Model, Training
 from pipeline.trials import plan
 from pipeline.trials.plan import Study
@@ -16,7 +17,7 @@ NONE = "no prediction interval"
 
 
 def intervals(
-    models: Mapping[str, Model], training: Training, dataset: str, study: Path
+    models: Mapping[str, Model], training: Training, data: Data, study: Path
 ) -> tuple[dict[str, dict[str, Interval]], str]:
     """Return the 95% prediction intervals of one more seed, by model and outcome, and why other models have none.
 
@@ -27,8 +28,8 @@ def intervals(
         return {}, f"{NONE}: there is no report of a study here"
     try:
         planned = plan.load_study(study / "params.yaml")
-        if not planned.on(dataset):
-            return {}, f"{NONE}: the study has nothing on {dataset}"
+        if not planned.on(data.dataset):
+            return {}, f"{NONE}: the study has nothing on {data.dataset}"
         of = {
             name: {row["outcome"]: Interval(float(row["low"]), float(row["high"])) for row in rows.to_dict("records")}
             for name, rows in files.read_csv(table).groupby("variant")
@@ -38,14 +39,31 @@ def intervals(
         return {}, f"{NONE}: {' '.join(str(error).split())}"
     except (KeyError, ValueError) as error:
         return {}, f"{NONE}: {table} cannot be read ({error})"
-    reason = f"{NONE}: the study has no model with these settings on {dataset}"
-    return {name: of[name] for name in alike(models, training, dataset, planned) if name in of}, reason
+    reason = f"{NONE}: the study has no model with these settings on {data.dataset}"
+    variants = alike(models, training, data, planned)
+    return {model: of[variant] for model, variant in variants.items() if variant in of}, reason
 
 
-def alike(models: Mapping[str, Model], training: Training, dataset: str, planned: Study) -> Iterator[str]:
-    """Yield each model that a study has under its name with the same settings, batch size, precision and data set."""
-    fields = set(Model.model_fields)
-    for name, variant in planned.on(dataset).items():
+def alike(models: Mapping[str, Model], training: Training, data: Data, planned: Study) -> dict[str, str]:
+    """Return the variant of a study by each model that it has with the same settings.
+
+    Batch size, precision, data set and training images are the same as well.
+    """
+    found: dict[str, str] = {}
+    for name, variant in planned.on(data.dataset).items():
+        usual = variant.varied is None and variant.pixels == "original"
         shared = (planned.train.batch_size, variant.precision) == (training.batch_size, training.precision)
-        if shared and name in models and variant.model_dump(include=fields) == models[name].model_dump(include=fields):
-            yield name
+        if usual and shared and variant.training_images == _images(data, planned):
+            settings = variant.model_dump(include=set(Model.model_fields))
+            found |= {
+                model: name for model, one in models.items() if one.model_dump() == settings and model not in found
+            }
+    return found
+
+
+def _images(data: Data, planned: Study) -> str | None:
+    """Return which training images of a study are those of a split; None if none are."""
+    if data.validation == "test":
+        return "all"
+    split = planned.data.validation, planned.data.split_seed
+    return "shared" if (data.validation, data.split_seed) == split else None

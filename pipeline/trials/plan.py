@@ -64,10 +64,24 @@ ListedPairs = Annotated[tuple[ListedPair, ...], BeforeValidator(schema.as_tuple)
 
 
 class ComparisonSettings(Block):
-    """The pairwise comparisons, and how often any verdict on them may be wrong."""
+    """The pairwise comparisons, and how often any verdict on them may be wrong.
+
+    Those that are `added` after the others were judged are a family of their own, so that their intervals stay.
+    """
 
     level: Annotated[float, Field(gt=0, lt=0.5)]
     comparisons: Annotated[ListedPairs, Field(min_length=1)]
+    added: ListedPairs = ()
+
+    @property
+    def families(self) -> tuple[tuple[tuple[str, str], ...], ...]:
+        """The families of comparisons, which have a level each."""
+        return tuple(family for family in (self.comparisons, self.added) if family)
+
+    @property
+    def every(self) -> tuple[tuple[str, str], ...]:
+        """All comparisons."""
+        return (*self.comparisons, *self.added)
 
 
 class Study(Block):
@@ -105,7 +119,7 @@ class Study(Block):
     @model_validator(mode="after")
     def _comparisons_are_of_variants(self) -> Self:
         seen: set[frozenset[str]] = set()
-        for pair in self.statistics.comparisons:
+        for pair in self.statistics.every:
             unknown = [name for name in pair if name not in self.variants]
             fault = f"no variant {unknown[0]}" if unknown else ""
             if frozenset(pair) in seen or pair[0] == pair[1]:

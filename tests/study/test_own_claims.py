@@ -118,7 +118,7 @@ def test_the_page_has_only_what_concerns_them(run: Run, tmp_path: Path) -> None:
     written = {path.stem: path.read_text() for path in (tmp_path / "page").glob("*.csv")}
     assert written.keys() >= {*re.findall(r"\]\(([a-z]+)\.csv\)", page)}
     assert '\n"claim 2, by the planned comparison",not supported,' in written["power"]
-    for name in ("spread", "prediction", "pilot", "convergence"):
+    for name in ("spread", "pilot", "convergence"):
         assert len(written[name].splitlines()) == 1
 
 

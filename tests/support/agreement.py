@@ -77,8 +77,8 @@ def gate_faults() -> Iterator[str]:
         return
     required, drops = bounds.load(path).models, files.read_csv(table).set_index("variant")["allowed_drop"]
     study = plan.load_study(STUDY / "params.yaml")
-    for name in other_seeds.alike(values.models, values.train, values.data.dataset, study):
-        bound, allowed = required[name].get("test_accuracy"), drops.get(name, 0.0)
+    for name, variant in other_seeds.alike(values.models, values.train, values.data, study).items():
+        bound, allowed = required[name].get("test_accuracy"), drops.get(variant, 0.0)
         if bound is not None and bound.max_drop is not None and bound.max_drop < allowed:
             yield (
                 f"params.yaml: gate.{originals.DATASET}: {name}.test_accuracy.max_drop is {bound.max_drop}, less than "
