@@ -185,7 +185,9 @@ def test_after_a_change_the_pages_can_be_renewed(
     call: Call, change: Callable[[dict[str, Any]], object], dataset: str
 ) -> None:
     """With the results of other params, the check names the README, and passes once it is written."""
-    files.write_text(Path("study/reports/spread.csv"), "variant,allowed_drop\nmlp_rmsprop,0.0047\ncnn,0.0026\n")
+    files.write_text(
+        Path("study/reports/spread.csv"), "variant,allowed_drop,lowest\nmlp_rmsprop,0.0047,0.99\ncnn,0.0026,0.9881\n"
+    )
     Path("README.md").write_text(PAGE.format("results"))
     call()
     edit_params(change)
@@ -201,14 +203,17 @@ def test_after_a_change_the_pages_can_be_renewed(
     [
         (["gate", "mnist", "models", "cnn", "test_accuracy", "max_drop"], 0.002, ["cnn"]),
         (["gate", "mnist", "models", "cnn", "test_accuracy", "max_drop"], 0.01, []),
+        (["gate", "mnist", "models", "cnn", "test_accuracy", "min"], 0.9882, ["cnn"]),
         (["models", "cnn", "epochs"], 13, []),
         (["data", "dataset"], "fashion_mnist", []),
     ],
-    ids=["too small", "larger", "other settings", "other data"],
+    ids=["too small", "larger", "too high", "other settings", "other data"],
 )
 def test_a_bound_that_the_seed_alone_breaks_is_named(path: list[str], value: object, found: list[str]) -> None:
-    """A max_drop below the study's spread is, for the models that the study has; one may allow more."""
-    files.write_text(Path("study/reports/spread.csv"), "variant,allowed_drop\nmlp_rmsprop,0.0047\ncnn,0.0026\n")
+    """A max_drop or a min that one seed breaks is, for the models that the study has; one may allow more."""
+    files.write_text(
+        Path("study/reports/spread.csv"), "variant,allowed_drop,lowest\nmlp_rmsprop,0.0047,0.99\ncnn,0.0026,0.9881\n"
+    )
     *parents, key = path
     edit_params(lambda values: values["data"].update(validation=5000))
     edit_params(lambda values: reduce(getitem, parents, values).update({key: value}))

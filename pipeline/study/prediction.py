@@ -19,6 +19,8 @@ from pipeline.trials.prepared import Summaries
 # The difference of two runs has sqrt(2) times the standard deviation of one; one above three of these is rarely
 # due to the seed: Shewhart, Economic Control of Quality of Manufactured Product (1931).
 ALLOWED = 3 * sqrt(2)
+# How often the gate may fail by the seed alone.
+FALSE_ALARMS = 0.001
 # The outcomes: what each is called, the outcome of the study, whose interval is transformed back, and the original's
 # number. Its `val_` columns are of the test images.
 Original = Callable[[pd.DataFrame, OverfittingRule], float]
@@ -91,10 +93,14 @@ def reproduced(held: int, n: int) -> bool:
 
 @dataclass(frozen=True)
 class Spread:
-    """The standard deviation of a variant's test accuracy over `n` seeds, as a share, and its upper 80% bound."""
+    """The standard deviation of a variant's test accuracy over `n` seeds, as a share, and its upper 80% bound.
+
+    One more seed is below `lowest` once in a thousand cases.
+    """
 
     n: int
     sd: float
+    lowest: float
 
     @property
     def upper(self) -> float:
@@ -113,5 +119,6 @@ def spreads(data: StudyData, names: Iterable[str]) -> Mapping[str, Spread]:
 
 
 def _spread(data: StudyData, name: str) -> Spread:
-    summary = means.describe(data.groups[name].values(OUTCOME))
-    return Spread(summary.n, summary.sd)
+    values = data.groups[name].values(OUTCOME)
+    summary = means.describe(values)
+    return Spread(summary.n, summary.sd, prediction.prediction_interval(values, 1 - 2 * FALSE_ALARMS).low)

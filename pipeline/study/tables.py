@@ -24,7 +24,7 @@ CONVERGENCE = (
     *("variant", "column", "target", "n", "reached", "median", "smallest", "largest"),
     *("seconds_per_epoch", "median_seconds"),
 )
-SPREAD = ("variant", "n", "sd", "upper", "allowed_drop")
+SPREAD = ("variant", "n", "sd", "upper", "allowed_drop", "lowest")
 PREDICTION = ("variant", "outcome", "n", "low", "high", "original", "within")
 CLAIMS = (
     *("place", "reading", "measure", "rule", "post_hoc", "seeds", "verdict"),
