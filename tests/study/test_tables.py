@@ -129,7 +129,7 @@ def test_convergence_counts_the_epochs(lookups: list[Lookup], whole: StudyReport
 
 @pytest.mark.usefixtures("no_drawing")
 def test_the_spread_is_each_models_own(lookups: list[Lookup], values: Params) -> None:
-    """Three standard deviations of a difference, at scipy's upper 80% bound, are what is allowed; one in 1000 is lower."""
+    """Three standard deviations of a difference, at scipy's upper 80% bound, are allowed; one in 1000 is lower."""
     models = ("mlp_rmsprop", "mlp_adadelta", "cnn")
     kept = [look for look in lookups if (look[0].variant, look[0].seed) != ("cnn", 3)]
 
