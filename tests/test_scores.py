@@ -109,7 +109,7 @@ class World:
         )
         rows = self.history().assign(seconds=1.0).to_dict("records")
 
-        def train(*_: Any, on_epoch: Any) -> None:
+        def train(*_: Any, on_epoch: Any, **__: Any) -> None:
             for count in range(1, len(rows) + 1):
                 on_epoch(SimpleNamespace(rows=rows[:count]))
 

@@ -73,7 +73,7 @@ def of_study(dataset: str, title: str) -> Experiment:
     about = (
         f"Many seeds of models and of variants of them on {title}, trained by `make study`: one run per variant and "
         "seed. Under *Views*, *By variant* shows the mean curves of each. The results: `study/reports/claims.md`. "
-        "*Created* and *Duration* are those of the entry here: the study's ledger keeps no times."
+        "*Duration* is that of the training, from the time of the entry back, where the study's ledger has it."
     )
     columns = [*_OF_REPLICATES, "metrics.`test_accuracy`", *_SETTINGS]
     return Experiment(f"{dataset}-study", {NOTE: about, _VIEW_TAG: _view("By variant", columns, groupBy=_BY_VARIANT)})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +23,7 @@ _PAGE = 1000  # runs that MLflow is asked for at once
 class FinishedRun:
     """A run as it is at its end: `rows` has the metrics of each epoch, `final` those of the whole.
 
-    The tags name the recipe and the variant. `artifacts` has the content of files by their names.
+    The tags name the recipe and the variant. `artifacts` has the content of files by their names. It took `seconds`.
     """
 
     name: str
@@ -31,6 +32,7 @@ class FinishedRun:
     rows: Sequence[Mapping[str, float]]
     final: Mapping[str, float]
     artifacts: Mapping[str, bytes] = field(default_factory=dict)
+    seconds: float = 0.0
 
 
 class LoggedEstimate(NamedTuple):
@@ -104,7 +106,8 @@ class FinishedRuns:
         for left in same:
             if left.info.status == "RUNNING" and runs.is_ours(left):
                 api.set_terminated(left.info.run_id, "KILLED")
-        created = api.create_run(self._id, tags=self._coloured(run.tags), run_name=run.name).info.run_id
+        tags, started = self._coloured(run.tags), int(1000 * (time.time() - run.seconds))
+        created = api.create_run(self._id, started, tags, run.name).info.run_id
         params = [entities.Param(key, str(value)) for key, value in run.params.items()]
         # In few requests, since there may be ten thousand such runs.
         points = [

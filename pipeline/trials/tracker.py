@@ -58,8 +58,9 @@ class Tracker:
         rows = entry.history.rename(columns={"train_loss": "sample_loss", "train_accuracy": "sample_accuracy"})
         params |= tracking.flatten({key: made[key] for key in SEEDED if key in made})
         final = metrics.flat({name: scores[split] for split, name in self._splits.items() if split in scores})
-        name = f"{entry.variant}-{entry.seed}"
-        self.put(made["data"], tracking.FinishedRun(name, tags, params, rows.to_dict("records"), final))
+        name, took = f"{entry.variant}-{entry.seed}", entry.record.get("seconds", 0.0)
+        run = tracking.FinishedRun(name, tags, params, rows.to_dict("records"), final, seconds=took)
+        self.put(made["data"], run)
 
     def put(self, data: str, run: tracking.FinishedRun) -> None:
         """Have a run on the data set with this checksum created, unless its recipe has one."""

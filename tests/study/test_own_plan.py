@@ -223,6 +223,29 @@ def test_replicates_that_cannot_be_sent_are_counted(
     assert warning.startswith(f"warning: {count - 3} replicates are missing from MLflow ({error}")
 
 
+def test_what_is_unusual_of_a_replicate_is_logged(tracker: Tracker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One without held-out images has no scores of them, and its params say so; it takes as long as its training."""
+    made: list[tracking.FinishedRun] = []
+    monkeypatch.setattr(tracking.FinishedRuns, "add", lambda _, run: made.append(run))
+    replicate = study_runs.replicates(study_runs.study())[0]
+    usual = study_runs.entry(replicate)
+    other = study_runs.entry(replicate, training_images="all", varied={"part": "order"})
+    other.record["seconds"] = 7.5
+    del other.record["splits"]["validation"]
+    tracker.add(usual)
+    tracker.add(other)
+
+    tracker.close()
+
+    before, after = made
+    assert (after.seconds, before.seconds) == (7.5, 0)
+    assert {key: after.params[key] for key in after.params.keys() - before.params.keys()} == {
+        "training_images": "all",
+        "varied.part": "order",
+    }
+    assert {key.partition("_")[0] for key in before.final.keys() - after.final.keys()} == {"validation"}
+
+
 def test_progress_is_shown_on_a_terminal(tracker: Tracker, monkeypatch: pytest.MonkeyPatch) -> None:
     """A bar counts the replicates as they arrive, up to all of them."""
     steps: list[int] = []

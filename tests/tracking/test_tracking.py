@@ -693,7 +693,7 @@ def add_finished(recipe: str) -> None:
     """Have a finished run of the recipe made in an experiment of its own."""
     rows = [{"epoch": 1, "val_loss": 0.2}, {"epoch": 2, "val_loss": 0.1}]
     tags = {"recipe": recipe, "variant": "v"}
-    run = tracking.FinishedRun("v-0", tags, {"model.epochs": 2}, rows, {"test_accuracy": 0.9})
+    run = tracking.FinishedRun("v-0", tags, {"model.epochs": 2}, rows, {"test_accuracy": 0.9}, seconds=600.0)
     tracking.FinishedRuns(experiments.of_study("mnist", "MNIST")).add(run)
 
 
@@ -765,6 +765,7 @@ def test_a_recipe_has_one_finished_run(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
     (whole,) = [run for run in found if run.data.tags["recipe"] == "s"]
     assert whole.data.params == {"model.epochs": "2"}
+    assert 600_000 <= whole.info.end_time - whole.info.start_time < 700_000
     history = api.get_metric_history(whole.info.run_id, "val_loss")
     assert [(point.step, point.value) for point in history] == [(1, 0.2), (2, 0.1)]
     assert whole.data.metrics["test_accuracy"] == 0.9
