@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import argparse
 import os
+import secrets
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from PIL import Image
+
 from pipeline import cli, dvc_lock, params
+from pipeline.data import dataset as datasets
 from pipeline.errors import InputError, PipelineError
 from pipeline.inference import classifier, reading, server, training_data
 from pipeline.inference.training_data import TrainingData
@@ -76,6 +81,18 @@ def _is_on(dataset: str, data: Mapping[str, Any]) -> bool:
     return Path(path).stem == dataset and dvc_lock.recorded().get(path) == data.get("md5")
 
 
+def sample(path: Path) -> bytes:
+    """Return one of the test images in the npz at `path`, drawn at random, as PNG.
+
+    Raises:
+        InputError: The file is not there any more, or damaged.
+    """
+    images = datasets.load(path).test.images
+    file = BytesIO()
+    Image.fromarray(images[secrets.randbelow(len(images))]).save(file, "png")
+    return file.getvalue()
+
+
 def about(data: TrainingData, names: Sequence[str], missing: Sequence[str]) -> dict[str, Any]:
     """Return what the page shows: the models, trained or not, and what their images and classes are."""
     return {
@@ -128,7 +145,9 @@ def main() -> None:
             print(f"not trained: {', '.join(missing)}; {classifier.HOW_TO_TRAIN}")
         print(f"http://{server.ADDRESS}:{listening.getsockname()[1]}/ (Ctrl-C ends it)", flush=True)
         try:
-            serving = server.create(listening, about(data, list(files), missing), classifiers.reply)
+            images = Path(training_data.npz_of(model).get("path", ""))
+            told = about(data, list(files), missing) | {"sample": images.is_file()}
+            serving = server.create(listening, told, classifiers.reply, lambda: sample(images))
             classifiers.ends = lambda: serving.should_exit
             serving.run(sockets=[listening])
         finally:

@@ -24,7 +24,9 @@ import yaml
 from PIL import Image, ImageDraw
 
 from pipeline import demo, params
+from pipeline.data import dataset as datasets
 from pipeline.data import sets
+from pipeline.data.dataset import Dataset
 from pipeline.data.formats.pictures import KINDS
 from pipeline.errors import InputError
 from pipeline.inference import server
@@ -228,6 +230,17 @@ def test_models_of_other_data_sets_take_pictures(other: tuple[Path, str], monkey
     assert told["image"] == list(described.image.shape)
     assert told["drawn"] is False
     assert "digit" not in json.dumps(told | content)
+
+
+def test_a_sample_is_one_of_the_test_images(digits: Dataset, tmp_path: Path) -> None:
+    """Its pixels are those of an image that no network was trained on; without the data there is one line."""
+    datasets.save(tmp_path / "digits.npz", digits)
+
+    found = [np.asarray(Image.open(io.BytesIO(demo.sample(tmp_path / "digits.npz")))) for _ in range(3)]
+
+    assert all((digits.test.images == image).all(axis=(1, 2)).any() for image in found)
+    with pytest.raises(InputError, match=r"digits\.npz"):
+        demo.sample(tmp_path / "gone" / "digits.npz")
 
 
 @pytest.mark.parametrize("dataset", ["mnist", "kmnist", "fashion_mnist", "cifar10"])

@@ -57,14 +57,15 @@ def listen(port: int) -> socket.socket:
     return socket.create_server((ADDRESS, port))
 
 
-def create(listening: socket.socket, models: Json, reply: Reply) -> uvicorn.Server:
+def create(listening: socket.socket, models: Json, reply: Reply, sample: Callable[[], bytes]) -> uvicorn.Server:
     """Return a server for `listening`: `run(sockets=[listening])` serves until SIGINT or SIGTERM, then raises it again.
 
-    `models` is what the page is given at /models; `reply` maps the file that it posts to the content of the response.
+    `models` is what the page is given at /models; `reply` maps the file that it posts to the content of the response,
+    and `sample` gives a PNG to try.
     """
     html = PAGE.read_text(encoding="utf-8")
     config = uvicorn.Config(
-        application(html, listening.getsockname()[1], models, reply),
+        application(html, listening.getsockname()[1], models, reply, sample),
         http=_Connection,
         loop="asyncio",
         ws="none",
@@ -95,8 +96,8 @@ def _sha256(text: str) -> str:
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def application(html: str, port: int, models: Json, reply: Reply) -> FastAPI:
-    """Return the routes /, /models and /predict of a demo on `port`; every error is JSON with the key `error`."""
+def application(html: str, port: int, models: Json, reply: Reply, sample: Callable[[], bytes]) -> FastAPI:
+    """Return the routes /, /models, /sample and /predict of a demo on `port`; an error is JSON with the key `error`."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     hosts = {f"{name}:{port}" for name in (ADDRESS, "localhost")}
 
@@ -113,6 +114,10 @@ def application(html: str, port: int, models: Json, reply: Reply) -> FastAPI:
     @app.get("/models")
     def trained() -> JSONResponse:
         return JSONResponse(models)
+
+    @app.get("/sample")
+    def drawn() -> Response:
+        return Response(sample(), media_type="image/png")
 
     @app.post("/predict")
     async def predictions(request: Request) -> JSONResponse:

@@ -24,7 +24,8 @@ from tests.support.request import request
 
 ROOT = Path(__file__).parents[2]
 MODELS = {"trained": ["cnn"], "missing": [], "how": "`make repro`"}
-METHODS = {"/": "GET", "/models": "GET", "/predict": "POST"}
+METHODS = {"/": "GET", "/models": "GET", "/sample": "GET", "/predict": "POST"}
+PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def reply(body: bytes) -> dict[str, Any]:
@@ -43,7 +44,7 @@ def port() -> Iterator[int]:
     """Return the port of a server without models that runs in a thread."""
     with server.listen(0) as listening:
         found = listening.getsockname()[1]
-        running = server.create(listening, MODELS, reply)
+        running = server.create(listening, MODELS, reply, lambda: PNG)
         thread = threading.Thread(target=running.run, args=([listening],))
         thread.start()
         yield found
@@ -56,6 +57,7 @@ def test_the_page_its_models_and_predictions_are_served(port: int) -> None:
     assert request(port, "GET", "/")[1] == server.PAGE.read_bytes()
     assert request(port, "GET", "/?again")[0] == 200
     assert request(port, "GET", "/models")[:2] == (200, MODELS)
+    assert request(port, "GET", "/sample")[:2] == (200, PNG)
     assert request(port, "POST", "/predict", b"png")[:2] == (200, {"length": 3})
     own = {"Host": f"localhost:{port}", "Origin": f"http://localhost:{port}"}
     assert request(port, "POST", "/predict", b"png", **own)[0] == 200
@@ -240,7 +242,7 @@ from pipeline.inference import server
 def main():
     with server.listen(0) as listening:
         print(listening.getsockname()[1], flush=True)
-        server.create(listening, {}, lambda body: {}).run(sockets=[listening])
+        server.create(listening, {}, lambda body: {}, bytes).run(sockets=[listening])
 cli.run(main)
 """
 
