@@ -48,7 +48,7 @@ class Rerun(NamedTuple):
     md5_of_run: str
     md5: str
     reasons: Sequence[str] = ()
-    scores: Sequence[Score] = ()
+    scores: Sequence[ComparedScore] = ()
 
     @property
     def identical(self) -> bool:
@@ -56,7 +56,7 @@ class Rerun(NamedTuple):
         return self.md5_of_run == self.md5
 
 
-class Score(NamedTuple):
+class ComparedScore(NamedTuple):
     """A score of the run and of the model made again, and the 95% prediction interval of one more seed, if known."""
 
     name: str
@@ -197,14 +197,14 @@ def reasons(logged: LoggedTraining, made_with: Mapping[str, str]) -> Iterator[st
 
 def scores_of(
     logged: LoggedTraining, scores: Mapping[str, float], intervals: Mapping[str, Interval]
-) -> Iterator[Score]:
+) -> Iterator[ComparedScore]:
     """Yield the scores that both have, with the intervals of another seed where there are any."""
     for name in sorted(scores):
         if name.startswith(_COMPARED) and name in logged.metrics:
-            yield Score(name, logged.metrics[name], scores[name], intervals.get(name))
+            yield ComparedScore(name, logged.metrics[name], scores[name], intervals.get(name))
 
 
-def table(scores: Sequence[Score]) -> Iterator[str]:
+def table(scores: Sequence[ComparedScore]) -> Iterator[str]:
     """Yield the lines of a table of the scores that differ."""
     differing = [one for one in scores if one.run != one.again]
     if not differing:

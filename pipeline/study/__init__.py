@@ -4,6 +4,7 @@ Stages, chained by study/dvc.yaml:
     prepare      a data set with the validation split that all replicates on it share
     run          the replicates that are missing from the ledger, on Dask -> study/runs
     report       the ledger -> tables, figures, the audit of the claims
+    missed       the test images that most replicates miss
 
 Commands:
     power         how many seeds decide each comparison and claim, and the core-hours that they take

@@ -61,9 +61,13 @@ def report_faults() -> Iterator[str]:
 
 
 def _contents(folder: Path) -> dict[str, bytes]:
-    """Return the committed files of the report by name, so without the summaries of the data, and without HTML."""
+    """Return the committed files of the report by name: without what other stages write, and without HTML."""
     found = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    return {name: content for name, content in found.items() if not name.startswith("data/") and ".html" not in name}
+    return {
+        name: content
+        for name, content in found.items()
+        if not name.startswith(("data/", "missed/")) and ".html" not in name
+    }
 
 
 def gate_faults() -> Iterator[str]:

@@ -1,0 +1,42 @@
+"""Stage missed: the test images of a data set that most replicates miss, as a figure."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from pipeline import cli, files
+from pipeline.data import dataset
+from pipeline.reporting.plots import grids, style
+from pipeline.trials import prepared
+
+MOST = 40
+
+
+def main() -> int:
+    """Draw the test images that most replicates miss, each with its label and the class that most of these answer."""
+    parser = argparse.ArgumentParser(prog="python -m pipeline.study.missed", description=main.__doc__)
+    parser.add_argument("name", help="the data set")
+    parser.add_argument("--data", type=Path, required=True, help="directory with prepare's npz files")
+    parser.add_argument("--summaries", type=Path, required=True, help="directory with prepare's JSON files")
+    parser.add_argument("--missed", type=Path, required=True, help="CSV written by report")
+    parser.add_argument("--output", type=Path, required=True, help="PNG to write")
+    arguments = parser.parse_args()
+    summary = prepared.load(arguments.summaries, [arguments.name])
+    (data,) = prepared.verified(arguments.data, summary)
+    table = files.read_csv(arguments.missed)
+    most = table[table["dataset"] == arguments.name].head(MOST)
+    if most.empty:
+        # DVC expects the file all the same: a white one.
+        style.save(grids.samples(np.zeros((1, *data.shape), np.uint8), 1, 1), arguments.output)
+        return 0
+    images = dataset.load(data.path).test.images[most["image"].to_numpy()]
+    shown, answers = grids.drawn(images, negative=data.summary["negative"]), {"most answers": most["answer"].to_numpy()}
+    style.save(grids.gallery(shown, most["label"].to_numpy(), answers, data.summary["classes"]), arguments.output)
+    return 0
+
+
+if __name__ == "__main__":
+    cli.run(main)
