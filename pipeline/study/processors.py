@@ -32,7 +32,7 @@ class ProcessorEffect:
     n_second: int
 
 
-def of(record: Mapping[str, Any]) -> str:
+def made_on(record: Mapping[str, Any]) -> str:
     """Return the processor that made the replicate of this record."""
     return str(record["processor"])
 
@@ -43,7 +43,7 @@ def counts(data: StudyData) -> tuple[Sequence[str], Mapping[str, Sequence[int]]]
     The processor that made most replicates of the study comes first.
     """
     made = {name: Counter(_made_by(group)) for name, group in data.groups.items()}
-    order = [name for name, _ in data.makers(of)]
+    order = [name for name, _ in data.makers(made_on)]
     return order, {name: [found[processor] for processor in order] for name, found in made.items() if found}
 
 
@@ -80,7 +80,7 @@ def _effects(group: VariantGroup, order: Sequence[str]) -> Iterator[ProcessorEff
 
 
 def _made_by(group: VariantGroup) -> list[str]:
-    return [of(entry.record) for entry in group.entries.values()]
+    return [made_on(entry.record) for entry in group.entries.values()]
 
 
 def mixed(data: StudyData) -> tuple[int, int]:
@@ -89,7 +89,7 @@ def mixed(data: StudyData) -> tuple[int, int]:
     A pair shares its seed; one of two processors does not share what the processor makes of it.
     """
     pairs = [
-        {of(data.groups[name].entries[seed].record) for name in names}
+        {made_on(data.groups[name].entries[seed].record) for name in names}
         for names in data.study.statistics.every
         if plan.same_seeds(*(data.groups[name].variant for name in names))
         for seed in data.common(names)

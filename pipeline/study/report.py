@@ -69,7 +69,7 @@ def report(found: StudyResults) -> StudyReport:
         "both": found.pilot.both(found.verdicts) if found.pilot else [],
         "study": everything.study,
         "smallest_effects": everything.rules.smallest_effects,
-        "processors": everything.makers(processors.of),
+        "processors": everything.makers(processors.made_on),
         "apart": processors.apart(everything),
         "mixed_pairs": processors.mixed(everything),
         "versions": everything.makers(_versions),

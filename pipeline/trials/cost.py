@@ -22,7 +22,7 @@ def multiply_adds(network: Network, shape: Shape, classes: int) -> int:
     return architecture.multiply_adds(every, with_channels(shape))
 
 
-def of(trajectory: Trajectory, summary: Mapping[str, Any]) -> float:
+def of_run(trajectory: Trajectory, summary: Mapping[str, Any]) -> float:
     """Return the multiply-adds of a training run on the data set that `summary` is of, without their constant factor.
 
     The factor is that of the gradients, about 3.

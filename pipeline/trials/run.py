@@ -119,7 +119,7 @@ def train(
     """
     trajectories, by_sha256 = list(plan.trajectories(wanted)), {one.sha256: one for one in data}
     # Other code may know networks whose cost is unknown here; there, runs are alike.
-    costs = {one.name: 1.0 if code else cost.of(one, by_sha256[one.data].summary) for one in trajectories}
+    costs = {one.name: 1.0 if code else cost.of_run(one, by_sha256[one.data].summary) for one in trajectories}
     archives = {digest: one.archive for digest, one in code.items()}
     used = {one.data: by_sha256[one.data].path for one in trajectories}
     shape = "{l_bar}{bar}| {elapsed}, {remaining} left{postfix}"

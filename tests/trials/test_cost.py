@@ -48,4 +48,4 @@ def test_a_training_run_costs_epochs_times_images() -> None:
 
     (trajectory,) = plan.trajectories(wanted)
 
-    assert cost.of(trajectory, study_runs.SUMMARY) == 24 * 55_000 * by_hand("cnn")
+    assert cost.of_run(trajectory, study_runs.SUMMARY) == 24 * 55_000 * by_hand("cnn")
