@@ -27,8 +27,8 @@ GRID = 9
 PICTURED = 60
 # Of more classes than a figure can show, as many are in the tables that are not folded: those with the lowest F1.
 FEW_CLASSES = 10
-# With more models than this, figures and sentences are limited to the FEW best and the FEW worst.
-MANY, FEW = 8, 3
+# With more models than this, figures and sentences are limited to the SHOWN best and the SHOWN worst.
+MANY_MODELS, SHOWN = 8, 3
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def report(
         "models": rows,
         "keeping": _by_rule(rows),
         "titled": tables.titled(results[0].metrics.splits["test"]),
-        "many": len(rows) > MANY,
+        "many": len(rows) > MANY_MODELS,
         "shown": [row for row in rows if row.name in names],
         "pairs": pairs,
         "listed": [pair for pair in pairs if {pair.first, pair.second} <= names],
@@ -126,10 +126,10 @@ def report(
 
 def _shown(results: Sequence[ModelResult]) -> list[ModelResult]:
     """Return the models with figures of their own: all, or those with the fewest and the most test errors."""
-    if len(results) <= MANY:
+    if len(results) <= MANY_MODELS:
         return list(results)
     ranked = sorted(results, key=lambda result: result.metrics.splits["test"]["errors"])
-    chosen = {result.name for result in (*ranked[:FEW], *ranked[-FEW:])}
+    chosen = {result.name for result in (*ranked[:SHOWN], *ranked[-SHOWN:])}
     return [result for result in results if result.name in chosen]
 
 

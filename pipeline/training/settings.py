@@ -32,7 +32,7 @@ class Training(Block):
     """`avx2`: the same bits on every x86-64 processor, at some cost in time."""
 
     @model_serializer(mode="wrap")
-    def _as_before_there_was_a_choice(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _omit_native(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         values: dict[str, Any] = dump(self)
         # So that results keep the recipe under which they were made.
         return {key: value for key, value in values.items() if (key, value) != ("instructions", "native")}

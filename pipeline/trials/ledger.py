@@ -1,6 +1,6 @@
 """The ledger: the results of replicates, a line of JSON each in `VARIANT.jsonl` of a folder that is committed to git.
 
-A line ends with the checksum of what it says, and is appended in one piece: a replicate exists in whole or not at all.
+A line ends with the checksum of what it says, and is appended in one piece: so a replicate is complete or absent.
 Lines may come in any order, so git merges two ledgers by keeping the lines of both (see .gitattributes); of two lines
 for one seed, the later counts.
 """
