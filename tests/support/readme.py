@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Callable, Mapping
 from enum import IntEnum
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -112,8 +113,27 @@ def predictions(language: Language) -> str:
 
 
 def verdict(_: Language) -> str:
-    """Return what `make verdict` says of the worked experiment."""
-    return _filled(worked_verdict.sentence(json.loads(worked_verdict.ANSWER.read_text(encoding="utf-8"))))
+    """Return what `make verdict` says of the worked experiment, and how long it takes for each model."""
+    answer = json.loads(worked_verdict.ANSWER.read_text(encoding="utf-8"))
+    return _filled(f"{worked_verdict.sentence(answer)}{_time(answer)}")
+
+
+def _time(answer: Mapping[str, Any]) -> str:
+    """Return in a sentence how long as many seeds of both sides take, by the benchmark of many runs on two cores."""
+    path = Path("benchmarks/results.json")
+    measured = files.read_json(path).get("study", {}) if path.exists() else {}
+    models = {name: model for name, model in params.load(Path("params.yaml")).models.items() if name in measured}
+    if not models:
+        return ""
+    seeds = len(answer["models"][0]["comparisons"][0]["values_before"])
+    # All but those that are held out to judge by.
+    images = files.read_json(Path("reports/data.json"))["splits"]["train"]["count"] - answer["images"]["judged"]
+    parts = []
+    for name, model in models.items():
+        one = measured[name]
+        epoch = one["epoch"]["two of one thread, float32"]["median"] * images / one["images"]
+        parts.append(f"{2 * seeds * model.epochs * epoch / 60:.0f} minutes for `{name}`")
+    return f" So many runs take about {render.series(parts)}, on two cores."
 
 
 PARTS: Mapping[str, Callable[[Language], str]] = {"results": results, "predictions": predictions, "verdict": verdict}
