@@ -97,17 +97,19 @@ class Entry:
     errors: pd.DataFrame
 
     def has(self, split: str, name: str) -> bool:
-        """Return whether it has a score: one that was made before a score existed has not."""
-        return name in self.record["splits"][split]
+        """Return whether it has a score: not if it was made before that existed, or has no such images."""
+        return name in self.record["splits"].get(split, {})
 
     def score(self, split: str, name: str) -> float:
         """Return a score after the last epoch, in inference mode; `split` is `train`, `validation` or `test`.
 
         Raises:
-            InputError: It was made before this score existed.
+            InputError: It was made before this score existed, or has no such images.
         """
         if not self.has(split, name):
-            raise InputError(f"{self.variant}, seed {self.seed}: made before the score {name} existed")
+            known = split in self.record["splits"]
+            what = f"made before the score {name} existed" if known else f"no {split} images are held out"
+            raise InputError(f"{self.variant}, seed {self.seed}: {what}")
         return float(self.record["splits"][split][name])
 
 

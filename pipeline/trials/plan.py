@@ -126,6 +126,8 @@ class Study(Block):
                 fault = fault or "expected two variants, compared once"
             if not fault and len({self.variants[name].dataset for name in pair}) > 1:
                 fault = "expected two variants on the same data set"
+            if not fault and "all" in {self.variants[name].training_images for name in pair}:
+                fault = "expected variants with held-out images, on which a difference is shown, too"
             if fault:
                 text = "statistics.comparisons: {first}, {second}: {fault}"
                 values = {"first": pair[0], "second": pair[1], "fault": fault}
