@@ -91,7 +91,7 @@ pages: .venv/complete ## write what follows from other committed files: the READ
 check-pages: .venv/complete ## check that committed pages, results and bounds agree with each other; needs no data
 	python -m tests.support.pages --check
 
-gate: .venv/complete ## check the committed metrics; BASELINE=origin/main also limits the loss since then
+gate: .venv/complete ## check the committed metrics; BASELINE=origin/main also limits how much worse they may be
 	python -m pipeline.gate $(if $(BASELINE),--baseline $(BASELINE))
 
 verdict: .venv/complete ## train both sides of a change with many seeds: is it real? A=HEAD B="slower wider"; MODEL, SEEDS, MINUTES, METRIC

@@ -44,9 +44,24 @@ def run(main: Callable[[], int | None]) -> NoReturn:
         _answers.append(sys.stdout)
         sys.stdout = sys.stderr
     try:
+        sys.exit(_end(main))
+    finally:
+        if _answers:
+            sys.stdout = _answers.pop()
+        gc.freeze()
+
+
+def _end(main: Callable[[], int | None]) -> int:
+    """Call `main`, say why it failed if it did, and return the exit code."""
+    try:
         _check_clock()
         code = main() or 0
         sys.stdout.flush()
+    except SystemExit as ended:
+        # Of argparse, after its own words, or of SIGTERM.
+        code = ended.code if isinstance(ended.code, int) else int(bool(ended.code))
+        if code and _answers:
+            _refused("interrupted" if code > 128 else "wrong arguments", code)
     except PipelineError as error:
         code = _refused(f"error: {error}", error.exit_code)
     except KeyboardInterrupt:
@@ -65,10 +80,7 @@ def run(main: Callable[[], int | None]) -> NoReturn:
         if not _written(stream):
             # Python would complain once more when it flushes at exit, and end with a code of its own.
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-    if _answers:
-        sys.stdout = _answers.pop()
-    gc.freeze()
-    sys.exit(code)
+    return code
 
 
 def _refused(line: str, code: int) -> int:
@@ -81,7 +93,8 @@ def _refused(line: str, code: int) -> int:
 
 
 def add_json_argument(parser: ArgumentParser, words: str = "print one JSON object (docs/programs.md)") -> None:
-    """Add the argument with which a program can read the answer, and an error as well."""
+    """Add the argument with which a program can read the answer, and an error as well; it cannot be abbreviated."""
+    parser.allow_abbrev = False
     parser.add_argument(_JSON, action="store_true", help=words)
 
 

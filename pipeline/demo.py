@@ -7,6 +7,7 @@ import os
 import secrets
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from threading import Lock
@@ -19,6 +20,8 @@ from pipeline.data import dataset as datasets
 from pipeline.errors import InputError, PipelineError
 from pipeline.inference import classifier, reading, server, training_data
 from pipeline.inference.training_data import TrainingData
+
+_TRIES = 20
 
 
 class Classifiers:
@@ -81,16 +84,22 @@ def _is_on(dataset: str, data: Mapping[str, Any]) -> bool:
     return Path(path).stem == dataset and dvc_lock.recorded().get(path) == data.get("md5")
 
 
-def sample(path: Path) -> bytes:
+def sample(path: Path, data: TrainingData) -> bytes:
     """Return one of the test images in the npz at `path`, drawn at random, as PNG.
 
     Raises:
         InputError: The file is not there any more, or damaged.
     """
-    images = datasets.load(path).test.images
-    file = BytesIO()
-    Image.fromarray(images[secrets.randbelow(len(images))]).save(file, "png")
-    return file.getvalue()
+    images, png = datasets.load(path).test.images, b""
+    for _ in range(_TRIES):
+        file = BytesIO()
+        Image.fromarray(images[secrets.randbelow(len(images))]).save(file, "png")
+        png = file.getvalue()
+        # A few of MNIST's test images cannot be read as a picture of one digit.
+        with suppress(InputError):
+            reading.decode(png, "The image", data)
+            break
+    return png
 
 
 def about(data: TrainingData, names: Sequence[str], missing: Sequence[str]) -> dict[str, Any]:
@@ -147,7 +156,7 @@ def main() -> None:
         try:
             images = Path(training_data.npz_of(model).get("path", ""))
             told = about(data, list(files), missing) | {"sample": images.is_file()}
-            serving = server.create(listening, told, classifiers.reply, lambda: sample(images))
+            serving = server.create(listening, told, classifiers.reply, lambda: sample(images, data))
             classifiers.ends = lambda: serving.should_exit
             serving.run(sockets=[listening])
         finally:

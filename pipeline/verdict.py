@@ -30,8 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except PipelineError as error:
         cli.append_summary(arguments.summary, "### Verdict", f"CANNOT JUDGE: {error}")
         raise
-    cli.answer(arguments.json, answer.as_text(found), answer.as_object(found))
     cli.append_summary(arguments.summary, answer.as_markdown(found))
+    cli.answer(arguments.json, answer.as_text(found), answer.as_object(found))
     return 0 if arguments.exit_zero and found.models else found.exit_code
 
 

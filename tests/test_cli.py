@@ -67,6 +67,8 @@ def test_the_exit_code_says_what_happened(body: str, code: int, message: str) ->
         ("raise InputError('x: wrong')", 2, "x: wrong"),
         ("raise UnavailableError('x: away')", 3, "x: away"),
         ("raise KeyboardInterrupt", 130, "interrupted"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGTERM); time.sleep(9)", 143, "interrupted"),
+        ("import argparse; argparse.ArgumentParser().error('no')", 2, "wrong arguments"),
     ],
 )
 def test_a_program_reads_why_there_is_no_answer(body: str, code: int, error: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from sklearn.datasets import load_digits
 from pipeline import describe, files
 from pipeline.data import raw, sets
 from pipeline.errors import InputError
-from tests.support import forks, small
+from tests.support import forks, programs, small
 from tests.test_data_sets import MODELS
 
 NUMBER = 300
@@ -105,10 +106,13 @@ def test_files_become_a_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     (tmp_path / "from").mkdir()
     place = kind(tmp_path / "from")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["describe", "digits", str(place)])
+    monkeypatch.setattr(sys, "argv", ["describe", "digits", str(place), "--json"])
 
     assert describe.main() == 0
 
+    content = json.loads(capsys.readouterr().out)
+    assert content.keys() == programs.keys("describe")
+    assert content["set"] == "data/sets/digits.yaml"
     image_set = sets.load(Path("data/sets/digits.yaml"))
     splits = raw.read(Path("data/local/digits"), image_set)
     assert image_set.classes == tuple("0123456789")
@@ -121,8 +125,7 @@ def test_files_become_a_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert found == expected
     assert sum(map(len, splits.values())) == NUMBER
     assert ("validation" in image_set.parts) == (kind in (deeper, three_arrays))
-    printed = capsys.readouterr().out
-    assert "data: {dataset: digits, validation: " in printed
+    assert any("data: {dataset: digits, validation: " in note for note in content["notes"])
     assert {path.name for path in Path("data/local").iterdir()} == {"digits"}
 
 

@@ -26,7 +26,7 @@ from tests.support import forks, frozen, small
 
 ROOT = Path(__file__).parents[1]
 ENGLISH, JAPANESE = "README.md", "README.ja.md"
-DOCS = ("method", "params", "datasets", "team", "ci", "promotion", "glossary")
+DOCS = ("method", "params", "datasets", "team", "ci", "promotion", "glossary", "programs")
 OF_PEOPLE = ("CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "AGENTS.md")
 PAGES = (ENGLISH, JAPANESE, *OF_PEOPLE, "study/README.md", *(f"docs/{name}.md" for name in DOCS))
 # Words of a shell's loops, which start no program.

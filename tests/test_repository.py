@@ -28,7 +28,7 @@ MODULES = sorted(
 )
 PACKAGES = sorted(path.parent for path in PACKAGE.rglob("__init__.py"))
 STAGES = {"fetch", "preprocess", "train", "evaluate", "report"}
-STUDY = {"study/prepare", "study/run", "study/report"}
+STUDY = {"study/prepare", "study/run", "study/report", "study/missed"}
 # A stage that both pipelines have.
 SHARED = {"study/fetch": "fetch"}
 # How a stage is started and what MLflow is told change no output, so an edit there must not run anything again.

@@ -429,9 +429,9 @@ def test_a_rerun_that_is_ended_leaves_nothing_at_work(
     before = left(repository)
     pipe = subprocess.PIPE
     with subprocess.Popen(command, cwd=repository, env=environment, stdout=pipe, stderr=pipe, text=True) as process:
-        assert process.stdout
         assert process.stderr
-        assert process.stdout.readline() == "at work\n"
+        assert process.stderr
+        assert process.stderr.readline() == "at work\n"
         for _ in range(times):
             process.send_signal(number)
             time.sleep(0.2)
@@ -532,7 +532,7 @@ def test_an_interrupted_rerun_leaves_no_process(trained: Path, tmp_path: Path) -
         while "epoch  1/2" not in process.stderr.readline():
             assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        process.stdout.read()
+        process.stderr.read()
 
         assert process.wait(60) == 130
     time.sleep(0.5)

@@ -173,7 +173,7 @@ def _finding(
 
 def _design(reading: DesignReading, names: Iterable[str], evidence: Evidence, *, measured: bool) -> Finding:
     """Return the finding that the plan alone decides; what is measured is only shown."""
-    first, second = (evidence.data.study.variants[name].model_dump(exclude={"seeds"}) for name in names)
+    first, second = (evidence.data.study.variants[name].model_dump(exclude={"seeds", "first_seed"}) for name in names)
     changed = {key for key in first if first[key] != second[key]}
     numbers = tuple(one.shown() for one in (_measures(evidence, [reading]) if measured else []))
     return Finding(ClaimVerdict.CONFOUNDED if changed == {reading.only_in} else UNDECIDED, numbers)

@@ -29,7 +29,7 @@ def main() -> int:
     table = files.read_csv(arguments.missed)
     most = table[table["dataset"] == arguments.name].head(MOST)
     if most.empty:
-        # DVC expects the file all the same: a white one.
+        # DVC expects the file all the same.
         style.save(grids.samples(np.zeros((1, *data.shape), np.uint8), 1, 1), arguments.output)
         return 0
     images = dataset.load(data.path).test.images[most["image"].to_numpy()]

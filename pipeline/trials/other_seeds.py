@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from pipeline import files
@@ -40,25 +40,24 @@ def intervals(
     except (KeyError, ValueError) as error:
         return {}, f"{NONE}: {table} cannot be read ({error})"
     reason = f"{NONE}: the study has no model with these settings on {data.dataset}"
-    variants = alike(models, training, data, planned)
-    return {model: of[variant] for model, variant in variants.items() if variant in of}, reason
+    found: dict[str, dict[str, Interval]] = {}
+    for model, variant in alike(models, training, data, planned):
+        if variant in of:
+            found.setdefault(model, of[variant])
+    return found, reason
 
 
-def alike(models: Mapping[str, Model], training: Training, data: Data, planned: Study) -> dict[str, str]:
-    """Return the variant of a study by each model that it has with the same settings.
+def alike(models: Mapping[str, Model], training: Training, data: Data, planned: Study) -> Iterator[tuple[str, str]]:
+    """Yield each model with each variant of a study that has the same settings.
 
     Batch size, precision, data set and training images are the same as well.
     """
-    found: dict[str, str] = {}
     for name, variant in planned.on(data.dataset).items():
         usual = variant.varied is None and variant.pixels == "original"
         shared = (planned.train.batch_size, variant.precision) == (training.batch_size, training.precision)
         if usual and shared and variant.training_images == _images(data, planned):
             settings = variant.model_dump(include=set(Model.model_fields))
-            found |= {
-                model: name for model, one in models.items() if one.model_dump() == settings and model not in found
-            }
-    return found
+            yield from ((model, name) for model, one in models.items() if one.model_dump() == settings)
 
 
 def _images(data: Data, planned: Study) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import combinations, groupby
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -117,20 +117,30 @@ class Study(Block):
         return self
 
     @model_validator(mode="after")
+    def _seeds_are_the_same_or_others(self) -> Self:
+        for (name, one), (other, known) in combinations(self.variants.items(), 2):
+            seeds, before = self.seeds_of(known), self.seeds_of(one)
+            if same_network(one, known) and one.first_seed != known.first_seed and {*seeds} & {*before}:
+                text = "variants.{other}.first_seed: {name} has some of its seeds; expected all, or others"
+                raise PydanticCustomError("seeds", text, {"name": name, "other": other})
+        return self
+
+    @model_validator(mode="after")
     def _comparisons_are_of_variants(self) -> Self:
         seen: set[frozenset[str]] = set()
         for pair in self.statistics.every:
+            key = "added" if pair in self.statistics.added else "comparisons"
             unknown = [name for name in pair if name not in self.variants]
             fault = f"no variant {unknown[0]}" if unknown else ""
             if frozenset(pair) in seen or pair[0] == pair[1]:
                 fault = fault or "expected two variants, compared once"
             if not fault and len({self.variants[name].dataset for name in pair}) > 1:
                 fault = "expected two variants on the same data set"
-            if not fault and "all" in {self.variants[name].training_images for name in pair}:
-                fault = "expected variants with held-out images, on which a difference is shown, too"
+            if not fault and {self.variants[name].training_images for name in pair} != {"shared"}:
+                fault = "expected variants that hold out the same images, on which a difference is shown, too"
             if fault:
-                text = "statistics.comparisons: {first}, {second}: {fault}"
-                values = {"first": pair[0], "second": pair[1], "fault": fault}
+                text = "statistics.{key}: {first}, {second}: {fault}"
+                values = {"key": key, "first": pair[0], "second": pair[1], "fault": fault}
                 raise PydanticCustomError("comparison", text, values)
             seen.add(frozenset(pair))
         return self

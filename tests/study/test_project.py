@@ -18,7 +18,7 @@ OUTPUTS = yaml.safe_load((small.ROOT / "study" / "dvc.yaml").read_text())["stage
 FILES = [Path(name).name for one in OUTPUTS for name in ([one] if isinstance(one, str) else one) if "." in name]
 # Creates the outputs of whichever stage starts it, and notes where it runs and which folder $DVC_ROOT is.
 STUB = """#!/bin/sh
-name=$(basename "$4" .yaml)
+name=$(basename -- "$4" .yaml)
 echo "$2 $PWD $(cd "$DVC_ROOT" && pwd)" >>{log}
 case $2 in
 *fetch) mkdir -p "study/data/raw/$name" && touch "study/data/raw/$name/images" ;;
@@ -27,6 +27,7 @@ case $2 in
 *run) mkdir -p study/runs && touch study/runs/record ;;
 *report) mkdir -p study/reports/figures && touch study/reports/figures/a.png && cd study/reports &&
   touch claims.html claims.md {tables} ;;
+*missed) mkdir -p study/reports/missed && touch "study/reports/missed/$3.png" ;;
 esac
 """
 
@@ -65,13 +66,14 @@ def changed(folder: Path) -> set[str]:
 def test_its_stages_run_in_the_root(studied: Path) -> None:
     """Each is started in the folder around the study's; those that need its store or its local data have it as root."""
     each = {"fetch": ("", 2), "study.prepare": ("/study", 2), "study.run": ("", 1), "study.report": ("/study", 1)}
+    each["study.missed"] = ("/study", 2)
 
     lines = (studied / "log").read_text().splitlines()
 
     assert sorted(lines) == sorted(
         f"pipeline.{stage} {studied} {studied}{root}" for stage, (root, sets) in each.items() for _ in range(sets)
     )
-    assert [line.split()[0].rpartition(".")[2] for line in lines[-2:]] == ["run", "report"]
+    assert [line.split()[0].rpartition(".")[2] for line in lines[-4:-1]] == ["run", "report", "missed"]
 
 
 def test_after_its_stages_nothing_is_to_be_run(studied: Path) -> None:
@@ -102,7 +104,11 @@ def test_the_project_around_it_shows_nothing_of_it(studied: Path) -> None:
         ("train", {"batch_size": 64}, {"run", "report"}),
         ("variants", {"cnn": None}, {"run", "report"}),
         ("data", {"validation": 1}, {"prepare@mnist", "prepare@fashion_mnist", "run", "report"}),
-        ("data", {"sets": ["mnist", "fashion_mnist", "kmnist"]}, {"fetch@kmnist", "prepare@kmnist", "run", "report"}),
+        (
+            "data",
+            {"sets": ["mnist", "fashion_mnist", "kmnist"]},
+            {"fetch@kmnist", "prepare@kmnist", "run", "report", "missed@kmnist"},
+        ),
     ],
 )
 def test_a_change_runs_what_depends_on_it(studied: Path, key: str, value: dict[str, Any], stages: set[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import re
 import sys
@@ -11,10 +12,10 @@ from pathlib import Path
 import pytest
 from statsmodels.stats.power import TTestPower
 
-from pipeline import files
+from pipeline import cli, files
 from pipeline.study import power, results, seeds, tables
 from pipeline.study.report import StudyReport
-from tests.support import small, study_runs
+from tests.support import programs, small, study_runs
 
 
 def costs() -> seeds.Costs:
@@ -107,6 +108,22 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     study_runs.write_study(tmp_path / "some", study_runs.with_seeds(whole, **dict.fromkeys(whole.variants, 4)))
     monkeypatch.chdir(tmp_path)
     return ["--study", "some/params.yaml", "--summaries", "some/data", "--runs", "some/runs"]
+
+
+def test_a_program_reads_the_reports_table(
+    study: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], whole: StudyReport
+) -> None:
+    """With --json, it is one object with the documented keys, and an entry for each row of the table."""
+    monkeypatch.setattr(sys, "argv", ["power", *study, "--json"])
+
+    with pytest.raises(SystemExit) as ended:
+        cli.run(power.main)
+
+    content = json.loads(capsys.readouterr().out)
+    assert (ended.value.code, content["exit_code"]) == (0, 0)
+    assert content.keys() == programs.keys("study.power")
+    assert {*content["seeds"][0]} == {*seeds.COLUMNS}
+    assert len(content["seeds"]) == len(whole.tables["power"])
 
 
 def test_the_command_prints_the_reports_table(

@@ -81,7 +81,7 @@ def gate_faults() -> Iterator[str]:
         return
     required, spread = bounds.load(path).models, files.read_csv(table).set_index("variant")
     study = plan.load_study(STUDY / "params.yaml")
-    for name, variant in other_seeds.alike(values.models, values.train, values.data, study).items():
+    for name, variant in other_seeds.alike(values.models, values.train, values.data, study):
         bound, where = (
             required[name].get("test_accuracy"),
             f"params.yaml: gate.{originals.DATASET}: {name}.test_accuracy",

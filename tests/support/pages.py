@@ -30,7 +30,7 @@ WRITTEN: Mapping[str, Callable[[str], str]] = {
 AGREED: Mapping[Callable[[], Iterator[str]], str] = {
     agreement.ledger_faults: "`make study` trains it again, or says why not",
     agreement.report_faults: "`make study` renews it",
-    agreement.gate_faults: "raise it there",
+    agreement.gate_faults: "set it to that",
 }
 
 

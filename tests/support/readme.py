@@ -49,14 +49,14 @@ JAPANESE_VERDICTS = {
 }
 # The final scores are the test accuracy, test loss, running accuracy and rise of each model.
 REPRODUCED = (
-    "**The reproduction worked**: {within} of {n} final scores that the original printed lie where [one more training "
-    "run](study/reports/claims.md#one-more-seed) with another seed would (95% prediction intervals).",
+    "**The reproduction worked**: {within} of {n} final scores of the original, printed or computed from what it "
+    "printed, lie within the 95% prediction intervals of [one more training run](study/reports/claims.md#one-more-seed).",
     "**再現は成功しました**: 元レポートの最終スコア {n} 個のうち {within} 個が、もう一つのシードの"
     "[95% 予測区間](study/reports/claims.md#one-more-seed)に入ります。",
 )
 NOT_REPRODUCED = (
-    "Of {n} final scores that the original printed, only {within} lie where [one more training "
-    "run](study/reports/claims.md#one-more-seed) with another seed would (95% prediction intervals).",
+    "Of {n} final scores of the original, printed or computed from what it printed, only {within} lie within the 95% "
+    "prediction intervals of [one more training run](study/reports/claims.md#one-more-seed).",
     "元レポートの最終スコア {n} 個のうち、もう一つのシードの"
     "[95% 予測区間](study/reports/claims.md#one-more-seed)に入るのは {within} 個だけです。",
 )
@@ -133,7 +133,7 @@ def _time(answer: Mapping[str, Any]) -> str:
         one = measured[name]
         epoch = one["epoch"]["two of one thread, float32"]["median"] * images / one["images"]
         parts.append(f"{2 * seeds * model.epochs * epoch / 60:.0f} minutes for `{name}`")
-    return f" So many runs take about {render.series(parts)}, on two cores."
+    return f" On two cores this takes about {render.series(parts)}."
 
 
 PARTS: Mapping[str, Callable[[Language], str]] = {"results": results, "predictions": predictions, "verdict": verdict}

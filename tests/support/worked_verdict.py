@@ -58,8 +58,9 @@ def sentence(answer: Mapping[str, Any]) -> str:
     where = f" in {answer['minutes']} minutes ({answer['processor']})" if "minutes" in answer else ""
     other = "" if one["low"] == one["low_on_these_images"] else ", for other images too"
     return (
-        f"`make verdict A=HEAD B=slower`, with {len(one['values_before'])} seeds of each{where}, answers "
-        f"*{one['verdict']}*{needed}: on {answer['images']['judged']:,} held-out images the accuracy changes by "
+        f"`make verdict A=HEAD B=slower` compares the last commit with [`slower`](#an-experiment-worked), "
+        f"{len(one['values_before'])} seeds of each{where}: *{one['verdict']}*{needed}. On "
+        f"{answer['images']['judged']:,} held-out images the accuracy changes by "
         f"{number(one['difference'])} (95% interval {number(one['low'])} to {number(one['high'])}{other}), and "
         f"{smallest} would matter."
     )

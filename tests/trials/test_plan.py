@@ -192,10 +192,15 @@ def test_networks_that_differ_only_in_dropout_start_alike(study: Study) -> None:
         (lambda v: v["data"].update(sets=["mnist", "kmnist"]), "data.sets: no variant uses kmnist"),
         (lambda v: v["data"].update(sets=["mnist", "mnist"]), "data.sets: expected each data set once"),
         (on_another_set, "comparisons: cnn, long: expected two variants on the same data set"),
-        (lambda v: v["variants"]["short"].update(training_images="all"), "expected variants with held-out images"),
+        (
+            lambda v: v["variants"]["short"].update(training_images="all"),
+            "variants that hold out the same images",
+        ),
         (lambda v: v["variants"]["short"].update(training_images="none"), "variants.short.training_images: expected"),
         (lambda v: v["variants"]["short"].update(varied="seed"), "variants.short.varied: expected"),
         (lambda v: v["statistics"].update(added=[["long", "short"]]), "expected two variants, compared once"),
+        (lambda v: v["statistics"].update(added=[["long", "cn"]]), "statistics.added: long, cn: no variant cn"),
+        (lambda v: v["variants"]["long"].update(first_seed=1), "variants.long.first_seed: short has some of its seeds"),
     ],
 )
 def test_a_fault_in_the_params_is_one_line(
