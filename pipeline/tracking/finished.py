@@ -17,6 +17,7 @@ from pipeline.tracking.description import NOTE
 from pipeline.tracking.experiments import Experiment
 
 _PAGE = 1000  # runs that MLflow is asked for at once
+VERDICT = "verdict"  # what the tag `variant` of a verdict is
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def verdict_run(name: str, findings: Mapping[str, LoggedEstimate], artifacts: Ma
     }
     sha256 = hashlib.sha256(b"".join(artifacts[key] for key in sorted(artifacts))).hexdigest()
     note = "Estimates with their intervals (`_low`, `_high`) and verdicts on the other runs of this experiment."
-    tags = {"recipe": sha256, "variant": "verdict", NOTE: note}
+    tags = {"recipe": sha256, "variant": VERDICT, NOTE: note}
     return FinishedRun(
         name, tags | {f"verdict.{key}": one.verdict for key, one in named.items()}, {}, [], final, artifacts
     )
@@ -81,14 +82,15 @@ class FinishedRuns:
             page = mlflow.MlflowClient().search_runs(
                 [self._id], "status = 'FINISHED'", max_results=_PAGE, page_token=token
             )
-            found |= {run.data.tags["recipe"] for run in page if "recipe" in run.data.tags}
+            found |= {run.data.tags["recipe"] for run in page if "recipe" in run.data.tags and _is_complete(run)}
             if not (token := page.token):
                 return found
 
     def add(self, run: FinishedRun) -> None:
         """Create a finished run, unless its recipe has one.
 
-        A run of the recipe that is not finished, because its creation was cut short, is marked as KILLED.
+        A run of the recipe that is not finished, because its creation was cut short, is marked as KILLED; one that has
+        lost its rows is deleted.
         """
         try:
             self._add(run)
@@ -101,9 +103,11 @@ class FinishedRuns:
         self._id = self._id or experiments.connect(self._experiment)
         api, entities = mlflow.MlflowClient(), mlflow.entities
         same = api.search_runs([self._id], f"tags.recipe = '{run.tags['recipe']}'")
-        if any(other.info.status == "FINISHED" for other in same):
+        if any(other.info.status == "FINISHED" and _is_complete(other) for other in same):
             return
         for left in same:
+            if left.info.status == "FINISHED":
+                api.delete_run(left.info.run_id)
             if left.info.status == "RUNNING" and runs.is_ours(left):
                 api.set_terminated(left.info.run_id, "KILLED")
         tags, started = self._coloured(run.tags), int(1000 * (time.time() - run.seconds))
@@ -126,3 +130,8 @@ class FinishedRuns:
         if (variant := tags["variant"]) not in self._colours:
             self._colours[variant] = experiments.colour(self._id, "variant", variant)
         return {**tags, experiments.COLOUR: self._colours[variant]}
+
+
+def _is_complete(run: Any) -> bool:
+    """Return whether a run has metrics and params, as each of these has, but for verdicts, which have no params."""
+    return bool(run.data.metrics and (run.data.params or run.data.tags.get("variant") == VERDICT))

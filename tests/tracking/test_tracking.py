@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import re
 import shutil
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -763,10 +765,31 @@ def test_a_recipe_has_one_finished_run(monkeypatch: pytest.MonkeyPatch) -> None:
         ("r", "KILLED"),
         ("s", "FINISHED"),
     ]
-    (whole,) = [run for run in found if run.data.tags["recipe"] == "s"]
+    (whole,) = [run for run in found if run.data.tags["recipe"] == "s" and run.info.lifecycle_stage == "active"]
     assert whole.data.params == {"model.epochs": "2"}
     assert 600_000 <= whole.info.end_time - whole.info.start_time < 700_000
     history = api.get_metric_history(whole.info.run_id, "val_loss")
     assert [(point.step, point.value) for point in history] == [(1, 0.2), (2, 0.1)]
     assert whole.data.metrics["test_accuracy"] == 0.9
     assert api.search_runs([experiments.connect(experiments.of_dataset("mnist"))]) == []
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize(
+    "losses", [["DELETE FROM metrics", "DELETE FROM latest_metrics"], ["DELETE FROM params"]], ids=["metrics", "params"]
+)
+def test_a_finished_run_that_lost_its_rows_is_made_again(store: Path, losses: list[str]) -> None:
+    """Its recipe does not count as there, and once it is added again it is there once, with all of its rows."""
+    add_finished("r")
+    with contextlib.closing(sqlite3.connect(store)) as database:
+        for loss in losses:
+            database.execute(loss)
+        database.commit()
+    experiment = experiments.of_study("mnist", "MNIST")
+    assert tracking.FinishedRuns(experiment).recipes() == set()
+
+    add_finished("r")
+
+    assert tracking.FinishedRuns(experiment).recipes() == {"r"}
+    (run,) = mlflow.MlflowClient().search_runs([experiments.connect(experiment)])
+    assert (run.data.metrics["test_accuracy"], run.data.params) == (0.9, {"model.epochs": "2"})
