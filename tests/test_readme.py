@@ -193,7 +193,13 @@ def test_every_command_has_a_test() -> None:
         "mermaid",
         "python",
         "markdown",
+        "json",
     }
+
+
+def test_an_answer_that_is_shown_is_one() -> None:
+    """Each object on the pages is JSON of the keys that a command prints where it refuses."""
+    assert [json.loads(block).keys() for page in PAGES for block in blocks(page, "json")] == [{"exit_code", "error"}]
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -50,7 +50,7 @@ def test_the_table_has_the_verdicts_of_both(values: Params) -> None:
         ("claim 1, by the rise of val_loss", "supported", "supported"),
     ]
     assert "a pilot of 105 replicates with other seeds (commit `ccccccc`)" in text
-    assert "Of 2 verdicts in both studies 1 is the same: [pilot.csv](pilot.csv)." in text
+    assert "Of 2 verdicts in both studies 1 is the same, and 1 other was undecided in the pilot: [pilot.csv]" in text
     assert "became" not in text
 
 
@@ -59,8 +59,14 @@ def test_the_table_has_the_verdicts_of_both(values: Params) -> None:
     ("verdicts", "words"),
     [
         ([KEPT, KEPT], "Of 2 verdicts in both studies 2 are the same: [pilot.csv](pilot.csv)."),
-        ([KEPT, *OPEN], "Of 3 verdicts in both studies 1 is the same: [pilot.csv](pilot.csv)."),
-        ([OPEN[0], REVERSED], "0 are the same: [pilot.csv](pilot.csv). B minus c: *better* became *worse*."),
+        (
+            [KEPT, *OPEN],
+            "Of 3 verdicts in both studies 1 is the same, and 2 others were undecided in the pilot: ",
+        ),
+        (
+            [OPEN[0], REVERSED],
+            "the same, and 1 other was undecided in the pilot: [pilot.csv](pilot.csv). B minus c: *better* became",
+        ),
     ],
 )
 def test_what_the_pilot_left_undecided_is_not_called_reversed(

@@ -79,7 +79,7 @@ def test_a_variant_may_be_trained_on_all_images_or_on_a_split_of_each_seed(digit
     data = dataclasses.replace(digits, train=train, validation=validation)
 
     def made(seed: int, images: str) -> dict[str, Any]:
-        (result,) = replicate.run_alone(Trajectory((planned(training_images=images)[seed],)), data)
+        (result,) = replicate.run(Trajectory((planned(training_images=images)[seed],)), data)
         return result
 
     every, drawn, other = made(0, "all"), made(0, "drawn"), made(1, "drawn")
@@ -98,9 +98,7 @@ def test_a_part_of_the_seed_can_be_varied_alone(digits: Dataset, part: str) -> N
     common = planned()
     seeds = dict.fromkeys(("weights", "order", "dropout"), 5) | {part: 6}
 
-    losses = [
-        replicate.run_alone(Trajectory((one,)), digits)[0]["history"]["loss"] for one in (common[0], first, second)
-    ]
+    losses = [replicate.run(Trajectory((one,)), digits)[0]["history"]["loss"] for one in (common[0], first, second)]
 
     assert losses[0] == losses[1] != losses[2]
     model = schema.validate(Model, second.ingredients["model"], key="m")
