@@ -69,7 +69,7 @@ def write_params(repository: Path, small: Dataset) -> None:
     write_set(repository, small)
     # Of the folder that DVC watches there is no file, so that the set may be used where these are not.
     kept = repository / "data" / "local" / "digits" / ".gitkeep"
-    kept.parent.mkdir()
+    kept.parent.mkdir(exist_ok=True)
     kept.touch()
     values = yaml.safe_load((repository / "params.yaml").read_text())
     values["data"]["dataset"] = "digits"
