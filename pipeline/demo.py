@@ -8,11 +8,14 @@ import secrets
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline import cli, dvc_lock, params
@@ -90,7 +93,7 @@ def sample(path: Path, data: TrainingData) -> bytes:
     Raises:
         InputError: The file is not there any more, or damaged.
     """
-    images, png = datasets.load(path).test.images, b""
+    images, png = _test_images(path), b""
     for _ in range(_TRIES):
         file = BytesIO()
         Image.fromarray(images[secrets.randbelow(len(images))]).save(file, "png")
@@ -100,6 +103,12 @@ def sample(path: Path, data: TrainingData) -> bytes:
             reading.decode(png, "The image", data)
             break
     return png
+
+
+@cache
+def _test_images(path: Path) -> NDArray[np.uint8]:
+    """Return the test images of a data set, read once however often a sample is asked for."""
+    return datasets.load(path).test.images
 
 
 def about(data: TrainingData, names: Sequence[str], missing: Sequence[str]) -> dict[str, Any]:
