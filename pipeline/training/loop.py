@@ -1,5 +1,7 @@
 """The compiled training loop: each thread computes one part of a batch, from its images to its gradients.
 
+Where the values of all layers would take much memory, as with large images, a thread takes its part slice by slice.
+
 By default TensorFlow divides every single operation among its threads, which then wait for each other hundreds of times
 per step. `benchmarks/` measures both.
 """
@@ -47,6 +49,7 @@ class Loop:
         self._network, self._optimizer, self._loss, self._objective = network, optimizer, loss, objective
         self._batch_size, self._parts = batch_size, parts
         self._normalizes = any(isinstance(layer, keras.layers.BatchNormalization) for layer in network.layers)
+        self._slices = networks.slices(network, -(-batch_size // parts))
         self._weights = [variable.value for variable in network.trainable_variables]
         split = (tf.TensorSpec(network.input_shape, "uint8"), tf.TensorSpec((None,), labels))
         changes = {name: tf.TensorSpec((None, *some.shape[1:]), some.dtype) for name, some in example.items()}
@@ -93,13 +96,27 @@ class Loop:
         return tf.while_loop(lambda first, _: first < tf.size(order), body, (0, tf.zeros(2)))[1]
 
     def _step(self, images: Any, labels: Any, changes: Any) -> Any:
-        parts = self._cut(labels, images, labels, changes)
+        count, counted = tf.size(labels), tf.ones_like(labels, "bool")
+        parts = _cut(self._parts, counted, images, labels, changes)
         # What is normalized together has its gradients from one tape.
-        groups = [parts] if self._normalizes else [[part] for part in parts]
-        gradients, sums = zip(*(self._gradients(tf.size(labels), group) for group in groups), strict=True)
+        computed = (
+            [self._gradients(count, parts)] if self._normalizes else [self._in_slices(count, part) for part in parts]
+        )
+        gradients, sums = zip(*computed, strict=True)
         whole = [tf.add_n(parts) for parts in zip(*gradients, strict=True)]
         self._optimizer.apply(whole, self._network.trainable_variables)
         return tf.add_n([*chain.from_iterable(sums)])
+
+    def _in_slices(self, count: Any, part: tuple[Any, ...]) -> tuple[list[Any], list[Any]]:
+        """Return what `_gradients` does of one part, of which the values of only one slice are in memory."""
+        first, *others = _cut(self._slices, *part)
+        total, sums = self._gradients(count, [first])
+        for some in others:
+            with tf.control_dependencies(total):
+                waiting = tf.nest.map_structure(tf.identity, some)
+            gradients, more = self._gradients(count, [waiting])
+            total, sums = [one + other for one, other in zip(total, gradients, strict=True)], sums + more
+        return total, sums
 
     def _gradients(self, count: Any, parts: Sequence[tuple[Any, ...]]) -> tuple[list[Any], list[Any]]:
         """Return the gradients of the batch's mean loss that come from `parts`, and the sums of each part's scores."""
@@ -121,7 +138,7 @@ class Loop:
         return tf.add_n(
             [
                 self._sums(counts, truth, self._network(some, training=False))
-                for counts, some, truth in self._cut(labels, images, labels)
+                for counts, some, truth in _cut(self._parts, tf.ones_like(labels, "bool"), images, labels)
             ]
         )
 
@@ -131,15 +148,19 @@ class Loop:
         rows = tf.stack([self._loss.call(labels, probabilities), tf.cast(correct, tf.float32)])
         return tf.reduce_sum(tf.where(counts, rows, 0.0), axis=1)
 
-    def _cut(self, labels: Any, *batch: Any) -> list[tuple[Any, ...]]:
-        """Return the parts of a batch: which of its images count, then those rows of each tensor, or dict of them."""
-        edges = [number * tf.size(labels) // self._parts for number in range(self._parts + 1)]
-        # A convolution rejects an empty part, so such a part gets one image that does not count.
-        ends = [tf.maximum(first + 1, end) for first, end in pairwise(edges)]
-        cuts = zip(edges[:-1], edges[1:], ends, strict=True)
-        return [
-            (tf.range(a, c) < b, *tf.nest.map_structure(lambda rows, a=a, c=c: rows[a:c], batch)) for a, b, c in cuts
-        ]
+
+def _cut(pieces: int, counted: Any, *rows: Any) -> list[tuple[Any, ...]]:
+    """Return pieces of a batch: which of its images count, of those that do, and the rows of each tensor or dict."""
+    if pieces == 1:
+        return [(counted, *rows)]
+    edges = [number * tf.size(counted) // pieces for number in range(pieces + 1)]
+    # A convolution rejects an empty piece, so such a piece gets one image that does not count.
+    ends = [tf.maximum(first + 1, end) for first, end in pairwise(edges)]
+    cuts = zip(edges[:-1], edges[1:], ends, strict=True)
+    return [
+        (counted[a:c] & (tf.range(a, c) < b), *tf.nest.map_structure(lambda tensor, a=a, c=c: tensor[a:c], rows))
+        for a, b, c in cuts
+    ]
 
 
 def _compiled(function: Callable[..., Any], *signature: Any) -> Any:

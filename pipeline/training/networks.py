@@ -22,7 +22,8 @@ _INITIAL, _DROPOUT = 0, 1
 # The most images in a batch that is scored, and the most bytes that one layer's inputs and outputs may take then. At
 # 28x28 pixels the project's own networks are far from the second.
 _SCORED_AT_ONCE, _SCORING_BYTES = 1000, 2**29
-
+# The most bytes that the outputs of all layers may take at once in a thread that trains; their gradients take as many.
+_TRAINING_BYTES = 2**28
 
 # What the first layer multiplies pixels by and then adds: one number, or one for each channel.
 Scaling = tuple[float, float] | tuple[list[float], list[float]]
@@ -72,6 +73,13 @@ def scoring_batch(network: keras.Model) -> int:
     # What a layer reads and what it writes is there at the same time.
     largest = max(_bytes(layer, layer.input) + _bytes(layer, layer.output) for layer in network.layers)
     return max(1, min(_SCORED_AT_ONCE, _SCORING_BYTES // largest))
+
+
+def slices(network: keras.Model, images: int) -> int:
+    """Return into how many slices to cut `images` that a thread trains on, so that they take little memory."""
+    return min(
+        images, math.ceil(images * sum(_bytes(layer, layer.output) for layer in network.layers) / _TRAINING_BYTES)
+    )
 
 
 def _bytes(layer: keras.Layer, tensors: Any) -> int:

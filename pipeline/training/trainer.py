@@ -15,7 +15,7 @@ from pipeline import machine
 from pipeline.data.dataset import Dataset
 from pipeline.errors import PipelineError
 from pipeline.training import augmentation, backend, history, networks, optimizers, portable
-from pipeline.training.backend import keras
+from pipeline.training.backend import keras, tf
 from pipeline.training.checkpoint import TrainingState
 from pipeline.training.loop import Loop
 from pipeline.training.settings import Model, Training
@@ -52,6 +52,9 @@ def train(
     loop = _loop(network, optimizer, data, model, training)
     order_seed = training.seed if order_seed is None else order_seed
     for epoch in range(len(state.rows) + 1, model.epochs + 1):
+        rows, processors, best = state.rows, state.processors, state.best
+        # Else the variables of two epochs would be in memory.
+        del state
         networks.seed_dropout(network, training.seed, epoch)
         if model.schedule is not None:
             optimizer.learning_rate = optimizers.learning_rate(model, epoch)
@@ -61,11 +64,8 @@ def train(
             scores = [*loop.fit(data.train, order, bar.update, changes), *loop.score(data.monitored)]
         seconds = time.perf_counter() - started
         row = {"epoch": epoch, **dict(zip(history.SCORES, scores, strict=True)), "seconds": seconds}
-        rows, processors = (*state.rows, row), (*state.processors, machine.processor())
-        best = _best(network, model, rows, state.best)
-        # Else the variables of two epochs would be in memory.
-        del state
-        state = TrainingState(rows, processors, _values(changing), best)
+        rows, processors = (*rows, row), (*processors, machine.processor())
+        state = TrainingState(rows, processors, _values(changing), _best(network, model, rows, best))
         _check_finite(state)
         on_epoch(state)
     if state.best:
@@ -164,7 +164,8 @@ def _restore(changing: Sequence[Any], state: TrainingState | None) -> TrainingSt
 
 
 def _values(changing: Sequence[Any]) -> tuple[NDArray[Any], ...]:
-    return tuple(np.asarray(variable) for variable in changing)
+    # A view, not a copy: TensorFlow leaves a value that someone reads as it is, and gives the variable a new one.
+    return tuple(np.asarray(memoryview(tf.convert_to_tensor(variable))) for variable in changing)
 
 
 def _check_finite(state: TrainingState) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -74,6 +75,29 @@ def test_in_parts_it_is_keras_own_training(
     found, _ = loop(ours, loss, threads).fit(split, order, lambda _: None)
 
     assert found == pytest.approx(mean, rel=1e-4)
+    assert_moved_alike(ours, keras_own)
+
+
+def sliced(monkeypatch: pytest.MonkeyPatch, network: Any, images: float) -> None:
+    """Leave room for the values of so many images in a thread."""
+    outputs = [math.prod(layer.output.shape[1:]) for layer in network.layers]
+    monkeypatch.setattr(networks, "_TRAINING_BYTES", 4 * images * sum(outputs))
+
+
+@pytest.mark.parametrize("room", [3, 0.1], ids=["three-images", "not-even-one"])
+def test_a_part_in_slices_is_keras_own_training_too(
+    network: Callable[[], Any], digits: Dataset, monkeypatch: pytest.MonkeyPatch, room: float
+) -> None:
+    """Slice by slice, since the values of a part would take too much memory, a batch moves the weights all the same."""
+    split, order = some(digits, BATCH + 5)
+    keras_own, ours = network(), network()
+    keras_own.compile(keras.optimizers.SGD(RATE), networks.loss(CLIPPED))
+    for batch in (order[:BATCH], order[BATCH:]):
+        keras_own.train_on_batch(split.images[batch], split.labels[batch])
+    sliced(monkeypatch, ours, room)
+
+    assert networks.slices(ours, BATCH // 2) == (6 if room == 3 else BATCH // 2)
+    loop(ours).fit(split, order, lambda _: None)
     assert_moved_alike(ours, keras_own)
 
 

@@ -194,6 +194,24 @@ def test_two_trainings_of_one_seed_are_equal_and_another_seed_differs(values: Pa
     assert not equal(first, run(other, model, data)[-1])
 
 
+def test_the_values_of_an_epoch_stay_while_training_goes_on(values: Params, digits: Dataset) -> None:
+    """What a checkpoint holds of an epoch is not changed by the next one, whether it was written before or not."""
+    model, data = short(values, "mlp_adadelta", epochs=2), few(digits)
+    states: list[TrainingState] = []
+    at_once: list[list[np.ndarray]] = []
+
+    def keep(state: TrainingState) -> None:
+        states.append(state)
+        at_once.append([np.array(value) for value in state.variables])
+
+    trainer.train(trainer.build(model, values.train, data), data, model, values.train, on_epoch=keep)
+
+    for state, copies in zip(states, at_once, strict=True):
+        for value, copied in zip(state.variables, copies, strict=True):
+            np.testing.assert_array_equal(value, copied)
+    assert any((one != other).any() for one, other in zip(*at_once, strict=True))
+
+
 def test_the_last_validation_scores_are_those_of_the_network(values: Params, digits: Dataset) -> None:
     """val_loss and val_accuracy of the last epoch are what the finished network scores in inference mode."""
     model = short(values, "mlp_adadelta", 2)
