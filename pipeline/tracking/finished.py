@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 from pipeline.tracking import experiments, runs
 from pipeline.tracking.client import mlflow
@@ -24,7 +25,8 @@ VERDICT = "verdict"  # what the tag `variant` of a verdict is
 class FinishedRun:
     """A run as it is at its end: `rows` has the metrics of each epoch, `final` those of the whole.
 
-    The tags name the recipe and the variant. `artifacts` has the content of files by their names. It took `seconds`.
+    The tags name the recipe and the variant. `artifacts` has the content of files by their names. It took `seconds`. A
+    verdict is on the runs of the variants in `judged`, by what they are called in it.
     """
 
     name: str
@@ -34,6 +36,7 @@ class FinishedRun:
     final: Mapping[str, float]
     artifacts: Mapping[str, bytes] = field(default_factory=dict)
     seconds: float = 0.0
+    judged: Mapping[str, str] = field(default_factory=dict)
 
 
 class LoggedEstimate(NamedTuple):
@@ -45,10 +48,13 @@ class LoggedEstimate(NamedTuple):
     high: float | None
 
 
-def verdict_run(name: str, findings: Mapping[str, LoggedEstimate], artifacts: Mapping[str, bytes]) -> FinishedRun:
+def verdict_run(
+    name: str, findings: Mapping[str, LoggedEstimate], artifacts: Mapping[str, bytes], judged: Mapping[str, str]
+) -> FinishedRun:
     """Return the run of a verdict on runs of the same experiment: equal artifacts, such as its page, give the same run.
 
-    Each finding is a metric, with others that end in `_low` and `_high`, and a tag that begins with `verdict.`.
+    It has a link to the runs of each variant in `judged`, by what the verdict calls it. Each finding is a metric, with
+    others that end in `_low` and `_high`, and a tag that begins with `verdict.`.
     """
     # A name may be that of a git revision, and MLflow takes no `~` or `^` in one.
     named = {re.sub(r"[^\w./ -]", "-", key): finding for key, finding in findings.items()}
@@ -59,11 +65,10 @@ def verdict_run(name: str, findings: Mapping[str, LoggedEstimate], artifacts: Ma
         if value is not None
     }
     sha256 = hashlib.sha256(b"".join(artifacts[key] for key in sorted(artifacts))).hexdigest()
-    note = "Estimates with their intervals (`_low`, `_high`) and verdicts on the other runs of this experiment."
+    note = "Estimates with their intervals (`_low`, `_high`), and verdicts on these runs:"
     tags = {"recipe": sha256, "variant": VERDICT, NOTE: note}
-    return FinishedRun(
-        name, tags | {f"verdict.{key}": one.verdict for key, one in named.items()}, {}, [], final, artifacts
-    )
+    tags |= {f"verdict.{key}": one.verdict for key, one in named.items()}
+    return FinishedRun(name, tags, {}, [], final, artifacts, judged=judged)
 
 
 class FinishedRuns:
@@ -110,7 +115,7 @@ class FinishedRuns:
                 api.delete_run(left.info.run_id)
             if left.info.status == "RUNNING" and runs.is_ours(left):
                 api.set_terminated(left.info.run_id, "KILLED")
-        tags, started = self._coloured(run.tags), int(1000 * (time.time() - run.seconds))
+        tags, started = self._linked(run, self._coloured(run.tags)), int(1000 * (time.time() - run.seconds))
         created = api.create_run(self._id, started, tags, run.name).info.run_id
         params = [entities.Param(key, str(value)) for key, value in run.params.items()]
         # In few requests, since there may be ten thousand such runs.
@@ -130,6 +135,13 @@ class FinishedRuns:
         if (variant := tags["variant"]) not in self._colours:
             self._colours[variant] = experiments.colour(self._id, "variant", variant)
         return {**tags, experiments.COLOUR: self._colours[variant]}
+
+    def _linked(self, run: FinishedRun, tags: dict[str, str]) -> dict[str, str]:
+        """Return the tags with links to the runs that are judged, as MLflow's pages have them, in the note."""
+        runs_of = f"#/experiments/{self._id}/runs?"
+        queries = {name: {"searchFilter": f"params.variant = '{variant}'"} for name, variant in run.judged.items()}
+        links = [f"- [{name}]({runs_of}{urlencode(query)})" for name, query in queries.items()]
+        return tags | {NOTE: "\n".join([tags[NOTE], "", *links])} if links else tags
 
 
 def _is_complete(run: Any) -> bool:

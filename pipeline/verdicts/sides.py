@@ -105,12 +105,12 @@ def judge(names: Sequence[str], options: Namespace) -> Answer:
         only_before=lacking,
         only_after=added,
     )
-    tracker.put(data.summary["sha256"], _logged(judged))
+    tracker.put(data.summary["sha256"], _logged(judged, planned))
     tracker.close()
     return judged
 
 
-def _logged(judged: Answer) -> tracking.FinishedRun:
+def _logged(judged: Answer, planned: Mapping[str, Sequence[SideModel]]) -> tracking.FinishedRun:
     """Return the answer as a run in MLflow: the differences with their intervals, the verdicts, the page."""
     findings = {
         f"{model.model} {after} - {before}": tracking.LoggedEstimate(
@@ -121,7 +121,9 @@ def _logged(judged: Answer) -> tracking.FinishedRun:
     }
     page, content = answer.as_markdown(judged), json.dumps(answer.as_object(judged), indent=2, allow_nan=False)
     artifacts = {"verdict.md": page.encode(), "verdict.json": content.encode()}
-    return tracking.verdict_run(f"verdict on {', '.join(list(judged.sides)[1:])}", findings, artifacts)
+    every = [one for candidates in planned.values() for one in candidates]
+    variants = {f"{one.model}, {one.side.name}": one.replicates[0].variant for one in every}
+    return tracking.verdict_run(f"verdict on {', '.join(list(judged.sides)[1:])}", findings, artifacts, variants)
 
 
 def _train(

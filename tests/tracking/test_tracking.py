@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
+from urllib.parse import unquote_plus
 
 import mlflow
 import numpy as np
@@ -717,18 +718,30 @@ def test_replicates_are_shown_by_variant(of: Callable[[str, str], experiments.Ex
 
 @pytest.mark.usefixtures("store")
 def test_a_verdict_is_a_run_among_those_that_it_judges(tmp_path: Path) -> None:
-    """It has estimates with their ends, verdicts as tags and its page; the same verdict is there once."""
+    """It has estimates with their ends, verdicts as tags, its page and links; the same verdict is there once."""
     findings = {"HEAD~1 - HEAD": tracking.LoggedEstimate("better", 0.5, 0.25, None)}
     tracked = tracking.FinishedRuns(experiments.of_verdict("mnist", "MNIST"))
+    for variant in ("mlp-1a", "mlp-2b"):
+        tags = {"recipe": variant, "variant": variant}
+        tracked.add(tracking.FinishedRun(variant, tags, {"variant": variant}, [], {"accuracy": 0.5}))
     for _ in range(2):
-        tracked.add(tracking.verdict_run("verdict", findings, {"verdict.md": b"# Better\n"}))
+        page = {"verdict.md": b"# Better\n"}
+        tracked.add(tracking.verdict_run("verdict", findings, page, {"mlp, HEAD~1": "mlp-1a", "mlp, HEAD": "mlp-2b"}))
 
     api = mlflow.MlflowClient()
-    (run,) = api.search_runs([experiments.connect(experiments.of_verdict("mnist", "MNIST"))])
+    made = experiments.connect(experiments.of_verdict("mnist", "MNIST"))
+    (run,) = api.search_runs([made], "tags.variant = 'verdict'")
+    links = re.findall(
+        r"- \[(.+)\]\(#/experiments/(\d+)/runs\?searchFilter=(\S+)\)", run.data.tags["mlflow.note.content"]
+    )
+    linked = {
+        name: [found.info.run_name for found in api.search_runs([of], unquote_plus(query))] for name, of, query in links
+    }
+    assert linked == {"mlp, HEAD~1": ["mlp-1a"], "mlp, HEAD": ["mlp-2b"]}
     assert run.data.metrics == {"HEAD-1 - HEAD": 0.5, "HEAD-1 - HEAD_low": 0.25}
     assert run.data.tags["verdict.HEAD-1 - HEAD"] == "better"
-    page = api.download_artifacts(run.info.run_id, "verdict.md", str(tmp_path))
-    assert (run.info.status, Path(page).read_text()) == ("FINISHED", "# Better\n")
+    downloaded = api.download_artifacts(run.info.run_id, "verdict.md", str(tmp_path))
+    assert (run.info.status, Path(downloaded).read_text()) == ("FINISHED", "# Better\n")
 
 
 @pytest.mark.usefixtures("store")
