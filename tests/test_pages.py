@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
 from collections.abc import Callable
 from functools import reduce
@@ -11,6 +12,8 @@ from operator import getitem
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
@@ -254,3 +257,30 @@ def test_the_studys_report_follows_from_its_ledger(monkeypatch: pytest.MonkeyPat
     damaged, foreign = agreement.ledger_faults()
     assert "mlp_rmsprop.jsonl, line 2: damaged" in damaged
     assert foreign.startswith("study/runs/mlp_rmsprop.jsonl: seed 10 was made with other params")
+
+
+def test_tuned_settings_are_those_of_the_best_candidate() -> None:
+    """Other settings than those with the highest mean held-out accuracy are named, once all candidates exist."""
+    assert list(agreement.tuning_faults()) == []
+    whole = study_runs.whole()
+    names = ("mlp_adadelta", "mlp_adadelta_no_dropout")
+    one, other = (whole.variants[name].model_copy(update={"seeds": 2}) for name in names)
+    scores: dict[str, list[float]] = {}
+    for settings in (one, other):
+        tuned = settings.model_copy(update={"first_seed": 50, "seeds": 1})
+        variants = {**dict(zip(names, (one, other), strict=True)), "mlp_adadelta_tuned": tuned}
+        statistics = whole.statistics.model_copy(update={"comparisons": (names,), "added": ()})
+        data = whole.data.model_copy(update={"sets": ("mnist",)})
+        of = whole.model_copy(update={"variants": variants, "statistics": statistics, "data": data})
+        shutil.rmtree("study/runs", ignore_errors=True)
+        study_runs.write_study(Path("study"), of)
+        for name in names:
+            table = pd.read_json(f"study/runs/{name}.jsonl", lines=True)
+            scores[name] = [splits["validation"]["accuracy"] for splits in table["splits"]]
+        best = one if np.mean(scores[names[0]]) > np.mean(scores[names[1]]) else other
+
+        assert len(list(agreement.tuning_faults())) == (settings is not best)
+
+        path = Path("study/runs/mlp_adadelta.jsonl")
+        files.write_text(path, path.read_text().splitlines(keepends=True)[0])
+        assert list(agreement.tuning_faults()) == []

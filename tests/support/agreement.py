@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import shlex
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+import pandas as pd
 
 from pipeline import bounds, files, params
 from pipeline.data import original as originals
@@ -93,3 +96,27 @@ def gate_faults() -> Iterator[str]:
             yield f"{where}.max_drop is {bound.max_drop}, less than the {allowed:.4f} of study/reports/spread.csv"
         if bound.min is not None and bound.min > lowest:
             yield f"{where}.min is {bound.min}, more than the {lowest:.4f} of study/reports/spread.csv"
+
+
+def tuning_faults() -> Iterator[str]:
+    """Yield each variant `NAME_tuned` of the study whose settings are not those of the best candidate.
+
+    The candidates are NAME and NAME_rate_..., with dropout and without. The best has the highest mean accuracy on the
+    held-out images over the first seeds, as many as all have; while one of these is missing, none is the best.
+    """
+    if not (STUDY / "runs").exists():
+        return
+    study = plan.load_study(STUDY / "params.yaml")
+    held_out = [one for one in ledger.read(STUDY / "runs") if one.has("validation", "accuracy")]
+    rows = [(one.variant, one.seed, one.score("validation", "accuracy")) for one in held_out]
+    scores = pd.DataFrame(rows, columns=["variant", "seed", "accuracy"])
+    for base, tuned in ((name[:-6], one) for name, one in study.variants.items() if name.endswith("_tuned")):
+        pattern = rf"{base}(_rate_\w+?)?(_no_dropout)?"
+        candidates = {name: one for name, one in study.variants.items() if re.fullmatch(pattern, name)}
+        seeds = range(study.first_seed, study.first_seed + min(one.seeds for one in candidates.values()))
+        compared = scores[scores["variant"].isin(candidates) & scores["seed"].isin(seeds)]
+        if len(compared) < len(candidates) * len(seeds):
+            continue
+        best = candidates[compared.groupby("variant")["accuracy"].mean().idxmax()]
+        if (best.network, best.optimizer) != (tuned.network, tuned.optimizer):
+            yield f"study/params.yaml: {base}_tuned has other settings than the best candidate on the held-out images"

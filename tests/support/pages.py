@@ -31,6 +31,7 @@ AGREED: Mapping[Callable[[], Iterator[str]], str] = {
     agreement.ledger_faults: "`make study` trains it again, or says why not",
     agreement.report_faults: "`make study` renews it",
     agreement.gate_faults: "set it to that",
+    agreement.tuning_faults: "give it those",
 }
 
 
