@@ -47,18 +47,7 @@ def table(data: StudyData, target: float, timings: Mapping[str, EpochSeconds]) -
         for column in ACCURACIES if group.entries else ():
             found = time_to_target.epochs_to(group.curves(column), target)
             alone = timings[group.name].median if group.name in timings else None
-            rows.append(
-                {
-                    "variant": group.name,
-                    "column": column,
-                    "target": target,
-                    "n": found.n,
-                    "reached": found.reached,
-                    "median": found.median,
-                    "smallest": found.smallest,
-                    "largest": found.largest,
-                    "seconds_per_epoch": alone,
-                    "median_seconds": None if alone is None or found.median is None else alone * found.median,
-                }
-            )
+            seconds = None if alone is None or found.median is None else alone * found.median
+            row = {"variant": group.name, "column": column, "target": target, **vars(found)}
+            rows.append({**row, "seconds_per_epoch": alone, "median_seconds": seconds})
     return rows

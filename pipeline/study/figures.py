@@ -21,12 +21,9 @@ from pipeline.study.findings import ClaimRow, Form
 from pipeline.study.groups import StudyData, VariantGroup
 from pipeline.study.readings import AnyReading, ContrastReading, PairReading
 from pipeline.study.results import StudyResults
-from pipeline.study.terms import Condition
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-Stretch = tuple[float, float, str]
 
 
 def draw(found: StudyResults) -> dict[str, Figure]:
@@ -37,7 +34,7 @@ def draw(found: StudyResults) -> dict[str, Figure]:
         if (figure := claim.figure) is not None:
             picture = _change(everything, figure) if isinstance(figure, Change) else _curves(everything, figure)
             drawn[f"{figure.name}.png"] = picture
-    for number, one in enumerate((found.main, *found.others)):
+    for number, one in enumerate(found.sets):
         suffix = f"-{one.name}" if number else ""
         drawn[f"effects{suffix}.png"] = _effects(one.pairs, everything.rules.smallest_effects[one.name])
         drawn[f"rises{suffix}.png"] = _rises(one.data)
@@ -68,11 +65,12 @@ def _drawn(form: Form, value: float) -> float:
     return log(value) if form == "factor" else value
 
 
-def _sides(data: StudyData, reading: AnyReading, form: Form) -> Iterator[Stretch]:
+def _sides(data: StudyData, reading: AnyReading, form: Form) -> Iterator[tuple[float, float, str]]:
     """Yield where the intervals of a reading lead to a verdict."""
     if isinstance(reading, ContrastReading):
         for verdict, condition in (("supported", reading.supported), ("not supported", reading.not_supported)):
-            yield (*_beyond(form, condition), verdict)
+            bound = _drawn(form, condition.bound)
+            yield (-inf, bound, verdict) if condition.sign == "<" else (bound, inf, verdict)
     elif isinstance(reading, PairReading) and reading.any_difference:
         ends = {"better": (0.0, inf), "worse": (-inf, 0.0)}
         yield from ((*ends[side], str(verdict)) for side, verdict in reading.any_difference.items())
@@ -81,11 +79,6 @@ def _sides(data: StudyData, reading: AnyReading, form: Form) -> Iterator[Stretch
         places = {Verdict.BETTER: (least, inf), Verdict.WORSE: (-inf, -least), Verdict.EQUIVALENT: (-least, least)}
         given = reading.verdicts or {}
         yield from ((*place, str(given[verdict])) for verdict, place in places.items() if verdict in given)
-
-
-def _beyond(form: Form, condition: Condition) -> tuple[float, float]:
-    bound = _drawn(form, condition.bound)
-    return (-inf, bound) if condition.sign == "<" else (bound, inf)
 
 
 def _curves(data: StudyData, figure: Curves) -> Figure | None:
@@ -122,11 +115,11 @@ def _band(group: VariantGroup, column: str) -> pd.DataFrame:
 
 
 def _effects(pairs: Sequence[VariantPair], smallest: float) -> Figure | None:
-    if not any(pair.judgement for pair in pairs):
+    if not any(pair.judged for pair in pairs):
         return None
     rows = []
     for pair in pairs:
-        one = pair.judgement
+        one = pair.judged.judgement if pair.judged else None
         numbers = (one.comparison.estimate, *one.simultaneous) if one else (np.nan, np.nan, np.nan)
         rows.append((f"{pair.first} minus {pair.second}", *numbers, pair.verdict))
     return effects.intervals(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import exp, sqrt
 
@@ -54,7 +54,7 @@ class SeedPrediction:
 
 def predictions(
     data: StudyData, networks: Mapping[str, str], summaries: Summaries, original: Mapping[str, pd.DataFrame]
-) -> tuple[SeedPrediction, ...]:
+) -> list[SeedPrediction]:
     """Return a prediction for each outcome of each variant that has MIN_SEEDS seeds.
 
     `networks` has the variant by the name of the original's model that it repeats; `summaries` are those of the data
@@ -65,17 +65,16 @@ def predictions(
         summary = summaries[data.study.variants[name].dataset]
         if (summary["dataset"], summary["splits"]["test"]["count"]) == (originals.DATASET, originals.TEST_IMAGES):
             printed[name] = original.get(model)
-    return tuple(one for name in data.groups for one in _of_variant(data, name, printed.get(name)))
-
-
-def _of_variant(data: StudyData, name: str, history: pd.DataFrame | None) -> Iterator[SeedPrediction]:
-    n = len(data.common([name]))
-    if n < MIN_SEEDS:
-        return
-    for outcome, (measured, to, of_original) in OUTCOMES.items():
-        low, high = prediction.prediction_interval(data.groups[name].values(measured))
-        number = None if history is None else of_original(history, data.rules.overfitting)
-        yield SeedPrediction(name, outcome, n, to(low), to(high), number)
+    found = []
+    for name, group in data.groups.items():
+        if (n := len(group.entries)) < MIN_SEEDS:
+            continue
+        history = printed.get(name)
+        for outcome, (measured, to, of_original) in OUTCOMES.items():
+            low, high = prediction.prediction_interval(group.values(measured))
+            number = None if history is None else of_original(history, data.rules.overfitting)
+            found.append(SeedPrediction(name, outcome, n, to(low), to(high), number))
+    return found
 
 
 def inside(found: Sequence[SeedPrediction]) -> tuple[int, int]:
@@ -91,34 +90,20 @@ def reproduced(held: int, n: int) -> bool:
     return bool(stats.binom.cdf(held, n, 0.95) >= 0.05)
 
 
-@dataclass(frozen=True)
-class Spread:
-    """The standard deviation of a variant's test accuracy over `n` seeds, as a share, and its upper 80% bound.
+def spreads(data: StudyData, names: Iterable[str]) -> list[dict[str, object]]:
+    """Return the rows of spread.csv: the spread of the test accuracy of each of these variants that has two seeds.
 
-    One more seed is below `lowest` once in a thousand cases.
+    `sd` is the standard deviation over `n` seeds, as a share, and `upper` its one-sided upper 80% bound: the seed alone
+    rarely exceeds the `allowed_drop`, however few seeds tell of the spread. One more seed is below `lowest` once in a
+    thousand cases.
     """
-
-    n: int
-    sd: float
-    lowest: float
-
-    @property
-    def upper(self) -> float:
-        """The one-sided upper confidence bound of the standard deviation (see `prediction.sd_upper_bound`)."""
-        return prediction.sd_upper_bound(self.sd, self.n - 1)
-
-    @property
-    def allowed_drop(self) -> float:
-        """The drop in test accuracy that the seed alone rarely exceeds, however few seeds tell of the spread."""
-        return ALLOWED * self.upper
-
-
-def spreads(data: StudyData, names: Iterable[str]) -> Mapping[str, Spread]:
-    """Return the spread of each of these variants that has two seeds; their spreads differ."""
-    return {name: _spread(data, name) for name in names if len(data.common([name])) > 1}
-
-
-def _spread(data: StudyData, name: str) -> Spread:
-    values = data.groups[name].values(OUTCOME)
-    summary = means.describe(values)
-    return Spread(summary.n, summary.sd, prediction.prediction_interval(values, 1 - 2 * FALSE_ALARMS).low)
+    rows: list[dict[str, object]] = []
+    for name in dict.fromkeys(names):
+        if len(data.common([name])) > 1:
+            values = data.groups[name].values(OUTCOME)
+            summary = means.describe(values)
+            upper = prediction.sd_upper_bound(summary.sd, summary.n - 1)
+            lowest = prediction.prediction_interval(values, 1 - 2 * FALSE_ALARMS).low
+            row = {"variant": name, **vars(summary), "upper": upper, "allowed_drop": ALLOWED * upper, "lowest": lowest}
+            rows.append(row)
+    return rows

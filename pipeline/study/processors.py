@@ -6,30 +6,14 @@ another network. That is like another seed unless one processor is better on ave
 
 from __future__ import annotations
 
-import operator
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.analysis import means
-from pipeline.analysis.means import Comparison
 from pipeline.analysis.verdicts import MIN_SEEDS
 from pipeline.study.comparisons import OUTCOME
 from pipeline.study.groups import StudyData, VariantGroup
 from pipeline.trials import plan
-
-
-@dataclass(frozen=True)
-class ProcessorEffect:
-    """A variant's test accuracy on processor `first` minus that on `second`, by Welch's t over their seeds."""
-
-    variant: str
-    first: str
-    second: str
-    difference: Comparison
-    n_first: int
-    n_second: int
 
 
 def made_on(record: Mapping[str, Any]) -> str:
@@ -37,14 +21,8 @@ def made_on(record: Mapping[str, Any]) -> str:
     return str(record["processor"])
 
 
-def counts(data: StudyData) -> tuple[Sequence[str], Mapping[str, Sequence[int]]]:
-    """Return the processors, and for each variant how many of its replicates each of them made.
-
-    The processor that made most replicates of the study comes first.
-    """
-    made = {name: Counter(_made_by(group)) for name, group in data.groups.items()}
-    order = [name for name, _ in data.makers(made_on)]
-    return order, {name: [found[processor] for processor in order] for name, found in made.items() if found}
+def _made_by(group: VariantGroup) -> list[str]:
+    return [made_on(entry.record) for entry in group.entries.values()]
 
 
 def apart(data: StudyData) -> Sequence[tuple[str, str]]:
@@ -52,35 +30,33 @@ def apart(data: StudyData) -> Sequence[tuple[str, str]]:
 
     What a processor does to the scores, if anything, is part of such a difference.
     """
-    _, made = counts(data)
+    made = {name: {*_made_by(group)} for name, group in data.groups.items() if group.entries}
     return [
         (first, second)
         for first, second in data.study.statistics.every
-        if {first, second} <= made.keys() and not any(map(operator.mul, made[first], made[second]))
+        if {first, second} <= made.keys() and made[first].isdisjoint(made[second])
     ]
 
 
-def effects(data: StudyData) -> Sequence[ProcessorEffect]:
-    """Return the effects for the variants of which two processors have MIN_SEEDS seeds.
+def effects(data: StudyData) -> list[dict[str, object]]:
+    """Return the rows of processors.csv, for the variants of which two processors have MIN_SEEDS seeds.
 
-    Each processor is compared with the one that made most replicates of the study.
+    A row has the difference between the variant's test accuracy on one `processor` and that on the `other`, by Welch's
+    t over their seeds. The first is the one that made most replicates of the study.
     """
-    order, _ = counts(data)
-    return [effect for group in data.groups.values() for effect in _effects(group, order)]
-
-
-def _effects(group: VariantGroup, order: Sequence[str]) -> Iterator[ProcessorEffect]:
-    made = _made_by(group)
-    enough = [name for name in order if made.count(name) >= MIN_SEEDS]
-    seeds = {name: [seed for seed, by in zip(group.entries, made, strict=True) if by == name] for name in enough}
-    for other in enough[1:]:
-        values = (group.values(OUTCOME, seeds[name]) for name in (enough[0], other))
-        difference = means.compare(*values, paired=False)
-        yield ProcessorEffect(group.name, enough[0], other, difference, len(seeds[enough[0]]), len(seeds[other]))
-
-
-def _made_by(group: VariantGroup) -> list[str]:
-    return [made_on(entry.record) for entry in group.entries.values()]
+    rows: list[dict[str, object]] = []
+    order = [name for name, _ in data.makers(made_on)]
+    for group in data.groups.values():
+        made = _made_by(group)
+        enough = [name for name in order if made.count(name) >= MIN_SEEDS]
+        seeds = {name: [seed for seed, by in zip(group.entries, made, strict=True) if by == name] for name in enough}
+        for other in enough[1:]:
+            values = (group.values(OUTCOME, seeds[name]) for name in (enough[0], other))
+            found = means.compare(*values, paired=False)
+            counts = {"n": found.n_first, "n_other": found.n_second}
+            names = {"variant": group.name, "processor": enough[0], "other": other}
+            rows.append({**names, **counts, "difference": found.estimate, **found.interval()._asdict()})
+    return rows
 
 
 def mixed(data: StudyData) -> tuple[int, int]:

@@ -109,9 +109,9 @@ class StudyResults:
         return self.by_name[self.claims.dataset]
 
     @property
-    def others(self) -> list[SetResults]:
-        """The results on other data sets than that."""
-        return [one for name, one in self.by_name.items() if name != self.claims.dataset]
+    def sets(self) -> list[SetResults]:
+        """The results on each data set, first on that of the claims."""
+        return sorted(self.by_name.values(), key=lambda one: one.name != self.claims.dataset)
 
 
 def evaluate(
@@ -149,32 +149,17 @@ def by_set(data: StudyData, summaries: Summaries) -> dict[str, SetResults]:
 
 def _on(data: StudyData, name: str) -> StudyData:
     """Return the part of `data` that is on the data set `name`: empty if the study has no variant on it."""
-    variants = data.study.on(name)
-    whole = data.study.statistics
-    statistics = whole.model_copy(
-        update={
-            name: tuple(pair for pair in family if set(pair) <= variants.keys())
-            for name, family in (("comparisons", whole.comparisons), ("added", whole.added))
-        }
-    )
-    study = data.study.model_copy(update={"variants": variants, "statistics": statistics})
-    return replace(data, study=study, groups={key: data.groups[key] for key in variants})
+    variants, whole = data.study.on(name), data.study.statistics
+    families = {
+        key: tuple(pair for pair in family if set(pair) <= variants.keys())
+        for key, family in (("comparisons", whole.comparisons), ("added", whole.added))
+    }
+    update = {"variants": variants, "statistics": whole.model_copy(update=families)}
+    return replace(data, study=data.study.model_copy(update=update), groups={key: data.groups[key] for key in variants})
 
 
-def _images(summary: Mapping[str, Any]) -> int:
+def _images(summary: Summary) -> int:
     return int(summary["splits"]["train"]["count"])
-
-
-def _sources(arguments: argparse.Namespace, study: Study, rules: Rules) -> Sources:
-    claims = claims_file.load(arguments.claims, study, rules)
-    own = files.read_json(arguments.reproduced)["dataset"] == claims.dataset
-    return Sources(
-        claims,
-        prepared.load(arguments.summaries, study.data.sets),
-        files.read_json(arguments.metrics) if own else {},
-        files.read_json(arguments.benchmarks),
-        inputs.read_reported(arguments.original),
-    )
 
 
 def read(arguments: argparse.Namespace, of_pilot: Path | None = None) -> StudyResults:
@@ -185,7 +170,15 @@ def read(arguments: argparse.Namespace, of_pilot: Path | None = None) -> StudyRe
     """
     study = plan.load_study(arguments.study)
     rules = groups.rules(params.load(arguments.params), study, arguments.params)
-    sources = _sources(arguments, study, rules)
+    claims = claims_file.load(arguments.claims, study, rules)
+    own = files.read_json(arguments.reproduced)["dataset"] == claims.dataset
+    sources = Sources(
+        claims,
+        prepared.load(arguments.summaries, study.data.sets),
+        files.read_json(arguments.metrics) if own else {},
+        files.read_json(arguments.benchmarks),
+        inputs.read_reported(arguments.original),
+    )
     lookups = ledger.look_up(arguments.runs, plan.replicates(study, prepared.checksums(sources.summaries)))
     before = None if of_pilot is None else pilot.read(of_pilot, study)
     return evaluate(study, rules, lookups, sources, before)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from pipeline.analysis import means
 from pipeline.study import convergence, noise, prediction, processors, seeds
-from pipeline.study.comparisons import Judged, VariantPair
+from pipeline.study.comparisons import VariantPair
 from pipeline.study.groups import StudyData
 from pipeline.study.results import StudyResults
 
@@ -35,6 +34,14 @@ SDS = ("sd", "sd_of_images", "sd_of_networks")
 NOISE = ("variant", "n", "rise", "rise_of_mean", "low", "high", "flat_slight", "flat_strong", "mcnemar", *SDS)
 PILOT = ("subject", "pilot", "now")
 PROCESSORS = ("variant", "processor", "n", "other", "n_other", "difference", "low", "high")
+COMPARISONS = (
+    *("first", "second", "method", "n_first", "n_second"),
+    *("estimate", "standard_error", "degrees_of_freedom", "p_value", "adjusted_p", "low", "high", "confidence"),
+    *("simultaneous_low", "simultaneous_high", "permutation_p", "smallest_permutation_p", "rank_p", "superiority"),
+    *("held_out", "held_out_standard_error", "test_minus_held_out", "test_minus_held_out_standard_error"),
+    *("over_images", "over_images_standard_error", "verdict_new_images", "verdict_half", "verdict_twice"),
+    *("without_one_changes", "mcnemar_base_rate", "mcnemar_seeds", "mcnemar_significant", "verdict"),
+)
 
 
 def tables(found: StudyResults) -> dict[str, pd.DataFrame]:
@@ -42,112 +49,69 @@ def tables(found: StudyResults) -> dict[str, pd.DataFrame]:
 
     Summary, comparisons and power are of all data sets; the other tables are about that of the claims.
     """
-    summary = [row for one in (found.main, *found.others) for row in _summary(one.data)]
-    pairs = [pair for one in (found.main, *found.others) for pair in one.pairs]
-    rows = {
-        "summary": pd.DataFrame(summary, columns=SUMMARY, dtype=object),
-        "comparisons": pd.DataFrame([_pair(pair) for pair in pairs], dtype=object),
-        "claims": pd.DataFrame(_claims(found), columns=CLAIMS, dtype=object),
-        "convergence": pd.DataFrame(_convergence(found), columns=CONVERGENCE, dtype=object),
-        "missed": pd.DataFrame(noise.missed(found.evidence.data), columns=MISSED, dtype=object),
-        "noise": pd.DataFrame(_noise(found), columns=NOISE, dtype=object),
-        "spread": pd.DataFrame(_spread(found), columns=SPREAD, dtype=object),
-        "power": pd.DataFrame(_power(found), columns=seeds.COLUMNS, dtype=object),
-        "prediction": pd.DataFrame(_predictions(found), columns=PREDICTION, dtype=object),
-        "pilot": pd.DataFrame(_pilot(found), columns=PILOT, dtype=object),
-        "processors": pd.DataFrame(_processors(found), columns=PROCESSORS, dtype=object),
+    data, main, target = found.evidence.data, found.main.data, found.claims.target
+    both = found.pilot.both(found.verdicts) if found.pilot else []
+    # A row may have more than its table has columns for.
+    rows: dict[str, tuple[Sequence[str], Iterable[Mapping[str, object]]]] = {
+        "summary": (SUMMARY, [row for one in found.sets for row in _summary(one.data)]),
+        "comparisons": (COMPARISONS, [_pair(pair) for one in found.sets for pair in one.pairs]),
+        "claims": (CLAIMS, _claims(found)),
+        "convergence": (CONVERGENCE, convergence.table(main, target, found.evidence.timings) if target else []),
+        "missed": (MISSED, noise.missed(data)),
+        "noise": (NOISE, [vars(one) | one.interval._asdict() for one in found.noise.values()]),
+        "spread": (SPREAD, prediction.spreads(main, found.claims.networks.values())),
+        "power": (seeds.COLUMNS, [{**vars(one), "subject": one.name} for one in found.seeds]),
+        "prediction": (PREDICTION, [{**vars(one), "within": one.within} for one in found.predictions]),
+        "pilot": (PILOT, [{**vars(one), "subject": one.subject.replace("`", "")} for one in both]),
+        "processors": (PROCESSORS, processors.effects(data)),
     }
-    return {name: table.map(_rounded) for name, table in rows.items()}
+    return {
+        name: pd.DataFrame(content, columns=columns, dtype=object).map(_rounded)
+        for name, (columns, content) in rows.items()
+    }
 
 
 def _summary(data: StudyData) -> Iterator[dict[str, object]]:
     for name, group in data.groups.items():
         counts = {"n_planned": group.variant.seeds, "n_used": len(group.entries), "n_stale": group.stale}
         for outcome in group.outcomes():
-            numbers: dict[str, Any] = {}
+            row = {"dataset": group.variant.dataset, "variant": name, "outcome": outcome, **counts}
             if group.entries:
                 described = means.describe(group.values(outcome))
-                numbers = vars(described) | described.interval._asdict()
-            yield {
-                "dataset": group.variant.dataset,
-                "variant": name,
-                "outcome": outcome,
-                **counts,
-                **{key: numbers.get(key) for key in SUMMARY[6:]},
-            }
+                row |= vars(described) | described.interval._asdict()
+            yield row
 
 
 def _claims(found: StudyResults) -> Iterator[dict[str, object]]:
     for row in found.rows:
-        head = {key: getattr(row, key) for key in CLAIMS[:5]}
-        head |= {
-            "seeds": ", ".join(f"{name} {count}" for name, count in row.needs.items()),
-            "verdict": row.finding.verdict,
-        }
+        counts = ", ".join(f"{name} {count}" for name, count in row.needs.items())
+        head = {**vars(row), "seeds": counts, "verdict": row.finding.verdict}
         for role, measurements in (("decides", row.finding.measurements), ("further", row.finding.further)):
             for one in measurements:
                 ends = one.interval._asdict() if one.interval else {}
                 yield {**head, "role": role, **vars(one), **ends, "label": one.label.replace("`", "")}
 
 
-def _convergence(found: StudyResults) -> list[dict[str, object]]:
-    target = found.claims.target
-    return [] if target is None else convergence.table(found.main.data, target, found.evidence.timings)
-
-
-def _noise(found: StudyResults) -> Iterator[dict[str, object]]:
-    for one in found.noise.values():
-        yield vars(one) | one.interval._asdict()
-
-
-def _pilot(found: StudyResults) -> Iterator[dict[str, object]]:
-    for one in found.pilot.both(found.verdicts) if found.pilot else ():
-        yield {**vars(one), "subject": one.subject.replace("`", "")}
-
-
-def _processors(found: StudyResults) -> Iterator[dict[str, object]]:
-    for one in processors.effects(found.evidence.data):
-        numbers = {"difference": one.difference.estimate, **one.difference.interval()._asdict()}
-        yield (
-            {"variant": one.variant, "processor": one.first, "n": one.n_first}
-            | numbers
-            | {
-                "other": one.second,
-                "n_other": one.n_second,
-            }
-        )
-
-
-def _spread(found: StudyResults) -> Iterator[dict[str, object]]:
-    for name, one in prediction.spreads(found.main.data, found.claims.networks.values()).items():
-        yield {"variant": name, **{key: getattr(one, key) for key in SPREAD[1:]}}
-
-
-def _power(found: StudyResults) -> Iterator[dict[str, object]]:
-    for one in found.seeds:
-        yield {**vars(one), "subject": one.name}
-
-
-def _predictions(found: StudyResults) -> Iterator[dict[str, object]]:
-    for one in found.predictions:
-        yield {key: getattr(one, key) for key in PREDICTION}
-
-
 def _pair(pair: VariantPair) -> dict[str, object]:
-    counts = {"n_first": pair.n_first, "n_second": pair.n_second}
-    head = {"first": pair.first, "second": pair.second, "method": "paired t" if pair.paired else "Welch's t", **counts}
-    tests = {"mcnemar_seeds": pair.tested, "mcnemar_significant": pair.significant, "verdict": pair.verdict}
-    return {**head, **(dict.fromkeys(_JUDGED) if pair.judged is None else _judged(pair.judged)), **tests}
-
-
-def _judged(one: Judged) -> dict[str, object]:
-    judgement, agreement = one.judgement, one.agreement
-    ends = judgement.interval._asdict() | {
-        f"simultaneous_{key}": end for key, end in judgement.simultaneous._asdict().items()
+    row = {
+        **vars(pair),
+        "method": "paired t" if pair.paired else "Welch's t",
+        "mcnemar_seeds": pair.tested,
+        "mcnemar_significant": pair.significant,
+        "verdict": pair.verdict,
     }
-    numbers = vars(judgement) | ends
+    if (one := pair.judged) is None:
+        return row
+    judgement, agreement = one.judgement, one.agreement
     return {
-        **{name: numbers[name] if name in numbers else getattr(judgement.comparison, name) for name in _NUMBERS},
+        **vars(judgement.comparison),
+        "p_value": judgement.comparison.p_value,
+        "smallest_permutation_p": judgement.comparison.smallest_permutation_p,
+        "adjusted_p": judgement.adjusted_p,
+        **judgement.interval._asdict(),
+        "confidence": judgement.confidence,
+        "simultaneous_low": judgement.simultaneous.low,
+        "simultaneous_high": judgement.simultaneous.high,
         "rank_p": one.rank_p,
         "superiority": one.superiority,
         "held_out": agreement.held_out.estimate,
@@ -161,19 +125,8 @@ def _judged(one: Judged) -> dict[str, object]:
         "verdict_twice": one.multiples[2.0],
         "without_one_changes": len(one.changed),
         "mcnemar_base_rate": one.base_rate,
+        **row,
     }
-
-
-_NUMBERS = (
-    *("estimate", "standard_error", "degrees_of_freedom", "p_value", "adjusted_p", "low", "high", "confidence"),
-    *("simultaneous_low", "simultaneous_high", "permutation_p", "smallest_permutation_p"),
-)
-_JUDGED = (
-    *(*_NUMBERS, "rank_p", "superiority"),
-    *("held_out", "held_out_standard_error", "test_minus_held_out", "test_minus_held_out_standard_error"),
-    *("over_images", "over_images_standard_error", "verdict_new_images", "verdict_half", "verdict_twice"),
-    *("without_one_changes", "mcnemar_base_rate"),
-)
 
 
 def _rounded(value: object) -> object:
