@@ -23,7 +23,7 @@ from pipeline.study.contrasts import Evidence, Measured, measure, met
 from pipeline.study.findings import ClaimRow, ClaimVerdict, Finding, Measurement
 from pipeline.study.groups import StudyData
 from pipeline.study.readings import ContrastReading, DesignReading, OppositeReading, PairReading, Quantities
-from pipeline.study.terms import Contrast, Contrasts
+from pipeline.study.terms import Contrast
 
 SUPPORTED, NOT_SUPPORTED, UNDECIDED = ClaimVerdict.SUPPORTED, ClaimVerdict.NOT_SUPPORTED, ClaimVerdict.UNDECIDED
 OPPOSITE = {SUPPORTED: NOT_SUPPORTED, NOT_SUPPORTED: SUPPORTED}
@@ -75,15 +75,13 @@ def _claim(number: int, claim: Claim, evidence: Evidence) -> Iterable[ClaimRow]:
     for letter, reading in zip(ascii_lowercase, claim.readings, strict=False):
         if isinstance(reading, OppositeReading):
             earlier = rows[reading.opposite_of]
-            needs, finding = (
-                earlier.needs,
-                Finding(_opposite(earlier.finding.verdict), decision=earlier.finding.decision),
-            )
+            needs = earlier.needs
+            finding = Finding(_opposite(earlier.finding.verdict), decision=earlier.finding.decision)
             without = {one: _opposite(verdict) for one, verdict in earlier.without.items()}
         else:
             needs = _needs(readings.needed(reading, evidence.data.study), evidence.data)
             finding = _finding(reading, needs, evidence)
-            without = dict(_without(reading, finding.verdict, evidence)) if finding.measurements else {}
+            without = _without(reading, finding.verdict, evidence) if finding.measurements else {}
         remark = f"{finding.remark} {reading.remarks.get(finding.verdict, '')}".strip()
         finding = replace(finding, remark=remark, decision=finding.decision if claim.seeds_needed else None)
         rows[reading.reading] = ClaimRow(
@@ -110,34 +108,22 @@ def _opposite(verdict: ClaimVerdict) -> ClaimVerdict:
 
 def _without(
     reading: ContrastReading | PairReading | DesignReading, verdict: ClaimVerdict, evidence: Evidence
-) -> Iterator[tuple[tuple[str, int], ClaimVerdict]]:
-    """Yield the verdict without each single replicate that would change it; none of a reading without a verdict."""
-    for one, other in _alternatives(reading, evidence):
-        if other is not None and other is not verdict:
-            yield one, other
-
-
-def _alternatives(
-    reading: ContrastReading | PairReading | DesignReading, evidence: Evidence
-) -> Iterator[tuple[tuple[str, int], ClaimVerdict | None]]:
+) -> dict[tuple[str, int], ClaimVerdict]:
+    """Return the verdict without each single replicate that would change it; none where the plan decides."""
+    found: dict[tuple[str, int], ClaimVerdict | None] = {}
     if isinstance(reading, PairReading):
         judged = [comparisons.find_pair(evidence.pairs, *names).judged for names in reading.pairs]
-        for one in dict.fromkeys(one for pair in judged if pair for one in pair.without):
-            yield one, _pairs(reading, evidence, one)[0]
+        found = {one: _pairs(reading, evidence, one)[0] for pair in judged if pair for one in pair.without}
     elif isinstance(reading, ContrastReading):
-        for name in dict.fromkeys(name for one in _deciding(reading) for name in terms.names_in(one.values())):
-            for seed in evidence.data.groups[name].entries:
-                yield (name, seed), _contrasts_without(reading, evidence, (name, seed))
-
-
-def _deciding(reading: ContrastReading) -> list[Contrasts]:
-    clauses = (reading.unless, reading.requires)
-    return [reading.contrasts, reading.confounder or {}, *(one.contrasts for one in clauses if one is not None)]
+        names = terms.names_in(chain.from_iterable(one.values() for one in reading.deciding))
+        replicates = [(name, seed) for name in names for seed in evidence.data.groups[name].entries]
+        found = {one: _contrasts_without(reading, evidence, one) for one in replicates}
+    return {one: other for one, other in found.items() if other is not None and other is not verdict}
 
 
 def _contrasts_without(reading: ContrastReading, evidence: Evidence, one: tuple[str, int]) -> ClaimVerdict | None:
     data = evidence.data.without(*one)
-    if min(_needs([[*each.values()] for each in _deciding(reading)], data).values()) < MIN_SEEDS:
+    if min(_needs([[*each.values()] for each in reading.deciding], data).values()) < MIN_SEEDS:
         return None
     try:
         return _verdict(reading, replace(evidence, data=data))[0]
@@ -203,8 +189,7 @@ def _pair_finding(reading: PairReading, evidence: Evidence) -> Finding:
             )
         )
         accepted = [each if pair.first == first else each.reverse for each in reading.verdicts or ()]
-        if (decision := comparisons.decision(pair, accepted)) is not None:
-            parts += chain.from_iterable(decision.ways)
+        parts += chain.from_iterable(comparisons.decision(pair.judged, accepted).ways)
     further = tuple(one.shown() for one in _measures(evidence, reading.further))
     # An interval that excludes 0 only excludes it more surely with more seeds.
     decision = Decision((tuple(parts),)) if reading.verdicts else None

@@ -92,11 +92,6 @@ class VariantPair:
         """The difference in words."""
         return f"`{self.first}` minus `{self.second}`"
 
-    @property
-    def judgement(self) -> Judgement | None:
-        """The comparison as a member of its family; None if there are too few seeds."""
-        return None if self.judged is None else self.judged.judgement
-
     def interval(self, first: str, without: tuple[str, int] | None = None) -> Interval | None:
         """Return the simultaneous interval of `first` minus the other, `without` a replicate if it has that one."""
         if self.judged is None:
@@ -132,7 +127,18 @@ def _family(data: StudyData, family: Sequence[tuple[str, str]]) -> Iterator[Vari
     least = data.smallest_effect(family[0][0])
     judged = multitest.judge(compared, least, data.study.statistics.level, len(family))
     significant = {name: told_apart(data, name) for name in {name for pair in judged for name in pair}}
-    return (_pair(data, pair, sample, judged.get(pair), significant) for pair, sample in values.items())
+    for pair, sample in values.items():
+        judgement, seeds = judged.get(pair), data.common(pair)
+        one, other = (data.groups[name].entries for name in pair)
+        yield VariantPair(
+            *pair,
+            paired=sample[2],
+            n_first=len(sample[0]),
+            n_second=len(sample[1]),
+            tested=len(seeds),
+            significant=sum(mcnemar_p(one[seed], other[seed]) < data.study.statistics.level for seed in seeds),
+            judged=_judged(data, pair, sample, judgement, significant) if judgement else None,
+        )
 
 
 def find_pair(pairs: Sequence[VariantPair], first: str, second: str) -> VariantPair:
@@ -140,12 +146,10 @@ def find_pair(pairs: Sequence[VariantPair], first: str, second: str) -> VariantP
     return next(pair for pair in pairs if {pair.first, pair.second} == {first, second})
 
 
-def decision(pair: VariantPair, accepted: Collection[Verdict] = power.DECIDED) -> Decision | None:
-    """Return what decides a pair: one of the `accepted` verdicts on it, in its family; None if it was not judged."""
-    if pair.judged is None:
-        return None
-    least, confidence = pair.judged.smallest_effect, pair.judged.judgement.confidence
-    return Decision(((power.verdict_among(pair.judged.assumed, least, accepted, confidence),),))
+def decision(judged: Judged, accepted: Collection[Verdict] = power.DECIDED) -> Decision:
+    """Return what decides a comparison: one of the `accepted` verdicts on it, in its family."""
+    confidence = judged.judgement.confidence
+    return Decision(((power.verdict_among(judged.assumed, judged.smallest_effect, accepted, confidence),),))
 
 
 def samples(data: StudyData, first: str, second: str, outcome: str = OUTCOME) -> tuple[SeedValues, SeedValues, bool]:
@@ -160,28 +164,6 @@ def difference(first: SeedValues, second: SeedValues, paired: bool) -> Estimate:
     """Return the mean of the first variant minus that of the second."""
     scale = max(float(np.abs(first).max()), float(np.abs(second).max()))
     return means.sum_of_means([first - second] if paired else [first, -second], scale=scale)
-
-
-def _pair(
-    data: StudyData,
-    names: tuple[str, str],
-    sample: tuple[SeedValues, SeedValues, bool],
-    judgement: Judgement | None,
-    significant: Mapping[str, NDArray[np.bool_]],
-) -> VariantPair:
-    first, second, paired = sample
-    seeds = data.common(names)
-    one, other = (data.groups[name].entries for name in names)
-    p_values = [mcnemar_p(one[seed], other[seed]) for seed in seeds]
-    return VariantPair(
-        *names,
-        paired=paired,
-        n_first=len(first),
-        n_second=len(second),
-        tested=len(seeds),
-        significant=sum(p < data.study.statistics.level for p in p_values),
-        judged=_judged(data, names, sample, judgement, significant) if judgement else None,
-    )
 
 
 def _judged(

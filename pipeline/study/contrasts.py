@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
-from math import log
+from math import exp, log
 
 import numpy as np
 
@@ -14,12 +14,12 @@ from pipeline.analysis.means import Estimate
 from pipeline.analysis.power import Assumed, Part
 from pipeline.analysis.verdicts import Interval
 from pipeline.errors import InputError
-from pipeline.study import findings, groups
+from pipeline.study import groups
 from pipeline.study.comparisons import VariantPair
 from pipeline.study.convergence import EpochSeconds
 from pipeline.study.findings import Form, Measurement
 from pipeline.study.groups import SeedValues, StudyData
-from pipeline.study.readings import Shown
+from pipeline.study.readings import Quantities
 from pipeline.study.terms import Condition, Contrast, Contrasts, Outcome
 
 
@@ -54,8 +54,9 @@ class Measured:
 
     def shown(self, *conditions: Condition) -> Measurement:
         """Return the measurement for the page, with the bounds of the conditions that it is to meet."""
-        one = findings.measurement(self.label, self.form, self.estimate.estimate, self.interval)
-        return replace(one, bounds=tuple(condition.bound for condition in conditions))
+        back = exp if self.form == "factor" else float
+        bounds = tuple(condition.bound for condition in conditions)
+        return Measurement(self.label, self.form, back(self.estimate.estimate), self.interval.to(back), bounds=bounds)
 
     def meets(self, condition: Condition) -> bool:
         """Return whether the whole interval is on the condition's side of its bound."""
@@ -78,15 +79,26 @@ def met(condition: Condition, found: Sequence[Measured]) -> bool:
     return (all if condition.quantifier == "all" else any)(one.meets(condition) for one in found)
 
 
-def measure(evidence: Evidence, shown: Shown, contrasts: Contrasts, *, widened: bool = False) -> list[Measured]:
-    """Return contrasts measured in an outcome and a form.
+def measure(evidence: Evidence, of: Quantities, contrasts: Contrasts, *, widened: bool = False) -> list[Measured]:
+    """Return contrasts measured in the outcome and the form of these quantities.
 
     `widened` intervals of seconds also cover the extremes of the benchmark.
 
     Raises:
         InputError: A value does not exist, or has no logarithm.
     """
-    return [_measured(evidence, shown, *one, widened) for one in contrasts.items()]
+    found = []
+    for label, contrast in contrasts.items():
+        samples, estimate = _sum(evidence, of, contrast)
+        ends = [estimate.interval()]
+        if widened and of.outcome.in_seconds:
+            ends += (_sum(evidence, of, contrast, fast=fast)[1].interval() for fast in (True, False))
+        interval = Interval(min(end.low for end in ends), max(end.high for end in ends))
+        weights = chain.from_iterable(block.items() for block in contrast)
+        late = {weight > 0 for name, weight in weights if weight and unfinished(evidence, of.outcome, name)}
+        assumed = Assumed.observed(*samples)
+        found.append(Measured(label, of.show, estimate, interval, assumed, True in late, False in late))
+    return found
 
 
 def unfinished(evidence: Evidence, outcome: Outcome, name: str) -> int:
@@ -95,19 +107,8 @@ def unfinished(evidence: Evidence, outcome: Outcome, name: str) -> int:
     return 0 if outcome.target is None else int((_until(evidence, outcome, name) > epochs).sum())
 
 
-def _measured(evidence: Evidence, shown: Shown, label: str, contrast: Contrast, widened: bool) -> Measured:
-    samples, estimate = _sum(evidence, shown, contrast)
-    ends = [estimate.interval()]
-    if widened and shown.outcome.in_seconds:
-        ends += (_sum(evidence, shown, contrast, fast=fast)[1].interval() for fast in (True, False))
-    interval = Interval(min(end.low for end in ends), max(end.high for end in ends))
-    weights = chain.from_iterable(block.items() for block in contrast)
-    late = {weight > 0 for name, weight in weights if weight and unfinished(evidence, shown.outcome, name)}
-    return Measured(label, shown.show, estimate, interval, Assumed.observed(*samples), True in late, False in late)
-
-
 def _sum(
-    evidence: Evidence, shown: Shown, contrast: Contrast, *, fast: bool | None = None
+    evidence: Evidence, of: Quantities, contrast: Contrast, *, fast: bool | None = None
 ) -> tuple[list[SeedValues], Estimate]:
     """Return the weighted sum of each block for each of its seeds, and the sum of their means.
 
@@ -118,14 +119,14 @@ def _sum(
         seeds, parts = evidence.data.common(block), []
         for name, weight in block.items():
             pace = "median" if fast is None else "smallest" if fast == (weight > 0) else "largest"
-            parts.append(weight * _values(evidence, shown, name, seeds, pace))
+            parts.append(weight * _values(evidence, of, name, seeds, pace))
         samples.append(np.sum(parts, axis=0))
         scale = max(scale, float(np.abs(parts).max()))
     return samples, means.sum_of_means(samples, scale=scale)
 
 
-def _values(evidence: Evidence, shown: Shown, name: str, seeds: Sequence[int], pace: str) -> SeedValues:
-    group, outcome = evidence.data.groups[name], shown.outcome
+def _values(evidence: Evidence, of: Quantities, name: str, seeds: Sequence[int], pace: str) -> SeedValues:
+    group, outcome = evidence.data.groups[name], of.outcome
     if outcome.name == groups.RISE:
         window = evidence.data.rules.overfitting.window
         losses = group.curves("val_loss", seeds)
@@ -137,7 +138,7 @@ def _values(evidence: Evidence, shown: Shown, name: str, seeds: Sequence[int], p
         values *= getattr(evidence.timings[name], pace) if outcome.in_seconds else 1
     else:
         values = group.values(outcome.name, seeds)
-    if shown.show != "factor":
+    if of.show != "factor":
         return values
     if not (values > 0).all():
         raise InputError(f"`{name}` has a value that is not above 0, so that there is no ratio")

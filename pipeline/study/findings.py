@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from math import exp
 from typing import Literal, NamedTuple
 
 from pipeline.analysis.power import Decision
@@ -57,22 +56,13 @@ class Measurement:
     bounds: tuple[float, ...] = ()
 
     @property
-    def value(self) -> str:
-        """The estimate with its unit."""
-        return written(self.form, self.estimate) + FORMS[self.form].unit.replace("%", "")
-
-    @property
-    def range(self) -> str:
-        """The interval, with its confidence if that is not 95%; empty if there is none."""
-        if self.interval is None:
-            return ""
-        text = " to ".join(written(self.form, end, self.bounds) for end in self.interval)
-        return text if self.confidence == 0.95 else f"{text} at {100 * self.confidence:.4g}%"
-
-    @property
     def text(self) -> str:
-        """The estimate, with the interval in parentheses if there is one."""
-        return f"{self.value} ({self.range})" if self.interval else self.value
+        """The estimate with its unit, and its interval in parentheses, with its confidence if that is not 95%."""
+        value = written(self.form, self.estimate) + FORMS[self.form].unit.replace("%", "")
+        if self.interval is None:
+            return value
+        ends = " to ".join(written(self.form, end, self.bounds) for end in self.interval)
+        return f"{value} ({ends})" if self.confidence == 0.95 else f"{value} ({ends} at {100 * self.confidence:.4g}%)"
 
 
 @dataclass(frozen=True)
@@ -125,9 +115,3 @@ def written(form: Form, value: float, bounds: Iterable[float] = ()) -> str:
     write = render.signed if signed else render.fixed
     text = render.distinguishable(lambda number, digits: write(scale * number, digits), value, decimals, {0.0, *bounds})
     return text + ("%" if unit == "%" else "")
-
-
-def measurement(label: str, form: Form, estimate: float, interval: Interval) -> Measurement:
-    """Return an estimate with its interval; both are of logarithms if it is shown as a factor."""
-    back = exp if form == "factor" else float
-    return Measurement(label, form, back(estimate), interval.to(back))

@@ -25,11 +25,17 @@ GivenVerdict = Annotated[ClaimVerdict, Field(strict=False)]
 PairVerdict = Annotated[Verdict, Field(strict=False)]
 
 
-class Shown(Block):
-    """An outcome and the form it is shown in: a factor is that of geometric means."""
+class Quantities(Block):
+    """Contrasts of an outcome, by their labels, and the form they are shown in: a factor is that of geometric means."""
 
     outcome: OutcomeText
     show: Form
+    contrasts: Contrasts
+
+    @model_validator(mode="after")
+    def _fits(self, info: Info) -> Self:
+        self._check_epoch(terms.names_in(self.contrasts.values()), info)
+        return self
 
     def _check_epoch(self, names: Iterable[str], info: Info) -> None:
         for name in names:
@@ -41,17 +47,6 @@ class Shown(Block):
     def _check_bounds(self, *conditions: Condition) -> None:
         if self.show == "factor" and min(condition.bound for condition in conditions) <= 0:
             raise PydanticCustomError("factor", "expected bounds above 0 for a factor")
-
-
-class Quantities(Shown):
-    """Contrasts of an outcome, by their labels."""
-
-    contrasts: Contrasts
-
-    @model_validator(mode="after")
-    def _fits(self, info: Info) -> Self:
-        self._check_epoch(terms.names_in(self.contrasts.values()), info)
-        return self
 
 
 class Clause(Quantities):
@@ -94,6 +89,12 @@ class ContrastReading(Reading, Quantities):
     confounder: Contrasts | None = None
     means: Form | None = None
     further: Many[Quantities] = ()
+
+    @property
+    def deciding(self) -> list[Contrasts]:
+        """All contrasts that its verdict depends on, set by set."""
+        clauses = (self.unless, self.requires)
+        return [self.contrasts, self.confounder or {}, *(one.contrasts for one in clauses if one is not None)]
 
     @model_validator(mode="after")
     def _bounds_are_apart(self, info: Info) -> Self:
@@ -165,11 +166,10 @@ GivenReading = Annotated[
 def needed(reading: AnyReading, study: Study) -> list[list[Contrast]]:
     """Return the contrasts that have to be measured for a reading, set by set; of a pair, that is the difference."""
     sets: list[Iterable[Contrast]] = []
-    if isinstance(reading, ContrastReading | DesignReading):
+    if isinstance(reading, DesignReading):
         sets.append(reading.contrasts.values())
     if isinstance(reading, ContrastReading):
-        sets.append((reading.confounder or {}).values())
-        sets += (one.contrasts.values() for one in (reading.unless, reading.requires) if one is not None)
+        sets += (one.values() for one in reading.deciding)
     if isinstance(reading, PairReading):
         paired = [plan.same_seeds(*(study.variants[name] for name in pair)) for pair in reading.pairs]
         pairs = zip(reading.pairs, paired, strict=True)

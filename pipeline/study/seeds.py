@@ -98,11 +98,11 @@ def _seconds(study: Study, variant: Variant, benchmarks: Mapping[str, Any], imag
 def of_pairs(pairs: Sequence[VariantPair], cost: Costs) -> Iterator[SeedsNeeded]:
     """Yield the seeds needed for each comparison on a data set that more seeds can decide, in their order."""
     for pair in pairs:
-        if pair.judged and (decision := comparisons.decision(pair)) is not None:
-            names = (pair.first, pair.second)
-            yield from _needed(pair.label, pair.verdict, OBSERVED, decision, names, cost)
-            hardest = _with_effect(decision, pair.judged.smallest_effect / 2)
-            yield from _needed(pair.label, pair.verdict, HARDEST, hardest, names, cost)
+        if pair.judged:
+            hardest = replace(pair.judged.assumed, effect=pair.judged.smallest_effect / 2)
+            for difference, assumed in ((OBSERVED, pair.judged.assumed), (HARDEST, hardest)):
+                decision = comparisons.decision(replace(pair.judged, assumed=assumed))
+                yield from _needed(pair.label, pair.verdict, difference, decision, (pair.first, pair.second), cost)
 
 
 def of_readings(rows: Sequence[ClaimRow], cost: Costs) -> Iterator[SeedsNeeded]:
@@ -110,14 +110,6 @@ def of_readings(rows: Sequence[ClaimRow], cost: Costs) -> Iterator[SeedsNeeded]:
     for row in rows:
         if row.finding.decision is not None:
             yield from _needed(row.subject, str(row.finding.verdict), OBSERVED, row.finding.decision, row.needs, cost)
-
-
-def _with_effect(decision: Decision, effect: float) -> Decision:
-    return Decision(
-        tuple(
-            tuple(replace(part, assumed=replace(part.assumed, effect=effect)) for part in way) for way in decision.ways
-        )
-    )
 
 
 def _needed(
@@ -138,13 +130,9 @@ def sentences(found: Sequence[SeedsNeeded]) -> dict[str, str]:
     observed were too small in two of four cases.
     """
     worst = [one for one in found if one.spread == SPREADS[-1] and one.power == POWERS[0]]
-    return {one.subject: _sentence(one) for one in sorted(worst, key=lambda one: one.difference == HARDEST)}
-
-
-def _sentence(needed: SeedsNeeded) -> str:
-    given = (
-        "whatever the true difference is"
-        if needed.difference == HARDEST
-        else "if the observed values are the true ones"
-    )
-    return f"{needed.count} seeds of each variant would decide it with {needed.power:.0%} power, {given}."
+    given = {OBSERVED: "if the observed values are the true ones", HARDEST: "whatever the true difference is"}
+    return {
+        one.subject: f"{one.count} seeds of each variant would decide it with {one.power:.0%} power, "
+        f"{given[one.difference]}."
+        for one in sorted(worst, key=lambda one: one.difference == HARDEST)
+    }

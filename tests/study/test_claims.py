@@ -94,7 +94,7 @@ def verdicts(found: Mapping[str, ClaimRow]) -> dict[str, ClaimVerdict]:
 @pytest.fixture
 def nothing_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """Skip what verdicts would be without a replicate, which takes most of the time."""
-    monkeypatch.setattr(audit, "_without", lambda *_: ())
+    monkeypatch.setattr(audit, "_without", lambda *_: {})
 
 
 @pytest.fixture(scope="module")

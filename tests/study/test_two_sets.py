@@ -240,7 +240,7 @@ def test_each_data_set_is_a_family_of_comparisons(lookups: list[Lookup], values:
     summaries = study_runs.SUMMARIES
     pairs = results.by_set(gathered(lookups, values), summaries)["fashion_mnist"].pairs
 
-    judged = [pair.judgement for pair in pairs if pair.judgement is not None]
+    judged = [pair.judged.judgement for pair in pairs if pair.judged is not None]
 
     assert len(judged) == len(pairs) == 6
     running = 0.0
