@@ -48,7 +48,7 @@ class Rules(NamedTuple):
 class VariantGroup:
     """A variant's replicates that are used, by seed; `stale` of them were made with different code.
 
-    `foreign` replicates are of another experiment and `missing` ones do not exist: neither are used.
+    `foreign` replicates are of another experiment: they are not used.
     """
 
     name: str
@@ -57,7 +57,6 @@ class VariantGroup:
     analyses: Mapping[int, Analysis]
     stale: int
     foreign: int
-    missing: int
     _known: dict[tuple[str, int], float] = field(default_factory=dict, compare=False, repr=False)
 
     def outcomes(self) -> list[str]:
@@ -73,7 +72,8 @@ class VariantGroup:
         It is one of DERIVED or CLAIMED, or SPLIT_NAME for a score after the last epoch, in inference mode. The losses
         of all variants clip probabilities at 1e-7, or the one that trains without clipping would not be comparable.
         """
-        measure, chosen = _measure(outcome), list(self.entries if seeds is None else seeds)
+        measure = {**DERIVED, **CLAIMED}.get(outcome) or (lambda entry, _: entry.score(*_score(outcome)))
+        chosen = list(self.entries if seeds is None else seeds)
         for seed in chosen:
             if (outcome, seed) not in self._known:
                 self._known[outcome, seed] = measure(self.entries[seed], self.analyses[seed])
@@ -137,9 +137,21 @@ def gather(study: Study, rules: Rules, lookups: Iterable[Lookup]) -> StudyData:
     by_variant: dict[str, list[Lookup]] = {name: [] for name in study.variants}
     for lookup in lookups:
         by_variant[lookup[0].variant].append(lookup)
-    return StudyData(
-        study, rules, {name: _group(name, study, rules.overfitting, found) for name, found in by_variant.items()}
-    )
+    unused = (EntryState.FOREIGN, EntryState.MISSING)
+    found = {}
+    for name, of_variant in by_variant.items():
+        states = Counter(state for _, _, state in of_variant)
+        used = {one.seed: entry for one, entry, state in of_variant if entry is not None and state not in unused}
+        entries = dict(sorted(used.items()))
+        found[name] = VariantGroup(
+            name,
+            study.variants[name],
+            entries,
+            {seed: _analyse(entry, rules.overfitting) for seed, entry in entries.items()},
+            stale=states[EntryState.STALE],
+            foreign=states[EntryState.FOREIGN],
+        )
+    return StudyData(study, rules, found)
 
 
 def of_one_replicate() -> set[str]:
@@ -151,26 +163,6 @@ def _score(outcome: str) -> tuple[str, str]:
     """Return the split and the score of an outcome SPLIT_NAME."""
     split, _, name = outcome.partition("_")
     return split, metrics.comparable(name)
-
-
-def _measure(outcome: str) -> Measure:
-    return {**DERIVED, **CLAIMED}.get(outcome) or (lambda entry, _: entry.score(*_score(outcome)))
-
-
-def _group(name: str, study: Study, rule: OverfittingRule, lookups: list[Lookup]) -> VariantGroup:
-    states = [state for _, _, state in lookups]
-    unused = (EntryState.FOREIGN, EntryState.MISSING)
-    used = {found.seed: entry for found, entry, state in lookups if entry is not None and state not in unused}
-    entries = dict(sorted(used.items()))
-    return VariantGroup(
-        name,
-        study.variants[name],
-        entries,
-        {seed: _analyse(entry, rule) for seed, entry in entries.items()},
-        stale=states.count(EntryState.STALE),
-        foreign=states.count(EntryState.FOREIGN),
-        missing=states.count(EntryState.MISSING),
-    )
 
 
 def _analyse(entry: Entry, rule: OverfittingRule) -> Analysis:

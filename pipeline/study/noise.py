@@ -12,7 +12,7 @@ import pandas as pd
 from pipeline.analysis import means, overfitting, prediction
 from pipeline.analysis.verdicts import MIN_SEEDS, Interval
 from pipeline.study import comparisons
-from pipeline.study.groups import StudyData, VariantGroup
+from pipeline.study.groups import StudyData
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,34 @@ class Noise:
 
 def of_variants(data: StudyData) -> Iterator[Noise]:
     """Yield the noise of each variant with MIN_SEEDS replicates."""
+    rule = data.rules.overfitting
+
+    def log_rise(loss: means.Floats) -> float:
+        return log(overfitting.rise(loss, rule.window))
+
     for group in data.groups.values():
-        if len(group.entries) >= MIN_SEEDS:
-            yield _of_variant(data, group)
+        if len(group.entries) < MIN_SEEDS:
+            continue
+        losses, single = group.curves("val_loss"), group.values("log_rise")
+        mean = np.maximum(losses.mean(axis=0), overfitting.SMALLEST_LOSS)
+        of_mean = means.sum_of_means([means.pseudo_values(losses, log_rise)])
+        flat = np.exp([log_rise(loss) for loss in losses / mean])
+        answers = np.stack([comparisons.correct(entry) for entry in group.entries.values()])
+        variance = answers.mean(axis=1).var(ddof=1)
+        of_images = answers.var(axis=0, ddof=1).sum() / answers.shape[1] ** 2
+        yield Noise(
+            group.name,
+            len(losses),
+            exp(single.mean()),
+            exp(of_mean.estimate),
+            of_mean.interval().to(exp),
+            float(np.mean(flat >= rule.slight)),
+            float(np.mean(flat >= rule.strong)),
+            float(comparisons.told_apart(data, group.name).mean()),
+            sqrt(variance),
+            sqrt(of_images),
+            sqrt(max(variance - of_images, 0.0)),
+        )
 
 
 def missed(data: StudyData) -> list[dict[str, object]]:
@@ -69,40 +94,11 @@ def missed(data: StudyData) -> list[dict[str, object]]:
         if entries:
             errors = pd.concat([entry.errors for entry in entries])
             found = errors.groupby("image").agg(
-                label=("label", "first"), misses=("label", "size"), answer=("answer", _mode)
+                label=("label", "first"),
+                misses=("label", "size"),
+                answer=("answer", lambda given: given.mode().iloc[0]),
             )
             found["share"] = found["misses"] / len(entries)
             half = found[found["share"] >= 0.5].sort_values(["share"], ascending=False, kind="stable")
             rows += half.reset_index().assign(dataset=dataset).to_dict("records")
     return rows
-
-
-def _mode(answers: pd.Series) -> int:
-    return int(answers.mode().iloc[0])
-
-
-def _of_variant(data: StudyData, group: VariantGroup) -> Noise:
-    rule, losses = data.rules.overfitting, group.curves("val_loss")
-
-    def log_rise(loss: means.Floats) -> float:
-        return log(overfitting.rise(loss, rule.window))
-
-    mean = np.maximum(losses.mean(axis=0), overfitting.SMALLEST_LOSS)
-    single = group.values("log_rise")
-    of_mean = means.sum_of_means([means.pseudo_values(losses, log_rise)])
-    flat = np.exp([log_rise(loss) for loss in losses / mean])
-    answers = np.stack([comparisons.correct(entry) for entry in group.entries.values()])
-    variance, of_images = answers.mean(axis=1).var(ddof=1), answers.var(axis=0, ddof=1).sum() / answers.shape[1] ** 2
-    return Noise(
-        group.name,
-        len(losses),
-        exp(single.mean()),
-        exp(of_mean.estimate),
-        of_mean.interval().to(exp),
-        float(np.mean(flat >= rule.slight)),
-        float(np.mean(flat >= rule.strong)),
-        float(comparisons.told_apart(data, group.name).mean()),
-        sqrt(variance),
-        sqrt(of_images),
-        sqrt(max(variance - of_images, 0.0)),
-    )

@@ -46,7 +46,7 @@ def group(study: Study, name: str, right: np.ndarray) -> VariantGroup:
         errors = pd.DataFrame({"image": np.flatnonzero(~own), "label": 0, "answer": 1})
         entries[seed] = Entry(name, seed, {"splits": splits}, pd.DataFrame(), errors)
     analyses: Any = dict.fromkeys(entries)  # no outcome here is one of the histories
-    return VariantGroup(name, study.variants[name], entries, analyses, 0, 0, 0)
+    return VariantGroup(name, study.variants[name], entries, analyses, 0, 0)
 
 
 def simulate(random: np.random.Generator, paired: bool, n: tuple[int, int] = (5, 5)) -> dict[str, np.ndarray]:

@@ -40,7 +40,7 @@ def data(values: Params, losses: np.ndarray, right: np.ndarray | None = None) ->
         entries[seed] = Entry(NAME, seed, {"splits": splits}, pd.DataFrame({"val_loss": loss}), errors)
     known = {("log_rise", seed): log_rise(loss) for seed, loss in enumerate(losses)}
     analyses: Any = dict.fromkeys(entries)
-    group = VariantGroup(NAME, study.variants[NAME], entries, analyses, 0, 0, 0, known)
+    group = VariantGroup(NAME, study.variants[NAME], entries, analyses, 0, 0, known)
     return StudyData(study, study_runs.rules(values), {NAME: group})
 
 
