@@ -15,7 +15,6 @@ from pipeline.analysis.verdicts import MIN_SEEDS
 from pipeline.reporting import render
 from pipeline.reporting.plots import style
 from pipeline.study import figures, prediction, processors, results, seeds, tables
-from pipeline.study.claims import Claim
 from pipeline.study.comparisons import VariantPair
 from pipeline.study.findings import ClaimVerdict
 from pipeline.study.groups import StudyData
@@ -58,7 +57,11 @@ def report(found: StudyResults) -> StudyReport:
             number: claim.answer.filled(by_claim[number]) for number, claim in claims.claims.items() if claim.answer
         },
         "verdicts": [one for one in ClaimVerdict if one in {row.finding.verdict for row in rows}],
-        "from_pairs": [str(number) for number, one in claims.claims.items() if _from_pairs(one)],
+        "from_pairs": [
+            str(number)
+            for number, one in claims.claims.items()
+            if any(isinstance(reading, PairReading) for reading in one.readings)
+        ],
         "unlike": [pair.label for pair in found.evidence.pairs if _tests_disagree(pair, everything)],
         "would_decide": seeds.sentences(found.seeds),
         "predictions": [one for one in found.predictions if one.variant in claims.networks.values()],
@@ -95,10 +98,6 @@ def _subjects(data: StudyData, names: Collection[str]) -> list[str]:
     return ["these networks", "variants of them"] if networks else ["variants of these networks"]
 
 
-def _from_pairs(claim: Claim) -> bool:
-    return any(isinstance(reading, PairReading) for reading in claim.readings)
-
-
 def _tests_disagree(pair: VariantPair, data: StudyData) -> bool:
     """Return whether the t test, the permutation test and the test of ranks do not all reject, or all not."""
     if pair.judged is None:
@@ -114,19 +113,15 @@ def _versions(record: Mapping[str, Any]) -> str:
 
 def main() -> int:
     """Write the report on the replicates in the ledger."""
-    arguments = _arguments()
-    found = results.read(arguments, arguments.pilot)
-    report(found).write(arguments.output)
-    print(f"{arguments.output / 'claims.html'}: {len(found.claims.claims)} claims")
-    return 0
-
-
-def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m pipeline.study.report", description=main.__doc__)
     results.add_arguments(parser)
     parser.add_argument("--pilot", type=Path, help="YAML with the verdicts of the pilot; default: none")
     parser.add_argument("--output", type=Path, required=True, help="directory to write the report into")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    found = results.read(arguments, arguments.pilot)
+    report(found).write(arguments.output)
+    print(f"{arguments.output / 'claims.html'}: {len(found.claims.claims)} claims")
+    return 0
 
 
 if __name__ == "__main__":

@@ -22,13 +22,6 @@ from pipeline.reporting import render
 from pipeline.trials import other_seeds
 
 HEAD = "HEAD"
-# The outcomes of prediction.csv, and what they are called.
-WORDS = {
-    "test_accuracy": "test accuracy",
-    "test_loss": "test loss",
-    "running_accuracy": "running accuracy",
-    "rise": "rise",
-}
 
 Numbers = Mapping[str, float]
 
@@ -56,7 +49,7 @@ class Reproduced:
         """Return it as a JSON object."""
         return {
             "model": self.name,
-            **{key: self.scores[key] for key in WORDS if key in self.scores},
+            **self.scores,
             "committed": self.committed,
             "every_score_as_committed": self.metrics == self.committed,
             "one_more_seed": {key: list(interval) for key, interval in self.intervals.items()},
@@ -88,7 +81,7 @@ class Reproduced:
         if not self.outside:
             return text
         ends = {key: f"{self.intervals[key][0]:.4g} to {self.intervals[key][1]:.4g}" for key in self.outside}
-        parts = [f"{WORDS[key]} {self.scores[key]:.4g} ({between})" for key, between in ends.items()]
+        parts = [f"{key.replace('_', ' ')} {self.scores[key]:.4g} ({between})" for key, between in ends.items()]
         return f"{text}, not {render.series(parts)}; by chance, 1 in 20 is outside"
 
 

@@ -13,7 +13,13 @@ from pipeline.trials.tracker import Tracker
 
 def main() -> int:
     """Train the replicates that are missing from the ledger."""
-    arguments = _arguments()
+    parser = argparse.ArgumentParser(prog="python -m pipeline.study.run", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="directory with prepare's npz files")
+    parser.add_argument("--summaries", type=Path, required=True, help="directory with prepare's JSON files")
+    parser.add_argument("--runs", type=Path, required=True, help="directory of the ledger")
+    parser.add_argument("--study", type=Path, default=Path("study/params.yaml"), help="YAML with the plan of the study")
+    cli.add_engine_arguments(parser)
+    arguments = parser.parse_args()
     engine = trials.Engine(arguments.scheduler, arguments.workers, arguments.runs)
     study = plan.load_study(arguments.study)
     summaries = prepared.load(arguments.summaries, study.data.sets)
@@ -26,16 +32,6 @@ def main() -> int:
     found = list(ledger.look_up(arguments.runs, planned))
     trials.complete(found, data, engine, Tracker(*summaries.values()))
     return 0
-
-
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m pipeline.study.run", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="directory with prepare's npz files")
-    parser.add_argument("--summaries", type=Path, required=True, help="directory with prepare's JSON files")
-    parser.add_argument("--runs", type=Path, required=True, help="directory of the ledger")
-    parser.add_argument("--study", type=Path, default=Path("study/params.yaml"), help="YAML with the plan of the study")
-    cli.add_engine_arguments(parser)
-    return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import files
+from pipeline import files, params
 from pipeline.study import prediction, reproduction
 from tests.support import programs, small
 
@@ -221,6 +221,11 @@ def test_the_running_accuracy_is_that_of_the_last_epoch(call: Call) -> None:
     assert call()[2].endswith("; 1 of 1 scores within the 95% intervals of one more seed")
 
 
-def test_every_score_that_the_study_predicts_has_a_name() -> None:
+@pytest.mark.usefixtures("call")
+def test_every_score_that_the_study_predicts_is_compared() -> None:
     """The outcomes that the study has intervals for are those that are compared with them."""
-    assert reproduction.WORDS.keys() == prediction.OUTCOMES.keys()
+    values, running = params.load(Path("params.yaml")), dict.fromkeys(SCORES, 0.97)
+
+    found = reproduction.compare(values, SCORES, running, SCORES, Path("study"))
+
+    assert {frozenset(one.scores) for one in found} == {frozenset(prediction.OUTCOMES)}
