@@ -2,8 +2,7 @@
 
 plan         a plan -> variants, replicates, training runs
 prepared     the data sets that these are trained on
-run          what of a plan is missing, trained and tracked, with its progress
-cost         the multiply-adds of training runs
+run          what of a plan is missing, trained and tracked, with its progress by the multiply-adds of the runs
 cluster      training runs on Dask: a local cluster, or the user's own
 worker       what a Dask worker does: it hands training runs to fork servers
 forkserver   a process with TensorFlow imported, which forks a child for each training run

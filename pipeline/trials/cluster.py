@@ -10,7 +10,7 @@ import importlib.util
 import os
 import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice
@@ -59,21 +59,15 @@ class TrainingOutcome:
     seconds: float = 0.0
 
 
-@contextmanager
-def connected(address: str | None, workers: int) -> Iterator[Client]:
-    """Yield a client of the scheduler at `address`, or of a new local cluster of `workers` processes without one.
+def connected(address: str | None, workers: int) -> AbstractContextManager[Client]:
+    """Return a client of the scheduler at `address`, or of a new local cluster of `workers` processes without one.
 
     A `tls://` address takes its certificates from Dask's configuration (`distributed.comm.tls`).
 
     Raises:
         UnavailableError: No scheduler answers there.
     """
-    if address:
-        with _client(address) as client:
-            yield client
-        return
-    with dask.config.set(_UNWATCHED), _local_cluster(workers) as client:
-        yield client
+    return _client(address) if address else _local_cluster(workers)
 
 
 @contextmanager
@@ -81,7 +75,7 @@ def _local_cluster(workers: int) -> Iterator[Client]:
     # Port 0: several studies on one machine, each with a server of its own. Whoever reaches a scheduler has it run any
     # code, so this one and its workers know each other, and nobody else, by certificates made for the time.
     local = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "memory_limit": None, "security": True}
-    with ExitStack() as stack:
+    with dask.config.set(_UNWATCHED), ExitStack() as stack:
         # What is half started cannot be closed.
         with _signals_held():
             cluster = stack.enter_context(LocalCluster(n_workers=workers, threads_per_worker=1, **local))
@@ -158,16 +152,20 @@ def outcomes(
         _send(client, path, _sent(sha256))
     for path in {*code.values()}:
         _send(client, path, path.name)
-    names = {digest: path.name for digest, path in code.items()}
+    submit = partial(_submit, client, work, {digest: path.name for digest, path in code.items()})
+
+    def width() -> int:
+        return int(_AHEAD * max(1, sum(client.nthreads().values())))
+
     suspects = []
-    for trajectory, future in _as_ended(_submitter(client, work, names), trajectories, lambda: _width(client)):
+    for trajectory, future in _as_ended(submit, trajectories, width):
         outcome = _outcome(trajectory, future)
         if outcome is None:
             suspects.append(trajectory)
         else:
             yield outcome
     # Dask blames every task that was on a worker when it died. A run that is alone can only have killed it itself.
-    for trajectory, future in _as_ended(_submitter(client, work, names, "alone"), suspects, lambda: 1):
+    for trajectory, future in _as_ended(partial(submit, mark="alone"), suspects, lambda: 1):
         yield _outcome(trajectory, future) or TrainingOutcome(trajectory, [], _KILLED)
 
 
@@ -192,10 +190,6 @@ def _as_ended(
             submit_more()
 
 
-def _width(client: Client) -> int:
-    return int(_AHEAD * max(1, sum(client.nthreads().values())))
-
-
 def _sent(sha256: str) -> str:
     """Return the name that a data file has on the workers."""
     return f"{sha256}.npz"
@@ -208,18 +202,15 @@ def _send(client: Client, data: Path, name: str) -> None:
     client.register_plugin(plugin, name=name)
 
 
-def _submitter(
-    client: Client, work: Callable[..., Any], code: Mapping[str, str], *marks: str
-) -> Callable[[Trajectory], Future]:
-    def submit(trajectory: Trajectory) -> Future:
-        replicates = [asdict(replicate) for replicate in trajectory.replicates]
-        recipes = (replicate.recipe[:16] for replicate in trajectory.replicates)
-        key = "-".join([trajectory.name, *recipes, *marks])
-        archive = code.get(trajectory.longest.ingredients.get("code", ""))
-        arguments = (replicates, _sent(trajectory.data), *filter(None, [archive]))
-        return client.submit(work, *arguments, key=key, retries=_RETRIES, pure=False)
-
-    return submit
+def _submit(
+    client: Client, work: Callable[..., Any], code: Mapping[str, str], trajectory: Trajectory, mark: str = ""
+) -> Future:
+    replicates = [asdict(replicate) for replicate in trajectory.replicates]
+    recipes = (replicate.recipe[:16] for replicate in trajectory.replicates)
+    key = "-".join(filter(None, [trajectory.name, *recipes, mark]))
+    archive = code.get(trajectory.longest.ingredients.get("code", ""))
+    arguments = (replicates, _sent(trajectory.data), *filter(None, [archive]))
+    return client.submit(work, *arguments, key=key, retries=_RETRIES, pure=False)
 
 
 @contextmanager

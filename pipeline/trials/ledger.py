@@ -129,7 +129,7 @@ def append(folder: Path, content: Mapping[str, Any]) -> Entry:
     text = json.dumps(content, allow_nan=False)
     line = f'{text[:-1]}{_CHECKSUM}{_checksum(text[:-1])}"}}\n'
     try:
-        entry = _entry(_parse(line))
+        entry = _entry(line)
     except ValueError as error:
         what = (
             f"{content['variant']}, seed {content['seed']}: the results of its code cannot be kept ({_reason(error)})"
@@ -208,7 +208,7 @@ def _variant(path: Path) -> dict[int, Entry]:
     lines = path.read_bytes().splitlines() if path.exists() else []
     for number, line in enumerate(lines, start=1):
         try:
-            entry = _entry(_parse(line.decode()))
+            entry = _entry(line.decode())
             if entry.variant != path.stem:
                 raise ValueError(f"belongs to {entry.variant}")
         except ValueError as error:
@@ -225,13 +225,14 @@ def _reason(error: ValueError) -> str:
     return str(error)
 
 
-def _parse(line: str) -> dict[str, Any]:
+def _entry(line: str) -> Entry:
     text, _, rest = line.rstrip("\n").rpartition(_CHECKSUM)
     if rest != f'{_checksum(text)}"}}':
         raise ValueError("its checksum does not match")
     content = json.loads(f"{text}}}", parse_constant=_refuse)
     _Content.model_validate(content, strict=True)
-    return dict(content)
+    history, errors = pd.DataFrame(content.pop("history")), pd.DataFrame(content.pop("errors"), dtype="int64")
+    return Entry(content["variant"], content["seed"], content, history, errors)
 
 
 def _refuse(constant: str) -> NoReturn:
@@ -240,8 +241,3 @@ def _refuse(constant: str) -> NoReturn:
 
 def _checksum(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _entry(content: dict[str, Any]) -> Entry:
-    history, errors = pd.DataFrame(content.pop("history")), pd.DataFrame(content.pop("errors"), dtype="int64")
-    return Entry(content["variant"], content["seed"], content, history, errors)

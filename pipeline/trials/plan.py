@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import combinations, groupby
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -241,11 +241,11 @@ def ingredients(model: Model, training: Training, permutation_seed: int | None =
     }
 
 
-def trajectories(wanted: Sequence[Replicate]) -> Iterator[Trajectory]:
+def trajectories(wanted: Iterable[Replicate]) -> Iterator[Trajectory]:
     """Yield the training runs that give the `wanted` replicates, in the order of their first replicates."""
 
-    def shared(position: int) -> str:
-        ingredients = dict(wanted[position].ingredients)
+    def shared(replicate: Replicate) -> str:
+        ingredients = dict(replicate.ingredients)
         model = dict(ingredients.pop("model"))
         # A cosine reaches its end with the last epoch, so with more epochs it is another one from the first epoch on.
         cosine = (model.get("schedule") or {}).get("name") == "cosine"
@@ -253,9 +253,10 @@ def trajectories(wanted: Sequence[Replicate]) -> Iterator[Trajectory]:
             del model["epochs"]
         return repr((model, ingredients))
 
-    grouped = groupby(sorted(range(len(wanted)), key=shared), key=shared)
-    for positions in sorted(tuple(group) for _, group in grouped):
-        yield Trajectory(tuple(wanted[position] for position in positions))
+    together: dict[str, list[Replicate]] = {}
+    for one in wanted:
+        together.setdefault(shared(one), []).append(one)
+    yield from (Trajectory(tuple(group)) for group in together.values())
 
 
 def same_network(first: Variant, second: Variant) -> bool:

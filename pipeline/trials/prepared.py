@@ -42,15 +42,14 @@ def load(folder: Path, names: Iterable[str]) -> dict[str, Summary]:
     Raises:
         InputError: One is missing, damaged, or of another data set.
     """
-    return {name: _load(folder / f"{name}.json", name) for name in names}
-
-
-def _load(path: Path, name: str) -> Summary:
-    summary = files.read_json(path)
-    found = summary.get("dataset") if isinstance(summary, Mapping) else None
-    if found != name or "sha256" not in summary:
-        raise InputError(f"is not the summary of the data set {name}", path=path, fix=_again(name))
-    return dict(summary)
+    found: dict[str, Summary] = {}
+    for name in names:
+        path = folder / f"{name}.json"
+        summary = files.read_json(path)
+        if not isinstance(summary, Mapping) or summary.get("dataset") != name or "sha256" not in summary:
+            raise InputError(f"is not the summary of the data set {name}", path=path, fix=_again(name))
+        found[name] = summary
+    return found
 
 
 def checksums(summaries: Summaries) -> dict[str, str]:

@@ -14,12 +14,16 @@ from dask.system import CPU_COUNT
 from distributed import Client
 from tqdm import tqdm
 
-from pipeline import revision
+from pipeline import revision, schema
 from pipeline.errors import InputError, PipelineError
-from pipeline.trials import cluster, cost, ledger, plan
+from pipeline.training import architecture
+from pipeline.training.architecture import Network, Shape, with_channels
+from pipeline.training.layers import Dense
+from pipeline.training.settings import Model
+from pipeline.trials import cluster, ledger, plan
 from pipeline.trials.ledger import Entry, EntryState, Lookup
-from pipeline.trials.plan import Replicate
-from pipeline.trials.prepared import PreparedData
+from pipeline.trials.plan import Replicate, Trajectory
+from pipeline.trials.prepared import PreparedData, Summary
 from pipeline.trials.tracker import Tracker
 
 
@@ -119,7 +123,7 @@ def train(
     """
     trajectories, by_sha256 = list(plan.trajectories(wanted)), {one.sha256: one for one in data}
     # Other code may know networks whose cost is unknown here; there, runs are alike.
-    costs = {one.name: 1.0 if code else cost.of_run(one, by_sha256[one.data].summary) for one in trajectories}
+    costs = {one.name: 1.0 if code else cost(one, by_sha256[one.data].summary) for one in trajectories}
     archives = {digest: one.archive for digest, one in code.items()}
     used = {one.data: by_sha256[one.data].path for one in trajectories}
     shape = "{l_bar}{bar}| {elapsed}, {remaining} left{postfix}"
@@ -138,3 +142,22 @@ def train(
                     yield str(error)
                 else:
                     yield kept
+
+
+def cost(trajectory: Trajectory, summary: Summary) -> float:
+    """Return the multiply-adds of a training run on the data set that `summary` is of, without their constant factor.
+
+    The factor is that of the gradients, about 3.
+    """
+    model = schema.validate(Model, trajectory.longest.ingredients["model"], key="model")
+    one = multiply_adds(model.network, tuple(summary["image"]), len(summary["classes"]))
+    return float(one * summary["splits"]["train"]["count"] * model.epochs)
+
+
+def multiply_adds(network: Network, shape: Shape, classes: int) -> int:
+    """Return the multiply-adds of the convolutions and dense layers for one image of `shape`, (h, w) or (h, w, c).
+
+    A layer has its number of outputs times the number of inputs to each.
+    """
+    every = (*network.hidden().values(), Dense(name="dense", units=classes))
+    return architecture.multiply_adds(every, with_channels(shape))

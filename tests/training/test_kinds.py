@@ -24,7 +24,7 @@ from pipeline.training.backend import keras, tf
 from pipeline.training.checkpoint import Checkpoints, TrainingState
 from pipeline.training.layers import AnyLayer
 from pipeline.training.settings import Model, Sequential
-from pipeline.trials import cost
+from pipeline.trials import run
 from tests.support import frozen, small
 
 ROOT = Path(__file__).parents[2]
@@ -208,7 +208,7 @@ def counted(built: keras.Model) -> int:
 @pytest.mark.parametrize("kind", KINDS)
 def test_costs_are_those_that_tensorflow_counts(kind: str, shape: Shape) -> None:
     """Multiply-adds, at any depth, are half of what TensorFlow's profiler counts in the network's graph."""
-    assert cost.multiply_adds(example(kind), shape, 7) == counted(build(example(kind), shape)) > 0
+    assert run.multiply_adds(example(kind), shape, 7) == counted(build(example(kind), shape)) > 0
 
 
 @pytest.mark.parametrize("kind", KINDS)

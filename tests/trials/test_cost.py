@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from pipeline.trials import cost, plan
+from pipeline.trials import plan, run
 from tests.support import study_runs
 
 
@@ -24,7 +24,7 @@ def by_hand(variant: str) -> int:
 @pytest.mark.parametrize("variant", ["mlp_rmsprop", "cnn", "fashion_cnn_batch_norm"])
 def test_work_is_counted_in_multiplications(variant: str) -> None:
     """The cost of a network is the sum over its layers of outputs times inputs to each."""
-    assert cost.multiply_adds(study_runs.whole().variants[variant].network, (28, 28), 10) == by_hand(variant)
+    assert run.multiply_adds(study_runs.whole().variants[variant].network, (28, 28), 10) == by_hand(variant)
 
 
 @pytest.mark.parametrize("variant", ["mlp_rmsprop", "cnn", "fashion_cnn_batch_norm"])
@@ -38,7 +38,7 @@ def test_other_images_and_classes_cost_what_keras_layers_do(variant: str) -> Non
 
     places = [math.prod(layer.output.shape[1:-1]) for layer in weighted]
     expected = sum(int(np.prod(one.kernel.shape)) * n for one, n in zip(weighted, places, strict=True))
-    assert cost.multiply_adds(network, (24, 20, 3), 7) == expected
+    assert run.multiply_adds(network, (24, 20, 3), 7) == expected
 
 
 def test_a_training_run_costs_epochs_times_images() -> None:
@@ -48,4 +48,4 @@ def test_a_training_run_costs_epochs_times_images() -> None:
 
     (trajectory,) = plan.trajectories(wanted)
 
-    assert cost.of_run(trajectory, study_runs.SUMMARY) == 24 * 55_000 * by_hand("cnn")
+    assert run.cost(trajectory, study_runs.SUMMARY) == 24 * 55_000 * by_hand("cnn")
