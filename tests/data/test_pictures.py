@@ -127,17 +127,9 @@ def test_of_a_tiff_whose_zero_is_white_ink_is_dark() -> None:
 
 
 def sixteen_bit_colours() -> bytes:
-    """Return a PNG with 16 bits in each of three channels, by hand: Pillow writes none."""
-    import struct
-    import zlib
-
+    """Return a PNG with 16 bits in each of three channels: Pillow writes none."""
     values = np.stack([RAMP, RAMP[::-1], RAMP[:, ::-1]], axis=-1).astype(">u2")
-    rows = b"".join(b"\0" + row.tobytes() for row in values)
-    parts = (b"IHDR", struct.pack(">IIBBBBB", 24, 20, 16, 2, 0, 0, 0)), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")
-    chunks = (
-        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in parts
-    )
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+    return made_sets.png_of(24, 20, 16, 2, b"".join(b"\0" + row.tobytes() for row in values))
 
 
 def test_colours_of_16_bits_are_a_conversion() -> None:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
-import struct
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,11 +14,13 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from pipeline.errors import InputError
 from pipeline.inference import handwriting, reading, training_data
 from pipeline.inference.segmentation import SegmentationError
-from tests.support import paper
+from tests.support import made_sets, paper
 from tests.support.untrained import saved
 
 Pixels = NDArray[np.uint8]
-MNIST = training_data.load(Path(__file__).parents[2] / "data" / "sets" / "mnist.yaml")
+MNIST, COLOUR = (
+    training_data.load(Path(__file__).parents[2] / "data" / "sets" / f"{name}.yaml") for name in ("mnist", "cifar10")
+)
 
 
 def drawn(
@@ -36,9 +35,7 @@ def drawn(
 
 def read(image: Image.Image, kind: str = "PNG", **options: object) -> Pixels:
     """Return what becomes of a picture saved as a file of that kind."""
-    file = io.BytesIO()
-    image.save(file, kind, **options)
-    return reading.decode(file.getvalue(), "picture", MNIST)
+    return reading.decode(saved(image, kind, **options), "picture", MNIST)
 
 
 def distance(one: Pixels, other: Pixels) -> float:
@@ -179,48 +176,49 @@ def test_an_image_in_the_form_of_mnist_keeps_every_byte() -> None:
     assert unchanged >= 20
 
 
-def png(width: int, height: int) -> bytes:
-    """Return a PNG file whose header gives that size, with hardly any pixels."""
-    parts = [
-        (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)),
-        (b"IDAT", zlib.compress(b"")),
-        (b"IEND", b""),
-    ]
-    chunks = [
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in parts
-    ]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
-
-
 NOISE = Image.fromarray(np.random.default_rng(0).normal(128, 4, (300, 300)).clip(0, 255).astype(np.uint8))
-BAD = {
+BROKEN = {
     "empty": (b"", "not a PNG, JPEG, "),
     "PostScript": (b"%!PS-Adobe-3.0 EPSF-3.0\n", "not a PNG, JPEG, "),
+    "an ICO": (saved(drawn(), "ICO"), "not a PNG, JPEG, "),
     "half a JPEG": (saved(drawn(), "JPEG")[:2000], "file that can be read "),
     "half a PNG": (saved(drawn(), "PNG")[:700], "file that can be read "),
-    "no pixels": (png(28, 28), "file that can be read "),
-    "a bomb": (png(30_000, 30_000), "at most 50,000,000 pixels"),
-    "somewhat large": (png(8_000, 7_000), "at most 50,000,000 pixels, found 8000x7000"),
-    "larger than Pillow likes": (png(10_000, 10_000), "at most 50,000,000 pixels, found 10000x10000"),
-    "white": (saved(Image.new("L", (300, 300), 255), "PNG"), "nothing stands out"),
-    "one pixel": (saved(Image.new("L", (1, 1), 0), "PNG"), "nothing stands out"),
-    "white on nothing": (saved(Image.new("LA", (30, 30), (255, 0)), "PNG"), "nothing stands out"),
-    "noise": (saved(NOISE, "PNG"), "nothing stands out"),
+    "no pixels": (made_sets.png_of(28, 28, 8, 0, b""), "file that can be read "),
+    "a bomb": (made_sets.png_of(30_000, 30_000, 8, 0, b""), "at most 50,000,000 pixels"),
+    "somewhat large": (made_sets.png_of(8_000, 7_000, 8, 0, b""), "at most 50,000,000 pixels, found 8000x7000"),
+    "larger than Pillow likes": (made_sets.png_of(10_000, 10_000, 8, 0, b""), "pixels, found 10000x10000"),
 }
+BLANK = {
+    "white": Image.new("L", (300, 300), 255),
+    "one pixel": Image.new("L", (1, 1), 0),
+    "white on nothing": Image.new("LA", (30, 30), (255, 0)),
+    "noise": NOISE,
+}
+BAD = [
+    *((about, *bad) for about in (MNIST, COLOUR) for bad in BROKEN.values()),
+    *((MNIST, saved(image), "nothing stands out") for image in BLANK.values()),
+    (COLOUR, saved(BLANK["white"]), "shows nothing"),
+]
 
 
 @pytest.mark.fault("picture damaged, blank, too large, or not a picture")
-@pytest.mark.parametrize(("content", "message"), BAD.values(), ids=BAD)
-def test_what_shows_no_digit_is_refused(content: bytes, message: str, tmp_path: Path) -> None:
-    """The error is one line with the file's name and what is wrong; nothing is decoded that is too large."""
+@pytest.mark.parametrize(("about", "content", "message"), BAD)
+def test_what_shows_nothing_is_refused(
+    about: training_data.TrainingData, content: bytes, message: str, tmp_path: Path
+) -> None:
+    """The error is one line with the file's name and what is wrong; nothing is decoded that is too large.
+
+    Where the images are no handwriting, there is no word on digits.
+    """
     path = tmp_path / "file.png"
     path.write_bytes(content)
 
     with pytest.raises(InputError, match=message) as error:
-        reading.read(path, MNIST)
+        reading.read(path, about)
 
     assert str(error.value).startswith(f"{path}: ")
     assert "\n" not in str(error.value)
+    assert about is MNIST or "digit" not in str(error.value)
 
 
 @pytest.mark.fault("picture damaged, blank, too large, or not a picture")

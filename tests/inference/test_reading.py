@@ -57,37 +57,6 @@ def test_a_photograph_is_upright(stones: ImageSet, orientation: int, turned: int
     np.testing.assert_array_equal(read(lying, stones), read(saved(upright), stones))
 
 
-def damaged() -> bytes:
-    """Return half a PNG file."""
-    content = saved(untrained.picture())
-    return content[: len(content) // 2]
-
-
-BAD = {
-    "a text": (b"stone\n", "not a PNG, JPEG, "),
-    "an ICO": (saved(untrained.picture((50, 40)), "ICO"), "not a PNG, JPEG, "),
-    "half a PNG": (damaged(), "not a PNG, JPEG, WebP, BMP, GIF or TIFF file that can be read"),
-    "one colour": (saved(Image.new("RGB", (50, 40), (9, 9, 9))), "shows nothing"),
-    "too large": (saved(Image.new("1", (7100, 7100))), "expected at most 50,000,000 pixels, found 7100x7100"),
-}
-
-
-@pytest.mark.fault("picture damaged, blank, too large, or not a picture")
-@pytest.mark.parametrize(("content", "reason"), BAD.values(), ids=BAD)
-def test_what_is_not_such_a_picture_is_one_line(stones: ImageSet, tmp_path: Path, content: bytes, reason: str) -> None:
-    """What cannot be read is an error of one line, with the file's name and the reason, and no word on digits."""
-    (tmp_path / "x.png").write_bytes(content)
-
-    with pytest.raises(InputError, match=reason) as caught:
-        reading.read(tmp_path / "x.png", stones)
-
-    assert str(caught.value).startswith(f"{tmp_path / 'x.png'}: ")
-    assert "\n" not in str(caught.value)
-    assert "digit" not in str(caught.value)
-    with pytest.raises(InputError, match="No such file"):
-        reading.read(tmp_path / "missing.png", stones)
-
-
 def strokes(*lines: tuple[int, int, int, int], light: bool = False) -> bytes:
     """Return a page of 300x300 with strokes of ink that lie apart."""
     image = Image.new("L", (300, 300), 20 if light else 250)

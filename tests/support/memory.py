@@ -1,9 +1,11 @@
-"""What the tests have made from the same bytes again and again, remembered for as long as a process lives."""
+"""Memory: what the tests make from the same bytes again and again is remembered; and a bound of what code may take."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,3 +20,14 @@ def of_yaml(parse: Callable[[bytes, Path], Any]) -> Callable[[bytes, Path], Any]
         return copy.deepcopy(values[content])
 
     return parsed
+
+
+@contextmanager
+def below(size: float) -> Iterator[None]:
+    """Check that what is done never takes as many bytes of memory."""
+    tracemalloc.start()
+    try:
+        yield
+        assert tracemalloc.get_traced_memory()[1] < size
+    finally:
+        tracemalloc.stop()
