@@ -189,16 +189,3 @@ def test_mlflow_serves_each_model(repository: Path) -> None:
     for name, place in logged.items():
         expected = model_file.load(repository / "models" / f"{name}.keras")(images)
         np.testing.assert_allclose(mlflow.pyfunc.load_model(place).predict(images), expected, rtol=1e-5)
-
-
-def test_the_images_are_those_of_the_files(repository: Path) -> None:
-    """The arrays that are trained on have the shape that the set states, and letters are turned back."""
-    about = described(repository)
-    with np.load(repository / "data" / "processed" / "stones.npz", allow_pickle=False) as stored:
-        images, labels = stored["test_images"], stored["test_labels"]
-
-    assert images.shape == (made_sets.COUNTS["test"], *about.image.shape)
-    for image, label in zip(images, labels, strict=True):
-        # The square that shows the class, by its place from the top.
-        bright = image.reshape(*image.shape[:2], -1).mean(axis=2)[:28, 8:24].mean(axis=1)
-        assert bright.reshape(7, 4).mean(axis=1).argmax() == label % 7
