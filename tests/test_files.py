@@ -39,64 +39,37 @@ def write_half(path: Path, error: BaseException) -> None:
         raise error
 
 
-def test_a_new_file_takes_the_place_of_the_old(tmp_path: Path) -> None:
-    """The content is replaced, and no other file is left next to it."""
-    path = tmp_path / "table.csv"
-    path.write_text("old")
+@pytest.mark.parametrize("name", ["table.csv", "a/b/table.csv"])
+def test_the_old_file_stays_until_the_block_ends(tmp_path: Path, name: str) -> None:
+    """While the new content is written, a reader finds the old one, complete; then no other file is next to the new.
 
-    files.write_text(path, "new")
-
-    assert path.read_text() == "new"
-    assert names(tmp_path) == ["table.csv"]
-
-
-def test_the_old_file_stays_until_the_block_ends(tmp_path: Path) -> None:
-    """While the new content is being written, a reader still finds the old one, complete."""
-    path = tmp_path / "table.csv"
-    path.write_text("old")
+    Writers that choose a format by the file's ending see the right one, on the same file system; folders are made.
+    """
+    path = tmp_path / name
+    if path.parent == tmp_path:
+        path.write_text("old")
 
     with files.atomic(path) as temporary:
         temporary.write_text("half")
-        assert path.read_text() == "old"
+        assert (temporary.parent, temporary.suffix) == (path.parent, ".csv")
+        assert path.read_text() == "old" if path.parent == tmp_path else not path.exists()
 
-    assert path.read_text() == "half"
+    assert (path.read_text(), names(path.parent)) == ("half", ["table.csv"])
 
 
 @pytest.mark.fault("error or interruption while a file is written")
+@pytest.mark.parametrize("old", ["old", None])
 @pytest.mark.parametrize("error", [ValueError("bad"), KeyboardInterrupt(), SystemExit(143)])
-def test_an_exception_leaves_the_old_file(tmp_path: Path, error: BaseException) -> None:
-    """After an error or an interruption the previous file is as it was, with no temporary file next to it."""
+def test_an_exception_leaves_the_old_file(tmp_path: Path, error: BaseException, old: str | None) -> None:
+    """After an error or an interruption the previous file is as it was, or none, with no temporary file next to it."""
     path = tmp_path / "table.csv"
-    path.write_text("old")
+    if old:
+        path.write_text(old)
 
     with pytest.raises(type(error)):
         write_half(path, error)
 
-    assert path.read_text() == "old"
-    assert names(tmp_path) == ["table.csv"]
-
-
-@pytest.mark.fault("error while a new file is written")
-def test_an_exception_leaves_no_new_file(tmp_path: Path) -> None:
-    """Where there was no file, there is none after an error."""
-    with pytest.raises(ValueError, match="bad"):
-        write_half(tmp_path / "table.csv", ValueError("bad"))
-
-    assert names(tmp_path) == []
-
-
-def test_the_temporary_file_keeps_the_ending(tmp_path: Path) -> None:
-    """Writers that choose a format by the file's ending see the right one, on the same file system."""
-    with files.atomic(tmp_path / "model.keras") as temporary:
-        assert temporary.suffix == ".keras"
-        assert temporary.parent == tmp_path
-
-
-def test_directories_are_made(tmp_path: Path) -> None:
-    """A file in directories that are not there yet is no error."""
-    files.write_text(tmp_path / "a" / "b" / "c.txt", "text")
-
-    assert (tmp_path / "a" / "b" / "c.txt").read_text() == "text"
+    assert {one.name: one.read_text() for one in tmp_path.iterdir()} == ({"table.csv": old} if old else {})
 
 
 @pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o077, 0o600), (0o000, 0o666)])
@@ -112,14 +85,18 @@ def test_the_umask_is_respected(tmp_path: Path, mask: Callable[[int], int], umas
 
 @pytest.mark.fault("output path cannot be written")
 @pytest.mark.parametrize("path", ["file/below.txt", "directory"])
-def test_a_path_that_cannot_be_written_is_named(tmp_path: Path, path: str) -> None:
-    """A file in the place of a directory and the reverse are one line with the path, exit code 1."""
+@pytest.mark.parametrize("ask", [lambda path: files.write_text(path, "text"), files.check_writable])
+def test_a_path_that_cannot_be_written_is_named(tmp_path: Path, path: str, ask: Callable[[Path], None]) -> None:
+    """A file in the place of a directory and the reverse are one line with the path, exit code 1, asked beforehand too.
+
+    Nothing is changed.
+    """
     (tmp_path / "file").write_text("text")
     (tmp_path / "directory").mkdir()
     (tmp_path / "directory" / "kept.txt").write_text("text")
 
     with pytest.raises(PipelineError, match=r"cannot be written \(.+\)$") as caught:
-        files.write_text(tmp_path / path, "text")
+        ask(tmp_path / path)
 
     assert (caught.value.path, caught.value.exit_code) == (tmp_path / path, 1)
     assert names(tmp_path) == ["directory", "file"]
@@ -137,21 +114,6 @@ def test_a_full_disk_is_reported(tmp_path: Path) -> None:
     assert caught.value.path == path
     assert "`dvc checkout`" in caught.value.fix
     assert (path.read_text(), names(tmp_path)) == ("old", ["table.csv"])
-
-
-@pytest.mark.fault("output path cannot be written")
-@pytest.mark.parametrize("path", ["file/below.txt", "directory"])
-def test_a_path_that_cannot_be_written_is_refused_beforehand(tmp_path: Path, path: str) -> None:
-    """Asking first gives the line that writing would give, and changes nothing."""
-    (tmp_path / "file").write_text("text")
-    (tmp_path / "directory").mkdir()
-
-    with pytest.raises(PipelineError, match=r"cannot be written \(.+\)$") as caught:
-        files.check_writable(tmp_path / path)
-
-    assert caught.value.path == tmp_path / path
-
-    assert names(tmp_path) == ["directory", "file"]
 
 
 def test_a_path_that_can_be_written_is_left_as_it_is(tmp_path: Path) -> None:
