@@ -16,17 +16,21 @@ from pipeline.training import recipe
 from pipeline.training.settings import Model, Training
 
 
-@pytest.fixture
-def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a directory to work in, with a model and a dvc.lock that records it."""
+@pytest.fixture(autouse=True)
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in an empty folder."""
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def recorded() -> None:
+    """Have a model and a dvc.lock that records it."""
     files.write_text(Path("models/cnn.keras"), "weights")
     outs = [{"path": "models/cnn.keras", "hash": "md5", "md5": files.md5(Path("models/cnn.keras")), "size": 7}]
     Path("dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": {"train@cnn": {"cmd": "x", "outs": outs}}}))
-    return tmp_path
 
 
-@pytest.mark.usefixtures("workspace")
+@pytest.mark.usefixtures("recorded")
 def test_the_recorded_file_is_admitted() -> None:
     """A file with its checksum in dvc.lock passes, and so does one that is not recorded there."""
     Path("other.txt").write_text("anything")
@@ -35,7 +39,7 @@ def test_the_recorded_file_is_admitted() -> None:
 
 
 @pytest.mark.fault("input that is not the one of dvc.lock")
-@pytest.mark.usefixtures("workspace")
+@pytest.mark.usefixtures("recorded")
 def test_another_file_is_refused_with_the_command_that_restores_it() -> None:
     """An altered file is named with both checksums and a command that removes it and its cached object."""
     Path("models/cnn.keras").write_text("Weights")
@@ -52,22 +56,13 @@ def test_another_file_is_refused_with_the_command_that_restores_it() -> None:
 
 
 @pytest.mark.fault("input missing")
-@pytest.mark.usefixtures("workspace")
+@pytest.mark.usefixtures("recorded")
 def test_a_missing_file_is_named() -> None:
     """A file that is not there is an input error."""
     Path("models/cnn.keras").unlink()
 
     with pytest.raises(InputError, match=r"models/cnn\.keras: no such file"):
         dvc_lock.verify(Path("models/cnn.keras"))
-
-
-def test_without_a_lock_file_every_file_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A first run, or one outside DVC, has no recorded checksums."""
-    monkeypatch.chdir(tmp_path)
-    Path("data.npz").write_text("x")
-
-    assert dvc_lock.recorded() == {}
-    dvc_lock.verify(Path("data.npz"))
 
 
 def test_the_lock_file_of_a_run_is_understood(reproduced: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,11 +86,8 @@ def test_the_lock_file_of_a_run_is_understood(reproduced: Path, monkeypatch: pyt
         ("slight: 1.05", "slight: 1.06", False),
     ],
 )
-def test_a_model_is_what_its_own_record_says(
-    reproduced: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: str, new: str, refused: bool
-) -> None:
+def test_a_model_is_what_its_own_record_says(reproduced: Path, old: str, new: str, refused: bool) -> None:
     """A lock with other params of its training is refused, with the way out; what it does not read does not count."""
-    monkeypatch.chdir(tmp_path)
     text = (reproduced / "dvc.lock").read_text()
     made_with = files.read_json(reproduced / "reports/metrics/cnn.json")["made_with"]
     Path("dvc.lock").write_text(text)
@@ -111,11 +103,8 @@ def test_a_model_is_what_its_own_record_says(
 
 
 @pytest.mark.parametrize("change", ["data", "libraries", "no record"])
-def test_a_model_of_other_data_or_libraries_is_told_from_its_record(
-    reproduced: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
-) -> None:
+def test_a_model_of_other_data_or_libraries_is_told_from_its_record(reproduced: Path, change: str) -> None:
     """Other data are refused, and so is a model without a record; libraries are its own, and part of its recipe."""
-    monkeypatch.chdir(tmp_path)
     lock = files.read_yaml(reproduced / "dvc.lock")
     made_with = files.read_json(reproduced / "reports/metrics/cnn.json")["made_with"]
     trained = lock["stages"]["train@cnn"]
@@ -149,9 +138,8 @@ def test_a_model_of_other_data_or_libraries_is_told_from_its_record(
      "stages: {a: {params: [b]}}\n",     "stages: {a: {outs: [md5]}}\n", "stages: {a: {outs: 3}}\n",
      "stages: {a: {outs: [{md5: x}]}}\n", "text\n"],
 )  # fmt: skip
-def test_what_is_not_a_lock_file_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str) -> None:
+def test_what_is_not_a_lock_file_is_one_line(content: str) -> None:
     """A lock file that DVC did not write is named, with the way out; nothing is concluded from it."""
-    monkeypatch.chdir(tmp_path)
     Path("dvc.lock").write_text(content)
 
     with pytest.raises(InputError, match="not a lock file") as caught:
@@ -162,13 +150,15 @@ def test_what_is_not_a_lock_file_is_one_line(tmp_path: Path, monkeypatch: pytest
     assert "version control" in caught.value.fix
 
 
-def test_an_empty_lock_file_records_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """DVC writes an empty file where every stage has been removed."""
-    monkeypatch.chdir(tmp_path)
-    for content in ("", "schema: '2.0'\n", "schema: '2.0'\nstages: {}\n"):
+@pytest.mark.parametrize("content", ["", "schema: '2.0'\n", "schema: '2.0'\nstages: {}\n", None])
+def test_an_empty_lock_file_records_nothing(content: str | None) -> None:
+    """DVC writes an empty file where every stage has been removed, and none before the first run: all files pass."""
+    if content is not None:
         Path("dvc.lock").write_text(content)
+    Path("data.npz").write_text("x")
 
-        assert dvc_lock.recorded() == {}
+    assert dvc_lock.recorded() == {}
+    dvc_lock.verify(Path("data.npz"))
 
 
 def write_lock(title: str = "Fashion-MNIST", dataset: str = "fashion_mnist", **stages: Any) -> None:
@@ -183,11 +173,8 @@ def write_lock(title: str = "Fashion-MNIST", dataset: str = "fashion_mnist", **s
 
 @pytest.mark.fault("reports/data.json is missing, damaged, or of another data set when MLflow's experiment is created")
 @pytest.mark.parametrize("content", [None, "{", "[]", '{"dataset": "kmnist", "title": "KMNIST"}', '{"dataset": "f"}'])
-def test_without_its_summary_a_data_set_goes_by_its_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None
-) -> None:
+def test_without_its_summary_a_data_set_goes_by_its_name(content: str | None) -> None:
     """The title is the name in params.yaml, whatever the file has."""
-    monkeypatch.chdir(tmp_path)
     write_lock()
     assert dvc_lock.title("fashion_mnist") == "Fashion-MNIST"
     summary = Path("out/summary.json")
@@ -198,12 +185,11 @@ def test_without_its_summary_a_data_set_goes_by_its_name(
     assert dvc_lock.title("fashion_mnist") == "fashion_mnist"
 
 
-def test_the_data_set_is_that_of_dvc_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_data_set_is_that_of_dvc_lock() -> None:
     """Without dvc.lock there is none; it is read as DVC records it, under its own key or within its section.
 
     A stage without its params is an error that names the file.
     """
-    monkeypatch.chdir(tmp_path)
     assert dvc_lock.dataset() is None
     write_lock()
     assert dvc_lock.dataset() == "fashion_mnist"
