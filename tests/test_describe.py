@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,20 +26,35 @@ from tests.test_data_sets import MODELS
 NUMBER = 300
 DIGITS = load_digits()
 PIXELS, LABELS = DIGITS.images[:NUMBER], DIGITS.target[:NUMBER]
+BYTES = (PIXELS * 255 / 16).round().astype(np.uint8)
+NO_4 = LABELS != 4
+TABLE = pd.DataFrame(BYTES.reshape(NUMBER, -1), columns=[f"px{number}" for number in range(64)]).assign(digit=LABELS)
 
 
 def picture(index: int) -> Image.Image:
     """Return one of the digits, from black to white."""
-    return Image.fromarray((PIXELS[index] * 255 / 16).round().astype(np.uint8))
+    return Image.fromarray(BYTES[index])
 
 
-def save(folder: Path, name: Callable[[int], str]) -> Path:
-    """Write the digits as PNG files by their names, and return the folder."""
-    for index in range(NUMBER):
+def save(folder: Path, name: Callable[[int], str], count: int = NUMBER) -> Path:
+    """Write the first digits as PNG files by their names, and return the folder."""
+    for index in range(count):
         path = folder / name(index)
         path.parent.mkdir(parents=True, exist_ok=True)
         picture(index).save(path)
     return folder
+
+
+def npz(folder: Path, **arrays: np.ndarray) -> Path:
+    """Write arrays, and return their file."""
+    np.savez(folder / "x.npz", **arrays)
+    return folder / "x.npz"
+
+
+def csv(folder: Path, rows: pd.DataFrame, name: str = "digits") -> Path:
+    """Write a table, and return its file."""
+    rows.to_csv(folder / f"{name}.csv", index=False)
+    return folder / f"{name}.csv"
 
 
 def part(index: int) -> str:
@@ -56,57 +72,56 @@ def deeper(folder: Path) -> Path:
     return save(folder, lambda index: f"all/{LABELS[index]}/{part(index)}/{index}.png")
 
 
-def listed(folder: Path) -> Path:
+def listed(folder: Path, label: str = "Class") -> Path:
     """Write a folder of files with a CSV of names and labels."""
-    table = pd.DataFrame({"file": [f"{index}.png" for index in range(NUMBER)], "Class": LABELS, "taken": "today"})
-    table.sample(frac=1, random_state=0).to_csv(save(folder, lambda index: f"{index}.png") / "labels.csv", index=False)
+    rows = pd.DataFrame({"file": [f"{index}.png" for index in range(NUMBER)], label: LABELS, "taken": "today"})
+    csv(save(folder, lambda index: f"{index}.png"), rows.sample(frac=1, random_state=0), "labels")
     return folder
 
 
 def fractions(folder: Path) -> Path:
     """Write an npz of fractions with text labels in a column."""
-    names = np.array([str(label) for label in LABELS])[:, None]
-    np.savez(folder / "x.npz", images=(PIXELS / 16).astype(np.float32), labels=names)
-    return folder / "x.npz"
+    return npz(folder, images=(PIXELS / 16).astype(np.float32), labels=LABELS.astype(str)[:, None])
 
 
 def three_arrays(folder: Path) -> Path:
     """Write an npz with three splits of whole numbers."""
-    images, rows = (PIXELS * 255 / 16).round().astype(np.uint8), [slice(0, 200), slice(200, 250), slice(250, None)]
-    named = zip(("train", "val", "test"), rows, strict=True)
-    arrays = {
-        f"{name}_{kind}": array[part]
-        for name, part in named
-        for kind, array in (("images", images), ("labels", LABELS))
-    }
-    np.savez(folder / "x.npz", **arrays)
-    return folder / "x.npz"
+    rows = {"train": slice(0, 200), "val": slice(200, 250), "test": slice(250, None)}
+    kinds = {"images": BYTES, "labels": LABELS}
+    return npz(folder, **{f"{name}_{kind}": kinds[kind][chosen] for name, chosen in rows.items() for kind in kinds})
 
 
 def table(folder: Path) -> Path:
     """Write a CSV of pixels."""
-    pixels = (PIXELS * 255 / 16).round().astype(int).reshape(NUMBER, -1)
-    named = pd.DataFrame(pixels, columns=[f"px{number}" for number in range(64)])
-    pd.concat([named, pd.Series(LABELS, name="digit")], axis=1).to_csv(folder / "digits.csv", index=False)
-    return folder / "digits.csv"
+    return csv(folder, TABLE)
 
 
 def parquet_table(folder: Path) -> Path:
     """Write a parquet table of pixels."""
-    pd.read_csv(table(folder)).to_parquet(folder / "digits.parquet")
+    TABLE.to_parquet(folder / "digits.parquet")
     return folder / "digits.parquet"
 
 
 KINDS = [folders, deeper, listed, fractions, three_arrays, table, parquet_table]
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_files_become_a_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, kind: Any) -> None:
-    """Every picture is there once with its label, and the set's file is valid, whatever the files were."""
-    (tmp_path / "from").mkdir()
-    place = kind(tmp_path / "from")
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return an empty folder for files, in the one that the test works in."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["describe", "digits", str(place), "--json"])
+    (tmp_path / "from").mkdir()
+    return tmp_path / "from"
+
+
+def described(path: Path, name: str = "digits", **stated: Any) -> list[str]:
+    """Describe files with these answers to questions, and return what is printed."""
+    return describe.describe(name, path, describe.Stated(**stated), "me")
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_files_become_a_data_set(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, kind: Any) -> None:
+    """Every picture is there once with its label, and the set's file is valid, whatever the files were."""
+    monkeypatch.setattr(sys, "argv", ["describe", "digits", str(kind(place)), "--json"])
 
     assert describe.main() == 0
 
@@ -129,18 +144,16 @@ def test_files_become_a_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert {path.name for path in Path("data/local").iterdir()} == {"digits"}
 
 
-def test_what_a_person_should_know_is_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_person_should_know_is_printed(place: Path) -> None:
     """Sizes, modes, transparency, copies, constant and damaged pictures are named; the damaged one is not copied."""
-    folder = folders(tmp_path / "from")
+    folder = folders(place)
     shutil.copy(folder / "0" / "0.png", folder / "1" / "copy.png")
     (folder / "2" / "damaged.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
     Image.new("L", (8, 8), 9).save(folder / "3" / "plain.png")
     Image.new("RGBA", (8, 9), (1, 2, 3, 0)).save(folder / "4" / "through.png")
-    monkeypatch.chdir(tmp_path)
 
-    lines = describe.describe("digits", folder, describe.Stated(size=(8, 8)), "E. Alpaydin")
+    text = "\n".join(described(folder, size=(8, 8)))
 
-    text = "\n".join(lines)
     for words in (
         "sizes: 8x8 (302), 8x9 (1)",
         "1 of another aspect ratio are stretched; `resize: pad` or `crop` in options keeps it",
@@ -157,15 +170,6 @@ def test_what_a_person_should_know_is_printed(tmp_path: Path, monkeypatch: pytes
     assert not Path("data/local/digits/train/2/damaged.png").exists()
 
 
-def scribbles(folder: Path, name: Callable[[int], str]) -> Path:
-    """Write 60 pictures of two classes, ten of each of six people, by names for their numbers."""
-    for index in range(60):
-        path = folder / "ab"[index % 2] / name(index)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        picture(index).save(path)
-    return folder
-
-
 @pytest.mark.parametrize(
     ("name", "count"),
     [
@@ -177,48 +181,36 @@ def scribbles(folder: Path, name: Callable[[int], str]) -> Path:
         (lambda index: f"{index}-of-60.png", None),
     ],
 )
-def test_names_that_show_groups_are_a_question(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: Callable[[int], str], count: int | None
-) -> None:
+def test_names_that_show_groups_are_a_question(place: Path, name: Callable[[int], str], count: int | None) -> None:
     """Where several pictures of each class have a part of their name in common, its answer keeps them together."""
-    place = scribbles(tmp_path / "from", name)
-    monkeypatch.chdir(tmp_path)
+    # Two classes, ten pictures in each of six people.
+    save(place, lambda index: f"{'ab'[index % 2]}/{name(index)}", 60)
 
-    questions = [line for line in describe.describe("asked", place, describe.Stated(), "me") if "GROUP" in line]
+    questions = [line for line in described(place, "asked") if "GROUP" in line]
 
     assert len(questions) == (count is not None)
     if count is None:
         return
     assert f"each of {count} such groups" in questions[0]
     expression = questions[0].partition("GROUP='")[2].partition("'")[0]
-    lines = describe.describe("grouped", place, describe.Stated(group=expression), "me")
-    assert not any("GROUP" in line for line in lines)
+    assert not any("GROUP" in line for line in described(place, "grouped", group=expression))
     splits = raw.read(Path("data/local/grouped"), sets.load(Path("data/sets/grouped.yaml")))
     train, test = (set(np.asarray(split.groups).tolist()) for split in splits.values())
     assert len(train | test) == count
     assert not train & test
 
 
-def test_groups_of_tables_are_a_column(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_groups_of_tables_are_a_column(place: Path) -> None:
     """GROUP names a column; those of a given test table that are trained on as well are printed."""
-    (tmp_path / "from").mkdir()
-    whole = pd.read_csv(table(tmp_path / "from")).assign(person=np.arange(NUMBER) % 30)
-    (tmp_path / "from" / "digits.csv").unlink()
-    whole[:200].to_csv(tmp_path / "from" / "train.csv", index=False)
-    whole[200:220].assign(person=np.arange(25, 45)).to_csv(tmp_path / "from" / "test.csv", index=False)
-    monkeypatch.chdir(tmp_path)
+    csv(place, TABLE[:200].assign(person=np.arange(200) % 30), "train")
+    csv(place, TABLE[200:220].assign(person=np.arange(25, 45)), "test")
 
     with pytest.raises(InputError, match="one prefix, found person, px; say GROUP=column"):
-        describe.describe("x", tmp_path / "from", describe.Stated(label="digit"), "me")
-    lines = describe.describe("x", tmp_path / "from", describe.Stated(label="digit", group="person"), "me")
+        described(place, label="digit")
+    lines = described(place, label="digit", group="person")
 
     told = "5 images are test images of groups that training images are of, too: train.csv row 25 = test.csv row 0; "
     assert any(line.startswith(told) for line in lines)
-
-
-def ambiguous_level(folder: Path) -> Path:
-    """Two levels of folders that could be classes."""
-    return save(folder, lambda index: f"{'ab'[index % 2]}/{LABELS[index]}/{index}.png")
 
 
 def uneven(folder: Path) -> Path:
@@ -229,136 +221,83 @@ def uneven(folder: Path) -> Path:
     return folder
 
 
-def sixteenths(folder: Path) -> Path:
-    """Pixels from 0 to 16."""
-    np.savez(folder / "x.npz", data=PIXELS, target=LABELS)
-    return folder / "x.npz"
-
-
 def oblong(folder: Path) -> Path:
     """As many pixels as no square has."""
     pixels = pd.DataFrame(np.arange(9 * 96).reshape(9, 96) % 256, columns=[f"p{number}" for number in range(96)])
-    pd.concat([pixels, pd.Series(np.arange(9) % 2, name="label")], axis=1).to_csv(folder / "x.csv", index=False)
-    return folder / "x.csv"
-
-
-def two_labels(folder: Path) -> Path:
-    """Write a CSV with two columns that could be labels."""
-    listed(folder)
-    frame = pd.read_csv(folder / "labels.csv").rename(columns={"Class": "kind"})
-    frame.to_csv(folder / "labels.csv", index=False)
-    return folder
-
-
-def numbered_label(folder: Path) -> Path:
-    """Write a CSV of pixels whose column of labels, whole floats, has a number in its name."""
-    pd.read_csv(table(folder)).rename(columns={"digit": "of10"}).astype({"of10": float}).to_csv(
-        folder / "digits.csv", index=False
-    )
-    return folder / "digits.csv"
+    return csv(folder, pixels.assign(label=np.arange(9) % 2))
 
 
 def lists(folder: Path) -> Path:
     """Write a parquet table with a list of pixels in each row."""
-    pixels = (PIXELS * 15).astype(int).reshape(NUMBER, -1).tolist()
-    pd.DataFrame({"image": pixels, "label": LABELS}).to_parquet(folder / "x.parquet")
+    pd.DataFrame({"image": BYTES.reshape(NUMBER, -1).tolist(), "label": LABELS}).to_parquet(folder / "x.parquet")
     return folder / "x.parquet"
 
 
 def with_cell(text: Any) -> Callable[[Path], Path]:
     """Return what writes a CSV of pixels with this in a cell, or nothing."""
-
-    def write(folder: Path) -> Path:
-        frame = pd.read_csv(table(folder)).astype(object)
-        frame.loc[3, "px5"] = text
-        frame.to_csv(folder / "digits.csv", index=False)
-        return folder / "digits.csv"
-
-    return write
+    return lambda folder: csv(folder, TABLE.astype(object).assign(px5=[*TABLE["px5"][:3], text, *TABLE["px5"][4:]]))
 
 
 def other_sizes(folder: Path) -> Path:
     """Write a table to test with that has fewer pixels than that to train on."""
-    frame = pd.read_csv(table(folder))
-    (folder / "digits.csv").unlink()
-    frame.to_csv(folder / "train.csv", index=False)
-    frame.drop(columns="px63").to_csv(folder / "test.csv", index=False)
-    return folder
-
-
-def gap(folder: Path) -> Path:
-    """Labels without one in their middle."""
-    images = (PIXELS * 15).astype(np.uint8)[LABELS != 4]
-    np.savez(folder / "x.npz", x_train=images, y_train=LABELS[LABELS != 4])
-    return folder / "x.npz"
+    csv(folder, TABLE, "train")
+    return csv(folder, TABLE.drop(columns="px63"), "test").parent
 
 
 @pytest.mark.fault("own images that could be read in more than one way, or in none")
 @pytest.mark.parametrize(
-    ("kind", "question"),
+    ("kind", "question", "answer"),
     [
-        (ambiguous_level, "which level of folders has the classes?"),
-        (uneven, "pictures are 1 to 2 folders deep"),
-        (sixteenths, "which number is white? pixels are 0.0 to 16.0; say SCALE=16, or SCALE=255"),
-        (oblong, "which height and width have 96 pixels?"),
-        (two_labels, "which column has the labels? kind, taken"),
-        (numbered_label, "which column has the labels? px0, px1, "),
-        (lists, "row 0, counted from 0, column 'image': expected a number, found "),
-        (with_cell("white"), "row 3, counted from 0, column 'px5': expected a number, found 'white'"),
-        (with_cell(""), "row 3, counted from 0, column 'px5': expected a number, found nothing"),
-        (with_cell(95.5), "which number is white? pixels are 0.0 to 255.0"),
-        (other_sizes, "from/test.csv: expected 64 columns of pixels, found 63"),
-        (gap, "no image has the label 4"),
-        (lambda folder: folder, "found none of these"),
-        (lambda folder: folder / "nowhere", "no such file or folder"),
+        (
+            lambda folder: save(folder, lambda index: f"{'ab'[index % 2]}/{LABELS[index]}/{index}.png"),
+            "which level of folders has the classes?",
+            {"level": 2},
+        ),
+        (uneven, "pictures are 1 to 2 folders deep", None),
+        (
+            lambda folder: npz(folder, data=PIXELS, target=LABELS),
+            "which number is white? pixels are 0.0 to 16.0; say SCALE=16, or SCALE=255",
+            {"scale": 16.0},
+        ),
+        (oblong, "which height and width have 96 pixels?", {"size": (8, 12)}),
+        (partial(listed, label="kind"), "which column has the labels? kind, taken", {"label": "kind"}),
+        (
+            lambda folder: csv(folder, TABLE.rename(columns={"digit": "of10"}).astype({"of10": float})),
+            "which column has the labels? px0, px1, ",
+            {"label": "of10"},
+        ),
+        (lists, "row 0, counted from 0, column 'image': expected a number, found ", None),
+        (with_cell("white"), "row 3, counted from 0, column 'px5': expected a number, found 'white'", None),
+        (with_cell(""), "row 3, counted from 0, column 'px5': expected a number, found nothing", None),
+        (with_cell(95.5), "which number is white? pixels are 0.0 to 255.0", None),
+        (other_sizes, "from/test.csv: expected 64 columns of pixels, found 63", None),
+        (lambda folder: npz(folder, x_train=BYTES[NO_4], y_train=LABELS[NO_4]), "no image has the label 4", None),
+        (lambda folder: folder, "found none of these", None),
+        (lambda folder: folder / "nowhere", "no such file or folder", None),
     ],
 )
-def test_what_is_unclear_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Any, question: str) -> None:
-    """One line asks, with exit code 2, and nothing is written."""
-    (tmp_path / "from").mkdir()
-    place = kind(tmp_path / "from")
-    monkeypatch.chdir(tmp_path)
+def test_what_is_unclear_is_asked(place: Path, kind: Any, question: str, answer: dict[str, Any] | None) -> None:
+    """One line asks, with exit code 2, and nothing is written; a question that a key can answer is answered by it."""
+    made = kind(place)
 
     with pytest.raises(InputError, match=r"^[^\n]+$") as caught:
-        describe.describe("digits", place, describe.Stated(), "me")
+        described(made)
 
     assert question in str(caught.value)
     assert not Path("data/sets/digits.yaml").exists()
     assert not Path("data/local/digits").exists()
+    if answer:
+        described(made, **answer)
+        assert sets.load(Path("data/sets/digits.yaml")).image.shape == answer.get("size", (8, 8))
 
 
-@pytest.mark.parametrize(
-    ("kind", "answers", "shape"),
-    [
-        (ambiguous_level, {"level": 2}, (8, 8)),
-        (sixteenths, {"scale": 16.0}, (8, 8)),
-        (oblong, {"size": (8, 12)}, (8, 12)),
-        (two_labels, {"label": "kind"}, (8, 8)),
-        (numbered_label, {"label": "of10"}, (8, 8)),
-    ],
-)
-def test_an_answer_is_taken(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Any, answers: Any, shape: Any
-) -> None:
-    """Each question that a key can answer is answered by it."""
-    (tmp_path / "from").mkdir()
-    place = kind(tmp_path / "from")
-    monkeypatch.chdir(tmp_path)
-
-    describe.describe("digits", place, describe.Stated(**answers), "me")
-
-    assert sets.load(Path("data/sets/digits.yaml")).image.shape == shape
-
-
-def test_what_is_there_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_there_is_kept(place: Path) -> None:
     """A set of that name is an error, and stays as it is."""
-    folder = folders(tmp_path / "from")
-    monkeypatch.chdir(tmp_path)
-    describe.describe("digits", folder, describe.Stated(), "me")
+    described(folders(place))
     before = Path("data/sets/digits.yaml").read_bytes()
 
     with pytest.raises(InputError, match="is there already"):
-        describe.describe("digits", folder, describe.Stated(), "other")
+        described(place)
     assert Path("data/sets/digits.yaml").read_bytes() == before
 
 
@@ -373,10 +312,10 @@ def ink(index: int) -> Image.Image:
 
 
 @pytest.mark.slow
-def test_from_a_folder_to_a_report(tmp_path: Path) -> None:
+def test_from_a_folder_to_a_report(tmp_path: Path, place: Path) -> None:
     """Pictures become a data set, a model and a report; ten that are then relabelled are ten more in another class."""
     small.start(tmp_path)
-    folder = folders(tmp_path / "from")
+    folder = folders(place)
     for path in folder.rglob("*.png"):
         ink(int(path.stem)).save(path)
     for index in range(3):
