@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from pipeline import files
-from tests.support import forks, small
+from tests.support import changes, forks, small
 
 ROOT = Path(__file__).parents[1]
 WORKFLOW, AUDIT = (ROOT / ".github" / "workflows" / name for name in ("ci.yml", "audit.yml"))
@@ -122,13 +122,10 @@ def test_a_script_ends_at_the_first_target_that_fails(line: str, targets: list[s
     folder = tmp_path / "clone"
     small.copy(folder, ".ci")
     files.write_text(folder / "reports" / "report.md", "results")
-    make = tmp_path / "bin" / "make"
-    make.parent.mkdir()
-    make.write_text('#!/bin/sh\necho "$PWD" "$*"\n[ "$*" != "$FAILS" ] || exit 7\n')
-    make.chmod(0o755)
+    stub(tmp_path / "bin" / "make", 'echo "$PWD" "$*"\n[ "$*" != "$FAILS" ] || exit 7')
 
     for number, fails in enumerate([*targets, "nothing"], start=1):
-        environment = os.environ | {"PATH": f"{make.parent}:{os.environ['PATH']}", "FAILS": fails}
+        environment = os.environ | {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "FAILS": fails}
         script = [str(folder / ".ci" / name), *arguments]
         done = subprocess.run(script, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
 
@@ -138,12 +135,6 @@ def test_a_script_ends_at_the_first_target_that_fails(line: str, targets: list[s
         assert (tmp_path / "results" / "report.md").exists() == (name == "full" and number > 1)
 
 
-def git(folder: Path, *arguments: str) -> None:
-    """Call git in the folder, as somebody."""
-    who = ("-c", "user.name=test", "-c", "user.email=test@example.org")
-    subprocess.run(["git", *who, *arguments], cwd=folder, env=small.environment(), check=True)
-
-
 def write_metrics(folder: Path, **accuracy: float | None) -> None:
     """Write metrics in which every model has the previous accuracy, except for those given; None leaves it out."""
     values = {model: {"test_accuracy": accuracy.get(model, BEFORE), "test_loss": 0.05} for model in MODELS}
@@ -151,13 +142,6 @@ def write_metrics(folder: Path, **accuracy: float | None) -> None:
     (folder / "reports").mkdir(exist_ok=True)
     (folder / "reports" / "metrics.json").write_text(json.dumps(kept))
     (folder / "reports" / "data.json").write_text(json.dumps({"dataset": "mnist", "sha256": "0" * 64}))
-
-
-def change_params(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
-    """Write the params again after a change."""
-    values = yaml.safe_load((folder / "params.yaml").read_text())
-    change(values)
-    (folder / "params.yaml").write_text(yaml.safe_dump(values))
 
 
 @pytest.fixture(scope="module")
@@ -170,11 +154,11 @@ def committed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("requirements.lock", ".venv/complete"):
         (folder / name).touch()
     bounds = {"mnist": {"default": {"test_accuracy": {"min": FLOOR, "max_drop": MAX_DROP}}}}
-    change_params(folder, lambda values: values.update(gate=bounds))
+    changes.edit(folder, lambda values: values.update(gate=bounds))
     write_metrics(folder)
-    git(folder, "init", "--quiet", "--initial-branch=main")
-    git(folder, "add", "--all")
-    git(folder, "commit", "--quiet", "--message=before")
+    changes.git(folder, "init", "--quiet", "--initial-branch=main")
+    changes.git(folder, "add", "--all")
+    changes.git(folder, "commit", "--quiet", "--message=before")
     return folder
 
 
@@ -230,7 +214,7 @@ def test_noise_passes_and_is_shown_in_order(repository: Path, summary: Summary) 
         values["models"]["cnn"]["loss"]["clip"] = None
         values["data"]["split_seed"] = 7
 
-    change_params(repository, change)
+    changes.edit(repository, change)
 
     code, page = summary("main")
 
@@ -273,7 +257,7 @@ def test_where_dvc_cannot_compare_the_gate_decides(repository: Path, summary: Su
     """With a damaged dvc.yaml in the base, DVC's message replaces the params; metrics.json needs none, nor the gate."""
     good = (repository / "dvc.yaml").read_text()
     (repository / "dvc.yaml").write_text("stages: [\n")
-    git(repository, "commit", "--quiet", "--all", "--message=damaged")
+    changes.git(repository, "commit", "--quiet", "--all", "--message=damaged")
     (repository / "dvc.yaml").write_text(good)
 
     code, page = summary("main")
@@ -301,10 +285,10 @@ def test_an_unknown_base_does_not_pass(repository: Path, summary: Summary, base:
 def test_names_in_params_write_nothing_of_their_own(repository: Path, summary: Summary) -> None:
     """Lines and bars in a key, of this revision or of the base, stay within the cell of their table."""
     evil = "x\n\n### Gate\n\n| all | is | well |\n```\n"
-    change_params(repository, lambda values: values["models"].update({evil: values["models"]["cnn"]}))
-    git(repository, "commit", "--quiet", "--all", "--message=evil")
-    change_params(repository, lambda values: values["models"].pop(evil))
-    change_params(repository, lambda values: values["train"].update({evil: evil}))
+    changes.edit(repository, lambda values: values["models"].update({evil: values["models"]["cnn"]}))
+    changes.git(repository, "commit", "--quiet", "--all", "--message=evil")
+    changes.edit(repository, lambda values: values["models"].pop(evil))
+    changes.edit(repository, lambda values: values["train"].update({evil: evil}))
     before = (repository / "params.yaml").read_text()
     (repository / "params.yaml").write_text(before.replace("seed:", "seed :"))
 
@@ -321,7 +305,7 @@ def test_names_in_params_write_nothing_of_their_own(repository: Path, summary: S
 
 
 def stub(program: Path, script: str) -> None:
-    """Write a program that runs a line of shell script."""
+    """Write a program that runs a shell script."""
     program.parent.mkdir(parents=True, exist_ok=True)
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o755)
@@ -333,13 +317,13 @@ def test_a_dvc_that_does_not_end_is_given_up(tmp_path: Path, monkeypatch: pytest
     spec = importlib.util.spec_from_file_location("changes", ROOT / ".ci" / "changes.py")
     assert spec is not None
     assert spec.loader is not None
-    changes = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(changes)
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
     stub(tmp_path / "bin" / "dvc", "exec sleep 60")
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
-    monkeypatch.setattr(changes, "DVC_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(script, "DVC_TIMEOUT_S", 0.2)
 
-    page = changes.section("params", "main")
+    page = script.section("params", "main")
 
     assert page.startswith("### Params since `main`\n\nDVC cannot compare with `main`:")
     assert "no answer within 0.2 s" in page

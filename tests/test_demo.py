@@ -12,12 +12,11 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -95,15 +94,8 @@ def test_trained_models_predict_and_ctrl_c_ends_it(trained: Path) -> None:
     """Each trained model classifies drawings, also several at once; the others are named; Ctrl-C ends with 130."""
     with demonstrated(trained) as (process, lines, port):
         about = request(port, "GET", "/models")[1]
-        answers: list[Any] = []
-        threads = [
-            threading.Thread(target=lambda: answers.append(request(port, "POST", "/predict", drawing())))
-            for _ in range(4)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        with ThreadPoolExecutor(4) as pool:
+            answers = list(pool.map(lambda _: request(port, "POST", "/predict", drawing()), range(4)))
         blank = request(port, "POST", "/predict", b"no picture")
 
         process.send_signal(signal.SIGINT)
@@ -132,21 +124,14 @@ def test_predictions_that_wait_do_not_delay_the_end(trained: Path, number: int, 
         "import time; real = demo.classifier.predict; "
         "demo.classifier.predict = lambda *given: (time.sleep(0.5), real(*given))[1]; "
     )
-    with demonstrated(trained, patch) as (process, _, port):
-        answers: list[Any] = []
-        threads = [
-            threading.Thread(target=lambda: answers.append(request(port, "POST", "/predict", drawing())))
-            for _ in range(12)
-        ]
-        for thread in threads:
-            thread.start()
+    with demonstrated(trained, patch) as (process, _, port), ThreadPoolExecutor(12) as pool:
+        asked = [pool.submit(request, port, "POST", "/predict", drawing()) for _ in range(12)]
         time.sleep(0.3)
         process.send_signal(number)
         begun = time.monotonic()
         out, err = process.communicate(timeout=60)
         took = time.monotonic() - begun
-        for thread in threads:
-            thread.join()
+        answers = [one.result() for one in asked]
 
     assert (process.returncode, out, err) == (code, "", said)
     # Each takes a second; all would take twelve.

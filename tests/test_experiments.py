@@ -7,7 +7,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from itertools import pairwise, product
@@ -21,7 +21,7 @@ import yaml
 
 from pipeline import files
 from pipeline.params import Params
-from tests.support import small
+from tests.support import changes, small
 
 pytestmark = pytest.mark.slow
 
@@ -58,20 +58,6 @@ def ran(output: str) -> set[str]:
     return set(re.findall(r"Running stage '(.+)'", output))
 
 
-def commit(repository: Path, message: str) -> None:
-    """Commit everything that git does not ignore."""
-    small.run(repository, "git", "add", "--all")
-    small.run(repository, "git", "commit", "--quiet", "--message", message)
-
-
-def edit_params(repository: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    """Write the params again after a change in place."""
-    path = repository / "params.yaml"
-    values = yaml.safe_load(path.read_text())
-    change(values)
-    path.write_text(yaml.safe_dump(values, sort_keys=False))
-
-
 def shrink(values: dict[str, Any]) -> None:
     """Leave two tiny networks, one epoch, and a bound that even they pass."""
     models = {name: values["models"][name] | {"epochs": 1} for name in (MODEL, OTHER)}
@@ -85,11 +71,11 @@ def repositories(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Return two repositories with the same committed results; only the first has its runs in MLflow."""
     first = tmp_path_factory.mktemp("experiments") / "a clone"
     small.make(first)
-    edit_params(first, shrink)
+    changes.edit(first, shrink)
     for key, value in (("user.name", "somebody"), ("user.email", "somebody@example.org")):
         small.run(first, "git", "config", key, value)
     small.run(first, "dvc", "repro")
-    commit(first, "result")
+    small.commit(first, "result")
     other = first.with_name("another clone")
     # The addresses of the runs' artifacts lie in the first.
     shutil.copytree(first, other, symlinks=True, ignore=shutil.ignore_patterns("mlflow.db*", "mlruns", "work"))
@@ -350,8 +336,8 @@ def test_an_experiment_is_judged(repositories: tuple[Path, Path], tmp_path: Path
         values["models"][MODEL]["network"]["units"] = [32]
         values["verdict"] = {"digits": {"accuracy": 0.01}}
 
-    edit_params(repository, lengthen)
-    commit(repository, "longer")
+    changes.edit(repository, lengthen)
+    small.commit(repository, "longer")
     small.run(repository, "dvc", "exp", "run", "--temp", "--name", "short", "-S", f"models.{MODEL}.epochs=1")
     python = (sys.executable, "-m", "pipeline.verdict")
     same = small.execute(repository, *python, "HEAD", "workspace")
@@ -391,16 +377,16 @@ def added(first: Change, values: Params, tmp_path_factory: pytest.TempPathFactor
     """Add a block under `models`, reproduce, and commit."""
     block = values.models["mlp_rmsprop"].model_dump(mode="json") | {"epochs": 1}
     block["network"]["units"] = [32]
-    edit_params(first.repository, lambda content: content["models"].update({NEW: block}))
+    changes.edit(first.repository, lambda content: content["models"].update({NEW: block}))
     change = reproduce(first.repository, tmp_path_factory.mktemp("added") / "reports")
-    commit(first.repository, "another model")
+    small.commit(first.repository, "another model")
     return change
 
 
 @pytest.fixture(scope="module")
 def removed(added: Change, tmp_path_factory: pytest.TempPathFactory) -> Change:
     """Remove the block again and reproduce; the files that its stages made are left."""
-    edit_params(added.repository, lambda content: content["models"].pop(NEW))
+    changes.edit(added.repository, lambda content: content["models"].pop(NEW))
     return reproduce(added.repository, tmp_path_factory.mktemp("removed") / "reports")
 
 
@@ -462,7 +448,7 @@ def test_what_is_left_of_a_removed_model_goes_by_two_globs(removed: Change) -> N
 
     assert left(repository) == set()
     assert ran(small.run(repository, "dvc", "repro")) == {"report"}
-    commit(repository, "a model removed")
+    small.commit(repository, "a model removed")
     clone = repository.with_name("a third clone")
     small.run(repository, "git", "clone", "--quiet", ".", str(clone))
     assert ran(small.run(clone, "dvc", "repro", "--dry", "--allow-missing")) == set()
