@@ -249,12 +249,6 @@ def test_bins_must_be_some() -> None:
         reliability(one_hot([1]), np.array([1]), bins=0)
 
 
-def test_calibration_uses_the_documented_bins() -> None:
-    """The calibration error has 15 bins by default, as the report states."""
-    assert metrics.BINS == 15
-    assert len(reliability(*some()).count) == 15
-
-
 def made(value: float, **changes: float) -> dict[str, float]:
     """Return a split's scores, all of one value but for `changes`."""
     return dict.fromkeys(SCORES, value) | {"count": 7} | changes

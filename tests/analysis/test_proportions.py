@@ -88,13 +88,6 @@ def test_mcnemar_leaves_agreement_out() -> None:
     assert mcnemar(*correct_answers(0, 7, 2, 0)) == mcnemar(*correct_answers(9000, 7, 2, 500))
 
 
-def test_mcnemar_of_equal_answers_is_one() -> None:
-    """Classifiers that never differ give p = 1, not 0/0."""
-    same = np.array([True, False, True])
-
-    assert mcnemar(same, same) == McNemar(0, 0, 1.0)
-
-
 @pytest.mark.parametrize(
     ("first", "second"),
     [
@@ -163,12 +156,6 @@ def test_it_is_above_zero_where_mcnemars_statistic_is_significant(only_first: in
     significant = (only_first - only_second) / sqrt(only_first + only_second) > Z
 
     assert all((tango_lower_bound(only_first, only_second, n) > 0) == significant for n in (60, 10_000))
-
-
-def test_equal_answers_of_the_projects_size_are_not_inferior() -> None:
-    """On the 10,000 test images, and on 5,000 held out, a model that never differs passes the gate's 0.003."""
-    assert tango_lower_bound(0, 0, 10_000) > -0.003
-    assert tango_lower_bound(0, 0, 5_000) > -0.003
 
 
 def test_more_images_lost_never_raise_it() -> None:

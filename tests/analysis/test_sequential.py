@@ -28,11 +28,6 @@ class Looks:
     low: Floats
     high: Floats
 
-    def decided(self) -> NDArray[np.bool_]:
-        """Mark the looks at which a difference is said to be better, worse or irrelevant."""
-        irrelevant = (self.low > -EFFECT) & (self.high < EFFECT)
-        return (self.low > 0) | (self.high < 0) | irrelevant
-
     def wrong(self, true: float) -> float:
         """Return the share of studies with a wrong verdict at any look."""
         better = (self.low > 0) & (true <= 0) | (self.low > EFFECT) & (true <= EFFECT)
