@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import re
@@ -25,10 +24,10 @@ import mlflow
 import pytest
 import yaml
 
-from pipeline import cli, files
+from pipeline import files
 from pipeline.data import dataset
 from pipeline.data.dataset import Dataset
-from tests.support import forks, small
+from tests.support import changes, forks, small
 from tests.support.frozen import FROZEN
 
 ROOT = Path(__file__).parents[1]
@@ -159,13 +158,6 @@ class Workspace:
         """Return a copy in a new folder."""
         return Workspace(Path(shutil.copytree(self.folder, to, symlinks=True)))
 
-    def change_params(self, change: Callable[[dict[str, Any]], Any]) -> None:
-        """Change params.yaml."""
-        path = self.folder / "params.yaml"
-        values = yaml.safe_load(path.read_text())
-        change(values)
-        path.write_text(yaml.safe_dump(values, sort_keys=False))
-
     @property
     def store(self) -> Path:
         """MLflow's store."""
@@ -222,34 +214,6 @@ def train(name: str = CHEAP, *more: str) -> tuple[str, ...]:
     return module("train", name, *options, *more)
 
 
-@dataclass(frozen=True)
-class Ended:
-    """How a call of a program's main() ended."""
-
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
-    """Return a function that calls a module in a workspace without the cost of a process, which imports TensorFlow."""
-    # In this process, TensorFlow's threads cannot be set any more.
-    monkeypatch.setattr("pipeline.training.backend.start", lambda **_: None)
-
-    def call(workspace: Workspace, command: tuple[str, ...]) -> Ended:
-        _, _, name, *arguments = command
-        monkeypatch.chdir(workspace.folder)
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{workspace.store}")
-        monkeypatch.setattr(sys, "argv", [name, *arguments])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.run(importlib.import_module(name).main)
-        return Ended(int(ended.value.code or 0), *capfd.readouterr())
-
-    return call
-
-
 def preprocess() -> tuple[str, ...]:
     """Return the command for the preprocessing."""
     paths = {"set": "data/sets/digits.yaml", "input": "data/local", "output": DATA, "summary": "data.json"}
@@ -265,7 +229,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, digits: Dataset, empty_st
     shutil.copy(FROZEN / "params.yaml", workspace.folder)
     shutil.copy(empty_store, workspace.store)
     small.write_params(workspace.folder, digits)
-    workspace.change_params(lambda values: [model.update(epochs=EPOCHS) for model in values["models"].values()])
+    changes.edit(workspace.folder, lambda values: [model.update(epochs=EPOCHS) for model in values["models"].values()])
     dataset.save(workspace.folder / DATA, digits)
     return workspace
 
@@ -324,7 +288,7 @@ def test_what_is_edited_while_a_training_runs_is_not_recorded_with_it(
     """The stage ends with 1 and names it; with the old put back nothing is trained again, with the new it is."""
     workspace = Workspace(tmp_path / "workspace")
     shutil.copytree(reproduced, workspace.folder, symlinks=True)
-    workspace.change_params(lambda values: values["models"]["cnn"].update(epochs=EPOCHS))
+    changes.edit(workspace.folder, lambda values: values["models"]["cnn"].update(epochs=EPOCHS))
     repro = ("dvc", "repro", "train@cnn")
     path = workspace.folder / {"params": "params.yaml", "code": "pipeline/training/loop.py", "data": DATA}[edited]
     old, lock = path.read_bytes(), (workspace.folder / "dvc.lock").read_bytes()
@@ -390,62 +354,6 @@ def test_a_training_killed_again_and_again_ends_in_the_same_bytes(
     assert workspace.unfinished() == []
 
 
-@pytest.mark.fault("checkpoint torn by a crash, or altered")
-@pytest.mark.parametrize("damage", ["flip", pytest.param("cut", marks=pytest.mark.slow)])
-def test_a_damaged_checkpoint_costs_one_epoch(
-    damage: str, killed: Callable[[str], Workspace], trained: Callable[[str], Workspace], tmp_path: Path
-) -> None:
-    """The damaged file is named in a notice, the one before it is used, and the result has the same bytes."""
-    workspace = killed(CHEAP).copy(tmp_path / "workspace")
-    older, newest = workspace.kept()
-    content = bytearray(newest.read_bytes())
-    content[len(content) // 2] ^= 1
-    newest.write_bytes(content if damage == "flip" else content[: len(content) // 2])
-
-    program = workspace.ended(*train())
-
-    assert f"notice: {newest.relative_to(workspace.folder)}: damaged; ignored\n" == program.err
-    assert f"resuming after epoch {int(older.name[6:11])}, " in program.out
-    assert workspace.result() == trained(CHEAP).result()
-
-
-@pytest.mark.fault("checkpoint of another recipe")
-@pytest.mark.slow
-def test_a_checkpoint_of_another_seed_is_not_used(killed: Callable[[str], Workspace], tmp_path: Path) -> None:
-    """With another seed the training says so, starts from its first epoch, and leaves the other's checkpoints."""
-    workspace = killed(CHEAP).copy(tmp_path / "workspace")
-    others = workspace.kept()
-    workspace.change_params(lambda values: values["train"].update(seed=1))
-
-    with workspace.started(*train()) as program:
-        program.until(lambda: program.epochs() >= 1)
-        program.kill()
-
-    assert "resuming" not in program.out
-    ignored = "ignored: made with different data, params, code or library versions"
-    assert program.err == f"notice: {others[0].parent.relative_to(workspace.folder)}: {ignored}\n"
-    assert " epoch  1/" in program.out
-    assert set(others) < set(workspace.kept())
-
-
-@pytest.mark.fault("second trainer of the same recipe")
-def test_a_second_trainer_is_refused(
-    workspace: Workspace, trained: Callable[[str], Workspace], call: Callable[..., Ended]
-) -> None:
-    """While one process trains, another ends with 1 and a line that names the first, which is not disturbed."""
-    with workspace.started(*train()) as first:
-        first.until(lambda: first.epochs() >= 1)
-        first.signal(signal.SIGSTOP)
-        second = call(workspace, train())
-        first.signal(signal.SIGCONT)
-        first.end(0)
-
-    assert second.code == 1
-    assert re.fullmatch(rf"error: work/\w+@\w+: process {first.pid} is already training this; .+\n", second.err)
-    assert workspace.result() == trained(CHEAP).result()
-    assert [run.info.status for run in workspace.runs()] == ["FINISHED"]
-
-
 @pytest.mark.fault("kill -9 in an epoch: the history so far")
 def test_a_killed_run_leaves_the_history_of_its_epochs(
     killed: Callable[[str], Workspace], trained: Callable[[str], Workspace]
@@ -490,9 +398,9 @@ def test_an_interrupted_training_ends_in_order(
     assert not workspace.model().exists()
 
 
-def assert_no_room(program: Program, path: str) -> None:
+def assert_no_room(program: Program, path: str, reason: str = "File too large") -> None:
     """Assert that a program said in one line which file found no room, after how many bytes, and the way back."""
-    bytes_ = r"\(File too large after \d+ bytes, \d+ bytes free\); free some space and run again; `dvc checkout` and .+"
+    bytes_ = rf"\({reason} after \d+ bytes, \d+ bytes free\); free some space and run again; `dvc checkout` and .+"
     assert re.fullmatch(rf"error: \S*{re.escape(path)}\S*: cannot be written {bytes_}\n", program.err), program.err
 
 
@@ -507,22 +415,6 @@ def test_a_checkpoint_without_room(killed: Callable[[str], Workspace], tmp_path:
     assert_no_room(program, "/written.npz")
     assert [files.sha256(path) for path in workspace.kept()] == before
     assert workspace.unfinished() == []
-
-
-@pytest.mark.fault("disk full at the model file")
-@pytest.mark.slow
-def test_a_model_without_room(unsaved: Workspace, trained: Callable[[str], Workspace], tmp_path: Path) -> None:
-    """The previous model stays as it was; with room again, the training is not repeated and the model is right."""
-    workspace = unsaved.copy(tmp_path / "workspace")
-    workspace.model().write_bytes(b"good")
-
-    program = workspace.ended(*train(), limit=2_000_000, code=1)
-
-    assert_no_room(program, f"models/{CHEAP}.keras")
-    assert workspace.model().read_bytes() == b"good"
-    assert workspace.unfinished() == []
-    assert f"resuming after epoch {EPOCHS}" in workspace.ended(*train()).out
-    assert workspace.result() == trained(CHEAP).result()
 
 
 @pytest.mark.fault("disk full at the preprocessed data")
@@ -542,7 +434,7 @@ def test_preprocessed_data_without_room(workspace: Workspace) -> None:
 
 @pytest.mark.fault("output path cannot be written")
 @pytest.mark.parametrize("blocked", ["models", pytest.param(f"reports/history/{CHEAP}.csv", marks=pytest.mark.slow)])
-def test_an_output_that_cannot_be_written(workspace: Workspace, call: Callable[..., Ended], blocked: str) -> None:
+def test_an_output_that_cannot_be_written(workspace: Workspace, blocked: str) -> None:
     """A file where a directory belongs, or the reverse, ends the training with 1 before it begins."""
     path = workspace.folder / blocked
     if path.suffix:
@@ -550,11 +442,10 @@ def test_an_output_that_cannot_be_written(workspace: Workspace, call: Callable[.
     else:
         path.write_text("")
 
-    ended = call(workspace, train())
+    program = workspace.ended(*train(), code=1)
 
-    assert ended.code == 1
-    assert re.fullmatch(rf"error: {blocked}\S*: cannot be written \(.+\)\n", ended.err)
-    assert ended.out == ""
+    assert re.fullmatch(rf"error: {blocked}\S*: cannot be written \(.+\)\n", program.err)
+    assert program.out == ""
     assert workspace.begun() == 0
 
 
@@ -562,7 +453,7 @@ def test_an_output_that_cannot_be_written(workspace: Workspace, call: Callable[.
 @pytest.mark.slow
 def test_a_diverged_training_leaves_nothing_to_mistake_for_a_result(workspace: Workspace) -> None:
     """It ends with 1 and names the epoch; the run is failed, and there is no model, no history, no checkpoint."""
-    workspace.change_params(lambda values: values["models"][CHEAP]["optimizer"].update(learning_rate=1e30))
+    changes.edit(workspace.folder, lambda values: values["models"][CHEAP]["optimizer"].update(learning_rate=1e30))
 
     program = workspace.ended(*train(), code=1)
 
@@ -644,7 +535,7 @@ def clone(prepared: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Work
     shutil.copytree(prepared.folder / "data", folder / "data", dirs_exist_ok=True)
     shutil.rmtree(folder / "data" / "processed")
     repository = Workspace(folder)
-    repository.change_params(lambda values: values.update(models={CHEAP: values["models"][CHEAP]}))
+    changes.edit(repository.folder, lambda values: values.update(models={CHEAP: values["models"][CHEAP]}))
     repository.ended("git", "init", "--quiet")
     repository.ended("dvc", "init", "--quiet")
     small.commit(repository.folder, "t")
@@ -865,21 +756,22 @@ def test_a_store_without_room(repository: Workspace) -> None:
 def test_a_model_on_a_disk_that_is_too_small(
     unsaved: Workspace, trained: Callable[[str], Workspace], tmp_path: Path
 ) -> None:
-    """The message tells bytes written and free; nothing is left on the disk; elsewhere the model is made at once."""
+    """The message tells bytes written and free; only the previous model is left on the disk.
+
+    Elsewhere, or with room again, the training is not repeated and the model is right.
+    """
     workspace = unsaved.copy(tmp_path / "workspace")
     with small_disk(workspace.folder / "small", 2) as made:
+        output = workspace.folder / "small" / "model.keras"
+        output.write_bytes(b"good")
         # Where no disk can be made, the limit that a file may not pass stands for it.
-        output = ("--output", "small/model.keras")
-        program = workspace.ended(*train(CHEAP, *output), limit=None if made else 2_000_000, code=1)
-        left = list((workspace.folder / "small").iterdir())
+        program = workspace.ended(
+            *train(CHEAP, "--output", "small/model.keras"), limit=None if made else 2_000_000, code=1
+        )
+        left = {path.name: path.read_bytes() for path in output.parent.iterdir()}
 
-    reason = "No space left on device" if made else "File too large"
-    found = re.search(
-        r"small/model\.keras: cannot be written \((.+) after (\d+) bytes, (\d+) bytes free\); ", program.err
-    )
-    assert found is not None, program.err
-    assert found[1] == reason
-    assert left == []
+    assert_no_room(program, "small/model.keras", "No space left on device" if made else "File too large")
+    assert left == {"model.keras": b"good"}
     assert f"resuming after epoch {EPOCHS}" in workspace.ended(*train()).out
     assert workspace.result() == trained(CHEAP).result()
 
