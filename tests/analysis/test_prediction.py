@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from math import nan
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,15 +40,6 @@ def test_equal_values_predict_themselves() -> None:
     assert prediction_interval([0.3, 0.3, 0.3]) == (0.3, 0.3)
 
 
-@pytest.mark.parametrize(
-    ("values", "confidence"), [([], 0.9), ([1.0], 0.9), ([1.0, nan], 0.9), ([1, 2], 0), ([1, 2], 1)]
-)
-def test_an_impossible_prediction_is_rejected(values: list[float], confidence: float) -> None:
-    """A single value, one that is not finite, and an impossible confidence are a ValueError."""
-    with pytest.raises(ValueError, match="expected"):
-        prediction_interval(values, confidence)
-
-
 @pytest.mark.parametrize("confidence", [0.5, 0.8, 0.95])
 @pytest.mark.parametrize("freedom", [1, 4, 9.5])
 def test_at_the_bound_a_spread_as_small_as_the_observed_one_is_rare(freedom: float, confidence: float) -> None:
@@ -67,8 +61,20 @@ def test_no_spread_has_no_bound_above_it() -> None:
     assert sd_upper_bound(0.0, 4) == 0
 
 
-@pytest.mark.parametrize("arguments", [(-1.0, 4, 0.8), (nan, 4, 0.8), (1.0, 0, 0.8), (1.0, 4, 0.0), (1.0, 4, 1.0)])
-def test_an_impossible_bound_is_rejected(arguments: tuple[float, float, float]) -> None:
-    """A negative spread, no degrees of freedom and an impossible confidence are a ValueError."""
+@pytest.mark.parametrize(
+    "impossible",
+    [
+        *(partial(prediction_interval, values, 0.9) for values in ([], [1.0], [1.0, nan])),
+        *(partial(prediction_interval, [1, 2], confidence) for confidence in (0, 1)),
+        *(partial(sd_upper_bound, sd, 4, 0.8) for sd in (-1.0, nan)),
+        partial(sd_upper_bound, 1.0, 0, 0.8),
+        *(partial(sd_upper_bound, 1.0, 4, confidence) for confidence in (0.0, 1.0)),
+    ],
+)
+def test_what_cannot_be_is_rejected(impossible: Callable[[], Any]) -> None:
+    """A single value, one that is not finite, a negative spread, no degrees of freedom: each is a ValueError.
+
+    So is an impossible confidence.
+    """
     with pytest.raises(ValueError, match="expected"):
-        sd_upper_bound(*arguments)
+        impossible()
