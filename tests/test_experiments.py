@@ -211,18 +211,6 @@ def test_each_training_run_carries_the_experiments_name(worked: Worked) -> None:
         assert {name: float(one.data.params[name.removeprefix(f"models.{MODEL}.")]) for name in expected} == expected
 
 
-def test_the_run_of_an_experiment_is_not_current(worked: Worked) -> None:
-    """The workspace's runs stay current, including that of the model that the experiments change."""
-    states = {name_of(one): one.data.tags.get("dvc.state") for one in worked.runs}
-
-    assert states == dict.fromkeys(worked.trained().values()) | {"HEAD": "current", OTHER: "current"}
-
-
-def name_of(one: Any) -> str:
-    """Return the experiment of a run; for the workspace's runs, HEAD or the other model's name."""
-    return str(one.data.tags.get(TAG, "HEAD" if one.info.run_name == MODEL else one.info.run_name))
-
-
 def test_a_grid_is_every_combination_and_no_training_is_repeated(worked: Worked) -> None:
     """A repeated combination of params comes from DVC's cache; for one that equals HEAD, nothing runs."""
     trained = worked.trained()
@@ -313,19 +301,6 @@ def test_removed_experiments_are_gone(worked: Worked) -> None:
     assert small.run(worked.repository, "dvc", "exp", "list", "--all-commits").strip() == ""
 
 
-def test_a_sync_after_applying_finds_the_experiments_run(worked: Worked) -> None:
-    """`make sync` adds no run: it lists the applied one with the others; the one that it replaced is superseded."""
-    (applied,) = worked.step("exp", "apply").words[3:]
-
-    printed = small.run(worked.repository, sys.executable, "-m", "pipeline.sync")
-
-    after = {name_of(one): one for one in runs(worked.repository)}
-    states = {name: one.data.tags["dvc.state"] for name, one in after.items() if "dvc.state" in one.data.tags}
-    assert len(after) == len(worked.runs)
-    assert states == {"HEAD": "superseded", OTHER: "current"}
-    assert {name for name, one in after.items() if one.info.run_id in printed} == {applied, OTHER}
-
-
 def test_an_experiment_is_judged(repositories: tuple[Path, Path], tmp_path: Path) -> None:
     """One of `dvc exp run` with 1 epoch instead of 8 is worse, with exit code 1; HEAD is the workspace."""
     repository = tmp_path / "judged"
@@ -356,14 +331,13 @@ class Change:
     repository: Path
     ran: set[str]
     reports: Path
-    gate: str
 
 
 def reproduce(repository: Path, kept: Path) -> Change:
     """Run what has changed, and keep a copy of the reports."""
     output = small.run(repository, "dvc", "repro")
     shutil.copytree(repository / "reports", kept)
-    return Change(repository, ran(output), kept, small.run(repository, sys.executable, "-m", "pipeline.gate"))
+    return Change(repository, ran(output), kept)
 
 
 @pytest.fixture(scope="module")
@@ -405,22 +379,6 @@ def test_another_block_runs_its_own_stages_alone(first: Change, added: Change) -
     assert "test_accuracy" in one.data.metrics
 
 
-def test_another_model_is_everywhere_in_the_report(first: Change, added: Change) -> None:
-    """It comes last in both tables and the metrics; it has figures of its own, and both pages name it."""
-    for name in ("comparison.csv", "overfitting.csv"):
-        assert pd.read_csv(added.reports / name)["model"].tolist() == [MODEL, OTHER, NEW]
-    assert list(pd.read_json(added.reports / "metrics.json")) == [MODEL, OTHER, NEW]
-    assert figures(added.reports) - figures(first.reports) == {f"curves-{NEW}.png", f"confusion-{NEW}.png"}
-    assert f"figures/curves-{NEW}.png" in (added.reports / "report.md").read_text()
-    assert NEW in (added.reports / "report.html").read_text()
-
-
-def test_another_model_is_gated(first: Change, added: Change) -> None:
-    """The gate checks it against the bounds that all models have."""
-    assert re.findall(r"^(\w+) +test_accuracy +min ", added.gate, flags=re.MULTILINE) == [MODEL, OTHER, NEW]
-    assert re.findall(r"^(\w+) +test_accuracy +min ", first.gate, flags=re.MULTILINE) == [MODEL, OTHER]
-
-
 def test_without_the_block_the_report_is_the_old_one(first: Change, removed: Change) -> None:
     """Nothing is trained again, and every file of the report has the bytes that it had before the model was added."""
     names = [*REPORT, *(f"figures/{name}" for name in sorted(figures(first.reports)))]
@@ -428,7 +386,6 @@ def test_without_the_block_the_report_is_the_old_one(first: Change, removed: Cha
     assert removed.ran == {"report"}
     assert figures(removed.reports) == figures(first.reports)
     assert [n for n in names if (removed.reports / n).read_bytes() != (first.reports / n).read_bytes()] == []
-    assert removed.gate == first.gate
 
 
 def left(repository: Path) -> set[str]:
