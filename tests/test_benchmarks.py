@@ -204,8 +204,6 @@ def test_contenders_train(name: str, digits: Dataset, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        ("project", "mlp_adadelta", "--images", "256", "--epochs", "1"),
-        ("plain", "mlp_adadelta", "--images", "256", "--epochs", "1"),
         ("step", "mlp_adadelta"),
         ("growth", "--replicates", "2", "--workers", "1"),
         ("mlflow_cost",),

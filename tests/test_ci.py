@@ -157,8 +157,7 @@ def committed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     changes.edit(folder, lambda values: values.update(gate=bounds))
     write_metrics(folder)
     changes.git(folder, "init", "--quiet", "--initial-branch=main")
-    changes.git(folder, "add", "--all")
-    changes.git(folder, "commit", "--quiet", "--message=before")
+    changes.commit(folder)
     return folder
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,21 +22,18 @@ ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.sta
 ERRORS = "from pipeline.cli import run\nfrom pipeline.errors import InputError, PipelineError, UnavailableError\n"
 
 
-def start(body: str, *arguments: str) -> subprocess.Popen[str]:
-    """Start a process whose main() has this body."""
+def program(body: str) -> str:
+    """Return the code of a program whose main() has this body."""
     # As in a terminal: a process in the background of a script is started with Ctrl-C ignored.
     terminal = "import signal, time\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
-    code = f"{ERRORS}{terminal}def main():\n    {body}\nrun(main)\n"
-    pipe = subprocess.PIPE
-    return subprocess.Popen(
-        [sys.executable, "-c", code, *arguments],
-        cwd=ROOT,
-        env=ENVIRONMENT,
-        stdin=pipe,
-        stdout=pipe,
-        stderr=pipe,
-        text=True,
-    )
+    return f"{ERRORS}{terminal}def main():\n    {body}\nrun(main)\n"
+
+
+def start(body: str, *arguments: str) -> subprocess.Popen[str]:
+    """Start a process whose main() has this body."""
+    streams: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    line = [sys.executable, "-c", program(body), *arguments]
+    return subprocess.Popen(line, cwd=ROOT, env=ENVIRONMENT, text=True, **streams)
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
@@ -162,13 +160,7 @@ def test_a_reader_that_goes_away_is_no_failure_to_tell(lines: int) -> None:
 
 def end(body: str, redirected: str = "", **environment: str) -> tuple[int, str, str]:
     """Call the body as main() with streams redirected by the shell; return the exit code, stdout and stderr."""
-    line = [
-        "bash",
-        "-c",
-        f'exec "$0" -c "$1" {redirected}',
-        sys.executable,
-        f"{ERRORS}def main():\n    {body}\nrun(main)\n",
-    ]
+    line = ["bash", "-c", f'exec "$0" -c "$1" {redirected}', sys.executable, program(body)]
     done = subprocess.run(line, cwd=ROOT, env=ENVIRONMENT | environment, capture_output=True, check=False, timeout=180)
     return done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode()
 

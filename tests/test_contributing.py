@@ -91,11 +91,7 @@ CHANGES = (
             "docs/params.md",
         },
         runs=set(),
-        tests=(
-            "training/test_kinds.py",
-            "training/test_results.py",
-            "test_params_page.py",
-        ),
+        tests=("training/test_kinds.py", "training/test_results.py", "test_params_page.py"),
     ),
     Change(
         "Add a data set, or a format",

@@ -23,10 +23,7 @@ def test_images_lie_row_by_row() -> None:
     """A file with magic 0x803 holds images one after the other, each row by row, bytes unsigned."""
     images = idx.decode(IMAGES, dimensions=3, path=Path("images"))
 
-    assert images.tolist() == [
-        [[244, 245, 246], [247, 248, 249]],
-        [[250, 251, 252], [253, 254, 255]],
-    ]
+    assert images.tolist() == [[[244, 245, 246], [247, 248, 249]], [[250, 251, 252], [253, 254, 255]]]
 
 
 @pytest.mark.parametrize(("content", "dimensions"), [(LABELS, 1), (IMAGES, 3)])

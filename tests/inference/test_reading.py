@@ -93,14 +93,8 @@ def test_an_image_of_characters_stays_as_it_is() -> None:
 @pytest.mark.parametrize("options", [{"resize": "pad", "convert": False, "background": "#aa0033"}, None])
 def test_the_options_of_pictures_travel_with_the_model(options: dict[str, Any] | None) -> None:
     """What preprocess recorded says how a picture is read; a record from before there were options has none."""
-    record = {
-        "title": "x",
-        "noun": "x",
-        "credit": "x",
-        "classes": ["a", "b"],
-        "image": [20, 24, 3],
-        "handwriting": None,
-    }
+    record: dict[str, Any] = dict.fromkeys(("title", "noun", "credit"), "x")
+    record |= {"classes": ["a", "b"], "image": [20, 24, 3], "handwriting": None}
 
     found = from_record(record if options is None else record | {"pictures": options}, "cnn")
 

@@ -125,10 +125,7 @@ RAW = {
     "no Host": (b"GET / HTTP/1.1\r\n\r\n", 400),
     "no Host, HTTP/1.0": (b"GET / HTTP/1.0\r\n\r\n", 403),
     "two Hosts": (b"GET / HTTP/1.1\r\n" + OWN + b"Host: attacker.example\r\n\r\n", 400),
-    "two lengths": (
-        b"POST /predict HTTP/1.1\r\n" + OWN + b"Content-Length: 3\r\nContent-Length: 4\r\n\r\npng",
-        400,
-    ),
+    "two lengths": (b"POST /predict HTTP/1.1\r\n" + OWN + b"Content-Length: 3\r\nContent-Length: 4\r\n\r\npng", 400),
     "chunked": (b"POST /predict HTTP/1.1\r\n" + OWN + b"Transfer-Encoding: chunked\r\n\r\n3\r\npng\r\n0\r\n\r\n", 411),
     "chunked, with a length": (
         b"POST /predict HTTP/1.1\r\n" + OWN + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",

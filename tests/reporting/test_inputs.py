@@ -64,14 +64,8 @@ def folders(tmp_path: Path, data: Dataset, model: Model) -> Folders:
         scores[split] = metrics.score(probabilities, images.labels, model.loss.clip)
     made.predictions.mkdir()
     np.savez(made.predictions / f"{NAME}.npz", probabilities=probabilities, labels=data.test.labels)
-    measured = {
-        "model": NAME,
-        "parameters": 5,
-        "epochs": model.epochs,
-        "made_with": {"keras": "3", "recipe": "r"},
-        "splits": scores,
-    }
-    measured["classes"] = list(data.classes)
+    measured = {"model": NAME, "parameters": 5, "epochs": model.epochs, "splits": scores}
+    measured |= {"classes": list(data.classes), "made_with": {"keras": "3", "recipe": "r"}}
     files.write_json(made.metrics / f"{NAME}.json", measured)
     return made
 
