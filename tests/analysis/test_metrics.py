@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_support, recall_score
 
 from pipeline.analysis import metrics
 from pipeline.analysis.metrics import SCORES, reliability, score
@@ -75,48 +76,43 @@ def test_a_score_follows_its_definitions() -> None:
 
 
 def test_the_confusion_matrix_has_a_row_for_each_true_class() -> None:
-    """Row t, column p counts the images of class t taken for p, in a 10x10 table whatever classes occur."""
+    """It is scikit-learn's, a 10x10 table whatever classes occur: row t, column p counts class t taken for p."""
     probabilities, labels = some()
-    expected = [[0] * 10 for _ in range(10)]
-    for row, label in zip(probabilities, labels, strict=True):
-        expected[label][top_of(row)[0]] += 1
+    expected = confusion_matrix(labels, probabilities.argmax(axis=1), labels=range(10))
 
-    assert metrics.confusion(probabilities, labels).tolist() == expected
+    assert metrics.confusion(probabilities, labels).tolist() == expected.tolist()
     assert metrics.confusion(one_hot([3]), np.array([5]))[5, 3] == 1
 
 
-def test_scores_per_class_follow_the_confusion_matrix() -> None:
-    """Precision, recall and F1 are ratios of the matrix' sums; 0/0, as in a class that never occurs, is 0."""
-    result = score(*some(), clip=None)
-    matrix = metrics.confusion(*some())
+def test_scores_per_class_are_scikit_learns() -> None:
+    """Precision, recall, F1 and the number of images; 0/0, as in a class that never occurs, is 0."""
+    probabilities, labels = some()
+    answers = probabilities.argmax(axis=1)
+    expected = precision_recall_fscore_support(labels, answers, labels=range(10), zero_division=0)
 
-    for k, found in enumerate(result["per_class"]):
-        right, predicted, support = matrix[k, k], matrix[:, k].sum(), matrix[k].sum()
-        precision, recall = right / max(predicted, 1), right / max(support, 1)
-        f1 = 2 * precision * recall / (precision + recall) if right else 0
-        assert (found["precision"], found["recall"], found["f1"]) == pytest.approx((precision, recall, f1))
-        assert found["support"] == support
-    assert (result["per_class"][7]["precision"], result["per_class"][7]["support"]) == (0, 0)
+    found = score(probabilities, labels, clip=None)["per_class"]
+
+    for name, values in zip(("precision", "recall", "f1", "support"), expected, strict=True):
+        assert [one[name] for one in found] == pytest.approx(values)
+    assert (found[7]["precision"], found[7]["support"]) == (0, 0)
 
 
 @pytest.mark.filterwarnings("error")
 def test_scores_in_which_each_class_counts_alike_are_means_over_the_classes() -> None:
-    """Balanced accuracy: the recall of classes with images; macro F1: also of classes that are only predicted."""
+    """Balanced accuracy: the recall of classes with images; macro F1: also of classes that are only predicted.
+
+    Both are scikit-learn's.
+    """
     random = np.random.default_rng(3)
     for _ in range(50):
         labels = random.choice([0, 1, 2, 5], 12, p=[0.7, 0.1, 0.1, 0.1])
         answers = random.choice([0, 1, 2, 3], 12, p=[0.7, 0.1, 0.1, 0.1])
-        pairs = list(zip(labels.tolist(), answers.tolist(), strict=True))
-        recalls, scores = [], []
-        for k in range(10):
-            hits, of_class, predicted = pairs.count((k, k)), labels.tolist().count(k), answers.tolist().count(k)
-            recalls += [hits / of_class] if of_class else []
-            scores += [2 * hits / (of_class + predicted)] if of_class + predicted else []
+        recall = recall_score(labels, answers, labels=np.unique(labels), average="macro")
 
         result = score(one_hot(answers.tolist(), top=0.9), labels, None)
 
-        assert result["balanced_accuracy"] == pytest.approx(sum(recalls) / len(recalls))
-        assert result["macro_f1"] == pytest.approx(sum(scores) / len(scores))
+        assert result["balanced_accuracy"] == pytest.approx(recall)
+        assert result["macro_f1"] == pytest.approx(f1_score(labels, answers, average="macro"))
 
 
 @pytest.mark.parametrize(

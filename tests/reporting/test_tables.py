@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from pipeline.analysis import overfitting
 from pipeline.data.dataset import Dataset, Split
@@ -72,10 +72,9 @@ def reported() -> pd.DataFrame:
 
 
 def wilson(successes: int, n: int) -> tuple[float, float]:
-    """Return Wilson's 95% interval by its formula."""
-    z, p = 1.959963984540054, successes / n
-    centre, spread = p + z**2 / (2 * n), z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
-    return (centre - spread) / (1 + z**2 / n), (centre + spread) / (1 + z**2 / n)
+    """Return Wilson's 95% interval, as scipy has it."""
+    low, high = stats.binomtest(successes, n).proportion_ci(method="wilson")
+    return low, high
 
 
 def test_scores_follow_from_metrics_history_and_seconds(values: Params) -> None:
