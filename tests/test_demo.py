@@ -30,7 +30,7 @@ from pipeline.data.dataset import Dataset, Split
 from pipeline.data.formats.pictures import KINDS
 from pipeline.errors import InputError
 from pipeline.inference import server
-from pipeline.training import backend, model_file, networks
+from pipeline.training import backend
 from tests.support import browser, forks, untrained
 from tests.support.frozen import FROZEN
 from tests.support.request import request
@@ -41,17 +41,8 @@ ROOT = Path(__file__).parents[1]
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with params of three small models, two of which have their files."""
-    folder = tmp_path_factory.mktemp("demo")
-    content = yaml.safe_load((FROZEN / "params.yaml").read_text())
-    small = content["models"]["mlp_rmsprop"] | {"network": {"name": "mlp", "units": [4], "dropout": 0.2}}
-    content["models"] = dict.fromkeys(("one", "two", "three"), small)
-    (folder / "params.yaml").write_text(yaml.dump(content))
-    shutil.copytree(ROOT / "data" / "sets", folder / "data" / "sets")
-    values = params.load(folder / "params.yaml")
-    for seed, name in enumerate(("one", "two")):
-        network = networks.build(values.models[name].network, (28, 28), 10, seed=seed, precision="float32")
-        model_file.save(folder / "models" / f"{name}.keras", network, {"recipe": "r"})
-    untrained.record(folder, "mnist", "one", "two")
+    folder = untrained.make(tmp_path_factory.mktemp("demo"), "mnist", "one", "two", "three")
+    (folder / "models" / "three.keras").unlink()
     return folder
 
 
@@ -155,11 +146,8 @@ def test_without_trained_models_there_is_no_demo(tmp_path: Path) -> None:
 @pytest.mark.fault("port of the demo in use")
 def test_a_port_in_use_is_one_line(tmp_path: Path) -> None:
     """On a port that another program has, it ends with 1 and a line that names the option, before it loads a model."""
-    shutil.copy(FROZEN / "params.yaml", tmp_path)
-    (tmp_path / "models").mkdir()
+    untrained.make(tmp_path, "mnist", "cnn")
     (tmp_path / "models" / "cnn.keras").write_text("loading this would fail")
-    shutil.copytree(ROOT / "data" / "sets", tmp_path / "data" / "sets")
-    untrained.record(tmp_path, "mnist", "cnn")
     with server.listen(0) as other:
         port = other.getsockname()[1]
         with start(tmp_path, port) as process:
