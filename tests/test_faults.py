@@ -240,8 +240,12 @@ def workspace(prepared: Workspace, tmp_path: Path) -> Workspace:
     return prepared.copy(tmp_path / "workspace")
 
 
+# A workspace for the name of each model.
+Workspaces = Callable[[str], Workspace]
+
+
 @pytest.fixture(scope="session")
-def trained(prepared: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Workspace]:
+def trained(prepared: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspaces:
     """Return workspaces in which a model was trained undisturbed."""
 
     @cache
@@ -254,7 +258,7 @@ def trained(prepared: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Ca
 
 
 @pytest.fixture(scope="session")
-def killed(prepared: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Workspace]:
+def killed(prepared: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspaces:
     """Return workspaces in which the training of a model was killed in an epoch after the second."""
 
     @cache
@@ -269,7 +273,7 @@ def killed(prepared: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Cal
 
 
 @pytest.fixture(scope="session")
-def unsaved(killed: Callable[[str], Workspace], tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+def unsaved(killed: Workspaces, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """Return a workspace in which all epochs of a training are done, and its model was lost."""
     workspace = killed(CHEAP).copy(tmp_path_factory.mktemp("unsaved") / "workspace")
     with workspace.started(*train()) as program:
@@ -327,11 +331,7 @@ def reached(moment: str, workspace: Workspace, name: str, before: int) -> bool:
     ],
 )
 def test_a_training_killed_again_and_again_ends_in_the_same_bytes(
-    name: str,
-    moments: list[str],
-    killed: Callable[[str], Workspace],
-    trained: Callable[[str], Workspace],
-    tmp_path: Path,
+    name: str, moments: list[str], killed: Workspaces, trained: Workspaces, tmp_path: Path
 ) -> None:
     """Run again it goes on: model and history as if undisturbed, one finished run, each epoch once, no checkpoint."""
     workspace = killed(name).copy(tmp_path / "workspace")
@@ -355,9 +355,7 @@ def test_a_training_killed_again_and_again_ends_in_the_same_bytes(
 
 
 @pytest.mark.fault("kill -9 in an epoch: the history so far")
-def test_a_killed_run_leaves_the_history_of_its_epochs(
-    killed: Callable[[str], Workspace], trained: Callable[[str], Workspace]
-) -> None:
+def test_a_killed_run_leaves_the_history_of_its_epochs(killed: Workspaces, trained: Workspaces) -> None:
     """History and seconds have a complete row for each epoch that ended, in the bytes of the undisturbed run."""
     history, timing = (f"reports/{kind}/{CHEAP}.csv" for kind in ("history", "timing"))
     whole = (trained(CHEAP).folder / history).read_text()
@@ -405,7 +403,7 @@ def assert_no_room(program: Program, path: str, reason: str = "File too large") 
 
 
 @pytest.mark.fault("disk full at a checkpoint")
-def test_a_checkpoint_without_room(killed: Callable[[str], Workspace], tmp_path: Path) -> None:
+def test_a_checkpoint_without_room(killed: Workspaces, tmp_path: Path) -> None:
     """The training ends with 1 and names the file; earlier checkpoints stay and nothing half-written does."""
     workspace = killed(CHEAP).copy(tmp_path / "workspace")
     before = [files.sha256(path) for path in workspace.kept()]
@@ -506,7 +504,7 @@ def home(tmp_path: Path) -> Path:
 def test_the_bytes_do_not_depend_on_the_environment(
     name: str,
     prepared: Workspace,
-    trained: Callable[[str], Workspace],
+    trained: Workspaces,
     german: dict[str, dict[str, str]],
     home: Path,
     tmp_path: Path,
@@ -642,52 +640,48 @@ def edited(finished: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Wor
 
 
 @pytest.mark.fault("input edited or swapped after the stage that made it")
+@pytest.mark.fault("corrupt object in DVC's cache")
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("stage", "path"),
+    ("stage", "path", "from_cache"),
     [
-        (f"train@{CHEAP}", str(DATA)),
-        (f"evaluate@{CHEAP}", str(DATA)),
-        (f"evaluate@{CHEAP}", f"models/{CHEAP}.keras"),
-        (f"evaluate@{CHEAP}", f"reports/history/{CHEAP}.csv"),
-        ("report", f"reports/predictions/{CHEAP}.npz"),
-        ("report", f"reports/metrics/{CHEAP}.json"),
-        ("report", "reports/data.json"),
+        (f"train@{CHEAP}", str(DATA), False),
+        (f"evaluate@{CHEAP}", str(DATA), False),
+        (f"evaluate@{CHEAP}", f"models/{CHEAP}.keras", False),
+        (f"evaluate@{CHEAP}", f"reports/history/{CHEAP}.csv", False),
+        ("report", f"reports/predictions/{CHEAP}.npz", False),
+        ("report", f"reports/metrics/{CHEAP}.json", False),
+        ("report", "reports/data.json", False),
+        (f"evaluate@{CHEAP}", str(DATA), True),
+        (f"evaluate@{CHEAP}", f"models/{CHEAP}.keras", True),
     ],
 )
-def test_an_edited_input_is_refused(edited: Workspace, finished: Workspace, stage: str, path: str) -> None:
-    """The stage ends with 2 and one line that names the file; the commands in it bring back what was."""
-    alter(edited.folder / path)
+def test_an_edited_input_is_refused(
+    edited: Workspace, finished: Workspace, stage: str, path: str, from_cache: bool
+) -> None:
+    """The stage ends with 2 and one line that names the file; the commands in it bring back what was.
+
+    So they do where `dvc checkout` hands the file out from a corrupt cache.
+    """
+    file, md5 = edited.folder / path, files.md5(edited.folder / path)
+    cached = edited.folder / ".dvc" / "cache" / "files" / "md5" / md5[:2] / md5[2:]
+    if from_cache:
+        alter(cached)
+        cached.chmod(0o444)
+        file.unlink()
+        edited.ended("dvc", "checkout")
+    else:
+        alter(file)
+    assert files.md5(file) != md5
 
     program = edited.ended(*command(edited, stage), code=2)
 
     assert re.fullmatch(rf"error: {path}: has md5 .+\n", program.err)
     restore(edited, program)
     assert sums(edited) == sums(finished)
-    assert files.md5(edited.folder / path) == files.md5(finished.folder / path)
+    assert files.md5(file) == files.md5(finished.folder / path) == md5
+    assert not from_cache or files.md5(cached) == md5
     edited.ended(*command(edited, stage))
-
-
-@pytest.mark.fault("corrupt object in DVC's cache")
-@pytest.mark.slow
-@pytest.mark.parametrize("path", [str(DATA), f"models/{CHEAP}.keras"])
-def test_a_corrupt_cache_object_is_not_used(edited: Workspace, finished: Workspace, path: str) -> None:
-    """What `dvc checkout` hands out from it is refused with 2; the commands in the message bring the good file back."""
-    md5 = files.md5(edited.folder / path)
-    cached = edited.folder / ".dvc" / "cache" / "files" / "md5" / md5[:2] / md5[2:]
-    alter(cached)
-    cached.chmod(0o444)
-    (edited.folder / path).unlink()
-    edited.ended("dvc", "checkout")
-    assert files.md5(edited.folder / path) != md5
-
-    program = edited.ended(*command(edited, f"evaluate@{CHEAP}"), code=2)
-
-    assert program.err.startswith(f"error: {path}: has md5 ")
-    restore(edited, program)
-    assert files.md5(edited.folder / path) == files.md5(cached) == md5
-    assert sums(edited) == sums(finished)
-    edited.ended(*command(edited, f"evaluate@{CHEAP}"))
 
 
 @pytest.mark.fault("disk full at the report")
@@ -753,9 +747,7 @@ def test_a_store_without_room(repository: Workspace) -> None:
 
 @pytest.mark.fault("disk full at the model file")
 @pytest.mark.slow
-def test_a_model_on_a_disk_that_is_too_small(
-    unsaved: Workspace, trained: Callable[[str], Workspace], tmp_path: Path
-) -> None:
+def test_a_model_on_a_disk_that_is_too_small(unsaved: Workspace, trained: Workspaces, tmp_path: Path) -> None:
     """The message tells bytes written and free; only the previous model is left on the disk.
 
     Elsewhere, or with room again, the training is not repeated and the model is right.
