@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import statistics
@@ -11,31 +12,22 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib import metadata
+from itertools import chain
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from pipeline.machine import cpuinfo, processor
+from pipeline.machine import cpuinfo, memory, processor
 
 ROOT = Path(__file__).parents[1]
 _PACKAGES = ("keras", "tensorflow-cpu", "mlflow", "dvc")
 _VECTORS = {"avx2", "avx512f", "avx512_bf16", "amx_bf16"}
 
 
-@dataclass(frozen=True)
-class Spread:
-    """Repeated measurements in short: their median, smallest and largest, and how many there were."""
-
-    median: float
-    smallest: float
-    largest: float
-    count: int
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> dict[str, float]:
-        """Return the spread of `values` as JSON."""
-        return asdict(cls(statistics.median(values), min(values), max(values), len(values)))
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Return repeated measurements in short: their median, smallest and largest, and how many there were."""
+    return {"median": statistics.median(values), "smallest": min(values), "largest": max(values), "count": len(values)}
 
 
 @dataclass(frozen=True)
@@ -49,6 +41,11 @@ class Run:
     peak: float
     output: str
     errors: str
+
+    @property
+    def answer(self) -> Any:
+        """What it printed, as JSON."""
+        return json.loads(self.output)
 
 
 def run(*command: str, folder: Path = ROOT, **environment: str) -> Run:
@@ -78,7 +75,9 @@ def side_by_side(commands: Sequence[Sequence[str]], folder: Path = ROOT, **envir
             for command, (output, errors) in zip(commands, streams, strict=True)
         ]
         ends = [_end(process, started) for process in processes]
-        texts = [[_text(stream) for stream in pair] for pair in streams]
+        for stream in chain.from_iterable(streams):
+            stream.seek(0)
+        texts = [[stream.read() for stream in pair] for pair in streams]
     for process, (_, errors) in zip(processes, texts, strict=True):
         if process.returncode:
             raise RuntimeError(f"{process.args}: exit {process.returncode}: {errors[-2000:]}")
@@ -92,11 +91,6 @@ def _end(process: subprocess.Popen[bytes], started: float) -> tuple[float, float
     return seconds, usage.ru_maxrss / 1024
 
 
-def _text(stream: IO[str]) -> str:
-    stream.seek(0)
-    return stream.read()
-
-
 def machine(python: str) -> dict[str, Any]:
     """Return what the numbers depend on: processor, memory, versions; `python` is the one that has PyTorch."""
     torch = run(python, "-c", "import torch; print(torch.__version__)").output.strip()
@@ -104,7 +98,7 @@ def machine(python: str) -> dict[str, Any]:
         "processor": processor(),
         "vectors": vectors(),
         "cores": len(os.sched_getaffinity(0)),
-        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
+        "memory_gib": round(memory() / 2**30),
         "python": platform.python_version(),
         "versions": {name: metadata.version(name) for name in _PACKAGES} | {"torch": torch},
     }

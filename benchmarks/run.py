@@ -8,18 +8,19 @@ import shutil
 import statistics
 import sys
 import tempfile
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from tqdm import tqdm
 
 from benchmarks import described, measure, page
-from benchmarks.measure import ROOT, Spread
+from benchmarks.measure import ROOT, Run, spread
 
 PYTHON = sys.executable
 # In an environment of its own: the project does not depend on PyTorch.
@@ -40,6 +41,8 @@ IDLE = "nothing to do"
 NATIVE_BFLOAT16 = {"avx512_bf16", "amx_bf16"}
 
 Row = dict[str, Any]
+K = TypeVar("K")
+T = TypeVar("T")
 
 
 def contender(name: str, model: str, images: int, epochs: int = 2, **options: object) -> list[str]:
@@ -50,9 +53,30 @@ def contender(name: str, model: str, images: int, epochs: int = 2, **options: ob
     return words + [word for key, value in options.items() for word in (f"--{key}", str(value))]
 
 
-def last_epoch(output: str) -> float:
+def measured(rounds: int, commands: Mapping[K, Sequence[str]], folder: Path = ROOT) -> dict[K, list[Run]]:
+    """Return the runs of each program, which take turns."""
+    return turns(rounds, {name: partial(measure.run, *words, folder=folder) for name, words in commands.items()})
+
+
+def turns(rounds: int, takers: Mapping[K, Callable[[], T]]) -> dict[K, list[T]]:
+    """Return what each taker gives: everyone is called once per round, each round starting with another one."""
+    order = deque(takers)
+    taken: dict[K, list[T]] = {name: [] for name in takers}
+    for _ in tqdm(range(rounds), desc="rounds", leave=False, disable=None):
+        for name in order:
+            taken[name].append(takers[name]())
+        order.rotate(-1)
+    return taken
+
+
+def last_epoch(done: Run) -> float:
     """Return the seconds of the last epoch that a contender reports; its first holds what is done once."""
-    return float(json.loads(output)["seconds"][-1])
+    return float(done.answer["seconds"][-1])
+
+
+def last_epochs(runs: Mapping[str, Iterable[Run]]) -> dict[str, list[float]]:
+    """Return the seconds of the last epoch in each run of each contender."""
+    return {name: [last_epoch(done) for done in taken] for name, taken in runs.items()}
 
 
 def epochs_of(model: str) -> int:
@@ -61,19 +85,15 @@ def epochs_of(model: str) -> int:
     return int(models[model]["epochs"])
 
 
-def turns(rounds: int, takers: Sequence[str]) -> Iterator[str]:
-    """Yield whose turn it is: everyone once per round, each round starting with another one."""
-    for number in tqdm(range(rounds), desc="rounds", leave=False, disable=None):
-        yield from takers[number % len(takers) :]
-        yield from takers[: number % len(takers)]
+def spreads(values: Mapping[str, Sequence[float]]) -> Row:
+    """Return the spread of what each taker takes."""
+    return {name: spread(taken) for name, taken in values.items()}
 
 
-def ratios(values: Mapping[str, Sequence[float]], over: str) -> dict[str, Any]:
+def ratios(values: Mapping[str, Sequence[float]], over: str) -> Row:
     """Return for each taker how many times what it takes `over` takes, from the two measured in the same round."""
-    return {
-        name: Spread.of([base / value for base, value in zip(values[over], taken, strict=True)])
-        for name, taken in values.items()
-    }
+    pairs = {name: zip(values[over], taken, strict=True) for name, taken in values.items()}
+    return spreads({name: [base / value for base, value in both] for name, both in pairs.items()})
 
 
 def training(rounds: int) -> Row:
@@ -86,20 +106,18 @@ def training(rounds: int) -> Row:
         ways |= {f"{name}, {precision}": (name, precision) for name in ("project", "pytorch_tuned")}
     table: Row = {}
     for model in MODELS:
-        runs: dict[str, list[measure.Run]] = {way: [] for way in ways}
-        for way in turns(rounds, list(ways)):
-            name, precision = ways[way]
-            runs[way].append(measure.run(*contender(name, model, IMAGES[model], precision=precision)))
-        epochs = {name: [last_epoch(run.output) for run in taken] for name, taken in runs.items()}
+        commands = {
+            way: contender(name, model, IMAGES[model], precision=precision) for way, (name, precision) in ways.items()
+        }
+        runs = measured(rounds, commands)
+        epochs = last_epochs(runs)
         table[model] = {
             "images": IMAGES[model],
             "epochs": epochs_of(model),
-            "epoch": {name: Spread.of(taken) for name, taken in epochs.items()},
-            "process": {name: Spread.of([run.seconds for run in taken]) for name, taken in runs.items()},
+            "epoch": spreads(epochs),
+            "process": spreads({name: [done.seconds for done in taken] for name, taken in runs.items()}),
             "ratio": ratios(epochs, over="plain"),
-            "distinct": {
-                name: len({json.loads(run.output)["accuracy"] for run in taken}) for name, taken in runs.items()
-            },
+            "distinct": {name: len({done.answer["accuracy"] for done in taken}) for name, taken in runs.items()},
         }
     return table
 
@@ -108,15 +126,17 @@ def networks(rounds: int) -> Row:
     """Measure seconds per epoch of networks of today's kind, on grey images and in colour, changed at random or not."""
     table: Row = {}
     images = {"grey 28x28": [], "colour 32x32": ["--side", "32", "--channels", "3"]}
-    cases = product(described.NETWORKS, images, ((), ("--augmented",)), precisions())
+    cases = product(described.NETWORKS, images, ([], ["--augmented"]), precisions())
     for network, shape, augmented, precision in cases:
-        taken: dict[str, list[float]] = {name: [] for name in ("plain", "project", "pytorch_tuned")}
-        for name in turns(rounds, list(taken)):
-            words = contender(name, network, images=6_400, epochs=SHOWN, precision=precision)
-            taken[name].append(last_epoch(measure.run(*words, *images[shape], *augmented).output))
+        options = [*images[shape], *augmented]
+        commands = {
+            name: contender(name, network, images=6_400, epochs=SHOWN, precision=precision) + options
+            for name in ("plain", "project", "pytorch_tuned")
+        }
+        taken = last_epochs(measured(rounds, commands))
         what = ", ".join([network, shape, *(["augmented"] if augmented else []), precision])
         table[what] = {
-            "epoch": {name: Spread.of(seconds) for name, seconds in taken.items()},
+            "epoch": spreads(taken),
             "ratio": {name: ratios(taken, over=name)["project"] for name in ("plain", "pytorch_tuned")},
         }
     return table
@@ -127,7 +147,7 @@ def memory(rounds: int) -> Row:
     table: Row = {}
     for channels, side in product((1, 3), (28, 64, 128)):
         words = contender("project", "cnn", images=512, side=side, channels=channels)
-        table[f"{side}x{side}x{channels}"] = Spread.of([measure.run(*words).peak for _ in range(rounds)])
+        table[f"{side}x{side}x{channels}"] = spread([measure.run(*words).peak for _ in range(rounds)])
     return table
 
 
@@ -135,12 +155,9 @@ def instructions(rounds: int) -> Row:
     """Measure what the same bits on every processor cost: the project's training with native instructions and avx2."""
     table: Row = {}
     for model in MODELS:
-        taken: dict[str, list[float]] = {"native": [], "avx2": []}
-        for way in turns(rounds, list(taken)):
-            words = contender("project", model, IMAGES[model], instructions=way)
-            taken[way].append(last_epoch(measure.run(*words).output))
-        times = [slow / fast for slow, fast in zip(taken["avx2"], taken["native"], strict=True)]
-        table[model] = {"epoch": {way: Spread.of(seconds) for way, seconds in taken.items()}, "times": Spread.of(times)}
+        ways = {way: contender("project", model, IMAGES[model], instructions=way) for way in ("native", "avx2")}
+        taken = last_epochs(measured(rounds, ways))
+        table[model] = {"epoch": spreads(taken), "times": ratios(taken, over="avx2")["native"]}
     return table
 
 
@@ -153,25 +170,17 @@ def study(rounds: int) -> Row:
     """Measure many runs: one process of two threads, two of one thread, in both precisions."""
     table: Row = {}
     for model in ("mlp_adadelta", "cnn"):
-        ways: dict[str, Callable[[], float]] = {"plain": lambda: alone("plain", 2, "float32")}
+
+        def together(processes: int, name: str, precision: str, model: str = model) -> float:
+            words = contender(name, model, IMAGES[model], threads=2 // processes, precision=precision)
+            return statistics.mean(map(last_epoch, measure.side_by_side([words] * processes))) / processes
+
+        ways = {"plain": partial(together, 1, "plain", "float32")}
         for precision in precisions():
-            ways[f"one of two threads, {precision}"] = lambda precision=precision: alone("project", 2, precision)
-            ways[f"two of one thread, {precision}"] = lambda precision=precision: together(precision)
-
-        def alone(name: str, threads: int, precision: str, model: str = model) -> float:
-            words = contender(name, model, IMAGES[model], threads=threads, precision=precision)
-            return last_epoch(measure.run(*words).output)
-
-        def together(precision: str, model: str = model) -> float:
-            words = contender("project", model, IMAGES[model], threads=1, precision=precision)
-            runs = measure.side_by_side([words, words])
-            return statistics.mean(last_epoch(run.output) for run in runs) / 2
-
-        taken: dict[str, list[float]] = {way: [] for way in ways}
-        for way in turns(rounds, list(ways)):
-            taken[way].append(ways[way]())
-        table[model] = {"images": IMAGES[model], "ratio": ratios(taken, over="plain")}
-        table[model]["epoch"] = {way: Spread.of(seconds) for way, seconds in taken.items()}
+            ways[f"one of two threads, {precision}"] = partial(together, 1, "project", precision)
+            ways[f"two of one thread, {precision}"] = partial(together, 2, "project", precision)
+        taken = turns(rounds, ways)
+        table[model] = {"images": IMAGES[model], "ratio": ratios(taken, over="plain"), "epoch": spreads(taken)}
     return table
 
 
@@ -179,14 +188,12 @@ def step(rounds: int) -> Row:
     """Measure what a training step on one thread reaches of the processor's speed, and which operations take it."""
     table: Row = {}
     for model in MODELS:
-        taken: dict[str, list[Row]] = {precision: [] for precision in precisions()}
-        for precision in turns(rounds, list(taken)):
-            words = (PYTHON, "-m", "benchmarks.step", model, "--data", DATA, "--precision", precision)
-            taken[precision].append(json.loads(measure.run(*words).output))
+        words = (PYTHON, "-m", "benchmarks.step", model, "--data", DATA)
+        runs = measured(rounds, {precision: (*words, "--precision", precision) for precision in precisions()})
         table[model] = {
-            precision: {key: Spread.of([answer[key] for answer in answers]) for key in ("seconds", "speed", "product")}
-            | {"shares": answers[0]["shares"]}
-            for precision, answers in taken.items()
+            precision: {key: spread([done.answer[key] for done in taken]) for key in ("seconds", "speed", "product")}
+            | {"shares": taken[0].answer["shares"]}
+            for precision, taken in runs.items()
         }
     return table
 
@@ -210,28 +217,25 @@ def shorten(folder: Path, epochs: int) -> None:
 
 def full(rounds: int) -> Row:
     """Measure `dvc repro` from nothing with all its epochs, and the plain scripts one after another."""
-    taken: dict[str, list[float]] = {"plain scripts": [], "dvc repro": []}
-    for name in turns(rounds, list(taken)):
-        if name == "dvc repro":
-            with clone() as copy:
-                taken[name].append(measure.run("dvc", "repro", "--no-run-cache", folder=copy).seconds)
-        else:
-            taken[name].append(sum(script(model) for model in MODELS))
-    table = {name: Spread.of(seconds) for name, seconds in taken.items()}
-    share = [ours / theirs for ours, theirs in zip(taken["dvc repro"], taken["plain scripts"], strict=True)]
-    return {"seconds": table, "share": Spread.of(share)}
+
+    def repro() -> float:
+        with clone() as copy:
+            return measure.run("dvc", "repro", "--no-run-cache", folder=copy).seconds
+
+    taken = turns(rounds, {"plain scripts": lambda: sum(map(script, MODELS)), "dvc repro": repro})
+    return {"seconds": spreads(taken), "share": ratios(taken, over="dvc repro")["plain scripts"]}
 
 
 def script(model: str) -> float:
     """Return the seconds of a plain script from start to end; some epochs are run, and the last stands for the rest."""
     done = measure.run(*contender("plain", model, images=0, epochs=SHOWN))
-    return done.seconds + (epochs_of(model) - SHOWN) * last_epoch(done.output)
+    return done.seconds + (epochs_of(model) - SHOWN) * last_epoch(done)
 
 
 def whole(rounds: int) -> Row:
     """Measure `dvc repro` from nothing, what of it the epochs take, and the seconds and peak memory of each stage."""
     seconds, around = [], []
-    alone: dict[str, measure.Run] = {}
+    alone: dict[str, Run] = {}
     for number in tqdm(range(rounds), desc="rounds", leave=False, disable=None):
         with clone() as copy:
             shorten(copy, epochs=1)
@@ -242,8 +246,8 @@ def whole(rounds: int) -> Row:
                 words = ("dvc", "repro", "--force", "--single-item")
                 alone = {name: measure.run(*words, name, folder=copy) for name in stages}
     return {
-        "seconds": Spread.of(seconds),
-        "around": Spread.of(around),
+        "seconds": spread(seconds),
+        "around": spread(around),
         "stage_seconds": {name: run.seconds for name, run in alone.items()},
         "peak_mib": {name: round(run.peak) for name, run in alone.items()},
     }
@@ -259,17 +263,17 @@ def small(rounds: int) -> Row:
     """Measure a `dvc repro` that has nothing to do, the import of every stage, and what MLflow costs."""
     words: dict[str, tuple[str, ...]] = {stage: (PYTHON, "-c", f"import pipeline.{stage}") for stage in STAGES}
     words |= {IDLE: (PYTHON, "-m", "dvc", "repro"), "mlflow": (PYTHON, "-m", "benchmarks.mlflow_cost", "--data", DATA)}
-    runs: dict[str, list[measure.Run]] = {name: [] for name in words}
     with clone() as copy:
         shorten(copy, epochs=1)
         measure.run(*words[IDLE], folder=copy)
-        for name in turns(rounds, list(words)):
-            runs[name].append(measure.run(*words[name], folder=copy))
+        runs = measured(rounds, words, copy)
         imports = {name: packages(words[name], copy) for name in (*LIGHT, IDLE)}
-    costs = [json.loads(run.output) for run in runs.pop("mlflow")]
-    table = {name: Spread.of([run.seconds for run in taken]) for name, taken in runs.items()}
-    mlflow = {key: Spread.of([cost[key] for cost in costs]) for key in costs[0]}
-    return {"seconds": table, "imports": imports, "mlflow": mlflow}
+    costs = [done.answer for done in runs.pop("mlflow")]
+    return {
+        "seconds": spreads({name: [done.seconds for done in taken] for name, taken in runs.items()}),
+        "imports": imports,
+        "mlflow": {key: spread([cost[key] for cost in costs]) for key in costs[0]},
+    }
 
 
 def packages(command: Sequence[str], folder: Path) -> Row:
@@ -285,41 +289,28 @@ def packages(command: Sequence[str], folder: Path) -> Row:
 
 def growth(rounds: int) -> Row:
     """Measure the study's seconds as replicates and workers grow, and its memory for a plan that is long."""
-    trained = [(8, 2), (32, 2), (8, 1)]
-    cases = {f"{count} replicates, {workers} workers": (count, workers) for count, workers in trained}
-    taken: dict[str, list[float]] = {name: [] for name in cases}
-    for name in turns(rounds, list(cases)):
-        taken[name].append(json.loads(grown(*cases[name]).output)["seconds"])
-    plans = {count: grown(count, 2, "--stub") for count in (100, 10_000)}
+    runs = measured(rounds, {case: grown(*case) for case in [(8, 2), (32, 2), (8, 1)]})
+    plans = {count: measure.run(*grown(count, 2), "--stub") for count in (100, 10_000)}
     return {
         "cases": [
-            {"replicates": count, "workers": workers, "seconds": Spread.of(taken[name])}
-            for name, (count, workers) in cases.items()
+            {"replicates": count, "workers": workers, "seconds": spread([done.answer["seconds"] for done in taken])}
+            for (count, workers), taken in runs.items()
         ],
         "plans": [
-            {"planned": count, "seconds": json.loads(run.output)["seconds"], "peak_mib": round(run.peak)}
-            for count, run in plans.items()
+            {"planned": count, "seconds": done.answer["seconds"], "peak_mib": round(done.peak)}
+            for count, done in plans.items()
         ],
     }
 
 
-def grown(replicates: int, workers: int, *options: str) -> measure.Run:
-    """Run so many tiny replicates of a study on so many workers."""
-    words = ("--data", DATA, "--replicates", str(replicates), "--workers", str(workers), *options)
-    return measure.run(PYTHON, "-m", "benchmarks.growth", *words)
+def grown(replicates: int, workers: int) -> list[str]:
+    """Return the command that runs so many tiny replicates of a study on so many workers."""
+    words = [PYTHON, "-m", "benchmarks.growth", "--data", DATA]
+    return [*words, "--replicates", str(replicates), "--workers", str(workers)]
 
 
 BENCHMARKS: dict[str, Callable[[int], Row]] = {
-    "training": training,
-    "networks": networks,
-    "memory": memory,
-    "study": study,
-    "step": step,
-    "instructions": instructions,
-    "whole": whole,
-    "full": full,
-    "growth": growth,
-    "small": small,
+    work.__name__: work for work in (training, networks, memory, study, step, instructions, whole, full, growth, small)
 }
 
 
