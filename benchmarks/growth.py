@@ -14,23 +14,21 @@ from pipeline.data import dataset
 from pipeline.data.dataset import Dataset, Split
 from pipeline.trials import cluster, ledger, plan, worker
 
-ROOT = Path(__file__).parents[1]
 # What a tiny training is trained on.
 IMAGES = 1000
 
 
 def study(seeds: int) -> plan.Study:
     """Return a study with one tiny variant."""
-    model = params.load(ROOT / "params.yaml").model("mlp_adadelta")
+    model = params.load(Path("params.yaml")).model("mlp_adadelta")
     small = model.model_dump() | {"network": {"name": "mlp", "units": (16,), "dropout": 0.2}, "epochs": 1}
     variant = small | {"dataset": "mnist", "precision": "float32", "pixels": "original", "seeds": seeds}
     other = variant | {"epochs": 2, "seeds": 1}
-    statistics = {"level": 0.05, "comparisons": (("tiny", "other"),)}
     values = {
         "data": {"sets": ("mnist",), "validation": IMAGES, "split_seed": 0, "permutation_seed": 0},
         "train": {"batch_size": 128, "threads": 1},
         "variants": {"tiny": variant, "other": other},
-        "statistics": statistics,
+        "statistics": {"level": 0.05, "comparisons": (("tiny", "other"),)},
     }
     return schema.validate(plan.Study, values)
 
@@ -56,7 +54,6 @@ def main() -> None:
         planned = plan.replicates(study(arguments.replicates), {"mnist": files.sha256(data)})
         trajectories = plan.trajectories([one for one in planned if one.variant == "tiny"])
         work = nothing if arguments.stub else worker.train
-        done = 0
         with cluster.connected(None, arguments.workers) as client:
             started = time.perf_counter()
             for outcome in cluster.outcomes(client, trajectories, {files.sha256(data): data}, work):
@@ -64,8 +61,7 @@ def main() -> None:
                     raise RuntimeError(outcome.error)
                 for result in outcome.results:
                     ledger.append(Path(folder) / "runs", {**result, "commit": None})
-                done += 1
-            print(json.dumps({"seconds": time.perf_counter() - started, "done": done}))
+            print(json.dumps({"seconds": time.perf_counter() - started}))
 
 
 if __name__ == "__main__":

@@ -6,8 +6,6 @@ from pathlib import Path
 
 from benchmarks import contender
 
-PARAMS = Path(__file__).parents[1] / "params.yaml"
-
 
 def main() -> None:
     """Train one network and print its seconds per epoch."""
@@ -18,7 +16,7 @@ def main() -> None:
     from pipeline.training import trainer
     from pipeline.training.settings import Model
 
-    values = params.load(PARAMS)
+    values = params.load(Path("params.yaml"))
     if task.model in described.NETWORKS:
         block: dict[str, object] = {
             "network": {"name": "sequential", "layers": described.NETWORKS[task.model]},
@@ -30,12 +28,7 @@ def main() -> None:
     else:
         model = values.model(task.model).model_copy(update={"epochs": task.epochs})
     training = values.train.model_copy(
-        update={
-            "batch_size": task.batch_size,
-            "precision": task.precision,
-            "threads": task.threads,
-            "instructions": task.instructions,
-        }
+        update={key: getattr(task, key) for key in ("batch_size", "precision", "threads", "instructions")}
     )
     trainer.start(model, training)
     images, labels, test_images, test_labels = task.arrays()

@@ -7,7 +7,7 @@ import json
 import math
 import re
 import tempfile
-import time
+import timeit
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-ROOT = Path(__file__).parents[1]
 STEPS = 20
 ROUNDS = 5
 # Large enough that a product of two such matrices is arithmetic and little else.
@@ -57,12 +56,7 @@ def operations(work: Callable[[], object]) -> Counter[str]:
 
 def fastest(work: Callable[[], object]) -> float:
     """Return the seconds of `work` at its fastest: the limit, without what else the machine did."""
-    taken = []
-    for _ in range(ROUNDS):
-        started = time.perf_counter()
-        work()
-        taken.append(time.perf_counter() - started)
-    return min(taken)
+    return min(timeit.repeat(work, number=1, repeat=ROUNDS))
 
 
 def main() -> None:
@@ -80,7 +74,7 @@ def main() -> None:
     backend.start(inter_op=1)
     import tensorflow as tf
 
-    values = params.load(ROOT / "params.yaml")
+    values = params.load(Path("params.yaml"))
     model, batch = values.model(arguments.model), values.train.batch_size
     images = dataset.load(arguments.data).train
     network = networks.build(model.network, (28, 28), 10, seed=0, precision=arguments.precision)
