@@ -11,9 +11,8 @@ from typing import Any
 from pipeline.analysis.verdicts import Interval, Verdict
 from pipeline.verdicts import judgement
 from pipeline.verdicts.campaign import Campaign
-from pipeline.verdicts.judgement import MOST_SEEDS, ImageSample, Question, SideVerdict
+from pipeline.verdicts.judgement import MOST_SEEDS, WORSE, ImageSample, Question, SideVerdict
 
-_WORSE = (Verdict.WORSE, Verdict.WORSE_OPEN)
 # The picture of an interval: its width in characters.
 _WIDTH = 41
 
@@ -56,7 +55,7 @@ class Answer:
     def exit_code(self) -> int:
         """1 if a model is worse, else 2 if none was judged, one cannot be told or only A has one, else 0."""
         found = {one.verdict for model in self.models for one in model.of_after().values()}
-        if found & {*_WORSE}:
+        if found & {*WORSE}:
             return 1
         return 2 if not found or Verdict.UNDECIDED in found or any(self.only_before.values()) else 0
 
@@ -72,9 +71,11 @@ def as_text(answer: Answer) -> str:
     for model in answer.models:
         for name, one in model.of_after().items():
             letter = answer.letters[name]
-            lines += ["", f"{model.model}: {_changes(model, name)}", f"  {_numbers(one, letter)}", f"  {_picture(one)}"]
-            lines.append(f"  {_words(one, letter)}")
-        lines += [f"  {sentence}" for sentence in _best(answer, model)]
+            means = f"A {_mean(one.before):.5f}, {letter} {_mean(one.after):.5f}"
+            lines += ["", f"{model.model}: {_changes(model, name)}", f"  {means}; {_difference(one, letter)}"]
+            lines += [f"  {_picture(one)}", f"  {_words(one, letter)}"]
+        if best := _best(answer, model):
+            lines.append(f"  {best}")
     return "\n".join(lines)
 
 
@@ -92,8 +93,7 @@ def as_markdown(answer: Answer) -> str:
             cells = [model.model, _changes(model, name), *means, f"{one.difference:+.5f}", _interval(one)]
             cells += [f"`{_picture(one)}`", _words(one, letter)]
             lines.append("| " + " | ".join(" ".join(cell.split()).replace("|", r"\|") for cell in cells) + " |")
-    for model in answer.models:
-        lines += [f"\n{model.model}: {sentence}" for sentence in _best(answer, model)]
+    lines += [f"\n{model.model}: {best}" for model in answer.models if (best := _best(answer, model))]
     return "\n".join(lines)
 
 
@@ -115,7 +115,8 @@ def as_object(answer: Answer) -> dict[str, Any]:
 
 
 def _model(model: ModelAnswer) -> dict[str, Any]:
-    found = {
+    comparisons = [{"before": a, "after": b, **_comparison(one)} for (a, b), one in model.judgements.items()]
+    return {
         "model": model.model,
         "changes": {
             name: {
@@ -124,9 +125,9 @@ def _model(model: ModelAnswer) -> dict[str, Any]:
             }
             for name, params in model.changes.items()
         },
+        "comparisons": comparisons,
+        "may_be_best": judgement.best(model.judgements, model.sides),
     }
-    comparisons = [{"before": a, "after": b, **_comparison(one)} for (a, b), one in model.judgements.items()]
-    return {**found, "comparisons": comparisons, "may_be_best": judgement.best(model.judgements, list(model.sides))}
 
 
 def _comparison(one: SideVerdict) -> dict[str, Any]:
@@ -201,9 +202,8 @@ def _value(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
-def _numbers(one: SideVerdict, letter: str) -> str:
-    means = f"A {_mean(one.before):.5f}, {letter} {_mean(one.after):.5f}"
-    return f"{means}; {letter} - A = {one.difference:+.5f}, {_interval(one)}"
+def _difference(one: SideVerdict, letter: str) -> str:
+    return f"{letter} - A = {one.difference:+.5f}, {_interval(one)}"
 
 
 def _interval(one: SideVerdict) -> str:
@@ -215,7 +215,7 @@ def _interval(one: SideVerdict) -> str:
 
 def short(one: SideVerdict, letter: str) -> str:
     """Return the state of a comparison in one line."""
-    return f"{letter} - A = {one.difference:+.5f}, {_interval(one)}: {one.verdict}"
+    return f"{_difference(one, letter)}: {one.verdict}"
 
 
 def _picture(one: SideVerdict) -> str:
@@ -259,9 +259,7 @@ def _sentence(verdict: Verdict, letter: str) -> str:
     return str(verdict) if verdict is Verdict.EQUIVALENT else f"{letter} is {verdict}"
 
 
-def _best(answer: Answer, model: ModelAnswer) -> Iterator[str]:
-    """Yield which of several candidates may be the best one."""
-    if len(model.sides) > 2:
-        names = judgement.best(model.judgements, list(model.sides))
-        letters = ", ".join(answer.letters[name] for name in names)
-        yield f"May be the best, as no other one was found to be better: {letters}"
+def _best(answer: Answer, model: ModelAnswer) -> str:
+    """Return which of several candidates may be the best one, if there are several."""
+    letters = ", ".join(answer.letters[name] for name in judgement.best(model.judgements, model.sides))
+    return f"May be the best, as no other one was found to be better: {letters}" if len(model.sides) > 2 else ""

@@ -6,7 +6,7 @@ the differences seed by seed are what is judged. It may be judged again after ea
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations
 from math import inf, sqrt
@@ -21,6 +21,7 @@ from pipeline.analysis.verdicts import Interval, Verdict
 
 # The probability, at most, that any verdict of an answer is wrong, however often one looks.
 LEVEL = 0.05
+WORSE = (Verdict.WORSE, Verdict.WORSE_OPEN)
 # More seeds than these are no plan.
 MOST_SEEDS = 10_000
 
@@ -150,20 +151,14 @@ def same_results(before: Scores, question: Question) -> SideVerdict:
     return SideVerdict(question, values, values, estimate, 1 - LEVEL)
 
 
-def best(judgements: Mapping[tuple[str, str], SideVerdict], sides: list[str]) -> list[str]:
+def best(judgements: Mapping[tuple[str, str], SideVerdict], sides: Iterable[str]) -> list[str]:
     """Return the sides that may be the best: none of the others was found to be better.
 
     `judgements` has the verdict on the second side of each pair.
     """
-    beaten = {loser for pair, one in judgements.items() for loser in _losers(pair, one.verdict)}
+    beaten = {pair[0] for pair, one in judgements.items() if one.verdict in (Verdict.BETTER, Verdict.BETTER_OPEN)}
+    beaten |= {pair[1] for pair, one in judgements.items() if one.verdict in WORSE}
     return [side for side in sides if side not in beaten]
-
-
-def _losers(pair: tuple[str, str], verdict: Verdict) -> Iterator[str]:
-    if verdict in (Verdict.BETTER, Verdict.BETTER_OPEN):
-        yield pair[0]
-    if verdict in (Verdict.WORSE, Verdict.WORSE_OPEN):
-        yield pair[1]
 
 
 def _image_error(before: Scores, after: Scores, sd: float, images: ImageSample | None) -> float | None:
