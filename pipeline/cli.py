@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
-from types import FrameType
 from typing import Any, NoReturn, TextIO
 
 from pipeline.errors import InputError, PipelineError
@@ -33,7 +32,7 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     0 done; 1 the run failed; 2 bad input, or output that cannot be written; 3 something required is unavailable; 130
     and 143 interrupted. With --json, the output has only what `answer` prints, and an error as an object.
     """
-    signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if not gc.isenabled():
         gc.freeze()
         gc.enable()
@@ -176,7 +175,3 @@ def _written(stream: TextIO, text: str = "") -> bool:
     except OSError:
         return False
     return True
-
-
-def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
-    raise SystemExit(128 + signal.SIGTERM)
