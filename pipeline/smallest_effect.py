@@ -45,7 +45,7 @@ def find(values: Params, dataset: str, metric: str, path: Path) -> float:
         InputError: The section breaks a rule, or says nothing about that metric on that data set.
     """
     section = schema.validate(_EffectsSection, {"verdict": values.verdict}, path).verdict
-    effects = {str(name): effect for name, effect in section.get(dataset, {}).items()}
+    effects = section.get(dataset, {})
     if metric not in effects:
         what = f"verdict.{dataset}.{metric} is not set, so nothing says which difference matters"
         fix = f"add `verdict: {{{dataset}: {{{metric}: D}}}}`, where D is the smallest difference that matters"
