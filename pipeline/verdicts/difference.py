@@ -20,8 +20,8 @@ def settings(side: Side, model: str) -> Ingredients:
     return {**ingredients, "train": {**ingredients["train"], **_BY_CHANCE}}
 
 
-def changed_models(before: Side, after: Sequence[Side], model: str | None = None) -> list[str]:
-    """Return the models that A has in common with a side that differs from it, in params or in code, or just `model`.
+def changed_models(before: Side, after: Sequence[Side], model: str | None = None) -> dict[str, list[Side]]:
+    """Return the models of A, or just `model`, that other sides train differently, by params or code, with these sides.
 
     Raises:
         InputError: A side has no model of that name.
@@ -29,20 +29,23 @@ def changed_models(before: Side, after: Sequence[Side], model: str | None = None
     for side in (before, *after) if model else ():
         if model not in side.models:
             raise InputError(f"not comparable: {side} has no model {model!r}; it has {', '.join(side.models)}")
-    names = [name for name in before.models if model in (None, name)]
-    return [name for name in names if any(differs(before, side, name) for side in after)]
-
-
-def differs(before: Side, after: Side, model: str) -> bool:
-    """Return whether two sides have a model in common and train it differently."""
-    if model not in after.models:
-        return False
-    return before.source.digest != after.source.digest or settings(before, model) != settings(after, model)
+    changed = {
+        name: [
+            side
+            for side in after
+            if name in side.models
+            and (side.source.digest != before.source.digest or settings(side, name) != settings(before, name))
+        ]
+        for name in before.models
+        if model in (None, name)
+    }
+    return {name: sides for name, sides in changed.items() if sides}
 
 
 def changed_params(before: Side, after: Side, model: str) -> dict[str, tuple[Any, Any]]:
     """Return the params that differ, by their names below the model or `train`: A's value and B's, or None."""
-    first, second = (_flat(settings(side, model)) for side in (before, after))
+    trained = [settings(side, model) for side in (before, after)]
+    first, second = (tracking.flatten({**one["model"], "train": one["train"]}) for one in trained)
     pairs = {name: (first.get(name), second.get(name)) for name in [*first, *second]}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
@@ -60,10 +63,6 @@ def check_comparable(before: Side, after: Side) -> None:
     """
     if reasons := [*_other_data(before, after), *_other_libraries(before, after)]:
         raise InputError(f"not comparable: {'; '.join(reasons)}")
-
-
-def _flat(ingredients: Ingredients) -> dict[str, Any]:
-    return tracking.flatten(ingredients["model"]) | tracking.flatten({"train": ingredients["train"]})
 
 
 def _other_data(before: Side, after: Side) -> Iterator[str]:

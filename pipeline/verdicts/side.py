@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,6 @@ _TIMEOUT_S = 120.0
 
 # What determines the training of a model, as `trials.plan.ingredients` has it.
 Ingredients = Mapping[str, Any]
-Content = Callable[[Path], bytes | None]
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,8 @@ def read_side(name: str, prepared: PreparedData, folder: Path, letter: str = "A"
         return found
 
     code = source.read(commit)
-    archive = _check_askable(code, name).save(folder)
+    _check_askable(code, name)
+    archive = code.save(folder)
     described = _described(None if code == source.read(None) else archive, needed(PARAMS), place(PARAMS), prepared)
     dataset = described["data"]["dataset"]
     image_set, lock = SETS / f"{dataset}.yaml", content(dvc_lock.LOCK)
@@ -112,12 +112,11 @@ def read_side(name: str, prepared: PreparedData, folder: Path, letter: str = "A"
     )
 
 
-def _check_askable(code: Source, name: str) -> Source:
-    if _DESCRIBE in code.modules:
-        return code
-    since = revision.added(Path(_DESCRIBE))
-    what = f"not comparable: {name} has no {_DESCRIBE}, by which a verdict asks a side what it trains"
-    raise InputError(what, fix=f"compare with a commit from {since[:7]} on" if since else "")
+def _check_askable(code: Source, name: str) -> None:
+    if _DESCRIBE not in code.modules:
+        since = revision.added(Path(_DESCRIBE))
+        what = f"not comparable: {name} has no {_DESCRIBE}, by which a verdict asks a side what it trains"
+        raise InputError(what, fix=f"compare with a commit from {since[:7]} on" if since else "")
 
 
 def _described(archive: Path | None, content: bytes, path: Path, prepared: PreparedData) -> dict[str, Any]:
@@ -149,9 +148,6 @@ def _described(archive: Path | None, content: bytes, path: Path, prepared: Prepa
 
 def _libraries(lock: bytes) -> dict[str, str]:
     """Return the versions that a lock file pins of the libraries that compute a result, by name."""
-    found: dict[str, str] = {}
-    for name in recipe.versions():
-        pins = re.findall(rf"^{re.escape(name)}==(\S+)", lock.decode(errors="replace"), re.MULTILINE)
-        if pins:
-            found[name] = ", ".join(pins)
-    return found
+    text = lock.decode(errors="replace")
+    pins = {name: re.findall(rf"^{re.escape(name)}==(\S+)", text, re.MULTILINE) for name in recipe.versions()}
+    return {name: ", ".join(found) for name, found in pins.items() if found}

@@ -75,32 +75,31 @@ def judge(names: Sequence[str], options: Namespace) -> Answer:
     for side in after:
         difference.check_comparable(before, side)
     training.check_data(before, data)
-    models = difference.changed_models(before, after, options.model)
+    changed = difference.changed_models(before, after, options.model)
     sides = {side.name: str(side) for side in (before, *after)}
     lacking = {side.name: _lacking(before, side, options.model) for side in after}
     added = {side.name: _lacking(side, before, options.model) for side in after}
-    if not models:
+    if not changed:
         return Answer(sides, None, only_before=lacking, only_after=added)
     question = _question(options.metric, data.summary["classes"], before.dataset)
     held_out = training.hold_out(data)
-    groups = {name: [before, *(one for one in after if difference.differs(before, one, name))] for name in models}
-    family = sum(comb(len(group), 2) for group in groups.values())
+    planned = {
+        name: [training.plan(side, name, options.seeds, data, held_out) for side in (before, *others)]
+        for name, others in changed.items()
+    }
+    family = sum(comb(len(candidates), 2) for candidates in planned.values())
     limit = float("inf") if options.minutes is None else time.monotonic() + 60 * options.minutes
     rules = _Rules(question, held_out, family, limit)
-    planned = {
-        name: [training.plan(side, name, options.seeds, data, held_out) for side in group]
-        for name, group in groups.items()
-    }
     shown = {"train": "train", training.JUDGED: "validation"}
     tracker = Tracker(data.summary, experiment=tracking.of_verdict, splits=shown, command="make verdict")
     found = _train(planned, data, engine, rules, tracker)
-    compared = [one for name in models for one in _compared(planned[name], found[name])]
+    compared = [one for name in planned for one in _compared(planned[name], found[name])]
     judged = Answer(
         sides,
         question,
         f"verdict.{before.dataset}.{question.metric} in {PARAMS}",
         held_out.sample(),
-        tuple(_of_model(groups[name], name, found[name]) for name in models),
+        tuple(_of_model(before, changed[name], name, found[name]) for name in planned),
         campaign=campaign.record(options.work / "comparisons.jsonl", compared),
         only_before=lacking,
         only_after=added,
@@ -131,9 +130,8 @@ def _train(
 ) -> dict[str, dict[tuple[str, str], SideVerdict]]:
     """Return the judgements on each model, trained one model after the other."""
     with ExitStack() as stack:
-        connected = functools.partial(cluster.connected, engine.scheduler, engine.workers)
         # Once, and not at all if the ledger has all that is needed.
-        connect = functools.cache(lambda: stack.enter_context(connected()))
+        connect = functools.cache(lambda: stack.enter_context(cluster.connected(engine.scheduler, engine.workers)))
         trainer = Trainer(data, engine, tracker, connect, rules.question.metric)
         return {name: _judgements(candidates, trainer, rules) for name, candidates in planned.items()}
 
@@ -192,11 +190,12 @@ def _lacking(first: Side, second: Side, model: str | None) -> list[str]:
     return [name for name in first.models if model in (None, name) and name not in second.models]
 
 
-def _of_model(group: Sequence[Side], model: str, judged: Mapping[tuple[str, str], SideVerdict]) -> ModelAnswer:
-    before, *after = group
+def _of_model(
+    before: Side, after: Sequence[Side], model: str, judged: Mapping[tuple[str, str], SideVerdict]
+) -> ModelAnswer:
     return ModelAnswer(
         model,
-        tuple(side.name for side in group),
+        tuple(side.name for side in (before, *after)),
         judged,
         {side.name: difference.changed_params(before, side, model) for side in after},
         {side.name: difference.changed_code(before, side) for side in after},

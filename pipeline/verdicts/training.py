@@ -184,10 +184,12 @@ class Trainer:
         # Seed by seed, so that what an interrupted call leaves are pairs.
         turns = [*zip(*(one.replicates for one in candidates), strict=True)]
         planned = {replicate.recipe: replicate for turn in turns for replicate in turn}
-        looked_up = ledger.look_up(self.where.folder, planned.values())
         score = metrics.comparable(self.metric)
-        current = [(one, entry) for one, entry, state in looked_up if entry and state is EntryState.CURRENT]
-        known = {one.recipe: entry for one, entry in current if entry.has(JUDGED, score)}
+        known = {
+            one.recipe: entry
+            for one, entry, state in ledger.look_up(self.where.folder, planned.values())
+            if entry and state is EntryState.CURRENT and entry.has(JUDGED, score)
+        }
         for entry in known.values():
             self.tracker.add(entry)
         missing = [one for key, one in planned.items() if key not in known]
@@ -207,7 +209,8 @@ class Trainer:
     def _train(self, missing: Sequence[Replicate], candidates: Sequence[SideModel]) -> Iterator[Entry]:
         if not missing:
             return
-        code = {one.side.source.digest: Code(one.side.archive, _state(one.side)) for one in candidates}
+        sides = [one.side for one in candidates]
+        code = {side.source.digest: Code(side.archive, side.commit or revision.described()) for side in sides}
         letters = {one.replicates[0].variant: one.side.letter for one in candidates}
         for trained in engine.train(self.connect(), missing, [self.data], self.where.folder, "verdict", code):
             if isinstance(trained, str):
@@ -217,10 +220,6 @@ class Trainer:
             # Not over the progress bar.
             tqdm.write(f"{who}: accuracy {accuracy:.4f}", file=sys.stderr)
             yield trained
-
-
-def _state(side: Side) -> str | None:
-    return side.commit or revision.described()
 
 
 def expected_minutes(candidates: Sequence[SideModel], where: Engine) -> float | None:

@@ -92,7 +92,7 @@ def test_a_model_of_one_side_alone_is_none_that_differs(repository: Path) -> Non
 
     head, workspace = sides()
 
-    assert difference.changed_models(head, [workspace]) == []
+    assert difference.changed_models(head, [workspace]) == {}
     with pytest.raises(InputError, match=r"not comparable: workspace has no model 'cnn'; it has mlp_adadelta, deep"):
         difference.changed_models(head, [workspace], "cnn")
 
