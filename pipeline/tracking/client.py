@@ -9,7 +9,7 @@ import re
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -46,6 +46,7 @@ ANSWER_TIMEOUT_S = 60.0  # for a request and its whole answer, neither of which 
 FILE_TIMEOUT_S = 900.0
 ANSWER_LIMIT, FILE_LIMIT = 2**28, 2**32  # bytes
 
+NOT_FOUND = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 _MAX_REASON = 240  # characters
 _LOGIN = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
 _DATABASE_TIMEOUT_S = 5
@@ -131,6 +132,16 @@ def open_store() -> Iterator[str | None]:
         else:
             _check_database(uri)
         yield None
+
+
+def existing(get: Callable[..., Any], *names: str) -> Any:
+    """Return what a method of MLflow's client gets; None if MLflow has none with these names or this id."""
+    try:
+        return get(*names)
+    except mlflow.MlflowException as error:
+        if error.error_code not in NOT_FOUND:
+            raise
+        return None
 
 
 def _create(at: str, artifacts: str) -> None:

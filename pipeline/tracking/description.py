@@ -157,15 +157,9 @@ def _run(run_id: str) -> Any:
     with client.reachable():
         with client.open_store():
             pass
-        try:
-            run = mlflow.MlflowClient().get_run(run_id)
-        except mlflow.MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
-            raise InputError(
-                f"run {run_id}: MLflow has none with this id", fix="`make ui` shows which there are"
-            ) from None
-    return run
+        if run := client.existing(mlflow.MlflowClient().get_run, run_id):
+            return run
+    raise InputError(f"run {run_id}: MLflow has none with this id", fix="`make ui` shows which there are")
 
 
 def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -38,7 +38,6 @@ _DATA = "data"
 _PREFIX = "models:/"
 # The alias of the version that is in use.
 CHAMPION = "champion"
-_NOT_FOUND = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 _FIX = "`make sync` puts it back"
 
 
@@ -69,12 +68,7 @@ def of_version(version: Any) -> Any:
     """Return the logged model of a registered version; None if it was registered from something else, or deleted."""
     if not version.source.startswith(_PREFIX):
         return None
-    try:
-        return mlflow.MlflowClient().get_logged_model(version.source.removeprefix(_PREFIX))
-    except mlflow.MlflowException as error:
-        if error.error_code not in _NOT_FOUND:
-            raise
-        return None
+    return client.existing(mlflow.MlflowClient().get_logged_model, version.source.removeprefix(_PREFIX))
 
 
 def restore(run: Any, name: str, path: Path) -> bool:
@@ -169,7 +163,7 @@ def _found(address: str) -> Iterator[None]:
         try:
             yield
         except mlflow.MlflowException as error:
-            if error.error_code not in _NOT_FOUND:
+            if error.error_code not in client.NOT_FOUND:
                 raise
             fix = "`make ui` shows which there are"
             if address.endswith(f"@{CHAMPION}"):

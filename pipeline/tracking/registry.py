@@ -19,9 +19,7 @@ _VERSIONS = "mlflow.modelVersions"
 def champion(name: str) -> Any:
     """Return the version of the registered model `name` that has the alias, None if none has."""
     with client.open_store():
-        found = _registered(name)
-        version = found[0].aliases.get(CHAMPION) if found else None
-        return mlflow.MlflowClient().get_model_version(name, version) if version else None
+        return client.existing(mlflow.MlflowClient().get_model_version_by_alias, name, CHAMPION)
 
 
 def set_champion(promoted: Promotion, run: Any) -> Any:
@@ -31,18 +29,18 @@ def set_champion(promoted: Promotion, run: Any) -> Any:
     """
     api, name, tags = mlflow.MlflowClient(), promoted.registered_model, promoted.tags()
     description = promoted.description(run.info.run_id)
-    if not _registered(name):
+    if client.existing(api.get_registered_model, name) is None:
         try:
             api.create_registered_model(name)
-        except mlflow.MlflowException:
+        except mlflow.MlflowException as error:
             # On a server, another client may have been first.
-            if not _registered(name):
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
     run_id, model_id = run.info.run_id, logged_model.of_run(run).model_id
     versions = api.search_model_versions(f"name = '{name}' and run_id = '{run_id}'")
-    version = next((one for one in versions if one.source == f"models:/{model_id}"), None)
+    source = f"models:/{model_id}"
+    version = next((one for one in versions if one.source == source), None)
     if version is None:
-        source = f"models:/{model_id}"
         version = api.create_model_version(name, source, run_id, dict(tags), None, description, 0, model_id)
     for key in [key for key, value in tags.items() if version.tags.get(key) != value]:
         api.set_model_version_tag(name, version.version, key, tags[key])
@@ -124,7 +122,3 @@ def offered(trained: Collection[tuple[str, str]]) -> str:
         return ""
     command = f"make promote MODEL={recorded.model} REPLACE=1"
     return f"champion: none in MLflow; {PATH} records another {recorded.model} than this; `{command}` promotes this one"
-
-
-def _registered(name: str) -> list[Any]:
-    return list(mlflow.MlflowClient().search_registered_models(f"name = '{name}'"))
