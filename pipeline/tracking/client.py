@@ -123,9 +123,8 @@ def open_store() -> Iterator[str | None]:
     uri = store.uri()
     mlflow.set_tracking_uri(uri)
     if path := store.local(uri):
-        artifacts = store.artifacts(path).as_uri()
-        with store.prepared(path, _schema(), lambda at: _create(at, artifacts)):
-            yield artifacts
+        with store.prepared(path):
+            yield store.artifacts(path).as_uri()
     else:
         if uri.startswith("http"):
             _check_version(uri)
@@ -142,22 +141,6 @@ def existing(get: Callable[..., Any], *names: str) -> Any:
         if error.error_code not in NOT_FOUND:
             raise
         return None
-
-
-def _create(at: str, artifacts: str) -> None:
-    """Create the tables of a local store at the address `at`, whose artifacts will lie at the address `artifacts`."""
-    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-
-    # By its default, MLflow puts the path of the working directory into a statement of SQL, where a quote breaks it.
-    SqlAlchemyStore(at, artifacts)
-
-
-@cache
-def _schema() -> str:
-    """Return the version of the schema that this MLflow works with."""
-    from alembic.script import ScriptDirectory
-
-    return str(ScriptDirectory(Path(mlflow.__file__).parent / "store" / "db_migrations").get_current_head())
 
 
 @cache

@@ -15,8 +15,9 @@ import shlex
 import sqlite3
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import cache
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
@@ -166,21 +167,21 @@ def artifacts(path: Path) -> Path:
 
 
 @contextmanager
-def prepared(path: Path, schema: str, create: Callable[[str], object]) -> Iterator[None]:
-    """Hold the local store at `path` for this process alone; if there is none, `create` creates it at a given address.
+def prepared(path: Path) -> Iterator[None]:
+    """Hold the local store at `path` for this process alone, created if it is missing.
 
     It appears under its name when it is complete: two creators at once, or one that is killed, would break it.
 
     Raises:
-        UnavailableError: The store cannot be used, or its schema is not of version `schema`.
+        UnavailableError: The store cannot be used, or its schema is not the one that this MLflow works with.
     """
     with alone(path.with_name(path.name + ".lock")):
         if not path.exists():
-            _create(path, create)
-        if (found := _schema(path)) != schema:
+            _create(path)
+        if (found := _schema(path)) != (needed := _needed_schema()):
             command = f"{program()} db upgrade {shlex.quote(address_of_file(path))}"
             fix = f"back it up and run `{command}`, or install the MLflow that created it"
-            raise SetupError(f"its schema is {found}, this MLflow needs {schema}", path=path, fix=fix)
+            raise SetupError(f"its schema is {found}, this MLflow needs {needed}", path=path, fix=fix)
         _follow(path)
         yield
 
@@ -215,12 +216,24 @@ def _locked(path: Path) -> UnavailableError:
     return UnavailableError("locked by another process", path=path, fix=fix)
 
 
-def _create(path: Path, create: Callable[[str], object]) -> None:
+def _create(path: Path) -> None:
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
     unfinished = path.with_name(path.name + ".new")
     for suffix in ("", "-journal", "-wal", "-shm"):
         Path(f"{unfinished}{suffix}").unlink(missing_ok=True)
-    create(address_of_file(unfinished))
+    # By its default, MLflow puts the path of the working directory into a statement of SQL, where a quote breaks it.
+    SqlAlchemyStore(address_of_file(unfinished), artifacts(path).as_uri())
     unfinished.replace(path)
+
+
+@cache
+def _needed_schema() -> str:
+    """Return the version of the schema that this MLflow works with."""
+    import mlflow
+    from alembic.script import ScriptDirectory
+
+    return str(ScriptDirectory(Path(mlflow.__file__).parent / "store" / "db_migrations").get_current_head())
 
 
 def _schema(path: Path) -> str:
