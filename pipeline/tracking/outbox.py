@@ -39,11 +39,9 @@ class Outbox:
     def close(self, timeout_s: float, busy_s: float = 0) -> list[str]:
         """Wait as `wait` does, `busy_s` seconds longer while nothing has failed, and begin nothing more after that."""
         with self._changed:
-            self._changed.wait_for(lambda: self._stopped or not self._queue, timeout_s)
+            self.wait(timeout_s)
             self._changed.wait_for(lambda: self._stopped or self.error or not self._queue, busy_s)
-        left = self.wait(0)
-        self._stop()
-        return left
+            return self._stop()
 
     def drain(self, timeout_s: float, on_progress: Callable[[int], object]) -> list[str]:
         """Wait as long as actions succeed, each within `timeout_s` seconds, and begin nothing more after that.
@@ -58,45 +56,36 @@ class Outbox:
                 if len(self._queue) == before:
                     break
                 on_progress(before - len(self._queue))
-            left = [name for name, _ in self._queue]
-        self._stop()
-        return left
+            return self._stop()
 
-    @property
-    def pending(self) -> int:
-        """The number of actions that have not succeeded yet."""
-        with self._changed:
-            return len(self._queue)
-
-    def _stop(self) -> None:
-        with self._changed:
-            self._stopped = True
-            self._changed.notify_all()
+    def _stop(self) -> list[str]:
+        """Begin nothing more, and return the names of what is left; the caller holds the lock."""
+        self._stopped = True
+        self._changed.notify_all()
+        return [name for name, _ in self._queue]
 
     def _work(self) -> None:
         while action := self._next():
             try:
                 action()
             except Exception as error:
-                self._pause_after(error)
+                self._tried(error)
             else:
-                self._remove()
+                self._tried(None)
 
     def _next(self) -> Callable[[], object] | None:
         with self._changed:
             self._changed.wait_for(lambda: self._stopped or self._queue)
             return None if self._stopped else self._queue[0][1]
 
-    def _remove(self) -> None:
-        with self._changed:
-            self.error = None
-            self._queue.popleft()
-            self._changed.notify_all()
-
-    def _pause_after(self, error: Exception) -> None:
+    def _tried(self, error: Exception | None) -> None:
+        """Remove the action at the head of the queue, or, after an error, pause until it is tried again."""
         with self._changed:
             self.error = error
-            if self._is_permanent(error):
+            if error is None:
+                self._queue.popleft()
+                self._changed.notify_all()
+            elif self._is_permanent(error):
                 self._stop()
             else:
                 self._changed.wait(RETRY_S)

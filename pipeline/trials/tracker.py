@@ -68,7 +68,7 @@ class Tracker:
 
     def close(self) -> int:
         """Wait until all runs are logged, as long as that makes progress; report and return how many could not be."""
-        pending = self._outbox.pending
+        pending = len(self._outbox.wait(0))
         with tqdm(total=pending, desc="MLflow", unit="run", disable=None if pending else True) as bar:
             left = self._outbox.drain(tracking.END_TIMEOUT_S, bar.update)
         if left:
