@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,16 +25,12 @@ from pipeline.training.settings import Model
 _SAMPLES = 9
 
 
-class Evaluation(NamedTuple):
-    """Scores by split, a row for each mistake (see `mistakes.table`), and probabilities on the test images."""
+def evaluate(
+    network: keras.Model, data: Dataset, clip: float | None
+) -> tuple[metrics.Splits, pd.DataFrame, NDArray[Any]]:
+    """Return scores by split, a row for each mistake (see `mistakes.table`), and probabilities on the test images.
 
-    scores: metrics.Splits
-    mistakes: pd.DataFrame
-    probabilities: NDArray[Any]
-
-
-def evaluate(network: keras.Model, data: Dataset, clip: float | None) -> Evaluation:
-    """Return the evaluation of `network` on all splits; `clip` is that of the model's loss.
+    `clip` is that of the model's loss.
 
     Raises:
         PipelineError: The network's outputs are not probabilities.
@@ -47,8 +43,7 @@ def evaluate(network: keras.Model, data: Dataset, clip: float | None) -> Evaluat
         except ValueError as error:
             raise PipelineError(f"{name} images: {error}; train the model again") from None
         wrong[name] = mistakes.table(probabilities, split.labels, data.classes, split.origins)
-    table = pd.concat(wrong, names=["split"]).reset_index(level="split")
-    return Evaluation(scores, table, probabilities)
+    return scores, pd.concat(wrong, names=["split"]).reset_index(level="split"), probabilities
 
 
 def main() -> int:
