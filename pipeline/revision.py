@@ -169,13 +169,7 @@ def _run(directory: Path, command: str, *arguments: str) -> subprocess.Completed
     environment = os.environ | {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
     try:
         return subprocess.run(
-            line,
-            cwd=directory,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=GIT_TIMEOUT_S,
-            check=False,
+            line, cwd=directory, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=GIT_TIMEOUT_S
         )
     except OSError as error:
         raise InputError(f"git does not run in {directory.absolute()} ({error.strerror})") from None
