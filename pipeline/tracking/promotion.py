@@ -164,7 +164,11 @@ def register(promoted: Promotion, model: Path) -> str:
         raise InputError(what, path=_CONFIG, fix=fix)
     files.write_bytes(FILE, model.read_bytes())
     _call("dvc", "add", str(FILE))
-    _commit(promoted, [str(PATH), str(_POINTER), str(_IGNORED)])
+    paths = [str(PATH), str(_POINTER), str(_IGNORED)]
+    _call("git", "add", "--", *paths)
+    # HEAD may have them as they are; what else is staged stays staged.
+    if _call("git", "status", "--porcelain", "--", *paths):
+        _call("git", "commit", "--quiet", "--only", "--message", f"Promote {promoted.model}", "--", *paths)
     try:
         api.assign(".", ARTIFACT, CHAMPION, ref="HEAD")
     except GTOException as error:
@@ -196,24 +200,11 @@ def _has_remote(commit: str) -> bool:
     return config.has_option("core", "remote")
 
 
-def _commit(promoted: Promotion, paths: list[str]) -> None:
-    """Commit these files, unless HEAD has them as they are; what else is staged stays staged."""
-    _call("git", "add", "--", *paths)
-    if _call("git", "status", "--porcelain", "--", *paths):
-        _call("git", "commit", "--quiet", "--only", "--message", f"Promote {promoted.model}", "--", *paths)
-
-
 def _call(*command: str) -> str:
     environment = os.environ | {"GIT_TERMINAL_PROMPT": "0"}
     try:
         done = subprocess.run(
-            command,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_TIMEOUT_S,
-            check=False,
+            command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_TIMEOUT_S
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise PipelineError(f"`{command[0]} {command[1]}` failed ({error})") from None
