@@ -11,8 +11,39 @@ from pipeline import cli, params, tracking
 from pipeline.errors import InputError, PipelineError, UnavailableError
 
 
-def _sync_all(trained: list[tracking.TrainedModel], work: Path, states: dict[str, str], *, served: bool) -> int:
-    """Sync each model, print the results, and return the exit code: an error of one does not stop the others."""
+def _restore_champion(complete: list[tuple[str, str]]) -> int:
+    """Restore the champion that promotion.json records, if MLflow has lost it, and return the exit code.
+
+    `complete` has the models in MLflow, each with its data set: one of them may become it.
+    """
+    try:
+        with tracking.reachable():
+            done = tracking.registry.restore(complete)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    if done:
+        print(done)
+    return 0
+
+
+def sync(params_path: Path, work: Path, *, served: bool = True) -> tuple[int, dict[str, str]]:
+    """Bring MLflow up to date with the models of the params file, print the results, and return exit code and states.
+
+    An error of one model does not stop the others. `served` is whether somebody is about to look at the address of the
+    current runs.
+    """
+    values = params.load(params_path)
+    found = {name: tracking.trained_model(name, values.overfitting) for name in values.models}
+    trained = [model for model in found.values() if model]
+    states = {name: "out of date" for name, model in found.items() if model is None}
+    for name in states:
+        print(f"{name}: out of date: code or params changed since it was trained or evaluated; run `make repro`")
+    for other in {model.dataset for model in trained} - {values.data.dataset}:
+        print(f"trained on {other}; {params_path} names {values.data.dataset}, on which `make repro` trains")
+    with tracking.reachable():
+        for name in tracking.retire_others(list(found)):
+            print(f"{name}: its run is not current any more, its model is not in the workspace")
     runs, complete, code = [], [], 0
     for model in trained:
         try:
@@ -31,43 +62,7 @@ def _sync_all(trained: list[tracking.TrainedModel], work: Path, states: dict[str
     code = max(code, _restore_champion(complete))
     if runs:
         print(f"current runs: {tracking.page_of(runs)}" if served else "`make ui` shows the current runs")
-    return code
-
-
-def _restore_champion(complete: list[tuple[str, str]]) -> int:
-    """Restore the champion that promotion.json records, if MLflow has lost it, and return the exit code.
-
-    `complete` has the models in MLflow, each with its data set: one of them may become it.
-    """
-    try:
-        with tracking.reachable():
-            done = tracking.registry.restore() or tracking.registry.offered(complete)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    if done:
-        print(done)
-    return 0
-
-
-def sync(params_path: Path, work: Path, *, served: bool = True) -> tuple[int, dict[str, str]]:
-    """Bring MLflow up to date with the models of the params file, print the results, and return exit code and states.
-
-    `served` is whether somebody is about to look at the address of the current runs.
-    """
-    values = params.load(params_path)
-    names = list(values.models)
-    found = {name: tracking.trained_model(name, values.overfitting) for name in names}
-    states = dict.fromkeys((name for name, model in found.items() if model is None), "out of date")
-    for name in states:
-        print(f"{name}: out of date: code or params changed since it was trained or evaluated; run `make repro`")
-    trained_on = {model.dataset for model in found.values() if model}
-    for other in trained_on - {values.data.dataset}:
-        print(f"trained on {other}; {params_path} names {values.data.dataset}, on which `make repro` trains")
-    with tracking.reachable():
-        for name in tracking.retire_others(names):
-            print(f"{name}: its run is not current any more, its model is not in the workspace")
-    return _sync_all([model for model in found.values() if model], work, states, served=served), states
+    return code, states
 
 
 def main() -> int:

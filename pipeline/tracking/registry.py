@@ -64,11 +64,15 @@ def fault(version: Any) -> str:
     return logged_model.fault(logged_model.of_version(version), version.tags["model.md5"])
 
 
-def restore() -> str:
+def restore(trained: Collection[tuple[str, str]] = ()) -> str:
     """Restore in MLflow the champion that the file records, if it has none or has lost its files.
 
     Returns one line about the result, empty if the file records no model that MLflow has, as in a clone that trained
     its own. Another champion than that of the file is kept: the file may be from an older commit.
+
+    If MLflow has none, nor what is recorded, the line has the command that makes the model with the recorded name the
+    champion, if it is one of those that are `trained`, each with its data set: on another machine, the same training
+    run gives other bits.
 
     Raises:
         InputError: The file is damaged, or the files of the champion are lost and in DVC's cache neither.
@@ -88,6 +92,9 @@ def restore() -> str:
         what = f"champion: {lost}, and its run was deleted or DVC's cache does not have the file"
         fix = f"`make promote MODEL={recorded.model} REPLACE=1` promotes the model in the workspace instead"
         raise InputError(what, fix=fix)
+    if run is None and (recorded.model, recorded.registered_model) in trained:
+        what = f"none in MLflow; {PATH} records another {recorded.model} than this"
+        return f"champion: {what}; `make promote MODEL={recorded.model} REPLACE=1` promotes this one"
     if run is None:
         return ""
     set_champion(recorded, run)
@@ -104,21 +111,3 @@ def _complete(recorded: Promotion) -> Any:
         return None
     logged_model.restore(run, recorded.model, cached)
     return runs.find_run(recorded.registered_model, recorded.tags())
-
-
-def offered(trained: Collection[tuple[str, str]]) -> str:
-    """Return one line with the command that makes a model of this machine the champion, if MLflow has none; else "".
-
-    It is the one with the name that the file records, if it is among the models that are `trained`, each with its data
-    set: on another machine, the same training run gives other bits.
-
-    Raises:
-        InputError: The file is damaged.
-    """
-    if not PATH.exists():
-        return ""
-    recorded = promotion.read()
-    if (recorded.model, recorded.registered_model) not in trained or champion(recorded.registered_model):
-        return ""
-    command = f"make promote MODEL={recorded.model} REPLACE=1"
-    return f"champion: none in MLflow; {PATH} records another {recorded.model} than this; `{command}` promotes this one"
