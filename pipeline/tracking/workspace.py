@@ -27,7 +27,6 @@ class TrainedModel:
     """A trained and evaluated model in the workspace: the params that dvc.lock records for it, and its files."""
 
     name: str
-    stage: str
     model: Model
     train: Training
     data_params: Mapping[str, Any]
@@ -57,13 +56,13 @@ class TrainedModel:
         """Return what was known before the training run."""
         versions = dict(files.read_json(self.artifacts.metrics)["made_with"])
         recipe, md5 = versions.pop("recipe"), self.checksums()["data.md5"]
-        return RunDescription(self.name, recipe, md5, self.model, self.train, self.data_params, self.stage, versions)
+        stage = f"train@{self.name}"
+        return RunDescription(self.name, recipe, md5, self.model, self.train, self.data_params, stage, versions)
 
     def rows(self) -> list[dict[str, float]]:
         """Return the history with the seconds of each epoch."""
         history, timing = files.read_csv(self.artifacts.history), files.read_csv(self.timing)
-        rows: list[dict[str, float]] = history.merge(timing[["epoch", "seconds"]], on="epoch").to_dict("records")
-        return rows
+        return list(history.merge(timing[["epoch", "seconds"]], on="epoch").to_dict("records"))
 
 
 def trained_model(name: str, rule: OverfittingRule) -> TrainedModel | None:
@@ -74,8 +73,8 @@ def trained_model(name: str, rule: OverfittingRule) -> TrainedModel | None:
     Raises:
         InputError: Something that DVC writes to dvc.lock is missing there.
     """
-    stages, stage = dvc_lock.stages(), f"train@{name}"
-    trained, evaluated = stages.get(stage), stages.get(f"evaluate@{name}")
+    stages = dvc_lock.stages()
+    trained, evaluated = stages.get(f"train@{name}"), stages.get(f"evaluate@{name}")
     try:
         if not trained or not evaluated or not (_is_fresh(trained) and _is_fresh(evaluated)):
             return None
@@ -83,29 +82,22 @@ def trained_model(name: str, rule: OverfittingRule) -> TrainedModel | None:
         data_params = {key: dvc_lock.param(preprocess, f"data.{key}") for key in _OF_DATA}
         of_train, of_evaluate = dvc_lock.paths(trained), dvc_lock.paths(evaluated)
         reported = of_evaluate["reported"] if data_params["dataset"] == original.DATASET else None
-        history, of_report = of_train["history"], _rule(stages.get("report"))
+        scores, history, predictions = of_evaluate["output"], of_train["history"], of_evaluate["predictions"]
+        if "report" in stages:
+            of_report = dvc_lock.param(stages["report"], "overfitting")
+            rule = schema.validate(OverfittingRule, of_report, dvc_lock.LOCK, "overfitting")
         return TrainedModel(
             name,
-            stage,
             schema.validate(Model, dvc_lock.param(trained, block), dvc_lock.LOCK, block),
             schema.validate(Training, dvc_lock.param(trained, "train"), dvc_lock.LOCK, "train"),
             data_params,
             of_train["data"],
             of_train["output"],
             of_train["timing"],
-            EvaluationArtifacts(
-                *(name, of_evaluate["output"], history, reported, of_report or rule, of_evaluate["predictions"])
-            ),
+            EvaluationArtifacts(name, scores, history, reported, rule, predictions),
         )
     except (KeyError, TypeError) as error:
         raise dvc_lock.missing(name, error) from None
-
-
-def _rule(report: Mapping[str, Any] | None) -> OverfittingRule | None:
-    """Return the overfitting rule with which the stage report ran; None if it did not run."""
-    if report is None:
-        return None
-    return schema.validate(OverfittingRule, dvc_lock.param(report, "overfitting"), dvc_lock.LOCK, "overfitting")
 
 
 def _is_fresh(stage: Mapping[str, Any]) -> bool:
@@ -130,25 +122,21 @@ def sync_model(trained: TrainedModel, work: Path) -> tuple[Any, bool]:
         UnavailableError: Another call takes too long.
     """
     with store.alone(work / "sync.lock"):
-        return _sync(trained, work)
-
-
-def _sync(trained: TrainedModel, work: Path) -> tuple[Any, bool]:
-    trained.verify()
-    description = trained.description()
-    checkpoints = Checkpoints(work, description.name, description.recipe)
-    with checkpoints.alone():
-        found = runs.find_run(trained.dataset, trained.checksums())
-        run = found or runs.complete(description, dataset.load(trained.data), trained.rows(), trained.file)
-        runs.end_interrupted(trained.dataset, description.recipe)
-        checkpoints.discard()
-    added = [
-        not found or runs.add_training(run, description, lambda: dataset.load(trained.data), trained.rows()),
-        bool(found) and logged_model.restore(run, trained.name, trained.file),
-        runs.add_artifacts(run, trained.artifacts),
-    ]
-    runs.mark_current(run)
-    return run, any(added)
+        trained.verify()
+        description = trained.description()
+        checkpoints = Checkpoints(work, description.name, description.recipe)
+        with checkpoints.alone():
+            found = runs.find_run(trained.dataset, trained.checksums())
+            run = found or runs.complete(description, dataset.load(trained.data), trained.rows(), trained.file)
+            runs.end_interrupted(trained.dataset, description.recipe)
+            checkpoints.discard()
+        added = [
+            not found or runs.add_training(run, description, lambda: dataset.load(trained.data), trained.rows()),
+            bool(found) and logged_model.restore(run, trained.name, trained.file),
+            runs.add_artifacts(run, trained.artifacts),
+        ]
+        runs.mark_current(run)
+        return run, any(added)
 
 
 def retire_others(names: list[str]) -> list[str]:
