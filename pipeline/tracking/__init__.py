@@ -15,8 +15,7 @@ A module imports only those below it:
     runs            runs: found, completed, marked as current; their parts
     logged_model    a model file in MLflow: uploaded, checked, downloaded
     experiments     the experiments: found, created, described; a saved view of each, a colour per model
-    artifacts       scores, figures and tables of an evaluated model
-    card            a model's card: what it is, how good, what is not known of it, how to use it
+    artifacts       scores, figures, tables and the card of an evaluated model
     description     params and tags of a training run, written and read back
     outbox          a retry queue in the background
     client          settings, connection, bounded answers, the meaning of errors

@@ -1,9 +1,12 @@
-"""What MLflow shows of an evaluated model: scores, overfitting analysis, figures and tables, all from files of DVC."""
+"""What MLflow shows of an evaluated model: scores, overfitting analysis, figures and tables, all from files of DVC.
+
+Its card is for whoever gets the model alone: what it is, how good, what is not known of it, how to use it.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from pipeline import files
-from pipeline.analysis import metrics, mistakes, overfitting
+from pipeline.analysis import metrics, mistakes, overfitting, proportions
 from pipeline.analysis.overfitting import Analysis
 from pipeline.data.formats import npz
 from pipeline.params import OverfittingRule
-from pipeline.tracking import card
+from pipeline.reporting import render
 from pipeline.tracking.description import NOTE
 
 if TYPE_CHECKING:
@@ -31,6 +34,18 @@ _CURVES, _CONFUSION, _HISTORY, _SCORES = "curves.png", "confusion.png", "history
 _MISTAKES = "mistakes.json"
 CARD = "card.md"
 _TABLES = {"mlflow.loggedArtifacts": json.dumps([{"path": _MISTAKES, "type": "table"}])}
+# Of the card: the scores, and what is shown of a run's tags, with what it is called.
+_SHOWN = ("accuracy", "balanced_accuracy", "macro_f1", "loss", "calibration_error", "brier")
+_FACTS = {"data.md5": "Data (md5)", "recipe": "Recipe", "seed": "Seed"}
+_USE = (
+    "```sh",
+    "python -m pipeline.predict --model models:/ID picture.png    # the ID is on the model's page in MLflow",
+    "```",
+)
+_LIMITS = """\
+- The interval is for other images of the same kind. Another seed moves the scores, too: by how much, the study says.
+- Of images of another kind, such as other cameras, hands or classes, nothing is known: it answers all the same.
+- Its probabilities are as good as the calibration error says, and no reason to leave a decision to it."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +86,21 @@ class EvaluationArtifacts:
         return {_CURVES, _CONFUSION, _HISTORY, _SCORES, _MISTAKES, CARD}
 
     def card(self, tags: Mapping[str, str]) -> str:
-        """Return the card of the model whose run has these tags; of a run that was restored it is the same."""
-        return card.model_card(files.read_json(self.metrics), tags.get(NOTE, self.model), tags)
+        """Return the card, in Markdown, of the model whose run has these tags.
+
+        What only some runs of a recipe have, as the commit and the processor, is not on it: a run may be restored.
+        """
+        content = files.read_json(self.metrics)
+        splits = content["splits"]
+        libraries = [f"{key.removeprefix('version.')} {tags[key]}" for key in tags if key.startswith("version.")]
+        facts = {name: tags[key] for key, name in _FACTS.items() if key in tags}
+        rows = {"Parameters": render.thousands(content["parameters"]), **facts, "Libraries": ", ".join(libraries)}
+        lines = [tags.get(NOTE, self.model), "", "| | |", "|---|---|"]
+        lines += [f"| {key} | {value} |" for key, value in rows.items()]
+        lines += ["", "## Scores", "", *_score_table(splits)]
+        if "per_class" in splits["test"]:
+            lines += ["", "## Test images of each class", "", *_class_table(splits["test"], content["classes"])]
+        return "\n".join([*lines, "", "## Limits", "", _LIMITS, "", "## Use", "", *_USE, ""])
 
     def figures(self) -> dict[str, Figure]:
         """Return the model's curves and its confusion matrix on the test images, by name in MLflow."""
@@ -102,3 +130,34 @@ class EvaluationArtifacts:
         table = files.read_csv(self.reported)
         rows = table[table["model"] == self.model]
         return None if rows.empty else rows
+
+
+def _score_table(splits: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    names = [name for name in reversed(metrics.SPLITS) if name in splits]
+    heads = [f"{name} ({splits[name]['count']:,} images)" for name in names]
+    yield f"| Score, without dropout | {' | '.join(heads)} |"
+    yield "|---" * (len(names) + 1) + "|"
+    for score in _SHOWN:
+        if score in splits["test"]:
+            cells = [
+                metrics.SCORES[score].title or score.capitalize(),
+                *(_value(splits[name], score) for name in names),
+            ]
+            yield f"| {' | '.join(cells)} |"
+
+
+def _value(scores: Mapping[str, Any], name: str) -> str:
+    if name != "accuracy" or "errors" not in scores:
+        return render.fixed(scores[name], 4)
+    low, high = proportions.wilson(scores["count"] - scores["errors"], scores["count"])
+    return f"{render.percent(scores[name])} (95% interval {render.percent(low)} to {render.percent(high)})"
+
+
+def _class_table(scores: Mapping[str, Any], classes: list[str]) -> Iterator[str]:
+    yield "| Class | Images | Recall | Precision |"
+    yield "|---|---:|---:|---:|"
+    for name, found in zip(classes, scores["per_class"], strict=True):
+        shares = " | ".join(
+            "-" if found[key] is None else render.percent(found[key]) for key in ("recall", "precision")
+        )
+        yield f"| {render.literal(name)} | {found['support']:,} | {shares} |"
