@@ -86,10 +86,6 @@ class ModelBounds:
     models: Mapping[str, Mapping[str, Bounds]]
     removed: tuple[str, ...] = ()
 
-    def of(self, model: str) -> ModelBounds:
-        """Return the bounds of one model alone."""
-        return ModelBounds(self.dataset, {model: self.models[model]})
-
 
 def load(path: Path) -> ModelBounds:
     """Return the bounds of every model of the params file at `path` on its data set.

@@ -35,7 +35,7 @@ _EXACT = 10**promotion.DIGITS
 
 @dataclass(frozen=True)
 class Candidate:
-    """A trained model, its bounds in the gate, and the number of threads for its predictions."""
+    """A trained model, the bounds of the gate, and the number of threads for its predictions."""
 
     trained: TrainedModel
     bounds: ModelBounds
@@ -69,14 +69,14 @@ def load_candidate(name: str, params_path: Path) -> Candidate:
     values = params.load(params_path)
     values.model(name)
     trained = tracking.trained_model(name, values.overfitting)
-    if trained is not None and trained.dataset != values.data.dataset:
-        what = f"trained on {trained.dataset}, and data.dataset of {params_path} is {values.data.dataset}"
-        raise InputError(f"{name}: {what}", fix="run `make repro`")
     if trained is None:
         what = "out of date: code or params changed since it was trained or evaluated"
-        raise InputError(f"{name}: {what}", fix="run `make repro`")
-    trained.verify()
-    return Candidate(trained, bounds.load(params_path).of(name), values.train.threads, params_path)
+    elif trained.dataset != values.data.dataset:
+        what = f"trained on {trained.dataset}, and data.dataset of {params_path} is {values.data.dataset}"
+    else:
+        trained.verify()
+        return Candidate(trained, bounds.load(params_path), values.train.threads, params_path)
+    raise InputError(f"{name}: {what}", fix="run `make repro`")
 
 
 def passed_checks(candidate: Candidate, path: Path) -> list[gate.Check]:
@@ -92,15 +92,12 @@ def passed_checks(candidate: Candidate, path: Path) -> list[gate.Check]:
     if isinstance(of_model, Mapping) and any(own.get(key, value) != value for key, value in of_model.items()):
         what = f"its metrics of {candidate.name} are those of another training run"
         raise InputError(what, path=path, fix="`dvc repro report` writes it again")
-    checks = gate.judge(candidate.bounds, metrics, None)
+    checks = [check for check in gate.judge(candidate.bounds, metrics, None) if check.model == candidate.name]
     if gate.exit_code(checks):
-        bad = [_as_text(check) for check in checks if check.status != gate.CheckStatus.PASSED]
+        failed = [check for check in checks if check.status != gate.CheckStatus.PASSED]
+        bad = [f"{check.metric} {check.value}, {check.kind} {check.bound}: {check}" for check in failed]
         raise candidate.refused(f"the gate does not pass: {'; '.join(bad)}")
     return checks
-
-
-def _as_text(check: gate.Check) -> str:
-    return f"{check.metric} {check.value}, {check.kind} {check.bound}: {check}"
 
 
 def decide(candidate: Candidate, checks: list[gate.Check], champion: Any, *, replace: bool) -> Promotion:
