@@ -51,8 +51,7 @@ def log(run_id: str, name: str, path: Path) -> None:
     if of_run(run):
         return
     outputs = _outputs(run)
-    begun = [model for model in _all_of(run) if model.model_id not in outputs]
-    model = begun[0] if begun else _create(run, name)
+    model = next((begun for begun in _all_of(run) if begun.model_id not in outputs), None) or _create(run, name)
     upload(model, path, run.data.tags["data.md5"])
     api.finalize_logged_model(model.model_id, "READY")
     api.log_outputs(run_id, [mlflow.entities.LoggedModelOutput(model.model_id, step=0)])
@@ -73,12 +72,12 @@ def of_version(version: Any) -> Any:
 
 def restore(run: Any, name: str, path: Path) -> bool:
     """Put back what the finished `run` of the model file at `path` is missing of its model; return whether it was."""
-    if (model := of_run(run)) is None:
-        log(run.info.run_id, name, path)
-        return True
-    if not fault(model, run.data.tags["model.md5"]):
+    if not run_fault(run):
         return False
-    upload(model, path, run.data.tags["data.md5"])
+    if model := of_run(run):
+        upload(model, path, run.data.tags["data.md5"])
+    else:
+        log(run.info.run_id, name, path)
     return True
 
 
