@@ -88,12 +88,8 @@ def rerun(logged: LoggedTraining, data: Path, rule: params.OverfittingRule) -> R
             return Rerun(md5, md5)
         evaluate = _stage(folder, "evaluate", logged.model)
         _execute(folder, evaluate["cmd"])
-        scores, history, answers = (
-            folder / evaluate["output"],
-            folder / train["history"],
-            folder / evaluate["predictions"],
-        )
-        shown = EvaluationArtifacts(logged.model, scores, history, None, rule, answers)
+        scores, predictions = folder / evaluate["output"], folder / evaluate["predictions"]
+        shown = EvaluationArtifacts(logged.model, scores, folder / train["history"], None, rule, predictions)
         made_with = files.read_json(shown.metrics)["made_with"]
         found = scores_of(logged, shown.final_metrics(), seeds(logged))
         return Rerun(logged.tags["model.md5"], md5, tuple(reasons(logged, made_with)), tuple(found))
