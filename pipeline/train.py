@@ -38,10 +38,13 @@ def main() -> int:
                 checkpoints.save(state)
                 _write_history(arguments, state)
                 run.log_epochs(state.rows)
-                _print_epoch(name, model.epochs, state.rows[-1])
+                row = state.rows[-1]
+                scores = "  ".join(f"{key} {row[key]:.4f}" for key in history.SCORES)
+                print(f"{name}  epoch {row['epoch']:2.0f}/{model.epochs}  {scores}  {row['seconds']:.1f} s", flush=True)
 
             network = trainer.build(model, values.train, data)
-            if (saved := _saved(checkpoints)) is not None:
+            if (saved := checkpoints.load()) is not None:
+                print(f"resuming after epoch {len(saved.rows)}, from {checkpoints.directory}", flush=True)
                 _write_history(arguments, saved)
             state = trainer.train(network, data, model, values.train, state=saved, on_epoch=on_epoch)
             model_file.save(arguments.output, network, {"recipe": identity, **recipe.versions()})
@@ -50,18 +53,6 @@ def main() -> int:
             inputs.check()
         checkpoints.discard()
     return 0
-
-
-def _saved(checkpoints: Checkpoints) -> TrainingState | None:
-    state = checkpoints.load()
-    if state is not None:
-        print(f"resuming after epoch {len(state.rows)}, from {checkpoints.directory}", flush=True)
-    return state
-
-
-def _print_epoch(name: str, epochs: int, row: dict[str, float]) -> None:
-    numbers = "  ".join(f"{key} {row[key]:.4f}" for key in history.SCORES)
-    print(f"{name}  epoch {row['epoch']:2.0f}/{epochs}  {numbers}  {row['seconds']:.1f} s", flush=True)
 
 
 def _write_history(arguments: argparse.Namespace, state: TrainingState) -> None:
