@@ -2,7 +2,6 @@
 
 original    the report of 2017
 sets        a data set's file in data/sets/, by format
-tables      those in CSV and parquet files
 image_set   what the data sets of all formats have
 sources     where their files come from
 download    files, or folders of pictures, from the first source that has them

@@ -13,9 +13,8 @@ from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from pipeline import files, schema
-from pipeline.data.image_set import SPLITS, Counts, File, FirstLabel, ImageSet, PictureOptions, PixelOptions
+from pipeline.data.image_set import Counts, File, Files, FirstLabel, ImageSet, PictureOptions, PixelOptions, Text
 from pipeline.data.sources import FileSources, FolderSources, PathBelow
-from pipeline.data.tables import CsvSet, ParquetSet
 from pipeline.errors import InputError
 from pipeline.schema import Block, Name, Sha256
 
@@ -90,8 +89,7 @@ class NpzArrays(Block):
             if (getattr(self, f"{name}_images") is None) != (getattr(self, f"{name}_labels") is None):
                 text = "expected {name}_images and {name}_labels, or neither"
                 raise PydanticCustomError("arrays", text, {"name": name})
-        given = (getattr(self, name) for name in type(self).model_fields)
-        schema.once([f"{array.key} in {array.file}" for array in given if array], "array")
+        schema.once([f"{array.key} in {array.file}" for _, array in self if array], "array")
         return self
 
 
@@ -111,8 +109,7 @@ class NpzSet(ImageSet):
 
     @model_validator(mode="after")
     def _files_are_known(self) -> Self:
-        for name in NpzArrays.model_fields:
-            array = getattr(self.arrays, name)
+        for name, array in self.arrays:
             if array and array.file not in self.files:
                 values = {"known": ", ".join(self.files), "found": array.file, "below": f"arrays.{name}.file"}
                 raise PydanticCustomError("file", "expected one of the files: {known}, found {found}", values)
@@ -173,7 +170,7 @@ class FolderOptions(PictureOptions):
     @model_validator(mode="after")
     def _parts_are_apart(self) -> Self:
         # Names that differ in case, or in how accents are written, are the same on some systems.
-        parts = [part for split in SPLITS if (part := getattr(self, split)) is not None]
+        parts = filter(None, (self.train, self.test, self.validation))
         paths = [Path(unicodedata.normalize("NFC", part).casefold()) for part in parts]
         if any(inner.is_relative_to(outer) for inner, outer in itertools.permutations(paths, 2)):
             raise PydanticCustomError("parts", "expected folders, none of them in another")
@@ -192,6 +189,63 @@ class FolderSet(ImageSet):
     options: FolderOptions
     """How they are read."""
     sources: FolderSources
+
+
+class TableFiles(Block):
+    """The tables, in their order."""
+
+    train: Files
+    """The tables to train on."""
+    test: Files | None = None
+    """Those to test with, if there are any."""
+    validation: Files | None = None
+    """Those to validate with, if there are any."""
+
+
+class CsvOptions(PixelOptions):
+    """How CSV tables are read."""
+
+    label: Text = "label"
+    """The column of the labels."""
+    pixels: Text = "pixel"
+    """What the columns of pixels have before their number, from 0 or 1."""
+
+
+class ParquetOptions(PictureOptions):
+    """How Parquet tables are read."""
+
+    image: Text = "image"
+    """The column of the images."""
+    label: Text = "label"
+    """The column of the labels."""
+
+
+class TableSet(ImageSet):
+    """Tables with a row per image."""
+
+    grouped_by = "a column"
+    parts_in = "files"
+    files: TableFiles
+    """The tables."""
+    sources: FileSources
+
+
+class CsvSet(TableSet):
+    """CSV tables with a column per pixel, as Kaggle's."""
+
+    reader: ClassVar[str] = "csv"
+    format: Literal["csv"]
+    options: CsvOptions = CsvOptions()
+    """How they are read."""
+
+
+class ParquetSet(TableSet):
+    """Parquet tables with files of pictures in a column, as Hugging Face's."""
+
+    reader: ClassVar[str] = "parquet"
+    format: Literal["parquet"]
+    options: ParquetOptions = ParquetOptions()
+    """How they are read."""
 
 
 FORMATS: dict[Any, type[ImageSet]] = {
@@ -217,10 +271,9 @@ def load(path: Path) -> ImageSet:
     content = files.read_yaml(path)
     if not isinstance(content, Mapping):
         raise InputError(f"expected a mapping, found {schema.shown(content)}", path=path)
-    chosen = content.get("format")
-    if not isinstance(chosen, str) or chosen not in FORMATS:
-        fault = (
-            f"expected one of {', '.join(FORMATS)}, found {schema.shown(chosen)}" if "format" in content else "missing"
-        )
-        raise InputError(f"format: {fault}", path=path)
+    if "format" not in content:
+        raise InputError("format: missing", path=path)
+    if not isinstance(chosen := content["format"], str) or chosen not in FORMATS:
+        what = f"format: expected one of {', '.join(FORMATS)}, found {schema.shown(chosen)}"
+        raise InputError(what, path=path)
     return schema.validate(FORMATS[chosen], content, path)

@@ -21,7 +21,7 @@ from pipeline import schema
 from pipeline.data.dataset import Split
 from pipeline.data.formats import checks, tables
 from pipeline.data.formats.checks import Faults, Place
-from pipeline.data.tables import CsvSet
+from pipeline.data.sets import CsvSet
 
 # Characters of a line, and of the lines that are held at a time.
 _LINE, _BLOCK = 2**24, 2**22

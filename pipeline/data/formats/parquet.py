@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from pipeline.data.dataset import Split
 from pipeline.data.formats import checks, pictures, tables
 from pipeline.data.formats.checks import Faults, Place
-from pipeline.data.tables import ParquetSet
+from pipeline.data.sets import ParquetSet
 
 # Rows that are held at a time: each may have a picture of pictures.MAX_FILE. And bytes that are read at a time.
 _ROWS = 4

@@ -13,7 +13,7 @@ from pipeline.data import dataset, splits
 from pipeline.data.dataset import CHANGE, Split
 from pipeline.data.formats import checks
 from pipeline.data.formats.checks import Faults, Place
-from pipeline.data.tables import ParquetSet, TableSet
+from pipeline.data.sets import ParquetSet, TableSet
 
 # Returns how many rows a table has; and fills the images, labels and changes of that part of a split, and returns the
 # values by which its rows are grouped, if they are.
