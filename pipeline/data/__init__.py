@@ -8,7 +8,6 @@ download    files, or folders of pictures, from the first source that has them
 https       downloads over https
 wheel       arrays from a pinned wheel
 verify      checks of single files
-folders     which files of a folder count
 raw         files -> training and test images
 splits      images held out of a split
 audit       copies, constant pictures and other things to know of them

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import files
-from pipeline.data import folders, https, sets, verify, wheel
-from pipeline.data.formats import idx, npz, pictures
+from pipeline.data import https, sets, verify, wheel
+from pipeline.data.formats import folder, idx, npz, pictures
 from pipeline.data.image_set import File, ImageSet
 from pipeline.data.sources import Directory, KerasCache, Mirror, Source, Wheel
 from pipeline.data.verify import expect_checksum, packed_limit, sha256
@@ -189,13 +189,14 @@ def copy_folders(name: str, image_set: sets.FolderSet, output: Path, root: Path)
         _copy(place / path, output / path, checksum)
     _remove_others(output, parts, set(checksums))
     if image_set.checksum is None:
-        together = folders.joint_checksum(checksums)
+        together = folder.joint_checksum(checksums)
         print(f"checksum: {together} (identifies all these files; write this key into data/sets/{name}.yaml)")
 
 
-def _checksum_at(folder: Path, parts: Sequence[str]) -> str | None:
+def _checksum_at(output: Path, parts: Sequence[str]) -> str | None:
     with contextlib.suppress(PipelineError, OSError):
-        return folders.joint_checksum(folders.checksums(folder, folders.files_below(folder, parts).files))
+        names, _ = folder.files_below(output, parts)
+        return folder.joint_checksum(folder.checksums(output, names))
     return None
 
 
@@ -204,18 +205,16 @@ def _take_folders(source: Source, image_set: sets.FolderSet, root: Path) -> tupl
         raise PipelineError("has no folders")
     place = local(source, root)
     _check_directory(place)
-    names, notes = folders.files_below(place, [*image_set.parts.values()], source=True)
+    names, notes = folder.files_below(place, [*image_set.parts.values()], source=True)
     sizes = {name: (place / name).stat().st_size for name in names}
     limit = pictures.MAX_FILE
-    folders.expect_none(
-        [f"{name}: expected at most {limit} bytes, found {n}" for name, n in sizes.items() if n > limit]
-    )
+    folder.expect_none([f"{name}: expected at most {limit} bytes, found {n}" for name, n in sizes.items() if n > limit])
     if notes:
         more = f" and {len(notes) - 5} more" if len(notes) > 5 else ""
         print(f"left out, as no pictures: {printable(', '.join(notes[:5]))}{more}")
-    checksums = folders.checksums(place, names)
+    checksums = folder.checksums(place, names)
     if image_set.checksum is not None:
-        expect_checksum("all files together", folders.joint_checksum(checksums), image_set.checksum)
+        expect_checksum("all files together", folder.joint_checksum(checksums), image_set.checksum)
     return place, checksums
 
 
