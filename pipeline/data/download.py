@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from pipeline.data.formats import folder, idx, npz, pictures
 from pipeline.data.image_set import File, ImageSet
 from pipeline.data.sources import Directory, KerasCache, Mirror, Source, Wheel
 from pipeline.data.verify import expect_checksum, packed_limit, sha256
-from pipeline.errors import PipelineError, printable
+from pipeline.errors import InputError, PipelineError, printable
 
 T = TypeVar("T")
 
@@ -120,11 +120,11 @@ def _keras_arrays(path: Path, image_set: sets.IdxSet) -> list[NDArray[np.uint8]]
     counts = image_set.counts
     limit = 2**12 + (counts.train + (counts.test or 0)) * (math.prod(image_set.image.shape) + 8)
     try:
-        arrays: dict[str, NDArray[Any]] = npz.arrays(path, names=names, limit=limit)
+        arrays = npz.arrays(path, names=names, limit=limit)
     except FileNotFoundError:
         raise PipelineError("no such file") from None
-    except ValueError as error:
-        raise PipelineError(f"not an npz file that can be read ({error})") from None
+    except InputError as error:
+        raise PipelineError(error.what) from None
     for name in names:
         if name not in arrays or arrays[name].dtype.kind not in "iu" or arrays[name].size == 0:
             raise PipelineError(f"no array {name} of whole numbers in it")

@@ -27,10 +27,7 @@ def of_npz(paths: Sequence[Path], stated: Stated) -> Survey:
     if len(paths) > 1:
         raise InputError(f"which file? {', '.join(path.name for path in paths)}", path=paths[0].parent)
     path = paths[0]
-    try:
-        arrays = npz.arrays(path, limit=checks.MAX_BYTES)
-    except ValueError as error:
-        raise InputError(f"not an npz file that can be read ({error})", path=path) from None
+    arrays = npz.arrays(path, limit=checks.MAX_BYTES)
     keys = _keys(arrays, path)
     if not {"train_images", "train_labels"} <= keys.keys():
         what = "expected arrays such as x_train and y_train, train_images and train_labels, or images and labels"

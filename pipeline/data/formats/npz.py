@@ -43,17 +43,16 @@ def read(path: Path, *, stage: str, limit: int | None = None) -> dict[str, NDArr
         InputError: The file is missing, unreadable, damaged, or holds anything but arrays of numbers and texts.
     """
     try:
-        return arrays(path, limit=limit)
+        return arrays(path, limit=limit, fix=f"`dvc repro -f {stage}` creates it again")
     except FileNotFoundError:
         raise errors.missing(path, stage) from None
     except OSError as error:
         raise errors.unreadable(path, error) from None
-    except ValueError as error:
-        fix = f"`dvc repro -f {stage}` creates it again"
-        raise InputError(f"not an npz file that can be read ({error})", path=path, fix=fix) from None
 
 
-def arrays(path: Path, *, names: Collection[str] | None = None, limit: int | None = None) -> dict[str, NDArray[Any]]:
+def arrays(
+    path: Path, *, names: Collection[str] | None = None, limit: int | None = None, fix: str = ""
+) -> dict[str, NDArray[Any]]:
     """Return the arrays in the npz file at `path` by name; with `names` those of them that it has.
 
     The arrays together may take `limit` bytes, by default the size of the file: what an uncompressed one can hold.
@@ -61,7 +60,7 @@ def arrays(path: Path, *, names: Collection[str] | None = None, limit: int | Non
 
     Raises:
         OSError: The file cannot be read.
-        ValueError: It is damaged, or holds anything but arrays of numbers and texts; the text is the reason.
+        InputError: It is damaged, or holds anything but arrays of numbers and texts; `fix` says what to do then.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -76,7 +75,8 @@ def arrays(path: Path, *, names: Collection[str] | None = None, limit: int | Non
         raise
     # Damaged content makes zipfile, zlib, tokenize, struct and numpy raise a dozen types; MemoryError is one.
     except Exception as error:
-        raise ValueError(" ".join(str(error).split())[:200] or type(error).__name__) from None
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise InputError(f"not an npz file that can be read ({reason})", path=path, fix=fix) from None
 
 
 def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:

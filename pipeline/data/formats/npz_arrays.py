@@ -41,10 +41,7 @@ def _split(directory: Path, image_set: NpzSet, name: str, images_of: NpzArray, l
 
 def _array(directory: Path, image_set: NpzSet, wanted: NpzArray) -> tuple[NDArray[Any], Place]:
     place = Place(directory / image_set.files[wanted.file].name)
-    try:
-        arrays = npz.arrays(place.path, names=[wanted.key], limit=checks.MAX_BYTES)
-    except ValueError as error:
-        raise place.fault(f"not an npz file that can be read ({error})") from None
+    arrays = npz.arrays(place.path, names=[wanted.key], limit=checks.MAX_BYTES)
     if wanted.key not in arrays:
         raise place.fault(f"no array {wanted.key!r}")
     return np.ascontiguousarray(arrays[wanted.key]), Place(place.path, wanted.key)
