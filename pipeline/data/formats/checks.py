@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,10 +30,6 @@ class Place(NamedTuple):
     def fault(self, what: str, fix: str = "") -> InputError:
         """Return the error that says what is wrong here."""
         return InputError(": ".join(filter(None, (self.within, what))), path=self.path, fix=fix)
-
-    def rows(self, numbers: Iterable[int]) -> NDArray[np.str_]:
-        """Return the origins of the images in these rows of the file."""
-        return np.array([f"{self.path.name} row {number}" for number in numbers], np.str_)
 
 
 class Faults:
@@ -92,7 +88,8 @@ def images(array: NDArray[Any], image_set: ImageSet, place: Place) -> NDArray[np
         InputError: It has not.
     """
     if array.dtype != np.uint8:
-        raise place.fault(f"pixels: expected uint8, found {array.dtype}{_range(array)}")
+        range_ = f" from {array.min()} to {array.max()}" if array.size and array.dtype.kind in "iufb" else ""
+        raise place.fault(f"pixels: expected uint8, found {array.dtype}{range_}")
     if array.ndim == 0 or array.shape[1:] != image_set.image.shape:
         expected = ", ".join(map(str, ("n", *image_set.image.shape)))
         raise place.fault(f"dimensions: expected ({expected}), found {array.shape}")
@@ -176,7 +173,3 @@ def split(made: Split, image_set: ImageSet, name: str, place: Place, labels_at: 
         more = f" and {len(missing) - 3} more classes" if len(missing) > 3 else ""
         raise at.fault(f"{name}: no image of the class {', '.join(map(repr, missing[:3]))}{more}")
     return made
-
-
-def _range(array: NDArray[Any]) -> str:
-    return f" from {array.min()} to {array.max()}" if array.size and array.dtype.kind in "iufb" else ""

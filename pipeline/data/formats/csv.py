@@ -10,7 +10,6 @@ import re
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -55,7 +54,7 @@ def read(directory: Path, image_set: CsvSet) -> dict[str, Split]:
         InputError: A table cannot be read, a column is missing, or a cell is not a number in its range; rows are
             counted from 0, without the header.
     """
-    return tables.read(directory, image_set, partial(_count, image_set), partial(_fill, image_set))
+    return tables.read(directory, image_set, _count, _fill)
 
 
 def _count(image_set: CsvSet, table: Place) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,7 @@ def read(directory: Path, image_set: ParquetSet) -> dict[str, Split]:
         InputError: A table cannot be read, a column is missing or of another type, its class names are others, or a row
             has no such picture; rows are counted from 0.
     """
-    return tables.read(directory, image_set, partial(_count, image_set), partial(_fill, image_set))
+    return tables.read(directory, image_set, _count, _fill)
 
 
 def _count(image_set: ParquetSet, table: Place) -> int:
@@ -55,8 +54,7 @@ def _fill(image_set: ParquetSet, table: Place, rows: Split, faults: Faults) -> l
                 with faults.at(Place(table.path, f"row {row}, counted from 0")):
                     if not content.is_valid:
                         raise ValueError("no image in it")
-                    picture = pictures.decode(content.as_py(), image_set.image, image_set.options)
-                    images[row], changes[row] = picture
+                    images[row], changes[row] = pictures.decode(content.as_py(), image_set.image, image_set.options)
             if labels.null_count:
                 empty = next(row for row, label in enumerate(labels, first) if not label.is_valid)
                 raise table.fault(f"row {empty}, counted from 0: no label")

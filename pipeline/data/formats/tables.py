@@ -17,8 +17,8 @@ from pipeline.data.sets import ParquetSet, TableSet
 
 # Returns how many rows a table has; and fills the images, labels and changes of that part of a split, and returns the
 # values by which its rows are grouped, if they are.
-Count = Callable[[Place], int]
-Fill = Callable[[Place, Split, Faults], Sequence[Any]]
+Count = Callable[[Any, Place], int]
+Fill = Callable[[Any, Place, Split, Faults], Sequence[Any]]
 
 
 def read(directory: Path, image_set: TableSet, count: Count, fill: Fill) -> dict[str, Split]:
@@ -38,13 +38,14 @@ def read(directory: Path, image_set: TableSet, count: Count, fill: Fill) -> dict
 
 def _split(tables: Sequence[Place], image_set: TableSet, count: Count, fill: Fill, faults: Faults) -> Split:
     """Return the images in tables, those with a fault unfilled."""
-    counts = [count(table) for table in tables]
+    counts = [count(image_set, table) for table in tables]
     total, groups, first = sum(counts), list[Any](), 0
     labels = np.zeros(total, dataset.label_type(image_set.classes))
     changes = np.zeros(total, CHANGE) if isinstance(image_set, ParquetSet) else None
     rows = Split(checks.room(total, image_set, tables[0]), labels, changes=changes)
     for table, number in zip(tables, counts, strict=True):
-        groups += fill(table, splits.select(rows, slice(first, first + number)), faults)
+        groups += fill(image_set, table, splits.select(rows, slice(first, first + number)), faults)
         first += number
-    origins = np.concatenate([table.rows(range(number)) for table, number in zip(tables, counts, strict=True)])
-    return dataclasses.replace(rows, groups=np.array([*map(str, groups)]) if groups else None, origins=origins)
+    origins = [f"{at.path.name} row {row}" for at, number in zip(tables, counts, strict=True) for row in range(number)]
+    grouped = np.array([*map(str, groups)]) if groups else None
+    return dataclasses.replace(rows, groups=grouped, origins=np.array(origins, np.str_))
