@@ -80,8 +80,19 @@ def cropped(ink: Floats, least: float = _EDGE) -> Floats:
 
 
 def sized(ink: Floats, box: int = BOX) -> Pixels:
-    """Return cropped ink with its longer side at `box` pixels in a (28, 28) image, its mass as near to the middle."""
-    return _placed(_fitted(ink, box))
+    """Return cropped ink with its longer side at `box` pixels in a (28, 28) image.
+
+    Its centre of mass is as near to the middle as whole pixels and the border allow.
+    """
+    ink = _fitted(ink, box)
+    height, width = ink.shape
+    row = CENTRE - ink.sum(axis=1) @ np.arange(height) / ink.sum()
+    column = CENTRE - ink.sum(axis=0) @ np.arange(width) / ink.sum()
+    top = min(max(round(row), 0), SIDE - height)
+    left = min(max(round(column), 0), SIDE - width)
+    placed = np.zeros((SIDE, SIDE), np.uint8)
+    placed[top : top + height, left : left + width] = np.rint(255 * ink)
+    return placed
 
 
 def _fitted(ink: Floats, side: int) -> Floats:
@@ -94,18 +105,6 @@ def _fitted(ink: Floats, side: int) -> Floats:
     scaled: Floats = np.clip(np.asarray(picture, np.float64), 0, None)
     # A pen's thin lines would end up pale; MNIST's digits all reach white.
     return scaled / float(scaled.max())
-
-
-def _placed(ink: Floats) -> Pixels:
-    """Return (28, 28) with the centre of mass of `ink` as near to the middle as whole pixels and the border allow."""
-    height, width = ink.shape
-    row = CENTRE - ink.sum(axis=1) @ np.arange(height) / ink.sum()
-    column = CENTRE - ink.sum(axis=0) @ np.arange(width) / ink.sum()
-    top = min(max(round(row), 0), SIDE - height)
-    left = min(max(round(column), 0), SIDE - width)
-    placed = np.zeros((SIDE, SIDE), np.uint8)
-    placed[top : top + height, left : left + width] = np.rint(255 * ink)
-    return placed
 
 
 def _check_shape(strokes: Mask) -> None:

@@ -7,7 +7,6 @@ digit on a page is an error: a confident prediction for something else would be 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
@@ -37,32 +36,6 @@ class SegmentationError(ValueError):
     """The picture does not show one digit; the text is the reason."""
 
 
-@dataclass(frozen=True)
-class _Piece:
-    """Connected pixels: their number in the label image, and the box around them (stop rows and columns excluded)."""
-
-    label: int
-    top: int
-    bottom: int
-    left: int
-    right: int
-
-    @property
-    def height(self) -> int:
-        return self.bottom - self.top
-
-    @property
-    def side(self) -> int:
-        return max(self.height, self.right - self.left)
-
-    def reaches_edge(self, shape: tuple[int, ...]) -> bool:
-        return min(self.top, self.left) == 0 or self.bottom == shape[0] or self.right == shape[1]
-
-    def overlaps(self, other: _Piece) -> bool:
-        rows = min(self.bottom, other.bottom) > max(self.top, other.top)
-        return rows and min(self.right, other.right) > max(self.left, other.left)
-
-
 def ink(grey: Floats) -> Floats:
     """Return the digit's ink, 0 to 1, in a picture of brightnesses (rows, columns), 0 to 255; dark or light ink.
 
@@ -88,8 +61,8 @@ def _standing_out(grey: Floats) -> tuple[Floats, float]:
     """Return how far each pixel stands out, 1 for the one that does most, without specks; and the faintest ink."""
     depth, noise = _depth(grey)
     threshold = max(noise, FAINT / 2)
-    labels, pieces = _pieces(depth > threshold)
-    large = [piece.label for piece in pieces if piece.side > _SPECK * max(grey.shape)]
+    labels, starts, stops = _pieces(depth > threshold)
+    large = 1 + np.flatnonzero((stops - starts).max(axis=1) > _SPECK * max(grey.shape))
     depth = np.where(np.isin(labels, large), depth, 0)
     contrast = float(depth.max())
     if contrast < max(FAINT, 2 * threshold):
@@ -144,27 +117,30 @@ def _fit(terms: Floats, values: Floats, start: Mask, among: Mask) -> tuple[Float
     return weights, distance
 
 
-def _pieces(mask: Mask) -> tuple[NDArray[np.int32], list[_Piece]]:
-    """Return the pieces of a mask, whose pixels touch also at corners, and the image of their labels."""
-    labels, _ = ndimage.label(mask, np.ones((3, 3)))
-    boxes = enumerate(ndimage.find_objects(labels), start=1)
-    return labels, [_Piece(label, y.start, y.stop, x.start, x.stop) for label, (y, x) in boxes]
+def _pieces(mask: Mask) -> tuple[NDArray[np.int32], NDArray[np.intp], NDArray[np.intp]]:
+    """Return the pieces of a mask, whose pixels touch also at corners, as an image of their labels, which are 1 to n.
+
+    And the box around each, (n, 2): the row and the column with which it begins, and those before which it ends.
+    """
+    labels, count = ndimage.label(mask, np.ones((3, 3)))
+    boxes = [[(side.start, side.stop) for side in box] for box in ndimage.find_objects(labels)]
+    starts, stops = np.moveaxis(np.array(boxes, np.intp).reshape(count, 2, 2), -1, 0)
+    return labels, starts, stops
 
 
 def _digit(strong: Mask) -> Mask:
     """Return where the digit is, its soft edges included, among pixels that are certainly not page."""
-    labels, pieces = _pieces(strong)
-    main = max(pieces, key=lambda piece: piece.side)
-    away = ndimage.distance_transform_edt(labels != main.label)
-    gaps = ndimage.minimum(away[strong], labels[strong], [piece.label for piece in pieces])
-    parts = []
-    for piece, gap in zip(pieces, gaps, strict=True):
-        near = gap <= _GAP * main.side + 1 and piece.side >= _LEAST_PART * main.side
-        if near and (piece.height <= _PART * main.side or piece.overlaps(main)):
-            parts.append(piece)
-        elif piece.side > _OTHER * main.side:
-            raise SegmentationError("several things stand out from the background")
-    if any(piece.reaches_edge(strong.shape) for piece in parts):
+    labels, starts, stops = _pieces(strong)
+    sides = (stops - starts).max(axis=1)
+    main, side = sides.argmax(), sides.max()
+    gaps = ndimage.minimum(ndimage.distance_transform_edt(labels != main + 1), labels, np.arange(len(sides)) + 1)
+    near = (gaps <= _GAP * side + 1) & (sides >= _LEAST_PART * side)
+    low = stops[:, 0] - starts[:, 0] <= _PART * side
+    overlaps = (np.minimum(stops, stops[main]) > np.maximum(starts, starts[main])).all(axis=1)
+    parts = near & (low | overlaps)
+    if (sides[~parts] > _OTHER * side).any():
+        raise SegmentationError("several things stand out from the background")
+    if (starts[parts] == 0).any() or (stops[parts] == strong.shape).any():
         raise SegmentationError("it reaches the edge of the picture, so that some of it may be missing")
-    outside = ndimage.distance_transform_edt(~np.isin(labels, [piece.label for piece in parts]))
-    return cast(Mask, outside <= max(_SOFT * main.side, 1.5))
+    outside = ndimage.distance_transform_edt(~np.isin(labels, 1 + np.flatnonzero(parts)))
+    return cast(Mask, outside <= max(_SOFT * side, 1.5))
