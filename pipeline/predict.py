@@ -72,36 +72,21 @@ def table(predictions: Mapping[Path, Prediction], noun: str) -> str:
     """
     classes = next(iter(predictions.values())).classes
     few = len(classes) <= MANY and max(map(len, classes)) <= LETTERS
-    head = [noun, *classes, "file"] if few else [noun, "probability", "next", "file"]
-    cells = _of_few if few else _of_many
-    rows = [[*cells(prediction), reading.shown(path)] for path, prediction in predictions.items()]
-    widths = [max(5, *map(len, column)) for column in zip(head, *rows, strict=True)]
+    rows = [[noun, *classes, "file"] if few else [noun, "probability", "next", "file"]]
+    for path, prediction in predictions.items():
+        cells = [f"{value:.3f}" for value in prediction.probabilities]
+        if not few:
+            (_, first), *others = prediction.ranked()[:FEW]
+            cells = [f"{first:.3f}", ", ".join(f"{name} {value:.3f}" for name, value in others)]
+        rows.append([f"{prediction.name}{'' if prediction.certain else '?'}", *cells, reading.shown(path)])
     # To the left: names in many classes, and the file, which ends the line.
-    left = {len(head) - 1} if few else {0, 2, 3}
-    text = "\n".join(_line(row, widths, left) for row in [head, *rows])
+    sides = ">" * (1 + len(classes)) + "<" if few else "<><<"
+    widths = [max(5, *map(len, column)) for column in zip(*rows, strict=True)]
+    lines = (zip(row, sides, widths, strict=True) for row in rows)
+    text = "\n".join("  ".join(f"{cell:{side}{width}}" for cell, side, width in line).rstrip() for line in lines)
     if all(prediction.certain for prediction in predictions.values()):
         return text
     return f"{text}\n?: uncertain, with a probability below {classifier.CERTAIN}"
-
-
-def _line(cells: Sequence[str], widths: Sequence[int], left: set[int]) -> str:
-    pairs = enumerate(zip(cells, widths, strict=True))
-    return "  ".join(cell.ljust(width) if at in left else cell.rjust(width) for at, (cell, width) in pairs).rstrip()
-
-
-def _of_few(prediction: Prediction) -> list[str]:
-    """Return the class, and the probability of each."""
-    return [_marked(prediction), *(f"{value:.3f}" for value in prediction.probabilities)]
-
-
-def _of_many(prediction: Prediction) -> list[str]:
-    """Return the class, its probability, and the classes that come next."""
-    (_, first), *others = prediction.ranked()[:FEW]
-    return [_marked(prediction), f"{first:.3f}", ", ".join(f"{name} {value:.3f}" for name, value in others)]
-
-
-def _marked(prediction: Prediction) -> str:
-    return f"{prediction.name}{'' if prediction.certain else '?'}"
 
 
 def objects(predictions: Mapping[Path, Prediction], errors: Mapping[Path, InputError]) -> list[dict[str, Any]]:
