@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import os
 import secrets
-import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
@@ -49,17 +47,12 @@ class Classifiers:
                 raise PipelineError("the demo ends")
             name = "The drawing" if self._data.handwriting else "The picture"
             image = reading.decode(picture, name, self._data)
-            predictions = {
-                name: classifier.predict(network, image[None], self._data.classes)[0]
-                for name, network in self._networks.items()
-            }
-        return {
-            "pixels": image.ravel().tolist(),
-            "predictions": [
-                {"model": name, "label": given.label, "certain": given.certain, "probabilities": given.probabilities}
-                for name, given in predictions.items()
-            ],
-        }
+            predictions = [
+                {"model": model, "label": given.label, "certain": given.certain, "probabilities": given.probabilities}
+                for model, network in self._networks.items()
+                for given in classifier.predict(network, image[None], self._data.classes)
+            ]
+        return {"pixels": image.ravel().tolist(), "predictions": predictions}
 
     def finish(self) -> None:
         """Let a prediction under way end, and start no other: the process must not exit inside TensorFlow."""
@@ -93,16 +86,15 @@ def sample(path: Path, data: TrainingData) -> bytes:
     Raises:
         InputError: The file is not there any more, or damaged.
     """
-    images, png = _test_images(path), b""
+    images = _test_images(path)
     for _ in range(_TRIES):
         file = BytesIO()
         Image.fromarray(images[secrets.randbelow(len(images))]).save(file, "png")
-        png = file.getvalue()
         # A few of MNIST's test images cannot be read as a picture of one digit.
         with suppress(InputError):
-            reading.decode(png, "The image", data)
+            reading.decode(file.getvalue(), "The image", data)
             break
-    return png
+    return file.getvalue()
 
 
 @cache
@@ -127,14 +119,6 @@ def about(data: TrainingData, names: Sequence[str], missing: Sequence[str]) -> d
     }
 
 
-def _listen(port: int) -> socket.socket:
-    try:
-        return server.listen(port)
-    except OSError as error:
-        what = f"{server.ADDRESS}:{port}: {os.strerror(error.errno or 0)}"
-        raise PipelineError(what, fix="choose another port with --port") from None
-
-
 def _port(text: str) -> int:
     if not 0 <= (port := int(text)) < 2**16:
         raise ValueError
@@ -155,7 +139,7 @@ def main() -> None:
     values = params.load(arguments.params)
     files = trained(values)
     missing = [name for name in values.models if name not in files]
-    with _listen(arguments.port) as listening:
+    with server.listen(arguments.port) as listening:
         path, model = arguments.set, next(iter(files))
         data = training_data.load(path) if path else training_data.of_model(model)
         classifiers = Classifiers(files, values.train.threads, data)

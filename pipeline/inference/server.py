@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import os
 import re
 import socket
 from collections.abc import Awaitable, Callable, Mapping
@@ -52,9 +53,13 @@ def listen(port: int) -> socket.socket:
     """Return a socket that accepts connections on `port` of 127.0.0.1; 0 takes any free port.
 
     Raises:
-        OSError: The port is in use, or needs privileges.
+        PipelineError: The port is in use, or needs privileges.
     """
-    return socket.create_server((ADDRESS, port))
+    try:
+        return socket.create_server((ADDRESS, port))
+    except OSError as error:
+        what = f"{ADDRESS}:{port}: {os.strerror(error.errno or 0)}"
+        raise PipelineError(what, fix="choose another port with --port") from None
 
 
 def create(listening: socket.socket, models: Json, reply: Reply, sample: Callable[[], bytes]) -> uvicorn.Server:

@@ -227,7 +227,7 @@ def test_the_server_listens_on_this_machine_only() -> None:
         address, port = listening.getsockname()
 
         assert address == "127.0.0.1"
-        with pytest.raises(OSError, match="in use"):
+        with pytest.raises(PipelineError, match="in use"):
             server.listen(port)
 
 
