@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterable
 from pathlib import Path
 
 from pipeline import cli, files
 from pipeline.data import download, sets, verify
-from pipeline.data.image_set import File, ImageSet
+from pipeline.data.image_set import ImageSet
 from pipeline.data.sources import Directory
 
 
@@ -29,7 +28,9 @@ def fetch(name: str, image_set: ImageSet, output: Path, root: Path) -> None:
         download.copy_folders(name, image_set, output, root)
         return
     everything, is_here = image_set.all_files, download.is_here(image_set, root)
-    _remove_leftovers(output, everything)
+    for leftover in (path for file in everything for path in output.glob(f".{file.name}.*.part*")):
+        # Of a run that was killed.
+        leftover.unlink(missing_ok=True)
     missing = [file for file in everything if not verify.is_at(file, output / file.name)]
     if not missing and not is_here:
         print(f"{output}: the {len(everything)} files of {name} are there and verified")
@@ -44,13 +45,6 @@ def fetch(name: str, image_set: ImageSet, output: Path, root: Path) -> None:
             checksum = verify.sha256(contents[file.name])
             advice = f"written into data/sets/{name}.yaml by you, this key saves downloading the file again"
             print(f"{file.name}: sha256: {checksum} ({advice})")
-
-
-def _remove_leftovers(output: Path, everything: Iterable[File]) -> None:
-    """Remove the temporary files of a run that was killed."""
-    for file in everything:
-        for leftover in output.glob(f".{file.name}.*.part*"):
-            leftover.unlink(missing_ok=True)
 
 
 def main() -> int:

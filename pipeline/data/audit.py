@@ -49,7 +49,10 @@ def audit(splits: Mapping[str, Split], classes: Sequence[str]) -> dict[str, Any]
         findings[f"{name}_in_training"] = _shared(same, name, splits)
         if together:
             findings[f"{name}_groups_in_training"] = _shared(together, name, splits)
-    without = {name: _missing(split, classes) for name, split in splits.items()}
+    counts = {name: np.bincount(split.labels, minlength=len(classes)) for name, split in splits.items()}
+    without = {
+        name: [classes[label] for label in np.flatnonzero(count == 0).tolist()] for name, count in counts.items()
+    }
     return {
         **{key: findings[key] for key in _SENTENCES if key in findings},
         "without": {name: missing for name, missing in without.items() if missing},
@@ -113,11 +116,6 @@ def _by_group(splits: Mapping[str, Split]) -> list[list[Position]]:
 def _constant(images: NDArray[np.uint8]) -> NDArray[np.bool_]:
     pixels = images.reshape(len(images), -1, images.shape[3] if images.ndim == 4 else 1)
     return np.asarray((pixels.max(axis=1) == pixels.min(axis=1)).all(axis=1))
-
-
-def _missing(split: Split, classes: Sequence[str]) -> list[str]:
-    counts = np.bincount(split.labels, minlength=len(classes))
-    return [name for name, count in zip(classes, counts, strict=True) if count == 0]
 
 
 def _shown(splits: Mapping[str, Split], name: str, position: int) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
@@ -129,10 +128,6 @@ class HeldOut(Block):
             raise PydanticCustomError("held_out", "expected share and seed, or group, or all of these")
         return self
 
-    def count(self, images: int) -> int:
-        """Return how many of so many images are held out to test with."""
-        return 0 if self.share is None else max(1, round(self.share * images))
-
 
 class File(Block):
     """One file, with its checksum."""
@@ -154,16 +149,6 @@ class File(Block):
 
 
 Files = Annotated[tuple[File, ...], BeforeValidator(schema.as_tuple), Field(min_length=1)]
-
-
-def _files_in(value: Any) -> Iterator[File]:
-    """Yield the files in a block of them, in its order."""
-    if isinstance(value, File):
-        yield value
-        return
-    content = vars(value) if isinstance(value, Block) else value
-    for item in content.values() if isinstance(content, Mapping) else content or ():
-        yield from _files_in(item)
 
 
 class ImageSet(Block):
@@ -213,7 +198,8 @@ class ImageSet(Block):
     @property
     def all_files(self) -> tuple[File, ...]:
         """The files, in the order in which the set's file has them; none if it is a folder."""
-        return tuple(_files_in(getattr(self, "files", ())))
+        some = dict(getattr(self, "files", {})).values()
+        return tuple(file for one in some for file in ([one] if isinstance(one, File) else one or ()))
 
     def limit(self, file: File) -> int:
         """Return the largest number of bytes that a file may have: 2 GiB where its size is not known."""

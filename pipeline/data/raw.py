@@ -31,8 +31,8 @@ def read(directory: Path, image_set: ImageSet) -> dict[str, Split]:
     for name in made.keys() - {"train"}:
         if len(train) == len(made[name]) and all(map(np.array_equal, train.images, made[name].images)):
             raise InputError(f"the {name} images are those to train on", path=directory)
-    if held_out is not None and held_out.seed is not None:
-        train, test = splits.split(train, held_out.count(len(train)), held_out.seed)
+    if held_out is not None and held_out.share is not None and held_out.seed is not None:
+        train, test = splits.split(train, max(1, round(held_out.share * len(train))), held_out.seed)
         made |= {"train": train, "test": test}
     return made
 

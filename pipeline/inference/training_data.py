@@ -19,8 +19,6 @@ from pipeline.data.image_set import ImageShape, PictureOptions
 from pipeline.errors import InputError
 
 FOLDER = Path("data/sets")
-# What preprocess has not always recorded: only the data set's own file has it then.
-_NEWER = "handwriting"
 
 
 @dataclass(frozen=True)
@@ -77,7 +75,8 @@ def from_record(record: Mapping[str, Any], model: str) -> TrainingData:
         InputError: The record is damaged; or it is from before all of this was recorded, and the file of that data set
             is missing or has other classes or images by now.
     """
-    if _NEWER not in record:
+    # Which preprocess has not always recorded: only the data set's own file has it then.
+    if "handwriting" not in record:
         return _from_file(record, model)
     try:
         height, width, channels = (*record["image"], 1)[:3]

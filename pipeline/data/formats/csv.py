@@ -182,9 +182,7 @@ def _numbers(lines: Sequence[str], columns: Columns, scale: float | None) -> NDA
         numbers = _cells(lines, np.float64, columns.pixels)
     except ValueError:
         return None
-    if len(numbers) != len(lines):
-        return None
-    return numbers if _are_pixels(numbers, scale) else None
+    return numbers if len(numbers) == len(lines) and _are_pixels(numbers, scale) else None
 
 
 def _width(line: str) -> int:

@@ -121,7 +121,9 @@ def opened(content: bytes) -> Iterator[Picture]:
     # A decoder that reads damaged bytes raises whatever it trips over, not OSError alone.
     except Exception as error:
         reason = " ".join(str(error).split())[:120] or type(error).__name__
-        raise PictureError(f"not a {KINDS} file that can be read ({_without_address(reason)})") from None
+        # Pillow names the object that it was given, at an address that is different in each run.
+        reason = "another kind of file" if "cannot identify" in reason else reason
+        raise PictureError(f"not a {KINDS} file that can be read ({reason})") from None
 
 
 def _mode(image: Image.Image) -> str:
@@ -177,8 +179,3 @@ def _resized(image: Image.Image, size: tuple[int, int], options: PictureOptions)
             padded.paste(part, ((size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2))
             return padded
     return image.resize(size, Image.Resampling.BILINEAR)
-
-
-def _without_address(reason: str) -> str:
-    # Pillow names the object that it was given, at an address that is different in each run.
-    return "another kind of file" if "cannot identify" in reason else reason
