@@ -4,7 +4,7 @@ metrics         scores of a classifier
 mistakes        the images that are answered wrongly
 overfitting     histories -> onset, rise, verdict
 time_to_target  epochs until a score reaches a target
-proportions     accuracies: Wilson, Clopper-Pearson, McNemar, Tango's non-inferiority bound
+proportions     accuracies: Wilson, McNemar, Tango's non-inferiority bound
 means           means over seeds: t, Welch, probability of superiority
 permutation     the permutation test of a difference in means
 verdicts        the interval of a difference and the smallest effect -> better, worse, no relevant difference, ...

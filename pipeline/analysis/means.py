@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from math import nan, sqrt
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
 
 from pipeline.analysis import permutation
 from pipeline.analysis.verdicts import Interval
-
-# scipy takes a second to import, so each function imports the part it needs.
 
 Floats = NDArray[np.float64]
 
@@ -41,9 +40,7 @@ class Estimate:
         """The two-sided p value of a true value of 0; without any spread it is 1 for an estimate of 0, else 0."""
         if not self.standard_error:
             return 0.0 if self.estimate else 1.0
-        from scipy import stats
-
-        return float(2 * stats.t.sf(abs(self.estimate) / self.standard_error, self.degrees_of_freedom))
+        return float(2 * scipy.stats.t.sf(abs(self.estimate) / self.standard_error, self.degrees_of_freedom))
 
     @property
     def sd(self) -> float:
@@ -58,9 +55,7 @@ class Estimate:
         """
         if not 0 < confidence < 1:
             raise ValueError(f"expected a confidence between 0 and 1, found {confidence}")
-        from scipy import stats
-
-        half = float(stats.t.isf((1 - confidence) / 2, self.degrees_of_freedom)) * self.standard_error
+        half = float(scipy.stats.t.isf((1 - confidence) / 2, self.degrees_of_freedom)) * self.standard_error
         return Interval(self.estimate - half, self.estimate + half)
 
 
@@ -156,13 +151,11 @@ def rank_p(first: ArrayLike, second: ArrayLike, *, paired: bool) -> float:
         ValueError: As for `compare`.
     """
     x, y = _groups(first, second, paired)
-    from scipy import stats
-
     if not paired:
-        return float(stats.mannwhitneyu(x, y).pvalue)
+        return float(scipy.stats.mannwhitneyu(x, y).pvalue)
     # The same accuracies differ by their rounding.
     differences = np.round(x - y, 12)
-    return float(stats.wilcoxon(differences).pvalue) if differences.any() else 1.0
+    return float(scipy.stats.wilcoxon(differences).pvalue) if differences.any() else 1.0
 
 
 def compare(first: ArrayLike, second: ArrayLike, *, paired: bool) -> Comparison:
@@ -180,9 +173,7 @@ def compare(first: ArrayLike, second: ArrayLike, *, paired: bool) -> Comparison:
     scale = _scale((x, y))
     t = _mean(x - y, scale) if paired else _sum([x, -y], scale)
     return Comparison(
-        t.estimate,
-        t.standard_error,
-        t.degrees_of_freedom,
+        **vars(t),
         n_first=len(x),
         n_second=len(y),
         paired=paired,

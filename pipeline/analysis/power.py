@@ -10,13 +10,12 @@ from dataclasses import dataclass, replace
 from math import sqrt
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
 
 from pipeline.analysis import means, verdicts
 from pipeline.analysis.prediction import SPREAD_CONFIDENCE, sd_upper_bound
 from pipeline.analysis.verdicts import MIN_SEEDS, Verdict
-
-# scipy takes a second to import, so each function imports the part it needs.
 
 Floats = NDArray[np.float64]
 
@@ -206,11 +205,9 @@ def _half_widths(assumed: Assumed, n: int, confidence: float) -> Floats:
         raise ValueError(f"expected at least 2 seeds, found {n}")
     if not 0 < confidence < 1:
         raise ValueError(f"expected a confidence between 0 and 1, found {confidence}")
-    from scipy import special
-
     freedom = assumed.freedom(n)
-    quantile = special.stdtrit(freedom, (1 + confidence) / 2)
-    ratios = np.sqrt(special.chdtri(freedom, (np.arange(_POINTS) + 0.5) / _POINTS) / freedom)
+    quantile = scipy.special.stdtrit(freedom, (1 + confidence) / 2)
+    ratios = np.sqrt(scipy.special.chdtri(freedom, (np.arange(_POINTS) + 0.5) / _POINTS) / freedom)
     return np.asarray(quantile * assumed.standard_error(n) * ratios)
 
 
@@ -218,6 +215,4 @@ def _normal_below(distance: Floats, error: float) -> Floats:
     """Return the probability that a normal error with this standard deviation is below `distance`."""
     if not error:
         return np.asarray(distance >= 0, np.float64)
-    from scipy import special
-
-    return np.asarray(special.ndtr(distance / error))
+    return np.asarray(scipy.special.ndtr(distance / error))

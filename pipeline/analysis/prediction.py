@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from math import sqrt
 
+import scipy
 from numpy.typing import ArrayLike
 
 from pipeline.analysis import means
 from pipeline.analysis.verdicts import Interval
-
-# scipy takes a second to import, so each function imports the part it needs.
 
 # How surely a standard deviation that is planned with lies below its bound. Source: R. H. Browne, Stat. Med. 14 (1995)
 # 1933-1940, for sample sizes from a pilot study.
@@ -31,9 +30,7 @@ def prediction_interval(values: ArrayLike, confidence: float = 0.95) -> Interval
     summary = means.describe(values)
     if summary.n < 2:
         raise ValueError("expected at least 2 values, found 1")
-    from scipy import stats
-
-    half = float(stats.t.isf((1 - confidence) / 2, summary.n - 1)) * summary.sd * sqrt(1 + 1 / summary.n)
+    half = float(scipy.stats.t.isf((1 - confidence) / 2, summary.n - 1)) * summary.sd * sqrt(1 + 1 / summary.n)
     return Interval(summary.mean - half, summary.mean + half)
 
 
@@ -48,6 +45,4 @@ def sd_upper_bound(sd: float, degrees_of_freedom: float, confidence: float = SPR
     if not (sd >= 0 and degrees_of_freedom > 0 and 0 < confidence < 1):
         found = f"{sd}, {degrees_of_freedom}, {confidence}"
         raise ValueError(f"expected a spread, degrees of freedom and a confidence between 0 and 1, found {found}")
-    from scipy import stats
-
-    return float(sd * sqrt(degrees_of_freedom / stats.chi2.ppf(1 - confidence, degrees_of_freedom)))
+    return float(sd * sqrt(degrees_of_freedom / scipy.stats.chi2.ppf(1 - confidence, degrees_of_freedom)))

@@ -10,11 +10,10 @@ from math import sqrt
 from sys import float_info
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
 
 from pipeline.analysis.verdicts import Interval
-
-# statsmodels and scipy take more than a second to import, so each function imports the part it needs.
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,13 @@ def wilson(successes: int, n: int, confidence: float = 0.95) -> Interval:
     Raises:
         ValueError: `n` is not above 0, `successes` not within 0..n, or `confidence` not strictly between 0 and 1.
     """
-    _check(successes, n, confidence)
+    if n <= 0:
+        raise ValueError(f"expected n above 0, found {n}")
+    if not 0 <= successes <= n:
+        raise ValueError(f"expected successes within 0..{n}, found {successes}")
+    if not 0 < confidence < 1:
+        raise ValueError(f"expected a confidence between 0 and 1, found {confidence}")
+    # statsmodels takes more than a second to import.
     from statsmodels.stats.proportion import proportion_confint
 
     lower, upper = proportion_confint(successes, n, alpha=1 - confidence, method="wilson")
@@ -61,11 +66,8 @@ def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> McNemar:
             raise ValueError(f"expected a boolean array (n,) with n above 0, found {array.dtype}{array.shape}")
     if len(first) != len(second):
         raise ValueError(f"expected equal lengths, found {len(first)} and {len(second)}")
-    from statsmodels.stats.contingency_tables import mcnemar as exact_test
-
-    only_first, only_second = int(np.sum(first & ~second)), int(np.sum(second & ~first))
-    table = [[int(np.sum(first & second)), only_first], [only_second, int(np.sum(~first & ~second))]]
-    return McNemar(only_first, only_second, float(exact_test(table, exact=True).pvalue))
+    (p_value,) = mcnemar_among(np.stack((first, second)))
+    return McNemar(int(np.sum(first & ~second)), int(np.sum(second & ~first)), float(p_value))
 
 
 def mcnemar_among(correct: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -74,15 +76,13 @@ def mcnemar_among(correct: NDArray[np.bool_]) -> NDArray[np.float64]:
     `correct`, (n, images), marks the correct answers of each. Of equally good ones, the share of p values below a level
     tells how often the test finds a difference that is not the classifiers' but that of their seeds.
     """
-    from scipy import stats
-
     wrong = (~correct).astype(np.float64)
     both = wrong @ wrong.T
     first, second = np.triu_indices(len(correct), 1)
     alone = np.diag(both)[:, None] - both
     fewer = np.minimum(alone[first, second], alone[second, first])
     discordant = alone[first, second] + alone[second, first]
-    return np.asarray(np.minimum(2 * stats.binom.cdf(fewer, discordant, 0.5), 1))
+    return np.asarray(np.minimum(2 * scipy.stats.binom.cdf(fewer, discordant, 0.5), 1))
 
 
 def tango_lower_bound(only_first: int, only_second: int, n: int, confidence: float = 0.95) -> float:
@@ -104,15 +104,13 @@ def tango_lower_bound(only_first: int, only_second: int, n: int, confidence: flo
         raise ValueError(f"expected a confidence between 0.5 and 1, found {confidence}")
     if only_second == n:
         return -1.0
-    from scipy import optimize, stats
-
-    z = float(stats.norm.ppf(confidence))
+    z = float(scipy.stats.norm.ppf(confidence))
 
     def excess(difference: float) -> float:
         return _score(only_first, only_second, n, difference) - z
 
     # The score falls from infinity at a difference of -1 to 0 at the observed one.
-    return float(optimize.brentq(excess, -1.0, (only_first - only_second) / n, xtol=1e-14))
+    return float(scipy.optimize.brentq(excess, -1.0, (only_first - only_second) / n, xtol=1e-14))
 
 
 def _score(only_first: int, only_second: int, n: int, difference: float) -> float:
@@ -125,12 +123,3 @@ def _score(only_first: int, only_second: int, n: int, difference: float) -> floa
     variance = n * (2 * alone + difference * (1 - difference))
     # At both ends of the range it can be 0.
     return (only_first - only_second - n * difference) / sqrt(max(variance, float_info.min))
-
-
-def _check(successes: int, n: int, confidence: float) -> None:
-    if n <= 0:
-        raise ValueError(f"expected n above 0, found {n}")
-    if not 0 <= successes <= n:
-        raise ValueError(f"expected successes within 0..{n}, found {successes}")
-    if not 0 < confidence < 1:
-        raise ValueError(f"expected a confidence between 0 and 1, found {confidence}")

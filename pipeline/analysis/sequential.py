@@ -11,6 +11,7 @@ from math import sqrt
 from typing import overload
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
 
 from pipeline.analysis.means import Estimate
@@ -63,9 +64,7 @@ class SequentialEstimate:
     def _half_of_images(self, confidence: float) -> float:
         if not self.image_error:
             return 0.0
-        from scipy import stats
-
-        return float(stats.t.isf((1 - confidence) / 4, self.over_seeds.degrees_of_freedom)) * self.image_error
+        return float(scipy.stats.t.isf((1 - confidence) / 4, self.over_seeds.degrees_of_freedom)) * self.image_error
 
     def _around(self, half: float) -> Interval:
         return Interval(self.over_seeds.estimate - half, self.over_seeds.estimate + half)
@@ -92,11 +91,7 @@ def factor(n: float | Floats, confidence: float) -> float | Floats:
     return result if np.ndim(n) else float(result)
 
 
-@overload
-def split_error(sd: float, held_out: int, trained: int) -> float: ...
-@overload
-def split_error(sd: Floats, held_out: int, trained: int) -> Floats: ...
-def split_error(sd: float | Floats, held_out: int, trained: int) -> float | Floats:
+def split_error(sd: float, held_out: int, trained: int) -> float:
     """Return the standard error from the images where each seed holds out others of the same set.
 
     `sd` is the standard deviation of the differences over seeds. Their training images overlap, so they are no
