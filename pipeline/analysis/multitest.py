@@ -84,15 +84,9 @@ def judge(
             raise ValueError(f"{key}: expected {MIN_SEEDS} seeds per group, found {one.n_first} and {one.n_second}")
     confidence = simultaneous_confidence(max(size, 1), alpha)
     adjusted = holm([one.p_value for one in comparisons.values()] + [1.0] * missing)
-    return {
-        key: _judgement(one, p, alpha, confidence, smallest_effect)
-        for (key, one), p in zip(comparisons.items(), adjusted, strict=False)
-    }
-
-
-def _judgement(
-    one: Comparison, adjusted_p: float, alpha: float, confidence: float, smallest_effect: float
-) -> Judgement:
-    simultaneous = one.interval(confidence)
-    verdict = verdicts.decide(simultaneous, smallest_effect)
-    return Judgement(one, adjusted_p, one.interval(1 - alpha), confidence, simultaneous, verdict)
+    judged: dict[Key, Judgement] = {}
+    for (key, one), p in zip(comparisons.items(), adjusted, strict=False):
+        simultaneous = one.interval(confidence)
+        verdict = verdicts.decide(simultaneous, smallest_effect)
+        judged[key] = Judgement(one, p, one.interval(1 - alpha), confidence, simultaneous, verdict)
+    return judged

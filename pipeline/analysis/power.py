@@ -123,27 +123,6 @@ def probability_above(assumed: Assumed, n: int, bound: float, confidence: float 
     return float((1 - _normal_below(bound + half - assumed.effect, assumed.standard_error(n))).mean())
 
 
-def seeds_needed(probability: Callable[[int], float], power: float, least: int = MIN_SEEDS) -> int | None:
-    """Return the least number of seeds, from `least` on, with which `probability` reaches `power`.
-
-    `probability` grows with the number of seeds. None: not even MOST_SEEDS suffice.
-
-    Raises:
-        ValueError: `power` is not strictly between 0 and 1.
-    """
-    if not 0 < power < 1:
-        raise ValueError(f"expected a power between 0 and 1, found {power}")
-    low, high = least - 1, least
-    while probability(high) < power:
-        if high >= MOST_SEEDS:
-            return None
-        low, high = high, min(2 * high, MOST_SEEDS)
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if probability(middle) >= power else (middle, high)
-    return high
-
-
 @dataclass(frozen=True)
 class Part:
     """A part of a decision: true values, and the probability that `n` seeds show what is needed, given such values."""
@@ -173,8 +152,24 @@ class Decision:
         return max(max(0.0, 1 - sum(1 - part.probability(part.assumed, n) for part in way)) for way in self.ways)
 
     def seeds(self, power: float) -> int | None:
-        """Return the least number of seeds that decides it with probability `power`; None if MOST_SEEDS do not."""
-        return seeds_needed(self.probability, power)
+        """Return the least number of seeds, from MIN_SEEDS on, that decides it with probability `power`.
+
+        The probability grows with the number of seeds. None: not even MOST_SEEDS suffice.
+
+        Raises:
+            ValueError: `power` is not strictly between 0 and 1.
+        """
+        if not 0 < power < 1:
+            raise ValueError(f"expected a power between 0 and 1, found {power}")
+        low, high = MIN_SEEDS - 1, MIN_SEEDS
+        while self.probability(high) < power:
+            if high >= MOST_SEEDS:
+                return None
+            low, high = high, min(2 * high, MOST_SEEDS)
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if self.probability(middle) >= power else (middle, high)
+        return high
 
 
 def above(assumed: Assumed, bound: float, confidence: float = 0.95) -> Part:

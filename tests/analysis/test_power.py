@@ -11,7 +11,7 @@ from scipy import stats
 from statsmodels.stats.power import TTestIndPower, TTestPower
 
 from pipeline.analysis import power
-from pipeline.analysis.power import Assumed
+from pipeline.analysis.power import Assumed, Decision
 from pipeline.analysis.prediction import sd_upper_bound
 from pipeline.analysis.verdicts import Verdict, decide
 
@@ -70,7 +70,7 @@ def test_seeds_beyond_a_bound_are_statsmodels(wanted: float) -> None:
     """The least number of seeds is statsmodels' sample size, rounded up."""
     expected = TTestPower().solve_power(0.5, None, 0.025, wanted, "larger")
 
-    found = power.seeds_needed(lambda n: power.probability_above(paired(0.00075), n, 0.0), wanted)
+    found = Decision(((power.above(paired(0.00075), 0.0),),)).seeds(wanted)
 
     assert found == np.ceil(expected)
 
@@ -118,7 +118,7 @@ def test_half_the_smallest_effect_is_the_hardest_to_decide() -> None:
 def test_what_no_number_of_seeds_decides_has_none() -> None:
     """A difference at the smallest effect never becomes *better*, and an effect on a bound is never beyond it."""
     assert seeds_to_decide(paired(D), accepted={Verdict.BETTER}) is None
-    assert power.seeds_needed(lambda n: power.probability_above(paired(D), n, D), 0.8) is None
+    assert Decision(((power.above(paired(D), D),),)).seeds(0.8) is None
 
 
 def test_the_upper_bound_is_that_of_each_spread() -> None:
