@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from math import sqrt
@@ -145,9 +146,14 @@ def _check(history: pd.DataFrame) -> None:
         raise InputError(f"history: no column {', '.join(missing)}; found {', '.join(map(str, history.columns))}")
     if history.empty or history["epoch"].tolist() != list(range(1, len(history) + 1)):
         raise InputError("history: expected one row for each epoch, counted from 1")
-    for name, highest in (("val_loss", np.finfo(np.float64).max), ("val_accuracy", 1.0)):
-        values = pd.to_numeric(history[name], errors="coerce").to_numpy(np.float64)
-        for epoch in np.flatnonzero(~((values >= 0) & (values <= highest))) + 1:
-            raise InputError(
-                f"history: {name} of epoch {epoch} is {history[name].iloc[epoch - 1]}, not a possible value"
-            )
+    for fault in impossible_values(history, ("val_loss", "val_accuracy")):
+        raise InputError(f"history: {fault}")
+
+
+def impossible_values(history: pd.DataFrame, columns: Iterable[str]) -> Iterator[str]:
+    """Say of each value in `columns` of a table with a row per epoch that no loss, accuracy or time can have it."""
+    for column in columns:
+        values = pd.to_numeric(history[column], errors="coerce").to_numpy(np.float64)
+        highest = 1.0 if column.endswith("accuracy") else np.finfo(np.float64).max
+        for position in np.flatnonzero(~((values >= 0) & (values <= highest))):
+            yield f"{column} of epoch {position + 1} is {history[column].iloc[position]}, not a possible value"

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from pipeline import dvc_lock, errors, files
 from pipeline.analysis.metrics import SCORES, Splits, reliability
+from pipeline.analysis.overfitting import impossible_values
 from pipeline.data.dataset import Dataset
 from pipeline.data.formats import npz
 from pipeline.errors import InputError
@@ -161,7 +162,8 @@ def read_summary(path: Path, data: Data, dataset: Path) -> DataSummary:
     found = (summary.dataset, summary.validation, summary.split_seed)
     expected = (data.dataset, data.validation, data.split_seed)
     if found != expected:
-        raise _stale(path, f"expected {_words(expected)} as in params.yaml, found {_words(found)}", "preprocess")
+        words = "dataset {}, validation {}, split_seed {}".format
+        raise _stale(path, f"expected {words(*expected)} as in params.yaml, found {words(*found)}", "preprocess")
     if summary.sha256 != files.sha256(dataset):
         raise _stale(path, f"describes another file than {dataset}", "preprocess")
     return summary
@@ -181,10 +183,6 @@ def read_reported(path: Path) -> dict[str, pd.DataFrame]:
         for fault in _faults(rows, REPORTED[1:], len(rows)):
             raise InputError(f"{name}: {fault}", path=path, fix=RESTORE)
     return models
-
-
-def _words(settings: tuple[str, str | int, int]) -> str:
-    return "dataset {}, validation {}, split_seed {}".format(*settings)
 
 
 def _metrics(path: Path, name: str, model: Model, dataset: Dataset) -> Metrics:
@@ -234,11 +232,7 @@ def _faults(table: pd.DataFrame, columns: tuple[str, ...], epochs: int) -> Itera
     found = table["epoch"].tolist()
     if found != list(range(1, epochs + 1)):
         yield f"expected epochs 1 to {epochs}, one row each, found {len(found)} rows with epochs {found!s:.60}"
-    for column in (column for column in columns[1:] if column != "processor"):
-        values = pd.to_numeric(table[column], errors="coerce").to_numpy(np.float64)
-        highest = 1.0 if column.endswith("accuracy") else np.finfo(np.float64).max
-        for position in np.flatnonzero(~((values >= 0) & (values <= highest))):
-            yield f"{column} of epoch {position + 1} is {table[column].iloc[position]}, not a possible value"
+    yield from impossible_values(table, (column for column in columns[1:] if column != "processor"))
 
 
 def _predictions(path: Path, name: str, model: Model, dataset: Dataset) -> tuple[NDArray[Any], ...]:
