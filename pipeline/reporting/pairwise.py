@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.analysis import multitest, proportions
+from pipeline.analysis.proportions import McNemar
 from pipeline.reporting.inputs import ModelResult
 from pipeline.training.settings import Model
 
@@ -19,14 +20,11 @@ ALPHA = 0.05
 
 
 @dataclass(frozen=True)
-class McNemarPair:
-    """The exact McNemar test of two models: its discordant pairs, the p value, and p adjusted by Holm's method."""
+class McNemarPair(McNemar):
+    """The exact McNemar test of two models, and its p value adjusted by Holm's method."""
 
     first: str
     second: str
-    only_first: int
-    only_second: int
-    p_value: float
     adjusted: float
 
     @property
@@ -61,7 +59,7 @@ def mcnemar_pairs(results: Sequence[ModelResult]) -> list[McNemarPair]:
     tests = [proportions.mcnemar(correct[first], correct[second]) for first, second in couples]
     adjusted = multitest.holm([test.p_value for test in tests])
     return [
-        McNemarPair(first, second, test.only_first, test.only_second, test.p_value, p)
+        McNemarPair(**vars(test), first=first, second=second, adjusted=p)
         for (first, second), test, p in zip(couples, tests, adjusted, strict=True)
     ]
 
