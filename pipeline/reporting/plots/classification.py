@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
 from pipeline.reporting import colours
-from pipeline.reporting.plots.style import FAINT, plain, styled
+from pipeline.reporting.plots.style import FAINT, logarithmic, plain, styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,8 +39,8 @@ def confusion(matrix: list[list[int]] | NDArray[np.integer[Any]], classes: Seque
     # The upper limit keeps the darkest colour light enough for dark numbers.
     axes.imshow(np.ma.masked_equal(errors, 0), cmap="Oranges", vmin=0, vmax=1.6 * max(errors.max(), 1))
     for (row, column), count in np.ndenumerate(counts):
-        weight, colour = ("normal", "black") if count and row != column else ("normal", FAINT)
-        axes.text(column, row, f"{count}", ha="center", va="center", fontsize=9, fontweight=weight, color=colour)
+        colour = "black" if count and row != column else FAINT
+        axes.text(column, row, f"{count}", ha="center", va="center", fontsize=9, color=colour)
     axes.set(title=title, xlabel="predicted class", ylabel="true class")
     axes.set_xticks(range(len(names)), names)
     if longest > 3:
@@ -83,12 +82,8 @@ def reliability(binned: Mapping[str, pd.DataFrame]) -> Figure:
         upper.set(title=name, ylabel="accuracy")
         edges = np.arange(len(bins)) / len(bins)
         lower.bar(edges, bins["count"], 1 / len(bins), align="edge", color=colour, alpha=0.75)
-        lower.set(xlabel="confidence", ylabel="images", yscale="log", ylim=(0.7, None), xlim=(-0.02, 1.02))
-        if bins["count"].max() < 30:
-            # Within so few the powers of ten alone would leave the axis with one number or two.
-            lower.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        lower.yaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count:,.0f}"))
-        lower.yaxis.set_minor_formatter(NullFormatter())
+        logarithmic(lower, lambda count, _: f"{count:,.0f}", dense=bins["count"].max() < 30)
+        lower.set(xlabel="confidence", ylabel="images", ylim=(0.7, None), xlim=(-0.02, 1.02))
     return figure
 
 

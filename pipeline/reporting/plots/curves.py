@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from pipeline.reporting import colours
 from pipeline.reporting.colours import Look
-from pipeline.reporting.plots.style import legend_above, styled
+from pipeline.reporting.plots.style import legend_above, logarithmic, styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -113,12 +113,8 @@ def _scale(axes: Axes, tables: Iterable[pd.DataFrame], measure: str) -> None:
         axes.set_ylim(0.9, 1.05 * max(tops))
     else:
         axes.set_yscale("log")
-        # Within one decade the powers of ten alone would leave an axis without a number.
         low, high = axes.get_ylim()
-        steps = (1, 2, 5) if high < 30 * low else (1,)
-        axes.yaxis.set_major_locator(LogLocator(subs=steps))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda loss, _: f"{loss:g}"))
-        axes.yaxis.set_minor_formatter(NullFormatter())
+        logarithmic(axes, lambda loss, _: f"{loss:g}", dense=high < 30 * low)
 
 
 def _over_epochs(axes: Axes, column: str) -> None:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter
+from matplotlib.ticker import PercentFormatter
 
 from pipeline.reporting import colours
-from pipeline.reporting.plots.style import FAINT, Floats, legend_above, styled
+from pipeline.reporting.plots.style import FAINT, Floats, legend_above, logarithmic, styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,8 +91,8 @@ def _changes(axes: Axes, groups: Mapping[str, tuple[Floats, Floats]], scale: str
         axes.plot((0, 1), np.stack(both), lw=0.8, alpha=0.45, **look)
         middle = [np.exp(np.log(side).mean()) if scale == "log" else side.mean() for side in both]
         axes.plot((0, 1), middle, lw=2.6, marker="o", label=name, **look)
-    axes.set_yscale(scale)
+    percent = PercentFormatter(1, decimals=None)
     if scale == "log":
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+        logarithmic(axes, percent, dense=True)
+    else:
+        axes.yaxis.set_major_formatter(percent)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib import font_manager, rcParams, style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import Formatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
 from pipeline import files
@@ -104,6 +105,17 @@ def _installed() -> list[tuple[str, str]]:
     # The last resort has a box for every character.
     fonts = [(one.name, one.fname) for one in listed if one.weight == 400 and "Last Resort" not in one.name]
     return sorted(fonts, key=lambda one: ("Sans" not in one[0], *map(str, one)))
+
+
+def logarithmic(axes: Axes, words: Formatter | Callable[[float, float], str], *, dense: bool) -> None:
+    """Make the vertical axis logarithmic, with a number in `words` at each power of ten.
+
+    If `dense`, also between them: within one decade or so, the powers alone would leave an axis with hardly a number.
+    """
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if dense else (1,)))
+    axes.yaxis.set_major_formatter(words)
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def legend_above(figure: Figure, panels: Sequence[Axes]) -> None:
