@@ -74,9 +74,8 @@ def _warps(augmentation: Augmentation, numbers: Floats, height: int, width: int)
 def _turned(angle: Floats) -> tuple[Floats, Floats]:
     """Return cosine and sine of angles up to pi by their series: those of the C library differ between processors."""
     square = angle * angle
-    terms = range(26, -1, -2)
     cosine, sine = np.zeros_like(angle), np.zeros_like(angle)
-    for power in terms:
+    for power in range(26, -1, -2):
         sign = 1 - power % 4
         cosine, sine = cosine * square + sign / factorial(power), sine * square + sign / factorial(power + 1)
     return cosine, sine * angle

@@ -85,7 +85,9 @@ class Checkpoints:
             if files.sha256(path) == path.stem.rpartition("-")[2]:
                 return _state(path)
             print(f"notice: {path}: damaged; ignored", file=sys.stderr)
-        for other in self._others():
+        name = self.directory.name.partition("@")[0]
+        others = {path.parent for path in self.directory.parent.glob(f"{name}@*/epoch-*.npz")} - {self.directory}
+        for other in sorted(others):
             print(
                 f"notice: {other}: ignored: made with different data, params, code or library versions", file=sys.stderr
             )
@@ -94,11 +96,6 @@ class Checkpoints:
     def discard(self) -> None:
         """Delete all checkpoints: the result is safe elsewhere."""
         shutil.rmtree(self.directory, ignore_errors=True)
-
-    def _others(self) -> Sequence[Path]:
-        name = self.directory.name.partition("@")[0]
-        directories = {path.parent for path in self.directory.parent.glob(f"{name}@*/epoch-*.npz")}
-        return sorted(directories - {self.directory})
 
     def _files(self) -> Sequence[Path]:
         return sorted(self.directory.glob("epoch-*.npz"), reverse=True)

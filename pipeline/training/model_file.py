@@ -13,8 +13,6 @@ from pipeline import errors, files
 from pipeline.errors import InputError
 from pipeline.training.backend import keras
 
-_EPOCH_OF_ZIP = (1980, 1, 1, 0, 0, 0)
-
 
 def save(path: Path, network: keras.Model, made_with: dict[str, str]) -> None:
     """Write `network` without its optimizer to `path`, with `made_with` (recipe, library versions) in its metadata.
@@ -37,7 +35,8 @@ def _normalise(path: Path, made_with: dict[str, str]) -> None:
     members["config.json"] = _json(_without_identities(json.loads(members["config.json"])))
     with ZipFile(path, "w") as archive:
         for name, content in members.items():
-            archive.writestr(ZipInfo(name, _EPOCH_OF_ZIP), content)
+            # Without a time of its own a member is of 1980.
+            archive.writestr(ZipInfo(name), content)
 
 
 def _without_identities(value: Any) -> Any:

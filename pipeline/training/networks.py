@@ -170,7 +170,7 @@ def _set_seeds(flat: Iterable[keras.Layer], seed: int) -> None:
         for name, value in sorted(vars(layer).items()):
             config = value.get_config() if isinstance(value, keras.initializers.Initializer) else {}
             if "seed" in config:
-                drawn = _draw(seed, _INITIAL, next(positions))
+                drawn = int(np.random.SeedSequence([seed, _INITIAL, next(positions)]).generate_state(1)[0])
                 setattr(layer, name, type(value).from_config(config | {"seed": drawn}))
 
 
@@ -184,10 +184,6 @@ def seed_dropout(network: keras.Model, seed: int, epoch: int) -> None:
     for position, layer in enumerate(dropouts):
         state = np.random.SeedSequence([seed, _DROPOUT, epoch, position]).generate_state(2)
         layer.seed_generator.state.assign(state.astype("uint32"))
-
-
-def _draw(*key: int) -> int:
-    return int(np.random.SeedSequence(key).generate_state(1)[0])
 
 
 class ClippedCrossentropy(keras.losses.Loss):

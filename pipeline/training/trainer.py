@@ -48,7 +48,11 @@ def train(
     optimizer.build(network.trainable_variables)
     # Batch normalization's moving averages change without being trained.
     changing = [*network.trainable_variables, *optimizer.variables, *network.non_trainable_weights]
-    state = _restore(changing, state)
+    if state is None:
+        state = TrainingState((), (), _values(changing))
+    else:
+        for variable, value in zip(changing, state.variables, strict=True):
+            variable.assign(value)
     loop = _loop(network, optimizer, data, model, training)
     order_seed = training.seed if order_seed is None else order_seed
     for epoch in range(len(state.rows) + 1, model.epochs + 1):
@@ -153,14 +157,6 @@ def _standardizing(images: NDArray[np.uint8]) -> networks.Scaling:
 def epoch_order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
     """Return the order (count,) in which `epoch` (from 1) visits the images: a function of (seed, epoch) alone."""
     return np.random.default_rng([seed, _ORDER, epoch]).permutation(count)
-
-
-def _restore(changing: Sequence[Any], state: TrainingState | None) -> TrainingState:
-    if state is None:
-        return TrainingState((), (), _values(changing))
-    for variable, value in zip(changing, state.variables, strict=True):
-        variable.assign(value)
-    return state
 
 
 def _values(changing: Sequence[Any]) -> tuple[NDArray[Any], ...]:
