@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,6 +82,7 @@ def report(
     missed = pairwise.missed_by_all(results)
     pairs = pairwise.mcnemar_pairs(results)
     figures = _figures(shown, rows, comparable, data.classes) | _missed(data, shown, missed, summary.negative)
+    judged = _grouped((row.analysis.verdict, row.name) for row in rows)
     monitored = "test" if data.validation is None else "validation"
     chosen = grids.first(data.train.labels, GRID**2)
     grid = grids.samples(grids.drawn(data.train.images[chosen], negative=summary.negative), GRID, GRID)
@@ -91,7 +92,7 @@ def report(
         "train": values.train,
         "rule": rule,
         "models": rows,
-        "keeping": _by_rule(rows),
+        "keeping": _grouped((row.model.keep, row.name) for row in rows if row.kept),
         "titled": tables.titled(results[0].metrics.splits["test"]),
         "many": len(rows) > MANY_MODELS,
         "shown": [row for row in rows if row.name in names],
@@ -99,8 +100,9 @@ def report(
         "listed": [pair for pair in pairs if {pair.first, pair.second} <= names],
         "contrasts": pairwise.setting_contrasts({result.name: result.model for result in shown}),
         "verdict_of": {row.name: row.analysis.verdict for row in rows},
-        "verdicts": _by_verdict(rows),
-        "versions": _versions(results),
+        "verdicts": {verdict: judged[verdict] for verdict in OverfittingVerdict if verdict in judged},
+        # One entry, unless some models predate an upgrade.
+        "versions": _grouped((_versions(result), result.name) for result in results),
         "processors": list(dict.fromkeys(name for result in results for name in result.processors)),
         "reportable": reportable,
         "by_class": bool(chosen[-1] >= len(chosen)),
@@ -133,21 +135,12 @@ def _shown(results: Sequence[ModelResult]) -> list[ModelResult]:
     return [result for result in results if result.name in chosen]
 
 
-def _by_rule(rows: Sequence[ModelRow]) -> dict[str, list[str]]:
-    """Return the names of the models that keep their best epoch by the rule, as params.yaml calls it."""
+def _grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Return the names of models by what each has, from pairs of the two."""
     found: dict[str, list[str]] = {}
-    for row in rows:
-        if row.kept:
-            found.setdefault(row.model.keep, []).append(row.name)
+    for what, name in pairs:
+        found.setdefault(what, []).append(name)
     return found
-
-
-def _by_verdict(rows: Sequence[ModelRow]) -> dict[str, list[str]]:
-    """Return the names of the models by overfitting verdict, the verdicts from none to strong."""
-    found: dict[str, list[str]] = {str(verdict): [] for verdict in OverfittingVerdict}
-    for row in rows:
-        found[str(row.analysis.verdict)].append(row.name)
-    return {verdict: names for verdict, names in found.items() if names}
 
 
 def _figures(
@@ -182,13 +175,8 @@ def _missed(data: Dataset, shown: Sequence[ModelResult], missed: NDArray[np.int6
     return {"missed.png": style.png(gallery)}
 
 
-def _versions(results: Sequence[ModelResult]) -> dict[str, list[str]]:
-    """Return the models by the library versions they were trained with: one entry, unless some predate an upgrade."""
-    models: dict[str, list[str]] = {}
-    for result in results:
-        versions = ", ".join(f"{library} {version}" for library, version in result.metrics.versions.items())
-        models.setdefault(versions, []).append(result.name)
-    return models
+def _versions(result: ModelResult) -> str:
+    return ", ".join(f"{library} {version}" for library, version in result.metrics.versions.items())
 
 
 def main() -> int:
