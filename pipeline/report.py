@@ -20,6 +20,7 @@ from pipeline.params import Params
 from pipeline.reporting import inputs, pairwise, render, tables, views
 from pipeline.reporting.inputs import DataSummary, Folders, ModelResult
 from pipeline.reporting.plots import classification, curves, grids, style
+from pipeline.reporting.render import RenderedReport
 from pipeline.reporting.tables import ModelRow
 
 GRID = 9
@@ -32,33 +33,16 @@ MANY_MODELS, SHOWN = 8, 3
 
 
 @dataclass(frozen=True)
-class Report:
-    """The finished report; `figures` are PNGs by file name."""
+class Report(RenderedReport):
+    """The finished report, with the scores that it is on."""
 
-    markdown: str
-    html: str
-    comparison: pd.DataFrame
-    overfitting: pd.DataFrame
-    curves: pd.DataFrame
-    confusion: pd.DataFrame
     metrics: dict[str, dict[str, float]]
-    figures: dict[str, bytes]
 
     def write(self, directory: Path) -> None:
         """Write the files of the report into `directory`, each atomically; those of earlier reports are removed."""
         files.write_json(directory / "metrics.json", self.metrics)
         views.write_scores(directory / "scores", self.metrics)
-        render.write(
-            directory,
-            pages={"report.md": self.markdown, "report.html": self.html},
-            tables={
-                "comparison.csv": self.comparison,
-                "overfitting.csv": self.overfitting,
-                "curves.csv": self.curves,
-                "confusion.csv": self.confusion,
-            },
-            figures=self.figures,
-        )
+        super().write(directory)
 
 
 def report(
@@ -113,17 +97,16 @@ def report(
         "largest": tables.largest_class(data),
         "pictures": {"samples.png": style.png(grid), **{f"figures/{name}": png for name, png in figures.items()}},
     }
-    return Report(
-        render.markdown(content),
-        render.html(content),
+    matrices = {row.name: classification.most_confused(row.confusion, data.classes) for row in rows}
+    written = {
         # As objects, or a whole number next to an empty cell would become a float.
-        pd.DataFrame([row.comparison() for row in rows], dtype=object),
-        pd.DataFrame([row.overfitting() for row in rows], dtype=object),
-        views.curves({result.name: result.history for result in results}, monitored),
-        views.confusion({row.name: classification.most_confused(row.confusion, data.classes) for row in rows}),
-        {row.name: row.flat() for row in rows},
-        figures,
-    )
+        "comparison": pd.DataFrame([row.comparison() for row in rows], dtype=object),
+        "overfitting": pd.DataFrame([row.overfitting() for row in rows], dtype=object),
+        "curves": views.curves({result.name: result.history for result in results}, monitored),
+        "confusion": views.confusion(matrices),
+    }
+    flat = {row.name: row.flat() for row in rows}
+    return Report("report", render.markdown(content), render.html(content), written, figures, flat)
 
 
 def _shown(results: Sequence[ModelResult]) -> list[ModelResult]:

@@ -289,7 +289,7 @@ def test_position_in_the_interval_of_the_original_flips(values: Params, errors: 
 
     assert f"is {word} the original's 95% interval" in section(made.markdown, "Comparison with the original")
     assert f"`mlp_rmsprop` is {word} it" in section(made.markdown, "In short")
-    assert made.comparison["original_within"].tolist() == [word == "within"]
+    assert made.tables["comparison"]["original_within"].tolist() == [word == "within"]
 
 
 @pytest.mark.usefixtures("no_drawing")
@@ -305,7 +305,7 @@ def test_flipped_histories_flip_the_verdicts(values: Params) -> None:
     ):
         made = Experiment(values, models, histories=histories).report()
 
-        assert made.overfitting["verdict"].tolist() == list(verdicts)
+        assert made.tables["overfitting"]["verdict"].tolist() == list(verdicts)
         rows = tables(made.markdown)["Overfitting analysis of the histories, here and in the original"][1:]
         assert [row[-1] for row in rows[::2]] == [f"*{verdict}*" for verdict in verdicts]
         assert [row[-1] for row in rows[1::2]] == ["*grows overconfident*", "*slight*"]
@@ -337,7 +337,7 @@ def test_lost_accuracy_is_called_overfitting(values: Params) -> None:
 @pytest.mark.usefixtures("no_drawing")
 def test_the_histories_of_the_original_give_its_known_figures(three: Experiment) -> None:
     """On the original's histories the rises are 1.41, 1.10 and 1, and the lowest losses in epochs 7, 14 and 10."""
-    table = three.report().overfitting
+    table = three.report().tables["overfitting"]
 
     assert [round(rise, 2) for rise in table["rise"]] == [1.41, 1.10, 1.0]
     assert table["min_val_loss_epoch"].tolist() == [7, 14, 10]
@@ -454,9 +454,9 @@ def test_the_whole_history_is_judged_and_drawn_whatever_is_kept(values: Params) 
         for model in (plain.model_copy(update={"keep": "best_val_loss"}), plain)
     )
 
-    pd.testing.assert_frame_equal(kept.overfitting, last.overfitting)
-    pd.testing.assert_frame_equal(kept.curves, last.curves)
-    assert set(kept.curves["epoch"]) == set(range(1, 21))
+    pd.testing.assert_frame_equal(kept.tables["overfitting"], last.tables["overfitting"])
+    pd.testing.assert_frame_equal(kept.tables["curves"], last.tables["curves"])
+    assert set(kept.tables["curves"]["epoch"]) == set(range(1, 21))
     assert last.metrics["mlp_rmsprop"].items() <= kept.metrics["mlp_rmsprop"].items()
 
 
@@ -499,8 +499,8 @@ def test_nothing_speaks_of_digits_where_there_are_none(values: Params) -> None:
     assert f"10 classes: {', '.join(things[:-1])} and tree." in Page(made.html).text
     assert re.search(r"(cat|ship|a\\\|b|car|bus|dog|tree) predicted as ", made.markdown)
     assert "<b>" not in made.html
-    assert "epochs_to_target" in made.comparison
-    assert made.comparison["epochs_to_target"].isna().all()
+    assert "epochs_to_target" in made.tables["comparison"]
+    assert made.tables["comparison"]["epochs_to_target"].isna().all()
 
 
 @pytest.mark.usefixtures("no_drawing")
@@ -611,7 +611,7 @@ def test_a_fall_within_its_standard_error_is_not_overfitting(values: Params, ima
     made = Experiment(values, {"cnn": values.models["cnn"]}, histories={"cnn": history}, validation=images).report()
 
     said = section(made.markdown, "Overfitting")
-    assert made.overfitting["verdict"].tolist() == [word]
+    assert made.tables["overfitting"]["verdict"].tolist() == [word]
     assert ("`val_accuracy` falls by 2.00 points, which is within the standard error of 6.99 points." in said) is (
         images == 40
     )
@@ -628,7 +628,7 @@ def test_other_data_is_not_compared(values: Params) -> None:
     compared = section(made.markdown, "Comparison with the original")
     assert "There is nothing to compare with" in compared
     assert "Fashion-MNIST" in compared
-    assert not [name for name in (*made.comparison, *made.overfitting) if name.startswith("original_")]
+    assert not [name for table in made.tables.values() for name in table if name.startswith("original_")]
     assert "98.34%" not in made.markdown
     assert "the original's" not in made.markdown
     assert "LeCun" not in made.markdown
@@ -643,7 +643,7 @@ def test_a_model_that_the_original_does_not_have(values: Params) -> None:
     alone = Experiment(values, {"extra": values.models["mlp_rmsprop"]}).report()
 
     assert "The original has no `extra`." in section(both.markdown, "Comparison with the original")
-    row = both.comparison.to_csv(index=False).splitlines()[-1]
+    row = both.tables["comparison"].to_csv(index=False).splitlines()[-1]
     assert row.startswith("extra,1234,20,")
     assert row.endswith(",,,,,,,,,,,,")
     assert "has no model called `extra`" in section(alone.markdown, "Comparison with the original")
@@ -671,9 +671,10 @@ def test_a_fourth_model_is_everywhere(values: Params, whole: Report) -> None:
     for title in ("In short", "Setup", "Results", "Pairwise comparisons", "Overfitting", "Curves"):
         assert "`extra`" in section(made.markdown, title)
     assert len(tables(made.markdown)["Exact McNemar tests on the test images"]) == 1 + 6
-    assert list(made.metrics) == made.comparison["model"].tolist() == made.overfitting["model"].tolist()
+    assert list(made.metrics) == [*made.tables["comparison"]["model"]] == [*made.tables["overfitting"]["model"]]
     assert list(made.metrics)[-1] == "extra"
-    assert "extra" not in whole.markdown + Page(whole.html).text + json.dumps(whole.metrics) + whole.comparison.to_csv()
+    before = whole.markdown + Page(whole.html).text + json.dumps(whole.metrics) + whole.tables["comparison"].to_csv()
+    assert "extra" not in before
 
 
 @pytest.mark.usefixtures("no_drawing")
@@ -770,7 +771,7 @@ def test_too_few_epochs_cannot_be_judged(values: Params, epochs: int) -> None:
 
     judged = epochs > values.overfitting.window
     said = section(made.markdown, "Overfitting")
-    assert (made.overfitting["verdict"].tolist() == ["cannot be judged"]) is not judged
+    assert (made.tables["overfitting"]["verdict"].tolist() == ["cannot be judged"]) is not judged
     assert ("shows no sign" in said) is judged
     reason = f"`cnn` cannot be judged: it was trained for {epochs} epoch{'s' * (epochs > 1)}, and the rule needs more"
     assert (reason in said) is not judged
@@ -802,7 +803,7 @@ def test_a_hundred_models_fit_on_a_page(values: Params, tmp_path: Path) -> None:
     for title in ("Curves", "Errors on the test images"):
         part = section(made.markdown, title)
         assert {name for name in names if f"`{name}`" in part} == shown
-    assert made.comparison["model"].tolist() == made.overfitting["model"].tolist() == names
+    assert made.tables["comparison"]["model"].tolist() == made.tables["overfitting"]["model"].tolist() == names
     assert sum(path.stat().st_size for path in tmp_path.rglob("*.*")) < 5_000_000
     assert len(made.markdown) < 100_000
     Page(made.html)
@@ -908,7 +909,7 @@ def test_curves_name_the_monitored_split(values: Params, validation: int | None,
     """The curves have the training images, and the split that was monitored under the protocol, by its name."""
     made = Experiment(values, values.models, validation=validation).report()
 
-    assert made.curves.groupby("model", sort=False)["split"].unique().map(list).to_dict() == {
+    assert made.tables["curves"].groupby("model", sort=False)["split"].unique().map(list).to_dict() == {
         name: ["train", monitored] for name in values.models
     }
 

@@ -138,7 +138,7 @@ def reached(world: World, folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict
     page = [line.strip("|").split(" | ") for line in made.markdown.splitlines() if line.startswith("|")]
     return {
         "page": {row[0].strip(): row[-1].strip() for row in page},
-        "comparison.csv": made.comparison.iloc[0].to_dict(),
+        "comparison.csv": made.tables["comparison"].iloc[0].to_dict(),
         "metrics.json": files.read_json(folder / "reports" / "metrics.json")["m"],
         "dvc metrics show": files.read_json(folder / "reports" / "scores" / "m.json"),
         "mlflow": world.artifacts(folder).final_metrics(),

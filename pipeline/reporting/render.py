@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,23 +39,31 @@ def html(content: Mapping[str, Any], template: str = "content.j2") -> str:
     return re.sub(r"\n{2,}", "\n", text).strip() + "\n"
 
 
-def write(
-    directory: Path, *, pages: Mapping[str, str], tables: Mapping[str, pd.DataFrame], figures: Mapping[str, bytes]
-) -> None:
-    """Write a report into `directory`, each file atomically: pages and tables by file name, figures into figures/.
+@dataclass(frozen=True)
+class RenderedReport:
+    """A finished report: the page `name` in both formats, tables by file name without `.csv`, PNGs by file name."""
 
-    PNG files of earlier reports in figures/ are removed. Pages are written last, so that no page shows a figure that
-    is not there yet.
-    """
-    for name, png in figures.items():
-        files.write_bytes(directory / "figures" / name, png)
-    for path in (directory / "figures").glob("*.png"):
-        if path.name not in figures:
-            path.unlink()
-    for name, table in tables.items():
-        files.write_csv(directory / name, table)
-    for name, text in pages.items():
-        files.write_text(directory / name, text)
+    name: str
+    markdown: str
+    html: str
+    tables: Mapping[str, pd.DataFrame]
+    figures: Mapping[str, bytes]
+
+    def write(self, directory: Path) -> None:
+        """Write the report into `directory`, each file atomically, figures into figures/.
+
+        PNG files of earlier reports in figures/ are removed. Pages are written last, so that no page shows a figure
+        that is not there yet.
+        """
+        for name, png in self.figures.items():
+            files.write_bytes(directory / "figures" / name, png)
+        for path in (directory / "figures").glob("*.png"):
+            if path.name not in self.figures:
+                path.unlink()
+        for name, table in self.tables.items():
+            files.write_csv(directory / f"{name}.csv", table)
+        files.write_text(directory / f"{self.name}.md", self.markdown)
+        files.write_text(directory / f"{self.name}.html", self.html)
 
 
 def percent(fraction: float) -> str:
@@ -78,16 +87,14 @@ def points(fraction: float, bounds: Iterable[float] = ()) -> str:
     return distinguishable(lambda number, decimals: signed(100 * number, decimals), fraction, 2, bounds)
 
 
-def distinguishable(
-    write: Callable[[float, int], str], number: float, decimals: int, bounds: Iterable[float], most: int = 3
-) -> str:
+def distinguishable(write: Callable[[float, int], str], number: float, decimals: int, bounds: Iterable[float]) -> str:
     """Return what `write` makes of a number, with the decimals that show on which side of `bounds` it lies.
 
-    That takes up to `most` more than the usual `decimals`; a number that even these leave equal to a bound has no more
+    That takes up to three more than the usual `decimals`; a number that even these leave equal to a bound has no more
     than usual.
     """
     others = {*bounds} - {number}
-    for digits in range(decimals, decimals + most + 1):
+    for digits in range(decimals, decimals + 4):
         if write(number, digits) not in {write(other, digits) for other in others}:
             return write(number, digits)
     return write(number, decimals)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import pandas as pd
 
 from pipeline import cli
 from pipeline.analysis.verdicts import MIN_SEEDS
 from pipeline.reporting import render
 from pipeline.reporting.plots import style
+from pipeline.reporting.render import RenderedReport
 from pipeline.study import figures, prediction, processors, results, seeds, tables
 from pipeline.study.comparisons import VariantPair
 from pipeline.study.findings import ClaimVerdict
@@ -24,26 +22,7 @@ from pipeline.study.results import StudyResults
 TEMPLATE = "claims.j2"
 
 
-@dataclass(frozen=True)
-class StudyReport:
-    """The finished report: the page in both formats, tables by file name without `.csv`, PNG figures by file name."""
-
-    markdown: str
-    html: str
-    tables: Mapping[str, pd.DataFrame]
-    figures: Mapping[str, bytes]
-
-    def write(self, directory: Path) -> None:
-        """Write the files of the report into `directory`, each atomically, and remove figures of earlier reports."""
-        render.write(
-            directory,
-            pages={"claims.md": self.markdown, "claims.html": self.html},
-            tables={f"{name}.csv": table for name, table in self.tables.items()},
-            figures=self.figures,
-        )
-
-
-def report(found: StudyResults) -> StudyReport:
+def report(found: StudyResults) -> RenderedReport:
     """Return the report on the study's results."""
     everything, data, rows, claims = found.evidence.data, found.main.data, found.rows, found.claims
     drawn = {name: style.png(figure) for name, figure in figures.draw(found).items()}
@@ -79,12 +58,8 @@ def report(found: StudyResults) -> StudyReport:
         "pictures": {f"figures/{name}": png for name, png in drawn.items()},
         "least": MIN_SEEDS,
     }
-    return StudyReport(
-        render.markdown(content, TEMPLATE),
-        render.html(content, TEMPLATE),
-        tables.tables(found),
-        drawn,
-    )
+    pages = render.markdown(content, TEMPLATE), render.html(content, TEMPLATE)
+    return RenderedReport("claims", *pages, tables.tables(found), drawn)
 
 
 def _subjects(data: StudyData, names: Collection[str]) -> list[str]:

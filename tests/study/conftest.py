@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline import params
-from pipeline.study.report import StudyReport
+from pipeline.reporting.render import RenderedReport
 from pipeline.trials.ledger import Lookup
 from tests.support import study_pages, study_runs
 from tests.support.frozen import FROZEN
@@ -24,7 +24,7 @@ def no_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="package")
-def whole(lookups: list[Lookup]) -> StudyReport:
+def whole(lookups: list[Lookup]) -> RenderedReport:
     """Return the report on all replicates, without drawing."""
     with pytest.MonkeyPatch.context() as patch:
         study_pages.skip_drawing(patch)

@@ -10,15 +10,15 @@ import re
 import pytest
 
 from pipeline.params import Params
+from pipeline.reporting.render import RenderedReport
 from pipeline.study import report, results
 from pipeline.study.findings import ClaimVerdict
-from pipeline.study.report import StudyReport
 from pipeline.trials.ledger import EntryState, Lookup
 from tests.support import study_runs
 from tests.support.study_pages import audited, four, report_on, rows, section, sources
 
 
-def test_page_links_only_to_files_of_the_report(whole: StudyReport) -> None:
+def test_page_links_only_to_files_of_the_report(whole: RenderedReport) -> None:
     """Every figure and table that the page names is part of the report, and every one of these is on the page."""
     shown = re.findall(r"!\[[^]]+\]\(figures/([^)]+)\)", whole.markdown)
     linked = set(re.findall(r"\]\(([a-z]+)\.csv\)", whole.markdown))
@@ -29,7 +29,7 @@ def test_page_links_only_to_files_of_the_report(whole: StudyReport) -> None:
     assert linked == set(whole.tables)
 
 
-def test_page_is_short(whole: StudyReport) -> None:
+def test_page_is_short(whole: RenderedReport) -> None:
     """It has at most 12 tables, a claim's being one, and at most 3,500 words."""
     tables = re.findall(r"(?:^\|.*\n)+", whole.markdown, re.MULTILINE)
     words = [word for word in whole.markdown.split() if re.search(r"\w", word)]
@@ -38,7 +38,7 @@ def test_page_is_short(whole: StudyReport) -> None:
     assert 1000 < len(words) <= 3500
 
 
-def test_page_is_well_formed_markdown(whole: StudyReport) -> None:
+def test_page_is_well_formed_markdown(whole: RenderedReport) -> None:
     """Each table has as many cells in every row as in its head, headings stand alone, and no template is left over."""
     for block in re.findall(r"(?:^\|.*\n)+", whole.markdown, re.MULTILINE):
         assert len({line.count("|") for line in block.splitlines()}) == 1
@@ -48,7 +48,7 @@ def test_page_is_well_formed_markdown(whole: StudyReport) -> None:
     assert not re.search(r"[{}]|None|\bnan\b|\bTrue\b|\binf\b", whole.markdown)
 
 
-def test_html_page_needs_nothing_else_and_says_the_same(whole: StudyReport) -> None:
+def test_html_page_needs_nothing_else_and_says_the_same(whole: RenderedReport) -> None:
     """It holds its figures and has no other address than the original's; its cells are those of the Markdown page."""
     addresses = re.findall(r'(?:src|href)="([^"]*)"', whole.html)
     outside = [one for one in addresses if not one.startswith(("#", "data:")) and not one.endswith(".csv")]
@@ -69,7 +69,7 @@ def test_html_page_needs_nothing_else_and_says_the_same(whole: StudyReport) -> N
     ]
 
 
-def test_each_claim_has_its_answer_and_the_signs_of_its_readings(whole: StudyReport) -> None:
+def test_each_claim_has_its_answer_and_the_signs_of_its_readings(whole: RenderedReport) -> None:
     """One that was written for these verdicts; else each reading with its verdict, as the claim's own table has it."""
     table = rows(whole.markdown, "The claims")[1:]
     readings = audited(whole.markdown)
@@ -88,7 +88,7 @@ def test_each_claim_has_its_answer_and_the_signs_of_its_readings(whole: StudyRep
     assert mlp[2].removeprefix("`mlp_rmsprop`: ") in table[0][1]
 
 
-def test_only_readings_written_after_their_data_have_a_dagger(whole: StudyReport) -> None:
+def test_only_readings_written_after_their_data_have_a_dagger(whole: RenderedReport) -> None:
     """Those of the claims file that say so, and the page explains the sign."""
     marked = [row[1].split("†")[0] for row in audited(whole.markdown) if re.match(r"\d[a-z]†", row[1])]
 
@@ -152,7 +152,7 @@ def test_page_names_processors_and_libraries_of_the_replicates(lookups: list[Loo
     assert "keras 9.9 (1 replicate)." in run
 
 
-def test_page_says_what_it_cannot_say(whole: StudyReport) -> None:
+def test_page_says_what_it_cannot_say(whole: RenderedReport) -> None:
     """Verdicts are conditional on split and test set, intervals are of means, and what is open is not equal."""
     said = section(whole.markdown, "Limits")
 
@@ -162,7 +162,7 @@ def test_page_says_what_it_cannot_say(whole: StudyReport) -> None:
     assert "claims 5 and 6 where they follow from them" in said
 
 
-def test_every_kind_of_verdict_is_explained(whole: StudyReport) -> None:
+def test_every_kind_of_verdict_is_explained(whole: RenderedReport) -> None:
     """The signs of all four stand below the claims."""
     short = section(whole.markdown, "In short")
 

@@ -9,9 +9,9 @@ import yaml
 
 from pipeline.errors import InputError
 from pipeline.params import Params
+from pipeline.reporting.render import RenderedReport
 from pipeline.study import pilot, report, results
 from pipeline.study.pilot import Both, Pilot
-from pipeline.study.report import StudyReport
 from tests.support import study_runs
 from tests.support.study_pages import four, section, sources
 
@@ -30,7 +30,7 @@ def facts(**changes: object) -> dict[str, object]:
     return {"commit": "c" * 40, "replicates": 105, "first_seed": 0, "last_seed": 9, "verdicts": VERDICTS} | changes
 
 
-def page(values: Params, before: Pilot | None, missing: str = "") -> StudyReport:
+def page(values: Params, before: Pilot | None, missing: str = "") -> RenderedReport:
     """Return the report on a study that came after a pilot; of the variant `missing`, the last replicate is missing."""
     lookups = study_runs.lookups(four())
     if missing:

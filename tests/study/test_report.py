@@ -17,8 +17,8 @@ import yaml
 
 from pipeline.errors import InputError
 from pipeline.params import Params
+from pipeline.reporting.render import RenderedReport
 from pipeline.study import groups, report
-from pipeline.study.report import StudyReport
 from pipeline.trials.ledger import EntryState, Lookup
 from pipeline.trials.plan import Replicate
 from tests.support import study_ledger, study_runs
@@ -35,7 +35,7 @@ TABLES = (
 
 
 @pytest.mark.usefixtures("no_drawing")
-def test_stale_replicates_are_used_and_counted(lookups: list[Lookup], values: Params, whole: StudyReport) -> None:
+def test_stale_replicates_are_used_and_counted(lookups: list[Lookup], values: Params, whole: RenderedReport) -> None:
     """Those of other code do not change any number, and the page and the table say how many they are."""
     aged = [
         (one, entry, EntryState.STALE if one.variant == "cnn" and one.seed < 3 else state)
@@ -55,7 +55,7 @@ def test_stale_replicates_are_used_and_counted(lookups: list[Lookup], values: Pa
 
 
 @pytest.mark.usefixtures("no_drawing")
-def test_installed_versions_change_nothing(lookups: list[Lookup], values: Params, whole: StudyReport) -> None:
+def test_installed_versions_change_nothing(lookups: list[Lookup], values: Params, whole: RenderedReport) -> None:
     """Replicates of other library versions than are installed here give the same page."""
     elsewhere = [(one, entry, EntryState.OTHER_VERSIONS) for one, entry, _ in lookups]
 

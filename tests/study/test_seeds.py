@@ -13,8 +13,8 @@ import pytest
 from statsmodels.stats.power import TTestPower
 
 from pipeline import cli, files
+from pipeline.reporting.render import RenderedReport
 from pipeline.study import power, results, seeds, tables
-from pipeline.study.report import StudyReport
 from tests.support import programs, small, study_runs
 
 
@@ -48,7 +48,7 @@ def test_without_a_benchmark_nothing_is_known_to_cost_anything() -> None:
     assert set(found.seconds.values()) == {None}
 
 
-def test_each_subject_has_its_numbers(whole: StudyReport) -> None:
+def test_each_subject_has_its_numbers(whole: RenderedReport) -> None:
     """Power, spread and difference are crossed; more power or a larger spread never takes fewer seeds."""
     table = whole.tables["power"]
 
@@ -62,7 +62,7 @@ def test_each_subject_has_its_numbers(whole: StudyReport) -> None:
     assert len(readings) == 18  # of 20: neither the design nor an interval that excludes 0 is decided by more seeds
 
 
-def test_a_reading_with_one_bound_takes_statsmodels_sample_size(whole: StudyReport) -> None:
+def test_a_reading_with_one_bound_takes_statsmodels_sample_size(whole: RenderedReport) -> None:
     """Claim 1 asks whether the mean logarithm of the rise is above that of 1.25: a one-sided t test at 2.5%."""
     summary = whole.tables["summary"].set_index(["variant", "outcome"]).loc[("mlp_rmsprop", "log_rise")]
     size = (summary["mean"] - math.log(1.25)) / summary["sd"]
@@ -74,7 +74,7 @@ def test_a_reading_with_one_bound_takes_statsmodels_sample_size(whole: StudyRepo
     assert found == expected
 
 
-def test_an_undecided_verdict_names_its_number(whole: StudyReport) -> None:
+def test_an_undecided_verdict_names_its_number(whole: RenderedReport) -> None:
     """Below the comparisons, and with its claim, what is open says how many seeds would decide it, at the worst."""
     table = whole.tables["power"].set_index(["subject", "difference", "spread", "power"])["seeds"]
     said = {

@@ -13,8 +13,8 @@ from scipy import stats
 from pipeline.analysis.verdicts import decide
 from pipeline.params import Params
 from pipeline.reporting.inputs import read_reported
+from pipeline.reporting.render import RenderedReport
 from pipeline.study import comparisons, report, results
-from pipeline.study.report import StudyReport
 from pipeline.trials.ledger import Entry, EntryState, Lookup
 from tests.support import study_runs
 from tests.support.study_ledger import ROOT
@@ -27,7 +27,7 @@ def scores(lookups: list[Lookup], variant: str, of: Callable[[Entry], float]) ->
     return np.array([of(entry) for _, entry, _ in lookups if entry is not None and entry.variant == variant])
 
 
-def test_summary_is_that_of_the_replicates(lookups: list[Lookup], whole: StudyReport) -> None:
+def test_summary_is_that_of_the_replicates(lookups: list[Lookup], whole: RenderedReport) -> None:
     """Each variant's outcomes have mean, spread, t interval and extremes of the scores in the ledger."""
     table = whole.tables["summary"].set_index(["variant", "outcome"])
 
@@ -91,7 +91,7 @@ def test_a_comparison_with_too_few_seeds_is_listed(lookups: list[Lookup], values
     assert lines["`cnn_permuted` minus `cnn` (2, paired)"][2] == "*cannot tell with 2 seeds*"
 
 
-def test_mcnemar_counts_are_those_of_the_binomial_sum(lookups: list[Lookup], whole: StudyReport) -> None:
+def test_mcnemar_counts_are_those_of_the_binomial_sum(lookups: list[Lookup], whole: RenderedReport) -> None:
     """Of the seeds that both variants have, those count whose exact p value, summed by hand, is below the level."""
     wrong = {(e.variant, e.seed): set(e.errors["image"]) for _, e, _ in lookups if e is not None}
 
@@ -110,7 +110,7 @@ def test_mcnemar_counts_are_those_of_the_binomial_sum(lookups: list[Lookup], who
     assert {0, 4} <= counts
 
 
-def test_convergence_counts_the_epochs(lookups: list[Lookup], whole: StudyReport) -> None:
+def test_convergence_counts_the_epochs(lookups: list[Lookup], whole: RenderedReport) -> None:
     """The first epoch at or above 98% is found by going through them; a variant that is never there has none."""
     table = whole.tables["convergence"].set_index(["variant", "column"])
 
@@ -147,7 +147,7 @@ def test_the_spread_is_each_models_own(lookups: list[Lookup], values: Params) ->
         assert row["lowest"] == pytest.approx(found.mean() - half)
 
 
-def test_predictions_are_of_one_more_seed(lookups: list[Lookup], whole: StudyReport) -> None:
+def test_predictions_are_of_one_more_seed(lookups: list[Lookup], whole: RenderedReport) -> None:
     """Each interval is the mean plus and minus t standard deviations of a new value; the original is as it printed."""
     table = whole.tables["prediction"].set_index(["variant", "outcome"])
     found = scores(lookups, "cnn", accuracy)
@@ -182,7 +182,7 @@ def test_the_original_has_no_numbers_for_other_data(lookups: list[Lookup], value
     assert "of the original's own" not in found.markdown
 
 
-def test_what_else_is_known_of_a_comparison_has_columns(lookups: list[Lookup], whole: StudyReport) -> None:
+def test_what_else_is_known_of_a_comparison_has_columns(lookups: list[Lookup], whole: RenderedReport) -> None:
     """The test of ranks and the difference on the held-out images are scipy's; a wider error goes with new images."""
     table = whole.tables["comparisons"].set_index(["first", "second"])
 
@@ -198,7 +198,7 @@ def test_what_else_is_known_of_a_comparison_has_columns(lookups: list[Lookup], w
             assert row[name] == decide((row["simultaneous_low"], row["simultaneous_high"]), times * 0.001)
 
 
-def test_claims_are_written_with_all_their_numbers(whole: StudyReport) -> None:
+def test_claims_are_written_with_all_their_numbers(whole: RenderedReport) -> None:
     """Each measurement of a reading is a row with its rule, estimate and interval, on the page and further ones."""
     table = whole.tables["claims"].set_index(["place", "role", "label"])
     logs = whole.tables["summary"].set_index(["variant", "outcome"]).loc[("cnn", "test_accuracy")]

@@ -13,11 +13,11 @@ from scipy import stats
 
 from pipeline.errors import InputError
 from pipeline.params import Params
+from pipeline.reporting.render import RenderedReport
 from pipeline.study import audit, claims, contrasts, groups, results
 from pipeline.study.contrasts import Evidence
 from pipeline.study.findings import ClaimRow, ClaimVerdict
 from pipeline.study.groups import StudyData
-from pipeline.study.report import StudyReport
 from pipeline.trials.ledger import EntryState, Lookup
 from pipeline.trials.plan import Study
 from tests.support import study_pages, study_runs
@@ -199,7 +199,7 @@ def test_what_was_not_run_is_said_plainly(lookups: list[Lookup], values: Params)
 
 
 @pytest.fixture(scope="module")
-def both(lookups: list[Lookup], values: Params) -> StudyReport:
+def both(lookups: list[Lookup], values: Params) -> RenderedReport:
     """Return the report on all replicates on both data sets, without drawing."""
     with pytest.MonkeyPatch.context() as patch:
         study_pages.skip_drawing(patch)
@@ -249,7 +249,7 @@ def test_each_data_set_is_a_family_of_comparisons(lookups: list[Lookup], values:
         assert one.adjusted_p == pytest.approx(running)
 
 
-def test_the_page_on_both_data_sets_is_whole(both: StudyReport) -> None:
+def test_the_page_on_both_data_sets_is_whole(both: RenderedReport) -> None:
     """It is as short, its figures are all shown, and the tables name the data set of each row or have all variants."""
     assert {"harder.png", "rises-fashion_mnist.png", "effects-fashion_mnist.png"} < set(both.figures)
     for name in both.figures:

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from pipeline.params import Params
 from pipeline.reporting import inputs
 from pipeline.reporting.plots import curves, effects, readings, style
+from pipeline.reporting.render import RenderedReport
 from pipeline.study import report, results
-from pipeline.study.report import StudyReport
 from pipeline.study.results import Sources
 from pipeline.trials.ledger import Lookup
 from pipeline.trials.plan import Study
@@ -32,7 +32,7 @@ def skip_drawing(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(style, "png", lambda _: str(next(numbers)).encode())
 
 
-def report_on(lookups: list[Lookup], values: Params, study: Study | None = None) -> StudyReport:
+def report_on(lookups: list[Lookup], values: Params, study: Study | None = None) -> RenderedReport:
     """Return the report on these replicates."""
     of = study or four()
     return report.report(results.evaluate(of, study_runs.rules(values), lookups, sources(of)))
