@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -39,189 +40,76 @@ def test_texts_take_their_numbers_from_the_plan(tmp_path: Path) -> None:
     assert found == "3, 1.25, 0.952, 0.10 points, 0.5, adadelta"
 
 
-@pytest.mark.parametrize(
-    ("claim", "place", "change", "line"),
-    [
-        (
-            1,
-            0,
-            lambda one: one.update(contrasts={"it": {"mlp_rmspop": 1}}),
-            "claims.1.readings[0].contrasts.it.mlp_rmspop: 'mlp_rmspop' is not a variant of the plan; did you mean ",
-        ),
-        (
-            6,
-            2,
-            lambda one: one["pairs"].append(["cnn_permuted", "mlp_rmsprop"]),
-            "claims.6.readings[2].pairs[2]: cnn_permuted and mlp_rmsprop are not among the comparisons of the plan",
-        ),
-        (
-            3,
-            2,
-            lambda one: one.update(outcome="tets_accuracy"),
-            "claims.3.readings[2].outcome: 'tets_accuracy' is not an outcome; did you mean test_accuracy?",
-        ),
-        (
-            4,
-            0,
-            lambda one: one.update(outcome="accuracies in epoch 12"),
-            "claims.4.readings[0].outcome: 'accuracies' is not a column of the histories; did you mean accuracy?",
-        ),
-        (
-            4,
-            0,
-            lambda one: one.update(outcome="accuracy in epoch 13"),
-            "claims.4.readings[0]: outcome: cnn has 12 epochs",
-        ),
-        (
-            2,
-            1,
-            lambda one: one["unless"].update(condition="any > 0"),
-            "claims.2.readings[1].unless: expected bounds above 0 for a factor",
-        ),
-        (
-            4,
-            2,
-            lambda one: one.update(outcome="epochs until val_loss reaches 0.1"),
-            "claims.4.readings[2].outcome: 'val_loss' is not a column of accuracies",
-        ),
-        (
-            3,
-            2,
-            lambda one: one.update(supported="all >= 0.988", not_supported="any < 0.99"),
-            "claims.3.readings[2]: supported, not_supported: the bounds overlap",
-        ),
-        (
-            3,
-            2,
-            lambda one: one.update(supported="any > 0.988", not_supported="any < 0.988"),
-            "claims.3.readings[2]: supported, not_supported: the bounds overlap",
-        ),
-        (
-            3,
-            2,
-            lambda one: one.update(supported="all > 0.988", not_supported="all > 0.9"),
-            "claims.3.readings[2]: supported, not_supported: the bounds overlap",
-        ),
-        (
-            1,
-            0,
-            lambda one: one.update(supported="all > 0", not_supported="all < 0"),
-            "claims.1.readings[0]: expected bounds above 0 for a factor",
-        ),
-        (
-            1,
-            0,
-            lambda one: one.update(supported="> 1"),
-            "claims.1.readings[0].supported: expected all or any, then >, >= or <, then a number or one of ",
-        ),
-        (
-            1,
-            0,
-            lambda one: one.pop("contrasts"),
-            "claims.1.readings[0]: expected contrasts, pairs, opposite_of or only_in: nothing decides this reading",
-        ),
-        (1, 0, lambda one: one.update(contrasts={}), "claims.1.readings[0].contrasts: expected one item or more"),
-        (
-            7,
-            0,
-            lambda one: one.update(contrasts={"it": [{"cnn": 1}, {"cnn_permuted": -1}]}),
-            "claims.7.readings[0].contrasts.it: cnn and cnn_permuted share initial weights and image order by seed",
-        ),
-        (
-            7,
-            1,
-            lambda one: one.update(opposite_of="the MLP uses shape"),
-            "claims.7: 'the MLP uses shape' is not an earlier reading; did you mean the CNN uses shape?",
-        ),
-        (
-            7,
-            0,
-            lambda one: one.update(contrasts={"it": {"fashion_cnn": 1}}),
-            "claims.7: datasets: fashion_cnn is on fashion_mnist",
-        ),
-        (
-            1,
-            0,
-            lambda one: one.update(measure="of {windows} epochs"),
-            "claims.1.readings[0].measure: 'windows' is not a setting; did you mean window?",
-        ),
-        (5, 2, lambda one: one["verdicts"].update(best="supported"), "claims.5.readings[2].verdicts.best: expected "),
-        (5, 2, lambda one: one.pop("verdicts"), "claims.5.readings[2]: expected verdicts or any_difference, one of "),
-        (
-            6,
-            3,
-            lambda one: one.update(verdicts={"better": "supported"}),
-            "claims.6.readings[3]: expected verdicts or any_difference, one of the two",
-        ),
-        (
-            6,
-            3,
-            lambda one: one.update(any_difference={"other": "supported"}),
-            "claims.6.readings[3].any_difference.other: expected ",
-        ),
-        (1, 0, lambda one: one.update(note="x"), "claims.1.readings[0]: unknown key 'note'"),
-    ],
-)
+NO_VARIANT = "is not a variant of the plan; did you mean"
+NO_PAIR = "are not among the comparisons of the plan"
+NO_COLUMN = "is not a column of the histories; did you mean"
+NO_READING = "'the MLP uses shape' is not an earlier reading; did you mean the CNN uses shape?"
+SHARED = "cnn and cnn_permuted share initial weights and image order by seed"
+OVERLAP = "{}: supported, not_supported: the bounds overlap"
+# By claim and reading, or other part of it: what other values of keys lead to; without a value, a key is left out.
+FAULTS: list[tuple[int, int | str, dict[str, Any], str]] = [
+    (1, 0, {"contrasts.it": {"mlp_rmspop": 1}}, f"{{}}.contrasts.it.mlp_rmspop: 'mlp_rmspop' {NO_VARIANT} "),
+    (6, 2, {"pairs": [["cnn_permuted", "mlp_rmsprop"]]}, f"{{}}.pairs[0]: cnn_permuted and mlp_rmsprop {NO_PAIR}"),
+    (3, 2, {"outcome": "tets_accuracy"}, "{}.outcome: 'tets_accuracy' is not an outcome; did you mean test_accuracy?"),
+    (4, 0, {"outcome": "accuracies in epoch 12"}, f"{{}}.outcome: 'accuracies' {NO_COLUMN} accuracy?"),
+    (4, 0, {"outcome": "accuracy in epoch 13"}, "{}: outcome: cnn has 12 epochs"),
+    (2, 1, {"unless.condition": "any > 0"}, "{}.unless: expected bounds above 0 for a factor"),
+    (4, 2, {"outcome": "epochs until val_loss reaches 0.1"}, "{}.outcome: 'val_loss' is not a column of accuracies"),
+    (3, 2, {"supported": "all >= 0.988", "not_supported": "any < 0.99"}, OVERLAP),
+    (3, 2, {"supported": "any > 0.988", "not_supported": "any < 0.988"}, OVERLAP),
+    (3, 2, {"supported": "all > 0.988", "not_supported": "all > 0.9"}, OVERLAP),
+    (1, 0, {"supported": "all > 0", "not_supported": "all < 0"}, "{}: expected bounds above 0 for a factor"),
+    (1, 0, {"supported": "> 1"}, "{}.supported: expected all or any, then >, >= or <, then a number or one of "),
+    (1, 0, {"contrasts": None}, "{}: expected contrasts, pairs, opposite_of or only_in: nothing decides this reading"),
+    (1, 0, {"contrasts": {}}, "{}.contrasts: expected one item or more"),
+    (7, 0, {"contrasts": {"it": [{"cnn": 1}, {"cnn_permuted": -1}]}}, f"{{}}.contrasts.it: {SHARED}"),
+    (7, 1, {"opposite_of": "the MLP uses shape"}, f"claims.7: {NO_READING}"),
+    (7, 0, {"contrasts": {"it": {"fashion_cnn": 1}}}, "claims.7: datasets: fashion_cnn is on fashion_mnist"),
+    (1, 0, {"measure": "of {windows} epochs"}, "{}.measure: 'windows' is not a setting; did you mean window?"),
+    (5, 2, {"verdicts.best": "supported"}, "{}.verdicts.best: expected "),
+    (5, 2, {"verdicts": None}, "{}: expected verdicts or any_difference, one of "),
+    (6, 3, {"verdicts": {"better": "supported"}}, "{}: expected verdicts or any_difference, one of the two"),
+    (6, 3, {"any_difference": {"other": "supported"}}, "{}.any_difference.other: expected "),
+    (1, 0, {"note": "x"}, "{}: unknown key 'note'"),
+    (2, "answer", {"text": "It is {b9}."}, "claims.2: 'b9' is not a result of the readings"),
+    (7, "answer", {"text": "It is {b1}."}, "claims.7: 'b1' is not a result of the readings"),
+    (3, "answer", {"verdicts": ["supported"]}, "claims.3: answer.verdicts: expected one for each reading"),
+    (1, "answer", {"verdicts": ["true"]}, "{}.verdicts[0]: expected "),
+    (1, "figure", {"columns": {"x": "val_los"}}, "{}.columns.x: expected "),
+    (4, "figure", {"variants": ["cnm"]}, f"{{}}.variants[0]: 'cnm' {NO_VARIANT} cnn?"),
+    (8, "figure", {"pairs.cnn": "fashion_cn"}, f"{{}}.pairs.cnn: 'fashion_cn' {NO_VARIANT} fashion_cnn?"),
+    (8, "figure", {"outcome": "test_eror"}, "{}.outcome: 'test_eror' is not an outcome; did you mean test_error?"),
+    (1, "figure", {"variants": None}, "{}.variants: missing"),
+    (8, "figure", {"variants": ["cnn"]}, "{}: unknown key 'variants'"),
+    (8, "figure", {"name": "permuted"}, "figure.name: permuted is another figure's"),
+    (8, "figure", {"name": "rises-x"}, "figure.name: rises-x is another figure's"),
+]
+
+
+@pytest.mark.parametrize(("claim", "part", "changes", "line"), FAULTS)
 def test_a_fault_is_one_line_with_its_key(
-    tmp_path: Path, claim: int, place: int, change: Callable[[dict[str, Any]], Any], line: str
+    tmp_path: Path, claim: int, part: int | str, changes: dict[str, Any], line: str
 ) -> None:
-    """What the plan does not have, a reading that nothing decides and bounds that both could be met are refused."""
+    """What the plan does not have, a reading that nothing decides and bounds that both could be met are refused.
+
+    So is what an answer or a figure names and is not there, and an answer without a verdict for each reading.
+    """
     values = copy.deepcopy(VALUES)
-    change(values["claims"][claim]["readings"][place])
+    whole = values["claims"][claim]
+    for path, value in changes.items():
+        *parents, key = path.split(".")
+        block = reduce(getitem, parents, whole["readings"][part] if isinstance(part, int) else whole[part])
+        block.update({key: value})
+        if value is None:
+            del block[key]
 
     with pytest.raises(InputError) as caught:
         load(tmp_path, values)
 
+    place = f"claims.{claim}.{f'readings[{part}]' if isinstance(part, int) else part}"
     assert len(str(caught.value).splitlines()) == 1
-    assert caught.value.what.startswith(line), caught.value.what
+    assert caught.value.what.startswith(line.format(place)), caught.value.what
     assert caught.value.path == tmp_path / "claims.yaml"
-
-
-@pytest.mark.parametrize(
-    ("claim", "change", "line"),
-    [
-        (2, lambda one: one["answer"].update(text="It is {b9}."), "claims.2: 'b9' is not a result of the readings"),
-        (7, lambda one: one["answer"].update(text="It is {b1}."), "claims.7: 'b1' is not a result of the readings"),
-        (3, lambda one: one["answer"]["verdicts"].pop(), "claims.3: answer.verdicts: expected one for each reading"),
-        (1, lambda one: one["answer"].update(verdicts=["true"]), "claims.1.answer.verdicts[0]: expected "),
-        (
-            1,
-            lambda one: one["figure"].update(columns={"x": "val_los"}),
-            "claims.1.figure.columns.x: expected ",
-        ),
-        (
-            4,
-            lambda one: one["figure"]["variants"].append("cnm"),
-            "claims.4.figure.variants[3]: 'cnm' is not a variant of the plan; did you mean cnn?",
-        ),
-        (
-            8,
-            lambda one: one["figure"]["pairs"].update(cnn="fashion_cn"),
-            "claims.8.figure.pairs.cnn: 'fashion_cn' is not a variant of the plan; did you mean fashion_cnn?",
-        ),
-        (
-            8,
-            lambda one: one["figure"].update(outcome="test_eror"),
-            "claims.8.figure.outcome: 'test_eror' is not an outcome; did you mean test_error?",
-        ),
-        (1, lambda one: one["figure"].pop("variants"), "claims.1.figure.variants: missing"),
-        (8, lambda one: one["figure"].update(variants=["cnn"]), "claims.8.figure: unknown key 'variants'"),
-        (8, lambda one: one["figure"].update(name="permuted"), "figure.name: permuted is another figure's"),
-        (8, lambda one: one["figure"].update(name="rises-x"), "figure.name: rises-x is another figure's"),
-    ],
-)
-def test_a_fault_in_an_answer_or_a_figure_is_one_line_too(
-    tmp_path: Path, claim: int, change: Callable[[dict[str, Any]], Any], line: str
-) -> None:
-    """What a sentence or a picture names has to be there, and a sentence has a verdict for each reading."""
-    values = copy.deepcopy(VALUES)
-    change(values["claims"][claim])
-
-    with pytest.raises(InputError) as caught:
-        load(tmp_path, values)
-
-    assert len(str(caught.value).splitlines()) == 1
-    assert caught.value.what.startswith(line), caught.value.what
 
 
 @pytest.mark.parametrize("target", [0, 1, 98, "much"])
