@@ -77,27 +77,30 @@ def distance(optimizer: Any, rule: Rule, scale: float) -> float:
     return float(np.linalg.norm(np.asarray(variable) - expected) / np.linalg.norm(expected))
 
 
+SGD = SgdParams(name="sgd", learning_rate=0.1, momentum=0.9, nesterov=True)
+RULES: dict[str, tuple[Any, Rule]] = {
+    "rmsprop": (RMSPROP, rmsprop),
+    "adadelta": (ADADELTA, adadelta),
+    "adam": (ADAM, adam),
+    "adamw": (ADAMW, lambda g: adam(g, 0.01)),
+    "sgd": (SGD.model_copy(update={"momentum": 0.0, "nesterov": False}), lambda g: sgd(g, 0.0, False)),
+    "momentum": (SGD.model_copy(update={"nesterov": False}), lambda g: sgd(g, 0.9, False)),
+    "nesterov": (SGD, lambda g: sgd(g, 0.9, True)),
+}
+
+
 @pytest.mark.parametrize("scale", [1, 1e-2, 1e-4, 1e-6])
-@pytest.mark.parametrize(("params", "rule"), [(RMSPROP, rmsprop), (ADADELTA, adadelta)], ids=["rmsprop", "adadelta"])
-def test_a_hundred_steps_follow_the_rule(params: Any, rule: Rule, scale: float) -> None:
-    """Both optimizers move as the original's rules say, within float32's rounding, for gradients of any size."""
+@pytest.mark.parametrize("name", RULES)
+def test_a_hundred_steps_follow_the_rule(name: str, scale: float) -> None:
+    """Optimizers move as their rules say, within float32's rounding, for gradients of any size."""
+    params, rule = RULES[name]
+
     assert distance(optimizers.build(params), rule, scale) < 1e-5
 
 
-@pytest.mark.parametrize(("momentum", "nesterov"), [(0.0, False), (0.9, False), (0.9, True)])
-@pytest.mark.parametrize("scale", [1, 1e-4])
-def test_sgd_follows_its_rule(momentum: float, nesterov: bool, scale: float) -> None:
-    """A hundred steps of gradient descent move as the rule with this momentum says."""
-    params = SgdParams(name="sgd", learning_rate=0.1, momentum=momentum, nesterov=nesterov)
-
-    assert distance(optimizers.build(params), lambda g: sgd(g, momentum, nesterov), scale) < 1e-5
-
-
 @pytest.mark.parametrize("scale", [1, 1e-4, 1e-6])
-def test_adam_follows_its_rule(scale: float) -> None:
-    """A hundred steps of Adam, and of AdamW with its decay, move as their rules say, and the decay can be told."""
-    assert distance(optimizers.build(ADAM), adam, scale) < 1e-5
-    assert distance(optimizers.build(ADAMW), lambda g: adam(g, 0.01), scale) < 1e-5
+def test_the_decay_of_weights_can_be_told(scale: float) -> None:
+    """AdamW does not move as Adam does."""
     assert distance(optimizers.build(ADAMW), adam, scale) > 1e-4
 
 
