@@ -1,10 +1,7 @@
-"""The cost of training runs: multiply-adds, against sums by hand and against the layers that Keras builds."""
+"""The cost of training runs: multiply-adds, against sums by hand; test_kinds.py has every kind of layer."""
 
 from __future__ import annotations
 
-import math
-
-import numpy as np
 import pytest
 
 from pipeline.trials import plan, run
@@ -25,20 +22,6 @@ def by_hand(variant: str) -> int:
 def test_work_is_counted_in_multiplications(variant: str) -> None:
     """The cost of a network is the sum over its layers of outputs times inputs to each."""
     assert run.multiply_adds(study_runs.whole().variants[variant].network, (28, 28), 10) == by_hand(variant)
-
-
-@pytest.mark.parametrize("variant", ["mlp_rmsprop", "cnn", "fashion_cnn_batch_norm"])
-def test_other_images_and_classes_cost_what_keras_layers_do(variant: str) -> None:
-    """For colour images in 7 classes it is that of the weights of the layers that Keras builds, times their places."""
-    from pipeline.training import networks
-
-    network = study_runs.whole().variants[variant].network
-    built = networks.build(network, (24, 20, 3), 7, seed=0, precision="float32")
-    weighted = [layer for layer in built.layers if hasattr(layer, "kernel")]
-
-    places = [math.prod(layer.output.shape[1:-1]) for layer in weighted]
-    expected = sum(int(np.prod(one.kernel.shape)) * n for one, n in zip(weighted, places, strict=True))
-    assert run.multiply_adds(network, (24, 20, 3), 7) == expected
 
 
 def test_a_training_run_costs_epochs_times_images() -> None:
