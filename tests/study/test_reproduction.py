@@ -105,25 +105,18 @@ def test_a_model_of_too_few_epochs_has_no_rise_to_compare(call: Call) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "before", "after", "reason"),
+    ("before", "after", "reason"),
     [
-        ("params.yaml", "dataset: mnist", "dataset: another", "the study has nothing on another"),
-        ("params.yaml", "epochs: 20", "epochs: 21", OTHER),
-        ("params.yaml", "batch_size: 128", "batch_size: 64", OTHER),
-        (
-            "params.yaml",
-            "precision: float32",
-            "precision: mixed_bfloat16",
-            OTHER,
-        ),
+        ("dataset: mnist", "dataset: another", "the study has nothing on another"),
+        ("epochs: 20", "epochs: 21", OTHER),
+        ("batch_size: 128", "batch_size: 64", OTHER),
+        ("precision: float32", "precision: mixed_bfloat16", OTHER),
     ],
     ids=["data", "epochs", "batch", "precision"],
 )
-def test_what_the_study_did_not_train_has_no_interval(
-    path: str, before: str, after: str, reason: str, call: Call
-) -> None:
+def test_what_the_study_did_not_train_has_no_interval(before: str, after: str, reason: str, call: Call) -> None:
     """Other data and other settings are said to have none, and the run is still compared with the committed one."""
-    change(path, before, after)
+    change("params.yaml", before, after)
     change("params.yaml", "\n  mnist:", "\n  another: {}\n  mnist:")
 
     first = call()[0]
@@ -133,11 +126,8 @@ def test_what_the_study_did_not_train_has_no_interval(
 
 def test_another_model_has_no_interval_and_is_not_committed(call: Call) -> None:
     """A model that the study does not have is said to have none, next to those that have one."""
-    change(
-        "params.yaml",
-        "  mlp_adadelta:\n    network: {name: mlp, units: [512,",
-        "  mine:\n    network: {name: mlp, units: [511,",
-    )
+    network = "mlp_adadelta:\n    network: {name: mlp, units: [512,"
+    change("params.yaml", network, network.replace("mlp_adadelta", "mine").replace("512", "511"))
     change("params.yaml", "      mlp_adadelta:\n        test_accuracy", "      mine:\n        test_accuracy")
     change("reports/metrics.json", '"mlp_adadelta"', '"mine"')
     Path("reports/history/mlp_adadelta.csv").rename("reports/history/mine.csv")
@@ -199,11 +189,8 @@ def test_the_intervals_are_of_networks_trained_on_the_same_images(
 ) -> None:
     """A model trained on all images is compared with such replicates, whatever its variant is called, and no others."""
     change("params.yaml", "validation: 5000", f"validation: {validation}")
-    change(
-        "study/params.yaml",
-        "  cnn:\n    dataset: mnist",
-        f"  other:\n    dataset: mnist\n    training_images: {images}",
-    )
+    other = f"  other:\n    dataset: mnist\n    training_images: {images}"
+    change("study/params.yaml", "  cnn:\n    dataset: mnist", other)
     # Variants without held-out images are not compared.
     content = Path("study/params.yaml").read_text().splitlines(True)
     listed = re.compile(r"    - \[(cnn, |.*, cnn\])")

@@ -15,8 +15,8 @@ from pipeline.training.settings import Cnn, Model, Sequential
 CONV = {"name": "conv2d", "filters": 4, "kernel": 3, "stride": 1, "padding": "valid"}
 POOL, FLATTEN, DENSE = {"name": "max_pool", "size": 2}, {"name": "flatten"}, {"name": "dense", "units": 5}
 NORM = {"name": "batch_norm", "momentum": 0.9, "epsilon": 1e-3}
-MEAN = {"name": "global_average_pool"}
-VALID, SAME = CONV, CONV | {"padding": "same"}
+MEAN, LOSS = {"name": "global_average_pool"}, {"name": "crossentropy", "clip": None}
+VALID, SAME, LARGE = CONV, CONV | {"padding": "same"}, CONV | {"kernel": 5}
 
 
 def residual(*inner: dict[str, Any]) -> dict[str, Any]:
@@ -54,16 +54,10 @@ def test_shapes_are_those_of_keras(shape: tuple[int, ...], padding: str, stride:
         ([CONV], "the last layer has to give one row per image"),
         ([residual(SAME)], "the last layer has to give one row per image"),
         ([FLATTEN, residual(DENSE, CONV)], "layer 2, residual: layer 2, conv2d: needs an image"),
-        (
-            [SAME, POOL, residual(residual(CONV | {"kernel": 5}))],
-            "layer 3, residual: layer 1, residual: layer 1, conv2d",
-        ),
+        ([SAME, POOL, residual(residual(LARGE))], "layer 3, residual: layer 1, residual: layer 1, conv2d"),
         ([residual(VALID)], "layer 1, residual: its layers turn 8x8x1 into 6x6x4, and a 1x1 convolution with stride 1"),
         # Not what every second pixel is, though there are as many.
-        (
-            [residual(CONV | {"kernel": 5})],
-            "layer 1, residual: its layers turn 8x8x1 into 4x4x4, and a 1x1 convolution",
-        ),
+        ([residual(LARGE)], "layer 1, residual: its layers turn 8x8x1 into 4x4x4, and a 1x1 convolution"),
         ([residual(POOL | {"size": 3})], "layer 1, residual: its layers turn 8x8x1 into 2x2x1, and a 1x1 convolution"),
         ([residual(FLATTEN)], "layer 1, residual: its layers turn 8x8x1 into 64, but only from image to image"),
         ([FLATTEN, residual(DENSE)], "layer 2, residual: its layers turn 64 into 5, but only from image to image"),
@@ -128,10 +122,7 @@ def test_what_is_left_out_is_not_a_setting(values: Params) -> None:
         ({"augmentation": {"shift": -1, "flip": True}}, "augmentation.shift: expected greater than or equal to 0"),
         ({"augmentation": {"zoom": 0.6}}, "augmentation.zoom: expected less than or equal to 0.5, found 0.6"),
         ({"augmentation": {"flip": 1}}, "augmentation.flip: expected a valid boolean, found 1"),
-        (
-            {"loss": {"name": "crossentropy", "clip": None, "class_weight": "inverse"}},
-            "loss.class_weight: expected 'balanced', found 'inverse'",
-        ),
+        ({"loss": LOSS | {"class_weight": "inverse"}}, "loss.class_weight: expected 'balanced', found 'inverse'"),
         ({"keep": "best"}, "keep: expected 'last', 'best_val_loss' or 'best_val_accuracy', found 'best'"),
     ],
 )

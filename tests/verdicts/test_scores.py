@@ -81,17 +81,11 @@ def test_it_takes_seconds_and_no_tensorflow(tmp_path: Path) -> None:
         ("side,seed,score\na,1,.5\nb,1\n", "line 3: expected 3 values"),
         ("side,seed,score\na,1,.5\nb,1,.5,7\n", "line 3: expected 3 values"),
         ("side,seed,score\na,1,.5\na,1,.6\n", "line 3: the same side and seed again"),
-        (
-            "side,seed,score\na,1,.5\na,2,.5\nb,1,.5\n",
-            "side b has no seed 2",
-        ),
+        ("side,seed,score\na,1,.5\na,2,.5\nb,1,.5\n", "side b has no seed 2"),
         ("side,seed,score\na,1,.5\nb,1,.5\nb,2,.5\n", "side b has seed 2, and a has not: paired by seed"),
         ("side,seed,score\na,1,.5\nb,1,.5\n", "expected two seeds or more of each side: one shows no spread"),
         ("side,seed,image,score\na,1,i,.5\n", "line 2: score: expected 1 or 0 for each image, found '.5'"),
-        (
-            "side,seed,image,score\na,1,i,1\na,1,j,1\nb,1,i,1\n",
-            "side b has no seed 1 with image j",
-        ),
+        ("side,seed,image,score\na,1,i,1\na,1,j,1\nb,1,i,1\n", "side b has no seed 1 with image j"),
     ],
 )
 def test_a_wrong_file_is_one_line(tmp_path: Path, content: str, words: str) -> None:
