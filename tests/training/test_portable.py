@@ -7,17 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 from scipy import special
 
-from pipeline import machine, params
+from pipeline import machine
 from pipeline.errors import InputError
 from pipeline.params import Params
 from pipeline.training import model_file, networks, optimizers, portable
 from pipeline.training.backend import keras, tf
 from pipeline.training.settings import Loss, Sequential, Training
 from tests.support import bits, forks
-from tests.support.frozen import FROZEN
 from tests.support.study_ledger import ROOT
 
 QEMU = shutil.which("qemu-x86_64")
@@ -119,20 +117,6 @@ def test_native_results_keep_their_recipe() -> None:
 
     assert Training(**settings, instructions="native").model_dump() == settings
     assert Training(**settings, instructions="avx2").model_dump() == settings | {"instructions": "avx2"}
-
-
-def test_params_take_the_choice(tmp_path: Any) -> None:
-    """In params.yaml it stands under train; another word is refused."""
-    content = yaml.safe_load((FROZEN / "params.yaml").read_text())
-    content["train"]["instructions"] = "avx2"
-    path = tmp_path / "params.yaml"
-    path.write_text(yaml.safe_dump(content))
-
-    assert params.load(path).train.instructions == portable.AVX2
-    content["train"]["instructions"] = "avx"
-    path.write_text(yaml.safe_dump(content))
-    with pytest.raises(InputError, match="instructions"):
-        params.load(path)
 
 
 @needs_avx2
