@@ -31,19 +31,20 @@ def predictions(folder: Path) -> Path:
     return folder / "p.npz"
 
 
+def evaluated(folder: Path, model: str = "cnn", reported: Path | None = None, **more: int) -> EvaluationArtifacts:
+    """Return the artifacts of a model of three epochs whose scores are all the same; `more` is of its metrics."""
+    content = {"splits": {"train": score(0.5), "test": score(0.5)}, "classes": list("0123456789"), "parameters": 9}
+    files.write_json(folder / "m.json", content | more)
+    names = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy")
+    rows = [dict.fromkeys(names, 0.5) | {"epoch": epoch} for epoch in (1, 2, 3)]
+    files.write_csv(folder / "h.csv", pd.DataFrame(rows))
+    return EvaluationArtifacts(model, folder / "m.json", folder / "h.csv", reported, RULE, predictions(folder))
+
+
 @pytest.mark.parametrize(("model", "dotted"), [("cnn", True), ("unheard_of", False)])
 def test_curves_have_the_reports_beside_them_where_it_has_the_model(tmp_path: Path, model: str, dotted: bool) -> None:
     """The report's history is drawn for a model that it has, and left out for another."""
-    files.write_json(
-        tmp_path / "m.json",
-        {"splits": {"train": score(0.5), "test": score(0.5)}, "classes": list("0123456789"), "parameters": 9},
-    )
-    names = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy")
-    files.write_csv(tmp_path / "h.csv", pd.DataFrame([dict.fromkeys(names, 0.5) | {"epoch": 1}]))
-    reported = ROOT / "data" / "report_history.csv"
-    shown = EvaluationArtifacts(model, tmp_path / "m.json", tmp_path / "h.csv", reported, RULE, predictions(tmp_path))
-
-    curves = shown.figures()["curves.png"]
+    curves = evaluated(tmp_path, model, ROOT / "data" / "report_history.csv").figures()["curves.png"]
 
     styles = {line.get_linestyle() for panel in curves.axes for line in panel.get_lines()}
     assert (":" in styles) is dotted
@@ -51,13 +52,7 @@ def test_curves_have_the_reports_beside_them_where_it_has_the_model(tmp_path: Pa
 
 def test_what_will_be_there_is_known_before_it_is_drawn(tmp_path: Path) -> None:
     """The names of the figures and tables are those under which they are logged."""
-    files.write_json(
-        tmp_path / "m.json",
-        {"splits": {"train": score(0.5), "test": score(0.5)}, "classes": list("0123456789"), "parameters": 9},
-    )
-    names = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy")
-    files.write_csv(tmp_path / "h.csv", pd.DataFrame([dict.fromkeys(names, 0.5) | {"epoch": 1}]))
-    shown = EvaluationArtifacts("cnn", tmp_path / "m.json", tmp_path / "h.csv", None, RULE, predictions(tmp_path))
+    shown = evaluated(tmp_path)
 
     assert shown.names() == {*shown.figures(), "scores.json", "history.csv", "mistakes.json", "card.md"}
     assert shown.names() == {*shown.figures(), *shown.tables(), "card.md"}
@@ -90,12 +85,7 @@ def test_a_card_says_what_a_model_is_and_how_well_it_does(tmp_path: Path) -> Non
 @pytest.mark.parametrize("kept", [None, 2])
 def test_the_epoch_that_is_kept_is_a_metric_and_a_line(tmp_path: Path, kept: int | None) -> None:
     """The epoch that evaluate scored is a metric and marked in the curves, if the model keeps its best one."""
-    content = {"splits": {"train": score(0.5), "test": score(0.5)}, "classes": list("0123456789"), "parameters": 9}
-    files.write_json(tmp_path / "m.json", content | ({"kept_epoch": kept} if kept else {}))
-    names = ("loss", "accuracy", "val_loss", "val_accuracy")
-    rows = [dict.fromkeys(names, 0.5) | {"epoch": epoch} for epoch in (1, 2, 3)]
-    files.write_csv(tmp_path / "h.csv", pd.DataFrame(rows, columns=("epoch", *names)))
-    shown = EvaluationArtifacts("m", tmp_path / "m.json", tmp_path / "h.csv", None, RULE, predictions(tmp_path))
+    shown = evaluated(tmp_path, **({"kept_epoch": kept} if kept else {}))
 
     assert shown.final_metrics().get("kept_epoch") == kept
     for panel in shown.figures()["curves.png"].axes:

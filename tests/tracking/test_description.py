@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from pipeline.tracking import description as description_module
 from pipeline.tracking.description import RunDescription
 from pipeline.training import recipe
 from pipeline.training.settings import Model
+from tests.support import changes
 
 
 @pytest.fixture
@@ -137,11 +137,6 @@ def test_tags_name_library_versions_and_the_processor(description: RunDescriptio
     assert {key: value for key, value in restored.items() if key.startswith("version.")} == {"version.keras": "3.0.1"}
 
 
-def git(folder: Path, *command: str) -> None:
-    """Run git in `folder`."""
-    subprocess.run(["git", "-c", "user.name=n", "-c", "user.email=e", *command], cwd=folder, check=True)
-
-
 def test_changes_of_code_and_params_make_a_run_dirty(
     description: RunDescription, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -151,9 +146,8 @@ def test_changes_of_code_and_params_make_a_run_dirty(
     assert description.tags()["git.dirty"] == "unknown"
     for name in ("pipeline/train.py", "params.yaml", "dvc.yaml", "dvc.lock"):
         (tmp_path / name).write_text("1")
-    git(tmp_path, "init", "--quiet")
-    git(tmp_path, "add", ".")
-    git(tmp_path, "commit", "--quiet", "--message", "m")
+    changes.git(tmp_path, "init", "--quiet")
+    changes.commit(tmp_path)
 
     (tmp_path / "dvc.lock").write_text("2")
     assert description.tags()["git.dirty"] == "false"

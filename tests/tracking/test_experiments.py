@@ -12,6 +12,8 @@ from pipeline.tracking import experiments
 from pipeline.tracking.store import SetupError
 from tests.test_dvc_lock import write_lock
 
+pytestmark = pytest.mark.usefixtures("store")
+
 
 @pytest.fixture(autouse=True)
 def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,7 +27,6 @@ def note_of(experiment: experiments.Experiment) -> tuple[str, str]:
     return found.name, found.tags["mlflow.note.content"]
 
 
-@pytest.mark.usefixtures("store")
 def test_the_experiment_of_a_data_set_speaks_of_it_alone() -> None:
     """It has the data set's name, its description has the title from preprocess' summary, and nothing is of MNIST."""
     write_lock(title="Things in colour", dataset="things")
@@ -37,7 +38,6 @@ def test_the_experiment_of_a_data_set_speaks_of_it_alone() -> None:
     assert not re.search(r"mnist|digit|MLP|CNN", note, re.IGNORECASE)
 
 
-@pytest.mark.usefixtures("store")
 def test_the_experiment_of_a_study_has_the_name_of_its_data_set() -> None:
     """It is NAME-study, and its description has the title."""
     name, note = note_of(experiments.of_study("fashion_mnist", "Fashion-MNIST"))
@@ -46,7 +46,6 @@ def test_the_experiment_of_a_study_has_the_name_of_its_data_set() -> None:
     assert "variants of them on Fashion-MNIST, trained by `make study`" in note
 
 
-@pytest.mark.usefixtures("store")
 def test_two_data_sets_have_two_experiments() -> None:
     """Both are there, each as one; a description that somebody has edited in MLflow stays."""
     first, second = (experiments.connect(experiments.of_dataset(name)) for name in ("mnist", "fashion_mnist"))
@@ -57,7 +56,6 @@ def test_two_data_sets_have_two_experiments() -> None:
     assert note_of(experiments.of_dataset("mnist")) == ("mnist", "ours")
 
 
-@pytest.mark.usefixtures("store")
 def test_looking_for_an_experiment_creates_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that is not there is None, without a store too; one that was deleted is an error with the command."""
     assert experiments.find("kmnist") is None

@@ -38,15 +38,10 @@ from pipeline.training import model_file, networks
 from tests.support import made_sets
 from tests.support.processes import wait_until
 
+pytestmark = pytest.mark.usefixtures("store")
+SCORES = ("loss", "accuracy", "val_loss", "val_accuracy")
 ROWS = [
-    {
-        "epoch": e,
-        "loss": 1 / e,
-        "accuracy": 1 - 0.1 / e,
-        "val_loss": 2 / e,
-        "val_accuracy": 1 - 0.2 / e,
-        "seconds": 3.0 + e,
-    }
+    {"epoch": e, **dict(zip(SCORES, (1 / e, 1 - 0.1 / e, 2 / e, 1 - 0.2 / e), strict=True)), "seconds": 3.0 + e}
     for e in range(1, 5)
 ]
 MD5 = "d" * 32
@@ -119,6 +114,14 @@ def track(description: RunDescription, data: Dataset, model: Path) -> None:
         run.log_model(model)
 
 
+@pytest.fixture
+def tracked(description: RunDescription, digits: Dataset, model: Path) -> Any:
+    """Return the run of a whole training in a store that has no other."""
+    track(description, digits, model)
+    (run,) = runs()
+    return run
+
+
 def evaluate(model: Path, accuracy: float = 0.9, *, required: bool = False, rule: OverfittingRule = RULE) -> None:
     """Log an evaluation of the model."""
     score = dict.fromkeys(metrics.SCORES, 0.5) | {"accuracy": accuracy, "count": 10_000}
@@ -139,20 +142,16 @@ def runs(status: str | None = None) -> list[Any]:
     return [run for run in found if status in (None, run.info.status)]
 
 
-@pytest.mark.usefixtures("store")
-def test_a_run_holds_the_whole_training(description: RunDescription, digits: Dataset, model: Path) -> None:
+def test_a_run_holds_the_whole_training(tracked: Any, digits: Dataset, model: Path) -> None:
     """Params, four epochs under their numbers, tags, data and checksums are in one finished run of the model's name."""
-    track(description, digits, model)
-
-    (run,) = runs()
-    assert (run.info.run_name, run.info.status) == ("mlp_rmsprop", "FINISHED")
-    assert run.data.params["optimizer.epsilon"] == "1e-08"
-    assert run.data.params["train.batch_size"] == "128"
-    history = mlflow.MlflowClient().get_metric_history(run.info.run_id, "val_loss")
+    assert (tracked.info.run_name, tracked.info.status) == ("mlp_rmsprop", "FINISHED")
+    assert tracked.data.params["optimizer.epsilon"] == "1e-08"
+    assert tracked.data.params["train.batch_size"] == "128"
+    history = mlflow.MlflowClient().get_metric_history(tracked.info.run_id, "val_loss")
     assert [(point.step, point.value) for point in history] == [(row["epoch"], row["val_loss"]) for row in ROWS]
     expected = {"model.md5": files.md5(model), "data.md5": MD5, "recipe": "r" * 64, "seed": "0", "model": "mlp_rmsprop"}
-    assert expected.items() <= run.data.tags.items()
-    names = {(source.dataset.name, source.dataset.digest) for source in run.inputs.dataset_inputs}
+    assert expected.items() <= tracked.data.tags.items()
+    names = {(source.dataset.name, source.dataset.digest) for source in tracked.inputs.dataset_inputs}
     assert names == {("mnist-train", md5_of(digits.train)), ("mnist-test", md5_of(digits.test))}
 
 
@@ -161,7 +160,6 @@ def md5_of(split: Split) -> str:
     return hashlib.md5(split.images.tobytes() + split.labels.tobytes(), usedforsecurity=False).hexdigest()
 
 
-@pytest.mark.usefixtures("store")
 @pytest.mark.parametrize("recorded", [True, False])
 def test_the_data_of_a_run_say_where_they_came_from(
     description: RunDescription,
@@ -184,26 +182,14 @@ def test_the_data_of_a_run_say_where_they_came_from(
 
     (run,) = runs()
     (source,) = {one.dataset.source for one in run.inputs.dataset_inputs}
-    assert json.loads(source) == (
-        {
-            "uri": "data/raw/mnist",
-            "md5": "f.dir",
-            "set": "data/sets/mnist.yaml",
-            "arrays": "data/processed/mnist.npz",
-            "arrays_md5": MD5,
-        }
-        if recorded
-        else {"uri": "data/sets/mnist.yaml", "arrays_md5": MD5}
-    )
+    files_and_arrays = {"uri": "data/raw/mnist", "md5": "f.dir", "set": "data/sets/mnist.yaml"}
+    files_and_arrays |= {"arrays": "data/processed/mnist.npz", "arrays_md5": MD5}
+    assert json.loads(source) == (files_and_arrays if recorded else {"uri": files_and_arrays["set"], "arrays_md5": MD5})
 
 
-@pytest.mark.usefixtures("store")
-def test_the_logged_model_answers_as_the_file(description: RunDescription, digits: Dataset, model: Path) -> None:
+def test_the_logged_model_answers_as_the_file(tracked: Any, digits: Dataset, model: Path) -> None:
     """The model in MLflow takes raw images, has pinned requirements, needs no pickle and answers as the file does."""
-    track(description, digits, model)
-
-    (run,) = runs()
-    uri = f"models:/{run.outputs.model_outputs[0].model_id}"
+    uri = f"models:/{tracked.outputs.model_outputs[0].model_id}"
     info = mlflow.models.get_model_info(uri)
     images = digits.test.images[:10]
     answers = mlflow.pyfunc.load_model(uri).predict(images)
@@ -224,13 +210,9 @@ def test_the_logged_model_answers_as_the_file(description: RunDescription, digit
     assert not [path for path in folder.rglob("*") if "pickle" in path.name or path.suffix == ".pkl"]
 
 
-@pytest.mark.usefixtures("store")
-def test_the_logged_model_says_what_it_takes(description: RunDescription, digits: Dataset, model: Path) -> None:
+def test_the_logged_model_says_what_it_takes(tracked: Any) -> None:
     """Its description and its files have the range of its input, and an example: one image with a bright stroke."""
-    track(description, digits, model)
-
-    (run,) = runs()
-    logged = mlflow.get_logged_model(run.outputs.model_outputs[0].model_id)
+    logged = mlflow.get_logged_model(tracked.outputs.model_outputs[0].model_id)
     folder = Path(mlflow.artifacts.download_artifacts(f"models:/{logged.model_id}"))
     example = json.loads((folder / "serving_input_example.json").read_text())["inputs"]
     assert "from 0 (black) to 255" in logged.tags["mlflow.note.content"]
@@ -248,17 +230,13 @@ def test_models_that_differ_in_their_optimizer_have_comparable_params(values: Pa
     assert different == {"optimizer.name", "optimizer.learning_rate", "optimizer.rho", "optimizer.epsilon_in_root"}
 
 
-@pytest.mark.usefixtures("store")
-def test_an_evaluation_joins_the_run_of_its_model(description: RunDescription, digits: Dataset, model: Path) -> None:
+def test_an_evaluation_joins_the_run_of_its_model(tracked: Any, digits: Dataset, model: Path) -> None:
     """Scores and figures go into the run with these checksums and create no second run; the run stays as it ended."""
-    track(description, digits, model)
-    ended = runs()[0].info.end_time
-
     evaluate(model)
 
     (run,) = runs()
     assert run.data.metrics["test_accuracy"] == 0.9
-    assert run.info.end_time == ended
+    assert run.info.end_time == tracked.info.end_time
     artifacts = [artifact.path for artifact in mlflow.MlflowClient().list_artifacts(run.info.run_id)]
     assert artifacts == ["card.md", "confusion.png", "curves.png", "history.csv", "mistakes.json", "scores.json"]
     table = mlflow.MlflowClient().load_table(run.info.experiment_id, "mistakes.json")
@@ -273,24 +251,18 @@ def test_an_evaluation_joins_the_run_of_its_model(description: RunDescription, d
     assert scores["loss_gap"].dataset_name is None
 
 
-@pytest.mark.usefixtures("store")
-def test_an_evaluation_repeated_adds_nothing(description: RunDescription, digits: Dataset, model: Path) -> None:
+def test_an_evaluation_repeated_adds_nothing(tracked: Any, model: Path) -> None:
     """The same scores again leave one point per metric."""
-    track(description, digits, model)
-
     evaluate(model)
     evaluate(model)
 
-    history = mlflow.MlflowClient().get_metric_history(runs()[0].info.run_id, "test_accuracy")
+    history = mlflow.MlflowClient().get_metric_history(tracked.info.run_id, "test_accuracy")
     assert len(history) == 1
 
 
-@pytest.mark.usefixtures("store")
-def test_the_overfitting_analysis_can_be_searched_for(
-    description: RunDescription, digits: Dataset, model: Path
-) -> None:
+@pytest.mark.usefixtures("tracked")
+def test_the_overfitting_analysis_can_be_searched_for(model: Path) -> None:
     """Runs are found by the verdict and sorted by the figures; another rule changes them without a second run."""
-    track(description, digits, model)
     evaluate(model)
     (falling,) = runs()
     assert falling.data.metrics["min_val_loss"] == min(row["val_loss"] for row in ROWS)
@@ -307,12 +279,9 @@ def test_the_overfitting_analysis_can_be_searched_for(
     assert [run.info.run_id for run in found] == [falling.info.run_id]
 
 
-@pytest.mark.usefixtures("store")
-def test_a_figure_that_another_rule_takes_away_is_none(
-    description: RunDescription, digits: Dataset, model: Path
-) -> None:
+@pytest.mark.usefixtures("tracked")
+def test_a_figure_that_another_rule_takes_away_is_none(model: Path) -> None:
     """Where a longer window leaves no rise to judge, the earlier one becomes NaN, once."""
-    track(description, digits, model)
     evaluate(model)
 
     for _ in range(2):
@@ -325,7 +294,6 @@ def test_a_figure_that_another_rule_takes_away_is_none(
     assert run.data.tags["overfitting"] == "cannot be judged"
 
 
-@pytest.mark.usefixtures("store")
 def test_colour_images_are_inputs_and_signature(values: Params, tmp_path: Path) -> None:
     """Of images (n, 32, 32, 3) the run has a data set per split, and its model takes such images and answers them."""
     made = made_sets.arrays()
@@ -350,7 +318,6 @@ def test_colour_images_are_inputs_and_signature(values: Params, tmp_path: Path) 
     assert np.array_equal(answers, network.predict(test.images[:5], verbose=0))
 
 
-@pytest.mark.usefixtures("store")
 @pytest.mark.parametrize("asked", ["true", "false", None])
 def test_system_metrics_are_logged_where_they_are_asked_for(
     description: RunDescription, digits: Dataset, monkeypatch: pytest.MonkeyPatch, asked: str | None
@@ -374,7 +341,6 @@ def test_system_metrics_are_logged_where_they_are_asked_for(
 
 
 @pytest.mark.fault("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING has an impossible value, or the monitor cannot start")
-@pytest.mark.usefixtures("store")
 @pytest.mark.parametrize("fault", ["value", "monitor"])
 def test_without_system_metrics_a_run_is_complete(
     description: RunDescription,
@@ -418,12 +384,9 @@ def test_an_end_does_not_wait_for_system_metrics(
 
 
 @pytest.mark.fault("an outage between the parts of an evaluation")
-@pytest.mark.usefixtures("store")
-def test_an_evaluation_that_was_cut_short_is_not_taken_for_whole(
-    description: RunDescription, digits: Dataset, model: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("tracked")
+def test_an_evaluation_that_was_cut_short_is_not_taken_for_whole(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where new scores came without the figures that show them, both are added the next time."""
-    track(description, digits, model)
     evaluate(model)
     before = {path: path.read_bytes() for path in (model.parent / "mlruns").rglob("scores.json")}
     with monkeypatch.context() as outage:
@@ -438,7 +401,6 @@ def test_an_evaluation_that_was_cut_short_is_not_taken_for_whole(
     assert runs()[0].data.metrics["test_accuracy"] == 0.8
 
 
-@pytest.mark.usefixtures("store")
 def test_what_a_run_has_from_its_start_stays(description: RunDescription, digits: Dataset, model: Path) -> None:
     """A run that is completed keeps its params, also where one that changes no result differs by now."""
     left = live.TrainingRun(description, digits)
@@ -451,7 +413,6 @@ def test_what_a_run_has_from_its_start_stays(description: RunDescription, digits
     assert run.info.status == "FINISHED"
 
 
-@pytest.mark.usefixtures("store")
 def test_an_evaluation_without_its_run_warns(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Where MLflow has no run of the model, one line says so and what makes it, and nothing fails, if nothing must."""
     evaluate(model)
@@ -484,7 +445,6 @@ def test_an_evaluation_does_not_depend_on_the_store(
 
 
 @pytest.mark.fault("the experiment deleted in MLflow's pages")
-@pytest.mark.usefixtures("store")
 def test_a_training_into_a_deleted_experiment_ends_at_once_with_the_way_out(
     description: RunDescription, digits: Dataset, model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -507,7 +467,6 @@ def test_a_training_into_a_deleted_experiment_ends_at_once_with_the_way_out(
         )
 
 
-@pytest.mark.usefixtures("store")
 @pytest.mark.parametrize(
     ("error", "status"), [(ValueError, "FAILED"), (KeyboardInterrupt, "KILLED"), (SystemExit, "KILLED")]
 )
@@ -536,7 +495,6 @@ def test_a_training_that_does_not_end_well_is_no_finished_run(
     assert "model.md5" not in left.data.tags
 
 
-@pytest.mark.usefixtures("store")
 def test_a_run_left_running_is_marked_killed(description: RunDescription, digits: Dataset, model: Path) -> None:
     """The next training of the recipe ends the run of the one that was killed."""
     experiment = experiments.connect(experiments.of_dataset("mnist"))
@@ -569,6 +527,26 @@ def test_what_was_not_sent_is_sent_with_a_later_epoch(
     assert [point.step for point in history] == [1, 2, 3, 4]
 
 
+def end_of_interrupted(description: RunDescription, data: Dataset, hang: Hang, model: Path | None = None) -> float:
+    """Train until something hangs, and be interrupted there; return the seconds that the end then takes."""
+    interrupted = 0.0
+
+    def training() -> None:
+        nonlocal interrupted
+        with tracking.training_run(description, data) as run:
+            run.log_epochs(ROWS)
+            if model:
+                run.log_model(model)
+            assert hang.reached.wait(60)
+            interrupted = time.monotonic()
+            raise SystemExit(143)
+
+    with pytest.raises(SystemExit) as ended:
+        training()
+    assert ended.value.code == 143
+    return time.monotonic() - interrupted
+
+
 @pytest.mark.fault("tracking server hangs while the training is interrupted")
 @pytest.mark.usefixtures("_short_timeouts")
 def test_an_interruption_does_not_wait_for_the_store(
@@ -576,21 +554,8 @@ def test_an_interruption_does_not_wait_for_the_store(
 ) -> None:
     """However much is unsent, it takes seconds to end, and the interruption goes on."""
     monkeypatch.setattr(finished_runs, "running", hang)
-    interrupted = 0.0
 
-    def training() -> None:
-        nonlocal interrupted
-        with tracking.training_run(description, digits) as run:
-            run.log_epochs(ROWS)
-            assert hang.reached.wait(60)
-            interrupted = time.monotonic()
-            raise SystemExit(143)
-
-    with pytest.raises(SystemExit) as ended:
-        training()
-
-    assert ended.value.code == 143
-    assert time.monotonic() - interrupted < 2
+    assert end_of_interrupted(description, digits, hang) < 2
 
 
 @pytest.mark.fault("SIGTERM while the model is logged")
@@ -599,20 +564,8 @@ def test_an_interruption_does_not_wait_for_the_model(
 ) -> None:
     """The run is marked killed within seconds, with its epochs, though its model is still being written."""
     monkeypatch.setattr(logged_model, "_save", hang)
-    interrupted = 0.0
 
-    def training() -> None:
-        nonlocal interrupted
-        with tracking.training_run(description, digits) as run:
-            run.log_epochs(ROWS)
-            run.log_model(model)
-            assert hang.reached.wait(60)
-            interrupted = time.monotonic()
-            raise SystemExit(143)
-
-    with pytest.raises(SystemExit):
-        training()
-    needed = time.monotonic() - interrupted
+    needed = end_of_interrupted(description, digits, hang, model)
     (left,) = runs()
 
     assert left.info.status == "KILLED"
@@ -621,7 +574,6 @@ def test_an_interruption_does_not_wait_for_the_model(
 
 
 @pytest.mark.fault("an outage of hundreds of epochs")
-@pytest.mark.usefixtures("store")
 @pytest.mark.parametrize("later", [False, True])
 def test_more_epochs_than_mlflow_takes_at_once_are_logged(
     description: RunDescription, digits: Dataset, model: Path, later: bool
@@ -640,7 +592,6 @@ def test_more_epochs_than_mlflow_takes_at_once_are_logged(
     assert [point.step for point in history] == list(range(1, 301))
 
 
-@pytest.mark.usefixtures("store")
 def test_a_run_begins_when_its_training_does(
     description: RunDescription, digits: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -662,16 +613,14 @@ def test_a_run_begins_when_its_training_does(
     assert stored.info.end_time / 1000 >= before + 1
 
 
-@pytest.mark.usefixtures("store")
+@pytest.mark.usefixtures("tracked")
 def test_one_run_of_a_model_is_current(description: RunDescription, digits: Dataset, model: Path) -> None:
     """A repeated training makes the new run the current one, and the old one superseded."""
-    track(description, digits, model)
     track(description, digits, model)
 
     assert [run.data.tags[experiments.STATE] for run in runs("FINISHED")] == ["current", "superseded"]
 
 
-@pytest.mark.usefixtures("store")
 @pytest.mark.parametrize("place", ["a server", "a local store"])
 def test_other_clones_runs_are_left_alone_on_a_server(
     description: RunDescription, digits: Dataset, model: Path, monkeypatch: pytest.MonkeyPatch, place: str
@@ -703,7 +652,6 @@ def add_finished(recipe: str) -> None:
 VIEW = "mlflow.sharedViewState.current"
 
 
-@pytest.mark.usefixtures("store")
 @pytest.mark.parametrize("of", [experiments.of_study, experiments.of_verdict])
 def test_replicates_are_shown_by_variant(of: Callable[[str, str], experiments.Experiment]) -> None:
     """The experiments of many seeds have a view with mean curves per variant, and its name and seed as columns."""
@@ -716,7 +664,6 @@ def test_replicates_are_shown_by_variant(of: Callable[[str, str], experiments.Ex
     assert "searchFilter" not in state
 
 
-@pytest.mark.usefixtures("store")
 def test_a_verdict_is_a_run_among_those_that_it_judges(tmp_path: Path) -> None:
     """It has estimates with their ends, verdicts as tags, its page and links; the same verdict is there once."""
     findings = {"HEAD~1 - HEAD": tracking.LoggedEstimate("better", 0.5, 0.25, None)}
@@ -744,7 +691,6 @@ def test_a_verdict_is_a_run_among_those_that_it_judges(tmp_path: Path) -> None:
     assert (run.info.status, Path(downloaded).read_text()) == ("FINISHED", "# Better\n")
 
 
-@pytest.mark.usefixtures("store")
 def test_an_experiment_shows_training_and_validation_in_one_chart() -> None:
     """It has a saved view of the current runs; an older one is replaced, and a missing description is added."""
     made, api = experiments.connect(experiments.of_dataset("mnist")), mlflow.MlflowClient()
@@ -760,7 +706,6 @@ def test_an_experiment_shows_training_and_validation_in_one_chart() -> None:
     assert state["searchFilter"] == "tags.`dvc.state` = 'current'"
 
 
-@pytest.mark.usefixtures("store")
 def test_a_recipe_has_one_finished_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """Added twice it is there once, also if the first making was cut short; another recipe has a run of its own."""
     with monkeypatch.context() as outage:
@@ -787,7 +732,6 @@ def test_a_recipe_has_one_finished_run(monkeypatch: pytest.MonkeyPatch) -> None:
     assert api.search_runs([experiments.connect(experiments.of_dataset("mnist"))]) == []
 
 
-@pytest.mark.usefixtures("store")
 @pytest.mark.parametrize(
     "losses", [["DELETE FROM metrics", "DELETE FROM latest_metrics"], ["DELETE FROM params"]], ids=["metrics", "params"]
 )

@@ -12,6 +12,8 @@ from pipeline.params import Params
 from pipeline.reporting import colours
 from pipeline.tracking import experiments, runs
 
+pytestmark = pytest.mark.usefixtures("store")
+
 
 def create(names: Sequence[str], dataset: str = "mnist") -> list[str]:
     """Create a run of each model in turn, and return their colours."""
@@ -21,7 +23,6 @@ def create(names: Sequence[str], dataset: str = "mnist") -> list[str]:
     return made
 
 
-@pytest.mark.usefixtures("store")
 def test_the_models_have_the_colours_of_the_figures(values: Params) -> None:
     """Each run of a model has the colour that the report's figures give it, in each experiment."""
     names = [*values.models, *values.models]
@@ -33,7 +34,6 @@ def test_the_models_have_the_colours_of_the_figures(values: Params) -> None:
 
 
 @pytest.mark.fault("two models whose own colour in MLflow's charts is the same")
-@pytest.mark.usefixtures("store")
 def test_no_two_models_share_a_colour() -> None:
     """Of thirty models, more than the palette has colours, each has another one, and keeps it."""
     names = [f"model_{number}" for number in range(30)]
@@ -47,7 +47,6 @@ def test_no_two_models_share_a_colour() -> None:
     assert create(names[::-1]) == made[::-1]
 
 
-@pytest.mark.usefixtures("store")
 def test_a_colour_that_somebody_chose_stays() -> None:
     """The next run of a model has the colour that was chosen for the latest in MLflow's pages, and no other model."""
     (own,) = create(["cnn"])
@@ -61,7 +60,6 @@ def test_a_colour_that_somebody_chose_stays() -> None:
     assert create([other]) != [chosen]
 
 
-@pytest.mark.usefixtures("store")
 def test_a_current_run_without_a_colour_gets_one() -> None:
     """A run of an earlier version of this code is coloured when it is marked as current, and only then written."""
     experiment, api = experiments.connect(experiments.of_dataset("mnist")), mlflow.MlflowClient()
