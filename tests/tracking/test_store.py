@@ -296,14 +296,3 @@ def test_an_experiment_in_a_folder_of_its_own_stays_there(store: Path, tmp_path:
     assert found["bucket"] == "s3://bucket/mlruns"
     assert found["mnist"] == (tmp_path / "mlruns").as_uri()
     assert store.exists()
-
-
-def test_a_folder_with_any_name_can_have_a_store(tmp_path: Path) -> None:
-    """One whose name has both kinds of quotes, or a colon, has a store as any other has."""
-    root = tmp_path / 'it\'s :a "clone"'
-    root.mkdir()
-
-    process = start(root)
-
-    assert process.communicate()[0].strip() == "1"
-    assert places(root / "mlflow.db")[0] == f"{root.as_uri()}/mlruns/0"

@@ -18,7 +18,7 @@ from tests.support import forks
 
 ROOT = Path(__file__).parents[2]
 # Names of folders with characters that have a meaning in an address.
-NAMES = ("a?b", "a#b", "a%2Fb", "a%b", "it's", 'a"b', "ä b", "a&b=c", "a@b:c", "a;b")
+NAMES = ("a?b", "a#b", "a%2Fb", "a%b", "it's", 'a"b', "ä b", "a&b=c", "a@b:c", "a;b", 'it\'s :a "clone"')
 SECRET = "hunter2"  # noqa: S105
 MALFORMED = (
     f"user:{SECRET}@host:5000",
@@ -122,7 +122,9 @@ print(len(Path(folder, "params.yaml").read_text()))
 
 
 @pytest.mark.fault("the folder of the repository has a name with ?, #, %2F, quotes or non-ASCII characters")
-@pytest.mark.parametrize("name", ["a?b#c%2Fd", *(pytest.param(name, marks=pytest.mark.slow) for name in NAMES)])
+@pytest.mark.parametrize(
+    "name", ["a?b#c%2Fd", NAMES[-1], *(pytest.param(name, marks=pytest.mark.slow) for name in NAMES[:-1])]
+)
 def test_all_that_mlflow_writes_stays_in_the_repository(tmp_path: Path, name: str) -> None:
     """Store, lock and artifacts are in the folder of that name, nothing is next to it, and a model comes back."""
     root = tmp_path / name
@@ -137,13 +139,8 @@ def test_all_that_mlflow_writes_stays_in_the_repository(tmp_path: Path, name: st
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.splitlines()[-1] == "10"
     assert [path.name for path in tmp_path.iterdir()] == [name]
-    assert sorted(path.name for path in root.iterdir()) == [
-        "download",
-        "mlflow.db",
-        "mlflow.db.lock",
-        "mlruns",
-        "params.yaml",
-    ]
+    there = {path.name for path in root.iterdir()}
+    assert there == {"download", "mlflow.db", "mlflow.db.lock", "mlruns", "params.yaml"}
     assert len(list((root / "mlruns").rglob("a.txt"))) == 1
 
 
