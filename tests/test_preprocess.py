@@ -312,19 +312,15 @@ def test_the_figure_shows_the_first_81_images(
 
 @pytest.mark.fault("params: batch or network that does not fit the data")
 @pytest.mark.parametrize(
-    ("old", "new", "faults"),
+    ("old", "new", "fault"),
     [
-        (
-            "batch_size: 128",
-            "batch_size: 151",
-            ["train.batch_size: expected at most the 150 training images, found 151"],
-        ),
-        ("kernel: 3", "kernel: 15", ["models.cnn.network: a 28x28 image is too small for 2 convolutions"]),
-        ("kernel: 3", "kernel: 99", ["models.cnn.network: a 28x28 image is too small for 2 convolutions"]),
+        ("batch_size: 128", "batch_size: 151", "train.batch_size: expected at most the 150 training images, found 151"),
+        ("kernel: 3", "kernel: 15", "models.cnn.network: a 28x28 image is too small for 2 convolutions"),
+        ("kernel: 3", "kernel: 99", "models.cnn.network: a 28x28 image is too small for 2 convolutions"),
     ],
 )
 def test_what_does_not_fit_the_data_is_refused_before_anything_is_trained(
-    tmp_path: Path, arrays: dict[str, np.ndarray], capsys: Any, old: str, new: str, faults: list[str]
+    tmp_path: Path, arrays: dict[str, np.ndarray], capsys: Any, old: str, new: str, fault: str
 ) -> None:
     """A batch larger than the training set and a network larger than the image are a line each, and nothing is made."""
     folder = _write(tmp_path / "raw", arrays)
@@ -332,9 +328,6 @@ def test_what_does_not_fit_the_data_is_refused_before_anything_is_trained(
     with pytest.raises(InputError) as caught:
         _run(folder, tmp_path / "out", "test", capsys, **{old: new})
 
-    lines = str(caught.value).splitlines()
-    assert caught.value.path == tmp_path / "out" / "params.yaml"
-    assert [line.startswith(f"{caught.value.path}: {fault}") for line, fault in zip(lines, faults, strict=True)] == [
-        True
-    ]
+    (line,) = str(caught.value).splitlines()
+    assert line.startswith(f"{tmp_path}/out/params.yaml: {fault}")
     assert not (tmp_path / "out" / "s.npz").exists()
