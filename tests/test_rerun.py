@@ -46,13 +46,8 @@ def log(store: Path) -> Callable[..., str]:
 
     def log(without: str = "", *, status: str = "FINISHED", params: dict[str, str] | None = None, **tags: str) -> str:
         api = mlflow.MlflowClient(f"sqlite:///{store}")
-        known = {
-            "model": MODEL,
-            "recipe": "r",
-            "model.md5": "m" * 32,
-            "data.md5": "d" * 32,
-            description.COMMIT: "0" * 40,
-        }
+        known = {"model": MODEL, "recipe": "r", "model.md5": "m" * 32, "data.md5": "d" * 32}
+        known[description.COMMIT] = "0" * 40
         known |= {key.replace("_", "."): value for key, value in tags.items()}
         run = api.create_run("0", tags={key: value for key, value in known.items() if key != without}).info.run_id
         sections = {"network.name": "mlp", "optimizer.name": "adadelta", "loss.name": "crossentropy", "epochs": "2"}
@@ -98,17 +93,26 @@ def test_a_server_that_never_ends_its_answer_is_given_up(mode: str, monkeypatch:
     """MLflow is unavailable, in one line, once a whole answer has taken too long; the rerun does not wait for ever."""
     monkeypatch.setattr("pipeline.tracking.client.ANSWER_TIMEOUT_S", 1.0)
     monkeypatch.setattr(sys, "argv", ["rerun", "f" * 32])
-    with tracker(mode) as server:
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
-        with pytest.raises(UnavailableError, match="its answer") as caught:
-            rerun.main()
+    with tracker(mode), pytest.raises(UnavailableError, match="its answer") as caught:
+        rerun.main()
 
     assert len(str(caught.value).splitlines()) == 1
 
 
 @pytest.fixture
-def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a git repository with one commit, as current directory."""
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Have temporary folders in one of the test's own."""
+    folder = tmp_path / "tmp"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    return folder
+
+
+@pytest.fixture
+def repository(tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a git repository with one commit, as current directory; no temporary folder is there yet."""
+    assert not [*temporary.iterdir()]
     folder = tmp_path / "it's a clone"
     folder.mkdir()
     (folder / "params.yaml").write_text("models: {}\ndata: {validation: test}\nkept: 1e-8\n")
@@ -134,19 +138,8 @@ def left(folder: Path) -> tuple[str, list[str], list[Path]]:
     )
 
 
-@pytest.fixture
-def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Have temporary folders in one of the test's own."""
-    folder = tmp_path / "tmp"
-    folder.mkdir()
-    monkeypatch.setenv("TMPDIR", str(folder))
-    monkeypatch.setattr("tempfile.tempdir", None)
-    return folder
-
-
 @pytest.mark.fault("rerun interrupted, or a stage of it fails")
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), PipelineError("it failed")], ids=["interrupted", "failed"])
-@pytest.mark.usefixtures("temporary")
 def test_nothing_is_left_of_a_rerun(
     repository: Path, log: Callable[..., str], values: Params, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
@@ -164,14 +157,8 @@ def test_nothing_is_left_of_a_rerun(
         rerun.rerun(logged, repository / "dvc.yaml", values.overfitting)
 
     ((folder, written),) = seen
-    assert written["models"] == {
-        MODEL: {
-            "network": {"name": "mlp"},
-            "optimizer": {"name": "adadelta"},
-            "loss": {"name": "crossentropy"},
-            "epochs": 2,
-        }
-    }
+    names = {"network": "mlp", "optimizer": "adadelta", "loss": "crossentropy"}
+    assert written["models"] == {MODEL: {**{key: {"name": name} for key, name in names.items()}, "epochs": 2}}
     assert (written["data"], written["train"]) == ({"validation": "test", "dataset": "mnist"}, {"seed": 0})
     assert not folder.exists()
     assert left(repository) == before
@@ -179,7 +166,6 @@ def test_nothing_is_left_of_a_rerun(
 
 
 @pytest.mark.fault("rerun: the commit or the data of the run is gone")
-@pytest.mark.usefixtures("temporary")
 def test_a_commit_or_data_that_is_gone_is_named(repository: Path, log: Callable[..., str], values: Params) -> None:
     """It is an error of exit code 2 with what is gone, and nothing is left; so is a commit that has no such stage."""
     before = left(repository)
@@ -264,9 +250,8 @@ def test_differences_are_a_table(log: Callable[..., str]) -> None:
     reasons = list(rerun.reasons(logged, {"recipe": "other", "keras": "3.1"}))
     assert reasons[0] == "library versions: keras 3.0 then, 3.1 now"
     assert reasons[1].startswith("processor: Another then, ")
-    assert (
-        next(rerun.reasons(logged, {"recipe": "other", "keras": "3.0"})) == "code: that of the commit is not the run's"
-    )
+    (reason, *_) = rerun.reasons(logged, {"recipe": "other", "keras": "3.0"})
+    assert reason == "code: that of the commit is not the run's"
 
 
 DVC_YAML = """
@@ -333,7 +318,6 @@ def test_the_command_is_that_of_the_runs_commit(stages: LoggedTraining) -> None:
     "text", ["a; touch x; #", "$(touch x)", "`touch x`", "a\ntouch x", "a | touch x", "../x", "-x"]
 )
 @pytest.mark.parametrize("place", ["model", "dataset", "commit", "param"])
-@pytest.mark.usefixtures("temporary")
 def test_what_mlflow_says_is_no_code(
     stages: LoggedTraining, values: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, text: str
 ) -> None:
@@ -387,7 +371,6 @@ def test_params_of_another_shape_are_one_line(
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), b"x", {1}, "\ud800", 1j])
-@pytest.mark.usefixtures("temporary")
 def test_params_that_no_file_can_hold_are_one_line(stages: LoggedTraining, values: Params, value: Any) -> None:
     """Nothing is left of the worktree then."""
     before = left(Path.cwd())
@@ -430,7 +413,6 @@ def test_a_rerun_that_is_ended_leaves_nothing_at_work(
     pipe = subprocess.PIPE
     with subprocess.Popen(command, cwd=repository, env=environment, stdout=pipe, stderr=pipe, text=True) as process:
         assert process.stderr
-        assert process.stderr
         assert process.stderr.readline() == "at work\n"
         for _ in range(times):
             process.send_signal(number)
@@ -448,7 +430,6 @@ def test_a_rerun_that_is_ended_leaves_nothing_at_work(
     assert left(repository) == before
 
 
-@pytest.mark.usefixtures("temporary")
 def test_a_worktree_that_is_in_use_is_left_alone(repository: Path) -> None:
     """Two at once do not remove each other's; one that is locked by git, or whose folder is gone, is forgotten."""
     before = left(repository)
@@ -474,9 +455,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a repository with one small model, trained at its first commit."""
     folder = tmp_path_factory.mktemp("rerun") / "a clone"
     small.make(folder)
-    values = yaml.safe_load((folder / "params.yaml").read_text())
-    values["models"] = {MODEL: values["models"][MODEL] | {"epochs": 2}}
-    (folder / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
+    with small.edited(folder / "params.yaml") as values:
+        values["models"] = {MODEL: values["models"][MODEL] | {"epochs": 2}}
     small.commit(folder, "change")
     small.run(folder, "dvc", "repro", "evaluate")
     return folder
@@ -492,30 +472,27 @@ def run_of(folder: Path) -> Any:
 @pytest.mark.slow
 def test_a_rerun_is_identical_and_leaves_the_workspace_alone(trained: Path, tmp_path: Path) -> None:
     """Though params and code have changed since; a run with another md5 has a table; nothing in the folder changes."""
-    values = yaml.safe_load((trained / "params.yaml").read_text())
-    values["models"][MODEL]["epochs"] = 1
-    (trained / "params.yaml").write_text(yaml.safe_dump(values))
+    with small.edited(trained / "params.yaml") as values:
+        values["models"][MODEL]["epochs"] = 1
     (trained / "pipeline" / "train.py").write_text("raise SystemExit('not this one')\n")
     run = run_of(trained)
-    before = {
-        path: files.md5(path) for path in sorted(trained.rglob("*")) if path.is_file() and ".git" not in path.parts
-    }
+
+    def contents() -> dict[Path, str]:
+        found = [path for path in trained.rglob("*") if path.is_file() and ".git" not in path.parts]
+        return {path: files.md5(path) for path in found if "__pycache__" not in path.parts}
+
+    before = contents()
     command = [sys.executable, "-m", "pipeline.rerun", run.info.run_id]
 
     same = small.execute(trained, *command, TMPDIR=str(tmp_path))
-    after = {
-        path: files.md5(path) for path in sorted(trained.rglob("*")) if path.is_file() and ".git" not in path.parts
-    }
+    after = contents()
     mlflow.MlflowClient(f"sqlite:///{trained}/mlflow.db").set_tag(run.info.run_id, "model.md5", "0" * 32)
     other = small.execute(trained, *command, TMPDIR=str(tmp_path))
 
     assert same.returncode == 0, same.stdout
     assert f"{MODEL}: identical: the model file has the md5 of run {run.info.run_id}" in same.stdout
-    unchanged = {
-        path: md5 for path, md5 in before.items() if "__pycache__" not in path.parts and path.suffix != ".lock"
-    }
-    assert {path: md5 for path, md5 in after.items() if path in unchanged} == unchanged
-    assert {path for path in after.keys() - before.keys() if "__pycache__" not in path.parts} == set()
+    assert {path for path, md5 in after.items() if md5 != before.get(path) and path.suffix != ".lock"} == set()
+    assert after.keys() == before.keys()
     assert other.returncode == 1
     assert "scores are the same" in other.stdout
     assert list(tmp_path.iterdir()) == []

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.local_server import free_port
+
 ROOT = Path(__file__).parents[1]
 # Stands in for MLflow's server: it answers after a while, and writes how it was called.
 SERVER = """
@@ -38,9 +40,7 @@ Start = Callable[..., "subprocess.Popen[str]"]
 @pytest.fixture
 def port() -> int:
     """Return a port of this machine at which nobody listens."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
+    return int(free_port())
 
 
 @pytest.fixture

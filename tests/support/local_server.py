@@ -1,10 +1,57 @@
-"""An HTTP server on this machine whose handler a test gives."""
+"""HTTP servers on this machine: programs that serve, and one whose handler a test gives."""
 
 from __future__ import annotations
 
+import os
+import signal
+import socket
+import subprocess
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
+
+import requests
+
+from tests.support import small
+from tests.support.processes import wait_until
+
+
+def free_port() -> str:
+    """Return a port of this machine's own address at which nobody listens."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return str(free.getsockname()[1])
+
+
+def _answers(address: str) -> bool:
+    try:
+        return requests.get(address, timeout=5).ok
+    except requests.RequestException:
+        return False
+
+
+@contextmanager
+def serving(
+    command: Sequence[str], health: str, log: Path, folder: Path | None = None, /, **more: str
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a program with `more` in its environment, from when it answers at an address on; its group ends with it."""
+    environment = small.environment() | more
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=output, stderr=output, start_new_session=True
+        )
+    try:
+        # On a busy machine MLflow's server takes minutes.
+        wait_until(lambda: _answers(health) or process.poll() is not None, 300)
+        assert process.poll() is None, log.read_text()
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        process.wait(60)
 
 
 class LocalServer(ThreadingHTTPServer):

@@ -26,9 +26,9 @@ def gone(pid: int) -> bool:
     return state.strip()[:1] in ("", "Z")
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Return once the condition holds, which must be within two minutes."""
-    deadline = time.monotonic() + 120
+def wait_until(condition: Callable[[], object], seconds: float = 120) -> None:
+    """Return once the condition holds, which must be within that time."""
+    deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)

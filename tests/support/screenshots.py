@@ -8,62 +8,24 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
-import socket
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
 from pathlib import Path
-from urllib.request import urlopen
 
 import mlflow
 from PIL import Image
 
 from pipeline import tracking
 from pipeline.tracking import experiments
-from tests.support import browser, small
+from tests.support import browser
+from tests.support.local_server import free_port, serving
 
-# Seconds that MLflow's server may take to start, and a page of it to be drawn, on a busy machine.
-START, DRAWN = 180.0, 29.0
+# Seconds that a page may take to be drawn on a busy machine.
+DRAWN = 29.0
 WIDTH, HEIGHT, SCALE = 1240, 1000, 1.15
 WIDE = 2000
 SCROLLBAR, COLOURS = 14, 256
-
-
-@contextmanager
-def serving(command: Sequence[str], folder: Path, log: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """Run a command that serves MLflow's pages; yield it with its address once that answers, and end it afterwards."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    environment = small.environment() | {"PORT": port, "MLFLOW_PORT": port}
-    with (
-        log.open("wb") as output,
-        subprocess.Popen(
-            command, cwd=folder, env=environment, stdout=output, stderr=output, start_new_session=True
-        ) as process,
-    ):
-        try:
-            until = time.monotonic() + START
-            while not _answers(f"http://127.0.0.1:{port}/health"):
-                if process.poll() is not None or time.monotonic() > until:
-                    raise RuntimeError(log.read_text())
-                time.sleep(0.2)
-            yield process, f"http://127.0.0.1:{port}"
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGTERM)
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urlopen(url, timeout=5) as answer:  # noqa: S310
-            return answer.status == 200
-    except OSError:
-        return False
 
 
 def prepare(window: browser.Browser, address: str) -> None:
@@ -157,9 +119,10 @@ def main(store: str, folder: str, dataset: str = "mnist") -> None:
         experiment = experiments.connect(experiments.of_dataset(dataset))
         runs = mlflow.MlflowClient(uri).search_runs([experiment], experiments.CURRENT)
         page = tracking.page_of(runs).partition("/#/")[2]
-        command = ["mlflow", "ui", "--host", "127.0.0.1", "--workers", "1", "--backend-store-uri", uri]
+        address = f"http://127.0.0.1:{(port := free_port())}"
+        command = ["mlflow", "ui", "--port", port, "--workers", "1", "--backend-store-uri", uri]
         with (
-            serving(command, Path(temporary), Path(temporary) / "log") as (_, address),
+            serving(command, f"{address}/health", Path(temporary) / "log", Path(temporary)),
             browser.opened(Path(temporary) / "profile") as window,
         ):
             take(window, address, page, Path(folder))

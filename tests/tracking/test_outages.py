@@ -8,8 +8,6 @@ import json
 import os
 import re
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -24,7 +22,6 @@ from typing import Any
 
 import mlflow
 import pytest
-import requests
 import yaml
 
 from pipeline import files, tracking
@@ -37,7 +34,8 @@ from pipeline.tracking import runs as finished_runs
 from pipeline.tracking.description import RunDescription
 from pipeline.training import model_file, networks
 from tests.support.frozen import FROZEN
-from tests.support.local_server import LocalServer
+from tests.support.local_server import LocalServer, free_port, serving
+from tests.support.processes import wait_until
 
 ROOT = Path(__file__).parents[2]
 LOGIN = "somebody:hunter2"
@@ -119,22 +117,24 @@ class Tracker(BaseHTTPRequestHandler):
 
 @contextmanager
 def tracker(mode: str, upstream: str = "") -> Iterator[Any]:
-    """Yield a server with a `uri` that answers as `mode` says; "refuse" is a port at which nobody listens."""
+    """Be tracked by a server with a `uri` that answers as `mode` says; "refuse" is a port at which nobody listens."""
     server = LocalServer(Tracker)
     server.mode, server.upstream, server.lost, server.fatal = mode, upstream, set(), ""
     server.ended = threading.Event()
     server.uri = f"http://{LOGIN}@127.0.0.1:{server.server_port}"
-    if mode == "refuse":
-        server.server_close()
-        yield server
-        return
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-    try:
-        yield server
-    finally:
-        server.ended.set()
-        server.shutdown()
-        server.server_close()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", server.uri)
+        if mode == "refuse":
+            server.server_close()
+            yield server
+            return
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        try:
+            yield server
+        finally:
+            server.ended.set()
+            server.shutdown()
+            server.server_close()
 
 
 @dataclass(frozen=True)
@@ -150,48 +150,13 @@ class RealServer:
 def real(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Iterator[RealServer]:
     """Return a working `mlflow server`."""
     folder = tmp_path_factory.mktemp("server")
-    database = folder / "mlflow.db"
+    database, port = folder / "mlflow.db", free_port()
     shutil.copy(empty_store, database)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", address.split(":")[1]]
-    command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{database}"]
-    command += ["--artifacts-destination", str(folder / "artifacts")]
-    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    environment.pop("MLFLOW_TRACKING_URI", None)
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
-    try:
-        wait_for(lambda: answers(f"http://{address}/health"))
-        yield RealServer(address, database, folder / "artifacts")
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(60)
-
-
-def answers(address: str) -> bool:
-    """Tell whether a server answers."""
-    try:
-        return bool(requests.get(address, timeout=5).ok)
-    except OSError:
-        return False
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 120) -> None:
-    """Wait until `condition` holds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
-@pytest.fixture
-def description(values: Params, request: pytest.FixtureRequest) -> RunDescription:
-    """Return the description of a run, with a recipe that no other test has."""
-    data = {"dataset": "digits", "validation": "test", "split_seed": 0}
-    recipe = f"{abs(hash(request.node.name)):064x}"
-    return RunDescription("mlp_rmsprop", recipe, "d" * 32, values.models["mlp_rmsprop"], values.train, data)
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", port, "--workers", "1"]
+    command += ["--backend-store-uri", f"sqlite:///{database}", "--artifacts-destination", str(folder / "artifacts")]
+    settings = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    with serving(command, f"http://127.0.0.1:{port}/health", folder / "log", **settings):
+        yield RealServer(f"127.0.0.1:{port}", database, folder / "artifacts")
 
 
 @pytest.fixture(scope="module")
@@ -216,44 +181,68 @@ def _quick_to_retry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "END_TIMEOUT_S", 120.0)
 
 
-def train(
-    description: RunDescription, data: Dataset, model: Path, after: Mapping[int, Callable[[], object]] | None = None
-) -> float:
-    """Pretend to train, with something that happens `after` an epoch; return the seconds that logging took in all."""
-    spent = 0.0
-    with tracking.training_run(description, data) as run:
-        for epoch in range(1, len(ROWS) + 1):
-            started = time.monotonic()
-            run.log_epochs(ROWS[:epoch])
-            spent += time.monotonic() - started
-            (after or {}).get(epoch, lambda: None)()
-        run.log_model(model)
-    return spent
+def described(values: Params, recipe: str) -> RunDescription:
+    """Return the description of a run with this recipe."""
+    data = {"dataset": "digits", "validation": "test", "split_seed": 0}
+    return RunDescription("mlp_rmsprop", recipe, "d" * 32, values.models["mlp_rmsprop"], values.train, data)
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training that is only pretended: what describes its run, its data, and its model's file."""
+
+    description: RunDescription
+    data: Dataset
+    model: Path
+
+    def train(self, after: Mapping[int, Callable[[], object]] | None = None) -> float:
+        """Train, with something that happens `after` an epoch; return the seconds that logging took in all."""
+        spent = 0.0
+        with tracking.training_run(self.description, self.data) as run:
+            for epoch in range(1, len(ROWS) + 1):
+                started = time.monotonic()
+                run.log_epochs(ROWS[:epoch])
+                spent += time.monotonic() - started
+                (after or {}).get(epoch, lambda: None)()
+            run.log_model(self.model)
+        return spent
+
+    def complete(self, rows: list[dict[str, Any]] = ROWS) -> Any:
+        """Complete its run as sync does, and return it."""
+        return finished_runs.complete(self.description, self.data, rows, self.model)
+
+    def runs(self) -> list[Any]:
+        """Return its runs."""
+        return runs(self.description.recipe)
+
+    def assert_whole(self) -> str:
+        """Check that its one run has all and nothing twice: status, params, data, epochs, model, checksum."""
+        api, (run,) = mlflow.MlflowClient(), self.runs()
+        assert run.info.status == "FINISHED"
+        assert run.data.params == {key: str(value) for key, value in self.description.params().items()}
+        assert len(run.inputs.dataset_inputs) == 2
+        for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
+            history = api.get_metric_history(run.info.run_id, name)
+            assert sorted((point.step, point.value) for point in history) == [(row["epoch"], row[name]) for row in ROWS]
+        (output,) = run.outputs.model_outputs
+        (logged,) = api.search_logged_models([run.info.experiment_id], f"source_run_id = '{run.info.run_id}'")
+        assert (logged.model_id, logged.status) == (output.model_id, "READY")
+        found = {file.path for file in api.list_logged_model_artifacts(output.model_id)}
+        assert {"MLmodel", "requirements.txt"} <= found
+        assert run.data.tags["model.md5"] == files.md5(self.model)
+        return str(run.info.run_id)
+
+
+@pytest.fixture
+def training(values: Params, request: pytest.FixtureRequest, digits: Dataset, model: Path) -> Training:
+    """Return a training with a recipe that no other test has."""
+    return Training(described(values, f"{abs(hash(request.node.name)):064x}"), digits, model)
 
 
 def runs(recipe: str) -> list[Any]:
     """Return all runs of a recipe."""
-    return list(
-        mlflow.MlflowClient().search_runs(
-            [experiments.connect(experiments.of_dataset("digits"))], f"tags.recipe = '{recipe}'"
-        )
-    )
-
-
-def assert_whole(run: Any, description: RunDescription, model: Path) -> None:
-    """Check that a run is complete and nothing is in it twice: status, params, data, epochs, model, checksum."""
-    api = mlflow.MlflowClient()
-    assert run.info.status == "FINISHED"
-    assert run.data.params == {key: str(value) for key, value in description.params().items()}
-    assert len(run.inputs.dataset_inputs) == 2
-    for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
-        history = api.get_metric_history(run.info.run_id, name)
-        assert sorted((point.step, point.value) for point in history) == [(row["epoch"], row[name]) for row in ROWS]
-    (output,) = run.outputs.model_outputs
-    (logged,) = api.search_logged_models([run.info.experiment_id], f"source_run_id = '{run.info.run_id}'")
-    assert (logged.model_id, logged.status) == (output.model_id, "READY")
-    assert {"MLmodel", "requirements.txt"} <= {file.path for file in api.list_logged_model_artifacts(output.model_id)}
-    assert run.data.tags["model.md5"] == files.md5(model)
+    experiment = experiments.connect(experiments.of_dataset("digits"))
+    return list(mlflow.MlflowClient().search_runs([experiment], f"tags.recipe = '{recipe}'"))
 
 
 def assert_one_warning(text: str) -> None:
@@ -266,18 +255,12 @@ def assert_one_warning(text: str) -> None:
 @pytest.mark.usefixtures("_short_timeouts")
 @pytest.mark.parametrize("mode", BROKEN)
 def test_training_does_not_wait_for_a_broken_server(
-    mode: str,
-    description: RunDescription,
-    digits: Dataset,
-    model: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
+    mode: str, training: Training, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """An epoch costs no time, the end only the timeout; one line says what MLflow is missing and what adds it."""
-    with tracker(mode) as server:
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
+    with tracker(mode):
         started = time.monotonic()
-        spent = train(description, digits, model)
+        spent = training.train()
         took = time.monotonic() - started
 
     assert spent < 0.5
@@ -289,19 +272,11 @@ def test_training_does_not_wait_for_a_broken_server(
 
 @pytest.mark.fault("tracking server demands a login")
 @pytest.mark.parametrize("mode", ["401", "403"])
-def test_a_refused_login_is_not_tried_again(
-    mode: str,
-    description: RunDescription,
-    digits: Dataset,
-    model: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-) -> None:
+def test_a_refused_login_is_not_tried_again(mode: str, training: Training, capfd: pytest.CaptureFixture[str]) -> None:
     """The end waits for nothing, and the warning names the variables that hold a login."""
-    with tracker(mode) as server:
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
+    with tracker(mode):
         started = time.monotonic()
-        train(description, digits, model, {2: lambda: time.sleep(1)})
+        training.train({2: lambda: time.sleep(1)})
         took = time.monotonic() - started
 
     assert took < 10
@@ -314,17 +289,14 @@ def test_a_refused_login_is_not_tried_again(
 @pytest.mark.fault("tracking is required and its server is away at the start")
 @pytest.mark.usefixtures("_short_timeouts")
 @pytest.mark.parametrize("mode", BROKEN)
-def test_where_tracking_is_required_nothing_starts_without_it(
-    mode: str, description: RunDescription, digits: Dataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_where_tracking_is_required_nothing_starts_without_it(mode: str, training: Training) -> None:
     """With the condition, the training ends before it begins, with exit code 3 and no password in the message."""
-    with tracker(mode) as server:
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
-        with (
-            pytest.raises(UnavailableError, match="nothing was trained") as caught,
-            tracking.training_run(description, digits, required=True),
-        ):
-            pytest.fail("the training began")
+    with (
+        tracker(mode),
+        pytest.raises(UnavailableError, match="nothing was trained") as caught,
+        tracking.training_run(training.description, training.data, required=True),
+    ):
+        pytest.fail("the training began")
 
     assert caught.value.exit_code == 3
     assert "hunter2" not in str(caught.value)
@@ -335,8 +307,7 @@ def test_where_tracking_is_required_nothing_starts_without_it(
 def test_an_answer_is_bounded(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A command that needs it ends soon after the time that a whole answer may take, or at once, in one line."""
     monkeypatch.setattr(client, "ANSWER_TIMEOUT_S", 1.0)
-    with tracker(mode) as server:
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
+    with tracker(mode):
         started = time.monotonic()
         with pytest.raises(UnavailableError) as caught, client.reachable():
             finished_runs.find_run("digits", {"model": "m"})
@@ -353,7 +324,6 @@ def test_a_download_is_bounded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     """A file that does not come to its end is given up; one that does is there whole."""
     monkeypatch.setattr(client, "FILE_TIMEOUT_S", 1.0)
     with tracker("drip") as server:
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
         place = f"mlflow-artifacts://127.0.0.1:{server.server_port}/1/a"
         with pytest.raises(UnavailableError), client.reachable():
             mlflow.artifacts.download_artifacts(f"{place}/m.keras", dst_path=str(tmp_path))
@@ -361,17 +331,10 @@ def test_a_download_is_bounded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
 
 @pytest.mark.fault("tracking server is MLflow 2")
 @pytest.mark.usefixtures("_short_timeouts")
-def test_an_old_server_is_named(
-    description: RunDescription,
-    digits: Dataset,
-    model: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-) -> None:
+def test_an_old_server_is_named(training: Training, capfd: pytest.CaptureFixture[str]) -> None:
     """No run is begun there, which it could not end; the line has its version, and the one that it has to have."""
-    with tracker("old") as server:
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
-        train(description, digits, model)
+    with tracker("old"):
+        training.train()
         text = capfd.readouterr().err
         with pytest.raises(UnavailableError, match=r"is MLflow 2\.22\.0; it has to be MLflow 3 or later"):
             finished_runs.find_run("digits", {"model": "m"})
@@ -390,12 +353,10 @@ SHAPES = (
 
 @pytest.mark.fault("tracking server answers with JSON of another shape")
 @pytest.mark.parametrize("text", SHAPES)
-def test_an_answer_of_another_shape_is_one_line(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_of_another_shape_is_one_line(text: str) -> None:
     """Whatever MLflow's client makes of it, the command ends with exit code 3, and nothing is called deleted."""
-    with tracker(f"answers {text}") as server:
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
-        with pytest.raises(UnavailableError) as caught, client.reachable():
-            finished_runs.find_run("digits", {"model": "m"})
+    with tracker(f"answers {text}"), pytest.raises(UnavailableError) as caught, client.reachable():
+        finished_runs.find_run("digits", {"model": "m"})
 
     assert str(caught.value).startswith("http://***@127.0.0.1:")
     assert "deleted" not in str(caught.value)
@@ -405,11 +366,7 @@ def test_an_answer_of_another_shape_is_one_line(text: str, monkeypatch: pytest.M
 @pytest.mark.fault("queued experiments on a busy machine, all at once, without a store yet")
 @pytest.mark.usefixtures("_short_timeouts", "store")
 def test_a_local_store_that_is_slow_gets_the_whole_run(
-    description: RunDescription,
-    digits: Dataset,
-    model: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
+    training: Training, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """However long it takes longer than an outage is waited for, the run is whole, and there is no warning."""
     before = finished_runs.log_inputs
@@ -419,27 +376,21 @@ def test_a_local_store_that_is_slow_gets_the_whole_run(
         before(*arguments)
 
     monkeypatch.setattr(finished_runs, "log_inputs", slow)
-    train(description, digits, model)
+    training.train()
 
     assert capfd.readouterr().err == ""
-    (run,) = runs(description.recipe)
-    assert_whole(run, description, model)
+    training.assert_whole()
 
 
 @pytest.mark.fault("an experiment of `dvc exp` that MLflow is missing parts of")
 @pytest.mark.usefixtures("_short_timeouts")
 def test_an_experiment_names_what_adds_its_run(
-    description: RunDescription,
-    digits: Dataset,
-    model: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
+    training: Training, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Sync adds what the workspace has, so that the experiment has to be applied before."""
     monkeypatch.setenv("DVC_EXP_NAME", "brave-owl")
-    with tracker("refuse") as server:
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
-        train(description, digits, model)
+    with tracker("refuse"):
+        training.train()
 
     assert "; `dvc exp apply brave-owl && make sync` adds it afterwards, " in capfd.readouterr().err
 
@@ -481,41 +432,34 @@ def locked(database: Path) -> Iterator[subprocess.Popen[str]]:
 @pytest.mark.fault("sqlite locked by another process for three seconds")
 @pytest.mark.usefixtures("_quick_to_retry")
 def test_a_store_that_is_locked_for_a_moment_is_waited_for(
-    description: RunDescription, digits: Dataset, model: Path, store: Path, capfd: pytest.CaptureFixture[str]
+    training: Training, store: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """The training goes on meanwhile, and in the end its run is whole, without a warning."""
     with locked(store) as holder:
         threading.Timer(3, holder.kill).start()
-        spent = train(description, digits, model)
+        spent = training.train()
 
     assert spent < 0.5
     assert capfd.readouterr().err == ""
-    (run,) = runs(description.recipe)
-    assert_whole(run, description, model)
+    training.assert_whole()
 
 
 @pytest.mark.fault("sqlite locked by another process for the whole training")
 @pytest.mark.usefixtures("_short_timeouts")
 def test_a_store_that_stays_locked_is_an_outage(
-    description: RunDescription,
-    digits: Dataset,
-    model: Path,
-    store: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
+    training: Training, store: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """The training ends well with one warning that speaks of the lock; completed later, one run holds all of it."""
     monkeypatch.setattr("pipeline.tracking.store._BUSY_TIMEOUT_S", 0.1)
     with locked(store):
-        train(description, digits, model)
+        training.train()
         time.sleep(0.5)
     text = capfd.readouterr().err
 
     assert_one_warning(text)
     assert "locked by another process" in text
-    finished_runs.complete(description, digits, ROWS, model)
-    (run,) = runs(description.recipe)
-    assert_whole(run, description, model)
+    training.complete()
+    training.assert_whole()
 
 
 TRAINER = """
@@ -586,15 +530,11 @@ class Trainer:
 def outages(real: RealServer, values: Params, model: Path) -> dict[str, tuple[int, float, str]]:
     """Return how a process with the project's own timeouts ended, by what its server did; all ran at once."""
     ended = {}
-    data = {"dataset": "digits", "validation": "test", "split_seed": 0}
     with ExitStack() as stack:
         trainers = {}
         for mode in (*BROKEN, "slow"):
-            description = RunDescription(
-                "mlp_rmsprop", mode.ljust(64, "0"), "d" * 32, values.models["mlp_rmsprop"], values.train, data
-            )
             uri = stack.enter_context(tracker(mode, real.address)).uri
-            trainers[mode] = Trainer(uri, description, model)
+            trainers[mode] = Trainer(uri, described(values, mode.ljust(64, "0")), model)
         for trainer in trainers.values():
             trainer.train()
         for mode, trainer in trainers.items():
@@ -616,13 +556,11 @@ def test_the_end_costs_seconds_at_most(outages: dict[str, tuple[int, float, str]
 
 @pytest.mark.slow
 @pytest.mark.fault("sqlite locked by another process in mid-training, for good")
-def test_a_lock_in_mid_training_loses_nothing(
-    description: RunDescription, digits: Dataset, model: Path, store: Path
-) -> None:
+def test_a_lock_in_mid_training_loses_nothing(training: Training, store: Path) -> None:
     """The process ends well; the run that it left is completed later, each epoch once."""
-    trainer = Trainer(f"sqlite:///{store}", description, model)
+    trainer = Trainer(f"sqlite:///{store}", training.description, training.model)
     trainer.train(2)
-    wait_for(lambda: len(runs(description.recipe)) == 1 and runs(description.recipe)[0].data.metrics)
+    wait_until(lambda: len(training.runs()) == 1 and training.runs()[0].data.metrics)
     with locked(store):
         trainer.train(len(ROWS) - 2)
         code, seconds, text = trainer.end()
@@ -631,41 +569,32 @@ def test_a_lock_in_mid_training_loses_nothing(
     # MLflow itself tries again and again, so that nothing seems to have failed.
     assert seconds < 27 + live.BUSY_TIMEOUT_S
     assert_one_warning(text)
-    (left,) = runs(description.recipe)
+    (left,) = training.runs()
     assert left.info.status == "RUNNING"
-    finished_runs.complete(description, digits, ROWS, model)
-    (run,) = runs(description.recipe)
-    assert_whole(run, description, model)
+    training.complete()
+    training.assert_whole()
 
 
 @pytest.mark.slow
 @pytest.mark.fault("tracking server dies in mid-training and comes back")
 @pytest.mark.usefixtures("_quick_to_retry")
 def test_a_server_that_comes_back_gets_everything_once(
-    real: RealServer,
-    description: RunDescription,
-    digits: Dataset,
-    model: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
+    real: RealServer, training: Training, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Epochs of the outage are sent after it, in order, and nobody need know of it."""
     with tracker("pass", real.address) as server:
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
 
         def die() -> None:
-            wait_for(lambda: runs(description.recipe) and runs(description.recipe)[0].data.metrics)
+            wait_until(lambda: training.runs() and training.runs()[0].data.metrics)
             server.mode = "drop"
 
         def come_back() -> None:
             time.sleep(1)
             server.mode = "pass"
 
-        train(description, digits, model, {2: die, 4: come_back})
+        training.train({2: die, 4: come_back})
 
-        (run,) = runs(description.recipe)
-        assert_whole(run, description, model)
-        history = mlflow.MlflowClient().get_metric_history(run.info.run_id, "loss")
+        history = mlflow.MlflowClient().get_metric_history(training.assert_whole(), "loss")
         assert [point.step for point in history] == [row["epoch"] for row in ROWS]
     assert capfd.readouterr().err == ""
 
@@ -686,23 +615,14 @@ CALLS = (
 @pytest.mark.fault("tracking server does what it is asked and its answer is lost")
 @pytest.mark.usefixtures("_quick_to_retry")
 @pytest.mark.parametrize("lost", [*CALLS, "all"])
-def test_a_lost_answer_doubles_nothing(
-    real: RealServer,
-    description: RunDescription,
-    digits: Dataset,
-    model: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    lost: str,
-) -> None:
+def test_a_lost_answer_doubles_nothing(real: RealServer, training: Training, lost: str) -> None:
     """What is asked for again is there once: the run, each epoch, the data, the model."""
     with tracker("pass", real.address) as server:
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
         server.lost |= set(CALLS) if lost == "all" else {lost}
-        train(description, digits, model)
+        training.train()
 
         assert server.lost == set()
-        (run,) = runs(description.recipe)
-        assert_whole(run, description, model)
+        training.assert_whole()
 
 
 @pytest.mark.slow
@@ -711,42 +631,37 @@ def test_a_lost_answer_doubles_nothing(
 @pytest.mark.parametrize("fatal", CALLS)
 def test_a_run_that_was_cut_short_is_completed(
     real: RealServer,
-    description: RunDescription,
-    digits: Dataset,
-    model: Path,
+    training: Training,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
     fatal: str,
 ) -> None:
     """Whichever request is the server's last, one warning says so, and one run is whole once it is completed."""
     with tracker("pass", real.address) as server:
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
         # Not a matter of time here: it gives up as soon as the server is dead.
         monkeypatch.setattr(client, "is_permanent", lambda _: server.mode == "drop")
         server.fatal = fatal
-        train(description, digits, model)
+        training.train()
         assert server.mode == "drop"
         assert_one_warning(capfd.readouterr().err)
 
         server.mode, server.fatal = "pass", ""
-        finished_runs.complete(description, digits, ROWS, model)
+        training.complete()
 
-        (run,) = runs(description.recipe)
-        assert_whole(run, description, model)
+        training.assert_whole()
 
 
 @pytest.mark.slow
 @pytest.mark.fault("an outage of hundreds of epochs, seen from a server")
 def test_a_server_takes_hundreds_of_epochs_at_once(
-    real: RealServer, description: RunDescription, digits: Dataset, model: Path, monkeypatch: pytest.MonkeyPatch
+    real: RealServer, training: Training, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """More than it takes in one request is sent in several."""
     rows = [ROWS[0] | {"epoch": epoch} for epoch in range(1, 301)]
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://{real.address}")
 
-    run = finished_runs.complete(description, digits, rows, model)
+    history = mlflow.MlflowClient().get_metric_history(training.complete(rows).info.run_id, "loss")
 
-    history = mlflow.MlflowClient().get_metric_history(run.info.run_id, "loss")
     assert [point.step for point in history] == list(range(1, 301))
 
 
@@ -805,9 +720,7 @@ def test_a_real_training_ends_well_without_its_server(workspace: Workspace, mode
 
 @pytest.mark.slow
 @pytest.mark.fault("tracking is required and its server dies in mid-training")
-def test_a_required_server_that_dies_repeats_no_training(
-    real: RealServer, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_required_server_that_dies_repeats_no_training(real: RealServer, workspace: Workspace) -> None:
     """Exit code 3, the training kept; run again with a server, it trains no epoch and its model has the same bytes."""
     with tracker("pass", real.address) as server:
         server.fatal = "mlflow/logged-models$"
@@ -828,7 +741,6 @@ def test_a_required_server_that_dies_repeats_no_training(
         assert " epoch " not in second.stdout.replace("after epoch", "")
         assert (workspace.folder / "m.keras").read_bytes() == model
         assert workspace.left() == []
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
         recipe = model_file.made_with(workspace.folder / "m.keras")["recipe"]
         assert sorted(run.info.status for run in runs(recipe)) == ["FINISHED", "KILLED"]
 
@@ -871,15 +783,13 @@ def test_no_secret_reaches_a_server(real: RealServer, workspace: Workspace) -> N
 
 
 @pytest.mark.fault("secrets in the environment")
-def test_no_secret_reaches_a_local_store(
-    description: RunDescription, digits: Dataset, model: Path, store: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_secret_reaches_a_local_store(training: Training, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The bytes of the store and of its artifacts hold nothing of the environment."""
     for name, secret in SECRETS.items():
         monkeypatch.setenv(name, secret)
     monkeypatch.setattr(live, "END_TIMEOUT_S", 120.0)
-    train(description, digits, model)
+    training.train()
 
     stored = texts(store, store.parent / "mlruns")
-    assert description.recipe.encode() in stored
+    assert training.description.recipe.encode() in stored
     assert [secret for secret in SECRETS.values() if secret.encode() in stored] == []
