@@ -103,22 +103,6 @@ def audited(found: StudyData) -> dict[str, ClaimRow]:
     return rows(found)
 
 
-def other(lookups: list[Lookup], made: Mapping[str, Made]) -> list[Lookup]:
-    """Return the replicates with other properties of some variants."""
-    return [
-        (one, study_runs.entry(one, made[one.variant]) if one.variant in made else entry, state)
-        for one, entry, state in lookups
-    ]
-
-
-def without(lookups: list[Lookup], variant: str, kept: int) -> list[Lookup]:
-    """Return the replicates without those of a variant beyond the first few seeds."""
-    return [
-        (one, None, EntryState.MISSING) if one.variant == variant and one.seed >= kept else (one, entry, state)
-        for one, entry, state in lookups
-    ]
-
-
 def reading(place: str) -> Any:
     """Return the reading of the project's claims that has this place."""
     return study_runs.claims(study_runs.whole()).claims[int(place[0])].readings["abcde".index(place[1])]
@@ -138,15 +122,6 @@ def judged(place: str, *sets: Sequence[Interval], opposed: Sequence[Interval] = 
     """Return the verdict on a reading from the intervals of its contrasts, and of its confounder's if it has one."""
     of = reading(place)
     return audit.verdict(of, [measured(of, each) for each in sets], measured(of, opposed))
-
-
-@pytest.mark.parametrize(
-    ("rise", "finding"),
-    [((1.25, 1.4), YES), ((1.24, 1.4), OPEN), ((1.0, 1.04), NO), ((1.0, 1.05), OPEN), ((1.1, 1.2), OPEN)],
-)
-def test_claim_1_follows_the_rise(rise: Interval, finding: ClaimVerdict) -> None:
-    """The whole interval has to lie within the range of one verdict on a single history."""
-    assert judged("1a", [rise]) is finding
 
 
 def test_claim_2_is_confounded_where_the_optimizer_alone_was_changed(found: StudyData) -> None:
@@ -175,18 +150,45 @@ def test_claim_2_of_dropout_follows_its_effects(main: Interval, simple: list[Int
     assert judged("2b", [main], opposed=simple) is finding
 
 
-@pytest.mark.parametrize(
-    ("scores", "finding"),
-    [
-        ([(0.988, 0.99), (0.99, 0.999)], YES),
-        ([(0.9879, 0.99), (0.99, 0.999)], OPEN),
-        ([(0.98, 0.9879), (0.99, 0.999)], NO),
-        ([(0.98, 0.9879), (0.98, 0.99)], NO),
-    ],
-)
-def test_claim_3_is_about_every_model(scores: list[Interval], finding: ClaimVerdict) -> None:
-    """One model below the bound refutes it, and one whose interval contains the bound leaves it undecided."""
-    assert {judged(place, scores) for place in ("3a", "3b", "3c")} == {finding}
+# By the readings: the intervals of their contrasts, and the verdict.
+JUDGED: list[tuple[str, list[Any], ClaimVerdict]] = [
+    # The whole interval of the rise has to lie within the range of one verdict on a single history.
+    ("1a", [(1.25, 1.4)], YES),
+    ("1a", [(1.24, 1.4)], OPEN),
+    ("1a", [(1.0, 1.04)], NO),
+    ("1a", [(1.0, 1.05)], OPEN),
+    ("1a", [(1.1, 1.2)], OPEN),
+    # One model below the bound refutes it, and one whose interval contains the bound leaves it undecided.
+    ("3a 3b 3c", [(0.988, 0.99), (0.99, 0.999)], YES),
+    ("3a 3b 3c", [(0.9879, 0.99), (0.99, 0.999)], OPEN),
+    ("3a 3b 3c", [(0.98, 0.9879), (0.99, 0.999)], NO),
+    ("3a 3b 3c", [(0.98, 0.9879), (0.98, 0.99)], NO),
+    # Too few epochs or chance explain nothing while the CNN is behind both MLPs, and all if it is behind neither.
+    ("5a 6a 6b", [(-2, -1), (-3, -0.1)], NO),
+    ("5a 6a 6b", [(-2, -1), (-3, 0)], OPEN),
+    ("5a 6a 6b", [(0, 1), (0.1, 3)], YES),
+    ("5a 6a 6b", [(-0.1, 1), (1, 3)], OPEN),
+    ("5a 6a 6b", [(-2, -1), (1, 2)], OPEN),
+    # The benefit of shape has to exceed the smallest effect.
+    ("7a", [(0.0011, 0.01)], YES),
+    ("7a", [(0.001, 0.01)], OPEN),
+    ("7a", [(-0.01, 0.0009)], NO),
+    ("7a", [(0, 0.002)], OPEN),
+    # The whole interval of each lies on one side of the smallest effect, or the claim stays undecided.
+    ("8a 8b", [(-0.03, -0.02), (-0.02, -0.0011)], YES),
+    ("8a 8b", [(-0.03, -0.02), (-0.02, -0.0009)], OPEN),
+    ("8a 8b", [(-0.0009, 0.01), (0.0, 0.01)], NO),
+    ("8a 8b", [(-0.0011, 0.01), (0.0, 0.01)], OPEN),
+    ("8a 8b", [(-0.03, -0.02), (0.01, 0.02)], OPEN),
+]
+
+
+@pytest.mark.parametrize(("places", "intervals", "finding"), JUDGED)
+def test_a_reading_is_judged_by_the_intervals_of_its_contrasts(
+    places: str, intervals: list[Interval], finding: ClaimVerdict
+) -> None:
+    """Its bounds are those of the claim; all of several networks, or one of them, have to be within."""
+    assert {judged(place, intervals) for place in places.split()} == {finding}
 
 
 @pytest.mark.parametrize(
@@ -231,53 +233,28 @@ def test_claim_4_is_confounded_where_dropout_reverses_it(
     assert {judged(place, *sets) for place in ("4a", "4b")} == {finding}
 
 
-@pytest.mark.parametrize(
-    ("leads", "finding"),
-    [
-        ([(-2, -1), (-3, -0.1)], NO),
-        ([(-2, -1), (-3, 0)], OPEN),
-        ([(0, 1), (0.1, 3)], YES),
-        ([(-0.1, 1), (1, 3)], OPEN),
-        ([(-2, -1), (1, 2)], OPEN),
-    ],
-)
-def test_a_reason_needs_a_lower_training_accuracy_that_it_explains(
-    leads: list[Interval], finding: ClaimVerdict
-) -> None:
-    """Too few epochs or chance explain nothing while the CNN is behind both MLPs, and all if it is behind neither."""
-    assert {judged(place, leads) for place in ("5a", "6a", "6b")} == {finding}
-
-
 BETTER, WORSE, SAME = Interval(0.0011, 0.002), Interval(-0.002, -0.0011), Interval(-0.0009, 0.0009)
 MORE, LESS, UNSURE = Interval(0.0005, 0.002), Interval(-0.002, -0.0005), Interval(-0.0005, 0.002)
 
 
 @pytest.mark.parametrize(
-    ("interval", "finding"),
-    [(BETTER, YES), (SAME, NO), (WORSE, NO), (LESS, NO), (MORE, OPEN), (UNSURE, OPEN), (None, OPEN)],
-)
-def test_claim_5_needs_a_gain_that_matters(interval: Interval | None, finding: ClaimVerdict) -> None:
-    """A gain that is too small to matter does not make 12 epochs too few, and one of open size leaves it open."""
-    assert audit.agreed(reading("5c"), [interval], SMALLEST) is finding
-
-
-@pytest.mark.parametrize(
-    ("intervals", "finding"),
+    ("places", "intervals", "finding"),
     [
-        ([BETTER], NO),
-        ([WORSE], NO),
-        ([SAME], YES),
-        ([UNSURE], OPEN),
-        ([MORE], OPEN),
-        ([BETTER, WORSE], NO),
-        ([BETTER, SAME], OPEN),
-        ([SAME, SAME], YES),
-        ([SAME, None], OPEN),
+        # A gain that is too small to matter does not make 12 epochs too few, and one of open size leaves it open.
+        ("5c", [BETTER], YES),
+        *[("5c", [interval], NO) for interval in (SAME, WORSE, LESS)],
+        *[("5c", [interval], OPEN) for interval in (MORE, UNSURE, None)],
+        # A difference that matters refutes it, and intervals without one support it; one of open size decides nothing.
+        *[("6c 6e", intervals, NO) for intervals in ([BETTER], [WORSE], [BETTER, WORSE])],
+        *[("6c 6e", intervals, YES) for intervals in ([SAME], [SAME, SAME])],
+        *[("6c 6e", intervals, OPEN) for intervals in ([UNSURE], [MORE], [BETTER, SAME], [SAME, None])],
     ],
 )
-def test_claim_6_takes_a_difference_that_matters(intervals: list[Interval | None], finding: ClaimVerdict) -> None:
-    """It is refuted by one, or supported by intervals without one; a difference of open size decides nothing."""
-    assert {audit.agreed(reading(place), intervals, SMALLEST) for place in ("6c", "6e")} == {finding}
+def test_a_reading_of_pairs_is_judged_by_differences_that_matter(
+    places: str, intervals: list[Interval | None], finding: ClaimVerdict
+) -> None:
+    """Claim 5 needs a gain, claim 6 a difference of either sign."""
+    assert {audit.agreed(reading(place), intervals, SMALLEST) for place in places.split()} == {finding}
 
 
 @pytest.mark.parametrize(
@@ -324,30 +301,6 @@ def test_claims_5_and_6_only_become_surer(true: float) -> None:
     assert min(shares[4:]) > 0.95
 
 
-@pytest.mark.parametrize(
-    ("loss", "first"),
-    [((0.0011, 0.01), YES), ((0.001, 0.01), OPEN), ((-0.01, 0.0009), NO), ((0, 0.002), OPEN)],
-)
-def test_claim_7_needs_a_benefit_that_matters(loss: Interval, first: ClaimVerdict) -> None:
-    """The benefit of shape has to exceed the smallest effect."""
-    assert judged("7a", [loss]) is first
-
-
-@pytest.mark.parametrize(
-    ("lags", "verdict"),
-    [
-        ([(-0.03, -0.02), (-0.02, -0.0011)], YES),
-        ([(-0.03, -0.02), (-0.02, -0.0009)], OPEN),
-        ([(-0.0009, 0.01), (0.0, 0.01)], NO),
-        ([(-0.0011, 0.01), (0.0, 0.01)], OPEN),
-        ([(-0.03, -0.02), (0.01, 0.02)], OPEN),
-    ],
-)
-def test_claim_8_needs_both_mlps(lags: list[Interval], verdict: ClaimVerdict) -> None:
-    """The whole interval of each lies on one side of the smallest effect, or the claim stays undecided."""
-    assert {judged(place, lags) for place in ("8a", "8b")} == {verdict}
-
-
 def test_the_audit_has_a_line_for_each_reading(audited: dict[str, ClaimRow]) -> None:
     """With results like the original's, each reading has its known verdict, and all but the opposite one a result."""
     assert verdicts(audited) == USUAL
@@ -380,7 +333,9 @@ def test_other_measurements_flip_the_verdicts(
     made: Mapping[str, Made], changed: Mapping[str, ClaimVerdict], usual: list[Lookup], values: Params
 ) -> None:
     """A change in the replicates changes the verdicts that depend on it."""
-    found = verdicts(rows(study_data(other(usual, made), values), TIMINGS, *{int(place[0]) for place in changed}))
+    found = verdicts(
+        rows(study_data(study_runs.changed(usual, made), values), TIMINGS, *{int(place[0]) for place in changed})
+    )
 
     assert {place: found[place] for place in changed} == changed
     assert all(USUAL[place] is not verdict for place, verdict in changed.items())
@@ -390,7 +345,9 @@ def test_other_measurements_flip_the_verdicts(
 @pytest.mark.parametrize("variant", NEEDS)
 def test_too_few_seeds_leave_a_claim_undecided(variant: str, usual: list[Lookup], values: Params) -> None:
     """With two seeds of a variant, what needs it is undecided, and the remark says so; the rest is as before."""
-    for place, row in rows(study_data(without(usual, variant, 2), values)).items():
+    for place, row in rows(
+        study_data(study_runs.lacking(usual, lambda one: one.variant == variant and one.seed > 1), values)
+    ).items():
         if place in NEEDS[variant].split():
             assert row.finding.verdict is OPEN
             assert row.needs[variant] == 2
@@ -401,9 +358,9 @@ def test_too_few_seeds_leave_a_claim_undecided(variant: str, usual: list[Lookup]
 
 def test_the_attribution_is_confounded_without_any_seed(usual: list[Lookup], values: Params) -> None:
     """The design alone decides it; the rest is undecided."""
-    nothing = [(one, None, EntryState.MISSING) for one, _, _ in usual]
+    nothing = study_data(study_runs.lacking(usual), values)
 
-    assert verdicts(rows(study_data(nothing, values))) == dict.fromkeys(USUAL, OPEN) | {"2a": CONFOUNDED}
+    assert verdicts(rows(nothing)) == dict.fromkeys(USUAL, OPEN) | {"2a": CONFOUNDED}
 
 
 def test_an_answer_holds_for_its_verdicts(audited: dict[str, ClaimRow], found: StudyData) -> None:
@@ -435,7 +392,7 @@ FOUR = ("cnn", "cnn_24_epochs", "mlp_rmsprop", "mlp_adadelta")
 
 def test_a_verdict_without_one_replicate_is_that_of_the_others(usual: list[Lookup], values: Params) -> None:
     """For readings of contrasts and of pairs, it is what the audit finds if that replicate does not exist."""
-    lookups, of = other(usual, CLOSE), five()
+    lookups, of = study_runs.changed(usual, CLOSE), five()
     pairs = tuple(pair for pair in of.statistics.comparisons if {*pair} <= {*FOUR})
     study = of.model_copy(update={"statistics": of.statistics.model_copy(update={"comparisons": pairs})})
     whole = rows(study_data(lookups, values, study), TIMINGS, 5, 6)
@@ -461,7 +418,7 @@ def test_an_opposite_reading_changes_with_the_one_that_it_is_the_opposite_of(
     """Without the same replicates it has the opposite verdicts."""
     made = {"cnn_permuted": dataclasses.replace(MADE["cnn_permuted"], test=0.9887, spread=0.0006)}
 
-    found = rows(study_data(other(usual, made), values), TIMINGS, 7)
+    found = rows(study_data(study_runs.changed(usual, made), values), TIMINGS, 7)
 
     assert found["7a"].without
     opposite = {YES: NO, NO: YES, OPEN: OPEN}
@@ -505,8 +462,7 @@ def test_the_rise_is_that_of_the_mean_loss_with_the_jackknifes_interval(
 def test_a_ratio_is_taken_within_seeds(usual: list[Lookup], audited: dict[str, ClaimRow]) -> None:
     """Claim 5 by errors is measured by the one-sample t interval of each seed's logarithm of the ratio."""
     errors = {
-        name: np.array([len(e.errors) for _, e, _ in usual if e is not None and e.variant == name])
-        for name in ("cnn", "cnn_24_epochs")
+        name: study_runs.scores(usual, name, lambda entry: len(entry.errors)) for name in ("cnn", "cnn_24_epochs")
     }
     logs = np.log(errors["cnn_24_epochs"] / errors["cnn"])
 
@@ -518,7 +474,7 @@ def test_a_ratio_is_taken_within_seeds(usual: list[Lookup], audited: dict[str, C
 
 def test_the_benefit_of_shape_is_a_welch_interval_of_paired_costs(usual: list[Lookup], values: Params) -> None:
     """Claim 7 is measured by what the permutation costs each network, seed by seed."""
-    found = study_data(without(usual, "cnn_permuted", 4), values)
+    found = study_data(study_runs.lacking(usual, lambda one: (one.variant, one.seed) == ("cnn_permuted", 4)), values)
     scores = {name: found.groups[name].values("test_accuracy") for name in NEEDS}
     costs = scores["cnn"][:4] - scores["cnn_permuted"], scores["mlp_adadelta"] - scores["mlp_adadelta_permuted"]
 
@@ -584,7 +540,7 @@ def test_a_seed_that_never_gets_there_is_said(
     """A CNN that never reaches 98% is slower; an MLP that does not leaves open whether it is, and the page says so."""
     made = {slow: Made(test=0.97), **({} if slow == "cnn" else {"cnn": Made(half=3.0, test=0.9905)})}
 
-    row = rows(study_data(other(usual, made), values), TIMINGS, 4)["4c"]
+    row = rows(study_data(study_runs.changed(usual, made), values), TIMINGS, 4)["4c"]
 
     assert row.finding.verdict is finding
     assert f"5 seeds of `{slow}` never reached it" in row.finding.remark

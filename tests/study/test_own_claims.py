@@ -174,16 +174,6 @@ def test_an_answer_and_both_kinds_of_figure_are_shown(run: Run, tmp_path: Path) 
     assert all(f"(figures/{name}.png)" in page for name in pictures)
 
 
-def test_a_fault_is_one_line(run: Run) -> None:
-    """A variant that the plan does not have is bad input: a line with the file, the key and the nearest name."""
-    with pytest.raises(InputError) as caught:
-        run(CLAIMS.replace("{kmnist_mlp: -1}", "{kmnist_mpl: -1}"))
-
-    (line,) = str(caught.value).splitlines()
-    assert "claims.yaml: claims.1.readings[0].contrasts." in line
-    assert line.endswith("'kmnist_mpl' is not a variant of the plan; did you mean kmnist_mlp?")
-
-
 def test_the_smallest_difference_is_the_one_that_verdicts_on_changes_take(run: Run, tmp_path: Path) -> None:
     """It is that of params.yaml for the claims' data set; a study on data without one is refused with what to add."""
     path = tmp_path / "params.yaml"

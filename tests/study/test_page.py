@@ -13,9 +13,11 @@ from pipeline.params import Params
 from pipeline.reporting.render import RenderedReport
 from pipeline.study import report, results
 from pipeline.study.findings import ClaimVerdict
-from pipeline.trials.ledger import EntryState, Lookup
+from pipeline.trials.ledger import Lookup
 from tests.support import study_runs
 from tests.support.study_pages import audited, four, report_on, rows, section, sources
+
+pytestmark = pytest.mark.usefixtures("no_drawing")
 
 
 def test_page_links_only_to_files_of_the_report(whole: RenderedReport) -> None:
@@ -96,7 +98,6 @@ def test_only_readings_written_after_their_data_have_a_dagger(whole: RenderedRep
     assert "A dagger (†) marks what was written after its data had been seen" in whole.markdown
 
 
-@pytest.mark.usefixtures("no_drawing")
 def test_without_such_a_reading_no_dagger_is_explained(lookups: list[Lookup], values: Params) -> None:
     """A claims file that was written beforehand has a page without the sign."""
     found = sources(four())
@@ -108,7 +109,6 @@ def test_without_such_a_reading_no_dagger_is_explained(lookups: list[Lookup], va
     assert "†" not in page
 
 
-@pytest.mark.usefixtures("no_drawing")
 @pytest.mark.parametrize(
     ("kept", "said"),
     [
@@ -119,25 +119,19 @@ def test_without_such_a_reading_no_dagger_is_explained(lookups: list[Lookup], va
 )
 def test_page_says_what_the_replicates_are_of(lookups: list[Lookup], values: Params, kept: set[str], said: str) -> None:
     """Variants are mentioned only if there are replicates of some, and so are the original's networks."""
-    found = report_on(
-        [look if look[0].variant in kept else (look[0], None, EntryState.MISSING) for look in lookups], values
-    )
+    found = report_on(study_runs.lacking(lookups, lambda one: one.variant not in kept), values)
 
     assert f"Here {said}what it claims" in section(found.markdown, "In short")
 
 
-@pytest.mark.usefixtures("no_drawing")
 def test_a_single_replicate_is_spoken_of_in_the_singular(lookups: list[Lookup], values: Params) -> None:
     """With one there are no verdicts, and no spread."""
-    one, *others = lookups
-
-    found = report_on([one, *((look[0], None, EntryState.MISSING) for look in others)], values)
+    found = report_on([lookups[0], *study_runs.lacking(lookups[1:])], values)
 
     assert "Here 1 replicate of these networks tests what it claims" in section(found.markdown, "In short")
     assert "No network has the 3 seeds that this takes" in section(found.markdown, "One more seed")
 
 
-@pytest.mark.usefixtures("no_drawing")
 def test_page_names_processors_and_libraries_of_the_replicates(lookups: list[Lookup], values: Params) -> None:
     """They are those in the records, with how many replicates each made, not those of the machine that reports."""
     one, entry, state = lookups[0]

@@ -15,6 +15,7 @@ from pipeline.study.pilot import Both, Pilot
 from tests.support import study_runs
 from tests.support.study_pages import four, section, sources
 
+pytestmark = pytest.mark.usefixtures("no_drawing")
 OPEN = [Both("claim 6, any", "undecided", "supported"), Both("a minus b", "cannot tell", "no relevant difference")]
 KEPT = Both("claim 1, any", "supported", "supported")
 REVERSED = Both("b minus c", "better", "worse")
@@ -38,7 +39,6 @@ def page(values: Params, before: Pilot | None, missing: str = "") -> RenderedRep
     return report.report(results.evaluate(four(), study_runs.rules(values), lookups, sources(four()), before))
 
 
-@pytest.mark.usefixtures("no_drawing")
 def test_the_table_has_the_verdicts_of_both(values: Params) -> None:
     """A comparison or reading that both have is a row with the verdict of each; the page names commit and number."""
     made = page(values, Pilot.model_validate(facts()))
@@ -54,7 +54,6 @@ def test_the_table_has_the_verdicts_of_both(values: Params) -> None:
     assert "became" not in text
 
 
-@pytest.mark.usefixtures("no_drawing")
 @pytest.mark.parametrize(
     ("verdicts", "words"),
     [
@@ -81,7 +80,6 @@ def test_what_the_pilot_left_undecided_is_not_called_reversed(
     assert ("became" in text) == (REVERSED in verdicts)
 
 
-@pytest.mark.usefixtures("no_drawing")
 @pytest.mark.parametrize("missing", ["cnn", "mlp_rmsprop_no_dropout"])
 def test_until_all_replicates_exist_verdicts_are_provisional(values: Params, missing: str) -> None:
     """With one replicate missing, the first section says so; a study without a pilot says that there was none."""

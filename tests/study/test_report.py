@@ -79,7 +79,7 @@ def test_replicates_of_another_experiment_are_not_used(lookups: list[Lookup], va
 
 def test_an_empty_ledger_decides_nothing(lookups: list[Lookup], values: Params) -> None:
     """All is undecided except what the design decides; there are no figures, and the tables have no numbers."""
-    found = report_on([(one, None, EntryState.MISSING) for one, _, _ in lookups], values)
+    found = report_on(study_runs.lacking(lookups), values)
 
     verdicts = [row[-2] for row in audited(found.markdown)]
     assert verdicts.count("*undecided*") == UNDECIDED
@@ -176,12 +176,8 @@ def test_a_reproduction_on_another_data_set_is_not_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reproduced: str, shown: bool
 ) -> None:
     """Its scores stand next to the original's claims only if it was made on the original's data set."""
-    some = [
-        one
-        for one in study_runs.replicates(study_runs.study())
-        if one.variant in ("mlp_rmsprop", "mlp_adadelta", "cnn") and one.seed < 3
-    ]
-    folder = Folder(tmp_path, some)
+    every = study_runs.replicates(study_runs.study())
+    folder = Folder(tmp_path, [one for one in every if one.variant in NETWORKS and one.seed < 3])
     (tmp_path / "reproduced.json").write_text(json.dumps({"dataset": reproduced}))
 
     table = folder.report(monkeypatch, "out")["claims.csv"].decode()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -15,16 +14,13 @@ from pipeline.params import Params
 from pipeline.reporting.inputs import read_reported
 from pipeline.reporting.render import RenderedReport
 from pipeline.study import comparisons, report, results
-from pipeline.trials.ledger import Entry, EntryState, Lookup
+from pipeline.trials.ledger import Lookup
 from tests.support import study_runs
 from tests.support.study_ledger import ROOT
 from tests.support.study_pages import four, report_on, rows, sources
-from tests.support.study_runs import accuracy
+from tests.support.study_runs import accuracy, scores
 
-
-def scores(lookups: list[Lookup], variant: str, of: Callable[[Entry], float]) -> np.ndarray:
-    """Return a score of a variant's replicates by seed."""
-    return np.array([of(entry) for _, entry, _ in lookups if entry is not None and entry.variant == variant])
+pytestmark = pytest.mark.usefixtures("no_drawing")
 
 
 def test_summary_is_that_of_the_replicates(lookups: list[Lookup], whole: RenderedReport) -> None:
@@ -48,13 +44,9 @@ def test_summary_is_that_of_the_replicates(lookups: list[Lookup], whole: Rendere
             assert tuple(row[["n_planned", "n_used", "n_stale"]]) == (4, 4, 0)
 
 
-@pytest.mark.usefixtures("no_drawing")
 def test_comparisons_are_scipys_and_adjusted_for_all_that_are_listed(lookups: list[Lookup], values: Params) -> None:
     """Same network: the paired t test; otherwise Welch's. Holm's adjustment also counts pairs with too few seeds."""
-    fewer = [
-        (one, None, EntryState.MISSING) if one.variant == "cnn_permuted" and one.seed > 1 else (one, entry, state)
-        for one, entry, state in lookups
-    ]
+    fewer = study_runs.lacking(lookups, lambda one: one.variant == "cnn_permuted" and one.seed > 1)
     table = report_on(fewer, values).tables["comparisons"]
 
     judged = table[table["p_value"].notna()]
@@ -76,7 +68,6 @@ def test_comparisons_are_scipys_and_adjusted_for_all_that_are_listed(lookups: li
         assert judged["adjusted_p"][index] == pytest.approx(running)
 
 
-@pytest.mark.usefixtures("no_drawing")
 def test_a_comparison_with_too_few_seeds_is_listed(lookups: list[Lookup], values: Params) -> None:
     """It cannot tell, and says with how many seeds; two seeds have a McNemar test each all the same."""
     fewer = [look for look in lookups if look[0].variant != "cnn_permuted" or look[0].seed < 2]
@@ -127,7 +118,6 @@ def test_convergence_counts_the_epochs(lookups: list[Lookup], whole: RenderedRep
     assert never[["median", "smallest", "largest", "median_seconds"]].isna().all()
 
 
-@pytest.mark.usefixtures("no_drawing")
 def test_the_spread_is_each_models_own(lookups: list[Lookup], values: Params) -> None:
     """Three standard deviations of a difference, at scipy's upper 80% bound, are allowed; one in 1000 is lower."""
     models = ("mlp_rmsprop", "mlp_adadelta", "cnn")
@@ -169,7 +159,6 @@ def test_predictions_are_of_one_more_seed(lookups: list[Lookup], whole: Rendered
     assert rises.loc["mlp_rmsprop", "original"] == pytest.approx(losses[-3:].mean() / losses.rolling(3).mean().min())
 
 
-@pytest.mark.usefixtures("no_drawing")
 def test_the_original_has_no_numbers_for_other_data(lookups: list[Lookup], values: Params) -> None:
     """With other test images than the original's there are intervals, and no number to compare with them."""
     splits = {**study_runs.SUMMARY["splits"], "test": {"count": 9_999}}

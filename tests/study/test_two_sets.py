@@ -11,17 +11,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pipeline.errors import InputError
 from pipeline.params import Params
 from pipeline.reporting.render import RenderedReport
-from pipeline.study import audit, claims, contrasts, groups, results
+from pipeline.study import audit, contrasts, groups, results
 from pipeline.study.contrasts import Evidence
 from pipeline.study.findings import ClaimRow, ClaimVerdict
 from pipeline.study.groups import StudyData
 from pipeline.trials.ledger import EntryState, Lookup
 from pipeline.trials.plan import Study
 from tests.support import study_pages, study_runs
-from tests.support.frozen import FROZEN
 from tests.support.study_pages import report_on, section
 from tests.support.study_runs import MADE, Made
 
@@ -48,14 +46,6 @@ def gathered(lookups: list[Lookup], values: Params) -> StudyData:
     return groups.gather(six(), study_runs.rules(values), lookups)
 
 
-def other(lookups: list[Lookup], made: Mapping[str, Made]) -> list[Lookup]:
-    """Return the replicates with other properties of some variants."""
-    return [
-        (one, study_runs.entry(one, made[one.variant]) if one.variant in made else entry, state)
-        for one, entry, state in lookups
-    ]
-
-
 def rows(data: StudyData) -> list[ClaimRow]:
     """Return the rows of the audit for claim 8."""
     pairs = [pair for one in results.by_set(data, study_runs.SUMMARIES).values() for pair in one.pairs]
@@ -70,7 +60,7 @@ def verdicts(rows: list[ClaimRow]) -> tuple[ClaimVerdict, ...]:
 
 def wrong(lookups: list[Lookup], variant: str) -> np.ndarray:
     """Return a variant's share of misclassified test images by seed, from the lists of these."""
-    return np.array([len(e.errors) / 10_000 for _, e, _ in lookups if e is not None and e.variant == variant])
+    return study_runs.scores(lookups, variant, lambda entry: len(entry.errors) / 10_000)
 
 
 def test_readings_that_disagree_are_shown_as_such(lookups: list[Lookup], values: Params) -> None:
@@ -102,7 +92,7 @@ def test_other_measurements_flip_the_verdicts(
     made: Mapping[str, Made], found: tuple[ClaimVerdict, ...], lookups: list[Lookup], values: Params
 ) -> None:
     """The verdicts follow the numbers; without a problem that is harder for all networks, no change is judged."""
-    assert verdicts(rows(gathered(other(lookups, made), values))) == found
+    assert verdicts(rows(gathered(study_runs.changed(lookups, made), values))) == found
 
 
 def test_changes_are_welch_intervals_of_changes_within_seeds(lookups: list[Lookup], values: Params) -> None:
@@ -171,10 +161,7 @@ def test_a_network_without_errors_has_no_ratio(lookups: list[Lookup], values: Pa
 @pytest.mark.parametrize("variant", ["fashion_cnn", "fashion_mlp_rmsprop", "fashion_mlp_adadelta", "cnn"])
 def test_too_few_seeds_leave_it_undecided(variant: str, lookups: list[Lookup], values: Params) -> None:
     """With two seeds of a network on one problem, what needs them is undecided, and the remark names it."""
-    fewer = [
-        (one, None, EntryState.MISSING) if one.variant == variant and one.seed >= 2 else (one, entry, state)
-        for one, entry, state in lookups
-    ]
+    fewer = study_runs.lacking(lookups, lambda one: one.variant == variant and one.seed >= 2)
 
     found = rows(gathered(fewer, values))
 
@@ -185,10 +172,7 @@ def test_too_few_seeds_leave_it_undecided(variant: str, lookups: list[Lookup], v
 @pytest.mark.usefixtures("no_drawing")
 def test_what_was_not_run_is_said_plainly(lookups: list[Lookup], values: Params) -> None:
     """Without a replicate on Fashion-MNIST, the page says so in short and with the readings that need one."""
-    only = [
-        (one, None, EntryState.MISSING) if one.variant.startswith("fashion") else (one, entry, state)
-        for one, entry, state in lookups
-    ]
+    only = study_runs.lacking(lookups, lambda one: one.variant.startswith("fashion"))
 
     page = report_on(only, values, six()).markdown
 
@@ -224,15 +208,6 @@ def test_the_originals_claims_are_judged_on_mnist_alone(lookups: list[Lookup], v
     predicted = whole.tables["prediction"]
     mine = predicted[predicted["variant"].isin([*of.variants])].reset_index(drop=True)
     assert mine.equals(alone.tables["prediction"])
-
-
-def test_the_originals_variants_on_another_data_set_judge_nothing(values: Params) -> None:
-    """If its networks are trained on Fashion-MNIST under their own names, its claims about MNIST are refused."""
-    variants = {name: one.model_copy(update={"dataset": "fashion_mnist"}) for name, one in six().variants.items()}
-    elsewhere = six().model_copy(update={"variants": variants})
-
-    with pytest.raises(InputError, match=r"claims\.1: datasets: mlp_rmsprop is on fashion_mnist"):
-        claims.load(FROZEN / "study" / "claims.yaml", elsewhere, study_runs.rules(values))
 
 
 def test_each_data_set_is_a_family_of_comparisons(lookups: list[Lookup], values: Params) -> None:

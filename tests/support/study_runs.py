@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -211,6 +211,21 @@ def _history(epochs: int, made: Made, luck: float, rng: np.random.Generator) -> 
 def lookups(of: Study, made: Mapping[str, Made] | None = None) -> list[Lookup]:
     """Return all planned replicates as a ledger would have them; `made` replaces the properties of some variants."""
     return [(one, entry(one, (made or {}).get(one.variant)), EntryState.CURRENT) for one in replicates(of)]
+
+
+def changed(some: list[Lookup], made: Mapping[str, Made]) -> list[Lookup]:
+    """Return replicates with other properties of some variants."""
+    return [(one, entry(one, made[one.variant]) if one.variant in made else old, state) for one, old, state in some]
+
+
+def lacking(some: list[Lookup], missing: Callable[[Replicate], bool] = lambda _: True) -> list[Lookup]:
+    """Return replicates of which those do not exist for which `missing` holds, by default all."""
+    return [(one, None, EntryState.MISSING) if missing(one) else (one, old, state) for one, old, state in some]
+
+
+def scores(some: list[Lookup], variant: str, of: Callable[[Entry], float]) -> np.ndarray:
+    """Return a score of a variant's replicates by seed."""
+    return np.array([of(found) for _, found, _ in some if found is not None and found.variant == variant])
 
 
 def write(folder: Path, found: Entry) -> None:
