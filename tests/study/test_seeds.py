@@ -110,33 +110,18 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return ["--study", "some/params.yaml", "--summaries", "some/data", "--runs", "some/runs"]
 
 
-def test_a_program_reads_the_reports_table(
+def test_the_command_has_the_reports_table(
     study: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With --json, it is one object with the documented keys, and an entry for each row of the table."""
+    """From a ledger, it has a line for each row with its numbers; with --json, an entry in one documented object."""
+    monkeypatch.setattr(sys, "argv", ["power", *study])
+    assert power.main() == 0
+    lines = capsys.readouterr().out.splitlines()
     monkeypatch.setattr(sys, "argv", ["power", *study, "--json"])
-
     with pytest.raises(SystemExit) as ended:
         cli.run(power.main)
-
     content = json.loads(capsys.readouterr().out)
-    assert (ended.value.code, content["exit_code"]) == (0, 0)
-    assert content.keys() == programs.keys("study.power")
-    assert {*content["seeds"][0]} == {*seeds.COLUMNS}
-    monkeypatch.setattr(sys, "argv", ["power", *study])
-    assert power.main() == 0
-    assert len(content["seeds"]) == len(capsys.readouterr().out.splitlines()) - 1
 
-
-def test_the_command_prints_the_reports_table(
-    study: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """From a ledger, it has a line for each row of the report's table, with its numbers."""
-    monkeypatch.setattr(sys, "argv", ["power", *study])
-
-    assert power.main() == 0
-
-    lines = capsys.readouterr().out.splitlines()
     parser = argparse.ArgumentParser()
     results.add_arguments(parser)
     table = tables.tables(results.read(parser.parse_args(study)))["power"]
@@ -146,6 +131,10 @@ def test_the_command_prints_the_reports_table(
         assert line.startswith(row.subject)
         assert f"{row.power:.0%}" in line
         assert math.isnan(row.seeds) or f" {row.seeds:,.0f} " in f"{line} "
+    assert (ended.value.code, content["exit_code"]) == (0, 0)
+    assert content.keys() == programs.keys("study.power")
+    assert {*content["seeds"][0]} == {*seeds.COLUMNS}
+    assert len(content["seeds"]) == len(table)
 
 
 def test_an_empty_ledger_has_no_plan(study: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
