@@ -1,4 +1,4 @@
-"""Model files: byte-stable, for inference, and nobody else's."""
+"""Model files: for inference, and nobody else's; test_kinds.py has that they are byte-stable."""
 
 from __future__ import annotations
 
@@ -10,44 +10,10 @@ from zipfile import ZIP_DEFLATED, ZipFile
 import numpy as np
 import pytest
 
-from pipeline import files
 from pipeline.data.dataset import Dataset
 from pipeline.errors import InputError
 from pipeline.params import Params
 from pipeline.training import model_file, networks, optimizers
-from tests.support import forks
-
-ROOT = Path(__file__).parents[2]
-SAVE = """
-import sys
-from pathlib import Path
-from pipeline import params
-from pipeline.training import model_file, networks
-for name in sys.argv[2:]:
-    model = params.load(Path("tests/frozen/params.yaml")).models[name]
-    network = networks.build(model.network, (28, 28), 10, seed=0, precision="float32")
-    model_file.save(Path(sys.argv[1]) / f"{name}.keras", network, {"recipe": "r"})
-"""
-NAMES = ["mlp_rmsprop", "cnn"]
-
-
-@pytest.fixture(scope="module")
-def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with the files of untrained networks, written by another process."""
-    folder = tmp_path_factory.mktemp("elsewhere")
-    forks.run(ROOT, "python", "-c", SAVE, str(folder), *NAMES)
-    return folder
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_equal_weights_give_equal_bytes_in_every_process(
-    values: Params, elsewhere: Path, tmp_path: Path, name: str
-) -> None:
-    """A file written now and one written by another process have the same md5."""
-    network = networks.build(values.models[name].network, (28, 28), 10, seed=0, precision="float32")
-    model_file.save(tmp_path / "here.keras", network, {"recipe": "r"})
-
-    assert files.md5(tmp_path / "here.keras") == files.md5(elsewhere / f"{name}.keras")
 
 
 def test_a_saved_network_answers_as_before(values: Params, digits: Dataset, tmp_path: Path) -> None:

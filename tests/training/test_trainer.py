@@ -212,18 +212,6 @@ def test_the_values_of_an_epoch_stay_while_training_goes_on(values: Params, digi
     assert any((one != other).any() for one, other in zip(*at_once, strict=True))
 
 
-def test_the_last_validation_scores_are_those_of_the_network(values: Params, digits: Dataset) -> None:
-    """val_loss and val_accuracy of the last epoch are what the finished network scores in inference mode."""
-    model = short(values, "mlp_adadelta", 2)
-    network = trainer.build(model, values.train, digits)
-
-    row = trainer.train(network, digits, model, values.train).rows[-1]
-
-    score = metrics.score(network.predict(digits.test.images, verbose=0), digits.test.labels, model.loss.clip)
-    assert row["val_accuracy"] == pytest.approx(score["accuracy"], abs=1e-6)
-    assert row["val_loss"] == pytest.approx(score["loss"], rel=1e-4)
-
-
 def test_a_held_out_split_is_watched_instead_of_the_test_images(values: Params, digits: Dataset) -> None:
     """Where images are held out, the history is about them and the test images are not looked at."""
     held_out = Split(digits.test.images[:100], digits.test.labels[:100])
