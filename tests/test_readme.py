@@ -202,13 +202,6 @@ def test_an_answer_that_is_shown_is_one() -> None:
     assert [json.loads(block).keys() for page in PAGES for block in blocks(page, "json")] == [{"exit_code", "error"}]
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_bash_reads_every_block(page: str) -> None:
-    """Each block of commands is a script to bash."""
-    for block in blocks(page, "sh"):
-        subprocess.run(["bash", "-n"], input=block, text=True, check=True)
-
-
 def test_make_knows_every_target() -> None:
     """Each call of make, in a block or within a sentence, is one for which make has a plan."""
     within = [words.split() for page in PAGES for words in re.findall(r"`make ([^`]+)`", text(page))]
