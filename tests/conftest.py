@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import copy
+import fcntl
 import gc
 import os
 import shlex
 import shutil
 import signal
 import sqlite3
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
@@ -22,7 +24,7 @@ from pipeline import files, params
 from pipeline.data.dataset import Dataset
 from pipeline.params import Params
 from pipeline.training import recipe
-from tests.support import forks, frozen, memory, shared, small
+from tests.support import forks, frozen, small
 
 # Importing TensorFlow, MLflow and the rest makes a million objects, none of which is garbage.
 gc.disable()
@@ -80,9 +82,17 @@ def _remembered() -> Iterator[None]:
     """Parse a YAML text, and MLflow's migrations, once for all tests of a worker."""
     from mlflow.store.db import utils as database
 
+    parse, values = files.parse_yaml, dict[bytes, Any]()
+
+    def parsed(content: bytes, path: Path) -> Any:
+        if content not in values:
+            values[content] = parse(content, path)
+        # Each caller has a value of its own.
+        return copy.deepcopy(values[content])
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(database, "_get_latest_schema_revision", cache(database._get_latest_schema_revision))
-        patch.setattr(files, "parse_yaml", memory.of_yaml(files.parse_yaml))
+        patch.setattr(files, "parse_yaml", parsed)
         yield
 
 
@@ -118,6 +128,24 @@ def digits() -> Dataset:
     return small.digits()
 
 
+def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """Return a folder that `make` has filled, for all workers: the first that needs it makes it, and nobody changes it.
+
+    Where `make` fails, the next worker tries again in another folder.
+    """
+    base = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+    with (base / f"{name}.lock").open("a+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.seek(0)
+        if not (made := lock.read()):
+            made = str(factory.mktemp(name))
+            make(Path(made))
+            lock.write(made)
+    return Path(made)
+
+
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a tracking store with its tables and nothing else: making one takes seconds, copying it none."""
@@ -127,7 +155,7 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
         mlflow.MlflowClient(tracking_uri=f"sqlite:///{folder}/mlflow.db").search_experiments(max_results=1)
 
-    return shared.once(tmp_path_factory, "store", make) / "mlflow.db"
+    return once(tmp_path_factory, "store", make) / "mlflow.db"
 
 
 @pytest.fixture(scope="session")
@@ -143,7 +171,7 @@ def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Path:
         forks.run(folder, "dvc", "repro")
         small.commit(folder, "result")
 
-    return shared.once(tmp_path_factory, "a clone", make)
+    return once(tmp_path_factory, "a clone", make)
 
 
 @pytest.fixture
