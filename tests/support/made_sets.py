@@ -22,6 +22,7 @@ from PIL import Image
 from pipeline.data import sets
 from pipeline.data.formats import idx
 from pipeline.data.image_set import ImageSet
+from tests.support import paper
 
 CLASSES = ("agate", "beryl", "coral", "T-shirt/top", "a|b <i>", "$x$", "garnet")
 NAMES = ("train_images", "train_labels", "test_images", "test_labels")
@@ -82,9 +83,7 @@ def file(path: Path) -> dict[str, Any]:
 
 def png(image: np.ndarray, kind: str = "PNG", **options: Any) -> bytes:
     """Return an image as the content of a PNG or JPEG file."""
-    content = io.BytesIO()
-    Image.fromarray(image).save(content, kind, **options)
-    return content.getvalue()
+    return paper.saved(Image.fromarray(image), kind, **options)
 
 
 def chunk(name: bytes, data: bytes) -> bytes:

@@ -110,7 +110,7 @@ def jpeg(page: Floats, quality: int = 85) -> bytes:
     return saved(image_of(page), "JPEG", quality=quality)
 
 
-def saved(image: Image.Image, kind: str, **options: object) -> bytes:
+def saved(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
     """Return the bytes of a picture's file."""
     file = io.BytesIO()
     image.save(file, kind, **options)

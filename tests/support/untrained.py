@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import shutil
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from pipeline.data import sets
 from pipeline.training import model_file, networks
 from tests.support import made_sets
 from tests.support.frozen import FROZEN
+from tests.support.paper import saved as saved
 
 ROOT = Path(__file__).parents[2]
 
@@ -77,10 +77,3 @@ def picture(size: tuple[int, int] = (150, 90), mode: str = "RGB") -> Image.Image
     rows, columns = np.mgrid[0 : size[1], 0 : size[0]]
     colours = [200 * rows / size[1], 200 * columns / size[0], 127 + 100 * np.sin(rows / 9) * np.cos(columns / 7)]
     return Image.fromarray(np.stack(colours, axis=-1).astype(np.uint8)).convert(mode)
-
-
-def saved(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
-    """Return a picture as the content of a file."""
-    content = io.BytesIO()
-    image.save(content, kind, **options)
-    return content.getvalue()
