@@ -10,7 +10,6 @@ from typing import Any
 
 import pandas as pd
 import pytest
-import yaml
 from dvc.repo import Repo
 
 from pipeline import files
@@ -114,9 +113,8 @@ def test_another_sets_folder_runs_nothing(pictures: Path) -> None:
 def test_the_files_of_a_shipped_set_change_no_hash(tmp_path: Path, name: str) -> None:
     """The folder of a shipped set is there in a clone, and to DVC it is the same whatever is put into it."""
     small.start(tmp_path)
-    values = yaml.safe_load((tmp_path / "params.yaml").read_text())
-    values["data"]["dataset"] = name
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
+    with small.edited(tmp_path / "params.yaml") as values:
+        values["data"]["dataset"] = name
     place = tmp_path / "data" / "local" / name
 
     assert (place / ".gitkeep").is_file()

@@ -8,15 +8,12 @@ import re
 import secrets
 import shlex
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 import tomllib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,13 +21,12 @@ from typing import Any
 import mlflow
 import pytest
 import requests
-import yaml
 
 from pipeline import files
 from pipeline.tracking import artifacts
 from tests.support import small
+from tests.support.local_server import free_port, serving
 from tests.test_sync import assert_equal, content, runs
-from tests.tracking.test_outages import answers, wait_for
 
 ROOT = Path(__file__).parents[1]
 MODELS = ("mlp_adadelta", "mlp_rmsprop")
@@ -39,7 +35,6 @@ BUCKET = "team"
 # The name at which a proxy would have a team find the tracking server.
 PUBLIC = "mlflow.example.org"
 SEEDS = {"ada": 1, "grace": 2}
-GIT = ("git", "-c", "user.name=t", "-c", "user.email=t@t")
 
 
 def postgres_program(name: str) -> str | None:
@@ -54,44 +49,13 @@ needs_postgres = pytest.mark.skipif(
 )
 
 
-def commit(folder: Path) -> None:
-    """Commit all that git does not ignore."""
-    small.run(folder, "git", "add", "--all")
-    small.run(folder, *GIT, "commit", "--quiet", "--message", "result")
-
-
 def change_params(folder: Path, **train: int) -> None:
     """Leave two small networks and two epochs in a clone's params, and set what is given under `train`."""
-    values = yaml.safe_load((folder / "params.yaml").read_text())
-    values["models"] = {model: values["models"][model] | {"epochs": EPOCHS} for model in MODELS}
-    for model in values["models"].values():
-        model["network"]["units"] = [16]
-    values["train"] |= train
-    (folder / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
-
-
-def free_port() -> str:
-    """Return a port of this machine's own address at which nobody listens."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return str(free.getsockname()[1])
-
-
-@contextmanager
-def served(command: list[str], health: str, log: Path, **more: str) -> Iterator[None]:
-    """Have a server run, from when it answers at `health` on."""
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            command, env=small.environment() | more, stdout=output, stderr=output, start_new_session=True
-        )
-    try:
-        wait_for(lambda: answers(health) or process.poll() is not None)
-        assert process.poll() is None, log.read_text()
-        yield
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGTERM)
-        process.wait(60)
+    with small.edited(folder / "params.yaml") as values:
+        values["models"] = {model: values["models"][model] | {"epochs": EPOCHS} for model in MODELS}
+        for model in values["models"].values():
+            model["network"]["units"] = [16]
+        values["train"] |= train
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +65,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     small.make(folder)
     change_params(folder)
     small.run(folder, "dvc", "repro")
-    commit(folder)
+    small.commit(folder, "result")
     return folder
 
 
@@ -131,7 +95,7 @@ def directory(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Shared
     shutil.copytree(project, folder / "first", symlinks=True)
     small.run(folder / "first", "dvc", "remote", "add", "--default", "team", str(folder / "remote"))
     small.run(folder / "first", "dvc", "push")
-    commit(folder / "first")
+    small.commit(folder / "first", "result")
     return Shared(folder / "first", {})
 
 
@@ -143,12 +107,12 @@ def bucket(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     port, login = free_port(), {name: secrets.token_hex(16) for name in ("access_key_id", "secret_access_key")}
     address = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "moto.server", "--host", "127.0.0.1", "--port", port]
-    with served(command, f"{address}/moto-api/", folder / "log"):
+    with serving(command, f"{address}/moto-api/", folder / "log"):
         assert requests.put(f"{address}/{BUCKET}", timeout=60).ok
         small.run(folder / "first", "dvc", "remote", "add", "--default", "team", f"s3://{BUCKET}/mnist")
         small.run(folder / "first", "dvc", "remote", "modify", "team", "endpointurl", address)
         small.run(folder / "first", "dvc", "push", **{f"AWS_{name.upper()}": value for name, value in login.items()})
-        commit(folder / "first")
+        small.commit(folder / "first", "result")
         yield Shared(folder / "first", login)
 
 
@@ -282,7 +246,7 @@ def server(database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iter
     command += ["--backend-store-uri", database.uri, "--artifacts-destination", str(folder / "artifacts")]
     command += ["--allowed-hosts", f"{PUBLIC},127.0.0.1:{port}"]
     secret = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PGPASSWORD": database.password}
-    with served(command, f"http://127.0.0.1:{port}/health", folder / "log", **secret):
+    with serving(command, f"http://127.0.0.1:{port}/health", folder / "log", **secret):
         yield f"http://127.0.0.1:{port}"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +29,6 @@ case $2 in
 *missed) mkdir -p study/reports/missed && touch "study/reports/missed/$3.png" ;;
 esac
 """
-
-
-def edit(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    """Write a YAML file again after a change in place."""
-    values = yaml.safe_load(path.read_text())
-    change(values)
-    path.write_text(yaml.safe_dump(values, sort_keys=False))
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +108,8 @@ def test_a_change_runs_what_depends_on_it(studied: Path, key: str, value: dict[s
     path = studied / "study" / "params.yaml"
     before = path.read_text()
 
-    edit(path, lambda values: values[key].update(value))
+    with small.edited(path) as values:
+        values[key].update(value)
     found = changed(studied)
     path.write_text(before)
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from pipeline import files
 from pipeline.analysis import metrics
@@ -43,10 +42,8 @@ def commit(folder: Path) -> str:
 
 def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
     """Write params.yaml again after a change in place."""
-    path = folder / "params.yaml"
-    values = yaml.safe_load(path.read_text())
-    change(values)
-    path.write_text(yaml.safe_dump(values, sort_keys=False))
+    with small.edited(folder / "params.yaml") as values:
+        change(values)
 
 
 def tiny(values: dict[str, Any]) -> None:

@@ -7,7 +7,10 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
@@ -71,20 +74,26 @@ def write_params(repository: Path, small: Dataset) -> None:
     kept = repository / "data" / "local" / "digits" / ".gitkeep"
     kept.parent.mkdir(exist_ok=True)
     kept.touch()
-    values = yaml.safe_load((repository / "params.yaml").read_text())
-    values["data"]["dataset"] = "digits"
-    for model in values["models"].values():
-        model["epochs"] = 3
-    values["gate"] = {"digits": {"default": {"test_accuracy": {"min": 0.7}}}}
-    (repository / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
+    with edited(repository / "params.yaml") as values:
+        values["data"]["dataset"] = "digits"
+        for model in values["models"].values():
+            model["epochs"] = 3
+        values["gate"] = {"digits": {"default": {"test_accuracy": {"min": 0.7}}}}
+
+
+@contextmanager
+def edited(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the content of a YAML file, which is written again with what was changed in it."""
+    values = yaml.safe_load(path.read_text())
+    yield values
+    path.write_text(yaml.safe_dump(values, sort_keys=False))
 
 
 def shrink(repository: Path) -> None:
     """Leave one MLP in a repository's params, and a CNN with half of its filters, which learns as fast."""
-    values = yaml.safe_load((repository / "params.yaml").read_text())
-    del values["models"]["mlp_adadelta"]
-    values["models"]["cnn"]["network"]["filters"] = [16, 32]
-    (repository / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
+    with edited(repository / "params.yaml") as values:
+        del values["models"]["mlp_adadelta"]
+        values["models"]["cnn"]["network"]["filters"] = [16, 32]
 
 
 def copy(folder: Path, *names: str) -> None:

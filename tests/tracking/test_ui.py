@@ -13,12 +13,12 @@ from urllib.request import urlopen
 import mlflow
 import psutil
 import pytest
-import yaml
 from PIL import Image, ImageColor
 
 from pipeline.reporting import colours
 from pipeline.tracking.experiments import CURRENT
 from tests.support import browser, screenshots, small
+from tests.support.local_server import free_port, serving
 
 pytestmark = [pytest.mark.slow, browser.needs_browser]
 
@@ -55,13 +55,6 @@ class Served:
     log: Path
 
 
-def write_epochs(folder: Path, model: str, epochs: int) -> None:
-    """Write the params again with another number of epochs for a model."""
-    values = yaml.safe_load((folder / "params.yaml").read_text())
-    values["models"][model]["epochs"] = epochs
-    (folder / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
-
-
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a repository whose pipeline has run on small digits, a model twice; another is the champion."""
@@ -72,10 +65,10 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / ".venv").mkdir()
     for name in ("requirements.lock", ".venv/complete"):
         (folder / name).touch()
-    write_epochs(folder, "mlp_rmsprop", 1)
-    small.run(folder, "dvc", "repro", "train@mlp_rmsprop")
-    write_epochs(folder, "mlp_rmsprop", 3)
-    small.run(folder, "dvc", "repro")
+    for epochs, stages in ((1, ["train@mlp_rmsprop"]), (3, [])):
+        with small.edited(folder / "params.yaml") as values:
+            values["models"]["mlp_rmsprop"]["epochs"] = epochs
+        small.run(folder, "dvc", "repro", *stages)
     small.run(folder, "make", "promote", "MODEL=cnn")
     return folder
 
@@ -84,7 +77,9 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def ui(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """Start `make ui` on a free port."""
     log = tmp_path_factory.mktemp("log") / "log"
-    with screenshots.serving(["make", "ui"], repository, log) as (process, address):
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    with serving(["make", "ui"], f"{address}/health", log, repository, PORT=port) as process:
         until = time.monotonic() + 30
         while not (printed := re.search(LINK, log.read_text())):
             assert time.monotonic() < until, log.read_text()
