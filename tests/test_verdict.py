@@ -314,13 +314,10 @@ def test_comparisons_are_counted(stand: Stand, call: Call) -> None:
         call("HEAD", "workspace")
         _, printed = call("HEAD", "workspace", "--json")
 
-    assert (json.loads(printed)["earlier_comparisons"], json.loads(printed)["wrong_by_chance"]) == (
-        2,
-        pytest.approx(0.1),
-    )
-    assert (
-        "2 comparisons before: had none made a difference, up to 0.1 would by chance." in call("HEAD", "workspace")[1]
-    )
+    counted = json.loads(printed)
+    assert (counted["earlier_comparisons"], counted["wrong_by_chance"]) == (2, pytest.approx(0.1))
+    said = "2 comparisons before: had none made a difference, up to 0.1 would by chance."
+    assert said in call("HEAD", "workspace")[1]
     assert stand.trained
 
 
@@ -482,7 +479,6 @@ def test_an_interrupted_command_keeps_what_was_done(real: Path) -> None:
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.stderr.count("seed 0") == 0
     assert done.returncode == 1, done.stderr
-    assert done.returncode == 1
 
 
 @pytest.fixture
