@@ -10,14 +10,11 @@ import os
 import re
 import shlex
 import shutil
-import signal
-import socket
 import sqlite3
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +29,7 @@ from mlflow.tracking._tracking_service import utils as tracking_utils
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline import dvc_lock, files, params, predict, promote, schema, sync, tracking
+from pipeline import dvc_lock, files, params, promote, schema, sync, tracking
 from pipeline.analysis import metrics, proportions
 from pipeline.data import dataset
 from pipeline.data.dataset import Dataset, Split
@@ -46,6 +43,7 @@ from pipeline.training import backend, model_file, recipe
 from pipeline.training.backend import keras
 from tests.support import forks, programs, small
 from tests.support.frozen import FROZEN
+from tests.support.local_server import free_port, serving
 
 ROOT = Path(__file__).parents[1]
 DATA, SUMMARY = "data/processed/mnist.npz", "reports/data.json"
@@ -103,8 +101,9 @@ class Workspace:
         self.write_params()
         self.prepare(data)
 
-    def write_params(self) -> None:
-        """Write params.yaml."""
+    def write_params(self, **changes: Any) -> None:
+        """Write params.yaml after changes of its sections."""
+        self.params |= changes
         Path("params.yaml").write_text(json.dumps(self.params))
 
     def prepare(self, data: Dataset) -> None:
@@ -284,18 +283,20 @@ def synced(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
 Call = Callable[..., Ended]
 
 
+def client() -> Any:
+    """Return MLflow's client of the test's store."""
+    return mlflow.MlflowClient(mlflow_store.uri())
+
+
 def versions() -> dict[str, Any]:
     """Return the registered versions by number."""
-    return {
-        str(one.version): one for one in mlflow.MlflowClient(mlflow_store.uri()).search_model_versions("name = 'mnist'")
-    }
+    return {str(one.version): one for one in client().search_model_versions("name = 'mnist'")}
 
 
 def champion() -> str | None:
     """Return the name of the model that has the alias."""
-    api = mlflow.MlflowClient(mlflow_store.uri())
     try:
-        return str(api.get_model_version_by_alias("mnist", "champion").tags["model"])
+        return champion_of("mnist")[1]
     except mlflow.MlflowException:
         return None
 
@@ -371,8 +372,7 @@ def test_a_model_that_may_be_inferior_is_refused(
     """Exit code 1 and one line with the numbers; champion, versions and file stay, also where --replace is said."""
     call(before)
     text = promotion.PATH.read_text()
-    workspace.params["gate"] = {"mnist": {"default": {"test_accuracy": {"min": 0.3, "max_drop": max_drop}}}}
-    workspace.write_params()
+    workspace.write_params(gate={"mnist": {"default": {"test_accuracy": {"min": 0.3, "max_drop": max_drop}}}})
 
     ended = call(candidate, "--replace")
 
@@ -395,8 +395,7 @@ def test_a_model_that_the_gate_does_not_pass_is_refused(
     workspace: Workspace, call: Call, bounds: Any, reason: str
 ) -> None:
     """Exit code 1, one line with the check, and nothing registered; a check that cannot be made does not pass."""
-    workspace.params["gate"] = {"mnist": bounds}
-    workspace.write_params()
+    workspace.write_params(gate={"mnist": bounds})
 
     ended = call("good", "--replace")
 
@@ -408,8 +407,7 @@ def test_a_model_that_the_gate_does_not_pass_is_refused(
 
 def test_another_models_failure_refuses_nobody(workspace: Workspace, call: Call) -> None:
     """The gate is asked of the candidate alone."""
-    workspace.params["gate"] = {"mnist": GATE | {"models": {"poor": {"test_accuracy": {"min": 0.999}}}}}
-    workspace.write_params()
+    workspace.write_params(gate={"mnist": GATE | {"models": {"poor": {"test_accuracy": {"min": 0.999}}}}})
 
     assert call("good").code == 0
 
@@ -427,7 +425,7 @@ def test_another_models_failure_refuses_nobody(workspace: Workspace, call: Call)
             "reports/metrics.json: its metrics of good are those of another training run; `dvc repro report` ",
         ),
         (
-            lambda _: mlflow.MlflowClient(mlflow_store.uri()).delete_run(run_of("good").info.run_id),
+            lambda _: client().delete_run(run_of("good").info.run_id),
             "good: MLflow is missing its run; `make sync` adds it",
         ),
     ],
@@ -456,8 +454,7 @@ def test_an_unknown_model_is_reported(call: Call) -> None:
 def test_without_a_largest_drop_there_is_no_comparison(workspace: Workspace, call: Call) -> None:
     """A second model needs gate's test_accuracy.max_drop; the line names it."""
     call("near")
-    workspace.params["gate"] = {"mnist": {"default": {"test_accuracy": {"min": 0.3}}}}
-    workspace.write_params()
+    workspace.write_params(gate={"mnist": {"default": {"test_accuracy": {"min": 0.3}}}})
 
     ended = call("good")
 
@@ -507,7 +504,7 @@ def test_what_cannot_be_compared_is_replaced_on_demand_alone(
     if kind == "other data":
         workspace.prepare(dataclasses.replace(workspace.data, test=workspace.data.train))
     elif kind == "by hand":
-        mlflow.MlflowClient(mlflow_store.uri()).delete_model_version_tag("mnist", "1", "data.md5")
+        client().delete_model_version_tag("mnist", "1", "data.md5")
     else:
         model_id = versions()["1"].source.removeprefix("models:/")
         shutil.rmtree(next((store.parent / "mlruns").rglob(f"{model_id}/artifacts")))
@@ -530,15 +527,14 @@ def test_what_cannot_be_compared_is_replaced_on_demand_alone(
 def choose_another(workspace: Workspace) -> None:
     """Train the models on another data set, as `make repro` does after data.dataset was changed."""
     workspace.dataset = "fashion_mnist"
-    workspace.params["data"] = workspace.params["data"] | {"dataset": "fashion_mnist"}
-    workspace.params["gate"] = {"mnist": GATE, "fashion_mnist": GATE}
-    workspace.write_params()
+    data = workspace.params["data"] | {"dataset": "fashion_mnist"}
+    workspace.write_params(data=data, gate={"mnist": GATE, "fashion_mnist": GATE})
     workspace.prepare(dataclasses.replace(workspace.data, test=workspace.data.train))
 
 
 def champion_of(dataset: str) -> tuple[str, str]:
     """Return the version and the model that is the champion on a data set."""
-    version = mlflow.MlflowClient(mlflow_store.uri()).get_model_version_by_alias(dataset, "champion")
+    version = client().get_model_version_by_alias(dataset, "champion")
     return str(version.version), version.tags["model"]
 
 
@@ -563,9 +559,8 @@ def test_each_data_set_has_a_champion_of_its_own(workspace: Workspace, call: Cal
 @pytest.mark.fault("promotion: params.yaml names another data set than the model was trained on")
 def test_a_model_of_another_data_set_is_no_candidate(workspace: Workspace, call: Call) -> None:
     """Exit code 2 with both names and the command, since the gate's bounds are for the other one."""
-    workspace.params["data"] = workspace.params["data"] | {"dataset": "fashion_mnist"}
-    workspace.params["gate"] = {"fashion_mnist": GATE}
-    workspace.write_params()
+    data = workspace.params["data"] | {"dataset": "fashion_mnist"}
+    workspace.write_params(data=data, gate={"fashion_mnist": GATE})
 
     ended = call("good")
 
@@ -599,7 +594,7 @@ def test_sync_speaks_of_no_other_data_set(
 
     assert ended.code == 0
     assert "champion" not in ended.output
-    api = mlflow.MlflowClient(mlflow_store.uri())
+    api = client()
     assert {experiment.name for experiment in api.search_experiments()} == {"Default", "fashion_mnist"}
     assert [one.name for one in api.search_registered_models()] == []
 
@@ -741,7 +736,7 @@ def test_a_lost_champion_is_brought_back(
 @pytest.mark.usefixtures("workspace")
 def test_a_lost_champion_is_still_to_be_beaten(call: Call) -> None:
     """Where the store has lost it, it is brought back first; where it cannot be, only --replace does without."""
-    api = mlflow.MlflowClient(mlflow_store.uri())
+    api = client()
     call("good")
     api.delete_registered_model("mnist")
     compared = call("near")
@@ -828,7 +823,7 @@ def test_the_files_of_a_champion_that_left_the_workspace_come_from_dvcs_cache(
 def test_what_is_deleted_in_mlflow_comes_back_or_is_named(call: Call, synced: Call, kind: str) -> None:
     """A champion is restored by sync; a deleted experiment is one line with the command that restores it."""
     call("good")
-    api = mlflow.MlflowClient(mlflow_store.uri())
+    api = client()
     if kind == "experiment":
         api.delete_experiment(api.get_experiment_by_name("mnist").experiment_id)
         ended = call("near")
@@ -853,7 +848,7 @@ def test_what_is_deleted_in_mlflow_comes_back_or_is_named(call: Call, synced: Ca
 def delete_model(of: str) -> None:
     """Delete the logged model of the latest run of a model, as MLflow's pages do."""
     (output,) = next(run for run in all_runs() if run.data.tags["model"] == of).outputs.model_outputs
-    mlflow.MlflowClient(mlflow_store.uri()).delete_logged_model(output.model_id)
+    client().delete_logged_model(output.model_id)
 
 
 def purge() -> None:
@@ -879,7 +874,7 @@ def damage_the_record() -> None:
 
 def delete(what: str, *, of: str = "good") -> None:
     """Delete the champion's alias, its version, or the runs of a model, as MLflow's pages do."""
-    api = mlflow.MlflowClient(mlflow_store.uri())
+    api = client()
     if what == "run":
         for run in all_runs():
             if run.data.tags["model"] == of:
@@ -1039,8 +1034,8 @@ def test_sync_changes_no_champion(workspace: Workspace, call: Call, synced: Call
 
     kept = synced()
     workspace.train("near", "poor")
-    mlflow.MlflowClient(mlflow_store.uri()).delete_registered_model("mnist")
-    mlflow.MlflowClient(mlflow_store.uri()).delete_run(
+    client().delete_registered_model("mnist")
+    client().delete_run(
         next(run.info.run_id for run in all_runs() if run.data.tags["model.md5"] == recorded()["model_md5"])
     )
     gone = synced()
@@ -1057,25 +1052,7 @@ def test_sync_changes_no_champion(workspace: Workspace, call: Call, synced: Call
 
 def all_runs() -> list[Any]:
     """Return the runs of the experiment."""
-    return list(
-        mlflow.MlflowClient(mlflow_store.uri()).search_runs([experiments.connect(experiments.of_dataset("mnist"))])
-    )
-
-
-@pytest.mark.usefixtures("workspace")
-def test_the_champion_answers_pictures(
-    call: Call, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """After a promotion, `pipeline.predict --model models:/mnist@champion` says what the promoted file says."""
-    call("good")
-    draw_three(Path("three.png"))
-    said = []
-    for model in ("models:/mnist@champion", "good"):
-        monkeypatch.setattr(sys, "argv", ["predict", "three.png", "--json", "--model", model])
-        assert predict.main() == 0
-        said.append(json.loads(capsys.readouterr().out))
-
-    assert said[0] == said[1]
+    return list(client().search_runs([experiments.connect(experiments.of_dataset("mnist"))]))
 
 
 def draw_three(path: Path) -> None:
@@ -1106,36 +1083,6 @@ def documented(program: str) -> str:
     return str(block)
 
 
-@contextmanager
-def serving(*command: str, log: Path) -> Iterator[str]:
-    """Yield the address of MLflow's server, on a free port of this machine; its process group ends with the block."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    ports = {"MLFLOW_PORT": str(port), "PORT": str(port)}
-    environment = small.environment() | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"} | ports
-    with log.open("w") as file:
-        server = subprocess.Popen(command, env=environment, stdout=file, stderr=file, start_new_session=True)
-    try:
-        until = time.monotonic() + 300
-        while not answers_at(port):
-            assert server.poll() is None, log.read_text()
-            assert time.monotonic() < until, log.read_text()
-            time.sleep(0.5)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        server.wait(60)
-
-
-def answers_at(port: int) -> bool:
-    """Tell whether a web server at a port of this machine says that it is well."""
-    try:
-        return requests.get(f"http://127.0.0.1:{port}/health", timeout=5).ok
-    except requests.RequestException:
-        return False
-
-
 @pytest.mark.slow
 def test_the_champion_is_served_over_http(
     place: Path,
@@ -1158,7 +1105,9 @@ def test_the_champion_is_served_over_http(
     images = digits.test.images[:5]
     expected = model_file.load(Path("models/good.keras")).predict(images, verbose=0)
 
-    with serving("sh", "-c", documented("make serve"), log=place / "log") as server:
+    port = free_port()
+    server, settings = f"http://127.0.0.1:{port}", {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PORT": port}
+    with serving(["sh", "-c", documented("make serve")], f"{server}/health", place / "log", **settings):
         curl = documented("curl").replace("http://127.0.0.1:5002", server)
         answer = json.loads(subprocess.run(["sh", "-c", curl], capture_output=True, check=True).stdout)
         reply = requests.post(f"{server}/invocations", json={"inputs": images.tolist()}, timeout=120)
@@ -1199,7 +1148,10 @@ def test_a_tracking_server_takes_a_promotion(
 ) -> None:
     """Over HTTP it is the same: one version of each run, the comparison, the alias, and sync adds nothing."""
     options = ["--backend-store-uri", f"sqlite:///{place}/server.db", "--artifacts-destination", str(place / "files")]
-    with serving(sys.executable, "-m", "mlflow", "server", *options, "--workers", "1", log=place / "log") as server:
+    port = free_port()
+    command = [sys.executable, "-m", "mlflow", "server", *options, "--workers", "1", "--port", port]
+    server, settings = f"http://127.0.0.1:{port}", {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    with serving(command, f"{server}/health", place / "log", **settings):
         lighten(monkeypatch)
         monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
         monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
