@@ -195,9 +195,14 @@ def whole(three: Experiment) -> Report:
 
 
 @pytest.fixture
-def no_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
+def drawing() -> None:
+    """Have figures drawn, as a test that is about them asks for."""
+
+
+@pytest.fixture(autouse=True)
+def _no_drawing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the drawing, for tests of words."""
-    for module, name in DRAWING:
+    for module, name in DRAWING if "drawing" not in request.fixturenames else ():
         monkeypatch.setattr(module, name, lambda *_: b"")
 
 
@@ -281,7 +286,6 @@ def test_the_scores_of_the_original_are_compared_with_ours(whole: Report) -> Non
     assert "the choice of test images, not of seeds" in " ".join(compared.split())
 
 
-@pytest.mark.usefixtures("no_drawing")
 @pytest.mark.parametrize(("errors", "word"), [(100, "above"), (160, "within"), (300, "below")])
 def test_position_in_the_interval_of_the_original_flips(values: Params, errors: int, word: str) -> None:
     """More or fewer errors move a model out of the original's interval, in the table and in the text."""
@@ -292,7 +296,6 @@ def test_position_in_the_interval_of_the_original_flips(values: Params, errors: 
     assert made.tables["comparison"]["original_within"].tolist() == [word == "within"]
 
 
-@pytest.mark.usefixtures("no_drawing")
 def test_flipped_histories_flip_the_verdicts(values: Params) -> None:
     """With the histories of the two MLPs exchanged, their verdicts are exchanged wherever they stand."""
     names = ("mlp_rmsprop", "mlp_adadelta")
@@ -320,7 +323,6 @@ def test_flipped_histories_flip_the_verdicts(values: Params) -> None:
         assert differences in section(made.markdown, "What the differences can show")
 
 
-@pytest.mark.usefixtures("no_drawing")
 def test_lost_accuracy_is_called_overfitting(values: Params) -> None:
     """The same rise of the loss is called overfitting where the accuracy falls with it."""
     history = REPORTED["mlp_rmsprop"].copy()
@@ -334,18 +336,6 @@ def test_lost_accuracy_is_called_overfitting(values: Params) -> None:
     assert "Its `val_accuracy` falls" in section(made.markdown, "Overfitting")
 
 
-@pytest.mark.usefixtures("no_drawing")
-def test_the_histories_of_the_original_give_its_known_figures(three: Experiment) -> None:
-    """On the original's histories the rises are 1.41, 1.10 and 1, and the lowest losses in epochs 7, 14 and 10."""
-    table = three.report().tables["overfitting"]
-
-    assert [round(rise, 2) for rise in table["rise"]] == [1.41, 1.10, 1.0]
-    assert table["min_val_loss_epoch"].tolist() == [7, 14, 10]
-    assert table["verdict"].tolist() == ["grows overconfident", "slight", "no sign"]
-    assert table["rise"].tolist() == table["original_rise"].tolist()
-
-
-@pytest.mark.usefixtures("no_drawing")
 def test_differences_are_those_of_the_params(values: Params) -> None:
     """What is said of two models follows from their blocks: one difference, several, dropout or none."""
     mlp, other, cnn = (values.models[name] for name in ("mlp_rmsprop", "mlp_adadelta", "cnn"))
@@ -371,7 +361,6 @@ def test_differences_are_those_of_the_params(values: Params) -> None:
     assert "have the same settings and the same seed" in said(mlp)
 
 
-@pytest.mark.usefixtures("no_drawing")
 def test_optional_parts_of_a_model_are_told_where_there_are_some(values: Params) -> None:
     """Schedule, augmentation and keep have columns where a model has them, and count as differences like any other."""
     plain = values.models["mlp_rmsprop"]
@@ -407,7 +396,6 @@ def test_optional_parts_of_a_model_are_told_where_there_are_some(values: Params)
 KEPT = "The epoch that is kept and the last one, on the validation images"
 
 
-@pytest.mark.usefixtures("no_drawing")
 @pytest.mark.parametrize("keep", ["best_val_loss", "best_val_accuracy"])
 @pytest.mark.parametrize("dataset", ["mnist", "fashion_mnist"])
 def test_the_epoch_that_is_kept_is_reported(values: Params, keep: str, dataset: str) -> None:
@@ -444,7 +432,6 @@ def test_the_epoch_that_is_kept_is_reported(values: Params, keep: str, dataset: 
     Page(made.html)
 
 
-@pytest.mark.usefixtures("no_drawing")
 def test_the_whole_history_is_judged_and_drawn_whatever_is_kept(values: Params) -> None:
     """Overfitting analysis, gate metrics of the history and DVC's curves are those of all epochs, as for the last."""
     plain = values.models["mlp_rmsprop"]
@@ -464,7 +451,6 @@ def _long(epochs: int) -> pd.DataFrame:
     return REPORTED["mlp_rmsprop"].iloc[:epochs]
 
 
-@pytest.mark.usefixtures("no_drawing")
 def test_the_protocol_is_that_of_the_data(values: Params, three: Experiment) -> None:
     """The protocol is stated correctly in every place that mentions val_: test images, or validation images."""
     monitored = three.report().markdown
@@ -482,7 +468,6 @@ def test_the_protocol_is_that_of_the_data(values: Params, three: Experiment) -> 
     assert held_out.metrics["cnn"]["validation_accuracy"] == 1.0
 
 
-@pytest.mark.usefixtures("no_drawing")
 def test_nothing_speaks_of_digits_where_there_are_none(values: Params) -> None:
     """On colour images of named things the page names the classes, their number and size, and no target is counted."""
     things = ("cat", "ship", "a|b", "<b>", "$x$", "T-shirt/top", "car", "bus", "dog", "tree")
@@ -503,7 +488,6 @@ def test_nothing_speaks_of_digits_where_there_are_none(values: Params) -> None:
     assert made.tables["comparison"]["epochs_to_target"].isna().all()
 
 
-@pytest.mark.usefixtures("no_drawing")
 @pytest.mark.parametrize(("count", "words"), [(1, "by the model."), (2, "by both models."), (3, "by all 3 models.")])
 def test_models_are_counted_in_words(values: Params, count: int, words: str) -> None:
     """The sentence on what all models get wrong is plain English for one model, for two and for more."""
@@ -517,7 +501,6 @@ def test_models_are_counted_in_words(values: Params, count: int, words: str) -> 
     assert "in one of 10 classes." in " ".join(made.markdown.split())
 
 
-@pytest.mark.usefixtures("no_drawing")
 def test_scores_of_each_class_are_on_the_page(three: Experiment, whole: Report) -> None:
     """Images, precision, recall and F1 are those of scikit-learn, the class with the lowest F1 first."""
     labels = three.data.test.labels
@@ -537,7 +520,6 @@ def test_scores_of_each_class_are_on_the_page(three: Experiment, whole: Report) 
     assert "no better than that" not in whole.markdown
 
 
-@pytest.mark.usefixtures("no_drawing")
 @pytest.mark.parametrize("predicted", [range(3), range(1)])
 def test_classes_that_are_never_predicted_are_named(values: Params, predicted: range) -> None:
     """A model that answers only some classes says so at the top, and if it is no better than the largest class."""
@@ -562,7 +544,6 @@ def test_classes_that_are_never_predicted_are_named(values: Params, predicted: r
     Page(page.html)
 
 
-@pytest.mark.usefixtures("no_drawing")
 def test_many_classes_are_folded(values: Params) -> None:
     """Of more classes than a figure shows, those with the lowest F1 are in a table, and all in one that is folded."""
     names = tuple(f"class {number}" for number in range(100))
@@ -587,7 +568,6 @@ def test_many_classes_are_folded(values: Params) -> None:
     assert "<summary>All 100 classes: cnn</summary>" in page.html
 
 
-@pytest.mark.usefixtures("no_drawing")
 def test_what_others_write_is_text(values: Params) -> None:
     """Signs of markup in the credit of a data set and a processor's name are shown as they are, on both pages."""
     made = Experiment(values, {"cnn": values.models["cnn"]}, dataset="things")
@@ -602,7 +582,6 @@ def test_what_others_write_is_text(values: Params) -> None:
         assert words in Page(page.html).text
 
 
-@pytest.mark.usefixtures("no_drawing")
 @pytest.mark.parametrize(("images", "word"), [(40, "cannot be judged"), (2_000, "overfits")])
 def test_a_fall_within_its_standard_error_is_not_overfitting(values: Params, images: int, word: str) -> None:
     """On few monitored images the page says why the same fall of the accuracy cannot be judged, and has no rise."""
@@ -620,7 +599,6 @@ def test_a_fall_within_its_standard_error_is_not_overfitting(values: Params, ima
     assert (rise == "", "val_loss_rise" in made.metrics["cnn"]) == (images == 40, images != 40)
 
 
-@pytest.mark.usefixtures("no_drawing")
 def test_other_data_is_not_compared(values: Params) -> None:
     """Results on another data set are not compared with the original, and the page says so."""
     made = Experiment(values, values.models, dataset="fashion_mnist").report()
@@ -634,7 +612,6 @@ def test_other_data_is_not_compared(values: Params) -> None:
     assert "LeCun" not in made.markdown
 
 
-@pytest.mark.usefixtures("no_drawing")
 def test_a_model_that_the_original_does_not_have(values: Params) -> None:
     """A model of another name is not compared; its columns of the original are empty."""
     models = {"cnn": values.models["cnn"], "extra": values.models["mlp_rmsprop"]}
@@ -649,7 +626,6 @@ def test_a_model_that_the_original_does_not_have(values: Params) -> None:
     assert "has no model called `extra`" in section(alone.markdown, "Comparison with the original")
 
 
-@pytest.mark.usefixtures("no_drawing")
 def test_one_model_has_no_pairs(values: Params) -> None:
     """With one model the page is whole, without pairs and without differences."""
     made = Experiment(values, {"cnn": values.models["cnn"]}).report()
@@ -661,6 +637,7 @@ def test_one_model_has_no_pairs(values: Params) -> None:
     Page(made.html)
 
 
+@pytest.mark.usefixtures("drawing")
 def test_a_fourth_model_is_everywhere(values: Params, whole: Report) -> None:
     """One more block in params.yaml is in every table, list and figure; without it there is no trace."""
     made = Experiment(values, {**values.models, "extra": values.models["mlp_rmsprop"]}).report()
@@ -677,7 +654,6 @@ def test_a_fourth_model_is_everywhere(values: Params, whole: Report) -> None:
     assert "extra" not in before
 
 
-@pytest.mark.usefixtures("no_drawing")
 def test_images_that_every_model_gets_wrong(values: Params, three: Experiment, whole: Report) -> None:
     """The number is that of the images without one correct answer; if there is none, there is no figure."""
     labels = three.data.test.labels
@@ -721,7 +697,6 @@ def test_figures_are_drawn_from_the_data(values: Params, monkeypatch: pytest.Mon
     np.testing.assert_array_equal(given["extra"], made.results[0].probabilities.argmax(1)[missed])
 
 
-@pytest.mark.usefixtures("no_drawing")
 def test_the_study_is_linked_where_it_has_the_answer(values: Params, whole: Report) -> None:
     """What one seed cannot show, the page refers to the study for: on its models and data, and on no others."""
     link = "[the study](../study/reports/claims.md)"
@@ -734,7 +709,6 @@ def test_the_study_is_linked_where_it_has_the_answer(values: Params, whole: Repo
     assert "claims.md" not in other.markdown
 
 
-@pytest.mark.usefixtures("no_drawing")
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
@@ -761,7 +735,6 @@ def test_the_most_frequent_confusions_are_a_sentence(
     assert sentence in section(made.report().markdown, "Errors on the test images")
 
 
-@pytest.mark.usefixtures("no_drawing")
 @pytest.mark.parametrize("epochs", [1, 3, 4])
 def test_too_few_epochs_cannot_be_judged(values: Params, epochs: int) -> None:
     """A model of no more epochs than the rule averages gets no verdict on overfitting, and the page says why."""
@@ -781,6 +754,7 @@ def test_too_few_epochs_cannot_be_judged(values: Params, epochs: int) -> None:
     assert ("val_loss_rise" in made.metrics["cnn"]) is judged
 
 
+@pytest.mark.usefixtures("drawing")
 def test_a_hundred_models_fit_on_a_page(values: Params, tmp_path: Path) -> None:
     """All models are in the tables, figures and sentences are of the three best and three worst, and nothing warns."""
     names = [f"model_{number}" for number in range(100)]
@@ -824,6 +798,7 @@ def test_html_needs_nothing_else(whole: Report) -> None:
     assert {address[1:] for _, address in page.addresses if address.startswith("#")} <= set(ids)
 
 
+@pytest.mark.usefixtures("drawing")
 def test_html_holds_every_figure_with_an_alternative_text(three: Experiment, whole: Report) -> None:
     """The pictures of the page are the report's figures and the digits, each a PNG with an alternative text."""
     pictures = [attributes for tag, attributes in Page(whole.html).tags if tag == "img"]
@@ -892,6 +867,7 @@ def test_writing_leaves_nothing_of_removed_models(whole: Report, tmp_path: Path)
     assert {path.name for path in (tmp_path / "figures").glob("*.png")} == set(whole.figures)
 
 
+@pytest.mark.usefixtures("drawing")
 def test_equal_inputs_give_equal_bytes(values: Params, whole: Report, tmp_path: Path) -> None:
     """A second report on the same experiment is the same in every byte."""
     whole.write(tmp_path / "first")
@@ -903,7 +879,6 @@ def test_equal_inputs_give_equal_bytes(values: Params, whole: Report, tmp_path: 
         assert (tmp_path / "first" / path).read_bytes() == (tmp_path / "second" / path).read_bytes(), path
 
 
-@pytest.mark.usefixtures("no_drawing")
 @pytest.mark.parametrize(("validation", "monitored"), [(None, "test"), (500, "validation")])
 def test_curves_name_the_monitored_split(values: Params, validation: int | None, monitored: str) -> None:
     """The curves have the training images, and the split that was monitored under the protocol, by its name."""
@@ -914,7 +889,6 @@ def test_curves_name_the_monitored_split(values: Params, validation: int | None,
     }
 
 
-@pytest.mark.usefixtures("no_drawing")
 def test_versions_are_given_once_or_by_model(values: Params) -> None:
     """Libraries are named once; if one model was made with others, each is named with its models."""
     made = Experiment(values, values.models)
@@ -928,7 +902,6 @@ def test_versions_are_given_once_or_by_model(values: Params) -> None:
     assert "`mlp_rmsprop` with keras 3.14.0; `mlp_adadelta` and `cnn` with keras 3.15.1." in run
 
 
-@pytest.mark.usefixtures("no_drawing")
 def test_page_says_how_pictures_were_changed(values: Params) -> None:
     """What was converted or fitted is counted for each split; of other data there is no such sentence."""
     made = Experiment(values, {"cnn": values.models["cnn"]})
@@ -943,7 +916,6 @@ def test_page_says_how_pictures_were_changed(values: Params) -> None:
     assert said in " ".join(section(made.report().markdown, "Setup").split())
 
 
-@pytest.mark.usefixtures("no_drawing")
 def test_page_names_the_processors_beside_the_seconds(values: Params) -> None:
     """Each processor that computed an epoch is named once, whichever model it was for."""
     made = Experiment(values, {name: values.models[name] for name in ("mlp_rmsprop", "mlp_adadelta")})
@@ -952,7 +924,6 @@ def test_page_names_the_processors_beside_the_seconds(values: Params) -> None:
     assert ", on A processor and Another (model 2)." in section(made.report().markdown, "Results")
 
 
-@pytest.mark.usefixtures("no_drawing")
 def test_command_reads_files_and_takes_the_models_from_params(
     values: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
