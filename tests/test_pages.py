@@ -20,10 +20,11 @@ import yaml
 from pipeline import files
 from pipeline.analysis.overfitting import OverfittingVerdict
 from pipeline.trials import ledger
-from tests.support import agreement, forks, pages, readme, small, study_ledger, study_runs
+from tests.support import agreement, changes, forks, pages, readme, small, study_ledger, study_runs
 from tests.support.readme import Language
 
 PAGE = "# A page\n\n<!-- {0} -->\nwhat was there\n<!-- /{0} -->\n\nThe end.\n"
+SPREAD = "variant,allowed_drop,lowest\nmlp_rmsprop,0.0047,0.99\ncnn,0.0026,0.9881\n"
 PREDICTION = "variant,outcome,n,low,high,original,within\n"
 
 
@@ -159,13 +160,6 @@ def test_a_page_that_is_behind_is_named_and_written(call: Call) -> None:
     assert call() == (0, "")
 
 
-def edit_params(change: Callable[[dict[str, Any]], object]) -> None:
-    """Write params.yaml again after a change in place."""
-    values = yaml.safe_load(Path("params.yaml").read_text())
-    change(values)
-    Path("params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
-
-
 def only_one_of_ones_own(values: dict[str, Any]) -> None:
     """Leave one model, with a name and settings of its own."""
     values["models"] = {"mine": values["models"]["cnn"] | {"epochs": 2}}
@@ -188,12 +182,10 @@ def test_after_a_change_the_pages_can_be_renewed(
     call: Call, change: Callable[[dict[str, Any]], object], dataset: str
 ) -> None:
     """With the results of other params, the check names the README, and passes once it is written."""
-    files.write_text(
-        Path("study/reports/spread.csv"), "variant,allowed_drop,lowest\nmlp_rmsprop,0.0047,0.99\ncnn,0.0026,0.9881\n"
-    )
+    files.write_text(Path("study/reports/spread.csv"), SPREAD)
     Path("README.md").write_text(PAGE.format("results"))
     call()
-    edit_params(change)
+    changes.edit(Path(), change)
     write_results(dict.fromkeys(yaml.safe_load(Path("params.yaml").read_text())["models"], 0.97), dataset)
 
     assert call("--check") == (1, "README.md is behind: `make pages` renews it\n")
@@ -214,12 +206,10 @@ def test_after_a_change_the_pages_can_be_renewed(
 )
 def test_a_bound_that_the_seed_alone_breaks_is_named(path: list[str], value: object, found: list[str]) -> None:
     """A max_drop or a min that one seed breaks is, for the models that the study has; one may allow more."""
-    files.write_text(
-        Path("study/reports/spread.csv"), "variant,allowed_drop,lowest\nmlp_rmsprop,0.0047,0.99\ncnn,0.0026,0.9881\n"
-    )
+    files.write_text(Path("study/reports/spread.csv"), SPREAD)
     *parents, key = path
-    edit_params(lambda values: values["data"].update(validation=5000))
-    edit_params(lambda values: reduce(getitem, parents, values).update({key: value}))
+    changes.edit(Path(), lambda values: values["data"].update(validation=5000))
+    changes.edit(Path(), lambda values: reduce(getitem, parents, values).update({key: value}))
 
     faults = list(agreement.gate_faults())
 
