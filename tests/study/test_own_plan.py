@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -250,20 +251,8 @@ def test_progress_is_shown_on_a_terminal(tracker: Tracker, monkeypatch: pytest.M
     """A bar counts the replicates as they arrive, up to all of them."""
     steps: list[int] = []
 
-    class Bar:
-        def __init__(self, total: int, **_: object) -> None:
-            self.total = total
-
-        def __enter__(self) -> Bar:
-            return self
-
-        def __exit__(self, *_: object) -> None:
-            pass
-
-        def update(self, count: int) -> None:
-            steps.append(count)
-
-    monkeypatch.setattr(trackers, "tqdm", Bar)
+    bar = nullcontext(SimpleNamespace(update=steps.append))
+    monkeypatch.setattr(trackers, "tqdm", lambda **_: bar)
     monkeypatch.setattr(tracking.FinishedRuns, "add", lambda *_: time.sleep(0.05))
     count = add_all(tracker)
 
