@@ -7,8 +7,6 @@ import json
 import os
 import resource
 import shutil
-import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -25,7 +23,6 @@ from urllib.parse import parse_qs, urlsplit
 import mlflow
 import numpy as np
 import pytest
-import yaml
 from matplotlib.figure import Figure
 
 from pipeline import cli, files, params, sync, tracking
@@ -36,7 +33,7 @@ from pipeline.tracking.artifacts import EvaluationArtifacts
 from pipeline.tracking.description import RunDescription
 from pipeline.training import recipe
 from pipeline.training.checkpoint import Checkpoints
-from tests.support import forks, programs, small
+from tests.support import changes, forks, programs, small
 
 ROOT = Path(__file__).parents[1]
 MODEL = "mlp_rmsprop"
@@ -49,17 +46,14 @@ TAGS = ("model", "recipe", "seed", "data.md5", "model.md5", "overfitting", "mlfl
 
 def leave_one_model(repository: Path) -> None:
     """Remove the other models from a repository as if they had never been there."""
-    values = files.read_yaml(repository / "params.yaml")
-    others = [name for name in values["models"] if name != MODEL]
-    for name in others:
-        del values["models"][name]
-        for path in [*repository.glob(f"models/{name}.*"), *repository.glob(f"reports/*/{name}.*")]:
-            path.unlink()
-    (repository / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
-    lock = files.read_yaml(repository / "dvc.lock")
-    for name in ("report", *(f"{stage}@{name}" for stage in ("train", "evaluate") for name in others)):
-        del lock["stages"][name]
-    (repository / "dvc.lock").write_text(yaml.safe_dump(lock))
+    with small.edited(repository / "params.yaml") as values, small.edited(repository / "dvc.lock") as lock:
+        others = [name for name in values["models"] if name != MODEL]
+        for name in others:
+            del values["models"][name]
+            for path in [*repository.glob(f"models/{name}.*"), *repository.glob(f"reports/*/{name}.*")]:
+                path.unlink()
+        for name in ("report", *(f"{stage}@{name}" for stage in ("train", "evaluate") for name in others)):
+            del lock["stages"][name]
 
 
 @pytest.fixture(scope="module")
@@ -71,28 +65,35 @@ def repository(reproduced: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 @pytest.fixture
-def workspace(repository: Path, tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a copy of the repository's files, as current directory, with an empty store of its own."""
+def whole_runs() -> None:
+    """Have runs with a model and figures, as a test that is about them asks for."""
+
+
+@pytest.fixture
+def workspace(
+    request: pytest.FixtureRequest, repository: Path, tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """Return a copy of the repository's files, as current directory, with an empty store of its own.
+
+    The model and the figures of its runs take no time to make, but for `whole_runs`.
+    """
     folder = tmp_path / "workspace"
     shutil.copytree(repository, folder, ignore=shutil.ignore_patterns(".dvc", ".git", "mlflow.db*", "mlruns", "work"))
     monkeypatch.chdir(folder)
     assert store.exists()
-    return folder
-
-
-@pytest.fixture
-def _light(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have runs whose model and figures take no time to make, where a test is not about them."""
+    if "whole_runs" in request.fixturenames:
+        return folder
 
     def save(path: Path, folder: Path, *_: Any) -> None:
         folder.mkdir()
-        (folder / "MLmodel").write_text(workspace.name)
+        (folder / "MLmodel").write_text("flavors: {}\n")
         (folder / "data").mkdir()
         shutil.copy(path, folder / logged_model.LOGGED_FILE)
 
     monkeypatch.setattr(logged_model, "_save", save)
     monkeypatch.setattr(logged_model, "FILES", {"MLmodel", logged_model.LOGGED_FILE})
     monkeypatch.setattr(EvaluationArtifacts, "figures", lambda _: dict.fromkeys(FIGURES, Figure(figsize=(1, 1))))
+    return folder
 
 
 @dataclass(frozen=True)
@@ -104,9 +105,13 @@ class Ended:
     errors: str
 
 
+Call = Callable[..., Ended]
+
+
 @pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
-    """Return a function that calls `python -m pipeline.sync` without the cost of a process."""
+def call(workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """Return a function that calls `python -m pipeline.sync` in the workspace without the cost of a process."""
+    assert Path.cwd() == workspace
 
     def call(*arguments: str) -> Ended:
         monkeypatch.setattr(sys, "argv", ["sync", *arguments])
@@ -165,6 +170,15 @@ def reference(repository: Path) -> dict[str, Any]:
     return content(first, uri)
 
 
+def without_store(repository: Path, folder: Path) -> str:
+    """Copy a repository whose store is lost, and return the address of the one that its copy will have."""
+    clone = Path(shutil.copytree(repository, folder, symlinks=True))
+    for path in clone.glob("mlflow.db*"):
+        path.unlink()
+    shutil.rmtree(clone / "mlruns")
+    return f"sqlite:///{clone}/mlflow.db"
+
+
 def assert_equal(restored: dict[str, Any], first: dict[str, Any]) -> None:
     """Check that two runs hold the same, except what a timing file rounds: it has three digits of a second."""
     for run in (restored, first):
@@ -184,16 +198,13 @@ def everything(store: Path) -> tuple[list[str], dict[str, str]]:
 def test_a_lost_store_is_filled_again(repository: Path, reference: dict[str, Any], tmp_path: Path) -> None:
     """DVC runs nothing; sync makes each run again, equal in all but the tag that says so, in a process of its own."""
     clone = tmp_path / "clone"
-    shutil.copytree(repository, clone, symlinks=True)
-    (clone / "mlflow.db").unlink()
-    shutil.rmtree(clone / "mlruns")
+    uri = without_store(repository, clone)
 
     repeated = forks.run(clone, "dvc", "repro", "evaluate")
     printed = forks.run(clone, "python", "-m", "pipeline.sync")
 
     assert "Running stage" not in repeated
     assert f"{MODEL}: added to MLflow" in printed.splitlines()
-    uri = f"sqlite:///{clone}/mlflow.db"
     (restored,) = runs(uri)
     assert restored.data.tags["restored"] == "true"
     assert restored.data.tags["dvc.state"] == "current"
@@ -346,10 +357,8 @@ MORE_CUTS = [cut_before_the_first_epoch, cut_in_mid_training, cut_before_the_mod
 
 @pytest.mark.fault("an outage cuts a run short")
 @pytest.mark.parametrize("cut", [*CUTS, *(pytest.param(cut, marks=pytest.mark.slow) for cut in MORE_CUTS)])
-@pytest.mark.usefixtures("workspace")
-def test_a_run_that_was_cut_short_is_completed(
-    reference: dict[str, Any], call: Callable[..., Ended], cut: Callable[[], None]
-) -> None:
+@pytest.mark.usefixtures("whole_runs")
+def test_a_run_that_was_cut_short_is_completed(reference: dict[str, Any], call: Call, cut: Callable[[], None]) -> None:
     """Whatever is missing is added to the run itself, once; it lasted as long as its epochs, and is the current one."""
     cut()
     (left,) = runs()
@@ -398,14 +407,7 @@ def add_twin() -> None:
         entry["md5"] = files.md5(metrics)
 
     rewrite_lock(add)
-    write_params(lambda values: values["models"].update({TWIN: values["models"][MODEL]}))
-
-
-def write_params(change: Callable[[dict[str, Any]], object]) -> None:
-    """Change params.yaml."""
-    values = files.read_yaml(Path("params.yaml"))
-    change(values)
-    Path("params.yaml").write_text(yaml.safe_dump(values))
+    changes.edit(Path(), lambda values: values["models"].update({TWIN: values["models"][MODEL]}))
 
 
 FILES = [
@@ -419,8 +421,7 @@ FILES = [
 @pytest.mark.fault("a result was edited, or is missing, when sync runs")
 @pytest.mark.parametrize("state", ["edited", "missing"])
 @pytest.mark.parametrize("name", FILES)
-@pytest.mark.usefixtures("_light")
-def test_a_file_that_dvc_did_not_make_is_refused(call: Callable[..., Ended], name: str, state: str) -> None:
+def test_a_file_that_dvc_did_not_make_is_refused(call: Call, name: str, state: str) -> None:
     """Exit code 2, one line with its name, and no run; another model is added all the same."""
     add_twin()
     path = Path(name)
@@ -438,8 +439,7 @@ def test_a_file_that_dvc_did_not_make_is_refused(call: Callable[..., Ended], nam
 
 
 @pytest.mark.fault("the data set was edited when sync runs")
-@pytest.mark.usefixtures("_light")
-def test_data_that_dvc_did_not_make_is_refused(call: Callable[..., Ended]) -> None:
+def test_data_that_dvc_did_not_make_is_refused(call: Call) -> None:
     """Exit code 2, the name of the file, and no run."""
     data = Path("data/processed/digits.npz")
     data.write_bytes(data.read_bytes() + b"\n")
@@ -452,11 +452,10 @@ def test_data_that_dvc_did_not_make_is_refused(call: Callable[..., Ended]) -> No
 
 
 @pytest.mark.fault("params.yaml edited after the training")
-@pytest.mark.usefixtures("_light")
-def test_params_are_those_of_the_training(call: Callable[..., Ended], reference: dict[str, Any]) -> None:
+def test_params_are_those_of_the_training(call: Call, reference: dict[str, Any]) -> None:
     """The run has the params that dvc.lock records, whatever params.yaml says by now."""
-    write_params(lambda values: values["models"][MODEL].update(epochs=7))
-    write_params(lambda values: values["train"].update(seed=8))
+    changes.edit(Path(), lambda values: values["models"][MODEL].update(epochs=7))
+    changes.edit(Path(), lambda values: values["train"].update(seed=8))
 
     assert call().code == 0
 
@@ -464,19 +463,17 @@ def test_params_are_those_of_the_training(call: Callable[..., Ended], reference:
     assert restored.data.params == reference["params"]
 
 
-@pytest.mark.usefixtures("_light")
-def test_a_model_that_has_left_params_yaml_is_left_alone(call: Callable[..., Ended]) -> None:
+def test_a_model_that_has_left_params_yaml_is_left_alone(call: Call) -> None:
     """Its files and its part of dvc.lock remain, and no run is made of them."""
     add_twin()
-    write_params(lambda values: values["models"].pop(TWIN))
+    changes.edit(Path(), lambda values: values["models"].pop(TWIN))
 
     assert call().code == 0
 
     assert [run.info.run_name for run in runs()] == [MODEL]
 
 
-@pytest.mark.usefixtures("_light")
-def test_a_training_of_another_recipe_is_not_touched(call: Callable[..., Ended]) -> None:
+def test_a_training_of_another_recipe_is_not_touched(call: Call) -> None:
     """A run that counts as running stays as it is if its recipe is another one."""
     experiment = experiments.connect(experiments.of_dataset("digits"))
     description = dataclasses.replace(begun_description(), recipe="3" * 64)
@@ -490,7 +487,7 @@ def test_a_training_of_another_recipe_is_not_touched(call: Callable[..., Ended])
 
 
 @pytest.mark.fault("sync while the recipe is being trained")
-def test_a_training_at_work_is_not_touched(workspace: Path, call: Callable[..., Ended]) -> None:
+def test_a_training_at_work_is_not_touched(workspace: Path, call: Call) -> None:
     """It is refused by the number of its process, and its run stays as it is."""
     cut_in_mid_training()
     with Checkpoints(workspace / "work", MODEL, begun_description().recipe).alone():
@@ -503,8 +500,7 @@ def test_a_training_at_work_is_not_touched(workspace: Path, call: Callable[..., 
 
 
 @pytest.mark.fault("two syncs at once")
-@pytest.mark.usefixtures("_light")
-def test_a_sync_waits_for_another(workspace: Path, call: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sync_waits_for_another(workspace: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     """It says nothing of a training, and adds nothing twice; one that never ends is named with what finds it."""
     monkeypatch.setattr(mlflow_store, "LOCK_TIMEOUT_S", 0.2)
     with mlflow_store.alone(workspace / "work" / "sync.lock"):
@@ -531,8 +527,7 @@ def test_a_sync_waits_for_another(workspace: Path, call: Callable[..., Ended], m
 
 
 @pytest.mark.fault("a killed attempt is left with the status RUNNING next to the finished run")
-@pytest.mark.usefixtures("_light")
-def test_what_is_left_running_beside_a_finished_run_was_killed(call: Callable[..., Ended]) -> None:
+def test_what_is_left_running_beside_a_finished_run_was_killed(call: Call) -> None:
     """Where a finished run has the result, one of the same recipe that still counts as running is marked as killed."""
     assert call().code == 0
     (finished,) = runs()
@@ -545,7 +540,8 @@ def test_what_is_left_running_beside_a_finished_run_was_killed(call: Callable[..
 
 
 @pytest.mark.fault("the store lost a figure, a table or scores of a finished run")
-def test_what_is_missing_from_a_finished_run_is_added(workspace: Path, store: Path, call: Callable[..., Ended]) -> None:
+@pytest.mark.usefixtures("whole_runs")
+def test_what_is_missing_from_a_finished_run_is_added(workspace: Path, store: Path, call: Call) -> None:
     """A figure or table that is not there is made again; changed scores are added with the figures that show them."""
     assert call().code == 0
     (run,) = runs()
@@ -574,8 +570,7 @@ def test_what_is_missing_from_a_finished_run_is_added(workspace: Path, store: Pa
 
 
 @pytest.mark.fault("mlflow.db lost rows of a finished run")
-@pytest.mark.usefixtures("_light")
-def test_rows_that_are_missing_from_a_finished_run_are_added(store: Path, call: Callable[..., Ended]) -> None:
+def test_rows_that_are_missing_from_a_finished_run_are_added(store: Path, call: Call) -> None:
     """Params, data, points of each epoch, and the latest of each, which decide what MLflow's charts can show."""
     assert call().code == 0
     api = mlflow.MlflowClient()
@@ -631,8 +626,7 @@ def states() -> dict[str, str | None]:
     return {run.info.run_id: run.data.tags.get("dvc.state") for run in runs()}
 
 
-@pytest.mark.usefixtures("_light")
-def test_the_current_run_is_that_of_the_files(call: Callable[..., Ended]) -> None:
+def test_the_current_run_is_that_of_the_files(call: Call) -> None:
     """A new training supersedes a run; where the files are the old ones again, so is the current run."""
     assert call().code == 0
     (old,) = states()
@@ -645,22 +639,24 @@ def test_the_current_run_is_that_of_the_files(call: Callable[..., Ended]) -> Non
     assert states() == {old: "current", new: "superseded"}
 
 
-@pytest.mark.usefixtures("_light")
-def test_runs_of_dvc_exp_are_neither_current_nor_superseded(call: Callable[..., Ended]) -> None:
-    """An experiment's run supersedes nothing and is not superseded, whatever the workspace does."""
+@pytest.mark.parametrize("same", [False, True], ids=["another result", "the same result"])
+def test_runs_of_dvc_exp_are_neither_current_nor_superseded(call: Call, same: bool) -> None:
+    """An experiment's run supersedes nothing and is not superseded; the current one is the workspace's, if older."""
     assert call().code == 0
     (own,) = states()
     experiment = finish_another(DVC_EXP_NAME="brave-owl")
     assert states() == {own: "current", experiment: None}
+    if same:
+        mlflow.MlflowClient().set_tag(experiment, "model.md5", trained().checksums()["model.md5"])
 
     ended = call()
 
+    assert ended.code == 0
     assert states() == {own: "current", experiment: None}
     assert experiment not in ended.output
 
 
-@pytest.mark.usefixtures("_light")
-def test_an_experiment_that_was_applied_is_not_doubled(call: Callable[..., Ended]) -> None:
+def test_an_experiment_that_was_applied_is_not_doubled(call: Call) -> None:
     """Where the files are those of an experiment's run, that one is shown, and the workspace's old one superseded."""
     assert call().code == 0
     (applied,) = states()
@@ -673,19 +669,6 @@ def test_an_experiment_that_was_applied_is_not_doubled(call: Callable[..., Ended
     assert states() == {applied: None, old: "superseded"}
     assert applied in ended.output
     assert old not in ended.output
-
-
-@pytest.mark.usefixtures("_light")
-def test_an_experiment_with_the_same_result_takes_nothing_from_the_workspace(call: Callable[..., Ended]) -> None:
-    """Of two runs with the files' checksums, the workspace's own is the current one, even if the other is newer."""
-    assert call().code == 0
-    (own,) = states()
-    experiment = finish_another(DVC_EXP_NAME="brave-owl")
-    mlflow.MlflowClient().set_tag(experiment, "model.md5", trained().checksums()["model.md5"])
-
-    assert call().code == 0
-
-    assert states() == {own: "current", experiment: None}
 
 
 OTHER = "data/processed/stones.npz"
@@ -708,15 +691,14 @@ def train_on_another(stages: dict[str, Any]) -> None:
 
 
 @pytest.mark.fault("another data set is chosen, and the first one again")
-@pytest.mark.usefixtures("_light")
-def test_each_data_set_has_its_current_runs(call: Callable[..., Ended]) -> None:
+def test_each_data_set_has_its_current_runs(call: Call) -> None:
     """A model on another data set is a run of that one's experiment; the first one's stays current, and is again."""
     assert call().code == 0
     (first,) = states()
     kept = {path: path.read_bytes() for path in (Path("dvc.lock"), *map(Path, FILES))}
     rewrite_lock(preprocess_another)
     rewrite_lock(train_on_another)
-    write_params(lambda values: values["data"].update(dataset="stones"))
+    changes.edit(Path(), lambda values: values["data"].update(dataset="stones"))
 
     switched = call()
 
@@ -739,8 +721,7 @@ def test_each_data_set_has_its_current_runs(call: Callable[..., Ended]) -> None:
 
 
 @pytest.mark.fault("`dvc repro` ended after another data set was preprocessed")
-@pytest.mark.usefixtures("_light")
-def test_a_model_of_another_data_set_is_out_of_date(call: Callable[..., Ended]) -> None:
+def test_a_model_of_another_data_set_is_out_of_date(call: Call) -> None:
     """It is left for `make repro`; its run is not given to the other data set, and stays the current one of its own."""
     add_twin()
     assert call().code == 0
@@ -760,8 +741,7 @@ def test_a_model_of_another_data_set_is_out_of_date(call: Callable[..., Ended]) 
 
 
 @pytest.mark.fault("a model leaves params.yaml after it was trained on two data sets")
-@pytest.mark.usefixtures("_light")
-def test_only_runs_on_the_data_set_of_dvc_lock_are_retired(call: Callable[..., Ended]) -> None:
+def test_only_runs_on_the_data_set_of_dvc_lock_are_retired(call: Call) -> None:
     """A model that is removed is not current any more on this data set; what it was on another one stays."""
     add_twin()
     assert call().code == 0
@@ -769,7 +749,7 @@ def test_only_runs_on_the_data_set_of_dvc_lock_are_retired(call: Callable[..., E
     rewrite_lock(preprocess_another)
     rewrite_lock(train_on_another)
     assert call().code == 0
-    write_params(lambda values: values["models"].update({"next": values["models"].pop(MODEL)}))
+    changes.edit(Path(), lambda values: values["models"].update({"next": values["models"].pop(MODEL)}))
 
     ended = call()
 
@@ -779,10 +759,9 @@ def test_only_runs_on_the_data_set_of_dvc_lock_are_retired(call: Callable[..., E
 
 
 @pytest.mark.fault("the overfitting rule is changed after the evaluation")
-@pytest.mark.usefixtures("_light")
-def test_the_overfitting_rule_is_that_of_the_report(call: Callable[..., Ended]) -> None:
+def test_the_overfitting_rule_is_that_of_the_report(call: Call) -> None:
     """The analysis in MLflow is by params.yaml until a report is made, and then by the rule of that report."""
-    write_params(lambda values: values["overfitting"].update(window=1, slight=1.0, strong=1.0))
+    changes.edit(Path(), lambda values: values["overfitting"].update(window=1, slight=1.0, strong=1.0))
     assert call().code == 0
     verdict = runs()[0].data.tags["overfitting"]
     assert verdict in ("grows overconfident", "overfits")
@@ -807,9 +786,8 @@ LOSSES: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.fault("mlruns/ deleted or damaged, and mlflow.db kept")
-def test_a_logged_model_that_lost_its_files_gets_them_back(
-    workspace: Path, store: Path, call: Callable[..., Ended]
-) -> None:
+@pytest.mark.usefixtures("whole_runs")
+def test_a_logged_model_that_lost_its_files_gets_them_back(workspace: Path, store: Path, call: Call) -> None:
     """Whatever the store has lost or damaged is put back into the same run, equal in all; then it is complete."""
     assert call().code == 0
     (run,) = runs()
@@ -832,8 +810,7 @@ def test_a_logged_model_that_lost_its_files_gets_them_back(
 
 
 @pytest.mark.fault("a logged model deleted in MLflow's pages")
-@pytest.mark.usefixtures("_light")
-def test_a_logged_model_that_was_deleted_is_logged_again(call: Callable[..., Ended]) -> None:
+def test_a_logged_model_that_was_deleted_is_logged_again(call: Call) -> None:
     """The run gets another one with the model's file, once."""
     assert call().code == 0
     (run,) = runs()
@@ -848,8 +825,7 @@ def test_a_logged_model_that_was_deleted_is_logged_again(call: Callable[..., End
 
 
 @pytest.mark.fault("a run deleted in MLflow's pages")
-@pytest.mark.usefixtures("_light")
-def test_a_run_that_was_deleted_is_added_again(call: Callable[..., Ended]) -> None:
+def test_a_run_that_was_deleted_is_added_again(call: Call) -> None:
     """Sync adds the model's run anew, once, as the current one."""
     assert call().code == 0
     (deleted,) = states()
@@ -863,8 +839,7 @@ def test_a_run_that_was_deleted_is_added_again(call: Callable[..., Ended]) -> No
 
 
 @pytest.mark.fault("the experiment deleted in MLflow's pages")
-@pytest.mark.usefixtures("_light")
-def test_an_experiment_that_was_deleted_is_named_with_the_way_out(call: Callable[..., Ended]) -> None:
+def test_an_experiment_that_was_deleted_is_named_with_the_way_out(call: Call) -> None:
     """Exit code 3, one line with a command that restores it, from any directory; after that, nothing is missing."""
     assert call().code == 0
     api = mlflow.MlflowClient()
@@ -882,14 +857,13 @@ def test_an_experiment_that_was_deleted_is_named_with_the_way_out(call: Callable
 
 @pytest.mark.fault("a model leaves params.yaml, or dvc.lock, after its training")
 @pytest.mark.parametrize("left", ["params.yaml", "dvc.lock"])
-@pytest.mark.usefixtures("_light")
-def test_the_run_of_a_model_that_has_left_is_not_current(call: Callable[..., Ended], left: str) -> None:
+def test_the_run_of_a_model_that_has_left_is_not_current(call: Call, left: str) -> None:
     """It is said once, the saved view shows the others alone, and a model that comes back is current again."""
     add_twin()
     assert call().code == 0
     before = {name: Path(name).read_text() for name in ("params.yaml", "dvc.lock")}
     if left == "params.yaml":
-        write_params(lambda values: values["models"].pop(TWIN))
+        changes.edit(Path(), lambda values: values["models"].pop(TWIN))
     else:
         rewrite_lock(lambda stages: [stages.pop(f"{stage}@{TWIN}") for stage in ("train", "evaluate")])
 
@@ -908,24 +882,9 @@ def test_the_run_of_a_model_that_has_left_is_not_current(call: Callable[..., End
     assert sorted(shown(call().output)) == sorted(run.info.run_id for run in found.values())
 
 
-@pytest.mark.fault("all models leave params.yaml's pipeline: no dvc.lock, and no store")
-@pytest.mark.usefixtures("workspace")
-def test_where_nothing_is_trained_no_store_is_created(
-    call: Callable[..., Ended], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Sync without dvc.lock and without a store leaves none behind."""
-    Path("dvc.lock").unlink()
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/none/mlflow.db")
-
-    assert call().code == 0
-
-    assert not (tmp_path / "none").exists()
-
-
 @pytest.mark.fault("MLflow away, or a result edited, at the end of `make repro`")
 @pytest.mark.parametrize("fault", ["store", "file"])
-@pytest.mark.usefixtures("_light")
-def test_optional_sync_fails_nothing(call: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
+def test_optional_sync_fails_nothing(call: Call, monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
     """With --optional the exit code is 0, and one line says what went wrong."""
     if fault == "store":
         monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://somebody:hunter2@127.0.0.1:9")
@@ -942,16 +901,12 @@ def test_optional_sync_fails_nothing(call: Callable[..., Ended], monkeypatch: py
 def test_make_repro_ends_with_what_sync_does(repository: Path, tmp_path: Path) -> None:
     """After files come back from DVC's cache and nothing is trained, the tags call the run of these files current."""
     clone = tmp_path / "clone"
-    shutil.copytree(repository, clone, symlinks=True)
-    for path in (clone / "mlflow.db", clone / "mlflow.db.lock"):
-        path.unlink()
-    shutil.rmtree(clone / "mlruns")
+    uri = without_store(repository, clone)
     small.copy(clone, "Makefile")
     # As make sees it, the environment is complete; what is in use is found behind it, on PATH.
     (clone / ".venv").mkdir(exist_ok=True)
     for name in ("requirements.lock", ".venv/complete", ".dvc/scm"):
         (clone / name).touch()
-    uri = f"sqlite:///{clone}/mlflow.db"
     (clone / "dvc.yaml").write_text("stages:\n  nothing:\n    cmd: 'true'\n")
 
     printed = forks.run(clone, "make", "repro")
@@ -981,8 +936,7 @@ def shown(output: str) -> list[str]:
     return [run.info.run_id for run in api.search_runs([experiment], search)]
 
 
-@pytest.mark.usefixtures("_light")
-def test_the_address_shows_the_current_runs_alone(call: Callable[..., Ended]) -> None:
+def test_the_address_shows_the_current_runs_alone(call: Call) -> None:
     """It has the run of each model whose files are here: by the tag, or by ids where the tag would show others."""
     finish_another(DVC_EXP_NAME="brave-owl")
     add_twin()
@@ -999,9 +953,11 @@ def test_the_address_shows_the_current_runs_alone(call: Callable[..., Ended]) ->
     assert "viewStateShareKey" not in by_id
 
 
-@pytest.mark.usefixtures("workspace")
-def test_where_nothing_is_trained_that_is_said(call: Callable[..., Ended], store: Path) -> None:
-    """Without dvc.lock, sync ends well, names the command that trains, and writes nothing."""
+@pytest.mark.fault("all models leave params.yaml's pipeline: no dvc.lock, and no store")
+def test_where_nothing_is_trained_that_is_said(
+    call: Call, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without dvc.lock, sync ends well, names the command that trains, and writes and creates nothing."""
     before = everything(store)
     Path("dvc.lock").unlink()
 
@@ -1011,11 +967,13 @@ def test_where_nothing_is_trained_that_is_said(call: Callable[..., Ended], store
     assert ended.output.startswith(f"{MODEL}: out of date: ")
     assert ended.output.endswith("run `make repro`\n")
     assert everything(store) == before
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/none/mlflow.db")
+    assert call().code == 0
+    assert not (tmp_path / "none").exists()
 
 
 @pytest.mark.fault("`dvc repro` ended between training and evaluation")
-@pytest.mark.usefixtures("workspace")
-def test_scores_of_an_older_model_are_not_given_to_a_newer_one(call: Callable[..., Ended]) -> None:
+def test_scores_of_an_older_model_are_not_given_to_a_newer_one(call: Call) -> None:
     """A model that was trained again and not yet evaluated is left for `make repro`."""
     model = Path(f"models/{MODEL}.keras")
     model.write_bytes(model.read_bytes() + b"\n")
@@ -1033,8 +991,7 @@ def test_scores_of_an_older_model_are_not_given_to_a_newer_one(call: Callable[..
 
 
 @pytest.mark.fault("dvc.lock was edited by hand")
-@pytest.mark.usefixtures("workspace")
-def test_a_lock_that_dvc_did_not_write_is_refused(call: Callable[..., Ended]) -> None:
+def test_a_lock_that_dvc_did_not_write_is_refused(call: Call) -> None:
     """Exit code 2 and one line that names the file and what is missing there."""
     rewrite_lock(lambda stages: stages["preprocess"].pop("params"))
 
@@ -1045,10 +1002,7 @@ def test_a_lock_that_dvc_did_not_write_is_refused(call: Callable[..., Ended]) ->
 
 
 @pytest.mark.fault("tracking server away when sync runs")
-@pytest.mark.usefixtures("workspace")
-def test_a_store_that_cannot_be_reached_is_reported(
-    call: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_store_that_cannot_be_reached_is_reported(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     """Exit code 3, one line with the address, and no password."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://somebody:hunter2@127.0.0.1:9")
 
@@ -1062,8 +1016,7 @@ def test_a_store_that_cannot_be_reached_is_reported(
 
 
 @pytest.mark.fault("mlflow.db broken when sync runs")
-@pytest.mark.usefixtures("workspace")
-def test_a_store_that_is_broken_is_reported(call: Callable[..., Ended], store: Path) -> None:
+def test_a_store_that_is_broken_is_reported(call: Call, store: Path) -> None:
     """Exit code 3, one line with the command to run; what is there is left."""
     store.write_text("broken")
 
@@ -1080,12 +1033,8 @@ def test_a_store_that_is_broken_is_reported(call: Callable[..., Ended], store: P
 def test_one_run_of_each_result_is_current_through_real_repros(repository: Path, tmp_path: Path) -> None:
     """Forced again: the newer run. With another seed: that one. With the old params, from DVC's cache: the old one."""
     clone = tmp_path / "clone"
-    shutil.copytree(repository, clone, symlinks=True)
     # Its artifacts are addressed in the repository that it was copied from.
-    for path in (clone / "mlflow.db", clone / "mlflow.db.lock"):
-        path.unlink()
-    shutil.rmtree(clone / "mlruns")
-    uri = f"sqlite:///{clone}/mlflow.db"
+    uri = without_store(repository, clone)
 
     def current() -> tuple[str, int]:
         (found,) = [run.info.run_id for run in runs(uri) if run.data.tags.get("dvc.state") == "current"]
@@ -1110,48 +1059,3 @@ def test_one_run_of_each_result_is_current_through_real_repros(repository: Path,
     assert f"{MODEL}: complete in MLflow" in printed
     assert current() == (second, 3)
     assert sorted(run.data.tags["dvc.state"] for run in runs(uri)) == ["current", "superseded", "superseded"]
-
-
-CHROMIUM = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-CHROMIUM += " --disable-component-update --disable-sync --virtual-time-budget=15000 --dump-dom"
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("workspace")
-def test_a_browser_shows_the_current_runs_alone(
-    store: Path, tmp_path: Path, call: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The page at the printed address lists the current run and not the superseded one."""
-    api = mlflow.MlflowClient(f"sqlite:///{store}")
-    finish_another()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    monkeypatch.setattr("pipeline.tracking.store.UI", f"http://127.0.0.1:{port}")
-    address = call().output.splitlines()[-1].removeprefix("current runs: ")
-    for run in runs():
-        api.set_tag(run.info.run_id, "mlflow.runName", f"it-is-{run.data.tags['dvc.state']}")
-    command = [sys.executable, "-m", "mlflow", "ui", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{store}"]
-    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    with (tmp_path / "log").open("w") as log:
-        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
-    try:
-        while not listens(port):
-            assert server.poll() is None
-            time.sleep(0.2)
-        browser = shutil.which("chromium") or shutil.which("chromium-browser") or "google-chrome"
-        options = [*CHROMIUM.split(), f"--user-data-dir={tmp_path / 'profile'}"]
-        page = subprocess.run([browser, *options, address], capture_output=True, text=True, check=True, timeout=120)
-    finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        server.wait(60)
-
-    assert "it-is-current" in page.stdout
-    assert "it-is-superseded" not in page.stdout
-
-
-def listens(port: int) -> bool:
-    """Tell whether somebody listens at a port of this machine."""
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
