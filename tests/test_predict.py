@@ -16,7 +16,7 @@ import pytest
 import yaml
 from PIL import Image, ImageDraw, ImageFont
 
-from pipeline import files, params, predict, tracking
+from pipeline import files, predict, tracking
 from pipeline.data.dataset import Dataset, Split
 from pipeline.data.formats.pictures import KINDS
 from pipeline.errors import InputError, PipelineError, UnavailableError
@@ -28,7 +28,6 @@ from pipeline.tracking.description import RunDescription
 from pipeline.training import backend, model_file, networks
 from pipeline.training.backend import keras
 from tests.support import forks, programs, small, untrained
-from tests.support.frozen import FROZEN
 
 ROOT = Path(__file__).parents[1]
 Run = Callable[..., int]
@@ -53,24 +52,13 @@ def run(trained: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with params of one small model called cnn, its file, and a picture each of 3 and 7."""
-    folder = tmp_path_factory.mktemp("trained")
-    content = yaml.safe_load((FROZEN / "params.yaml").read_text())
-    content["models"] = {
-        name: content["models"]["mlp_rmsprop"] | {"network": {"name": "mlp", "units": [4], "dropout": 0.2}}
-        for name in ("cnn", "other")
-    }
-    (folder / "params.yaml").write_text(yaml.safe_dump(content))
-    shutil.copytree(ROOT / "data" / "sets", folder / "data" / "sets")
-    network = networks.build(
-        params.load(folder / "params.yaml").models["cnn"].network, (28, 28), 10, seed=1, precision="float32"
-    )
-    model_file.save(folder / "models" / "cnn.keras", network, {"recipe": "r"})
+    folder = untrained.make(tmp_path_factory.mktemp("trained"), "mnist", "cnn", "other")
+    (folder / "models" / "other.keras").unlink()
     for name, text in (("three.png", "3"), ("seven.jpg", "7")):
         picture = Image.new("L", (200, 300), 255)
         ImageDraw.Draw(picture).text((100, 150), text, 0, ImageFont.load_default(160), anchor="mm")
         picture.save(folder / name)
     (folder / "text.png").write_text("3\n")
-    untrained.record(folder, "mnist", "cnn", "other")
     return folder
 
 
@@ -119,9 +107,8 @@ def test_the_only_model_is_asked(
     """With one model in params.yaml, whatever its name, none has to be named; with several, cnn is asked."""
     shutil.copytree(trained, tmp_path / "one")
     monkeypatch.chdir(tmp_path / "one")
-    content = yaml.safe_load(Path("params.yaml").read_text())
-    content["models"] = {"of_stones": content["models"]["cnn"]}
-    Path("params.yaml").write_text(yaml.safe_dump(content))
+    with small.edited(Path("params.yaml")) as content:
+        content["models"] = {"of_stones": content["models"]["cnn"]}
     Path("models/cnn.keras").rename("models/of_stones.keras")
     untrained.record(Path(), "mnist", "of_stones")
 
@@ -287,17 +274,9 @@ def test_a_model_that_mlflow_does_not_have_is_one_line(
     client = mlflow.MlflowClient(f"sqlite:///{store}")
     client.create_registered_model("other")
     client.create_model_version("other", str(tmp_path / "other"))
-    for address in (
-        "models:/mnist@champion",
-        "models:/other@champion",
-        "models:/",
-        "models:/mnist/1/data",
-        "models:/mnist@a@b",
-        "models:/other/2",
-        "models:/other/1",
-    ):
-        with pytest.raises(InputError, match=address) as error:
-            tracking.fetch(address, tmp_path / "to")
+    for model in ("mnist@champion", "other@champion", "", "mnist/1/data", "mnist@a@b", "other/2", "other/1"):
+        with pytest.raises(InputError, match=f"models:/{model}") as error:
+            tracking.fetch(f"models:/{model}", tmp_path / "to")
         assert "\n" not in str(error.value)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://user:secret@127.0.0.1:9")
     with pytest.raises(UnavailableError) as away:
@@ -359,6 +338,15 @@ def test_other_data_sets_have_classes_of_their_own(
     assert "digit" not in out + err
 
 
+@pytest.fixture
+def dataset(run: Run, other: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Work in a copy of such a folder, which may be changed; return the data set's name."""
+    assert run
+    folder, name = other
+    monkeypatch.chdir(shutil.copytree(folder, tmp_path / "changed"))
+    return name
+
+
 def choose_another(dataset: str, model: str = "cnn") -> None:
     """Change dvc.lock as DVC does when another data set is preprocessed after a model was trained and evaluated."""
     classes = yaml.safe_load(Path(f"data/sets/{dataset}.yaml").read_text())["classes"]
@@ -376,16 +364,9 @@ def choose_another(dataset: str, model: str = "cnn") -> None:
 
 @pytest.mark.fault("model whose class names are not known")
 def test_a_model_keeps_the_data_set_that_it_was_trained_on(
-    other: tuple[Path, str],
-    run: Run,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    dataset: str, run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """When another one was preprocessed since, its metrics have the classes; a file with others is not asked."""
-    folder, dataset = other
-    shutil.copytree(folder, tmp_path / "changed")
-    monkeypatch.chdir(tmp_path / "changed")
     choose_another(dataset)
     path = Path(f"data/sets/{dataset}.yaml")
     described = yaml.safe_load(path.read_text())
@@ -408,15 +389,9 @@ def test_a_model_keeps_the_data_set_that_it_was_trained_on(
 
 @pytest.mark.fault("model whose class names are not known")
 def test_a_copied_model_needs_its_data_set_named(
-    other: tuple[Path, str],
-    run: Run,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    dataset: str, run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The file of a model alone is refused in a line that names the option which says what its classes are called."""
-    folder, dataset = other
-    monkeypatch.chdir(folder)
     alone = str(shutil.copy("models/cnn.keras", tmp_path / "copy.keras"))
 
     with pytest.raises(InputError, match=r"copy.keras: .* names of its classes; .* --set data/sets/NAME.yaml"):
@@ -432,17 +407,9 @@ def test_a_copied_model_needs_its_data_set_named(
 @pytest.mark.fault("class names put in another order, or the data set's file gone, after a training")
 @pytest.mark.parametrize("change", ["reordered", "preprocessed", "gone"])
 def test_the_names_of_classes_stay_with_the_model(
-    other: tuple[Path, str],
-    run: Run,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    change: str,
+    dataset: str, run: Run, capsys: pytest.CaptureFixture[str], change: str
 ) -> None:
     """The answer is the one of the training, whatever the file says by now; once other data are made, there is none."""
-    folder, dataset = other
-    shutil.copytree(folder, tmp_path / "changed")
-    monkeypatch.chdir(tmp_path / "changed")
     assert run("photo.jpg", "--json") == 0
     before = capsys.readouterr().out
     path = Path(f"data/sets/{dataset}.yaml")
