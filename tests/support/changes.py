@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
@@ -118,6 +119,7 @@ def write_entry(folder: Path, one: Replicate, accuracy: float) -> Entry:
 
 
 def noise(one: Replicate, spread: float) -> float:
-    """Return a random number that is the replicate's own, of a whole number of images."""
-    drawn = np.random.default_rng([one.seed, *one.variant.encode()]).normal(0, spread)
+    """Return a random number that is the replicate's own, of a whole number of images, whatever code there is."""
+    model = json.dumps(one.ingredients["model"], sort_keys=True)
+    drawn = np.random.default_rng([one.seed, *model.encode()]).normal(0, spread)
     return round(drawn * IMAGES) / IMAGES

@@ -115,7 +115,7 @@ def track(description: RunDescription, data: Dataset, model: Path) -> None:
 
 
 @pytest.fixture
-def tracked(description: RunDescription, digits: Dataset, model: Path) -> Any:
+def tracked(store: Path, description: RunDescription, digits: Dataset, model: Path) -> Any:  # noqa: ARG001
     """Return the run of a whole training in a store that has no other."""
     track(description, digits, model)
     (run,) = runs()
