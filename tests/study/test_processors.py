@@ -105,7 +105,7 @@ def test_the_report_has_what_differs_between_processors(values: Params) -> None:
     ]
     run = section(both.markdown, "What was run")
     # Of the other variants, with four seeds each, five are paired with it.
-    assert "In 5 of the 44 pairs of the paired comparisons, the two replicates were made on different" in run
+    assert "Of 44 pairs in paired comparisons 5 are of two processors." in run
     assert f"{FIRST} (54 replicates); {OTHER} (3 replicates)." in run
     assert "no processor made replicates of both variants" not in run
     assert "`cnn` and `mlp_rmsprop`" in section(across.markdown, "What was run")
