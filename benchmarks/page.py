@@ -41,9 +41,9 @@ TRIED = """## Tried and left
 - The correction of a part's gradient as a product with a diagonal matrix, which oneDNN adds in one pass: faster in
   isolation, but in bfloat16 the factors would be rounded.
 - With `TF_DISABLE_MKL` a training takes as much memory.
-- Smaller slices of large images: of 128 MiB instead of 256, another 50 to 130 MiB less for the cnn at 128x128x3, but 1.27
-  times as long, since a dense layer's kernel is read, and its gradient added up, for each. With 256 MiB it is 1.04 times as
-  long as without slices, and takes 2400 MiB instead of 3250.
+- Smaller slices of large images: of 128 MiB instead of 256, another 50 to 130 MiB less for the cnn at 128x128x3, but
+  1.27 times as long, since a dense layer's kernel is read, and its gradient added up, for each. With 256 MiB it is 1.04
+  times as long as without slices, and takes 2400 MiB instead of 3250.
 - A start of `train` or `evaluate` takes 3.4 s of processor time: 2 TensorFlow, 1.1 MLflow, half a second scikit-learn,
   which Keras' wrappers import and `evaluate` needs anyway.
 - An `evaluate` without TensorFlow, which scores probabilities that `train` leaves: 4.7 s instead of 6.9 for an MLP (on
