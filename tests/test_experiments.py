@@ -316,9 +316,10 @@ def test_an_experiment_is_judged(repositories: tuple[Path, Path], tmp_path: Path
     small.run(repository, "dvc", "exp", "run", "--temp", "--name", "short", "-S", f"models.{MODEL}.epochs=1")
     python = (sys.executable, "-m", "pipeline.verdict")
     same = small.execute(repository, *python, "HEAD", "workspace")
-    judged = small.execute(repository, *python, "HEAD", "short", "--seeds", "3")
+    judged = small.execute(repository, *python, "HEAD", "short", "--seeds", "5")
 
-    assert (same.returncode, judged.returncode) == (0, 1), same.stdout + judged.stdout
+    assert (same.returncode, judged.returncode) == (2, 1), same.stdout + judged.stdout
+    assert "CANNOT JUDGE: no model differs" in same.stdout
     assert f"{MODEL}: epochs 8 -> 1" in judged.stdout
     assert judged.stdout.rstrip().endswith("B is worse")
     assert small.run(repository, "git", "status", "--porcelain") == ""
@@ -410,4 +411,5 @@ def test_what_is_left_of_a_removed_model_goes_by_two_globs(removed: Change) -> N
     small.run(repository, "git", "clone", "--quiet", ".", str(clone))
     assert ran(small.run(clone, "dvc", "repro", "--dry", "--allow-missing")) == set()
     for name in REPORT:
-        assert NEW not in (clone / "reports" / name).read_text()
+        # DVC keeps the page in HTML, git does not.
+        assert name.endswith(".html") or NEW not in (clone / "reports" / name).read_text()
