@@ -23,7 +23,7 @@ import pytest
 import requests
 
 from pipeline import files
-from pipeline.tracking import artifacts
+from pipeline.analysis import metrics
 from tests.support import small
 from tests.support.local_server import free_port, serving
 from tests.test_sync import assert_equal, content, runs
@@ -300,7 +300,7 @@ def test_two_clones_that_train_at_once_have_their_runs_side_by_side(team: dict[s
             points = mlflow.MlflowClient(server).get_metric_history(run.info.run_id, "val_loss")
             assert [point.value for point in sorted(points, key=lambda point: point.step)] == list(epochs["val_loss"])
             assert len(points) == EPOCHS
-            assert artifacts.flat(scores).items() <= run.data.metrics.items()
+            assert metrics.flat(scores).items() <= run.data.metrics.items()
 
 
 @pytest.mark.slow
