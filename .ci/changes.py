@@ -1,7 +1,5 @@
 """The changes of params and metrics since a revision, as DVC reports them, in Markdown: python .ci/changes.py REV."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

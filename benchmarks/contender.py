@@ -1,7 +1,5 @@
 """What all contenders of a benchmark share: the task they are handed, and the answer they print."""
 
-from __future__ import annotations
-
 import argparse
 import json
 from collections.abc import Iterable

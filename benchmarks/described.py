@@ -1,7 +1,5 @@
 """Networks of today's kind: described once, as params.yaml has them, and built from that by every contender."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from typing import Any
 

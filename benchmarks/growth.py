@@ -1,7 +1,5 @@
 """How the study grows: tiny trainings on a local cluster, or none at all in their place, and the seconds it takes."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import tempfile

@@ -1,7 +1,5 @@
 """Programs run and measured: seconds, peak memory, what they print; and the machine they ran on."""
 
-from __future__ import annotations
-
 import json
 import os
 import platform

@@ -1,7 +1,5 @@
 """The processor time of MLflow in one training run: import, start of a run, each epoch, and the model."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

@@ -1,7 +1,5 @@
 """RESULTS.md from results.json: tables, and each target with what was reached."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 

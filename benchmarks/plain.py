@@ -1,7 +1,5 @@
 """The yardstick: one network trained as the report did it, by `model.fit` on float arrays, with nothing around it."""
 
-from __future__ import annotations
-
 import time
 from typing import Any
 

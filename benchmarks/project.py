@@ -1,7 +1,5 @@
 """The project's own training on the terms of the benchmark: without MLflow, without checkpoints."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from benchmarks import contender

@@ -1,7 +1,5 @@
 """The same networks, optimizers and batches in PyTorch, written as its own examples are."""
 
-from __future__ import annotations
-
 import time
 from typing import Any
 

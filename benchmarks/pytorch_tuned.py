@@ -1,7 +1,5 @@
 """PyTorch as a user would tune it: images with their channels last, optimizers that update all weights at once."""
 
-from __future__ import annotations
-
 from benchmarks import pytorch
 
 if __name__ == "__main__":

@@ -1,7 +1,5 @@
 """All benchmarks, or some: contenders take turns, several rounds, and results.json and RESULTS.md are written anew."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import shutil

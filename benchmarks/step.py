@@ -1,7 +1,5 @@
 """Where a training step's time goes, on one thread: by operation, and against what a large matrix product reaches."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import math

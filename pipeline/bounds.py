@@ -3,8 +3,6 @@
 Of `gate.DATASET`, `default` applies to every model, and `models.MODEL` replaces single bounds of it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf

@@ -1,7 +1,5 @@
 """How a command ends: one line for an error that a user can cause, and an exit code; and arguments of several."""
 
-from __future__ import annotations
-
 import gc
 import json
 import os

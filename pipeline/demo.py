@@ -1,7 +1,5 @@
 """A page on this machine that takes a drawing or a picture and shows each trained model's prediction."""
 
-from __future__ import annotations
-
 import argparse
 import secrets
 from collections.abc import Callable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Command: look at images on a disk, copy them to data/local/NAME, and write data/sets/NAME.yaml."""
 
-from __future__ import annotations
-
 import argparse
 import re
 import shutil

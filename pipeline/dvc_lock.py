@@ -6,8 +6,6 @@ What the paths in a command are for is read from the names of its options, such 
 interface.
 """
 
-from __future__ import annotations
-
 import shlex
 import time
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """The errors that a user can cause. Each is one line: where, what is wrong, and what to do about it."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 # Joiners of letters, which Persian and many other scripts need, and which a terminal draws as nothing.

@@ -1,7 +1,5 @@
 """Stage evaluate: a trained model in inference mode on every image of every split."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 from typing import Any

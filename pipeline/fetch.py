@@ -3,8 +3,6 @@
 All missing files are verified before the first one is written, so that a source that fails halfway leaves none behind.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 from pathlib import Path

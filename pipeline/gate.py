@@ -5,8 +5,6 @@ passes, and a drop is the difference of the decimals that the two files show: fr
 Where less is better, as of a loss, it is a rise.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """The processor, on which the last bits of a result and its seconds depend, and the memory."""
 
-from __future__ import annotations
-
 import os
 import platform
 from pathlib import Path

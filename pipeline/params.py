@@ -1,7 +1,5 @@
 """params.yaml as frozen, validated objects. The only reader of that file."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from math import prod
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What is on a picture: files, classified by one trained model."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """Stage preprocess: files of a data set -> one npz with the splits, class counts and a figure of the first images."""
 
-from __future__ import annotations
-
 import argparse
 import math
 from collections.abc import Iterable

@@ -6,8 +6,6 @@ Each promotion may lose up to the non-inferiority margin, and several in a row m
 limits their total.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Mapping, Sequence

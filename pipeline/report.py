@@ -1,7 +1,5 @@
 """Stage report: comparison, overfitting analysis and figures, as Markdown, as one HTML file, and as tables."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

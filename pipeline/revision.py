@@ -1,7 +1,5 @@
 """Files as an earlier git revision has them, or an experiment of `dvc exp`."""
 
-from __future__ import annotations
-
 import fcntl
 import io
 import os

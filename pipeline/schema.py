@@ -1,7 +1,5 @@
 """Blocks of a YAML file as strict, frozen objects, and one line for everything in the file that breaks a rule."""
 
-from __future__ import annotations
-
 import difflib
 import re
 import reprlib

@@ -1,7 +1,5 @@
 """The smallest difference that matters, by data set and metric: the section `verdict` of params.yaml."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated

@@ -1,7 +1,5 @@
 """Bring MLflow up to date with the files in the workspace: add missing runs and files, complete interrupted runs."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import sys

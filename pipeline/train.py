@@ -1,7 +1,5 @@
 """Stage train: one model of params.yaml, from its first weights to its last epoch."""
 
-from __future__ import annotations
-
 import argparse
 import os
 from pathlib import Path

@@ -1,7 +1,5 @@
 """MLflow's pages of the runs in this folder, served on this machine; the link to the current ones comes last."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import signal

@@ -1,7 +1,5 @@
 """Is a change real? All sides trained with many seeds, and a verdict on their differences."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Sequence
 from math import comb

@@ -1,7 +1,5 @@
 """What several test files need: a small set of real digits, params, and a tracking store of their own."""
 
-from __future__ import annotations
-
 import contextlib
 import copy
 import fcntl

@@ -1,7 +1,5 @@
 """The benchmarks: fair contenders, ratios within rounds, and a page that says what was measured."""
 
-from __future__ import annotations
-
 import json
 import time
 from copy import deepcopy

@@ -1,7 +1,5 @@
 """CI: the workflow has no logic of its own, and its scripts are called here as it calls them."""
 
-from __future__ import annotations
-
 import importlib.util
 import json
 import os

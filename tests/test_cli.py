@@ -1,7 +1,5 @@
 """How commands end, tried on real processes."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,7 +1,5 @@
 """CONTRIBUTING's worked changes, made from the page in a clone: what they touch, and what runs again."""
 
-from __future__ import annotations
-
 import ast
 import json
 import re

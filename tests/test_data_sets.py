@@ -1,7 +1,5 @@
 """A real `dvc repro` of the whole project on a set made here in each format: colour, named classes, no digits."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

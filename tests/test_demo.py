@@ -1,7 +1,5 @@
 """The demo as people run it: how the program starts and ends, its models' predictions, its page in a browser."""
 
-from __future__ import annotations
-
 import base64
 import dataclasses
 import io

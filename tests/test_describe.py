@@ -1,7 +1,5 @@
 """`make data`: from files on a disk to a data set, and on to a trained model."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import sys

@@ -1,7 +1,5 @@
 """What dvc.lock records, and inputs checked against the checksums in it."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

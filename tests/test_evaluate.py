@@ -1,7 +1,5 @@
 """Evaluation in inference mode, and what it tells MLflow."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

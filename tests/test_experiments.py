@@ -1,7 +1,5 @@
 """The README's worked experiment, by its own commands, and a model added and removed: for real, on a small copy."""
 
-from __future__ import annotations
-
 import re
 import shlex
 import shutil

@@ -1,7 +1,5 @@
 """Fetching tiny data sets from directories, a server on loopback instead of a mirror, and wheels made here."""
 
-from __future__ import annotations
-
 import datetime
 import errno
 import gzip

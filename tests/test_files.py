@@ -1,7 +1,5 @@
 """Atomic writes, and what is written reads back as it was."""
 
-from __future__ import annotations
-
 import errno
 import hashlib
 import os

@@ -1,7 +1,5 @@
 """The processes that fork programs for the tests."""
 
-from __future__ import annotations
-
 import signal
 import tempfile
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The gate: each exit code, through main() and through the real command in a git repository."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """What an import brings with it: commands that need none of the heavy packages do not wait for them."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

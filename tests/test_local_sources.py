@@ -1,7 +1,5 @@
 """What is done to own data under data/local, as `dvc repro` sees it."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """The processor's name and the memory, from what Linux says of them."""
 
-from __future__ import annotations
-
 import platform
 from pathlib import Path
 

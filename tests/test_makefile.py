@@ -1,7 +1,5 @@
 """make in an unexpected environment: git that fails, settings of the caller's login shell."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

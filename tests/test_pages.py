@@ -1,7 +1,5 @@
 """Pages that follow from other committed files, and what has to agree, whatever models and data there are."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

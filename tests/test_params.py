@@ -1,7 +1,5 @@
 """params.yaml: what is rejected with which message, and that it is read as DVC reads it."""
 
-from __future__ import annotations
-
 import datetime
 import json
 import os

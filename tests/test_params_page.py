@@ -1,7 +1,5 @@
 """docs/params.md against the code: every key has its row, bounds and defaults hold, and the example trains."""
 
-from __future__ import annotations
-
 import inspect
 import re
 import shutil

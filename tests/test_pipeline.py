@@ -1,7 +1,5 @@
 """A real `dvc repro` of the whole project on a small set of real digits, in a repository of its own."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

@@ -1,7 +1,5 @@
 """The program that says what is on a picture, run as people run it, with small models of its own."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """Preprocessing on small IDX files made here: counts, splits, stability, refusals."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import sys

@@ -1,7 +1,5 @@
 """The champion: how a model becomes it, what is recorded, what prevents it, and what restores it."""
 
-from __future__ import annotations
-
 import copy
 import dataclasses
 import errno

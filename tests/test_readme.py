@@ -1,7 +1,5 @@
 """What README, CONTRIBUTING and docs/ say: the chain, and commands and params that work as they stand."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,7 +1,5 @@
 """The report: its pages, tables and figures follow from the data, and from nothing else."""
 
-from __future__ import annotations
-
 import base64
 import dataclasses
 import io

@@ -1,7 +1,5 @@
 """Truths that hold across files: imports, dvc.yaml, the lock file, the maps of packages."""
 
-from __future__ import annotations
-
 import ast
 import os
 import re

@@ -1,7 +1,5 @@
 """A run of MLflow trained again: from its own commit, params and data, outside the workspace, and compared."""
 
-from __future__ import annotations
-
 import dataclasses
 import os
 import shutil

@@ -1,7 +1,5 @@
 """Revisions: experiments of `dvc exp` by their names, as git keeps them."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """A score is declared once: the report, DVC, the gate, MLflow, verdicts and the ledger then have it."""
 
-from __future__ import annotations
-
 import dataclasses
 from pathlib import Path
 from types import SimpleNamespace

@@ -1,7 +1,5 @@
 """MLflow brought up to date with the files: what was lost or interrupted is there once, and nothing else changes."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import os

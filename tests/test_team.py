@@ -1,7 +1,5 @@
 """What a team shares, with real servers on this machine: results in a DVC remote, runs in one tracking server."""
 
-from __future__ import annotations
-
 import os
 import pwd
 import re

@@ -1,7 +1,5 @@
 """`make ui`: when the link is printed, and how it ends; MLflow's pages are looked at in tests/tracking/test_ui.py."""
 
-from __future__ import annotations
-
 import os
 import signal
 import socket

@@ -1,7 +1,5 @@
 """`python -m pipeline.verdict`: its answers and exit codes, what it trains, and what it keeps."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

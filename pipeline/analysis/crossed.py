@@ -4,8 +4,6 @@ The correct answers are a table with a row per seed and a column per image: cros
 each cell.
 """
 
-from __future__ import annotations
-
 from math import sqrt
 
 import numpy as np

@@ -5,8 +5,6 @@ order of the images; groups of different networks have nothing in common that a 
 unpaired.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import nan, sqrt

@@ -1,7 +1,5 @@
 """Scores of a classifier from its class probabilities, in one table, SCORES, from which all that shows them follows."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf

@@ -1,7 +1,5 @@
 """Several tests at once: p values adjusted for their number, simultaneous intervals, a verdict for each comparison."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar

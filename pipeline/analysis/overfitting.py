@@ -1,7 +1,5 @@
 """Histories -> when the monitored loss began to rise, by how much, and a verdict on overfitting."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum

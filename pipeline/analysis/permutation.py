@@ -7,8 +7,6 @@ Sources: R. A. Fisher, The Design of Experiments (1935), section 21; E. J. G. Pi
 119-130; for drawn arrangements B. Phipson and G. K. Smyth, Stat. Appl. Genet. Mol. Biol. 9 (2010) 39.
 """
 
-from __future__ import annotations
-
 from itertools import combinations, product
 from math import comb
 

@@ -1,7 +1,5 @@
 """What one more seed may give: prediction intervals, and an upper bound of the standard deviation between seeds."""
 
-from __future__ import annotations
-
 from math import sqrt
 
 import scipy

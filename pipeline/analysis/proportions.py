@@ -3,8 +3,6 @@
 A proportion is an accuracy: images that a classifier gets right, of those it was asked.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from math import sqrt
 from sys import float_info

@@ -4,8 +4,6 @@ An ordinary interval is wrong in 5% of all cases if one looks once. Whoever look
 as the interval says something, is wrong several times as often.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from math import sqrt
 from typing import overload

@@ -1,7 +1,5 @@
 """How many epochs a model trains until a score first reaches a target."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from math import inf
 

@@ -1,7 +1,5 @@
 """What a person should know of a data set before training: copies, constant pictures, missing classes, pixel range."""
 
-from __future__ import annotations
-
 import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """The preprocessed data: one npz file with the images and labels of each split, and the names of the classes."""
 
-from __future__ import annotations
-
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 Whatever the source, a file is used only if it has the checksum that the data set states.
 """
 
-from __future__ import annotations
-
 import contextlib
 import math
 import os

@@ -1,7 +1,5 @@
 """Downloads over https, bounded in time and size; only redirects to https are followed."""
 
-from __future__ import annotations
-
 import os
 import ssl
 import threading

@@ -1,7 +1,5 @@
 """The files of a data set -> its training and test images, by the reader of its format."""
 
-from __future__ import annotations
-
 import dataclasses
 import importlib
 from pathlib import Path

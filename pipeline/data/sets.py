@@ -1,7 +1,5 @@
 """data/sets/NAME.yaml as frozen, validated objects: a block for each format."""
 
-from __future__ import annotations
-
 import itertools
 import math
 import unicodedata

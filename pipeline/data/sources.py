@@ -1,7 +1,5 @@
 """Where the files of a data set come from: the kinds of sources in its file."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Annotated, Any
 

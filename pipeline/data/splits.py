@@ -1,7 +1,5 @@
 """Images of a split held out of it: each class with its share, and groups as a whole."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

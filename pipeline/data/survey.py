@@ -1,7 +1,5 @@
 """Pictures on a disk -> what data/sets/ says of them: classes, size, splits. What is unclear is asked back."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Arrays and tables on a disk -> what data/sets/ says of them: npz, CSV and parquet. What is unclear is asked back."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Checks of the single files of a data set, before anything else is done with them."""
 
-from __future__ import annotations
-
 import gzip
 import hashlib
 import io

@@ -1,7 +1,5 @@
 """Arrays from a wheel on the Python package index: a pinned file, read by an unpickler that allows only arrays."""
 
-from __future__ import annotations
-
 import io
 import math
 import pickle

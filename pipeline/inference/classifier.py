@@ -1,7 +1,5 @@
 """Trained networks as classifiers of images: find their files, check and load them, predict. For predict and demo."""
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -7,8 +7,6 @@ digits were "size normalized to fit in a 20x20 pixel box while preserving their 
 anti-aliasing, and "centered in a 28x28 image by computing the center of mass of the pixels".
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

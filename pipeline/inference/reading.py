@@ -1,7 +1,5 @@
 """A picture as an image of a data set: of the shape and in the form of those that its models were trained on."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -5,8 +5,6 @@ out from it falls into connected pieces; the largest with its near parts is the 
 digit on a page is an error: a confident prediction for something else would be worse than none.
 """
 
-from __future__ import annotations
-
 from typing import cast
 
 import numpy as np

@@ -4,8 +4,6 @@ Any page that the browser shows can send requests to this machine. So the Host h
 rebinding, an attacker's host name resolves to 127.0.0.1 too), and an Origin header must be this server's own.
 """
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import hashlib

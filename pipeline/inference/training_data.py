@@ -4,8 +4,6 @@ This is as it was when the model was trained: preprocess recorded it with the da
 model. The file that describes the data set may have been changed since.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path

@@ -3,8 +3,6 @@
 A model's colour comes from its name, so that it is the same in every figure and stays when other models come or go.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable
 from hashlib import sha256

@@ -1,7 +1,5 @@
 """Strict reading of what the stages before the report wrote: all files of a model must be of the same training run."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -4,8 +4,6 @@
 has DVC's own page, which loads the scripts from the internet.
 """
 
-from __future__ import annotations
-
 import argparse
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Pairwise comparisons of the models: whether their errors differ, and in which settings they do."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations

@@ -1,7 +1,5 @@
 """The report's tables as numbers: what each model scored, and what the original printed for it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Files for DVC's own views: curves.csv and confusion.csv for `dvc plots`, scores/ for `dvc metrics` and `dvc exp`."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any

@@ -4,8 +4,6 @@ A claim stays undecided unless whole intervals lie on one side of a bound, so th
 becomes surer.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, product

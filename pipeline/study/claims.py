@@ -3,8 +3,6 @@
 Whatever a file names has to be in the plan.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from itertools import chain

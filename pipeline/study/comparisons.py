@@ -1,7 +1,5 @@
 """The study's family of comparisons: the test accuracy of pairs of variants, adjusted for multiple testing."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt

@@ -1,7 +1,5 @@
 """Contrasts measured: their 95% intervals from the replicates, and whether these meet the conditions of a reading."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain

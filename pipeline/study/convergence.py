@@ -1,7 +1,5 @@
 """How fast the networks converge: epochs and seconds to a target accuracy."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any

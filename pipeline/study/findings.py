@@ -1,7 +1,5 @@
 """Rows of the audit: the verdict on a reading of a claim, and the measurements that led to it, as they are written."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum

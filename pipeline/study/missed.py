@@ -1,7 +1,5 @@
 """Stage missed: the test images of a data set that most replicates miss, as a figure."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What chance alone shows: rises of a loss that does not rise, and seeds of one network that a test tells apart."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import exp, log, sqrt

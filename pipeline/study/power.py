@@ -1,7 +1,5 @@
 """How many seeds decide each comparison and each claim, from the ledger: the numbers behind the report's section."""
 
-from __future__ import annotations
-
 import argparse
 
 from pipeline import cli

@@ -1,7 +1,5 @@
 """What one more seed may give: the spread, the gate's drop, and whether the original's numbers are such."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import exp, sqrt

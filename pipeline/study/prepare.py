@@ -1,7 +1,5 @@
 """Stage prepare: a data set of the study, with the validation split that all replicates on it share."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

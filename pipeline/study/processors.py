@@ -4,8 +4,6 @@ On another processor the last digits of a training differ, and the difference gr
 another network. That is like another seed unless one processor is better on average, which is what is measured here.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -4,8 +4,6 @@ A reading compares whole intervals with bounds. They are of contrasts: weighted 
 within a block and added up over blocks, which are independent.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, Self
 

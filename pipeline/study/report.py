@@ -1,7 +1,5 @@
 """Stage report: the ledger -> tables, figures and the audit of the claims of the original."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Collection, Mapping
 from pathlib import Path

@@ -5,8 +5,6 @@ more seed (study/reports/prediction.csv) show whether it is the same result all 
 set and for models with its settings only.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 from collections.abc import Iterator, Mapping

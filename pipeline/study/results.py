@@ -1,7 +1,5 @@
 """All results that follow from the ledger, as numbers: what the report shows and the power command prints."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace

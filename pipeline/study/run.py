@@ -1,7 +1,5 @@
 """Stage run: train the replicates that are missing from the ledger, on Dask; each is kept as soon as it is done."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

@@ -5,8 +5,6 @@ at their upper confidence bounds. Comparisons are planned for half the smallest 
 seeds for that decide any difference.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any

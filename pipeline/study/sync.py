@@ -1,7 +1,5 @@
 """Bring MLflow up to date with the study's ledger: add the replicates that it is missing."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The study's CSV tables: every number behind the page, rounded to digits that do not depend on the processor."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The connection to MLflow: settings that must precede its import, bounded answers, its store, its errors' meaning."""
 
-from __future__ import annotations
-
 import argparse
 import errno
 import os

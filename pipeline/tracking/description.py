@@ -1,7 +1,5 @@
 """A training run as MLflow's params and tags: what is known before it starts, and read back, to train it again."""
 
-from __future__ import annotations
-
 import ast
 import json
 import os

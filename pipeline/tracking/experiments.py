@@ -5,8 +5,6 @@ one chart, and a few columns. The colour of a run's curves is derived from its r
 same, unless a tag gives it one.
 """
 
-from __future__ import annotations
-
 import colorsys
 import json
 import shlex

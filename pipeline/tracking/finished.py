@@ -1,7 +1,5 @@
 """Runs that are added to MLflow when they have finished, one per recipe: replicates, and verdicts on them."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 import tempfile

@@ -1,7 +1,5 @@
 """The run of a training in progress: logged in the background, so that training never waits for MLflow."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """A model file as a logged model of MLflow: uploaded, checked, and downloaded."""
 
-from __future__ import annotations
-
 import re
 import shutil
 import tempfile

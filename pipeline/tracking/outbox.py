@@ -1,7 +1,5 @@
 """A retry queue: actions done in order in the background, retried after errors, while the caller goes on."""
 
-from __future__ import annotations
-
 import threading
 from collections import deque
 from collections.abc import Callable

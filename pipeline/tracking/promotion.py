@@ -3,8 +3,6 @@
 GTO and DVC read the tags: `dvc artifacts get ADDRESS classifier --stage champion` gives the file, anywhere.
 """
 
-from __future__ import annotations
-
 import configparser
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """The champion on each data set in MLflow's registry: a version of the registered model with that one's name."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Collection, Mapping
 from typing import Any

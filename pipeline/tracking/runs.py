@@ -1,7 +1,5 @@
 """Runs in MLflow: found by their tags, completed, marked as current, and their parts, each logged once."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -6,8 +6,6 @@ with its folder, what it records is replaced. No command of MLflow's does that: 
 as they are.
 """
 
-from __future__ import annotations
-
 import fcntl
 import os
 import re

@@ -3,8 +3,6 @@
 What a run must hold comes from dvc.lock and from the files that it records, not from params.yaml as it is now.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path

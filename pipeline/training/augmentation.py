@@ -4,8 +4,6 @@ All is additions, products, quotients and roundings, one after another, which ha
 with any number of threads.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from math import factorial, pi, prod
 from typing import Any

@@ -3,8 +3,6 @@
 None of them is left to the user's environment or home: both libraries read dozens of variables, and Keras a file.
 """
 
-from __future__ import annotations
-
 import os
 import tempfile
 from collections.abc import Iterator

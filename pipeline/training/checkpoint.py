@@ -1,7 +1,5 @@
 """Resuming a run: its state after each epoch, stored under the hash of everything that determines its result."""
 
-from __future__ import annotations
-
 import fcntl
 import json
 import os

@@ -1,7 +1,5 @@
 """The forward pass of training: a network's layers, some of which are computed in a quicker way than by Keras."""
 
-from __future__ import annotations
-
 import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence

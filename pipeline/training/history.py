@@ -1,7 +1,5 @@
 """The history of a training run: one row per epoch, which train writes and everything after it reads."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 # `loss` and `accuracy` are Keras' running means over the epoch, with dropout on; `val_*` are measured after it, in

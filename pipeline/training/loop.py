@@ -6,8 +6,6 @@ By default TensorFlow divides every single operation among its threads, which th
 per step. `benchmarks/` measures both.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain, pairwise
 from types import MappingProxyType

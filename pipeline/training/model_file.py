@@ -1,7 +1,5 @@
 """Trained networks as byte-stable `.keras` files: equal weights from the same recipe give equal bytes."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """The networks and their loss, built from params."""
 
-from __future__ import annotations
-
 import functools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -5,8 +5,6 @@ each part through its own moments. Only what is computed from whole parts is wri
 and write them once.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Optimizers and schedules of the learning rate, as params.yaml describes them."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import Field

@@ -1,7 +1,5 @@
 """Update rules, the original's exactly among them, and the learning rate by epoch, built from params."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

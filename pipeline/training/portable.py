@@ -7,8 +7,6 @@ leaves some of that in the last bit. Here oneDNN is held to AVX2, and divisions 
 last bit, stand in the place of estimates.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 from typing import Any

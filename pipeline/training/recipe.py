@@ -1,7 +1,5 @@
 """The recipe: a hash of everything that determines a result, that is params, data, RESULTS and library versions."""
 
-from __future__ import annotations
-
 import hashlib
 import importlib.metadata
 import json

@@ -1,7 +1,5 @@
 """A training run: a network, data and settings -> the weights after the last epoch, and the scores of each."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable, Sequence

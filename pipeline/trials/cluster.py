@@ -4,8 +4,6 @@ A worker needs this package and nothing else: the data is sent to it, and its co
 against those of the recipe. What it does is in `worker`.
 """
 
-from __future__ import annotations
-
 import importlib.util
 import os
 import signal

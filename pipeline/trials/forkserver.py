@@ -4,8 +4,6 @@ In a child only the thread exists that forked. So this process has no other, and
 would start some. `multiprocessing` has a fork server as well, but a Dask worker may not use it, being a daemon.
 """
 
-from __future__ import annotations
-
 import gc
 import json
 import os

@@ -5,8 +5,6 @@ Lines may come in any order, so git merges two ledgers by keeping the lines of b
 for one seed, the later counts.
 """
 
-from __future__ import annotations
-
 import fcntl
 import hashlib
 import json

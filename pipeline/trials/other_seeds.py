@@ -1,7 +1,5 @@
 """What other seeds give for a model with the same settings: the prediction intervals in the study's report."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A plan as validated objects, as in study/params.yaml, and the replicates and training runs that it gives."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations

@@ -1,7 +1,5 @@
 """Data sets that replicates are trained on: `NAME.npz`, and a summary of it in `NAME.json`."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """One training run of the study, and the replicates that it gives, scored."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from pathlib import Path

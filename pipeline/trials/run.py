@@ -1,7 +1,5 @@
 """The replicates that are missing from the ledger, trained on Dask; each is kept as soon as it is done."""
 
-from __future__ import annotations
-
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence

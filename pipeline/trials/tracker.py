@@ -1,7 +1,5 @@
 """Replicates, the study's and those of verdicts on changes, on their way to MLflow."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Mapping
 from types import MappingProxyType

@@ -3,8 +3,6 @@
 A fork server ends with its worker, and the training run with its fork server.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

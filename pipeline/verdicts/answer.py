@@ -1,7 +1,5 @@
 """The verdicts on a change as text, as Markdown for a pull request, and as JSON; and the exit code."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil, isfinite

@@ -1,7 +1,5 @@
 """All comparisons that were made in one folder: whoever tries many changes finds some that are better by chance."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """What a side's params make its own code train: run as a program, from that code."""
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """The models in which sides differ, and whether sides can be compared at all."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 

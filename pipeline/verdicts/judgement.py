@@ -4,8 +4,6 @@ The scores of one seed have its order, dropout masks and, where the networks are
 the differences seed by seed are what is judged. It may be judged again after each further seed.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations

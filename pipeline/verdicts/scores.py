@@ -1,7 +1,5 @@
 """Anyone's scores, however they were made: a CSV with a row for each side and seed, or for each image of these too."""
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Mapping
 from math import isfinite

@@ -1,7 +1,5 @@
 """One side of a change: what a git revision, an experiment of `dvc exp` or the workspace trains, and on which data."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

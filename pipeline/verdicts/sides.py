@@ -1,7 +1,5 @@
 """From the names of sides to an answer: what differs, trained until it is clear, and judged."""
 
-from __future__ import annotations
-
 import functools
 import json
 import sys

@@ -1,7 +1,5 @@
 """The code of a side, as one archive that Python imports from: that of a commit, or of the files as they are."""
 
-from __future__ import annotations
-
 import ast
 import hashlib
 import io

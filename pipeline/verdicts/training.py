@@ -4,8 +4,6 @@ A seed stands for initial weights, order and dropout masks. Verdicts are judged 
 training images, never on test images: nobody is to choose by these.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

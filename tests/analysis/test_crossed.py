@@ -1,7 +1,5 @@
 """The standard error over seeds and images, against the analysis of variance and simulated studies."""
 
-from __future__ import annotations
-
 from math import sqrt
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Means over seeds, against the formulas, scipy and statsmodels."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from math import inf, isnan, nan, sqrt

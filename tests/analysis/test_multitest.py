@@ -1,7 +1,5 @@
 """Adjustment for several tests, simultaneous intervals, and verdicts, against statsmodels and simulation."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from math import inf, nan

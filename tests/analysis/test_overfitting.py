@@ -1,7 +1,5 @@
 """The overfitting rule, against the histories of the original and a plain reading of its definitions."""
 
-from __future__ import annotations
-
 from dataclasses import FrozenInstanceError
 from pathlib import Path
 

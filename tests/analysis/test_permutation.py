@@ -1,7 +1,5 @@
 """The permutation test, against enumeration in whole numbers and fractions, and against scipy."""
 
-from __future__ import annotations
-
 from fractions import Fraction
 from itertools import combinations, product
 from math import comb, inf, sqrt

@@ -1,7 +1,5 @@
 """How many seeds decide, against statsmodels' power functions and simulated studies."""
 
-from __future__ import annotations
-
 from collections import Counter
 from typing import Any
 

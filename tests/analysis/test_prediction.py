@@ -1,7 +1,5 @@
 """What one more seed may give, against statsmodels' regression, scipy's chi-square distribution and simulation."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from math import nan

@@ -1,7 +1,5 @@
 """Intervals and tests of proportions, against scipy, R, the likelihood and enumeration."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from itertools import combinations, product

@@ -1,7 +1,5 @@
 """Intervals that hold at every look: the formula against its integral, and error rates by simulation."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Epochs until a target, with the seeds that never reach it."""
 
-from __future__ import annotations
-
 from math import nan
 from typing import Any
 

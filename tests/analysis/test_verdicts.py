@@ -1,7 +1,5 @@
 """The verdict on an interval: by definition, and converging in simulated studies."""
 
-from __future__ import annotations
-
 from itertools import combinations_with_replacement, pairwise
 from math import inf, nan
 

@@ -1,7 +1,5 @@
 """What is found in made splits, against a comparison of every picture with every other one."""
 
-from __future__ import annotations
-
 import time
 from itertools import combinations
 from typing import Any

@@ -1,7 +1,5 @@
 """The npz with the splits: it reads back as it was written, and nothing else is accepted."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Folders of pictures, from their source to the reader: what is left out is said, and all that is wrong is named."""
 
-from __future__ import annotations
-
 import errno
 import os
 import socket

@@ -1,7 +1,5 @@
 """Every format, by the real programs, on files made here: the arrays that come out are those that went in."""
 
-from __future__ import annotations
-
 import io
 import json
 import os

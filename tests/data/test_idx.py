@@ -1,7 +1,5 @@
 """The IDX reader and writer against bytes written by hand."""
 
-from __future__ import annotations
-
 import gzip
 from pathlib import Path
 

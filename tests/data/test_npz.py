@@ -1,7 +1,5 @@
 """Writing npz files, and reading those that cannot be trusted: damaged, or made to exhaust memory or to run code."""
 
-from __future__ import annotations
-
 import io
 import pickle
 import struct

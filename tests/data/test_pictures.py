@@ -1,7 +1,5 @@
 """Files of pictures as images: each format, mode and size, by formulas in numpy; and the summary of what changed."""
 
-from __future__ import annotations
-
 import io
 import json
 from pathlib import Path

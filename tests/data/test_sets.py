@@ -1,7 +1,5 @@
 """data/sets/NAME.yaml: what is rejected with which message, and what the shipped files describe."""
 
-from __future__ import annotations
-
 import copy
 import json
 from collections.abc import Callable

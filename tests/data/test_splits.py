@@ -1,7 +1,5 @@
 """Groups that no split divides, and validation images that the files bring."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

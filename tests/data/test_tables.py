@@ -1,7 +1,5 @@
 """Tables of images: which files are read as CSV, and that memory is bounded by bytes, not by rows."""
 
-from __future__ import annotations
-
 import bz2
 import gzip
 import io

@@ -1,7 +1,5 @@
 """Pictures of digits in MNIST's form: invariances, drawn with Pillow's own font, and scikit-learn's digits."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path

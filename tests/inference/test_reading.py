@@ -1,7 +1,5 @@
 """Pictures as images of a data set: resized and converted as those that were trained on, or their ink found first."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Photographs of one digit are read as that digit or refused; what is not one digit is refused."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The demo's HTTP server: what it answers, to whom, and how it treats requests that are too long, slow or malformed."""
 
-from __future__ import annotations
-
 import http.client
 import os
 import re

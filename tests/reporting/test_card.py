@@ -1,7 +1,5 @@
 """The cards of a data set, for people and as Croissant metadata; those of models: tests/tracking/test_artifacts.py."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

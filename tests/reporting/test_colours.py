@@ -1,7 +1,5 @@
 """Colours: a model's own, in every figure."""
 
-from __future__ import annotations
-
 from itertools import permutations
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Reading what the stages wrote: a file that does not belong is rejected by name, with the command that creates it."""
 
-from __future__ import annotations
-
 import json
 import re
 import zipfile

@@ -1,7 +1,5 @@
 """Pairwise tests and differences in settings, against scipy, statsmodels and brute force."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping
 from typing import Any

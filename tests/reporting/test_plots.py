@@ -1,7 +1,5 @@
 """Figures: they show the data they are given, and equal data gives equal bytes."""
 
-from __future__ import annotations
-
 import io
 import os
 import re

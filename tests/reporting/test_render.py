@@ -1,7 +1,5 @@
 """How numbers and settings are worded, and how text becomes HTML."""
 
-from __future__ import annotations
-
 import html
 import re
 from typing import Any

@@ -1,7 +1,5 @@
 """The report's tables, against formulas and loops."""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Any
 

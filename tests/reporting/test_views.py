@@ -1,7 +1,5 @@
 """The files that DVC's own views show, against tables put together by hand."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """What the tests of the study's report share: synthetic replicates, and the report on all of them."""
 
-from __future__ import annotations
-
 import pytest
 
 from pipeline import params

@@ -1,7 +1,5 @@
 """The claims of the original: other measurements lead to other verdicts, and too few seeds to none."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """A claims file: what it may say, and one line with its key for everything that is wrong in it."""
 
-from __future__ import annotations
-
 import copy
 from functools import reduce
 from operator import getitem

@@ -1,7 +1,5 @@
 """Pairwise comparisons on simulated studies: what one replicate, other bounds and other images would change."""
 
-from __future__ import annotations
-
 from itertools import combinations
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What the figures of the study show: the intervals of the readings over the sides of their bounds, and the rises."""
 
-from __future__ import annotations
-
 import dataclasses
 from math import exp, inf, log
 from typing import Any

@@ -1,7 +1,5 @@
 """The figure of the test images that most replicates miss."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 from typing import Any

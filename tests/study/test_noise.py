@@ -1,7 +1,5 @@
 """What chance alone shows, from simulated histories and answers whose noise is known."""
 
-from __future__ import annotations
-
 import math
 from itertools import combinations
 from typing import Any

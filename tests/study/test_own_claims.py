@@ -1,7 +1,5 @@
 """Claims of one's own about a plan of one's own on another data set: the README's example, from files to the page."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import re

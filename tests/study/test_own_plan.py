@@ -1,7 +1,5 @@
 """Another plan on the same ledger, and replicates on their way to MLflow: nothing is lost without a word."""
 
-from __future__ import annotations
-
 import re
 import time
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """The page on the claims: it follows from the ledger, is short, and reads the same in both formats."""
 
-from __future__ import annotations
-
 import base64
 import dataclasses
 import html

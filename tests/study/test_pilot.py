@@ -1,7 +1,5 @@
 """The pilot: its verdicts next to those of the study, and that no seed serves both."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

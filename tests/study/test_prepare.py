@@ -1,7 +1,5 @@
 """The data of the study: its split, and nothing on stderr."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The processor as a factor: differences between the processors that made a variant's replicates."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import numpy as np

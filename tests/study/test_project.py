@@ -1,7 +1,5 @@
 """The study as a DVC project inside the other one, by DVC itself; a stub stands for what its stages start."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The study's report: its page, tables and figures follow from the ledger alone."""
 
-from __future__ import annotations
-
 import dataclasses
 import io
 import json

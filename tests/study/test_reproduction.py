@@ -1,7 +1,5 @@
 """The lines after `make repro`: this run against the committed one, and against what other seeds give."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

@@ -1,7 +1,5 @@
 """The study on real digits: training runs in forked processes, the ledger they fill, and what a second run does."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import os

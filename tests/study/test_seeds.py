@@ -1,7 +1,5 @@
 """How many seeds decide, and what they cost: from synthetic replicates, by hand and by statsmodels."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import math

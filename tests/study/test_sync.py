@@ -1,7 +1,5 @@
 """The study's replicates in MLflow, in a clone that has them from git: each is there once, whatever happened before."""
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Callable

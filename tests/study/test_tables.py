@@ -1,7 +1,5 @@
 """The tables of the study's report, against scipy, statsmodels and sums by hand."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 

@@ -1,7 +1,5 @@
 """Two data sets: claim 8, the difference of CNN and MLP on a harder problem, and the page on both."""
 
-from __future__ import annotations
-
 import dataclasses
 import re
 from collections.abc import Mapping

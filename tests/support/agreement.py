@@ -3,8 +3,6 @@
 Each function yields a line for whatever does not, and nothing where there is nothing to compare.
 """
 
-from __future__ import annotations
-
 import contextlib
 import io
 import re

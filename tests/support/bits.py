@@ -6,8 +6,6 @@ name of this processor where it gives the same bits. Numbers that changed are re
 oneDNN executes, too, or `native`.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

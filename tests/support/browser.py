@@ -1,7 +1,5 @@
 """A headless Chromium for tests of pages, driven by chromedriver over WebDriver's plain HTTP (W3C)."""
 
-from __future__ import annotations
-
 import base64
 import json
 import re

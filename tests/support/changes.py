@@ -1,7 +1,5 @@
 """A git repository with params and a small set of digits, and a stand-in for the training runs of its verdicts."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """The card of the committed data set and its metadata as Croissant, which `make pages` writes."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

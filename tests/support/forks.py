@@ -6,8 +6,6 @@ its own, and it may be killed. It runs the code of this working tree. Where a te
 program's first line, as about its environment, its imports or their cost, it has to start the real one.
 """
 
-from __future__ import annotations
-
 import atexit
 import gc
 import importlib

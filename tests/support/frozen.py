@@ -4,8 +4,6 @@ A user's first command rewrites the results of this repository, and its params a
 or fail by them. What has to agree among them is checked by `make check-pages`.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 from pathlib import Path

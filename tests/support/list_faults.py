@@ -1,7 +1,5 @@
 """tests/FAULTS.md: the faults that tests show, what is required of the project, and which test shows it."""
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass

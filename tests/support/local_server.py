@@ -1,7 +1,5 @@
 """HTTP servers on this machine: programs that serve, and one whose handler a test gives."""
 
-from __future__ import annotations
-
 import os
 import signal
 import socket

@@ -1,7 +1,5 @@
 """Data sets made here in every format: the same images of 32x32 in colour with seven named classes."""
 
-from __future__ import annotations
-
 import gzip
 import hashlib
 import io

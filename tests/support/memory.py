@@ -1,7 +1,5 @@
 """A bound of the memory that code may take."""
 
-from __future__ import annotations
-
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager

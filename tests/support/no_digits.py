@@ -1,7 +1,5 @@
 """Pictures without exactly one digit, generated: whatever is predicted for them is wrong."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

@@ -3,8 +3,6 @@
 With `--check` nothing is written: there is a line for whatever is behind, with the command that renews it.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 from collections.abc import Callable, Iterator, Mapping

@@ -1,7 +1,5 @@
 """A page, its ink, the light on it, and its file: what generated photographs of digits are composed of."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable
 

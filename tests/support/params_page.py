@@ -4,8 +4,6 @@ Types, bounds and defaults are those of the blocks' JSON schema; a key's sentenc
 and that of a kind is its class's.
 """
 
-from __future__ import annotations
-
 import ast
 import inspect
 import re

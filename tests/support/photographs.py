@@ -4,8 +4,6 @@ Each kind draws sizes, places, grey levels and strengths at random, so that 200 
 READABLE are the kinds that must be read; in DIFFICULT there is a digit, too, but it may be refused.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What tests ask of processes: which a process has started, and whether one has ended."""
 
-from __future__ import annotations
-
 import subprocess
 import time
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """docs/programs.md as data: the keys that the page names for each command."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

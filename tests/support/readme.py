@@ -1,7 +1,5 @@
 """The parts of README.md and README.ja.md that follow from committed results, each between two comments of its own."""
 
-from __future__ import annotations
-
 import json
 import re
 import textwrap

@@ -1,7 +1,5 @@
 """One HTTP request to a server on this machine, with exactly the headers that a test gives."""
 
-from __future__ import annotations
-
 import http.client
 import json
 from typing import Any

@@ -1,7 +1,5 @@
 """Made scores of seeds, for the tests of what is said about them."""
 
-from __future__ import annotations
-
 import numpy as np
 
 # Sizes of two groups.

@@ -4,8 +4,6 @@ STORE is an mlflow.db with the current runs on a data set, by default mnist. Its
 into it.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import sys

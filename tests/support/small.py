@@ -1,7 +1,5 @@
 """The project with a small set of real digits, in a folder of its own: what tests and `.ci/digits` run."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import shutil

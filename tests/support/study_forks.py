@@ -1,7 +1,5 @@
 """A fork server whose training runs are stand-ins for it: without TensorFlow it starts in a fraction of a second."""
 
-from __future__ import annotations
-
 import os
 import signal
 import sys

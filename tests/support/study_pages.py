@@ -1,7 +1,5 @@
 """The report on synthetic replicates, and the parts of its page."""
 
-from __future__ import annotations
-
 import itertools
 import re
 

@@ -1,7 +1,5 @@
 """Synthetic replicates of a study like the project's own, as a ledger would hold them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache

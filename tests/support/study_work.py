@@ -1,7 +1,5 @@
 """A stand-in for a training run on Dask workers: returns at once, waits, dies, or fails."""
 
-from __future__ import annotations
-
 import os
 import signal
 import time

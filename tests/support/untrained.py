@@ -1,7 +1,5 @@
 """Folders with untrained models of data sets other than MNIST, for what takes a picture and answers."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 from typing import Any

@@ -5,8 +5,6 @@ It takes the preprocessed data, and goes on from work/verdict/ where it was inte
 into the README.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

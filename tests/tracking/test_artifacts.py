@@ -1,7 +1,5 @@
 """What MLflow is shown, from the files of an evaluated model."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

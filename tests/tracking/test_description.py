@@ -1,7 +1,5 @@
 """Params and tags of a run that starts."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 from importlib.metadata import version

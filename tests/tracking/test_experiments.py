@@ -1,7 +1,5 @@
 """MLflow's experiments: each data set has one of its own, which speaks of that data set alone."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

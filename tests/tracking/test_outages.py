@@ -1,7 +1,5 @@
 """Training against a tracking server that is broken in many ways: it never waits, never fails, and nothing is lost."""
 
-from __future__ import annotations
-
 import errno
 import http.client
 import json

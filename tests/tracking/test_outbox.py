@@ -1,7 +1,5 @@
 """The retry queue: actions in order, retried, and given up in time."""
 
-from __future__ import annotations
-
 import threading
 import time
 

@@ -1,7 +1,5 @@
 """The champion in git and DVC: what is committed and tagged, and what another machine gets by it."""
 
-from __future__ import annotations
-
 import dataclasses
 import shutil
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A local store: created by many processes at once, and rejected if it cannot be used."""
 
-from __future__ import annotations
-
 import os
 import shlex
 import signal

@@ -1,7 +1,5 @@
 """The address of the store: what is accepted, how paths become one, and that no secret in it is shown."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """What the rest of the pipeline uses of tracking, and how tracking imports MLflow."""
 
-from __future__ import annotations
-
 import ast
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What MLflow has after training and evaluation, and what happens without it."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import hashlib

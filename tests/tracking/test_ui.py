@@ -1,7 +1,5 @@
 """MLflow's pages as `make ui` serves them, in a browser: the models side by side, and each in detail."""
 
-from __future__ import annotations
-
 import re
 import time
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """The colours of runs in MLflow's charts: a model keeps its own, and no two models share one."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 

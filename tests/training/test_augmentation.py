@@ -1,7 +1,5 @@
 """Changed images against numpy and scipy."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import subprocess

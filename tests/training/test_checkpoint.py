@@ -1,7 +1,5 @@
 """Checkpoints: two kept, damage noticed, one trainer at a time."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The forward pass of training against Keras' own layers, and its dropout against binomial arithmetic."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Every kind of layer, as the table lists them: shape, cost, bits, precision, resumption, and files for plain Keras."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -1,7 +1,5 @@
 """The compiled loop against Keras' own training, batch by batch."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,5 @@
 """Model files: for inference, and nobody else's; test_kinds.py has that they are byte-stable."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path

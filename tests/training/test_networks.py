@@ -1,7 +1,5 @@
 """Networks and loss against numpy and scipy."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

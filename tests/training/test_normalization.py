@@ -1,7 +1,5 @@
 """Batch normalization in parts against its formulas in float64."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The update rules against float64 arithmetic written down from their definition."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """`train.instructions: avx2`: the arithmetic itself, what it refuses, and its bits on other processors."""
 
-from __future__ import annotations
-
 import shutil
 from typing import Any
 

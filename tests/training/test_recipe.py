@@ -1,7 +1,5 @@
 """Recipes change with what determines a result, and with nothing else."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

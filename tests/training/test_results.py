@@ -1,7 +1,5 @@
 """The version of results: a few steps of every kind of training give the numbers on record."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from typing import Any, get_args

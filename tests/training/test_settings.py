@@ -1,7 +1,5 @@
 """A model's settings: what fits together, and what does not."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

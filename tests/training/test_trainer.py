@@ -1,7 +1,5 @@
 """Training: order, resumption, refusal of what diverged."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Training runs on Dask: no result is lost when workers or the scheduler die, and no run is stopped by another."""
 
-from __future__ import annotations
-
 import asyncio
 import gc
 import os

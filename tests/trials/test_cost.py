@@ -1,7 +1,5 @@
 """The cost of training runs: multiply-adds, against sums by hand; test_kinds.py has every kind of layer."""
 
-from __future__ import annotations
-
 import pytest
 
 from pipeline.trials import plan, run

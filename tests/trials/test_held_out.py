@@ -1,7 +1,5 @@
 """Replicates that are judged on held-out training images: which images these are, and which epoch is kept."""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The ledger: replicates are appended in whole, damage is noticed, and their state is recognised."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import subprocess

@@ -1,7 +1,5 @@
 """study/params.yaml: what it plans, and how mistakes in it are reported."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Training runs on a Dask worker: each is a process of its own, forked by one that stays, and none outlives it."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import signal

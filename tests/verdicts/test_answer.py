@@ -1,7 +1,5 @@
 """Verdicts as exit codes, text, Markdown and JSON."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

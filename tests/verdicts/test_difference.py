@@ -1,7 +1,5 @@
 """What sides are, in what they differ, and what makes them impossible to compare."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Callable
 from pathlib import Path

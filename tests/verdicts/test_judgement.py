@@ -1,7 +1,5 @@
 """Judgements on scores of two sides: signs, families, images, and what would decide."""
 
-from __future__ import annotations
-
 from math import inf
 
 import numpy as np

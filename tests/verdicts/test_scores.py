@@ -1,7 +1,5 @@
 """`python -m pipeline.verdict --scores`: anyone's scores."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """The code of a side: which modules train, and an archive that Python imports from."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

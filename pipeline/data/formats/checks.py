@@ -1,7 +1,5 @@
 """What every reader checks of the arrays that it has read, and how it says where the fault is."""
 
-from __future__ import annotations
-
 import math
 import unicodedata
 from collections.abc import Iterator

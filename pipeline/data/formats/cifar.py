@@ -4,8 +4,6 @@ A record is one label byte (CIFAR-100: two, of which the second is the fine labe
 the other, each row by row (https://www.cs.toronto.edu/~kriz/cifar.html).
 """
 
-from __future__ import annotations
-
 import gzip
 import math
 import tarfile

@@ -1,7 +1,5 @@
 """Images as rows of a CSV table: a label, and a column for each pixel, as in Kaggle's label,pixel0,pixel1,..."""
 
-from __future__ import annotations
-
 import csv
 import gzip
 import io

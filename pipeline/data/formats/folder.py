@@ -1,7 +1,5 @@
 """Images as files of pictures in one folder per class: which files count, their checksums, and their images."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re

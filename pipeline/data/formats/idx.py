@@ -4,8 +4,6 @@ A file is a big-endian magic number (0x00000801: labels, one dimension; 0x000008
 dimension as 32-bit big-endian numbers, then one byte per element, the last dimension varying fastest.
 """
 
-from __future__ import annotations
-
 import math
 import struct
 from pathlib import Path

@@ -1,7 +1,5 @@
 """numpy's npz format: a zip archive with one .npy file per array. Read without trust in what the archive declares."""
 
-from __future__ import annotations
-
 import math
 import zipfile
 from collections.abc import Callable, Collection, Mapping

@@ -1,7 +1,5 @@
 """Images and labels as arrays in npz files: Keras' mnist.npz, MedMNIST's, one array per file as Kuzushiji's."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Images as files of pictures in a column of a parquet table, as Hugging Face's data sets have them."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """Picture files -> images of a stated size and mode, in bounded memory: to train on, for `predict` and for the demo."""
 
-from __future__ import annotations
-
 import io
 import warnings
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """What the readers of all tables share: a row for each image, in one file or more for each split."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path

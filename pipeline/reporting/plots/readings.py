@@ -1,7 +1,5 @@
 """Readings of claims: intervals, and the bounds that they are compared with."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

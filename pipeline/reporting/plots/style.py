@@ -1,7 +1,5 @@
 """The common style of all figures. Equal data gives equal PNG bytes, whatever the user's matplotlibrc says."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
