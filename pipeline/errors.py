@@ -22,6 +22,11 @@ def printable(text: str) -> str:
     )
 
 
+def reason(error: BaseException, longest: int = 200) -> str:
+    """Return what `error` says, on one line of at most `longest` letters; the name of its type if it says nothing."""
+    return " ".join(str(error).split())[:longest] or type(error).__name__
+
+
 class PipelineError(Exception):
     """The run failed: `what` is wrong, at `path` if a file is to blame, and `fix` says what to do about it."""
 

@@ -14,7 +14,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import files
+from pipeline import errors, files
 from pipeline.data import https, sets, verify, wheel
 from pipeline.data.formats import folder, idx, npz, pictures
 from pipeline.data.image_set import File, ImageSet
@@ -56,7 +56,7 @@ def from_first(name: str, sources: Sequence[Source], take: Callable[[Source], T]
 
 def _reason(error: Exception) -> str:
     if not isinstance(error, OSError):
-        return printable(" ".join(str(error).split()))[:500]
+        return printable(errors.reason(error, 500))
     where = f"{Path(error.filename).name:.80}: " if error.filename else ""
     return printable(f"{where}cannot be read ({error.strerror or error})")
 

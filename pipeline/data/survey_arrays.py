@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pipeline import schema
+from pipeline import errors, schema
 from pipeline.data.formats import checks, npz, parquet
 from pipeline.data.survey import LABEL_WORDS, SPLIT_WORDS, Stated, Survey, held_out, label_column, natural
 from pipeline.errors import InputError
@@ -126,7 +126,7 @@ def read(path: Path) -> pd.DataFrame:
     try:
         return pd.read_parquet(path) if path.suffix.lower() == ".parquet" else pd.read_csv(path, low_memory=False)
     except (OSError, ValueError, pa.ArrowException) as error:
-        raise InputError(f"not a table that can be read ({' '.join(str(error).split())[:200]})", path=path) from None
+        raise InputError(f"not a table that can be read ({errors.reason(error)})", path=path) from None
 
 
 def _of_pictures(tables: dict[str, Path], columns: Any, image: str, stated: Stated) -> Survey:

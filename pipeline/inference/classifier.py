@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import dvc_lock
+from pipeline import dvc_lock, errors
 from pipeline.errors import InputError, PipelineError
 from pipeline.params import Params
 
@@ -80,8 +80,7 @@ def load(path: Path, threads: int, shape: tuple[int, ...], classes: Sequence[str
         form = (network.inputs[0].dtype, network.input_shape[1:], network.output_shape[1:])
     except Exception as error:
         # A network with several inputs, for example, or with none.
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise InputError(f"not a network for one image ({reason})", path=path) from None
+        raise InputError(f"not a network for one image ({errors.reason(error)})", path=path) from None
     if form != (expected := ("uint8", shape, (len(classes),))):
         raise InputError(f"expected a network from and to {expected}, found {form}", path=path)
     return network

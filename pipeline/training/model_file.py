@@ -76,6 +76,5 @@ def _readable(path: Path) -> Iterator[None]:
         raise errors.missing(path) from None
     # Damaged content makes zipfile, zlib, json, h5py and Keras raise a dozen types.
     except Exception as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
         fix = "remove it and run `dvc repro`"
-        raise InputError(f"not a model of this project ({reason})", path=path, fix=fix) from None
+        raise InputError(f"not a model of this project ({errors.reason(error)})", path=path, fix=fix) from None

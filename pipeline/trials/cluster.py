@@ -17,7 +17,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from pipeline import cli
+from pipeline import cli, errors
 from pipeline.errors import UnavailableError
 from pipeline.trials.plan import Trajectory
 
@@ -119,8 +119,7 @@ def _client(address: str) -> Client:
     try:
         return Client(address, timeout=CONNECT_TIMEOUT_S)
     except (OSError, RuntimeError, TypeError, ValueError) as error:
-        why = " ".join(str(error).split()) or type(error).__name__
-        what = f"{address}: no Dask scheduler answers ({why[:200]})"
+        what = f"{address}: no Dask scheduler answers ({errors.reason(error)})"
         raise UnavailableError(what, fix=f"start it, or unset {ADDRESS} to use this machine") from None
 
 

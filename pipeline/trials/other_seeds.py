@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from pipeline import files
+from pipeline import errors, files
 from pipeline.analysis.verdicts import Interval
 from pipeline.errors import InputError
 from pipeline.params import Data
@@ -34,7 +34,7 @@ def intervals(
         }
     # A study that somebody is working on does not make a finished run fail.
     except InputError as error:
-        return {}, f"{NONE}: {' '.join(str(error).split())}"
+        return {}, f"{NONE}: {errors.reason(error)}"
     except (KeyError, ValueError) as error:
         return {}, f"{NONE}: {table} cannot be read ({error})"
     reason = f"{NONE}: the study has no model with these settings on {data.dataset}"

@@ -14,6 +14,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from pipeline import errors
 from pipeline.data import dataset, splits
 from pipeline.data.dataset import Split
 from pipeline.data.formats import checks
@@ -105,5 +106,4 @@ def _opened(place: Place) -> Iterator[tarfile.TarFile]:
         raise
     # Damaged content makes gzip, zlib, struct and tarfile raise a dozen types; MemoryError is one.
     except Exception as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise place.fault(f"not a tar.gz archive that can be read ({reason})") from None
+        raise place.fault(f"not a tar.gz archive that can be read ({errors.reason(error)})") from None

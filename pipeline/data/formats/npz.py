@@ -73,8 +73,7 @@ def arrays(
         raise
     # Damaged content makes zipfile, zlib, tokenize, struct and numpy raise a dozen types; MemoryError is one.
     except Exception as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise InputError(f"not an npz file that can be read ({reason})", path=path, fix=fix) from None
+        raise InputError(f"not an npz file that can be read ({errors.reason(error)})", path=path, fix=fix) from None
 
 
 def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:

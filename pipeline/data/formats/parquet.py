@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline import errors
 from pipeline.data.dataset import Split
 from pipeline.data.formats import checks, pictures, tables
 from pipeline.data.formats.checks import Faults, Place
@@ -74,8 +75,7 @@ def _opened(table: Place) -> Iterator[Any]:
             yield file
     # ArrowException: what is not a table, or is damaged; MemoryError and OSError as well.
     except (pa.ArrowException, OSError, MemoryError) as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise table.fault(f"not a parquet table that can be read ({reason})") from None
+        raise table.fault(f"not a parquet table that can be read ({errors.reason(error)})") from None
 
 
 def _check_schema(columns: Any, image_set: ParquetSet, place: Place) -> None:

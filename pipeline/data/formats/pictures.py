@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from pipeline import errors
 from pipeline.data.image_set import ImageShape, PictureOptions
 
 # The formats by Pillow's names, with the endings of their files.
@@ -118,7 +119,7 @@ def opened(content: bytes) -> Iterator[Picture]:
         raise PictureError(f"expected at most {MAX_PIXELS:,} pixels, found far more") from None
     # A decoder that reads damaged bytes raises whatever it trips over, not OSError alone.
     except Exception as error:
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        reason = errors.reason(error, 120)
         # Pillow names the object that it was given, at an address that is different in each run.
         reason = "another kind of file" if "cannot identify" in reason else reason
         raise PictureError(f"not a {KINDS} file that can be read ({reason})") from None
