@@ -126,16 +126,16 @@ def sum_of_means(samples: Sequence[ArrayLike], *, scale: float | None = None) ->
     return _sum(arrays, _scale(arrays) if scale is None else scale)
 
 
-def pseudo_values(rows: Floats, statistic: Callable[[Floats], float]) -> Floats:
+def pseudo_values(rows: Floats, statistic: Callable[[Floats], Floats]) -> Floats:
     """Return the jackknife's pseudo-values, (n,), of a statistic of the mean of `rows`, (n, m) with n above 1.
 
+    `statistic` takes several such means, (k, m), and gives a value for each, (k,).
     Their mean is the statistic without its bias of order 1/n, and t intervals and contrasts of them are those of the
     statistic.
     Sources: J. W. Tukey, Ann. Math. Stat. 29 (1958) 614; R. G. Miller, Biometrika 61 (1974) 1-15.
     """
     n, total = len(rows), rows.sum(axis=0)
-    without = np.array([statistic((total - row) / (n - 1)) for row in rows])
-    return np.asarray(n * statistic(total / n) - (n - 1) * without)
+    return np.asarray(n * statistic(total[None] / n) - (n - 1) * statistic((total - rows) / (n - 1)))
 
 
 def rank_p(first: ArrayLike, second: ArrayLike, *, paired: bool) -> float:

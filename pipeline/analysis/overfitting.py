@@ -83,7 +83,7 @@ def analyse(history: pd.DataFrame, rule: OverfittingRule, images: int) -> Analys
     accuracies = means(history["val_accuracy"].to_numpy(np.float64), rule.window)
     lowest = int(losses.argmin())
     best, final = float(accuracies.max()), float(accuracies[-1])
-    rises = rise(losses, rule.window)
+    rises = float(rise(losses, rule.window))
     error = sqrt((best * (1 - best) + final * (1 - final)) / images)
     enough = len(losses) > rule.window
     return Analysis(
@@ -100,16 +100,16 @@ def analyse(history: pd.DataFrame, rule: OverfittingRule, images: int) -> Analys
     )
 
 
-def rise(losses: Floats, window: int) -> float:
-    """Return the rise of `losses`, (epochs,), with one epoch or more: see Analysis."""
-    smoothed = means(losses, window)
-    return float(max(smoothed[-1], SMALLEST_LOSS) / max(smoothed.min(), SMALLEST_LOSS))
+def rise(losses: Floats, window: int) -> Floats:
+    """Return the rise of each of several `losses`, (..., epochs), with one epoch or more: see Analysis."""
+    smoothed = np.maximum(means(losses, window), SMALLEST_LOSS)
+    return np.asarray(smoothed[..., -1] / smoothed.min(axis=-1))
 
 
 def means(values: Floats, window: int) -> Floats:
-    """Return the means of each `window` consecutive values (of all values, if there are fewer), in order."""
-    windows = np.lib.stride_tricks.sliding_window_view(values, min(window, len(values)))
-    return np.asarray(windows.mean(axis=1))
+    """Return the means of each `window` consecutive values (of all, if there are fewer) along the last axis."""
+    windows = np.lib.stride_tricks.sliding_window_view(values, min(window, values.shape[-1]), axis=-1)
+    return np.asarray(windows.mean(axis=-1))
 
 
 def _onset(losses: Floats, rule: OverfittingRule) -> int | None:

@@ -74,8 +74,9 @@ def mcnemar_among(correct: NDArray[np.bool_]) -> NDArray[np.float64]:
     `correct`, (n, images), marks the correct answers of each. Of equally good ones, the share of p values below a level
     tells how often the test finds a difference that is not the classifiers' but that of their seeds.
     """
-    wrong = (~correct).astype(np.float64)
-    both = wrong @ wrong.T
+    # float32 holds the counts exactly, of up to 16 million images.
+    wrong = (~correct).astype(np.float32)
+    both = (wrong @ wrong.T).astype(np.float64)
     first, second = np.triu_indices(len(correct), 1)
     alone = np.diag(both)[:, None] - both
     fewer = np.minimum(alone[first, second], alone[second, first])

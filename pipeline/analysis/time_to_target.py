@@ -1,7 +1,7 @@
 """How many epochs a model trains until a score first reaches a target."""
 
 from dataclasses import dataclass
-from math import inf
+from math import inf, isfinite
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -35,7 +35,7 @@ def epochs_to(histories: ArrayLike, target: float) -> EpochsToTarget:
     scores = np.asarray(histories, dtype=np.float64)
     if scores.ndim != 2 or not scores.size:
         raise ValueError(f"expected scores (seeds, epochs), found shape {scores.shape}")
-    if not np.isfinite([*scores.flat, target]).all():
+    if not (np.isfinite(scores).all() and isfinite(target)):
         raise ValueError("expected finite scores and a finite target")
     hits = scores >= target
     first = np.where(hits.any(axis=1), hits.argmax(axis=1) + 1, inf)

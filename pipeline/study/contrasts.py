@@ -36,7 +36,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Measured:
-    """A contrast and its 95% interval, of logarithms if it is shown as a factor; `assumed` is for planning more seeds.
+    """A contrast, the samples that it sums, and its 95% interval: all of logarithms if it is shown as a factor.
 
     A seed that never reached a target is counted as reaching it an epoch after its last, which is too early: so the
     contrast may truly be `higher`, or `lower` where such seeds are subtracted.
@@ -46,7 +46,7 @@ class Measured:
     form: Form
     estimate: Estimate
     interval: Interval
-    assumed: Assumed
+    samples: Sequence[SeedValues]
     higher: bool = False
     lower: bool = False
 
@@ -66,7 +66,7 @@ class Measured:
     def part(self, condition: Condition) -> Part:
         """Return what it contributes to a decision by the condition."""
         side = power.below if condition.sign == "<" else power.above
-        return side(self.assumed, self._bound(condition))
+        return side(Assumed.observed(*self.samples), self._bound(condition))
 
     def _bound(self, condition: Condition) -> float:
         return log(condition.bound) if self.form == "factor" else condition.bound
@@ -94,8 +94,7 @@ def measure(evidence: Evidence, of: Quantities, contrasts: Contrasts, *, widened
         interval = Interval(min(end.low for end in ends), max(end.high for end in ends))
         weights = chain.from_iterable(block.items() for block in contrast)
         late = {weight > 0 for name, weight in weights if weight and unfinished(evidence, of.outcome, name)}
-        assumed = Assumed.observed(*samples)
-        found.append(Measured(label, of.show, estimate, interval, assumed, True in late, False in late))
+        found.append(Measured(label, of.show, estimate, interval, samples, True in late, False in late))
     return found
 
 
@@ -128,7 +127,7 @@ def _values(evidence: Evidence, of: Quantities, name: str, seeds: Sequence[int],
     if outcome.name == groups.RISE:
         window = evidence.data.rules.overfitting.window
         losses = group.curves("val_loss", seeds)
-        values = np.exp(means.pseudo_values(losses, lambda loss: log(overfitting.rise(loss, window))))
+        values = np.exp(means.pseudo_values(losses, lambda loss: np.log(overfitting.rise(loss, window))))
     elif outcome.epoch is not None:
         values = group.curves(outcome.name, seeds)[:, outcome.epoch - 1]
     elif outcome.target is not None:

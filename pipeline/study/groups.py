@@ -58,6 +58,7 @@ class VariantGroup:
     stale: int
     foreign: int
     _known: dict[tuple[str, int], float] = field(default_factory=dict, compare=False, repr=False)
+    _columns: dict[tuple[str, int], SeedValues] = field(default_factory=dict, compare=False, repr=False)
 
     def outcomes(self) -> list[str]:
         """Return the outcomes that all its replicates have; some may have been made before a score existed."""
@@ -81,8 +82,11 @@ class VariantGroup:
 
     def curves(self, column: str, seeds: Iterable[int] | None = None) -> SeedValues:
         """Return a column of the histories of `seeds`, at least one, by default all: (seeds, epochs)."""
-        chosen = self.entries if seeds is None else seeds
-        return np.stack([self.entries[seed].history[column].to_numpy(np.float64) for seed in chosen])
+        chosen = list(self.entries if seeds is None else seeds)
+        for seed in chosen:
+            if (column, seed) not in self._columns:
+                self._columns[column, seed] = self.entries[seed].history[column].to_numpy(np.float64)
+        return np.array([self._columns[column, seed] for seed in chosen])
 
     def without(self, seed: int) -> VariantGroup:
         """Return the same without one of its replicates."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import exp, log, sqrt
+from math import exp, sqrt
 
 import numpy as np
 import pandas as pd
@@ -52,16 +52,16 @@ def of_variants(data: StudyData) -> Iterator[Noise]:
     """Yield the noise of each variant with MIN_SEEDS replicates."""
     rule = data.rules.overfitting
 
-    def log_rise(loss: means.Floats) -> float:
-        return log(overfitting.rise(loss, rule.window))
+    def log_rises(losses: means.Floats) -> means.Floats:
+        return np.log(overfitting.rise(losses, rule.window))
 
     for group in data.groups.values():
         if len(group.entries) < MIN_SEEDS:
             continue
         losses, single = group.curves("val_loss"), group.values("log_rise")
         mean = np.maximum(losses.mean(axis=0), overfitting.SMALLEST_LOSS)
-        of_mean = means.sum_of_means([means.pseudo_values(losses, log_rise)])
-        flat = np.exp([log_rise(loss) for loss in losses / mean])
+        of_mean = means.sum_of_means([means.pseudo_values(losses, log_rises)])
+        flat = overfitting.rise(losses / mean, rule.window)
         answers = np.stack([comparisons.correct(entry) for entry in group.entries.values()])
         variance = answers.mean(axis=1).var(ddof=1)
         of_images = answers.var(axis=0, ddof=1).sum() / answers.shape[1] ** 2

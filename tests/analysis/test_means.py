@@ -243,7 +243,7 @@ def test_pseudo_values_are_the_jackknifes() -> None:
     """Each is n times the statistic of all rows minus n - 1 times that of the others, by leaving it out by hand."""
     rows = np.random.default_rng(0).uniform(1, 2, (7, 5))
 
-    found = pseudo_values(rows, lambda mean: float(np.log(mean.max() / mean.min())))
+    found = pseudo_values(rows, lambda several: np.log(several.max(axis=1) / several.min(axis=1)))
 
     for one, value in enumerate(found):
         whole, others = rows.mean(axis=0), np.delete(rows, one, axis=0).mean(axis=0)
@@ -255,7 +255,7 @@ def test_pseudo_values_of_a_mean_are_the_rows() -> None:
     """A statistic that is linear has no bias, and each row's pseudo-value is its own value."""
     rows = np.random.default_rng(1).normal(0, 1, (6, 3))
 
-    assert pseudo_values(rows, lambda mean: float(mean @ [1, 2, 3])) == pytest.approx(rows @ [1, 2, 3])
+    assert pseudo_values(rows, lambda several: several @ [1, 2, 3]) == pytest.approx(rows @ [1, 2, 3])
 
 
 def test_the_standard_error_of_pseudo_values_is_the_bootstraps() -> None:
@@ -263,8 +263,8 @@ def test_the_standard_error_of_pseudo_values_is_the_bootstraps() -> None:
     random = np.random.default_rng(2)
     rows = random.lognormal(0, 0.3, (40, 2)) * [1.0, 2.0]
 
-    def ratio(mean: np.ndarray) -> float:
-        return float(mean[1] / mean[0])
+    def ratio(several: np.ndarray) -> np.ndarray:
+        return several[..., 1] / several[..., 0]
 
     found = sum_of_means([pseudo_values(rows, ratio)])
 
