@@ -71,7 +71,10 @@ def test_the_epoch_that_was_scored_is_written(
     keep: str,
     kept: int | None,
 ) -> None:
-    """Metrics name the epoch that a model keeps, and its val scores and the last are printed, if it is the best."""
+    """Metrics name the epoch that a model keeps, and its val scores and the last are printed, if it is the best.
+
+    What goes to MLflow is made of the same files.
+    """
     content = yaml.safe_load((FROZEN / "params.yaml").read_text())
     content["data"] |= {"validation": 97, "dataset": "digits"}
     small = {"network": {"name": "mlp", "units": [4], "dropout": 0.2}, "epochs": 4, "keep": keep}
@@ -107,6 +110,7 @@ def test_the_epoch_that_was_scored_is_written(
         assert set(images) <= {*(split.origins if split.origins is not None else map(str, range(len(split))))}
     assert json.loads((tmp_path / "m.json").read_text()).get("kept_epoch") == kept
     assert logged[0].final_metrics().get("kept_epoch") == kept
+    assert {*logged[0].tables(), *logged[0].figures()} < logged[0].names()
     for epoch in (kept, 4) if kept else ():
         expected = f"val_loss {scores['val_loss'][epoch - 1]:.4f}  val_accuracy {scores['val_accuracy'][epoch - 1]:.4f}"
         assert expected in next(line for line in printed.splitlines() if f"epoch {epoch} of 4" in line)

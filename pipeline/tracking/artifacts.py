@@ -116,8 +116,9 @@ class EvaluationArtifacts:
 
     def tables(self) -> dict[str, str]:
         """Return history and scores as in their files, and the mistakes on the test images, by name in MLflow."""
-        scores = self.metrics.read_text(encoding="utf-8")
-        wrong = mistakes.table(**self._predicted(), classes=json.loads(scores)["classes"])
+        scores, of = self.metrics.read_text(encoding="utf-8"), self._predicted()
+        classes = json.loads(scores)["classes"]
+        wrong = mistakes.table(of["probabilities"], of["labels"], classes, of.get("origins"))
         table = wrong.to_json(orient="split", index=False)
         return {_HISTORY: self.history.read_text(encoding="utf-8"), _SCORES: scores, _MISTAKES: table}
 
