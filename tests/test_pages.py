@@ -247,6 +247,29 @@ def test_the_studys_report_follows_from_its_ledger(monkeypatch: pytest.MonkeyPat
     assert foreign.startswith("study/runs/mlp_rmsprop.jsonl: seed 10 was made with other params")
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "low", "high", "count"),
+    [
+        ("mlp", "cnn", 0.001, 0.002, 1),
+        ("cnn", "mlp", -0.002, -0.001, 1),
+        ("mlp", "cnn", -0.001, 0.002, 0),
+        ("mlp", "cnn", -0.002, -0.001, 0),
+        ("cnn", "mlp", 0.001, 0.002, 0),
+        ("mlp", "other", 0.001, 0.002, 0),
+    ],
+)
+def test_a_pair_that_the_study_orders_the_other_way_is_named(
+    first: str, second: str, low: float, high: float, count: int
+) -> None:
+    """The report's significant difference contradicts the study where the interval over seeds is on the other side."""
+    sentence = "- `cnn` makes significantly fewer errors than `mlp`: of the 9 images ...\n"
+    files.write_text(Path("reports/report.md"), sentence)
+    columns = "first,second,simultaneous_low,simultaneous_high"
+    files.write_text(Path("study/reports/comparisons.csv"), f"{columns}\n{first},{second},{low},{high}\n")
+
+    assert len(list(agreement.pair_faults())) == count
+
+
 def test_tuned_settings_are_those_of_the_best_candidate() -> None:
     """Other settings than those with the highest mean held-out accuracy are named, once all candidates exist."""
     assert list(agreement.tuning_faults()) == []

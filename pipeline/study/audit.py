@@ -27,9 +27,18 @@ SUPPORTED, NOT_SUPPORTED, UNDECIDED = ClaimVerdict.SUPPORTED, ClaimVerdict.NOT_S
 OPPOSITE = {SUPPORTED: NOT_SUPPORTED, NOT_SUPPORTED: SUPPORTED}
 
 
-def audit(asked: Claims, evidence: Evidence) -> list[ClaimRow]:
-    """Return a row for each claim and reading, in their order."""
-    return [row for number, claim in asked.claims.items() for row in _claim(number, claim, evidence)]
+def audit(asked: Mapping[float, Claims], evidence: Evidence) -> list[ClaimRow]:
+    """Return a row for each claim and reading, in their order.
+
+    `asked` are the claims by multiples of the smallest effect, with which their bounds change; 1 is among them.
+    """
+    data = evidence.data
+    scaled = {one: replace(evidence, data=replace(data, rules=data.rules.times(one))) for one in asked}
+    return [
+        row
+        for number in asked[1].claims
+        for row in _claim(number, {one: claims.claims[number] for one, claims in asked.items()}, scaled)
+    ]
 
 
 def verdict(
@@ -68,18 +77,27 @@ def _of_difference(reading: PairReading, interval: Interval | None, smallest_eff
     return sides.get("worse", UNDECIDED) if interval.high < 0 else UNDECIDED
 
 
-def _claim(number: int, claim: Claim, evidence: Evidence) -> Iterable[ClaimRow]:
+def _claim(number: int, claims: Mapping[float, Claim], scaled: Mapping[float, Evidence]) -> Iterable[ClaimRow]:
+    """Return a row for each reading of a claim; bounds and rules are given by multiples of the smallest effect."""
     rows: dict[str, ClaimRow] = {}
-    for letter, reading in zip(ascii_lowercase, claim.readings, strict=False):
+    claim, evidence = claims[1], scaled[1]
+    for place, (letter, reading) in enumerate(zip(ascii_lowercase, claim.readings, strict=False)):
         if isinstance(reading, OppositeReading):
             earlier = rows[reading.opposite_of]
             needs = earlier.needs
             finding = Finding(_opposite(earlier.finding.verdict), decision=earlier.finding.decision)
             without = {one: _opposite(verdict) for one, verdict in earlier.without.items()}
+            multiples = {one: _opposite(verdict) for one, verdict in earlier.multiples.items()}
         else:
             needs = _needs(readings.needed(reading, evidence.data.study), evidence.data)
             finding = _finding(reading, needs, evidence)
             without = _without(reading, finding.verdict, evidence) if finding.measurements else {}
+            same = {one: other.readings[place] for one, other in claims.items()}
+            multiples = {
+                one: _finding(other, needs, scaled[one]).verdict
+                for one, other in same.items()
+                if not isinstance(other, OppositeReading)
+            }
         remark = f"{finding.remark} {reading.remarks.get(finding.verdict, '')}".strip()
         finding = replace(finding, remark=remark, decision=finding.decision if claim.seeds_needed else None)
         rows[reading.reading] = ClaimRow(
@@ -92,6 +110,7 @@ def _claim(number: int, claim: Claim, evidence: Evidence) -> Iterable[ClaimRow]:
             needs,
             finding,
             without,
+            multiples,
         )
     *_, last = rows.values()
     if {SUPPORTED, NOT_SUPPORTED} <= {row.finding.verdict for row in rows.values()}:
@@ -106,17 +125,21 @@ def _opposite(verdict: ClaimVerdict) -> ClaimVerdict:
 
 def _without(
     reading: ContrastReading | PairReading | DesignReading, verdict: ClaimVerdict, evidence: Evidence
-) -> dict[tuple[str, int], ClaimVerdict]:
-    """Return the verdict without each single replicate that would change it; none where the plan decides."""
+) -> dict[str, ClaimVerdict]:
+    """Return the verdict without each single replicate that would change it, by name; none where the plan decides."""
     found: dict[tuple[str, int], ClaimVerdict | None] = {}
+    paired = False
     if isinstance(reading, PairReading):
-        judged = [comparisons.find_pair(evidence.pairs, *names).judged for names in reading.pairs]
+        pairs = [comparisons.find_pair(evidence.pairs, *names) for names in reading.pairs]
+        paired = all(pair.paired for pair in pairs)
+        judged = [pair.judged for pair in pairs]
         found = {one: _pairs(reading, evidence, one)[0] for pair in judged if pair for one in pair.without}
     elif isinstance(reading, ContrastReading):
         names = terms.names_in(chain.from_iterable(one.values() for one in reading.deciding))
         replicates = [(name, seed) for name in names for seed in evidence.data.groups[name].entries]
         found = {one: _contrasts_without(reading, evidence, one) for one in replicates}
-    return {one: other for one, other in found.items() if other is not None and other is not verdict}
+    changed = {one: other for one, other in found.items() if other is not None and other is not verdict}
+    return {comparisons.replicate_name(one, paired=paired): other for one, other in changed.items()}
 
 
 def _contrasts_without(reading: ContrastReading, evidence: Evidence, one: tuple[str, int]) -> ClaimVerdict | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from string import ascii_lowercase
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, NonNegativeInt, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from pipeline import files, schema
@@ -139,7 +139,8 @@ class Claims(Block):
     The page goes on from the `introduction`, whose subject is who makes the claims. `dataset` is the one that they are
     about. `networks` has the variant that repeats each of the original's models: of these, the page has what one more
     seed would give, and spread.csv the spread that bounds the gate. `sources` are variants that tell where the spread
-    comes from, by what they vary. `target` is the accuracy to which convergence.csv counts the epochs.
+    comes from, by what they vary. `doubted` are test images of data sets whose label most people would not give.
+    `target` is the accuracy to which convergence.csv counts the epochs.
     """
 
     title: Text
@@ -150,6 +151,7 @@ class Claims(Block):
     dataset: Annotated[Name, AfterValidator(_planned_set)]
     networks: Mapping[Name, PlannedName] = {}
     sources: Mapping[Text, PlannedName] = {}
+    doubted: Mapping[Annotated[Name, AfterValidator(_planned_set)], Many[NonNegativeInt]] = {}
     target: Annotated[float, Field(gt=0, lt=1)] | None = None
     claims: Annotated[Mapping[Positive, Claim], Field(min_length=1)]
 

@@ -23,9 +23,10 @@ MULTIPLES = (0.5, 1.0, 2.0)
 
 @dataclass(frozen=True)
 class Agreement:
-    """The same difference on the held-out images, which nothing was chosen by; `error` is that of their distance.
+    """The same difference on the held-out images, by which no variant was chosen but those that are called tuned.
 
-    It is the standard error of the difference between both samples of images, for the same replicates.
+
+    `error` is the standard error of the difference between both samples of images, for the same replicates.
     """
 
     held_out: Estimate
@@ -62,10 +63,14 @@ class Judged:
     assumed: Assumed
 
     @property
-    def changed(self) -> dict[tuple[str, int], Verdict]:
-        """The verdict without each replicate without which it is another."""
-        found = {one: verdicts.decide(interval, self.smallest_effect) for one, interval in self.without.items()}
-        return {one: verdict for one, verdict in found.items() if verdict is not self.judgement.verdict}
+    def changed(self) -> dict[str, Verdict]:
+        """The verdict without each replicate, by its name, without which it is another."""
+        paired = self.judgement.comparison.paired
+        found = {
+            replicate_name(one, paired=paired): verdicts.decide(interval, self.smallest_effect)
+            for one, interval in self.without.items()
+        }
+        return {name: verdict for name, verdict in found.items() if verdict is not self.judgement.verdict}
 
 
 @dataclass(frozen=True)
@@ -108,6 +113,12 @@ class VariantPair:
             return str(self.judged.judgement.verdict)
         counts = sorted({self.n_first, self.n_second})
         return f"cannot tell with {' and '.join(map(str, counts))} seed{'' if counts == [1] else 's'}"
+
+
+def replicate_name(one: tuple[str, int], *, paired: bool) -> str:
+    """Return what a replicate is called: of a pair, which is left out together, by its seed alone."""
+    name, seed = one
+    return f"seed {seed}" if paired else f"`{name}` {seed}"
 
 
 def compare_variants(data: StudyData) -> tuple[VariantPair, ...]:

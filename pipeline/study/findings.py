@@ -81,8 +81,8 @@ class Finding:
 class ClaimRow:
     """A row of the audit: a claim under one reading; `needs` counts the seeds of each variant that it depends on.
 
-    `place` is its number and letter. `without` has the verdict by (variant, seed) for each replicate without which it
-    would be another.
+    `place` is its number and letter. `without` has the verdict for each replicate, by its name, without which it would
+    be another, and `multiples` the verdict if so many times the smallest effect counted.
     """
 
     claim: int
@@ -93,7 +93,8 @@ class ClaimRow:
     post_hoc: bool
     needs: Mapping[str, int]
     finding: Finding
-    without: Mapping[tuple[str, int], ClaimVerdict]
+    without: Mapping[str, ClaimVerdict]
+    multiples: Mapping[float, ClaimVerdict]
 
     @property
     def subject(self) -> str:

@@ -43,6 +43,10 @@ class Rules(NamedTuple):
     overfitting: OverfittingRule
     smallest_effects: Mapping[str, float]
 
+    def times(self, multiple: float) -> Rules:
+        """Return them with a multiple of the smallest differences."""
+        return self._replace(smallest_effects={name: multiple * one for name, one in self.smallest_effects.items()})
+
 
 @dataclass(frozen=True)
 class VariantGroup:

@@ -1,6 +1,6 @@
 """What chance alone shows: rises of a loss that does not rise, and seeds of one network that a test tells apart."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from math import exp, sqrt
 
@@ -80,11 +80,11 @@ def of_variants(data: StudyData) -> Iterator[Noise]:
         )
 
 
-def missed(data: StudyData) -> list[dict[str, object]]:
+def missed(data: StudyData, doubted: Mapping[str, Collection[int]]) -> list[dict[str, object]]:
     """Return the test images that at least half of the replicates on a data set miss, the most missed first.
 
-    A row has the data set, the place of the image, its class by its label, the share of replicates that miss it, and
-    the class that most of these answer: where nearly all miss it, the label itself may be doubted.
+    A row has the data set, the place of the image, its class by its label, the share of replicates that miss it, the
+    class that most of these answer, and whether the label itself is `doubted`, of a data set that this is known of.
     """
     rows: list[dict[str, object]] = []
     for dataset in data.study.data.sets:
@@ -98,5 +98,8 @@ def missed(data: StudyData) -> list[dict[str, object]]:
             )
             found["share"] = found["misses"] / len(entries)
             half = found[found["share"] >= 0.5].sort_values(["share"], ascending=False, kind="stable")
-            rows += half.reset_index().assign(dataset=dataset).to_dict("records")
+            half = half.reset_index().assign(dataset=dataset)
+            if dataset in doubted:
+                half["doubted"] = half["image"].isin(doubted[dataset])
+            rows += half.to_dict("records")
     return rows

@@ -39,9 +39,16 @@ def report(found: StudyResults) -> RenderedReport:
             for number, one in claims.claims.items()
             if any(isinstance(reading, PairReading) for reading in one.readings)
         ],
-        "unlike": [pair.label for pair in found.evidence.pairs if _tests_disagree(pair, everything)],
+        "unlike": [pair.label for pair in found.evidence.pairs if _tests_disagree(pair)],
         "would_decide": seeds.sentences(found.seeds),
         "predictions": [one for one in found.predictions if one.variant in claims.networks.values()],
+        "flat": [
+            f"{100 * found.noise[name].flat_slight:.0f}% of `{name}`"
+            for name in claims.networks.values()
+            if name in found.noise
+        ],
+        "slight": everything.rules.overfitting.slight,
+        "missed": [one for one in found.missed if "doubted" in one],
         "sources": {what: found.noise[name] for what, name in claims.sources.items() if name in found.noise},
         "inside": prediction.inside(found.predictions),
         "reproduced": prediction.reproduced(*prediction.inside(found.predictions)),
@@ -71,12 +78,15 @@ def _subjects(data: StudyData, names: Collection[str]) -> list[str]:
     return ["these networks", "variants of them"] if networks else ["variants of these networks"]
 
 
-def _tests_disagree(pair: VariantPair, data: StudyData) -> bool:
-    """Return whether the t test, the permutation test and the test of ranks do not all reject, or all not."""
+def _tests_disagree(pair: VariantPair) -> bool:
+    """Return whether the t test, the permutation test and the test of ranks do not all reject, or all not.
+
+    They do at the level at which the comparison is judged.
+    """
     if pair.judged is None:
         return False
     one = pair.judged.judgement.comparison
-    level = data.study.statistics.level
+    level = 1 - pair.judged.judgement.confidence
     return len({p < level for p in (one.p_value, one.permutation_p, pair.judged.rank_p)}) > 1
 
 

@@ -32,12 +32,13 @@ from pipeline.trials.prepared import Summaries, Summary
 class Sources:
     """The files that are read with the ledger.
 
-    `claims` are what is judged, and `summaries` those of the data sets, which prepare wrote. `reproduced` is
-    reports/metrics.json, or empty if the reproduction was made on another data set than that of the claims.
-    `benchmarks` is benchmarks/results.json, and `original` has the histories printed in the original, by model.
+    `claims` are what is judged, by multiples of the smallest effect, 1 among them; `summaries` are those of the data
+    sets, which prepare wrote. `reproduced` is reports/metrics.json, or empty if the reproduction was made on another
+    data set than that of the claims. `benchmarks` is benchmarks/results.json, and `original` has the histories
+    printed in the original, by model.
     """
 
-    claims: Claims
+    claims: Mapping[float, Claims]
     summaries: Summaries
     reproduced: Mapping[str, Mapping[str, float]]
     benchmarks: Mapping[str, Any]
@@ -95,6 +96,11 @@ class StudyResults:
         """What chance alone shows, by variant."""
         return {one.variant: one for one in noise.of_variants(self.evidence.data)}
 
+    @cached_property
+    def missed(self) -> list[dict[str, object]]:
+        """The test images that most replicates miss."""
+        return noise.missed(self.evidence.data, self.claims.doubted)
+
     @property
     def verdicts(self) -> dict[str, str]:
         """The verdicts by comparison and reading."""
@@ -123,13 +129,13 @@ def evaluate(
 
     `before` is the pilot.
     """
-    claims = sources.claims
+    claims = sources.claims[1]
     data, summary = groups.gather(study, rules, lookups), sources.summaries[claims.dataset]
     by_name = by_set(data, sources.summaries)
     pairs = [pair for one in by_name.values() for pair in one.pairs]
     timings = convergence.epoch_seconds(sources.benchmarks, _images(summary))
     evidence = Evidence(data, pairs, sources.reproduced, timings)
-    rows = audit.audit(claims, evidence)
+    rows = audit.audit(sources.claims, evidence)
     costs = seeds.costs(study, sources.benchmarks, {name: _images(one) for name, one in sources.summaries.items()})
     needed = [*seeds.of_pairs(pairs, costs), *seeds.of_readings(rows, costs)]
     predictions = prediction.predictions(data, claims.networks, sources.summaries, sources.original)
@@ -168,8 +174,10 @@ def read(arguments: argparse.Namespace, of_pilot: Path | None = None) -> StudyRe
     """
     study = plan.load_study(arguments.study)
     rules = groups.rules(params.load(arguments.params), study, arguments.params)
-    claims = claims_file.load(arguments.claims, study, rules)
-    own = files.read_json(arguments.reproduced)["dataset"] == claims.dataset
+    claims = {
+        multiple: claims_file.load(arguments.claims, study, rules.times(multiple)) for multiple in comparisons.MULTIPLES
+    }
+    own = files.read_json(arguments.reproduced)["dataset"] == claims[1].dataset
     sources = Sources(
         claims,
         prepared.load(arguments.summaries, study.data.sets),

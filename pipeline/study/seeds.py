@@ -125,7 +125,7 @@ def sentences(found: Sequence[SeedsNeeded]) -> dict[str, str]:
     """Return by subject how many seeds would decide it, planned for the worst: said of what is undecided.
 
     That is the upper bound of the spread and, for a comparison, half the smallest effect: plans for what a pilot had
-    observed were too small in two of four cases.
+    observed were too small in two of four cases. What more seeds would hardly decide has no sentence.
     """
     worst = [one for one in found if one.spread == SPREADS[-1] and one.power == POWERS[0]]
     given = {OBSERVED: "if the observed values are the true ones", HARDEST: "whatever the true difference is"}
@@ -133,4 +133,5 @@ def sentences(found: Sequence[SeedsNeeded]) -> dict[str, str]:
         one.subject: f"{one.count} seeds of each variant would decide it with {one.power:.0%} power, "
         f"{given[one.difference]}."
         for one in sorted(worst, key=lambda one: one.difference == HARDEST)
+        if one.seeds is not None
     }

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.analysis import means
-from pipeline.study import convergence, noise, prediction, processors, seeds
+from pipeline.study import convergence, prediction, processors, seeds
 from pipeline.study.comparisons import VariantPair
 from pipeline.study.groups import StudyData
 from pipeline.study.results import StudyResults
@@ -24,10 +24,10 @@ CONVERGENCE = (
 SPREAD = ("variant", "n", "sd", "upper", "allowed_drop", "lowest")
 PREDICTION = ("variant", "outcome", "n", "low", "high", "original", "within")
 CLAIMS = (
-    *("place", "reading", "measure", "rule", "post_hoc", "seeds", "verdict"),
+    *("place", "reading", "measure", "rule", "post_hoc", "seeds", "verdict", "verdict_half", "verdict_twice"),
     *("role", "label", "form", "estimate", "low", "high", "confidence"),
 )
-MISSED = ("dataset", "image", "label", "share", "answer")
+MISSED = ("dataset", "image", "label", "share", "answer", "doubted")
 SDS = ("sd", "sd_of_images", "sd_of_networks")
 NOISE = ("variant", "n", "rise", "rise_of_mean", "low", "high", "flat_slight", "flat_strong", "mcnemar", *SDS)
 PILOT = ("subject", "pilot", "now")
@@ -55,7 +55,7 @@ def tables(found: StudyResults) -> dict[str, pd.DataFrame]:
         "comparisons": (COMPARISONS, [_pair(pair) for one in found.sets for pair in one.pairs]),
         "claims": (CLAIMS, _claims(found)),
         "convergence": (CONVERGENCE, convergence.table(main, target, found.evidence.timings) if target else []),
-        "missed": (MISSED, noise.missed(data)),
+        "missed": (MISSED, found.missed),
         "noise": (NOISE, [vars(one) | one.interval._asdict() for one in found.noise.values()]),
         "spread": (SPREAD, prediction.spreads(main, found.claims.networks.values())),
         "power": (seeds.COLUMNS, [{**vars(one), "subject": one.name} for one in found.seeds]),
@@ -84,6 +84,7 @@ def _claims(found: StudyResults) -> Iterator[dict[str, object]]:
     for row in found.rows:
         counts = ", ".join(f"{name} {count}" for name, count in row.needs.items())
         head = {**vars(row), "seeds": counts, "verdict": row.finding.verdict}
+        head |= {"verdict_half": row.multiples[0.5], "verdict_twice": row.multiples[2.0]}
         for role, measurements in (("decides", row.finding.measurements), ("further", row.finding.further)):
             for one in measurements:
                 ends = one.interval._asdict() if one.interval else {}

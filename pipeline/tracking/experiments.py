@@ -90,14 +90,14 @@ def of_verdict(dataset: str, title: str) -> Experiment:
 
 def _view(name: str, columns: Sequence[str], **state: Any) -> str:
     """Return the value of the tag with a view that has these columns of the table of runs, and a chart per score."""
-    charts = [_chart("loss", "val_loss"), _chart("accuracy", "val_accuracy")]
+    charts = [_chart("val_loss", "loss"), _chart("val_accuracy", "accuracy")]
     state |= {"selectedColumns": columns, "compareRunCharts": charts, "compareRunSections": [_SECTION]}
     # No time of creation: the same view is the same tag.
     return json.dumps({"name": name, "createdAt": 0, "state": json.dumps(state)})
 
 
 def _chart(*metrics: str) -> dict[str, Any]:
-    """Return a chart with a line per run and metric, and a line style per metric."""
+    """Return a chart with a line per run and metric, solid for the first metric and dashed for the second."""
     return {
         "type": "LINE",
         "uuid": metrics[0],

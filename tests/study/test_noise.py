@@ -119,16 +119,18 @@ def test_the_spread_is_of_images_and_of_networks(values: Params, apart: float) -
 
 
 def test_images_that_half_of_the_replicates_miss_are_listed(values: Params) -> None:
-    """They come with their shares, the most missed first, and the answer that most of those give."""
+    """They come with their shares, the most missed first, the answer that most give, and whether people doubt them."""
     right = np.ones((4, 10), bool)
     right[:, 3], right[:2, 6], right[0, 7] = False, False, False
 
-    rows = noise.missed(data(values, np.stack([FALLING] * 4), right))
+    missed = data(values, np.stack([FALLING] * 4), right)
+    rows = noise.missed(missed, {"mnist": [6, 7]})
 
-    assert [(row["dataset"], row["image"], row["label"], row["share"], row["answer"]) for row in rows] == [
-        ("mnist", 3, 3, 1.0, 5),
-        ("mnist", 6, 3, 0.5, 8),
+    assert [(*map(row.get, ("dataset", "image", "label", "share", "answer", "doubted")),) for row in rows] == [
+        ("mnist", 3, 3, 1.0, 5, False),
+        ("mnist", 6, 3, 0.5, 8, True),
     ]
+    assert not any("doubted" in row for row in noise.missed(missed, {}))
 
 
 def test_too_few_seeds_and_no_replicates_say_nothing(values: Params) -> None:
@@ -136,5 +138,5 @@ def test_too_few_seeds_and_no_replicates_say_nothing(values: Params) -> None:
     none = data(values, np.stack([FALLING] * 2), np.ones((2, 5), bool))
 
     assert list(noise.of_variants(none)) == []
-    assert noise.missed(none) == []
-    assert noise.missed(StudyData(none.study, none.rules, {NAME: none.groups[NAME].without(0).without(1)})) == []
+    assert noise.missed(none, {}) == []
+    assert noise.missed(StudyData(none.study, none.rules, {NAME: none.groups[NAME].without(0).without(1)}), {}) == []

@@ -104,6 +104,6 @@ def test_the_report_has_what_differs_between_processors(values: Params) -> None:
     run = section(both.markdown, "What was run")
     # Of the other variants, with four seeds each, five are paired with it.
     assert "Of 44 pairs in paired comparisons 5 are of two processors." in run
-    assert f"{FIRST} (54 replicates); {OTHER} (3 replicates)." in run
+    assert f"{FIRST} (54); {OTHER} (3)." in run
     assert "no processor made replicates of both variants" not in run
     assert "`cnn` and `mlp_rmsprop`" in section(across.markdown, "What was run")

@@ -47,7 +47,7 @@ def gathered(lookups: list[Lookup], values: Params) -> StudyData:
 def rows(data: StudyData) -> list[ClaimRow]:
     """Return the rows of the audit for claim 8."""
     pairs = [pair for one in results.by_set(data, study_runs.SUMMARIES).values() for pair in one.pairs]
-    found = audit.audit(study_runs.claims(data.study), Evidence(data, pairs, {}, {}))
+    found = audit.audit({1: study_runs.claims(data.study)}, Evidence(data, pairs, {}, {}))
     return [row for row in found if row.claim == 8]
 
 
@@ -235,4 +235,4 @@ def test_the_page_on_both_data_sets_is_whole(both: RenderedReport) -> None:
     assert fashion < set(both.tables["noise"]["variant"])
     assert len(both.tables["comparisons"]) == 20
     families = section(both.markdown, "Pairwise comparisons")
-    assert "14 on MNIST (0.10 points) and 6 on Fashion-MNIST (0.10 points)" in families
+    assert "14 on MNIST (0.10 points matter) and 6 on Fashion-MNIST (0.10 points matter)" in families

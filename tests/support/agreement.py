@@ -96,6 +96,22 @@ def gate_faults() -> Iterator[str]:
             yield f"{where}.min is {bound.min}, more than the {lowest:.4f} of study/reports/spread.csv"
 
 
+def pair_faults() -> Iterator[str]:
+    """Yield each pair of models of which reports/report.md calls the one significantly better, and the study the other.
+
+    A difference that the study leaves open, or that may be of either sign there, contradicts nothing.
+    """
+    report, table = Path("reports/report.md"), STUDY / "reports" / "comparisons.csv"
+    if not (report.exists() and table.exists()):
+        return
+    ends = files.read_csv(table).set_index(["first", "second"])[["simultaneous_low", "simultaneous_high"]]
+    sentence = re.compile(r"^- `(\w+)` makes significantly fewer errors than `(\w+)`", re.MULTILINE)
+    for better, worse in sentence.findall(report.read_text(encoding="utf-8")):
+        listed, reversed_ = (better, worse) in ends.index, (worse, better) in ends.index
+        if (listed and ends.loc[(better, worse)].max() < 0) or (reversed_ and ends.loc[(worse, better)].min() > 0):
+            yield f"{report}: {better} makes fewer errors than {worse}, and over the seeds of {table} it makes more"
+
+
 def tuning_faults() -> Iterator[str]:
     """Yield each variant `NAME_tuned` of the study whose settings are not those of the best candidate.
 

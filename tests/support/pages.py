@@ -30,6 +30,7 @@ AGREED: Mapping[Callable[[], Iterator[str]], str] = {
     agreement.report_faults: "`make study` renews it",
     agreement.gate_faults: "set it to that",
     agreement.tuning_faults: "give it those",
+    agreement.pair_faults: "say which is right, on both pages",
 }
 
 

@@ -40,7 +40,7 @@ def sources(study: Study) -> Sources:
     """Return the files that the study reads with the ledger; the original's numbers are its own."""
     original = inputs.read_reported(study_runs.ROOT / "data" / "report_history.csv")
     summaries = {name: study_runs.SUMMARIES[name] for name in study.data.sets}
-    return Sources(study_runs.claims(study), summaries, study_runs.REPRODUCED, study_runs.BENCHMARKS, original)
+    return Sources(study_runs.scaled(study), summaries, study_runs.REPRODUCED, study_runs.BENCHMARKS, original)
 
 
 def section(markdown: str, title: str) -> str:
@@ -50,8 +50,10 @@ def section(markdown: str, title: str) -> str:
 
 def audited(markdown: str) -> list[list[str]]:
     """Return the rows of the audit: claim, reading, result, seeds, verdict, and that without any one replicate."""
-    claims = re.findall(r"^### Claim (\d+)$", markdown, re.MULTILINE)
-    return [[claim, *row] for claim in claims for row in rows(markdown, f"Readings of claim {claim}")[1:]]
+    _, *parts = re.split(r"^### Claim (\d+)$", markdown, flags=re.MULTILINE)
+    return [
+        [claim, *row] for claim, part in zip(parts[::2], parts[1::2], strict=True) for row in rows(part, "Readings")[1:]
+    ]
 
 
 def rows(markdown: str, caption: str) -> list[list[str]]:

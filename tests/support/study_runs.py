@@ -12,7 +12,7 @@ import yaml
 
 from pipeline import files, params, schema
 from pipeline.params import Params
-from pipeline.study import groups, terms
+from pipeline.study import comparisons, groups, terms
 from pipeline.study.claims import Claims
 from pipeline.study.groups import Rules
 from pipeline.trials import ledger, plan
@@ -117,11 +117,16 @@ def study(**seeds: int) -> Study:
     return with_seeds(project(), **seeds)
 
 
-def claims(of: Study) -> Claims:
+def scaled(of: Study) -> dict[float, Claims]:
+    """Return the project's claims by the multiples of the smallest effect at which they are judged."""
+    return {multiple: claims(of, multiple) for multiple in comparisons.MULTIPLES}
+
+
+def claims(of: Study, multiple: float = 1) -> Claims:
     """Return the project's claims, those that are about data sets of the study alone."""
     content = _content()
     fit = {number: one for number, one in content["claims"].items() if {*one["datasets"]} <= {*of.data.sets}}
-    context = terms.terms(of, rules(params.load(FROZEN / "params.yaml")), content["dataset"])
+    context = terms.terms(of, rules(params.load(FROZEN / "params.yaml")).times(multiple), content["dataset"])
     return schema.validate(Claims, {**content, "claims": fit}, context=context)
 
 

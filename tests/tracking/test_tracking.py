@@ -700,7 +700,7 @@ def test_an_experiment_shows_training_and_validation_in_one_chart() -> None:
     assert api.get_experiment(made).tags == tags
     state = json.loads(json.loads(tags[VIEW])["state"])
     charts = [chart["selectedMetricKeys"] for chart in state["compareRunCharts"]]
-    assert charts == [["loss", "val_loss"], ["accuracy", "val_accuracy"]]
+    assert charts == [["val_loss", "loss"], ["val_accuracy", "accuracy"]]
     assert state["searchFilter"] == "tags.`dvc.state` = 'current'"
 
 

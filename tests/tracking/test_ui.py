@@ -156,7 +156,7 @@ def test_training_and_validation_are_in_one_chart(
     ui: Served, window: browser.Browser, show: Callable[..., None], current: dict[str, Any]
 ) -> None:
     """There is a chart of losses and one of accuracies, each with two lines per run; the table has the scores."""
-    for pair in (("loss", "val_loss"), ("accuracy", "val_accuracy")):
+    for pair in (("val_loss", "loss"), ("val_accuracy", "accuracy")):
         show(ui.page, " vs ".join(pair), *(f"{name} ({metric})" for name in MODELS for metric in pair))
     window.wait("document.querySelectorAll('.scatterlayer .trace').length >= 12")
     errors = {str(int(run.data.metrics["test_errors"])) for run in current.values()}
@@ -169,7 +169,7 @@ def test_each_model_has_its_colour_in_the_charts(
     ui: Served, window: browser.Browser, show: Callable[..., None], current: dict[str, Any]
 ) -> None:
     """The lines have the colours of our figures, one per model, and not those that MLflow makes of the runs' ids."""
-    show(ui.page, "loss vs val_loss")
+    show(ui.page, "val_loss vs loss")
     window.wait("document.querySelectorAll('.scatterlayer .trace').length >= 12")
     lines = "[...document.querySelectorAll('.scatterlayer .trace path.js-line')]"
     drawn = window.run(f"return {lines}.map(line => getComputedStyle(line).stroke)")
