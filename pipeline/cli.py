@@ -129,13 +129,24 @@ def add_engine_arguments(parser: ArgumentParser) -> None:
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Have the block, which is to be short, end whatever signal comes."""
-    handlers = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    """Have the block, which is to be short, end before SIGINT or SIGTERM is acted upon.
+
+    A terminal sends Ctrl-C to all processes of a command: what is started meanwhile, and what that starts, gets none.
+    """
+    came: list[int] = []
+    # Libraries have threads that do not block a signal, and Python handles it in this one whichever gets it.
+    handlers = {
+        one: signal.signal(one, lambda number, _: came.append(number)) for one in (signal.SIGINT, signal.SIGTERM)
+    }
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         for number, handler in handlers.items():
             signal.signal(number, handler)
+    for first in came[:1]:
+        signal.raise_signal(first)
 
 
 def append_summary(path: Path | None, *paragraphs: str) -> None:

@@ -6,7 +6,6 @@ against those of the recipe. What it does is in `worker`.
 
 import importlib.util
 import os
-import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -33,7 +32,6 @@ from tornado.ioloop import PeriodicCallback
 from pipeline.trials import worker
 
 ADDRESS = "DASK_SCHEDULER_ADDRESS"
-_HELD = (signal.SIGINT, signal.SIGTERM)
 CONNECT_TIMEOUT_S = 10.0  # seconds for a scheduler to answer
 # Otherwise Dask samples the stacks of its workers' threads and the delay of its event loops many times a second: time
 # that training runs can use, and nothing is seen of them, as they are other processes.
@@ -74,8 +72,10 @@ def _local_cluster(workers: int) -> Iterator[Client]:
     # code, so this one and its workers know each other, and nobody else, by certificates made for the time.
     local = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "memory_limit": None, "security": True}
     with dask.config.set(_UNWATCHED), ExitStack() as stack:
-        # What is half started cannot be closed.
-        with _signals_held():
+        # It would release SIGINT, which is held below, in the thread that starts it.
+        resource_tracker.ensure_running()
+        # What is half started cannot be closed; and this command closes its workers, which would print tracebacks.
+        with cli.uninterrupted():
             cluster = stack.enter_context(LocalCluster(n_workers=workers, threads_per_worker=1, **local))
             client = stack.enter_context(Client(cluster))
         # Dask gives up a worker that was killed and whose restart fails or takes long, and would wait for it for ever.
@@ -91,28 +91,6 @@ def _local_cluster(workers: int) -> Iterator[Client]:
             # Interrupted again meanwhile, it would leave its workers behind.
             with cli.uninterrupted():
                 stack.close()
-
-
-@contextmanager
-def _signals_held() -> Iterator[None]:
-    """Hold SIGINT and SIGTERM back until the end; what is started meanwhile, and what that starts, gets no SIGINT.
-
-    A terminal sends Ctrl-C to all processes of a command. This one closes its workers, which would print tracebacks.
-    """
-    # It releases the signal in the thread that starts it.
-    resource_tracker.ensure_running()
-    came: list[int] = []
-    # Libraries have threads that do not block a signal, and Python handles it in this one whichever gets it.
-    handlers = {number: signal.signal(number, lambda number, _: came.append(number)) for number in _HELD}
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-    for first in came[:1]:
-        signal.raise_signal(first)
 
 
 def _client(address: str) -> Client:
