@@ -3,6 +3,7 @@
 import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,10 @@ _SENTENCES = {
     "copies": "{things} the same as another one{named}",
     "validation_in_training": "{things} validation images and training images as well{named}",
     "test_in_training": "{things} test images and training images as well{named}",
+    "test_in_validation": "{things} test images and validation images as well{named}",
     "validation_groups_in_training": "{things} validation images of groups that training images are of, too{named}",
     "test_groups_in_training": "{things} test images of groups that training images are of, too{named}",
+    "test_groups_in_validation": "{things} test images of groups that validation images are of, too{named}",
     "two_classes": "{things} of another class than the same picture elsewhere{named}",
     "constant": "{things} of one colour, which shows nothing{named}",
 }
@@ -43,10 +46,12 @@ def audit(splits: Mapping[str, Split], classes: Sequence[str]) -> dict[str, Any]
         "constant": _finding(constant, splits, len(constant)),
     }
     together = _by_group(splits)
-    for name in splits.keys() - {"train"}:
-        findings[f"{name}_in_training"] = _shared(same, name, splits)
-        if together:
-            findings[f"{name}_groups_in_training"] = _shared(together, name, splits)
+    for first, second in combinations(splits, 2):
+        for key, sets in {"": same, "_groups": together}.items():
+            found = _shared(sets, first, second, splits)
+            # Of the last pair only what there is, as summaries have not always had it.
+            if found["count"] or (first == "train" and (together or not key)):
+                findings[f"{second}{key}_in_{first.replace('train', 'training')}"] = found
     counts = {name: np.bincount(split.labels, minlength=len(classes)) for name, split in splits.items()}
     without = {
         name: [classes[label] for label in np.flatnonzero(count == 0).tolist()] for name, count in counts.items()
@@ -67,10 +72,10 @@ def _finding(sets: Sequence[Sequence[Position]], splits: Mapping[str, Split], co
     return {"count": count, "named": named}
 
 
-def _shared(sets: Sequence[Sequence[Position]], name: str, splits: Mapping[str, Split]) -> dict[str, Any]:
-    """Return the finding of those sets of places that are in the split `name` and in training."""
-    crossing = [places for places in sets if {"train", name} <= {split for split, _ in places}]
-    return _finding(crossing, splits, sum(split == name for places in crossing for split, _ in places))
+def _shared(sets: Sequence[Sequence[Position]], first: str, second: str, splits: Mapping[str, Split]) -> dict[str, Any]:
+    """Return the finding of those sets of places that are in both splits; those in the second are counted."""
+    crossing = [places for places in sets if {first, second} <= {split for split, _ in places}]
+    return _finding(crossing, splits, sum(split == second for places in crossing for split, _ in places))
 
 
 def sentences(findings: Mapping[str, Any], noun: str = "image") -> list[str]:
