@@ -1,6 +1,7 @@
 """What a person should know of a data set before training: copies, constant pictures, missing classes, pixel range."""
 
 import hashlib
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import combinations
@@ -10,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.data.dataset import Split
+from pipeline.data.image_set import ImageSet
 
 # So many are named; all are counted.
 NAMED = 5
-# Pixels of which the brightest is below this use a part of the range that costs accuracy.
-_DIM = 128
+# Pixels whose range is less than this of 255 use a part that costs accuracy.
+_NARROW = 128
 _SENTENCES = {
     "copies": "{things} the same as another one{named}",
     "validation_in_training": "{things} validation images and training images as well{named}",
@@ -78,8 +80,8 @@ def _shared(sets: Sequence[Sequence[Position]], first: str, second: str, splits:
     return _finding(crossing, splits, sum(split == second for places in crossing for split, _ in places))
 
 
-def sentences(findings: Mapping[str, Any], noun: str = "image") -> list[str]:
-    """Return a sentence for each finding of `audit` that there is, without any markup."""
+def sentences(findings: Mapping[str, Any], noun: str = "image", scale: int | None = None) -> list[str]:
+    """Return a sentence for each finding of `audit` that there is, without markup; `scale` as `white` returns it."""
     lines = []
     for key, text in _SENTENCES.items():
         if count := findings.get(key, {}).get("count"):
@@ -92,9 +94,22 @@ def sentences(findings: Mapping[str, Any], noun: str = "image") -> list[str]:
         what = "class" if len(missing) == 1 else f"{len(missing):,} classes"
         lines.append(f"no {name} image of the {what} {', '.join(missing[:NAMED])}{more}")
     low, high = findings["range"]
-    if high < _DIM:
-        lines.append(f"pixels are {low} to {high}, of 0 to 255: `scale: {high}` in options makes {high} the brightest")
+    if high - low < _NARROW:
+        advice = "`scaling: standardized` of a model spreads them"
+        if scale and high < _NARROW:
+            # A larger number would have been rounded to more.
+            brightest = math.ceil(high if scale == 255 else (high + 0.5) * scale / 255)
+            advice = f"`scale: {brightest}` in options makes {brightest} white"
+        lines.append(f"pixels are {low} to {high}, of 0 to 255: {advice}")
     return lines
+
+
+def white(image_set: ImageSet, splits: Mapping[str, Split]) -> int | None:
+    """Return the number in the files that became 255, None if no `scale` can be stated, or one is."""
+    if getattr(getattr(image_set, "options", None), "scale", 0) is not None:
+        return None
+    modes = (np.unique(split.changes["mode"]) for split in splits.values() if split.changes is not None)
+    return 65535 if any(";16" in mode for some in modes for mode in some) else 255
 
 
 def _by_content(splits: Mapping[str, Split]) -> dict[bytes, list[Position]]:

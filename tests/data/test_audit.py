@@ -99,13 +99,25 @@ def test_constant_pictures_are_named(colour: bool) -> None:
     assert audit.audit({"train": part}, CLASSES)["constant"] == {"count": 2, "named": ["train 2", "train 4"]}
 
 
-def test_a_part_of_the_range_is_said() -> None:
-    """Pixels from 0 to 16 are a sentence with the option that helps; those that use the range are none."""
-    dim, bright = split(5, 1), split(5, 1)
-    dim.images[:] %= 17
+@pytest.mark.parametrize(
+    ("low", "high", "scale", "advice"),
+    [
+        (0, 16, 255, "`scale: 16` in options makes 16 white"),
+        (0, 16, 65535, "`scale: 4241` in options makes 4241 white"),
+        (0, 16, None, "`scaling: standardized` of a model spreads them"),
+        (200, 255, 255, "`scaling: standardized` of a model spreads them"),
+        (100, 180, 65535, "`scaling: standardized` of a model spreads them"),
+        (0, 128, 255, ""),
+        (100, 255, None, ""),
+    ],
+)
+def test_a_part_of_the_range_is_said(low: int, high: int, scale: int | None, advice: str) -> None:
+    """Pixels that use less than half of the range are a sentence with what helps; others are none."""
+    images = np.linspace(low, high, 3 * 64).round().astype(np.uint8).reshape(3, 8, 8)
 
-    assert any("`scale: 16`" in text for text in audit.sentences(audit.audit({"train": dim}, CLASSES)))
-    assert not any("scale" in text for text in audit.sentences(audit.audit({"train": bright}, CLASSES)))
+    told = audit.sentences(audit.audit({"train": Split(images, np.arange(3))}, CLASSES[:3]), scale=scale)
+
+    assert told == ([f"pixels are {low} to {high}, of 0 to 255: {advice}"] if advice else [])
 
 
 def test_as_many_images_as_mnists_take_seconds() -> None:

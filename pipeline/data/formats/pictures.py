@@ -64,13 +64,14 @@ def content_of(path: Path) -> bytes:
 def decode(content: bytes, shape: ImageShape, options: PictureOptions) -> Decoded:
     """Return the picture in the file with `content` as an image of `shape`, as the `options` say.
 
-    What is transparent shows the background. Of 16 bits the whole range becomes that of 8: 0 to 65,535 is 0 to 255. A
-    picture of another size is resized by the mean of the pixels that one covers, or bilinearly where it is smaller.
+    What is transparent shows the background. Of 16 bits the whole range becomes that of 8: 0 to 65,535 is 0 to 255, or
+    0 to the `scale` is. A picture of another size is resized by the mean of the pixels that one covers, or bilinearly
+    where it is smaller.
 
     Raises:
         ValueError: It is no such file, is damaged, or has another size or mode; the text is the reason.
     """
-    with opened(content) as picture:
+    with opened(content, options.scale) as picture:
         mode, size = "L" if shape.channels == 1 else "RGB", (shape.width, shape.height)
         exact = picture.mode in _EXACT[mode] and not picture.image.has_transparency_data
         if not exact and not options.convert:
@@ -93,11 +94,12 @@ def _advice(picture: Picture) -> str:
 
 
 @contextmanager
-def opened(content: bytes) -> Iterator[Picture]:
-    """Yield the first picture in the file with `content`; the orientation in its EXIF data is applied.
+def opened(content: bytes, scale: float | None = None) -> Iterator[Picture]:
+    """Yield the first picture in the file with `content`; the orientation in its EXIF data is applied, and the `scale`.
 
     Raises:
-        ValueError: It is no such file, is damaged or too large, or has more than 16 bits; the text is the reason.
+        ValueError: It is no such file, is damaged or too large, has more than 16 bits, or a number beyond the `scale`;
+            the text is the reason.
     """
     if len(content) > MAX_FILE:
         raise PictureError(f"larger than {MAX_FILE} bytes")
@@ -112,7 +114,7 @@ def opened(content: bytes) -> Iterator[Picture]:
             mode, is_first = _mode(image), bool(getattr(image, "is_animated", False))
             # A photograph that is stored lying on its side would be learnt, or answered, lying on its side.
             ImageOps.exif_transpose(image, in_place=True)
-            yield Picture(image, mode, is_first)
+            yield Picture(_of_8_bits(image, mode, scale), mode, is_first)
     except PictureError:
         raise
     except Image.DecompressionBombError:
@@ -141,8 +143,6 @@ def _mode(image: Image.Image) -> str:
 
 def flattened(image: Image.Image, mode: str, background: str) -> Image.Image:
     """Return an image in `mode`, L or RGB, with the `background` where it is transparent."""
-    if image.mode.startswith("I;16"):
-        image = _of_8_bits(image)
     if image.has_transparency_data:
         layer = image.convert("RGBA")
         image = Image.new("RGB", layer.size, background)
@@ -150,14 +150,39 @@ def flattened(image: Image.Image, mode: str, background: str) -> Image.Image:
     return image if image.mode == mode else image.convert(mode)
 
 
-def _of_8_bits(image: Image.Image) -> Image.Image:
+def _of_8_bits(image: Image.Image, mode: str, scale: float | None) -> Image.Image:
+    """Return a picture of that mode in its file, of which 0 to `scale` became 0 to 255, but opacities stay."""
+    if image.mode.startswith("I;16"):
+        return _of_16_bits(image, 65535 if scale is None else scale)
+    if scale is None:
+        return image
+    layer = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    # Of colours of 16 bits the upper 8 are here.
+    step = 257 if mode.endswith(";16") else 1
+    levels = _levels(scale, step, int(np.asarray(layer)[..., :3].max()))
+    return layer.point(levels[:256].tolist() * 3 + [*range(256)] * (len(layer.getbands()) - 3))
+
+
+def _levels(scale: float, step: int, highest: int) -> NDArray[np.uint8]:
+    """Return the values of 8 bits, 255 for `scale`, of 0, `step`, 2 `step` and so on, of which there is a `highest`.
+
+    Raises:
+        PictureError: That is beyond the `scale`.
+    """
+    if highest * step > scale:
+        raise PictureError(f"pixels: expected 0 to {scale:g}, found {highest * step}; `scale` states the largest")
+    levels: NDArray[np.uint8] = np.rint(np.minimum(np.arange(2**16) * (step * 255 / scale), 255)).astype(np.uint8)
+    return levels
+
+
+def _of_16_bits(image: Image.Image, scale: float) -> Image.Image:
     """Return a grey image of 16 bits with the nearest value of 8 bits for each."""
-    values, key = np.asarray(image).astype(np.uint32), image.info.get("transparency")
-    grey = (values * 255 + 2**15) // 65535
+    values, key = np.asarray(image), image.info.get("transparency")
+    grey = _levels(scale, 1, int(values.max()))[values]
     if image.format == "TIFF" and getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
         # Pillow turns such an image of 8 bits to light on dark, but not one of 16.
         grey = 255 - grey
-    made = Image.fromarray(grey.astype(np.uint8))
+    made = Image.fromarray(grey)
     if key is not None:
         made.putalpha(Image.fromarray(np.where(values == key, 0, 255).astype(np.uint8)))
     return made
