@@ -145,25 +145,29 @@ def test_colours_of_16_bits_are_a_conversion() -> None:
 @pytest.mark.parametrize(
     ("mode", "how"),
     [
-        ("RGBA", "with transparency; `convert: true` puts it on the `background`"),
-        ("LA", "with transparency; `convert: true` puts it on the `background`"),
-        ("P", "with transparency; `convert: true` puts it on the `background`"),
-        ("CMYK", "; `convert: true` converts it"),
-        ("I;16", "; `convert: true` scales 0 to 65535 to 0 to 255"),
+        ("RGBA with transparency", "puts it on the `background`"),
+        ("LA with transparency", "puts it on the `background`"),
+        ("P with transparency", "puts it on the `background`"),
+        ("L with transparency", "puts it on the `background`"),
+        ("RGB with transparency", "puts it on the `background`"),
+        ("I;16 with transparency", "puts it on the `background`"),
+        ("CMYK", "converts it"),
+        ("I;16", "scales 0 to 65535 to 0 to 255"),
     ],
 )
 def test_a_mode_that_cannot_be_shown_exactly_needs_convert(mode: str, how: str) -> None:
     """Without it the error says what it would do; with it, the change is told."""
-    content = saved(icon("P") if mode == "P" else Image.new(mode, (24, 20), 5), "TIFF" if mode == "CMYK" else "PNG")
+    plain, _, clear = mode.partition(" ")
+    content = saved(icon(plain) if clear else Image.new(mode, (24, 20), 5), "TIFF" if mode == "CMYK" else "PNG")
 
-    with pytest.raises(ValueError, match=f"^expected mode RGB, found {mode} ?{how}"):
+    with pytest.raises(ValueError, match=f"^expected mode RGB, found {mode}; `convert: true` {how}"):
         pictures.decode(content, COLOUR, PictureOptions())
     assert pictures.decode(content, COLOUR, ALL).change == (mode, False, False)
 
 
-@pytest.mark.parametrize("mode", ["L", "1", "P"])
+@pytest.mark.parametrize("mode", ["L", "1", "P", "LA", "RGBA"])
 def test_modes_that_rgb_shows_exactly_need_no_option(mode: str) -> None:
-    """Grey, black-and-white and palettes give the same colours in RGB."""
+    """Grey, black-and-white, palettes, and opacities that are all full, give the same colours in RGB."""
     image = Image.fromarray(rgba()[..., :3]).convert(mode)
 
     found = pictures.decode(saved(image), COLOUR, PictureOptions())
@@ -338,7 +342,7 @@ def test_the_summary_counts_what_was_changed(tmp_path: Path) -> None:
     counts = [split["pictures"] for split in summary["splits"].values()]
     names = (
         "converted from I;16",
-        "converted from RGBA",
+        "converted from RGBA with transparency",
         "of another aspect ratio",
         "the first of several in their file",
     )
@@ -346,7 +350,7 @@ def test_the_summary_counts_what_was_changed(tmp_path: Path) -> None:
     assert together == [1, 1, 2, 1]
     assert [counts[2].get(name, 0) for name in names] == [1, 1, 1, 0]
     printed = {line.rsplit(maxsplit=3)[0]: line.split()[-3:] for line in preprocess.table(summary).splitlines()}
-    assert printed["converted from RGBA"][2] == "1"
+    assert printed["converted from RGBA with transparency"][2] == "1"
     assert [int(count) for count in printed["of another aspect ratio"]] == [one[names[2]] for one in counts]
     assert "converted" not in json.dumps(
         preprocess.summarise(Data(dataset="x", validation=14, split_seed=0), described, plain(made), "")

@@ -28,8 +28,8 @@ KINDS = "PNG, JPEG, WebP, BMP, GIF or TIFF"
 # Of a file, and of the picture in it, which takes eight bytes a pixel here: a phone's photograph has 12 to 50 million.
 MAX_FILE = 2**26
 MAX_PIXELS = 50_000_000
-# The modes that another mode shows exactly.
-_EXACT = {"L": ("L", "1"), "RGB": ("RGB", "L", "1", "P")}
+# The modes that another mode shows exactly, if all of a picture is opaque.
+_EXACT = {"L": ("L", "LA", "1"), "RGB": ("RGB", "RGBA", "L", "LA", "1", "P")}
 # TIFF's tag of what a value of 0 shows, and its value where that is white.
 _PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0
 
@@ -73,24 +73,26 @@ def decode(content: bytes, shape: ImageShape, options: PictureOptions) -> Decode
     """
     with opened(content, options.scale) as picture:
         mode, size = "L" if shape.channels == 1 else "RGB", (shape.width, shape.height)
-        exact = picture.mode in _EXACT[mode] and not picture.image.has_transparency_data
+        # Opacities that are all full lose nothing.
+        alpha = picture.image.convert("RGBA").getchannel("A") if picture.image.has_transparency_data else None
+        clear = alpha is not None and np.asarray(alpha).min() < 255
+        found = f"{picture.mode} with transparency" if clear else picture.mode
+        exact = found in _EXACT[mode]
         if not exact and not options.convert:
-            raise PictureError(f"expected mode {mode}, found {picture.mode}{_advice(picture)}")
+            raise PictureError(f"expected mode {mode}, found {found}; {_advice(found)}")
         width, height = picture.image.size
         reshaped = width * size[1] != height * size[0]
         if (width, height) != size and options.resize is None:
             how = "`resize: pad` or `crop` keeps its aspect ratio" if reshaped else "`resize: stretch` resizes it"
             raise PictureError(f"expected {size[0]}x{size[1]} pixels, found {width}x{height}; {how}")
         plain = _resized(flattened(picture.image, mode, options.background), size, options)
-        return Decoded(np.asarray(plain, np.uint8), ("" if exact else picture.mode, reshaped, picture.is_first))
+        return Decoded(np.asarray(plain, np.uint8), ("" if exact else found, reshaped, picture.is_first))
 
 
-def _advice(picture: Picture) -> str:
-    if picture.image.has_transparency_data:
-        return " with transparency; `convert: true` puts it on the `background`, white if none is stated"
-    if ";16" in picture.mode:
-        return "; `convert: true` scales 0 to 65535 to 0 to 255"
-    return "; `convert: true` converts it"
+def _advice(found: str) -> str:
+    if found.endswith("transparency"):
+        return "`convert: true` puts it on the `background`, white if none is stated"
+    return f"`convert: true` {'scales 0 to 65535 to 0 to 255' if ';16' in found else 'converts it'}"
 
 
 @contextmanager
