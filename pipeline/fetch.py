@@ -35,7 +35,7 @@ def fetch(name: str, image_set: ImageSet, output: Path, root: Path) -> None:
         return
     wanted = everything if is_here else missing
     contents = download.from_first(
-        name, image_set.sources, lambda source: download.take(source, image_set, wanted, root)
+        name, image_set.sources, lambda source: download.take(source, image_set, wanted, root), root
     )
     for file in missing:
         files.write_bytes(output / file.name, contents[file.name])

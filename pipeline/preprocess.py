@@ -65,7 +65,7 @@ def summarise(data: params.Data, image_set: ImageSet, dataset: Dataset, sha256: 
         "sha256": sha256,
         "negative": image_set.shown_negative,
         "audit": findings,
-        "findings": audit.sentences(findings, image_set.noun),
+        "findings": audit.sentences(findings, image_set.noun, audit.white(image_set, dataset.splits())),
         "splits": {name: _describe(split, len(dataset.classes)) for name, split in dataset.splits().items()},
     }
 

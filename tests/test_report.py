@@ -445,6 +445,18 @@ def test_the_whole_history_is_judged_and_drawn_whatever_is_kept(values: Params) 
     assert last.metrics["mlp_rmsprop"].items() <= kept.metrics["mlp_rmsprop"].items()
 
 
+@pytest.mark.parametrize(("validation", "told"), [(500, True), (20_000, False)])
+def test_that_few_images_cannot_show_that_accuracy_holds_is_told(values: Params, validation: int, told: bool) -> None:
+    """Where the standard error of its change exceeds the tolerance, the sentence has it; the verdict stays."""
+    made = Experiment(values, {"mlp_rmsprop": values.models["mlp_rmsprop"]}, validation=validation).report()
+
+    said = section(made.markdown, "Overfitting").split("- `mlp_rmsprop` grows overconfident")[1]
+    (row,) = made.tables["overfitting"].to_dict("records")
+    error = 100 * row["val_accuracy_error"]
+    assert (f"holds, as far as 500 images show (the standard error of its change is up to {error:.2f}" in said) is told
+    assert ("`val_accuracy` holds: " in said) is not told
+
+
 def _long(epochs: int) -> pd.DataFrame:
     return REPORTED["mlp_rmsprop"].iloc[:epochs]
 

@@ -1,25 +1,30 @@
 """What a person should know of a data set before training: copies, constant pictures, missing classes, pixel range."""
 
 import hashlib
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.data.dataset import Split
+from pipeline.data.image_set import ImageSet
 
 # So many are named; all are counted.
 NAMED = 5
-# Pixels of which the brightest is below this use a part of the range that costs accuracy.
-_DIM = 128
+# Pixels whose range is less than this of 255 use a part that costs accuracy.
+_NARROW = 128
 _SENTENCES = {
     "copies": "{things} the same as another one{named}",
     "validation_in_training": "{things} validation images and training images as well{named}",
     "test_in_training": "{things} test images and training images as well{named}",
+    "test_in_validation": "{things} test images and validation images as well{named}",
     "validation_groups_in_training": "{things} validation images of groups that training images are of, too{named}",
     "test_groups_in_training": "{things} test images of groups that training images are of, too{named}",
+    "test_groups_in_validation": "{things} test images of groups that validation images are of, too{named}",
     "two_classes": "{things} of another class than the same picture elsewhere{named}",
     "constant": "{things} of one colour, which shows nothing{named}",
 }
@@ -43,10 +48,12 @@ def audit(splits: Mapping[str, Split], classes: Sequence[str]) -> dict[str, Any]
         "constant": _finding(constant, splits, len(constant)),
     }
     together = _by_group(splits)
-    for name in splits.keys() - {"train"}:
-        findings[f"{name}_in_training"] = _shared(same, name, splits)
-        if together:
-            findings[f"{name}_groups_in_training"] = _shared(together, name, splits)
+    for first, second in combinations(splits, 2):
+        for key, sets in {"": same, "_groups": together}.items():
+            found = _shared(sets, first, second, splits)
+            # Of the last pair only what there is, as summaries have not always had it.
+            if found["count"] or (first == "train" and (together or not key)):
+                findings[f"{second}{key}_in_{first.replace('train', 'training')}"] = found
     counts = {name: np.bincount(split.labels, minlength=len(classes)) for name, split in splits.items()}
     without = {
         name: [classes[label] for label in np.flatnonzero(count == 0).tolist()] for name, count in counts.items()
@@ -67,14 +74,14 @@ def _finding(sets: Sequence[Sequence[Position]], splits: Mapping[str, Split], co
     return {"count": count, "named": named}
 
 
-def _shared(sets: Sequence[Sequence[Position]], name: str, splits: Mapping[str, Split]) -> dict[str, Any]:
-    """Return the finding of those sets of places that are in the split `name` and in training."""
-    crossing = [places for places in sets if {"train", name} <= {split for split, _ in places}]
-    return _finding(crossing, splits, sum(split == name for places in crossing for split, _ in places))
+def _shared(sets: Sequence[Sequence[Position]], first: str, second: str, splits: Mapping[str, Split]) -> dict[str, Any]:
+    """Return the finding of those sets of places that are in both splits; those in the second are counted."""
+    crossing = [places for places in sets if {first, second} <= {split for split, _ in places}]
+    return _finding(crossing, splits, sum(split == second for places in crossing for split, _ in places))
 
 
-def sentences(findings: Mapping[str, Any], noun: str = "image") -> list[str]:
-    """Return a sentence for each finding of `audit` that there is, without any markup."""
+def sentences(findings: Mapping[str, Any], noun: str = "image", scale: int | None = None) -> list[str]:
+    """Return a sentence for each finding of `audit` that there is, without markup; `scale` as `white` returns it."""
     lines = []
     for key, text in _SENTENCES.items():
         if count := findings.get(key, {}).get("count"):
@@ -87,9 +94,22 @@ def sentences(findings: Mapping[str, Any], noun: str = "image") -> list[str]:
         what = "class" if len(missing) == 1 else f"{len(missing):,} classes"
         lines.append(f"no {name} image of the {what} {', '.join(missing[:NAMED])}{more}")
     low, high = findings["range"]
-    if high < _DIM:
-        lines.append(f"pixels are {low} to {high}, of 0 to 255: `scale: {high}` in options makes {high} the brightest")
+    if high - low < _NARROW:
+        advice = "`scaling: standardized` of a model spreads them"
+        if scale and high < _NARROW:
+            # A larger number would have been rounded to more.
+            brightest = math.ceil(high if scale == 255 else (high + 0.5) * scale / 255)
+            advice = f"`scale: {brightest}` in options makes {brightest} white"
+        lines.append(f"pixels are {low} to {high}, of 0 to 255: {advice}")
     return lines
+
+
+def white(image_set: ImageSet, splits: Mapping[str, Split]) -> int | None:
+    """Return the number in the files that became 255, None if no `scale` can be stated, or one is."""
+    if getattr(getattr(image_set, "options", None), "scale", 0) is not None:
+        return None
+    modes = (np.unique(split.changes["mode"]) for split in splits.values() if split.changes is not None)
+    return 65535 if any(";16" in mode for some in modes for mode in some) else 255
 
 
 def _by_content(splits: Mapping[str, Split]) -> dict[bytes, list[Position]]:

@@ -20,7 +20,7 @@ MAX_LETTERS = 60
 
 # How a picture was changed when it was read: the mode that it was converted from, or nothing; whether it had another
 # aspect ratio; and whether it is the first of several in its file.
-CHANGE = np.dtype([("mode", "U8"), ("reshaped", np.bool_), ("is_first", np.bool_)])
+CHANGE = np.dtype([("mode", "U25"), ("reshaped", np.bool_), ("is_first", np.bool_)])
 
 _FIX = "`dvc repro -f preprocess` creates it again"
 

@@ -27,8 +27,10 @@ T = TypeVar("T")
 MIRROR_TIMEOUT_S = 900.0  # for all files of one mirror
 
 
-def from_first(name: str, sources: Sequence[Source], take: Callable[[Source], T]) -> T:
+def from_first(name: str, sources: Sequence[Source], take: Callable[[Source], T], root: Path) -> T:
     """Return what `take` returns for the first of the `sources` of the data set `name` that it can be taken from.
+
+    It is said if these are own data in a place, from `root`, where DVC does not see that they change.
 
     Raises:
         PipelineError: There is no such source; the message has a reason for each of them.
@@ -46,12 +48,22 @@ def from_first(name: str, sources: Sequence[Source], take: Callable[[Source], T]
             reasons.append(f"{shown}: {_reason(error)}")
             continue
         print("".join(f"skipped {reason}\n" for reason in reasons) + f"{name}: using {shown}")
+        if all(isinstance(one, Directory | KerasCache) for one in sources) and not _is_watched(name, source, root):
+            advice = f"put the files into data/local/{name}, or make that a link to them"
+            print(f"{name}: `dvc repro` sees no change there; {advice}, or `dvc repro --force --single-item fetch`")
         return taken
     set_file = f"data/sets/{name}.yaml"
     advice = f"add a directory or mirror that has them to sources in {set_file}, then `dvc repro fetch`"
     if any(": expected sha256 " in reason for reason in reasons):
         advice += f"; if the files were changed on purpose, state in {set_file} what was found"
     raise PipelineError(f"no source has the files of {name}", fix="\n  ".join([advice, *reasons]))
+
+
+def _is_watched(name: str, source: Source, root: Path) -> bool:
+    # What was fetched into data/raw is an output of DVC, which the study takes.
+    watched = [(root / "data" / kind / name).resolve() for kind in ("local", "raw")]
+    place = local(source, root).resolve() if isinstance(source, Directory | KerasCache) else None
+    return place is not None and any(place.is_relative_to(one) for one in watched)
 
 
 def _reason(error: Exception) -> str:
@@ -182,7 +194,7 @@ def copy_folders(name: str, image_set: sets.FolderSet, output: Path, root: Path)
     if stated is not None and _checksum_at(output, parts) == stated:
         print(f"{output}: the folders of {name} are there and verified")
         return
-    place, checksums = from_first(name, image_set.sources, lambda source: _take_folders(source, image_set, root))
+    place, checksums = from_first(name, image_set.sources, lambda source: _take_folders(source, image_set, root), root)
     for path, checksum in checksums.items():
         _copy(place / path, output / path, checksum)
     _remove_others(output, parts, set(checksums))

@@ -69,6 +69,9 @@ class PictureOptions(Block):
     """Whether other modes become grey or colour, 16 bits become 8 and transparency background; else it is a fault."""
     background: Annotated[str, AfterValidator(_colour)] = "white"
     """The colour behind what is transparent, and around what is padded: a name, or `#rrggbb`."""
+    # Left out of what is recorded where it is not stated, as it was before there was this key.
+    scale: Annotated[Scale | None, Field(exclude_if=lambda scale: scale is None)] = None
+    """The number that is white, if it is not the largest of the 8 or 16 bits of the files: 4095 of pictures of 12."""
 
     @property
     def lenient(self) -> PictureOptions:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -26,9 +27,10 @@ def read(directory: Path, image_set: ImageSet) -> dict[str, Split]:
     reader = importlib.import_module(f"{formats.__name__}.{image_set.reader}")
     made = _numbered(reader.read(directory, image_set))
     train, held_out = made["train"], image_set.held_out
-    for name in made.keys() - {"train"}:
-        if len(train) == len(made[name]) and all(map(np.array_equal, train.images, made[name].images)):
-            raise InputError(f"the {name} images are those to train on", path=directory)
+    for (first, one), (second, other) in combinations(made.items(), 2):
+        if len(one) == len(other) and all(map(np.array_equal, one.images, other.images)):
+            use = "train on" if first == "train" else "validate with"
+            raise InputError(f"the {second} images are those to {use}", path=directory)
     if held_out is not None and held_out.share is not None and held_out.seed is not None:
         train, test = splits.split(train, max(1, round(held_out.share * len(train))), held_out.seed)
         made |= {"train": train, "test": test}

@@ -151,7 +151,8 @@ class _Looks:
         """Return how pictures become images of that size."""
         exact = {"1", "L"} if self.are_grey else {"1", "L", "RGB", "P"}
         resize = {} if [*self.sizes] == [self.size(stated)[::-1]] else {"resize": "stretch"}
-        return resize | {"convert": bool(self.transparent or self.modes.keys() - exact)}
+        scale = {} if stated.scale is None else {"scale": stated.scale}
+        return scale | resize | {"convert": bool(self.transparent or self.modes.keys() - exact)}
 
     def notes(self, stated: Stated) -> list[str]:
         """Return a sentence each on sizes, modes, transparent parts and damaged files."""

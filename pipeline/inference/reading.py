@@ -43,9 +43,9 @@ def decode(content: bytes, name: str, data: TrainingData) -> NDArray[np.uint8]:
     try:
         match data.handwriting:
             case "digit":
-                return handwriting.digit(brightness(content))
+                return handwriting.digit(brightness(content, data.pictures.scale))
             case "character":
-                return handwriting.character(brightness(content))
+                return handwriting.character(brightness(content, data.pictures.scale))
         image = pictures.decode(content, data.image, data.pictures.lenient).image
     except SegmentationError as error:
         expected = "one digit" if data.handwriting == "digit" else "a character"
@@ -57,7 +57,7 @@ def decode(content: bytes, name: str, data: TrainingData) -> NDArray[np.uint8]:
     return image
 
 
-def brightness(content: bytes) -> NDArray[np.float64]:
+def brightness(content: bytes, scale: float | None = None) -> NDArray[np.float64]:
     """Return the brightness (rows, columns), 0 to 255, of the picture in a file with `content`, of at most LONGEST.
 
     What is transparent counts as white, or as black if white would hide all ink.
@@ -65,7 +65,7 @@ def brightness(content: bytes) -> NDArray[np.float64]:
     Raises:
         ValueError: It is not such a file, is damaged or too large; the text is the reason.
     """
-    with pictures.opened(content) as picture:
+    with pictures.opened(content, scale) as picture:
         grey = _on(picture.image, "white")
         if picture.image.has_transparency_data and np.ptp(grey) < _VISIBLE:
             return _on(picture.image, "black")

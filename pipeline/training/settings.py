@@ -132,7 +132,10 @@ class Loss(Block):
 
 
 class Augmentation(Block):
-    """Random changes of each training image, in the order of the keys; what is 0, false or left out is not done."""
+    """Random changes of each training image, in the order of the keys; what is 0, false or left out is not done.
+
+    Zeros are black, on white paper, too.
+    """
 
     shift: Annotated[int, Field(ge=0, le=128)] = 0
     """The largest shift in pixels, in each direction; zeros come in at the border."""

@@ -36,9 +36,9 @@ def test_copies_leaks_and_contradictions_are_counted(shape: tuple[int, ...]) -> 
     labels = {place: splits[place[0]].labels[place[1]] for place in places}
     assert found["copies"]["count"] == len(places) - len({min(others) for others in same.values()})
     assert found["two_classes"]["count"] == sum(len({labels[one] for one in same[place]}) > 1 for place in places)
-    for name in ("validation", "test"):
-        leaked = [one for one in places if one[0] == name and any(other[0] == "train" for other in same[one])]
-        assert found[f"{name}_in_training"]["count"] == len(leaked) > 0
+    for within, name in combinations(splits, 2):
+        leaked = [one for one in places if one[0] == name and any(other[0] == within for other in same[one])]
+        assert found[f"{name}_in_{within.replace('train', 'training')}"]["count"] == len(leaked) > 0
     assert found["without"] == {name: ["d"] for name in splits}
 
 
@@ -74,6 +74,22 @@ def test_groups_of_a_given_test_set_that_are_trained_on_are_named() -> None:
     assert "test_groups_in_training" not in audit.audit({"train": split(9, 1), "test": split(9, 2)}, CLASSES)
 
 
+def test_what_validation_and_test_share_is_a_sentence() -> None:
+    """A picture and a group in both are named, although neither is trained on; where there is none, nothing is said."""
+    images, labels = np.random.default_rng(0).integers(0, 256, (6, 8, 8), np.uint8), np.zeros(2, np.uint8)
+    made = {
+        name: Split(images[rows], labels, groups=np.array(groups))
+        for name, rows, groups in (("train", [0, 1], [0, 0]), ("validation", [2, 3], [1, 2]), ("test", [4, 3], [2, 3]))
+    }
+
+    told = audit.sentences(audit.audit(made, CLASSES))
+
+    assert "1 image is test images and validation images as well: validation 1 = test 1" in told
+    assert "1 image is test images of groups that validation images are of, too: validation 1 = test 0" in told
+    made["test"] = Split(images[4:], labels, groups=np.array([3, 4]))
+    assert not any("in_validation" in key for key in audit.audit(made, CLASSES))
+
+
 @pytest.mark.parametrize("colour", [False, True])
 def test_constant_pictures_are_named(colour: bool) -> None:
     """A picture is constant if each of its channels is, whatever the channels are."""
@@ -83,13 +99,25 @@ def test_constant_pictures_are_named(colour: bool) -> None:
     assert audit.audit({"train": part}, CLASSES)["constant"] == {"count": 2, "named": ["train 2", "train 4"]}
 
 
-def test_a_part_of_the_range_is_said() -> None:
-    """Pixels from 0 to 16 are a sentence with the option that helps; those that use the range are none."""
-    dim, bright = split(5, 1), split(5, 1)
-    dim.images[:] %= 17
+@pytest.mark.parametrize(
+    ("low", "high", "scale", "advice"),
+    [
+        (0, 16, 255, "`scale: 16` in options makes 16 white"),
+        (0, 16, 65535, "`scale: 4241` in options makes 4241 white"),
+        (0, 16, None, "`scaling: standardized` of a model spreads them"),
+        (200, 255, 255, "`scaling: standardized` of a model spreads them"),
+        (100, 180, 65535, "`scaling: standardized` of a model spreads them"),
+        (0, 128, 255, ""),
+        (100, 255, None, ""),
+    ],
+)
+def test_a_part_of_the_range_is_said(low: int, high: int, scale: int | None, advice: str) -> None:
+    """Pixels that use less than half of the range are a sentence with what helps; others are none."""
+    images = np.linspace(low, high, 3 * 64).round().astype(np.uint8).reshape(3, 8, 8)
 
-    assert any("`scale: 16`" in text for text in audit.sentences(audit.audit({"train": dim}, CLASSES)))
-    assert not any("scale" in text for text in audit.sentences(audit.audit({"train": bright}, CLASSES)))
+    told = audit.sentences(audit.audit({"train": Split(images, np.arange(3))}, CLASSES[:3]), scale=scale)
+
+    assert told == ([f"pixels are {low} to {high}, of 0 to 255: {advice}"] if advice else [])
 
 
 def test_as_many_images_as_mnists_take_seconds() -> None:

@@ -188,6 +188,36 @@ def test_what_systems_leave_in_folders_is_ignored(
     assert "left out" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    "source", [{"directory": "data/local/stones"}, {"directory": "datasets/elsewhere"}, {"keras_cache": "elsewhere"}]
+)
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_source_that_dvc_does_not_watch_is_told(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    source: dict[str, str],
+    linked: bool,
+) -> None:
+    """Each time, one line says what to do, unless the source is data/local/NAME, or that is a link to the source."""
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    content = written(tmp_path).model_dump(mode="json", exclude_none=True) | {"sources": [source]}
+    is_outside = source != {"directory": "data/local/stones"}
+    made = (tmp_path / "data/local").rename(tmp_path / "made")
+    place = tmp_path / ("datasets/elsewhere" if is_outside else "data/local/stones")
+    place.parent.mkdir()
+    made.rename(place)
+    if linked and is_outside:
+        (tmp_path / "data/local").mkdir()
+        (tmp_path / "data/local/stones").symlink_to(place)
+
+    for _ in range(2):
+        fetched(tmp_path, made_sets.describe(tmp_path, content))
+
+        told = "put the files into data/local/stones, or make that a link to them" in capsys.readouterr().out
+        assert told is (is_outside and not linked)
+
+
 def test_notes_beside_the_classes_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A README and a licence are left out, in one line that names them; a picture called README is a picture."""
     described = written(tmp_path, counts=None)

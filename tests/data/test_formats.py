@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -746,3 +747,14 @@ def test_the_images_to_train_on_are_not_those_to_test_with(tmp_path: Path, kind:
 
     with pytest.raises(InputError, match="the test images are those to train on"):
         read(tmp_path, described)
+
+
+def test_the_images_to_validate_with_are_not_those_to_test_with(tmp_path: Path) -> None:
+    """What chooses a model cannot judge it: that both splits have the same images is refused, too."""
+    content = made_sets.write(tmp_path, "csv", made_sets.arrays()).model_dump(mode="json", exclude_none=True)
+    (table,) = content["files"]["test"]
+    shutil.copy(tmp_path / "data/local" / table["name"], tmp_path / "data/local/other.csv")
+    content["files"]["validation"] = [table | {"name": "other.csv"}]
+
+    with pytest.raises(InputError, match="the test images are those to validate with"):
+        read(tmp_path, describe(tmp_path, content))

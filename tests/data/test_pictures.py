@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline import preprocess
+from pipeline import describe, preprocess
 from pipeline.data import raw, sets, splits
 from pipeline.data.dataset import Dataset
 from pipeline.data.formats import pictures
 from pipeline.data.image_set import ImageSet, ImageShape, PictureOptions
+from pipeline.data.survey import Stated
 from pipeline.inference import reading
 from pipeline.params import Data
 from tests.support import made_sets, untrained
@@ -124,9 +126,9 @@ def test_of_a_tiff_whose_zero_is_white_ink_is_dark() -> None:
     assert abs(found - (255 - RAMP / 257)).max() <= 0.5
 
 
-def sixteen_bit_colours() -> bytes:
-    """Return a PNG with 16 bits in each of three channels: Pillow writes none."""
-    values = np.stack([RAMP, RAMP[::-1], RAMP[:, ::-1]], axis=-1).astype(">u2")
+def sixteen_bit_colours(used: int = 16) -> bytes:
+    """Return a PNG with 16 bits in each of three channels, some of them used: Pillow writes none."""
+    values = (np.stack([RAMP, RAMP[::-1], RAMP[:, ::-1]], axis=-1) >> (16 - used)).astype(">u2")
     return made_sets.png_of(24, 20, 16, 2, b"".join(b"\0" + row.tobytes() for row in values))
 
 
@@ -143,25 +145,29 @@ def test_colours_of_16_bits_are_a_conversion() -> None:
 @pytest.mark.parametrize(
     ("mode", "how"),
     [
-        ("RGBA", "with transparency; `convert: true` puts it on the `background`"),
-        ("LA", "with transparency; `convert: true` puts it on the `background`"),
-        ("P", "with transparency; `convert: true` puts it on the `background`"),
-        ("CMYK", "; `convert: true` converts it"),
-        ("I;16", "; `convert: true` scales 0 to 65535 to 0 to 255"),
+        ("RGBA with transparency", "puts it on the `background`"),
+        ("LA with transparency", "puts it on the `background`"),
+        ("P with transparency", "puts it on the `background`"),
+        ("L with transparency", "puts it on the `background`"),
+        ("RGB with transparency", "puts it on the `background`"),
+        ("I;16 with transparency", "puts it on the `background`"),
+        ("CMYK", "converts it"),
+        ("I;16", "scales 0 to 65535 to 0 to 255"),
     ],
 )
 def test_a_mode_that_cannot_be_shown_exactly_needs_convert(mode: str, how: str) -> None:
     """Without it the error says what it would do; with it, the change is told."""
-    content = saved(icon("P") if mode == "P" else Image.new(mode, (24, 20), 5), "TIFF" if mode == "CMYK" else "PNG")
+    plain, _, clear = mode.partition(" ")
+    content = saved(icon(plain) if clear else Image.new(mode, (24, 20), 5), "TIFF" if mode == "CMYK" else "PNG")
 
-    with pytest.raises(ValueError, match=f"^expected mode RGB, found {mode} ?{how}"):
+    with pytest.raises(ValueError, match=f"^expected mode RGB, found {mode}; `convert: true` {how}"):
         pictures.decode(content, COLOUR, PictureOptions())
     assert pictures.decode(content, COLOUR, ALL).change == (mode, False, False)
 
 
-@pytest.mark.parametrize("mode", ["L", "1", "P"])
+@pytest.mark.parametrize("mode", ["L", "1", "P", "LA", "RGBA"])
 def test_modes_that_rgb_shows_exactly_need_no_option(mode: str) -> None:
-    """Grey, black-and-white and palettes give the same colours in RGB."""
+    """Grey, black-and-white, palettes, and opacities that are all full, give the same colours in RGB."""
     image = Image.fromarray(rgba()[..., :3]).convert(mode)
 
     found = pictures.decode(saved(image), COLOUR, PictureOptions())
@@ -207,6 +213,39 @@ def test_of_several_pictures_the_first_is_read_and_told(kind: str) -> None:
     assert (found.image[0, 0], found.image[19, 23]) == (90, 40)
     assert found.change[2] is True
     assert pictures.decode(saved(Image.new("L", (24, 20), 40), kind), GREY, ALL).change[2] is False
+
+
+@pytest.mark.parametrize("scale", [4095.0, 12000.0, 65535.0])
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_the_scale_is_white_before_16_bits_are_rounded(kind: str, scale: float) -> None:
+    """Numbers up to the scale are the nearest of 0 to 255, of which all come up; one beyond it is a fault."""
+    values = np.linspace(0, scale, 480).round().astype(np.uint16).reshape(20, 24)
+
+    found = read(Image.fromarray(values), GREY, kind, scale=scale)
+
+    np.testing.assert_array_equal(found, np.rint(values / scale * 255).astype(np.uint8))
+    assert len(np.unique(found)) == 256
+    with pytest.raises(ValueError, match=rf"expected 0 to 300, found {scale:.0f}; `scale` states the largest"):
+        read(Image.fromarray(values), GREY, kind, scale=300)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "P"])
+def test_the_scale_is_white_of_8_bits_and_opacities_stay(mode: str) -> None:
+    """Grey and colours up to 16 are spread to 255 before they are put on the background, which is not."""
+    image = Image.fromarray((rgba() % np.array([17, 17, 17, 256])).astype(np.uint8))
+    image = image.convert("RGB").quantize(64) if mode == "P" else image.convert(mode)
+    expected = np.asarray(image.convert("RGBA")) * np.array([255 / 16] * 3 + [1])
+
+    found = read(image, COLOUR, scale=16)
+
+    assert abs(found - behind(expected, (255,) * 3)).max() <= 1.5
+
+
+def test_the_scale_of_16_bit_colours_is_that_of_the_file() -> None:
+    """Colours of which only the upper 8 of 16 bits are kept are multiplied as their numbers in the file say."""
+    found = pictures.decode(sixteen_bit_colours(12), COLOUR, PictureOptions(convert=True, scale=4095)).image
+
+    assert abs(found[..., 0] - RAMP / 65535 * 255).max() <= 17
 
 
 # Sizes
@@ -303,7 +342,7 @@ def test_the_summary_counts_what_was_changed(tmp_path: Path) -> None:
     counts = [split["pictures"] for split in summary["splits"].values()]
     names = (
         "converted from I;16",
-        "converted from RGBA",
+        "converted from RGBA with transparency",
         "of another aspect ratio",
         "the first of several in their file",
     )
@@ -311,7 +350,7 @@ def test_the_summary_counts_what_was_changed(tmp_path: Path) -> None:
     assert together == [1, 1, 2, 1]
     assert [counts[2].get(name, 0) for name in names] == [1, 1, 1, 0]
     printed = {line.rsplit(maxsplit=3)[0]: line.split()[-3:] for line in preprocess.table(summary).splitlines()}
-    assert printed["converted from RGBA"][2] == "1"
+    assert printed["converted from RGBA with transparency"][2] == "1"
     assert [int(count) for count in printed["of another aspect ratio"]] == [one[names[2]] for one in counts]
     assert "converted" not in json.dumps(
         preprocess.summarise(Data(dataset="x", validation=14, split_seed=0), described, plain(made), "")
@@ -336,6 +375,42 @@ def test_predict_reads_each_picture_as_it_was_trained_on(tmp_path: Path, options
     for path, image in zip(paths, train.images, strict=True):
         np.testing.assert_array_equal(reading.read(path, described), image)
         np.testing.assert_array_equal(reading.decode(path.read_bytes(), "x", described), image)
+
+
+def test_the_advice_on_pictures_of_12_bits_is_one_to_follow(tmp_path: Path) -> None:
+    """As they are, they have 17 levels, which is said; with the `scale` that is advised, over 240, and peace."""
+    described = made_sets.write(tmp_path, "folder", made_sets.arrays((8, 8)), (8, 8))
+    paths = [path for path in (tmp_path / "data/local").rglob("*") if path.suffix.lower() == ".png"]
+    for number, path in enumerate(paths):
+        Image.fromarray(np.random.default_rng(number).integers(0, 4096, (8, 8), np.uint16)).save(path)
+    content = described.model_dump(mode="json", exclude_none=True)
+    content["options"] |= {"convert": True}
+    data = Data(dataset="stones", validation="test", split_seed=0)
+
+    def told() -> tuple[int, list[str]]:
+        described = made_sets.describe(tmp_path, content)
+        made = preprocess.preprocess(data, described, tmp_path / "data/local", tmp_path)
+        return len(np.unique(made.train.images)), preprocess.summarise(data, described, made, "")["findings"]
+
+    levels, (advice,) = told()
+    content["options"] |= json.loads(re.sub(r".*`(scale): (\d+)`.*", r'{"\1": \2}', advice))
+
+    assert levels == 17
+    assert told()[0] > 240
+    assert told()[1] == []
+
+
+def test_a_stated_scale_is_that_of_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`make data` with SCALE writes it for pictures, too."""
+    for label in ("a", "b"):
+        (tmp_path / "mine" / label).mkdir(parents=True)
+        for number in range(9):
+            Image.fromarray(RAMP >> (4 + number % 2)).save(tmp_path / "mine" / label / f"{label}{number}.png")
+    monkeypatch.chdir(tmp_path)
+
+    describe.describe("stones", tmp_path / "mine", Stated(scale=4095), "x")
+
+    assert sets.load(Path("data/sets/stones.yaml")).pictures.scale == 4095
 
 
 def test_a_picture_for_a_set_without_pictures_is_stretched_on_white() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from pipeline import params, preprocess
 from pipeline.data import dataset, raw
@@ -128,13 +129,13 @@ def test_unknown_groups_are_refused(tmp_path: Path, kind: str, group: str, fault
 
 
 def add_folder(content: dict[str, Any], local: Path) -> None:
-    """Let the test folder be that of validation images, too, under another name."""
+    """Let the test folder be that of validation images, and their negatives those to test with."""
     (local / "test").rename(local / "val")
     for path in sorted((local / "val").rglob("*.*")):
         if path.is_file():
             target = local / "test" / path.relative_to(local / "val")
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(path.read_bytes())
+            target.write_bytes(made_sets.png(255 - np.asarray(Image.open(path))))
     content["options"]["validation"] = "val"
 
 

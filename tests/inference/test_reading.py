@@ -88,7 +88,9 @@ def test_an_image_of_characters_stays_as_it_is() -> None:
         read(strokes(), shipped("kmnist"))
 
 
-@pytest.mark.parametrize("options", [{"resize": "pad", "convert": False, "background": "#aa0033"}, None])
+@pytest.mark.parametrize(
+    "options", [{"resize": "pad", "convert": False, "background": "#aa0033"}, {"scale": 4095.0}, None]
+)
 def test_the_options_of_pictures_travel_with_the_model(options: dict[str, Any] | None) -> None:
     """What preprocess recorded says how a picture is read; a record from before there were options has none."""
     record: dict[str, Any] = dict.fromkeys(("title", "noun", "credit"), "x")

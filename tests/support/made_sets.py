@@ -99,7 +99,7 @@ def png_of(width: int, height: int, depth: int, colour: int, rows: bytes) -> byt
 @writes("npz")
 def npz(folder: Path, made: Arrays) -> dict[str, Any]:
     """Write one npz with all arrays and a further one, labels (n, 1) as MedMNIST has them."""
-    others = {"val_images": made["test_images"], "val_labels": made["test_labels"]}
+    others = {"val_images": made["test_images"][::-1], "val_labels": made["test_labels"][::-1]}
     columns = {name: array[:, None] if name.endswith("labels") else array for name, array in made.items()}
     np.savez_compressed(folder / "stones.npz", **columns, **others)
     return {

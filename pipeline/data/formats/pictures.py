@@ -28,8 +28,8 @@ KINDS = "PNG, JPEG, WebP, BMP, GIF or TIFF"
 # Of a file, and of the picture in it, which takes eight bytes a pixel here: a phone's photograph has 12 to 50 million.
 MAX_FILE = 2**26
 MAX_PIXELS = 50_000_000
-# The modes that another mode shows exactly.
-_EXACT = {"L": ("L", "1"), "RGB": ("RGB", "L", "1", "P")}
+# The modes that another mode shows exactly, if all of a picture is opaque.
+_EXACT = {"L": ("L", "LA", "1"), "RGB": ("RGB", "RGBA", "L", "LA", "1", "P")}
 # TIFF's tag of what a value of 0 shows, and its value where that is white.
 _PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0
 
@@ -64,40 +64,44 @@ def content_of(path: Path) -> bytes:
 def decode(content: bytes, shape: ImageShape, options: PictureOptions) -> Decoded:
     """Return the picture in the file with `content` as an image of `shape`, as the `options` say.
 
-    What is transparent shows the background. Of 16 bits the whole range becomes that of 8: 0 to 65,535 is 0 to 255. A
-    picture of another size is resized by the mean of the pixels that one covers, or bilinearly where it is smaller.
+    What is transparent shows the background. Of 16 bits the whole range becomes that of 8: 0 to 65,535 is 0 to 255, or
+    0 to the `scale` is. A picture of another size is resized by the mean of the pixels that one covers, or bilinearly
+    where it is smaller.
 
     Raises:
         ValueError: It is no such file, is damaged, or has another size or mode; the text is the reason.
     """
-    with opened(content) as picture:
+    with opened(content, options.scale) as picture:
         mode, size = "L" if shape.channels == 1 else "RGB", (shape.width, shape.height)
-        exact = picture.mode in _EXACT[mode] and not picture.image.has_transparency_data
+        # Opacities that are all full lose nothing.
+        alpha = picture.image.convert("RGBA").getchannel("A") if picture.image.has_transparency_data else None
+        clear = alpha is not None and np.asarray(alpha).min() < 255
+        found = f"{picture.mode} with transparency" if clear else picture.mode
+        exact = found in _EXACT[mode]
         if not exact and not options.convert:
-            raise PictureError(f"expected mode {mode}, found {picture.mode}{_advice(picture)}")
+            raise PictureError(f"expected mode {mode}, found {found}; {_advice(found)}")
         width, height = picture.image.size
         reshaped = width * size[1] != height * size[0]
         if (width, height) != size and options.resize is None:
             how = "`resize: pad` or `crop` keeps its aspect ratio" if reshaped else "`resize: stretch` resizes it"
             raise PictureError(f"expected {size[0]}x{size[1]} pixels, found {width}x{height}; {how}")
         plain = _resized(flattened(picture.image, mode, options.background), size, options)
-        return Decoded(np.asarray(plain, np.uint8), ("" if exact else picture.mode, reshaped, picture.is_first))
+        return Decoded(np.asarray(plain, np.uint8), ("" if exact else found, reshaped, picture.is_first))
 
 
-def _advice(picture: Picture) -> str:
-    if picture.image.has_transparency_data:
-        return " with transparency; `convert: true` puts it on the `background`, white if none is stated"
-    if ";16" in picture.mode:
-        return "; `convert: true` scales 0 to 65535 to 0 to 255"
-    return "; `convert: true` converts it"
+def _advice(found: str) -> str:
+    if found.endswith("transparency"):
+        return "`convert: true` puts it on the `background`, white if none is stated"
+    return f"`convert: true` {'scales 0 to 65535 to 0 to 255' if ';16' in found else 'converts it'}"
 
 
 @contextmanager
-def opened(content: bytes) -> Iterator[Picture]:
-    """Yield the first picture in the file with `content`; the orientation in its EXIF data is applied.
+def opened(content: bytes, scale: float | None = None) -> Iterator[Picture]:
+    """Yield the first picture in the file with `content`; the orientation in its EXIF data is applied, and the `scale`.
 
     Raises:
-        ValueError: It is no such file, is damaged or too large, or has more than 16 bits; the text is the reason.
+        ValueError: It is no such file, is damaged or too large, has more than 16 bits, or a number beyond the `scale`;
+            the text is the reason.
     """
     if len(content) > MAX_FILE:
         raise PictureError(f"larger than {MAX_FILE} bytes")
@@ -112,7 +116,7 @@ def opened(content: bytes) -> Iterator[Picture]:
             mode, is_first = _mode(image), bool(getattr(image, "is_animated", False))
             # A photograph that is stored lying on its side would be learnt, or answered, lying on its side.
             ImageOps.exif_transpose(image, in_place=True)
-            yield Picture(image, mode, is_first)
+            yield Picture(_of_8_bits(image, mode, scale), mode, is_first)
     except PictureError:
         raise
     except Image.DecompressionBombError:
@@ -141,8 +145,6 @@ def _mode(image: Image.Image) -> str:
 
 def flattened(image: Image.Image, mode: str, background: str) -> Image.Image:
     """Return an image in `mode`, L or RGB, with the `background` where it is transparent."""
-    if image.mode.startswith("I;16"):
-        image = _of_8_bits(image)
     if image.has_transparency_data:
         layer = image.convert("RGBA")
         image = Image.new("RGB", layer.size, background)
@@ -150,14 +152,39 @@ def flattened(image: Image.Image, mode: str, background: str) -> Image.Image:
     return image if image.mode == mode else image.convert(mode)
 
 
-def _of_8_bits(image: Image.Image) -> Image.Image:
+def _of_8_bits(image: Image.Image, mode: str, scale: float | None) -> Image.Image:
+    """Return a picture of that mode in its file, of which 0 to `scale` became 0 to 255, but opacities stay."""
+    if image.mode.startswith("I;16"):
+        return _of_16_bits(image, 65535 if scale is None else scale)
+    if scale is None:
+        return image
+    layer = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    # Of colours of 16 bits the upper 8 are here.
+    step = 257 if mode.endswith(";16") else 1
+    levels = _levels(scale, step, int(np.asarray(layer)[..., :3].max()))
+    return layer.point(levels[:256].tolist() * 3 + [*range(256)] * (len(layer.getbands()) - 3))
+
+
+def _levels(scale: float, step: int, highest: int) -> NDArray[np.uint8]:
+    """Return the values of 8 bits, 255 for `scale`, of 0, `step`, 2 `step` and so on, of which there is a `highest`.
+
+    Raises:
+        PictureError: That is beyond the `scale`.
+    """
+    if highest * step > scale:
+        raise PictureError(f"pixels: expected 0 to {scale:g}, found {highest * step}; `scale` states the largest")
+    levels: NDArray[np.uint8] = np.rint(np.minimum(np.arange(2**16) * (step * 255 / scale), 255)).astype(np.uint8)
+    return levels
+
+
+def _of_16_bits(image: Image.Image, scale: float) -> Image.Image:
     """Return a grey image of 16 bits with the nearest value of 8 bits for each."""
-    values, key = np.asarray(image).astype(np.uint32), image.info.get("transparency")
-    grey = (values * 255 + 2**15) // 65535
+    values, key = np.asarray(image), image.info.get("transparency")
+    grey = _levels(scale, 1, int(values.max()))[values]
     if image.format == "TIFF" and getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
         # Pillow turns such an image of 8 bits to light on dark, but not one of 16.
         grey = 255 - grey
-    made = Image.fromarray(grey.astype(np.uint8))
+    made = Image.fromarray(grey)
     if key is not None:
         made.putalpha(Image.fromarray(np.where(values == key, 0, 255).astype(np.uint8)))
     return made
