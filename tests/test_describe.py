@@ -143,12 +143,15 @@ def test_files_become_a_data_set(place: Path, monkeypatch: pytest.MonkeyPatch, c
 
 
 def test_what_a_person_should_know_is_printed(place: Path) -> None:
-    """Sizes, modes, transparency, copies, constant and damaged pictures are named; the damaged one is not copied."""
+    """Sizes, modes, transparency, copies, constant, damaged and other files are named; these two are not copied."""
     folder = folders(place)
     shutil.copy(folder / "0" / "0.png", folder / "1" / "copy.png")
     (folder / "2" / "damaged.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
     Image.new("L", (8, 8), 9).save(folder / "3" / "plain.png")
     Image.new("RGBA", (8, 9), (1, 2, 3, 0)).save(folder / "4" / "through.png")
+    for name in ("1/more/x.HEIC", "none/deep/y.heic", "README.md", "3/film.mp4", "0/Thumbs.db", "@eaDir/0.png"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
 
     text = "\n".join(described(folder, size=(8, 8)))
 
@@ -158,7 +161,9 @@ def test_what_a_person_should_know_is_printed(place: Path) -> None:
         "modes: L (302), RGBA (1); all become colour",
         "1 have transparent parts, which become white, or what `background` in options says; "
         "of these would show nothing: on white 1, on black 1",
-        "1 cannot be read and are not copied: 2/damaged.png",
+        "1 cannot be read and are not copied: 2/damaged.png: not a PNG, JPEG, ",
+        "left out: .heic (2), .mp4 (1), .md (1)",
+        "folders without a picture: 1/more, none",
         "1 image is the same as another one: ",
         "2 images are of another class than the same picture elsewhere: ",
         "1/copy.png",
@@ -209,6 +214,63 @@ def test_groups_of_tables_are_a_column(place: Path) -> None:
 
     told = "5 images are test images of groups that training images are of, too: train.csv row 25 = test.csv row 0; "
     assert any(line.startswith(told) for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "why"),
+    [
+        ("0/nothing.png", "nowhere.png", "0/nothing.png: a link to nothing"),
+        ("other", "0", "other: a link to a folder; put the folder itself there"),
+        ("0/loop", "loop", "0/loop: a link to nothing"),
+        ("0/out.png", "../../out.png", "0/out.png: a link that leads out of the source; put the file itself there"),
+    ],
+)
+def test_links_that_fetch_would_refuse_are_refused(place: Path, name: str, target: str, why: str) -> None:
+    """A picture, or a class, that would be missing or come from elsewhere is one line; a link within is a file."""
+    folder = folders(place)
+    picture(0).save(folder.parent / "out.png")
+    (folder / "0" / "inside.png").symlink_to("0.png")
+    (folder / name).symlink_to(target)
+
+    with pytest.raises(InputError, match=r"^[^\n]+$") as caught:
+        described(folder)
+
+    assert str(caught.value) == f"{folder}: {why}"
+    (folder / name).unlink()
+    assert described(folder)[0].startswith(f"{NUMBER + 1} files copied")
+
+
+def large(path: Path) -> None:
+    """Write a picture with more pixels than are read."""
+    Image.new("1", (9000, 9000)).save(path)
+
+
+def precise(path: Path) -> None:
+    """Write a picture of fractions."""
+    Image.fromarray(np.ones((8, 8), np.float32)).save(path, "TIFF")
+
+
+@pytest.mark.parametrize(
+    ("part", "lost", "write", "why"),
+    [
+        ("train/", "7", precise, "expected 8 or 16 bits without a sign, found mode F;32F"),
+        ("train/", "7", large, "expected at most 50,000,000 pixels, found 9000x9000"),
+        ("test/", "test", precise, "expected 8 or 16 bits without a sign, found mode F;32F"),
+    ],
+)
+def test_a_class_or_a_split_is_not_lost(place: Path, part: str, lost: str, write: Any, why: str) -> None:
+    """Where no picture of a class, or of a split, can be read, that is an error with the first one's reason."""
+    save(place, lambda index: f"{part if index % 5 == 0 else 'train/'}{LABELS[index]}/{index}.png")
+    paths = sorted(path for path in place.rglob("*.png") if lost in path.parts)
+    write(paths[0])
+    for path in paths[1:]:
+        shutil.copy(paths[0], path)
+
+    with pytest.raises(InputError) as caught:
+        described(place)
+
+    named = paths[0].relative_to(place).as_posix()
+    assert f"{place}: no picture of {lost!r} can be read, such as {named}: {why}; " in str(caught.value)
 
 
 def uneven(folder: Path) -> Path:
@@ -270,7 +332,7 @@ def other_sizes(folder: Path) -> Path:
         (with_cell(95.5), "which number is white? pixels are 0.0 to 255.0", None),
         (other_sizes, "from/test.csv: expected 64 columns of pixels, found 63", None),
         (lambda folder: npz(folder, x_train=BYTES[NO_4], y_train=LABELS[NO_4]), "no image has the label 4", None),
-        (lambda folder: folder, "found none of these", None),
+        (lambda folder: folder, "from: no files", None),
         (lambda folder: folder / "nowhere", "no such file or folder", None),
     ],
 )

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.data import dataset, image_set
-from pipeline.data.formats import pictures
+from pipeline.data.formats import folder, pictures
 from pipeline.errors import InputError
 from pipeline.schema import Block, Name
 
@@ -95,13 +95,12 @@ def of_pictures(root: Path, paths: Sequence[Path], tables: Sequence[Path], state
     looks = _Looks()
     for path in sorted(destinations):
         try:
-            looks.add(path)
-        except (OSError, ValueError):
-            looks.damaged.append(path.relative_to(root).as_posix())
-            del destinations[path]
-    if not destinations:
-        raise InputError("no picture that can be read", path=root)
+            looks.add(pictures.content_of(path))
+        except (OSError, ValueError) as error:
+            looks.damaged[path] = f"{path.relative_to(root).as_posix()}: {getattr(error, 'strerror', None) or error}"
+    destinations = _readable(destinations, looks.damaged, root)
     targets = _targets(root, destinations)
+    questions = [] if stated.group else _group_notes([*targets])
     splits = [split for split in image_set.SPLITS if any(at.split == split for at in destinations.values())]
     height, width = looks.size(stated)
     content = {
@@ -111,7 +110,27 @@ def of_pictures(root: Path, paths: Sequence[Path], tables: Sequence[Path], state
         "options": {split: split for split in splits} | looks.options(stated),
         **held_out(splits, stated),
     }
-    return Survey(content, targets, [*looks.notes(stated), *([] if stated.group else _group_notes([*targets]))])
+    return Survey(content, targets, [*looks.notes(stated), *_bare(root, paths), *questions])
+
+
+def _readable(
+    destinations: Mapping[Path, Destination], damaged: Mapping[Path, str], root: Path
+) -> dict[Path, Destination]:
+    """Return where the others than the damaged belong; raise InputError if none is left of a class, or of a split."""
+    kept = {path: at for path, at in destinations.items() if path not in damaged}
+    left = {name for at in kept.values() for name in (at.split, at.label)}
+    for path, why in damaged.items():
+        for name in {destinations[path].split, destinations[path].label} - left:
+            raise InputError(f"no picture of {name!r} can be read, such as {why}", path=root, fix="mend or remove them")
+    return kept
+
+
+def _bare(root: Path, paths: Sequence[Path]) -> list[str]:
+    """Return a sentence on the folders below the root that have no picture, if there are any."""
+    filled = {parent for path in paths for parent in path.parents}
+    bare = [path for path in folder.folders_below(root) if path not in filled and path.parent in filled]
+    named = ", ".join(path.relative_to(root).as_posix() for path in bare[:10])
+    return [f"folders without a picture: {named}{', ...' if len(bare) > 10 else ''}"] if bare else []
 
 
 class _Looks:
@@ -122,11 +141,11 @@ class _Looks:
         self.modes: Counter[str] = Counter()
         self.vanishing: Counter[str] = Counter()
         self.transparent = 0
-        self.damaged: list[str] = []
+        self.damaged: dict[Path, str] = {}
 
-    def add(self, path: Path) -> None:
-        """Look at one more picture; raise OSError or ValueError if it cannot be read."""
-        with pictures.opened(pictures.content_of(path)) as picture:
+    def add(self, content: bytes) -> None:
+        """Look at the picture in a file with this content; raise ValueError if it cannot be read."""
+        with pictures.opened(content) as picture:
             picture.image.load()
             self.sizes[picture.image.size] += 1
             self.modes[picture.mode] += 1
@@ -173,8 +192,8 @@ class _Looks:
                 f"of these would show nothing: {nothing}"
             )
         if self.damaged:
-            more = ", ..." if len(self.damaged) > 20 else ""
-            named = ", ".join(self.damaged[:20])
+            more = "; ..." if len(self.damaged) > 20 else ""
+            named = "; ".join([*self.damaged.values()][:20])
             notes.append(f"{len(self.damaged)} cannot be read and are not copied: {named}{more}")
         return notes
 
