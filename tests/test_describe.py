@@ -1,5 +1,6 @@
 """`make data`: from files on a disk to a data set, and on to a trained model."""
 
+import io
 import json
 import shutil
 import sys
@@ -100,7 +101,21 @@ def parquet_table(folder: Path) -> Path:
     return folder / "digits.parquet"
 
 
-KINDS = [folders, deeper, listed, fractions, three_arrays, table, parquet_table]
+def encoded(index: int) -> bytes:
+    """Return one of the digits as a PNG file."""
+    file = io.BytesIO()
+    picture(index).save(file, "PNG")
+    return file.getvalue()
+
+
+def parquet_pictures(folder: Path) -> Path:
+    """Write a parquet table of pictures, as Hugging Face's."""
+    cells = [{"bytes": encoded(index), "path": f"{index}.png"} for index in range(NUMBER)]
+    pd.DataFrame({"image": cells, "label": LABELS}).to_parquet(folder / "digits.parquet")
+    return folder / "digits.parquet"
+
+
+KINDS = [folders, deeper, listed, fractions, three_arrays, table, parquet_table, parquet_pictures]
 
 
 @pytest.fixture(autouse=True)
@@ -171,6 +186,23 @@ def test_what_a_person_should_know_is_printed(place: Path) -> None:
     ):
         assert words in text
     assert not Path("data/local/digits/train/2/damaged.png").exists()
+
+
+def test_pictures_in_a_table_are_looked_at(place: Path) -> None:
+    """Those in a column are told and measured as those in files are; one that is damaged is told with its row."""
+    Image.new("RGBA", (9, 8), (1, 2, 3, 0)).save(place / "x.png")
+    cells = [*map(encoded, range(8)), (place / "x.png").read_bytes()]
+    pd.DataFrame({"image": cells, "label": [*"abababab", "b"]}).to_parquet(place / "x.parquet")
+    pd.DataFrame({"image": [*cells[:-1], b""], "label": [*"abababab", "b"]}).to_parquet(place / "damaged.parquet")
+
+    lines = described(place / "x.parquet")
+
+    assert "sizes: 8x8 (8), 9x8 (1); all become 32x32 (SIZE=64 or SIZE=48x64 says otherwise)" in lines
+    assert "modes: L (8), RGBA (1); all become colour" in lines
+    assert any(line.startswith("1 have transparent parts") for line in lines)
+    assert sets.load(Path("data/sets/digits.yaml")).image.shape == (32, 32, 3)
+    with pytest.raises(InputError, match=r"from/damaged.parquet: row 8, counted from 0: not a PNG"):
+        described(place / "damaged.parquet", "other")
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 
-from pipeline.data import dataset, image_set
+from pipeline.data import image_set
 from pipeline.data.formats import folder, pictures
+from pipeline.data.looks import Looks
 from pipeline.errors import InputError
 from pipeline.schema import Block, Name
 
@@ -22,10 +22,6 @@ SPLIT_WORDS = {
     **dict.fromkeys(("val", "valid", "validation"), "validation"),
 }
 LABEL_WORDS = ("label", "labels", "class", "category", "target", "y")
-# The side of images that have no common size which fits.
-_SIDE = 32
-# A picture whose grey levels differ by less, of 255, shows nothing.
-_VISIBLE = 24
 # What may tell from the path of a picture which others belong to it: its name but for the last number in it, as of the
 # frames of a film, or what its name begins with, as of the pictures of a patient.
 _GROUPS = (r"([^/]*[^/\d])\d+\.\w+\Z", r"([^/_. -]+)[_. -][^/]*\.\w+\Z")
@@ -92,25 +88,24 @@ def of_pictures(root: Path, paths: Sequence[Path], tables: Sequence[Path], state
         InputError: None can be read, or they could be several data sets.
     """
     destinations = _by_table(root, paths, tables, stated) if tables else _by_folder(root, paths, stated)
-    looks = _Looks()
+    looks, damaged = Looks(stated.size), dict[Path, str]()
     for path in sorted(destinations):
         try:
             looks.add(pictures.content_of(path))
         except (OSError, ValueError) as error:
-            looks.damaged[path] = f"{path.relative_to(root).as_posix()}: {getattr(error, 'strerror', None) or error}"
-    destinations = _readable(destinations, looks.damaged, root)
+            damaged[path] = f"{path.relative_to(root).as_posix()}: {getattr(error, 'strerror', None) or error}"
+    destinations = _readable(destinations, damaged, root)
     targets = _targets(root, destinations)
     questions = [] if stated.group else _group_notes([*targets])
     splits = [split for split in image_set.SPLITS if any(at.split == split for at in destinations.values())]
-    height, width = looks.size(stated)
     content = {
         "format": "folder",
-        "image": {"height": height, "width": width, "channels": 1 if looks.are_grey else 3},
+        "image": looks.image,
         "classes": natural({at.label for at in destinations.values()}),
-        "options": {split: split for split in splits} | looks.options(stated),
+        "options": {split: split for split in splits} | looks.options,
         **held_out(splits, stated),
     }
-    return Survey(content, targets, [*looks.notes(stated), *_bare(root, paths), *questions])
+    return Survey(content, targets, [*looks.notes, *_listed(damaged), *_bare(root, paths), *questions])
 
 
 def _readable(
@@ -125,77 +120,18 @@ def _readable(
     return kept
 
 
+def _listed(damaged: Mapping[Path, str]) -> list[str]:
+    """Return a sentence on the files that cannot be read, if there are any."""
+    named = "; ".join([*damaged.values()][:20]) + ("; ..." if len(damaged) > 20 else "")
+    return [f"{len(damaged)} cannot be read and are not copied: {named}"] if damaged else []
+
+
 def _bare(root: Path, paths: Sequence[Path]) -> list[str]:
     """Return a sentence on the folders below the root that have no picture, if there are any."""
     filled = {parent for path in paths for parent in path.parents}
     bare = [path for path in folder.folders_below(root) if path not in filled and path.parent in filled]
     named = ", ".join(path.relative_to(root).as_posix() for path in bare[:10])
     return [f"folders without a picture: {named}{', ...' if len(bare) > 10 else ''}"] if bare else []
-
-
-class _Looks:
-    """The sizes and modes of pictures, and what those that have transparent parts show on white and on black."""
-
-    def __init__(self) -> None:
-        self.sizes: Counter[tuple[int, int]] = Counter()
-        self.modes: Counter[str] = Counter()
-        self.vanishing: Counter[str] = Counter()
-        self.transparent = 0
-        self.damaged: dict[Path, str] = {}
-
-    def add(self, content: bytes) -> None:
-        """Look at the picture in a file with this content; raise ValueError if it cannot be read."""
-        with pictures.opened(content) as picture:
-            picture.image.load()
-            self.sizes[picture.image.size] += 1
-            self.modes[picture.mode] += 1
-            if picture.image.has_transparency_data:
-                self.transparent += 1
-                for colour in ("white", "black"):
-                    grey = np.asarray(pictures.flattened(picture.image, "L", colour), np.int16)
-                    self.vanishing[colour] += int(np.ptp(grey) < _VISIBLE)
-
-    @property
-    def are_grey(self) -> bool:
-        """Whether no picture has colours."""
-        return all(mode.partition(";")[0] in ("1", "L", "LA", "I") for mode in self.modes)
-
-    def size(self, stated: Stated) -> tuple[int, int]:
-        """Return the height and the width that the images are to have."""
-        (width, height), *others = self.sizes
-        fits = not others and all(dataset.MIN_SIDE <= side <= dataset.MAX_SIDE for side in (width, height))
-        return stated.size or ((height, width) if fits else (_SIDE, _SIDE))
-
-    def options(self, stated: Stated) -> dict[str, Any]:
-        """Return how pictures become images of that size."""
-        exact = {"1", "L"} if self.are_grey else {"1", "L", "RGB", "P"}
-        resize = {} if [*self.sizes] == [self.size(stated)[::-1]] else {"resize": "stretch"}
-        return resize | {"convert": bool(self.transparent or self.modes.keys() - exact)}
-
-    def notes(self, stated: Stated) -> list[str]:
-        """Return a sentence each on sizes, modes, transparent parts and damaged files."""
-        height, width = self.size(stated)
-        sizes = ", ".join(f"{w}x{h} ({count})" for (w, h), count in self.sizes.most_common(3))
-        more = f" and {len(self.sizes) - 3} more" if len(self.sizes) > 3 else ""
-        advice = "" if [*self.sizes] == [(width, height)] or stated.size else " (SIZE=64 or SIZE=48x64 says otherwise)"
-        modes = ", ".join(f"{mode} ({count})" for mode, count in self.modes.most_common())
-        notes = [
-            f"sizes: {sizes}{more}; all become {width}x{height}{advice}",
-            f"modes: {modes}; all become {'grey' if self.are_grey else 'colour'}",
-        ]
-        if others := sum(count for (w, h), count in self.sizes.items() if w * height != h * width):
-            notes.append(f"{others} of another aspect ratio are stretched; `resize: pad` or `crop` in options keeps it")
-        if self.transparent:
-            nothing = ", ".join(f"on {colour} {self.vanishing[colour]}" for colour in ("white", "black"))
-            notes.append(
-                f"{self.transparent} have transparent parts, which become white, or what `background` in options says; "
-                f"of these would show nothing: {nothing}"
-            )
-        if self.damaged:
-            more = "; ..." if len(self.damaged) > 20 else ""
-            named = "; ".join([*self.damaged.values()][:20])
-            notes.append(f"{len(self.damaged)} cannot be read and are not copied: {named}{more}")
-        return notes
 
 
 def _group_notes(names: Sequence[str]) -> list[str]:

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pipeline import errors, schema
 from pipeline.data.formats import checks, npz, parquet
+from pipeline.data.formats.checks import Faults, Place
+from pipeline.data.looks import Looks
 from pipeline.data.survey import LABEL_WORDS, SPLIT_WORDS, Stated, Survey, held_out, label_column, natural
 from pipeline.errors import InputError
 
@@ -66,7 +67,8 @@ def of_tables(paths: Sequence[Path], stated: Stated) -> Survey:
     """Return what CSV or parquet tables of pixels hold, or parquet tables of pictures; or raise InputError."""
     tables = _tables(paths)
     if tables["train"].suffix.lower() == ".parquet":
-        columns = pq.read_schema(tables["train"])
+        with parquet.opened(Place(tables["train"])) as file:
+            columns = file.schema_arrow
         names = [column.name for column in columns if _has_pictures(column.type)]
         if len(names) > 1:
             raise InputError(f"which column has the pictures? {', '.join(names)}", path=tables["train"])
@@ -76,7 +78,9 @@ def of_tables(paths: Sequence[Path], stated: Stated) -> Survey:
 
 
 def _has_pictures(kind: Any) -> bool:
-    return bool(pa.types.is_binary(kind)) or (pa.types.is_struct(kind) and int(kind.get_field_index("bytes")) >= 0)
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind)) or (
+        pa.types.is_struct(kind) and int(kind.get_field_index("bytes")) >= 0
+    )
 
 
 def _of_pixels(tables: dict[str, Path], stated: Stated) -> Survey:
@@ -132,21 +136,33 @@ def read(path: Path) -> pd.DataFrame:
 def _of_pictures(tables: dict[str, Path], columns: Any, image: str, stated: Stated) -> Survey:
     path = tables["train"]
     label = label_column([name for name in columns.names if name not in (image, stated.group)], path, stated)
-    labels = [pq.read_table(table, columns=[label]).column(label).to_pylist() for table in tables.values()]
-    classes, first_label = _classes(np.array([value for part in labels for value in part]), path)
+    labels = [value for table in tables.values() for value in _column(table, label, image)]
+    classes, first_label = _classes(np.array(labels), path)
     if first_label:
         raise InputError(f"labels begin with {first_label}, expected 0 or names", path=path)
-    if stated.size is None:
-        raise InputError("which size are the images to have?", path=path, fix="say SIZE=32")
+    looks, faults = Looks(stated.size), Faults()
+    for table in tables.values():
+        for row, picture in parquet.contents(Place(table), image):
+            with faults.at(row):
+                looks.add(picture)
+    faults.end()
     content = {
         "format": "parquet",
-        "image": {"height": stated.size[0], "width": stated.size[1], "channels": 3},
+        "image": looks.image,
         "classes": parquet.class_names(columns.metadata or {}, label) or classes,
         "files": {name: [{"name": f"{name}.parquet"}] for name in tables},
-        "options": {"image": image, "label": label, "resize": "stretch", "convert": True},
+        "options": {"image": image, "label": label} | looks.options,
         **held_out(tables, stated),
     }
-    return Survey(content, {f"{name}.parquet": path for name, path in tables.items()})
+    return Survey(content, {f"{name}.parquet": path for name, path in tables.items()}, looks.notes)
+
+
+def _column(table: Path, label: str, image: str) -> list[Any]:
+    """Return the labels in a table, which has to have pictures, too."""
+    with parquet.opened(Place(table)) as file:
+        if not {label, image} <= {*file.schema_arrow.names}:
+            raise InputError(f"expected the columns {image!r} and {label!r}, as in that to train on", path=table)
+        return list(file.read(columns=[label]).column(0).to_pylist())
 
 
 def _tables(paths: Sequence[Path]) -> dict[str, Path]:
@@ -166,6 +182,8 @@ def _tables(paths: Sequence[Path]) -> dict[str, Path]:
 
 def _classes(labels: NDArray[Any], path: Path) -> tuple[list[str], int]:
     """Return the names of the classes, and the label of the first one; that of names is 0."""
+    if not len(labels):
+        raise InputError("no images", path=path)
     if labels.dtype.kind == "f" and (labels == np.floor(labels)).all():
         labels = labels.astype(np.int64)
     if labels.dtype.kind not in "iu":
