@@ -103,7 +103,7 @@ def _copy(source: Path, target: Path) -> None:
     """Copy a file; a parquet table of pixels becomes one in CSV."""
     target.parent.mkdir(parents=True, exist_ok=True)
     if source.suffix.lower() == ".parquet" and target.suffix == ".csv":
-        survey_arrays.read(source).to_csv(target, index=False)
+        survey.read(source).to_csv(target, index=False)
     else:
         shutil.copyfile(source, target)
 

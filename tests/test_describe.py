@@ -71,9 +71,11 @@ def deeper(folder: Path) -> Path:
     return save(folder, lambda index: f"all/{LABELS[index]}/{part(index)}/{index}.png")
 
 
-def listed(folder: Path, label: str = "Class") -> Path:
-    """Write a folder of files with a CSV of names and labels."""
-    rows = pd.DataFrame({"file": [f"{index}.png" for index in range(NUMBER)], label: LABELS, "taken": "today"})
+def listed(folder: Path, label: str = "Class", **columns: Any) -> Path:
+    """Write a folder of files with a CSV of names and labels, and other columns."""
+    rows = pd.DataFrame(
+        {"file": [f"{index}.png" for index in range(NUMBER)], label: LABELS, "taken": "today"} | columns
+    )
     csv(save(folder, lambda index: f"{index}.png"), rows.sample(frac=1, random_state=0), "labels")
     return folder
 
@@ -305,6 +307,51 @@ def test_a_class_or_a_split_is_not_lost(place: Path, part: str, lost: str, write
     assert f"{place}: no picture of {lost!r} can be read, such as {named}: {why}; " in str(caught.value)
 
 
+PEOPLE = [f"p/{index % 30}" for index in range(NUMBER)]
+
+
+def in_folders(folder: Path) -> Path:
+    """Write a folder per split, and a CSV of names and labels next to them."""
+    rows = pd.DataFrame({"file": [f"{index}.png" for index in range(NUMBER)], "label": LABELS})
+    csv(save(folder, lambda index: f"{part(index)}/{index}.png"), rows, "labels")
+    return folder
+
+
+@pytest.mark.parametrize("kind", [partial(listed, split=[*map(part, range(NUMBER))]), in_folders])
+def test_a_table_of_labels_has_splits(place: Path, kind: Any) -> None:
+    """A column of train, test and val next to the labels is the split, as are folders of these names."""
+    described(kind(place))
+
+    splits = raw.read(Path("data/local/digits"), sets.load(Path("data/sets/digits.yaml")))
+    found = {
+        name: sorted(int(Path(origin).stem) for origin in np.asarray(split.origins)) for name, split in splits.items()
+    }
+    names = {"Training": "train", "test": "test", "valid": "validation"}
+    assert found == {names[name]: [index for index in range(NUMBER) if part(index) == name] for name in names}
+
+
+def test_groups_of_pictures_may_be_a_column(place: Path) -> None:
+    """GROUP names a column of the table of labels, too: the set's groups are its values, whatever is in these."""
+    described(listed(place, person=PEOPLE), group="person")
+
+    splits = raw.read(Path("data/local/digits"), sets.load(Path("data/sets/digits.yaml")))
+    groups = {
+        name: {(PEOPLE[int(str(origin).rpartition("=")[2][:-4])], int(group)) for origin, group in pairs}
+        for name, split in splits.items()
+        for pairs in [zip(np.asarray(split.origins), np.asarray(split.groups), strict=True)]
+    }
+    assert len(groups["train"] | groups["test"]) == 30
+    assert len({group for _, group in groups["train"] | groups["test"]}) == 30
+    assert not groups["train"] & groups["test"]
+
+
+def with_splits(folder: Path) -> Path:
+    """Write a parquet table of pictures with a column of splits."""
+    rows = {"image": [encoded(index) for index in range(8)], "label": [*"abababab"], "split": [*["train", "test"] * 4]}
+    pd.DataFrame(rows).to_parquet(folder / "x.parquet")
+    return folder / "x.parquet"
+
+
 def uneven(folder: Path) -> Path:
     """One picture deeper than the others."""
     folders(folder)
@@ -357,6 +404,22 @@ def other_sizes(folder: Path) -> Path:
             lambda folder: csv(folder, TABLE.rename(columns={"digit": "of10"}).astype({"of10": float})),
             "which column has the labels? px0, px1, ",
             {"label": "of10"},
+        ),
+        (
+            partial(listed, split=["train"] * 200 + ["dev"] * 100),
+            "labels.csv: column 'split': expected train, test or val, found 'dev'",
+            None,
+        ),
+        (
+            partial(listed, Class=["a/b", "a-b"] * 150),
+            "labels.csv: labels 'a/b' and 'a-b' would be one class, 'a-b'; rename one",
+            None,
+        ),
+        (with_splits, "the column 'split' has train, test; write a table for each, called train, test and val", None),
+        (
+            lambda folder: csv(folder, TABLE.assign(set=["train", "val"] * 150)),
+            "the column 'set' has train, val; write a table for each, called train, test and val",
+            None,
         ),
         (lists, "row 0, counted from 0, column 'image': expected a number, found ", None),
         (with_cell("white"), "row 3, counted from 0, column 'px5': expected a number, found 'white'", None),

@@ -3,12 +3,15 @@
 import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import pandas as pd
+import pyarrow as pa
 
+from pipeline import errors
 from pipeline.data import image_set
 from pipeline.data.formats import folder, pictures
 from pipeline.data.looks import Looks
@@ -25,6 +28,8 @@ LABEL_WORDS = ("label", "labels", "class", "category", "target", "y")
 # What may tell from the path of a picture which others belong to it: its name but for the last number in it, as of the
 # frames of a film, or what its name begins with, as of the pictures of a patient.
 _GROUPS = (r"([^/]*[^/\d])\d+\.\w+\Z", r"([^/_. -]+)[_. -][^/]*\.\w+\Z")
+# What finds a picture's group in the name of its copy, where a column of the labels' table says it.
+_COLUMN = r"/group-([^/=]*)=[^/]*\Z"
 
 
 class Named(Block):
@@ -58,6 +63,8 @@ class Destination(NamedTuple):
 
     split: str
     label: str
+    group: str = ""
+    """What the name of its copy begins with, to say what it belongs to."""
 
 
 def label_column(columns: Sequence[str], path: Path, stated: Stated) -> str:
@@ -67,6 +74,16 @@ def label_column(columns: Sequence[str], path: Path, stated: Stated) -> str:
     if len(chosen) != 1 or chosen[0] not in columns:
         raise InputError(f"which column has the labels? {', '.join(columns[:10])}", path=path, fix="say LABEL=column")
     return chosen[0]
+
+
+def read(path: Path, **how: Any) -> pd.DataFrame:
+    """Return the table in a CSV or parquet file; raise InputError if it cannot be read."""
+    try:
+        return (
+            pd.read_parquet(path) if path.suffix.lower() == ".parquet" else pd.read_csv(path, low_memory=False, **how)
+        )
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise InputError(f"not a table that can be read ({errors.reason(error)})", path=path) from None
 
 
 def natural(names: Iterable[str]) -> list[str]:
@@ -88,6 +105,10 @@ def of_pictures(root: Path, paths: Sequence[Path], tables: Sequence[Path], state
         InputError: None can be read, or they could be several data sets.
     """
     destinations = _by_table(root, paths, tables, stated) if tables else _by_folder(root, paths, stated)
+    if all(at.split != "train" for at in destinations.values()):
+        raise InputError("no pictures to train on, only those of other splits", path=root)
+    if any(at.group for at in destinations.values()):
+        stated = replace(stated, group=_COLUMN)
     looks, damaged = Looks(stated.size), dict[Path, str]()
     for path in sorted(destinations):
         try:
@@ -174,20 +195,59 @@ def _by_folder(root: Path, paths: Sequence[Path], stated: Stated) -> dict[Path, 
     if len(varying) != 1:
         shown = "; ".join(f"{at + 1}: {', '.join(names[:3])}" for at, names in enumerate(levels))
         raise InputError(f"which level of folders has the classes? {shown}", path=root, fix="say LEVEL=1, for instance")
-    destinations = {
+    return {
         path: Destination("train" if split_at is None else SPLIT_WORDS[parts[split_at].lower()], parts[varying[0]])
         for path, parts in steps.items()
     }
-    if all(at.split != "train" for at in destinations.values()):
-        raise InputError("no pictures to train on, only those of other splits", path=root)
-    return destinations
 
 
 def _by_table(root: Path, paths: Sequence[Path], tables: Sequence[Path], stated: Stated) -> dict[Path, Destination]:
-    """Return where each picture belongs, by a table of their names and labels."""
+    """Return where each picture belongs, by a table of their names and labels, perhaps of splits and groups, too."""
     if len(tables) > 1:
-        raise InputError(f"which table has the labels? {', '.join(path.name for path in tables)}", path=root)
-    table = pd.read_csv(tables[0], dtype=str, keep_default_na=False)
+        what = f"which table has the labels? {', '.join(path.name for path in tables)}"
+        raise InputError(what, path=root, fix="leave one, in which a column with train, test and val may say the split")
+    table = read(tables[0], dtype=str, keep_default_na=False)
+    named = _named(table, root, paths, tables[0])
+    others = [column for column in table if column not in (named.name, stated.group)]
+    splits = split_columns(table[[column for column in others if column != stated.label]])
+    if {*splits} == {*others}:
+        splits = []
+    label = label_column([column for column in others if column not in splits], tables[0], stated)
+    if len(splits) > 1:
+        raise InputError(f"which column has the splits? {', '.join(splits)}", path=tables[0], fix="leave one of them")
+    words = table[splits[0]] if splits else _splits_in_paths(root, named)
+    if unknown := [word for word in words if split_word(word) is None]:
+        raise InputError(f"column {splits[0]!r}: expected train, test or val, found {unknown[0]!r}", path=tables[0])
+    labels = _as_folders(table[label].unique(), tables[0])
+    groups = [""] * len(table)
+    if stated.group in table:
+        # Quoted, values that differ stay different, and none has a sign that ends it or a folder's.
+        groups = [f"group-{quote(value, safe='')}=" for value in table[stated.group]]
+    return {
+        path: Destination(str(split_word(word)), labels[text], group)
+        for path, word, text, group in zip(named, words, table[label], groups, strict=True)
+    }
+
+
+def split_word(cell: object) -> str | None:
+    """Return the split that a cell names, None if it names none."""
+    return SPLIT_WORDS.get(str(cell).strip().lower())
+
+
+def split_columns(table: pd.DataFrame) -> list[str]:
+    """Return the columns most of whose cells are names of splits."""
+    texts = table.select_dtypes(exclude="number")
+    return [column for column in texts if texts[column].map(split_word).notna().mean() > 0.5]
+
+
+def _splits_in_paths(root: Path, paths: Iterable[Path]) -> list[str]:
+    """Return the split of each picture by the folder that it is in; to train on, unless all are in such folders."""
+    named = [[step for step in path.relative_to(root).parts[:-1] if split_word(step)] for path in paths]
+    return [steps[0] for steps in named] if all(named) else ["train"] * len(named)
+
+
+def _named(table: pd.DataFrame, root: Path, paths: Sequence[Path], place: Path) -> pd.Series:
+    """Return the picture of each row; raise InputError unless one column names all of them once."""
     known = {path.relative_to(root).as_posix(): path for path in paths}
     for key in ("name", "stem"):
         short = Counter(getattr(path, key) for path in paths)
@@ -196,26 +256,40 @@ def _by_table(root: Path, paths: Sequence[Path], tables: Sequence[Path], stated:
     # A label may be the name of a picture, too, but it is rarely unique.
     columns = [column for column in columns if len(columns) == 1 or table[column].is_unique]
     if len(columns) != 1:
-        raise InputError(f"expected one column with names of the pictures, found {len(columns)}", path=tables[0])
+        what = f"expected one column with names of the pictures, found {len(columns)} of {', '.join(table)[:200]}"
+        raise InputError(what, path=place, fix="move the table away if the folders are the classes")
     names = table[columns[0]]
-    label = label_column([column for column in table if column != columns[0]], tables[0], stated)
     absent = [name for name in names if name not in known]
     unnamed = set(paths) - {known[name] for name in names if name in known}
     if absent or unnamed:
         what = f"{len(absent)} rows without a picture ({', '.join(absent[:3])}), {len(unnamed)} pictures without a row"
-        raise InputError(f"{what} ({', '.join(sorted(path.name for path in unnamed)[:3])})", path=tables[0])
-    if names.duplicated().any():
-        raise InputError(f"{names[names.duplicated()].iloc[0]} is there twice", path=tables[0])
-    pairs = zip(names, table[label], strict=True)
-    return {known[name]: Destination("train", re.sub(r"[/\\]", "-", text)) for name, text in pairs}
+        raise InputError(f"{what} ({', '.join(sorted(path.name for path in unnamed)[:3])})", path=place)
+    named = names.map(known)
+    if named.duplicated().any():
+        raise InputError(f"{names[named.duplicated()].iloc[0]} is there twice", path=place)
+    return named
+
+
+def _as_folders(labels: Iterable[str], path: Path) -> dict[str, str]:
+    """Return what the folder of each label is called; raise InputError if two would have one."""
+    known: dict[str, str] = {}
+    for label in labels:
+        name = re.sub(r"^\.|[/\\]", "-", label)
+        if (other := known.setdefault(name, label)) != label:
+            raise InputError(
+                f"labels {other!r} and {label!r} would be one class, {name!r}", path=path, fix="rename one"
+            )
+    return {label: name for name, label in known.items()}
 
 
 def _targets(root: Path, destinations: Mapping[Path, Destination]) -> dict[str, Path]:
     """Return where each picture goes, SPLIT/CLASS/NAME; its folders are part of the name where names are the same."""
     targets: dict[str, Path] = {}
-    doubles = Counter((*at, path.name.lower()) for path, at in destinations.items())
+    doubles = Counter((at, path.name.lower()) for path, at in destinations.items())
     for path, at in destinations.items():
-        is_single = doubles[(*at, path.name.lower())] == 1
+        is_single = doubles[(at, path.name.lower())] == 1
         name = path.name if is_single else "-".join(path.relative_to(root).parts)
-        targets[str(PurePosixPath(*at, name))] = path
+        target = str(PurePosixPath(at.split, at.label, at.group + name))
+        if (other := targets.setdefault(target, path)) != path:
+            raise InputError(f"{path} and {other} would both be called {target}", path=root, fix="rename one of them")
     return targets

@@ -11,7 +11,8 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipeline import errors, schema
+from pipeline import schema
+from pipeline.data import survey
 from pipeline.data.formats import checks, npz, parquet
 from pipeline.data.formats.checks import Faults, Place
 from pipeline.data.looks import Looks
@@ -84,7 +85,8 @@ def _has_pictures(kind: Any) -> bool:
 
 
 def _of_pixels(tables: dict[str, Path], stated: Stated) -> Survey:
-    path, contents = tables["train"], {name: read(path) for name, path in tables.items()}
+    path, contents = tables["train"], {name: survey.read(path) for name, path in tables.items()}
+    _refuse_splits(contents["train"], path)
     names = [str(column) for column in contents["train"] if column != stated.group]
     texts = [name for name in names if name == stated.label or not name[-1:].isdigit()]
     label = label_column(texts or names, path, stated)
@@ -108,6 +110,14 @@ def _of_pixels(tables: dict[str, Path], stated: Stated) -> Survey:
     return Survey(content, {f"{name}.csv": path for name, path in tables.items()})
 
 
+def _refuse_splits(table: pd.DataFrame, path: Path) -> None:
+    """Raise InputError if a column says which rows are of which split, for which nobody would look."""
+    for column in survey.split_columns(table):
+        if table[column].nunique() > 1:
+            what = f"the column {column!r} has {', '.join(map(str, table[column].unique()[:3]))}"
+            raise InputError(what, path=path, fix="write a table for each, called train, test and val, without it")
+
+
 def _numbers(table: pd.DataFrame, path: Path) -> NDArray[Any]:
     """Return the cells of a table of numbers; raise InputError with the first that is not one."""
     cells: NDArray[Any] = table.to_numpy()
@@ -125,17 +135,12 @@ def _numbers(table: pd.DataFrame, path: Path) -> NDArray[Any]:
     return cells.astype(np.float64)
 
 
-def read(path: Path) -> pd.DataFrame:
-    """Return the table in a CSV or parquet file; raise InputError if it cannot be read."""
-    try:
-        return pd.read_parquet(path) if path.suffix.lower() == ".parquet" else pd.read_csv(path, low_memory=False)
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise InputError(f"not a table that can be read ({errors.reason(error)})", path=path) from None
-
-
 def _of_pictures(tables: dict[str, Path], columns: Any, image: str, stated: Stated) -> Survey:
     path = tables["train"]
     label = label_column([name for name in columns.names if name not in (image, stated.group)], path, stated)
+    texts = [column.name for column in columns if "string" in str(column.type) and column.name not in (label, image)]
+    with parquet.opened(Place(path)) as file:
+        _refuse_splits(file.read(columns=texts).to_pandas(), path)
     labels = [value for table in tables.values() for value in _column(table, label, image)]
     classes, first_label = _classes(np.array(labels), path)
     if first_label:
