@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from pipeline import cli, errors, files, schema
-from pipeline.data import audit, raw, sets, survey, survey_arrays
+from pipeline.data import audit, raw, sets, survey, survey_arrays, survey_labels
 from pipeline.data.dataset import Split
 from pipeline.data.formats import folder, pictures
 from pipeline.data.image_set import ImageSet
@@ -41,10 +41,13 @@ def describe(name: str, place: Path, stated: Stated, credit: str) -> list[str]:
     with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=LOCAL) as temporary:
         copy = Path(temporary) / name
         for within, source in surveyed.copies.items():
-            _copy(source, copy / within)
+            try:
+                _copy(source, copy / within)
+            except OSError as error:
+                raise InputError(f"cannot be copied ({error.strerror})", path=source) from None
         if "files" in content:
             content["files"] = _with_checksums(content["files"], copy)
-        image_set = schema.validate(sets.FORMATS[content["format"]], content, set_file)
+        image_set = schema.validate(sets.FORMATS[content["format"]], content, place)
         try:
             splits = raw.read(copy, image_set)
         except InputError as error:
@@ -66,10 +69,15 @@ def look(place: Path, stated: Stated) -> Survey:
         raise InputError("no such file or folder", path=place)
     root, paths = (place.parent, [place]) if place.is_file() else (place, _below(place))
     shown = [path for path in paths if path.suffix.lower() in pictures.ENDINGS]
-    tables = {kind: [path for path in paths if path.suffix.lower() == kind] for kind in (".npz", ".csv", ".parquet")}
+    endings = {".npz": (".npz",), ".csv": (".csv", ".csv.gz"), ".parquet": (".parquet",)}
+    tables = {kind: [path for path in paths if path.name.lower().endswith(some)] for kind, some in endings.items()}
     kinds = [kind for kind, some in tables.items() if some]
     if shown and kinds in ([], [".csv"]):
-        surveyed = survey.of_pictures(root, shown, tables[".csv"], stated)
+        if listed := tables[".csv"]:
+            destinations = survey_labels.by_table(root, shown, listed, stated)
+        else:
+            destinations = survey.by_folder(root, shown, stated)
+        surveyed = survey.of_pictures(root, destinations, stated)
     elif shown or len(kinds) != 1:
         seen = ", ".join([*(["pictures"] if shown else []), *kinds]) or "none of these"
         what = f"expected pictures ({', '.join(pictures.ENDINGS)}), or .npz, .csv or .parquet files, found {seen}"

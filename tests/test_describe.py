@@ -117,7 +117,18 @@ def parquet_pictures(folder: Path) -> Path:
     return folder / "digits.parquet"
 
 
-KINDS = [folders, deeper, listed, fractions, three_arrays, table, parquet_table, parquet_pictures]
+def whole(folder: Path) -> Path:
+    """Write an npz of whole numbers of 64 bits."""
+    return npz(folder, x=BYTES.astype(np.int64), y=LABELS)
+
+
+def packed(folder: Path) -> Path:
+    """Write a gzipped CSV of pixels."""
+    TABLE.to_csv(folder / "digits.csv.gz", index=False)
+    return folder / "digits.csv.gz"
+
+
+KINDS = [folders, deeper, listed, fractions, three_arrays, whole, table, packed, parquet_table, parquet_pictures]
 
 
 @pytest.fixture(autouse=True)
@@ -352,6 +363,30 @@ def with_splits(folder: Path) -> Path:
     return folder / "x.parquet"
 
 
+def recoded(folder: Path, *, encoding: str = "utf-8", sep: str = ",") -> Path:
+    """Write a folder of files with a CSV of names and labels in another form."""
+    text = (listed(folder) / "labels.csv").read_text().replace("today", "été").replace(",", sep)
+    (folder / "labels.csv").write_text(text, encoding=encoding)
+    return folder
+
+
+def from_1(folder: Path) -> Path:
+    """Write a parquet table of pictures whose labels begin with 1."""
+    pd.DataFrame({"image": [encoded(index) for index in range(8)], "label": [1, 2] * 4}).to_parquet(
+        folder / "x.parquet"
+    )
+    return folder / "x.parquet"
+
+
+def without_labels(folder: Path) -> Path:
+    """Write parquet tables of pictures, of which that to test with has no labels."""
+    pd.DataFrame({"image": [encoded(index) for index in range(8)], "label": [0, 1] * 4}).to_parquet(
+        folder / "train.parquet"
+    )
+    pd.DataFrame({"image": [encoded(8)]}).to_parquet(folder / "test.parquet")
+    return folder
+
+
 def uneven(folder: Path) -> Path:
     """One picture deeper than the others."""
     folders(folder)
@@ -426,7 +461,67 @@ def other_sizes(folder: Path) -> Path:
         (with_cell(""), "row 3, counted from 0, column 'px5': expected a number, found nothing", None),
         (with_cell(95.5), "which number is white? pixels are 0.0 to 255.0", None),
         (other_sizes, "from/test.csv: expected 64 columns of pixels, found 63", None),
-        (lambda folder: npz(folder, x_train=BYTES[NO_4], y_train=LABELS[NO_4]), "no image has the label 4", None),
+        (
+            lambda folder: npz(folder, x_train=BYTES[NO_4], y_train=LABELS[NO_4]),
+            "no image has the label 4, of 0 to 9; number the classes from 0 on without gaps, or write names",
+            None,
+        ),
+        (lambda folder: npz(folder, x=BYTES, y=LABELS * 10**15), "no image has the label 1, of 0 to 9000000000", None),
+        (from_1, "labels begin with 1, expected 0 or names; number the classes from 0 on", None),
+        (without_labels, "from/test.parquet: expected the columns 'image' and 'label', as in that to train on", None),
+        (
+            lambda folder: npz(folder, x=BYTES.astype(float), y=LABELS),
+            "which number is white? pixels are 0.0 to 255.0; say SCALE=255",
+            {"scale": 255.0},
+        ),
+        (
+            lambda folder: npz(folder, x_train=BYTES, y_train=LABELS, x_test=PIXELS / 16, y_test=LABELS),
+            "x_train is uint8, x_test is float64, of which white is not one number; save all with one type",
+            None,
+        ),
+        (
+            lambda folder: npz(folder, x=PIXELS - 8, y=LABELS),
+            "expected pixels of 0 or more, found -8.0 to 8.0; make black 0",
+            None,
+        ),
+        (lambda folder: npz(folder, x=BYTES[:0], y=LABELS[:0]), "no images", None),
+        (
+            lambda folder: npz(folder, x=np.stack([BYTES] * 3, 1), y=LABELS),
+            "expected images (n, h, w), (n, h, w, 1) or (n, h, w, 3), found (300, 3, 8, 8); np.moveaxis(images",
+            None,
+        ),
+        (
+            lambda folder: npz(folder, x=np.stack([BYTES] * 4, -1), y=LABELS),
+            "found (300, 8, 8, 4); np.moveaxis(images, 1, -1) puts channels last, images[..., :3] leaves out a fourth",
+            None,
+        ),
+        (
+            lambda folder: npz(folder, x=BYTES, y=np.eye(10)[LABELS]),
+            "expected a label for each image, found (300, 10); np.argmax(labels, axis=1) makes labels of ",
+            None,
+        ),
+        (
+            lambda folder: npz(folder, x=BYTES, y=LABELS.astype(str).astype(object)),
+            "y.npy: holds Python objects, which could run code; astype(str) makes texts of names",
+            None,
+        ),
+        (partial(recoded, encoding="latin-1"), "labels.csv: not a table that can be read ('utf-8' codec can't ", None),
+        (
+            partial(recoded, sep=";"),
+            "labels.csv: expected commas between columns, found ';'; save it with commas",
+            None,
+        ),
+        (partial(listed, Class=["", "a"] * 150), "from: classes: expected a class name of 1 to 60 printable ", None),
+        (
+            lambda folder: save(folder, lambda index: f"{'ab'[index % 2]} /{index}.png"),
+            "from: classes: expected a class name of 1 to 60 printable letters without spaces at its ends, found 'a '",
+            None,
+        ),
+        (
+            lambda folder: save(folder, lambda index: f"train/a/{index}.png"),
+            "from: expected folders of two classes or more, found only train/a",
+            None,
+        ),
         (lambda folder: folder, "from: no files", None),
         (lambda folder: folder / "nowhere", "no such file or folder", None),
     ],

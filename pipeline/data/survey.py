@@ -1,12 +1,12 @@
 """Pictures on a disk -> what data/sets/ says of them: classes, size, splits. What is unclear is asked back."""
 
 import re
+import zlib
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
-from urllib.parse import quote
 
 import pandas as pd
 import pyarrow as pa
@@ -78,12 +78,26 @@ def label_column(columns: Sequence[str], path: Path, stated: Stated) -> str:
 
 def read(path: Path, **how: Any) -> pd.DataFrame:
     """Return the table in a CSV or parquet file; raise InputError if it cannot be read."""
+    is_csv = path.suffix.lower() != ".parquet"
     try:
-        return (
-            pd.read_parquet(path) if path.suffix.lower() == ".parquet" else pd.read_csv(path, low_memory=False, **how)
-        )
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise InputError(f"not a table that can be read ({errors.reason(error)})", path=path) from None
+        table = pd.read_csv(path, low_memory=False, **how) if is_csv else pd.read_parquet(path)
+    except (OSError, ValueError, EOFError, zlib.error, pa.ArrowException) as error:
+        fix = "save it as UTF-8" if isinstance(error, UnicodeDecodeError) else ""
+        raise InputError(f"not a table that can be read ({errors.reason(error)})", path=path, fix=fix) from None
+    if is_csv and len(table.columns) == 1 and (marks := {*";\t"} & {*str(table.columns[0])}):
+        raise InputError(f"expected commas between columns, found {min(marks)!r}", path=path, fix="save it with commas")
+    return table
+
+
+def split_word(cell: object) -> str | None:
+    """Return the split that a cell names, None if it names none."""
+    return SPLIT_WORDS.get(str(cell).strip().lower())
+
+
+def split_columns(table: pd.DataFrame) -> list[str]:
+    """Return the columns most of whose cells are names of splits."""
+    texts = table.select_dtypes(exclude="number")
+    return [column for column in texts if texts[column].map(split_word).notna().mean() > 0.5]
 
 
 def natural(names: Iterable[str]) -> list[str]:
@@ -98,13 +112,12 @@ def held_out(splits: Collection[str], stated: Stated) -> dict[str, Any]:
     return {"held_out": kept} if kept else {}
 
 
-def of_pictures(root: Path, paths: Sequence[Path], tables: Sequence[Path], stated: Stated) -> Survey:
-    """Return what the pictures below `root` are, by their folders or by a table of their names and labels.
+def of_pictures(root: Path, destinations: Mapping[Path, Destination], stated: Stated) -> Survey:
+    """Return what the pictures below `root` are, each of which belongs somewhere.
 
     Raises:
         InputError: None can be read, or they could be several data sets.
     """
-    destinations = _by_table(root, paths, tables, stated) if tables else _by_folder(root, paths, stated)
     if all(at.split != "train" for at in destinations.values()):
         raise InputError("no pictures to train on, only those of other splits", path=root)
     if any(at.group for at in destinations.values()):
@@ -115,18 +128,18 @@ def of_pictures(root: Path, paths: Sequence[Path], tables: Sequence[Path], state
             looks.add(pictures.content_of(path))
         except (OSError, ValueError) as error:
             damaged[path] = f"{path.relative_to(root).as_posix()}: {getattr(error, 'strerror', None) or error}"
-    destinations = _readable(destinations, damaged, root)
-    targets = _targets(root, destinations)
+    readable = _readable(destinations, damaged, root)
+    targets = _targets(root, readable)
     questions = [] if stated.group else _group_notes([*targets])
-    splits = [split for split in image_set.SPLITS if any(at.split == split for at in destinations.values())]
+    splits = [split for split in image_set.SPLITS if any(at.split == split for at in readable.values())]
     content = {
         "format": "folder",
         "image": looks.image,
-        "classes": natural({at.label for at in destinations.values()}),
+        "classes": natural({at.label for at in readable.values()}),
         "options": {split: split for split in splits} | looks.options,
         **held_out(splits, stated),
     }
-    return Survey(content, targets, [*looks.notes, *_listed(damaged), *_bare(root, paths), *questions])
+    return Survey(content, targets, [*looks.notes, *_listed(damaged), *_bare(root, destinations), *questions])
 
 
 def _readable(
@@ -147,7 +160,7 @@ def _listed(damaged: Mapping[Path, str]) -> list[str]:
     return [f"{len(damaged)} cannot be read and are not copied: {named}"] if damaged else []
 
 
-def _bare(root: Path, paths: Sequence[Path]) -> list[str]:
+def _bare(root: Path, paths: Iterable[Path]) -> list[str]:
     """Return a sentence on the folders below the root that have no picture, if there are any."""
     filled = {parent for path in paths for parent in path.parents}
     bare = [path for path in folder.folders_below(root) if path not in filled and path.parent in filled]
@@ -177,8 +190,8 @@ def _group_notes(names: Sequence[str]) -> list[str]:
     return []
 
 
-def _by_folder(root: Path, paths: Sequence[Path], stated: Stated) -> dict[Path, Destination]:
-    """Return where each picture belongs, by the folders in which it is."""
+def by_folder(root: Path, paths: Sequence[Path], stated: Stated) -> dict[Path, Destination]:
+    """Return where each picture belongs, by the folders in which it is; raise InputError if they could be several."""
     steps = {path: path.relative_to(root).parts[:-1] for path in paths}
     depths = {len(parts) for parts in steps.values()}
     if depths == {0}:
@@ -192,6 +205,9 @@ def _by_folder(root: Path, paths: Sequence[Path], stated: Stated) -> dict[Path, 
     varying = [at for at, names in enumerate(levels) if at != split_at and len(names) > 1]
     if stated.level is not None:
         varying = [stated.level - 1] if 0 < stated.level <= len(levels) else []
+    if not varying and stated.level is None:
+        only = "/".join(names[0] for names in levels)
+        raise InputError(f"expected folders of two classes or more, found only {only}", path=root)
     if len(varying) != 1:
         shown = "; ".join(f"{at + 1}: {', '.join(names[:3])}" for at, names in enumerate(levels))
         raise InputError(f"which level of folders has the classes? {shown}", path=root, fix="say LEVEL=1, for instance")
@@ -199,87 +215,6 @@ def _by_folder(root: Path, paths: Sequence[Path], stated: Stated) -> dict[Path, 
         path: Destination("train" if split_at is None else SPLIT_WORDS[parts[split_at].lower()], parts[varying[0]])
         for path, parts in steps.items()
     }
-
-
-def _by_table(root: Path, paths: Sequence[Path], tables: Sequence[Path], stated: Stated) -> dict[Path, Destination]:
-    """Return where each picture belongs, by a table of their names and labels, perhaps of splits and groups, too."""
-    if len(tables) > 1:
-        what = f"which table has the labels? {', '.join(path.name for path in tables)}"
-        raise InputError(what, path=root, fix="leave one, in which a column with train, test and val may say the split")
-    table = read(tables[0], dtype=str, keep_default_na=False)
-    named = _named(table, root, paths, tables[0])
-    others = [column for column in table if column not in (named.name, stated.group)]
-    splits = split_columns(table[[column for column in others if column != stated.label]])
-    if {*splits} == {*others}:
-        splits = []
-    label = label_column([column for column in others if column not in splits], tables[0], stated)
-    if len(splits) > 1:
-        raise InputError(f"which column has the splits? {', '.join(splits)}", path=tables[0], fix="leave one of them")
-    words = table[splits[0]] if splits else _splits_in_paths(root, named)
-    if unknown := [word for word in words if split_word(word) is None]:
-        raise InputError(f"column {splits[0]!r}: expected train, test or val, found {unknown[0]!r}", path=tables[0])
-    labels = _as_folders(table[label].unique(), tables[0])
-    groups = [""] * len(table)
-    if stated.group in table:
-        # Quoted, values that differ stay different, and none has a sign that ends it or a folder's.
-        groups = [f"group-{quote(value, safe='')}=" for value in table[stated.group]]
-    return {
-        path: Destination(str(split_word(word)), labels[text], group)
-        for path, word, text, group in zip(named, words, table[label], groups, strict=True)
-    }
-
-
-def split_word(cell: object) -> str | None:
-    """Return the split that a cell names, None if it names none."""
-    return SPLIT_WORDS.get(str(cell).strip().lower())
-
-
-def split_columns(table: pd.DataFrame) -> list[str]:
-    """Return the columns most of whose cells are names of splits."""
-    texts = table.select_dtypes(exclude="number")
-    return [column for column in texts if texts[column].map(split_word).notna().mean() > 0.5]
-
-
-def _splits_in_paths(root: Path, paths: Iterable[Path]) -> list[str]:
-    """Return the split of each picture by the folder that it is in; to train on, unless all are in such folders."""
-    named = [[step for step in path.relative_to(root).parts[:-1] if split_word(step)] for path in paths]
-    return [steps[0] for steps in named] if all(named) else ["train"] * len(named)
-
-
-def _named(table: pd.DataFrame, root: Path, paths: Sequence[Path], place: Path) -> pd.Series:
-    """Return the picture of each row; raise InputError unless one column names all of them once."""
-    known = {path.relative_to(root).as_posix(): path for path in paths}
-    for key in ("name", "stem"):
-        short = Counter(getattr(path, key) for path in paths)
-        known |= {getattr(path, key): path for path in paths if short[getattr(path, key)] == 1}
-    columns = [column for column in table if table[column].isin(known).mean() > 0.5]
-    # A label may be the name of a picture, too, but it is rarely unique.
-    columns = [column for column in columns if len(columns) == 1 or table[column].is_unique]
-    if len(columns) != 1:
-        what = f"expected one column with names of the pictures, found {len(columns)} of {', '.join(table)[:200]}"
-        raise InputError(what, path=place, fix="move the table away if the folders are the classes")
-    names = table[columns[0]]
-    absent = [name for name in names if name not in known]
-    unnamed = set(paths) - {known[name] for name in names if name in known}
-    if absent or unnamed:
-        what = f"{len(absent)} rows without a picture ({', '.join(absent[:3])}), {len(unnamed)} pictures without a row"
-        raise InputError(f"{what} ({', '.join(sorted(path.name for path in unnamed)[:3])})", path=place)
-    named = names.map(known)
-    if named.duplicated().any():
-        raise InputError(f"{names[named.duplicated()].iloc[0]} is there twice", path=place)
-    return named
-
-
-def _as_folders(labels: Iterable[str], path: Path) -> dict[str, str]:
-    """Return what the folder of each label is called; raise InputError if two would have one."""
-    known: dict[str, str] = {}
-    for label in labels:
-        name = re.sub(r"^\.|[/\\]", "-", label)
-        if (other := known.setdefault(name, label)) != label:
-            raise InputError(
-                f"labels {other!r} and {label!r} would be one class, {name!r}", path=path, fix="rename one"
-            )
-    return {label: name for name, label in known.items()}
 
 
 def _targets(root: Path, destinations: Mapping[Path, Destination]) -> dict[str, Path]:

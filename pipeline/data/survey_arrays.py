@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipeline import schema
+from pipeline import errors, schema
 from pipeline.data import survey
 from pipeline.data.formats import checks, npz, parquet
 from pipeline.data.formats.checks import Faults, Place
@@ -20,6 +20,8 @@ from pipeline.data.survey import LABEL_WORDS, SPLIT_WORDS, Stated, Survey, held_
 from pipeline.errors import InputError
 
 _IMAGE_WORDS = ("image", "images", "data", "x")
+# What to do with numbers as labels that have gaps, or begin where the format's do not.
+_RELABEL = "number the classes from 0 on without gaps, or write names, such as class-10"
 
 
 def of_npz(paths: Sequence[Path], stated: Stated) -> Survey:
@@ -27,27 +29,50 @@ def of_npz(paths: Sequence[Path], stated: Stated) -> Survey:
     if len(paths) > 1:
         raise InputError(f"which file? {', '.join(path.name for path in paths)}", path=paths[0].parent)
     path = paths[0]
-    arrays = npz.arrays(path, limit=checks.MAX_BYTES)
+    try:
+        arrays = npz.arrays(path, limit=checks.MAX_BYTES)
+    except OSError as error:
+        raise errors.unreadable(path, error) from None
     keys = _keys(arrays, path)
     if not {"train_images", "train_labels"} <= keys.keys():
         what = "expected arrays such as x_train and y_train, train_images and train_labels, or images and labels"
         raise InputError(f"{what}, found {', '.join(arrays)[:200]}", path=path)
     images = arrays[keys["train_images"]]
-    if images.ndim not in (3, 4):
-        raise InputError(f"expected images (n, h, w) or (n, h, w, channels), found {images.shape}", path=path)
+    if images.ndim not in (3, 4) or images.shape[3:] not in ((), (1,), (3,)):
+        what = f"expected images (n, h, w), (n, h, w, 1) or (n, h, w, 3), found {images.shape}"
+        fix = "np.moveaxis(images, 1, -1) puts channels last, images[..., :3] leaves out a fourth"
+        raise InputError(what, path=path, fix=fix)
     height, width, channels = (*images.shape[1:], 1)[:3]
-    labels = [arrays[key].ravel() for name, key in keys.items() if name.endswith("labels")]
-    classes, first_label = _classes(np.concatenate(labels), path)
+    labels = [arrays[key] for name, key in keys.items() if name.endswith("labels")]
+    if one_hot := [array.shape for array in labels if array.size != len(array)]:
+        fix = "np.argmax(labels, axis=1) makes labels of rows of 0 and 1"
+        raise InputError(f"expected a label for each image, found {one_hot[0]}", path=path, fix=fix)
+    classes, first_label = _classes(np.concatenate([array.ravel() for array in labels]), path)
     content = {
         "format": "npz",
         "image": {"height": height, "width": width, "channels": channels},
         "classes": classes,
         "files": {"data": {"name": "data.npz"}},
         "arrays": {name: {"file": "data", "key": key} for name, key in keys.items()},
-        "options": {"first_label": first_label} | _scale(images, stated, path),
+        "options": {"first_label": first_label} | _scale_of(arrays, keys, stated, path),
         **held_out(["test"] if "test_images" in keys else [], stated),
     }
-    return Survey(content, {"data.npz": path})
+    others = ", ".join(key for key in arrays if key not in keys.values())
+    return Survey(content, {"data.npz": path}, [f"left out: the arrays {others}"] if others else [])
+
+
+def _scale_of(
+    arrays: Mapping[str, NDArray[Any]], keys: Mapping[str, str], stated: Stated, path: Path
+) -> dict[str, float]:
+    """Return the option that makes the images of all splits 0 to 255, if one is needed: of others than uint8, it is."""
+    images = {key: arrays[key] for name, key in keys.items() if name.endswith("images")}
+    if len({array.dtype.kind == "f" for array in images.values()}) > 1:
+        kinds = ", ".join(f"{key} is {array.dtype}" for key, array in images.items())
+        raise InputError(
+            f"{kinds}, of which white is not one number", path=path, fix="save all with one type and one range"
+        )
+    kept = {} if all(array.dtype == np.uint8 for array in images.values()) else {"scale": 255.0}
+    return kept | _scale([*images.values()], stated, path)
 
 
 def _keys(arrays: Sequence[str] | dict[str, Any], path: Path) -> dict[str, str]:
@@ -97,7 +122,7 @@ def _of_pixels(tables: dict[str, Path], stated: Stated) -> Survey:
     pixels = _numbers(contents["train"][[name for name in names if name != label]], path)
     labels = [table[label].to_numpy() for table in contents.values() if label in table]
     classes, first_label = _classes(np.concatenate(labels), path)
-    options = {"label": label, "pixels": prefixes[0], "first_label": first_label} | _scale(pixels, stated, path)
+    options = {"label": label, "pixels": prefixes[0], "first_label": first_label} | _scale([pixels], stated, path)
     shape = _shape(pixels.shape[1], stated, path)
     content = {
         "format": "csv",
@@ -144,7 +169,7 @@ def _of_pictures(tables: dict[str, Path], columns: Any, image: str, stated: Stat
     labels = [value for table in tables.values() for value in _column(table, label, image)]
     classes, first_label = _classes(np.array(labels), path)
     if first_label:
-        raise InputError(f"labels begin with {first_label}, expected 0 or names", path=path)
+        raise InputError(f"labels begin with {first_label}, expected 0 or names", path=path, fix=_RELABEL)
     looks, faults = Looks(stated.size), Faults()
     for table in tables.values():
         for row, picture in parquet.contents(Place(table), image):
@@ -194,24 +219,29 @@ def _classes(labels: NDArray[Any], path: Path) -> tuple[list[str], int]:
     if labels.dtype.kind not in "iu":
         return natural({str(label) for label in labels}), 0
     present = sorted({int(label) for label in labels})
-    if present != list(range(present[0], present[-1] + 1)):
+    if len(present) != present[-1] - present[0] + 1:
         gap = next(label for label in range(present[0], present[-1]) if label not in present)
-        raise InputError(f"no image has the label {gap}, of {present[0]} to {present[-1]}", path=path)
+        raise InputError(f"no image has the label {gap}, of {present[0]} to {present[-1]}", path=path, fix=_RELABEL)
     return [str(label) for label in present], present[0]
 
 
-def _scale(pixels: NDArray[Any], stated: Stated, path: Path) -> dict[str, float]:
+def _scale(arrays: Sequence[NDArray[Any]], stated: Stated, path: Path) -> dict[str, float]:
     """Return the option that makes pixels 0 to 255, if one is needed."""
-    if pixels.dtype.kind not in "iuf":
-        raise InputError(f"expected numbers as pixels, found {pixels.dtype}", path=path)
-    low, high, are_whole = pixels.min(), pixels.max(), pixels.dtype.kind in "iu"
+    for pixels in arrays:
+        if pixels.dtype.kind not in "iuf" or not pixels.size:
+            raise InputError(f"expected numbers as pixels, found {pixels.dtype}{pixels.shape}", path=path)
+    low, high = min(pixels.min() for pixels in arrays), max(pixels.max() for pixels in arrays)
+    are_whole = arrays[0].dtype.kind in "iu"
+    # Not a number is neither.
+    if not 0 <= low <= high:
+        raise InputError(f"expected pixels of 0 or more, found {low} to {high}", path=path, fix="make black 0")
     if stated.scale is not None:
         return {} if stated.scale == 255 and are_whole else {"scale": stated.scale}
-    if not are_whole and low >= 0 and 0.5 < high <= 1:
+    if not are_whole and 0.5 < high <= 1:
         return {"scale": 1.0}
-    if are_whole and low >= 0 and 128 <= high <= 255:
+    if are_whole and 128 <= high <= 255:
         return {}
-    fix = f"say SCALE={high:g}, or SCALE=255"
+    fix = f"say SCALE={high:g}" + (", or SCALE=255" if high < 255 else "")
     raise InputError(f"which number is white? pixels are {low} to {high}", path=path, fix=fix)
 
 
