@@ -65,7 +65,7 @@ def look(place: Path, stated: Stated) -> Survey:
     Raises:
         InputError: It holds nothing of a known kind, or what could be read in more than one way.
     """
-    if not place.exists():
+    if not (place.is_file() or place.is_dir()):
         raise InputError("no such file or folder", path=place)
     root, paths = (place.parent, [place]) if place.is_file() else (place, _below(place))
     shown = [path for path in paths if path.suffix.lower() in pictures.ENDINGS]

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -387,6 +388,19 @@ def without_labels(folder: Path) -> Path:
     return folder
 
 
+def fifo(folder: Path) -> Path:
+    """Make a pipe."""
+    os.mkfifo(folder / "x.png")
+    return folder / "x.png"
+
+
+def alike(folder: Path) -> Path:
+    """Write pictures of one name in folders whose names are the same with hyphens, and a CSV of names and labels."""
+    names = [f"{name}/x.png" for name in ("a-b/c", "a/b-c", "d/e")]
+    csv(save(folder, lambda index: names[index], 3), pd.DataFrame({"file": names, "label": [*"aab"]}), "labels")
+    return folder
+
+
 def uneven(folder: Path) -> Path:
     """One picture deeper than the others."""
     folders(folder)
@@ -497,9 +511,17 @@ def other_sizes(folder: Path) -> Path:
         ),
         (
             lambda folder: npz(folder, x=BYTES, y=np.eye(10)[LABELS]),
-            "expected a label for each image, found (300, 10); np.argmax(labels, axis=1) makes labels of ",
+            "expected a whole number or a name for each image, found float64(300, 10); astype(int) or ",
             None,
         ),
+        (
+            lambda folder: npz(folder, x=BYTES, y=LABELS > 4),
+            "a name for each image, found bool(300,); astype(int) ",
+            None,
+        ),
+        (lambda folder: npz(folder, x=BYTES, y=np.int64(3)), "a name for each image, found int64(); ", None),
+        (partial(listed, Class=[".5", "5"] * 150), "labels.csv: label '.5': a folder of this name is left out", None),
+        (alike, "a-b/c/x.png and a/b-c/x.png would both be called train/a/a-b-c-x.png; rename one of them", None),
         (
             lambda folder: npz(folder, x=BYTES, y=LABELS.astype(str).astype(object)),
             "y.npy: holds Python objects, which could run code; astype(str) makes texts of names",
@@ -523,6 +545,7 @@ def other_sizes(folder: Path) -> Path:
             None,
         ),
         (lambda folder: folder, "from: no files", None),
+        (fifo, "from/x.png: no such file or folder", None),
         (lambda folder: folder / "nowhere", "no such file or folder", None),
     ],
 )

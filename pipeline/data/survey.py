@@ -226,5 +226,6 @@ def _targets(root: Path, destinations: Mapping[Path, Destination]) -> dict[str, 
         name = path.name if is_single else "-".join(path.relative_to(root).parts)
         target = str(PurePosixPath(at.split, at.label, at.group + name))
         if (other := targets.setdefault(target, path)) != path:
-            raise InputError(f"{path} and {other} would both be called {target}", path=root, fix="rename one of them")
+            both = f"{other.relative_to(root).as_posix()} and {path.relative_to(root).as_posix()}"
+            raise InputError(f"{both} would both be called {target}", path=root, fix="rename one of them")
     return targets

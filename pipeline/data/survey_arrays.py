@@ -44,9 +44,11 @@ def of_npz(paths: Sequence[Path], stated: Stated) -> Survey:
         raise InputError(what, path=path, fix=fix)
     height, width, channels = (*images.shape[1:], 1)[:3]
     labels = [arrays[key] for name, key in keys.items() if name.endswith("labels")]
-    if one_hot := [array.shape for array in labels if array.size != len(array)]:
-        fix = "np.argmax(labels, axis=1) makes labels of rows of 0 and 1"
-        raise InputError(f"expected a label for each image, found {one_hot[0]}", path=path, fix=fix)
+    for array in labels:
+        if array.dtype.kind not in "iuU" or array.shape[:1] != (array.size,):
+            what = f"expected a whole number or a name for each image, found {array.dtype}{array.shape}"
+            fix = "astype(int) or astype(str) makes these, np.argmax(labels, axis=1) those of rows of 0 and 1"
+            raise InputError(what, path=path, fix=fix)
     classes, first_label = _classes(np.concatenate([array.ravel() for array in labels]), path)
     content = {
         "format": "npz",

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import pandas as pd
 
+from pipeline.data.formats import folder
 from pipeline.data.survey import Destination, Stated, label_column, read, split_columns, split_word
 from pipeline.errors import InputError
 
@@ -75,10 +76,12 @@ def _named(table: pd.DataFrame, root: Path, paths: Sequence[Path], place: Path) 
 
 
 def _as_folders(labels: Iterable[str], path: Path) -> dict[str, str]:
-    """Return what the folder of each label is called; raise InputError if two would have one."""
+    """Return what the folder of each label is called; raise InputError if two have one, or it would not be read."""
     known: dict[str, str] = {}
     for label in labels:
-        name = re.sub(r"^\.|[/\\]", "-", label)
+        name = re.sub(r"[/\\]", "-", label)
+        if folder.of_system(name):
+            raise InputError(f"label {label!r}: a folder of this name is left out", path=path, fix="rename it")
         if (other := known.setdefault(name, label)) != label:
             raise InputError(
                 f"labels {other!r} and {label!r} would be one class, {name!r}", path=path, fix="rename one"

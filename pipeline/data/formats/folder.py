@@ -150,13 +150,14 @@ def _walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
         raise error
 
     for place, folders, names in os.walk(folder, onerror=fail):
-        own = [name for name in folders if not _of_system(name)]
+        own = [name for name in folders if not of_system(name)]
         links = [name for name in own if Path(place, name).is_symlink()]
         folders[:] = [name for name in own if name not in links]
-        yield Path(place), [*links, *(name for name in names if not _of_system(name))]
+        yield Path(place), [*links, *(name for name in names if not of_system(name))]
 
 
-def _of_system(name: str) -> bool:
+def of_system(name: str) -> bool:
+    """Return whether a file or a folder of this name is left out, as one that a system has put there."""
     return name.startswith(".") or name.lower() in _SYSTEM
 
 
