@@ -593,11 +593,17 @@ def test_from_a_folder_to_a_report(tmp_path: Path, place: Path) -> None:
         ink(int(path.stem)).save(path)
     for index in range(3):
         shutil.copy(folder / str(LABELS[index]) / f"{index}.png", folder / str(LABELS[index]) / f"copy-{index}.png")
-    printed = forks.run(tmp_path, "python", "-m", "pipeline.describe", "stones", str(folder))
+    small.copy(tmp_path, "Makefile")
+    # As make sees it, the environment is complete; what is in use is found behind it, on PATH.
+    (tmp_path / ".venv").mkdir()
+    for name in ("requirements.lock", ".venv/complete"):
+        (tmp_path / name).touch()
+    printed = forks.run(tmp_path, "make", "data", "NAME=stones", f"FROM={folder}", "CREDIT=it's me")
     assert "3 images are the same as another one: " in printed
     assert "modes: L (101), I;16 (101), LA (101); all become grey" in printed
     assert "of these would show nothing: on white 0, on black 101" in printed
-    forks.run(tmp_path, "dvc", "add", "--quiet", "data/local/stones")
+    assert sets.load(tmp_path / "data/sets/stones.yaml").credit == "it's me"
+    assert (tmp_path / "data/local/stones.dvc").exists()
     values = yaml.safe_load((tmp_path / "params.yaml").read_text())
     values["models"] = {"dense": MODELS["dense"]}
     values["train"] |= {"batch_size": 8, "threads": 1}
