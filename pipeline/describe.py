@@ -1,22 +1,24 @@
 """Command: look at images on a disk, copy them to data/local/NAME, and write data/sets/NAME.yaml."""
 
 import argparse
+import itertools
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pipeline import cli, files, schema
-from pipeline.data import audit, raw, sets, survey, survey_arrays
+from pipeline import cli, errors, files, schema
+from pipeline.data import audit, raw, sets, survey, survey_arrays, survey_labels
 from pipeline.data.dataset import Split
-from pipeline.data.formats import pictures
+from pipeline.data.formats import folder, pictures
 from pipeline.data.image_set import ImageSet
 from pipeline.data.survey import Stated, Survey
-from pipeline.errors import InputError
+from pipeline.errors import InputError, PipelineError
 
 LOCAL, SETS = Path("data/local"), Path("data/sets")
 
@@ -36,13 +38,16 @@ def describe(name: str, place: Path, stated: Stated, credit: str) -> list[str]:
     about = {"title": name, "noun": "image", "credit": credit}
     content = {**about, **surveyed.content, "sources": [{"directory": target.as_posix()}]}
     LOCAL.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=LOCAL) as folder:
-        copy = Path(folder) / name
+    with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=LOCAL) as temporary:
+        copy = Path(temporary) / name
         for within, source in surveyed.copies.items():
-            _copy(source, copy / within)
+            try:
+                _copy(source, copy / within)
+            except OSError as error:
+                raise InputError(f"cannot be copied ({error.strerror})", path=source) from None
         if "files" in content:
             content["files"] = _with_checksums(content["files"], copy)
-        image_set = schema.validate(sets.FORMATS[content["format"]], content, set_file)
+        image_set = schema.validate(sets.FORMATS[content["format"]], content, place)
         try:
             splits = raw.read(copy, image_set)
         except InputError as error:
@@ -61,29 +66,53 @@ def look(place: Path, stated: Stated) -> Survey:
     Raises:
         InputError: It holds nothing of a known kind, or what could be read in more than one way.
     """
-    if not place.exists():
+    if not (place.is_file() or place.is_dir()):
         raise InputError("no such file or folder", path=place)
-    everything = [place] if place.is_file() else sorted(path for path in place.rglob("*") if path.is_file())
-    root = place.parent if place.is_file() else place
-    paths = [path for path in everything if not any(step.startswith(".") for step in path.relative_to(root).parts)]
+    root, paths = (place.parent, [place]) if place.is_file() else (place, _below(place))
     shown = [path for path in paths if path.suffix.lower() in pictures.ENDINGS]
-    tables = {kind: [path for path in paths if path.suffix.lower() == kind] for kind in (".npz", ".csv", ".parquet")}
+    endings = {".npz": (".npz",), ".csv": (".csv", ".csv.gz"), ".parquet": (".parquet",)}
+    tables = {kind: [path for path in paths if path.name.lower().endswith(some)] for kind, some in endings.items()}
     kinds = [kind for kind, some in tables.items() if some]
     if shown and kinds in ([], [".csv"]):
-        return survey.of_pictures(root, shown, tables[".csv"], stated)
-    if shown or len(kinds) != 1:
+        if listed := tables[".csv"]:
+            destinations = survey_labels.by_table(root, shown, listed, stated)
+        else:
+            destinations = survey.by_folder(root, shown, stated)
+        surveyed = survey.of_pictures(root, destinations, stated)
+    elif shown or len(kinds) != 1:
         seen = ", ".join([*(["pictures"] if shown else []), *kinds]) or "none of these"
         what = f"expected pictures ({', '.join(pictures.ENDINGS)}), or .npz, .csv or .parquet files, found {seen}"
         raise InputError(what, path=place, fix="name one of them with FROM")
-    of_kind = survey_arrays.of_npz if kinds == [".npz"] else survey_arrays.of_tables
-    return of_kind(tables[kinds[0]], stated)
+    else:
+        of_kind = survey_arrays.of_npz if kinds == [".npz"] else survey_arrays.of_tables
+        surveyed = of_kind(tables[kinds[0]], stated)
+    used = {*shown, *itertools.chain(*tables.values())}
+    surveyed.notes += _left_out([path for path in paths if path not in used])
+    return surveyed
+
+
+def _below(place: Path) -> list[Path]:
+    """Return the files below a folder, as `fetch` takes them; raise InputError if some cannot be used."""
+    try:
+        return [place / name for name in sorted(itertools.chain(*folder.files_below(place, ["."], source=True)))]
+    except PipelineError as error:
+        raise InputError(str(error).removeprefix(".: "), path=place) from None
+    except OSError as error:
+        raise errors.unreadable(Path(error.filename), error) from None
+
+
+def _left_out(paths: Sequence[Path]) -> list[str]:
+    """Return a sentence on files that are no part of the data set, if there are any."""
+    kinds = Counter(path.suffix.lower() or path.name for path in paths).most_common()
+    named = ", ".join(f"{kind} ({count})" for kind, count in kinds[:10])
+    return [f"left out: {named}{', ...' if len(kinds) > 10 else ''}"] if paths else []
 
 
 def _copy(source: Path, target: Path) -> None:
     """Copy a file; a parquet table of pixels becomes one in CSV."""
     target.parent.mkdir(parents=True, exist_ok=True)
     if source.suffix.lower() == ".parquet" and target.suffix == ".csv":
-        survey_arrays.read(source).to_csv(target, index=False)
+        survey.read(source).to_csv(target, index=False)
     else:
         shutil.copyfile(source, target)
 
@@ -96,13 +125,13 @@ def _of_sources(error: InputError, copy: Path, copies: Mapping[str, Path], place
     return InputError(text.replace(str(copy), str(place)))
 
 
-def _with_checksums(named: Any, folder: Path) -> Any:
-    """Return what a set's file says of its files, each of which has a name, with the checksums of those in `folder`."""
+def _with_checksums(named: Any, copy: Path) -> Any:
+    """Return what a set's file says of its files, each of which has a name, with the checksums of those in `copy`."""
     if isinstance(named, list):
-        return [_with_checksums(part, folder) for part in named]
+        return [_with_checksums(part, copy) for part in named]
     if "name" in named:
-        return {**named, "sha256": files.sha256(folder / named["name"])}
-    return {key: _with_checksums(part, folder) for key, part in named.items()}
+        return {**named, "sha256": files.sha256(copy / named["name"])}
+    return {key: _with_checksums(part, copy) for key, part in named.items()}
 
 
 def _counts(splits: Mapping[str, Split], image_set: ImageSet) -> list[str]:

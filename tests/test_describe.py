@@ -1,6 +1,8 @@
 """`make data`: from files on a disk to a data set, and on to a trained model."""
 
+import io
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -70,9 +72,11 @@ def deeper(folder: Path) -> Path:
     return save(folder, lambda index: f"all/{LABELS[index]}/{part(index)}/{index}.png")
 
 
-def listed(folder: Path, label: str = "Class") -> Path:
-    """Write a folder of files with a CSV of names and labels."""
-    rows = pd.DataFrame({"file": [f"{index}.png" for index in range(NUMBER)], label: LABELS, "taken": "today"})
+def listed(folder: Path, label: str = "Class", **columns: Any) -> Path:
+    """Write a folder of files with a CSV of names and labels, and other columns."""
+    rows = pd.DataFrame(
+        {"file": [f"{index}.png" for index in range(NUMBER)], label: LABELS, "taken": "today"} | columns
+    )
     csv(save(folder, lambda index: f"{index}.png"), rows.sample(frac=1, random_state=0), "labels")
     return folder
 
@@ -100,7 +104,32 @@ def parquet_table(folder: Path) -> Path:
     return folder / "digits.parquet"
 
 
-KINDS = [folders, deeper, listed, fractions, three_arrays, table, parquet_table]
+def encoded(index: int) -> bytes:
+    """Return one of the digits as a PNG file."""
+    file = io.BytesIO()
+    picture(index).save(file, "PNG")
+    return file.getvalue()
+
+
+def parquet_pictures(folder: Path) -> Path:
+    """Write a parquet table of pictures, as Hugging Face's."""
+    cells = [{"bytes": encoded(index), "path": f"{index}.png"} for index in range(NUMBER)]
+    pd.DataFrame({"image": cells, "label": LABELS}).to_parquet(folder / "digits.parquet")
+    return folder / "digits.parquet"
+
+
+def whole(folder: Path) -> Path:
+    """Write an npz of whole numbers of 64 bits."""
+    return npz(folder, x=BYTES.astype(np.int64), y=LABELS)
+
+
+def packed(folder: Path) -> Path:
+    """Write a gzipped CSV of pixels."""
+    TABLE.to_csv(folder / "digits.csv.gz", index=False)
+    return folder / "digits.csv.gz"
+
+
+KINDS = [folders, deeper, listed, fractions, three_arrays, whole, table, packed, parquet_table, parquet_pictures]
 
 
 @pytest.fixture(autouse=True)
@@ -143,12 +172,15 @@ def test_files_become_a_data_set(place: Path, monkeypatch: pytest.MonkeyPatch, c
 
 
 def test_what_a_person_should_know_is_printed(place: Path) -> None:
-    """Sizes, modes, transparency, copies, constant and damaged pictures are named; the damaged one is not copied."""
+    """Sizes, modes, transparency, copies, constant, damaged and other files are named; these two are not copied."""
     folder = folders(place)
     shutil.copy(folder / "0" / "0.png", folder / "1" / "copy.png")
     (folder / "2" / "damaged.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
     Image.new("L", (8, 8), 9).save(folder / "3" / "plain.png")
     Image.new("RGBA", (8, 9), (1, 2, 3, 0)).save(folder / "4" / "through.png")
+    for name in ("1/more/x.HEIC", "none/deep/y.heic", "README.md", "3/film.mp4", "0/Thumbs.db", "@eaDir/0.png"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
 
     text = "\n".join(described(folder, size=(8, 8)))
 
@@ -158,7 +190,9 @@ def test_what_a_person_should_know_is_printed(place: Path) -> None:
         "modes: L (302), RGBA (1); all become colour",
         "1 have transparent parts, which become white, or what `background` in options says; "
         "of these would show nothing: on white 1, on black 1",
-        "1 cannot be read and are not copied: 2/damaged.png",
+        "1 cannot be read and are not copied: 2/damaged.png: not a PNG, JPEG, ",
+        "left out: .heic (2), .mp4 (1), .md (1)",
+        "folders without a picture: 1/more, none",
         "1 image is the same as another one: ",
         "2 images are of another class than the same picture elsewhere: ",
         "1/copy.png",
@@ -166,6 +200,23 @@ def test_what_a_person_should_know_is_printed(place: Path) -> None:
     ):
         assert words in text
     assert not Path("data/local/digits/train/2/damaged.png").exists()
+
+
+def test_pictures_in_a_table_are_looked_at(place: Path) -> None:
+    """Those in a column are told and measured as those in files are; one that is damaged is told with its row."""
+    Image.new("RGBA", (9, 8), (1, 2, 3, 0)).save(place / "x.png")
+    cells = [*map(encoded, range(8)), (place / "x.png").read_bytes()]
+    pd.DataFrame({"image": cells, "label": [*"abababab", "b"]}).to_parquet(place / "x.parquet")
+    pd.DataFrame({"image": [*cells[:-1], b""], "label": [*"abababab", "b"]}).to_parquet(place / "damaged.parquet")
+
+    lines = described(place / "x.parquet")
+
+    assert "sizes: 8x8 (8), 9x8 (1); all become 32x32 (SIZE=64 or SIZE=48x64 says otherwise)" in lines
+    assert "modes: L (8), RGBA (1); all become colour" in lines
+    assert any(line.startswith("1 have transparent parts") for line in lines)
+    assert sets.load(Path("data/sets/digits.yaml")).image.shape == (32, 32, 3)
+    with pytest.raises(InputError, match=r"from/damaged.parquet: row 8, counted from 0: not a PNG"):
+        described(place / "damaged.parquet", "other")
 
 
 @pytest.mark.parametrize(
@@ -209,6 +260,145 @@ def test_groups_of_tables_are_a_column(place: Path) -> None:
 
     told = "5 images are test images of groups that training images are of, too: train.csv row 25 = test.csv row 0; "
     assert any(line.startswith(told) for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "why"),
+    [
+        ("0/nothing.png", "nowhere.png", "0/nothing.png: a link to nothing"),
+        ("other", "0", "other: a link to a folder; put the folder itself there"),
+        ("0/loop", "loop", "0/loop: a link to nothing"),
+        ("0/out.png", "../../out.png", "0/out.png: a link that leads out of the source; put the file itself there"),
+    ],
+)
+def test_links_that_fetch_would_refuse_are_refused(place: Path, name: str, target: str, why: str) -> None:
+    """A picture, or a class, that would be missing or come from elsewhere is one line; a link within is a file."""
+    folder = folders(place)
+    picture(0).save(folder.parent / "out.png")
+    (folder / "0" / "inside.png").symlink_to("0.png")
+    (folder / name).symlink_to(target)
+
+    with pytest.raises(InputError, match=r"^[^\n]+$") as caught:
+        described(folder)
+
+    assert str(caught.value) == f"{folder}: {why}"
+    (folder / name).unlink()
+    assert described(folder)[0].startswith(f"{NUMBER + 1} files copied")
+
+
+def large(path: Path) -> None:
+    """Write a picture with more pixels than are read."""
+    Image.new("1", (9000, 9000)).save(path)
+
+
+def precise(path: Path) -> None:
+    """Write a picture of fractions."""
+    Image.fromarray(np.ones((8, 8), np.float32)).save(path, "TIFF")
+
+
+@pytest.mark.parametrize(
+    ("part", "lost", "write", "why"),
+    [
+        ("train/", "7", precise, "expected 8 or 16 bits without a sign, found mode F;32F"),
+        ("train/", "7", large, "expected at most 50,000,000 pixels, found 9000x9000"),
+        ("test/", "test", precise, "expected 8 or 16 bits without a sign, found mode F;32F"),
+    ],
+)
+def test_a_class_or_a_split_is_not_lost(place: Path, part: str, lost: str, write: Any, why: str) -> None:
+    """Where no picture of a class, or of a split, can be read, that is an error with the first one's reason."""
+    save(place, lambda index: f"{part if index % 5 == 0 else 'train/'}{LABELS[index]}/{index}.png")
+    paths = sorted(path for path in place.rglob("*.png") if lost in path.parts)
+    write(paths[0])
+    for path in paths[1:]:
+        shutil.copy(paths[0], path)
+
+    with pytest.raises(InputError) as caught:
+        described(place)
+
+    named = paths[0].relative_to(place).as_posix()
+    assert f"{place}: no picture of {lost!r} can be read, such as {named}: {why}; " in str(caught.value)
+
+
+PEOPLE = [f"p/{index % 30}" for index in range(NUMBER)]
+
+
+def in_folders(folder: Path) -> Path:
+    """Write a folder per split, and a CSV of names and labels next to them."""
+    rows = pd.DataFrame({"file": [f"{index}.png" for index in range(NUMBER)], "label": LABELS})
+    csv(save(folder, lambda index: f"{part(index)}/{index}.png"), rows, "labels")
+    return folder
+
+
+@pytest.mark.parametrize("kind", [partial(listed, split=[*map(part, range(NUMBER))]), in_folders])
+def test_a_table_of_labels_has_splits(place: Path, kind: Any) -> None:
+    """A column of train, test and val next to the labels is the split, as are folders of these names."""
+    described(kind(place))
+
+    splits = raw.read(Path("data/local/digits"), sets.load(Path("data/sets/digits.yaml")))
+    found = {
+        name: sorted(int(Path(origin).stem) for origin in np.asarray(split.origins)) for name, split in splits.items()
+    }
+    names = {"Training": "train", "test": "test", "valid": "validation"}
+    assert found == {names[name]: [index for index in range(NUMBER) if part(index) == name] for name in names}
+
+
+def test_groups_of_pictures_may_be_a_column(place: Path) -> None:
+    """GROUP names a column of the table of labels, too: the set's groups are its values, whatever is in these."""
+    described(listed(place, person=PEOPLE), group="person")
+
+    splits = raw.read(Path("data/local/digits"), sets.load(Path("data/sets/digits.yaml")))
+    groups = {
+        name: {(PEOPLE[int(str(origin).rpartition("=")[2][:-4])], int(group)) for origin, group in pairs}
+        for name, split in splits.items()
+        for pairs in [zip(np.asarray(split.origins), np.asarray(split.groups), strict=True)]
+    }
+    assert len(groups["train"] | groups["test"]) == 30
+    assert len({group for _, group in groups["train"] | groups["test"]}) == 30
+    assert not groups["train"] & groups["test"]
+
+
+def with_splits(folder: Path) -> Path:
+    """Write a parquet table of pictures with a column of splits."""
+    rows = {"image": [encoded(index) for index in range(8)], "label": [*"abababab"], "split": [*["train", "test"] * 4]}
+    pd.DataFrame(rows).to_parquet(folder / "x.parquet")
+    return folder / "x.parquet"
+
+
+def recoded(folder: Path, *, encoding: str = "utf-8", sep: str = ",") -> Path:
+    """Write a folder of files with a CSV of names and labels in another form."""
+    text = (listed(folder) / "labels.csv").read_text().replace("today", "été").replace(",", sep)
+    (folder / "labels.csv").write_text(text, encoding=encoding)
+    return folder
+
+
+def from_1(folder: Path) -> Path:
+    """Write a parquet table of pictures whose labels begin with 1."""
+    pd.DataFrame({"image": [encoded(index) for index in range(8)], "label": [1, 2] * 4}).to_parquet(
+        folder / "x.parquet"
+    )
+    return folder / "x.parquet"
+
+
+def without_labels(folder: Path) -> Path:
+    """Write parquet tables of pictures, of which that to test with has no labels."""
+    pd.DataFrame({"image": [encoded(index) for index in range(8)], "label": [0, 1] * 4}).to_parquet(
+        folder / "train.parquet"
+    )
+    pd.DataFrame({"image": [encoded(8)]}).to_parquet(folder / "test.parquet")
+    return folder
+
+
+def fifo(folder: Path) -> Path:
+    """Make a pipe."""
+    os.mkfifo(folder / "x.png")
+    return folder / "x.png"
+
+
+def alike(folder: Path) -> Path:
+    """Write pictures of one name in folders whose names are the same with hyphens, and a CSV of names and labels."""
+    names = [f"{name}/x.png" for name in ("a-b/c", "a/b-c", "d/e")]
+    csv(save(folder, lambda index: names[index], 3), pd.DataFrame({"file": names, "label": [*"aab"]}), "labels")
+    return folder
 
 
 def uneven(folder: Path) -> Path:
@@ -264,13 +454,98 @@ def other_sizes(folder: Path) -> Path:
             "which column has the labels? px0, px1, ",
             {"label": "of10"},
         ),
+        (
+            partial(listed, split=["train"] * 200 + ["dev"] * 100),
+            "labels.csv: column 'split': expected train, test or val, found 'dev'",
+            None,
+        ),
+        (
+            partial(listed, Class=["a/b", "a-b"] * 150),
+            "labels.csv: labels 'a/b' and 'a-b' would be one class, 'a-b'; rename one",
+            None,
+        ),
+        (with_splits, "the column 'split' has train, test; write a table for each, called train, test and val", None),
+        (
+            lambda folder: csv(folder, TABLE.assign(set=["train", "val"] * 150)),
+            "the column 'set' has train, val; write a table for each, called train, test and val",
+            None,
+        ),
         (lists, "row 0, counted from 0, column 'image': expected a number, found ", None),
         (with_cell("white"), "row 3, counted from 0, column 'px5': expected a number, found 'white'", None),
         (with_cell(""), "row 3, counted from 0, column 'px5': expected a number, found nothing", None),
         (with_cell(95.5), "which number is white? pixels are 0.0 to 255.0", None),
         (other_sizes, "from/test.csv: expected 64 columns of pixels, found 63", None),
-        (lambda folder: npz(folder, x_train=BYTES[NO_4], y_train=LABELS[NO_4]), "no image has the label 4", None),
-        (lambda folder: folder, "found none of these", None),
+        (
+            lambda folder: npz(folder, x_train=BYTES[NO_4], y_train=LABELS[NO_4]),
+            "no image has the label 4, of 0 to 9; number the classes from 0 on without gaps, or write names",
+            None,
+        ),
+        (lambda folder: npz(folder, x=BYTES, y=LABELS * 10**15), "no image has the label 1, of 0 to 9000000000", None),
+        (from_1, "labels begin with 1, expected 0 or names; number the classes from 0 on", None),
+        (without_labels, "from/test.parquet: expected the columns 'image' and 'label', as in that to train on", None),
+        (
+            lambda folder: npz(folder, x=BYTES.astype(float), y=LABELS),
+            "which number is white? pixels are 0.0 to 255.0; say SCALE=255",
+            {"scale": 255.0},
+        ),
+        (
+            lambda folder: npz(folder, x_train=BYTES, y_train=LABELS, x_test=PIXELS / 16, y_test=LABELS),
+            "x_train is uint8, x_test is float64, of which white is not one number; save all with one type",
+            None,
+        ),
+        (
+            lambda folder: npz(folder, x=PIXELS - 8, y=LABELS),
+            "expected pixels of 0 or more, found -8.0 to 8.0; make black 0",
+            None,
+        ),
+        (lambda folder: npz(folder, x=BYTES[:0], y=LABELS[:0]), "no images", None),
+        (
+            lambda folder: npz(folder, x=np.stack([BYTES] * 3, 1), y=LABELS),
+            "expected images (n, h, w), (n, h, w, 1) or (n, h, w, 3), found (300, 3, 8, 8); np.moveaxis(images",
+            None,
+        ),
+        (
+            lambda folder: npz(folder, x=np.stack([BYTES] * 4, -1), y=LABELS),
+            "found (300, 8, 8, 4); np.moveaxis(images, 1, -1) puts channels last, images[..., :3] leaves out a fourth",
+            None,
+        ),
+        (
+            lambda folder: npz(folder, x=BYTES, y=np.eye(10)[LABELS]),
+            "expected a whole number or a name for each image, found float64(300, 10); astype(int) or ",
+            None,
+        ),
+        (
+            lambda folder: npz(folder, x=BYTES, y=LABELS > 4),
+            "a name for each image, found bool(300,); astype(int) ",
+            None,
+        ),
+        (lambda folder: npz(folder, x=BYTES, y=np.int64(3)), "a name for each image, found int64(); ", None),
+        (partial(listed, Class=[".5", "5"] * 150), "labels.csv: label '.5': a folder of this name is left out", None),
+        (alike, "a-b/c/x.png and a/b-c/x.png would both be called train/a/a-b-c-x.png; rename one of them", None),
+        (
+            lambda folder: npz(folder, x=BYTES, y=LABELS.astype(str).astype(object)),
+            "y.npy: holds Python objects, which could run code; astype(str) makes texts of names",
+            None,
+        ),
+        (partial(recoded, encoding="latin-1"), "labels.csv: not a table that can be read ('utf-8' codec can't ", None),
+        (
+            partial(recoded, sep=";"),
+            "labels.csv: expected commas between columns, found ';'; save it with commas",
+            None,
+        ),
+        (partial(listed, Class=["", "a"] * 150), "from: classes: expected a class name of 1 to 60 printable ", None),
+        (
+            lambda folder: save(folder, lambda index: f"{'ab'[index % 2]} /{index}.png"),
+            "from: classes: expected a class name of 1 to 60 printable letters without spaces at its ends, found 'a '",
+            None,
+        ),
+        (
+            lambda folder: save(folder, lambda index: f"train/a/{index}.png"),
+            "from: expected folders of two classes or more, found only train/a",
+            None,
+        ),
+        (lambda folder: folder, "from: no files", None),
+        (fifo, "from/x.png: no such file or folder", None),
         (lambda folder: folder / "nowhere", "no such file or folder", None),
     ],
 )
@@ -318,11 +593,17 @@ def test_from_a_folder_to_a_report(tmp_path: Path, place: Path) -> None:
         ink(int(path.stem)).save(path)
     for index in range(3):
         shutil.copy(folder / str(LABELS[index]) / f"{index}.png", folder / str(LABELS[index]) / f"copy-{index}.png")
-    printed = forks.run(tmp_path, "python", "-m", "pipeline.describe", "stones", str(folder))
+    small.copy(tmp_path, "Makefile")
+    # As make sees it, the environment is complete; what is in use is found behind it, on PATH.
+    (tmp_path / ".venv").mkdir()
+    for name in ("requirements.lock", ".venv/complete"):
+        (tmp_path / name).touch()
+    printed = forks.run(tmp_path, "make", "data", "NAME=stones", f"FROM={folder}", "CREDIT=it's me")
     assert "3 images are the same as another one: " in printed
     assert "modes: L (101), I;16 (101), LA (101); all become grey" in printed
     assert "of these would show nothing: on white 0, on black 101" in printed
-    forks.run(tmp_path, "dvc", "add", "--quiet", "data/local/stones")
+    assert sets.load(tmp_path / "data/sets/stones.yaml").credit == "it's me"
+    assert (tmp_path / "data/local/stones.dvc").exists()
     values = yaml.safe_load((tmp_path / "params.yaml").read_text())
     values["models"] = {"dense": MODELS["dense"]}
     values["train"] |= {"batch_size": 8, "threads": 1}

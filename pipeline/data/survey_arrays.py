@@ -2,22 +2,26 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pipeline import errors, schema
+from pipeline.data import survey
 from pipeline.data.formats import checks, npz, parquet
+from pipeline.data.formats.checks import Faults, Place
+from pipeline.data.looks import Looks
 from pipeline.data.survey import LABEL_WORDS, SPLIT_WORDS, Stated, Survey, held_out, label_column, natural
 from pipeline.errors import InputError
 
 _IMAGE_WORDS = ("image", "images", "data", "x")
+# What to do with numbers as labels that have gaps, or begin where the format's do not.
+_RELABEL = "number the classes from 0 on without gaps, or write names, such as class-10"
 
 
 def of_npz(paths: Sequence[Path], stated: Stated) -> Survey:
@@ -25,27 +29,52 @@ def of_npz(paths: Sequence[Path], stated: Stated) -> Survey:
     if len(paths) > 1:
         raise InputError(f"which file? {', '.join(path.name for path in paths)}", path=paths[0].parent)
     path = paths[0]
-    arrays = npz.arrays(path, limit=checks.MAX_BYTES)
+    try:
+        arrays = npz.arrays(path, limit=checks.MAX_BYTES)
+    except OSError as error:
+        raise errors.unreadable(path, error) from None
     keys = _keys(arrays, path)
     if not {"train_images", "train_labels"} <= keys.keys():
         what = "expected arrays such as x_train and y_train, train_images and train_labels, or images and labels"
         raise InputError(f"{what}, found {', '.join(arrays)[:200]}", path=path)
     images = arrays[keys["train_images"]]
-    if images.ndim not in (3, 4):
-        raise InputError(f"expected images (n, h, w) or (n, h, w, channels), found {images.shape}", path=path)
+    if images.ndim not in (3, 4) or images.shape[3:] not in ((), (1,), (3,)):
+        what = f"expected images (n, h, w), (n, h, w, 1) or (n, h, w, 3), found {images.shape}"
+        fix = "np.moveaxis(images, 1, -1) puts channels last, images[..., :3] leaves out a fourth"
+        raise InputError(what, path=path, fix=fix)
     height, width, channels = (*images.shape[1:], 1)[:3]
-    labels = [arrays[key].ravel() for name, key in keys.items() if name.endswith("labels")]
-    classes, first_label = _classes(np.concatenate(labels), path)
+    labels = [arrays[key] for name, key in keys.items() if name.endswith("labels")]
+    for array in labels:
+        if array.dtype.kind not in "iuU" or array.shape[:1] != (array.size,):
+            what = f"expected a whole number or a name for each image, found {array.dtype}{array.shape}"
+            fix = "astype(int) or astype(str) makes these, np.argmax(labels, axis=1) those of rows of 0 and 1"
+            raise InputError(what, path=path, fix=fix)
+    classes, first_label = _classes(np.concatenate([array.ravel() for array in labels]), path)
     content = {
         "format": "npz",
         "image": {"height": height, "width": width, "channels": channels},
         "classes": classes,
         "files": {"data": {"name": "data.npz"}},
         "arrays": {name: {"file": "data", "key": key} for name, key in keys.items()},
-        "options": {"first_label": first_label} | _scale(images, stated, path),
+        "options": {"first_label": first_label} | _scale_of(arrays, keys, stated, path),
         **held_out(["test"] if "test_images" in keys else [], stated),
     }
-    return Survey(content, {"data.npz": path})
+    others = ", ".join(key for key in arrays if key not in keys.values())
+    return Survey(content, {"data.npz": path}, [f"left out: the arrays {others}"] if others else [])
+
+
+def _scale_of(
+    arrays: Mapping[str, NDArray[Any]], keys: Mapping[str, str], stated: Stated, path: Path
+) -> dict[str, float]:
+    """Return the option that makes the images of all splits 0 to 255, if one is needed: of others than uint8, it is."""
+    images = {key: arrays[key] for name, key in keys.items() if name.endswith("images")}
+    if len({array.dtype.kind == "f" for array in images.values()}) > 1:
+        kinds = ", ".join(f"{key} is {array.dtype}" for key, array in images.items())
+        raise InputError(
+            f"{kinds}, of which white is not one number", path=path, fix="save all with one type and one range"
+        )
+    kept = {} if all(array.dtype == np.uint8 for array in images.values()) else {"scale": 255.0}
+    return kept | _scale([*images.values()], stated, path)
 
 
 def _keys(arrays: Sequence[str] | dict[str, Any], path: Path) -> dict[str, str]:
@@ -66,7 +95,8 @@ def of_tables(paths: Sequence[Path], stated: Stated) -> Survey:
     """Return what CSV or parquet tables of pixels hold, or parquet tables of pictures; or raise InputError."""
     tables = _tables(paths)
     if tables["train"].suffix.lower() == ".parquet":
-        columns = pq.read_schema(tables["train"])
+        with parquet.opened(Place(tables["train"])) as file:
+            columns = file.schema_arrow
         names = [column.name for column in columns if _has_pictures(column.type)]
         if len(names) > 1:
             raise InputError(f"which column has the pictures? {', '.join(names)}", path=tables["train"])
@@ -76,11 +106,14 @@ def of_tables(paths: Sequence[Path], stated: Stated) -> Survey:
 
 
 def _has_pictures(kind: Any) -> bool:
-    return bool(pa.types.is_binary(kind)) or (pa.types.is_struct(kind) and int(kind.get_field_index("bytes")) >= 0)
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind)) or (
+        pa.types.is_struct(kind) and int(kind.get_field_index("bytes")) >= 0
+    )
 
 
 def _of_pixels(tables: dict[str, Path], stated: Stated) -> Survey:
-    path, contents = tables["train"], {name: read(path) for name, path in tables.items()}
+    path, contents = tables["train"], {name: survey.read(path) for name, path in tables.items()}
+    _refuse_splits(contents["train"], path)
     names = [str(column) for column in contents["train"] if column != stated.group]
     texts = [name for name in names if name == stated.label or not name[-1:].isdigit()]
     label = label_column(texts or names, path, stated)
@@ -91,7 +124,7 @@ def _of_pixels(tables: dict[str, Path], stated: Stated) -> Survey:
     pixels = _numbers(contents["train"][[name for name in names if name != label]], path)
     labels = [table[label].to_numpy() for table in contents.values() if label in table]
     classes, first_label = _classes(np.concatenate(labels), path)
-    options = {"label": label, "pixels": prefixes[0], "first_label": first_label} | _scale(pixels, stated, path)
+    options = {"label": label, "pixels": prefixes[0], "first_label": first_label} | _scale([pixels], stated, path)
     shape = _shape(pixels.shape[1], stated, path)
     content = {
         "format": "csv",
@@ -102,6 +135,14 @@ def _of_pixels(tables: dict[str, Path], stated: Stated) -> Survey:
         **held_out(tables, stated),
     }
     return Survey(content, {f"{name}.csv": path for name, path in tables.items()})
+
+
+def _refuse_splits(table: pd.DataFrame, path: Path) -> None:
+    """Raise InputError if a column says which rows are of which split, for which nobody would look."""
+    for column in survey.split_columns(table):
+        if table[column].nunique() > 1:
+            what = f"the column {column!r} has {', '.join(map(str, table[column].unique()[:3]))}"
+            raise InputError(what, path=path, fix="write a table for each, called train, test and val, without it")
 
 
 def _numbers(table: pd.DataFrame, path: Path) -> NDArray[Any]:
@@ -121,32 +162,39 @@ def _numbers(table: pd.DataFrame, path: Path) -> NDArray[Any]:
     return cells.astype(np.float64)
 
 
-def read(path: Path) -> pd.DataFrame:
-    """Return the table in a CSV or parquet file; raise InputError if it cannot be read."""
-    try:
-        return pd.read_parquet(path) if path.suffix.lower() == ".parquet" else pd.read_csv(path, low_memory=False)
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise InputError(f"not a table that can be read ({errors.reason(error)})", path=path) from None
-
-
 def _of_pictures(tables: dict[str, Path], columns: Any, image: str, stated: Stated) -> Survey:
     path = tables["train"]
     label = label_column([name for name in columns.names if name not in (image, stated.group)], path, stated)
-    labels = [pq.read_table(table, columns=[label]).column(label).to_pylist() for table in tables.values()]
-    classes, first_label = _classes(np.array([value for part in labels for value in part]), path)
+    texts = [column.name for column in columns if "string" in str(column.type) and column.name not in (label, image)]
+    with parquet.opened(Place(path)) as file:
+        _refuse_splits(file.read(columns=texts).to_pandas(), path)
+    labels = [value for table in tables.values() for value in _column(table, label, image)]
+    classes, first_label = _classes(np.array(labels), path)
     if first_label:
-        raise InputError(f"labels begin with {first_label}, expected 0 or names", path=path)
-    if stated.size is None:
-        raise InputError("which size are the images to have?", path=path, fix="say SIZE=32")
+        raise InputError(f"labels begin with {first_label}, expected 0 or names", path=path, fix=_RELABEL)
+    looks, faults = Looks(stated.size, stated.scale), Faults()
+    for table in tables.values():
+        for row, picture in parquet.contents(Place(table), image):
+            with faults.at(row):
+                looks.add(picture)
+    faults.end()
     content = {
         "format": "parquet",
-        "image": {"height": stated.size[0], "width": stated.size[1], "channels": 3},
+        "image": looks.image,
         "classes": parquet.class_names(columns.metadata or {}, label) or classes,
         "files": {name: [{"name": f"{name}.parquet"}] for name in tables},
-        "options": {"image": image, "label": label, "resize": "stretch", "convert": True},
+        "options": {"image": image, "label": label} | looks.options,
         **held_out(tables, stated),
     }
-    return Survey(content, {f"{name}.parquet": path for name, path in tables.items()})
+    return Survey(content, {f"{name}.parquet": path for name, path in tables.items()}, looks.notes)
+
+
+def _column(table: Path, label: str, image: str) -> list[Any]:
+    """Return the labels in a table, which has to have pictures, too."""
+    with parquet.opened(Place(table)) as file:
+        if not {label, image} <= {*file.schema_arrow.names}:
+            raise InputError(f"expected the columns {image!r} and {label!r}, as in that to train on", path=table)
+        return list(file.read(columns=[label]).column(0).to_pylist())
 
 
 def _tables(paths: Sequence[Path]) -> dict[str, Path]:
@@ -166,29 +214,36 @@ def _tables(paths: Sequence[Path]) -> dict[str, Path]:
 
 def _classes(labels: NDArray[Any], path: Path) -> tuple[list[str], int]:
     """Return the names of the classes, and the label of the first one; that of names is 0."""
+    if not len(labels):
+        raise InputError("no images", path=path)
     if labels.dtype.kind == "f" and (labels == np.floor(labels)).all():
         labels = labels.astype(np.int64)
     if labels.dtype.kind not in "iu":
         return natural({str(label) for label in labels}), 0
     present = sorted({int(label) for label in labels})
-    if present != list(range(present[0], present[-1] + 1)):
+    if len(present) != present[-1] - present[0] + 1:
         gap = next(label for label in range(present[0], present[-1]) if label not in present)
-        raise InputError(f"no image has the label {gap}, of {present[0]} to {present[-1]}", path=path)
+        raise InputError(f"no image has the label {gap}, of {present[0]} to {present[-1]}", path=path, fix=_RELABEL)
     return [str(label) for label in present], present[0]
 
 
-def _scale(pixels: NDArray[Any], stated: Stated, path: Path) -> dict[str, float]:
+def _scale(arrays: Sequence[NDArray[Any]], stated: Stated, path: Path) -> dict[str, float]:
     """Return the option that makes pixels 0 to 255, if one is needed."""
-    if pixels.dtype.kind not in "iuf":
-        raise InputError(f"expected numbers as pixels, found {pixels.dtype}", path=path)
-    low, high, are_whole = pixels.min(), pixels.max(), pixels.dtype.kind in "iu"
+    for pixels in arrays:
+        if pixels.dtype.kind not in "iuf" or not pixels.size:
+            raise InputError(f"expected numbers as pixels, found {pixels.dtype}{pixels.shape}", path=path)
+    low, high = min(pixels.min() for pixels in arrays), max(pixels.max() for pixels in arrays)
+    are_whole = arrays[0].dtype.kind in "iu"
+    # Not a number is neither.
+    if not 0 <= low <= high:
+        raise InputError(f"expected pixels of 0 or more, found {low} to {high}", path=path, fix="make black 0")
     if stated.scale is not None:
         return {} if stated.scale == 255 and are_whole else {"scale": stated.scale}
-    if not are_whole and low >= 0 and 0.5 < high <= 1:
+    if not are_whole and 0.5 < high <= 1:
         return {"scale": 1.0}
-    if are_whole and low >= 0 and 128 <= high <= 255:
+    if are_whole and 128 <= high <= 255:
         return {}
-    fix = f"say SCALE={high:g}, or SCALE=255"
+    fix = f"say SCALE={high:g}" + (", or SCALE=255" if high < 255 else "")
     raise InputError(f"which number is white? pixels are {low} to {high}", path=path, fix=fix)
 
 

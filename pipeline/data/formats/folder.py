@@ -115,7 +115,7 @@ def files_below(folder: Path, parts: Sequence[str], *, source: bool = False) -> 
         if (folder / part).resolve() != inside / part:
             raise PipelineError(f"{part}: a link to a folder; put the folder itself there, or name it as the source")
         before = len(below)
-        for path in _walk(folder / part):
+        for path in (Path(place, name) for place, names in _walk(folder / part) for name in names):
             name = path.relative_to(folder).as_posix()
             if fault := _fault(path, inside if source else None):
                 faults.append(f"{name if is_printable(name) else repr(name)}: {fault}")
@@ -131,6 +131,11 @@ def files_below(folder: Path, parts: Sequence[str], *, source: bool = False) -> 
     return sorted(below), sorted(notes)
 
 
+def folders_below(folder: Path) -> list[Path]:
+    """Return the folders below `folder`, without those of the system; raise OSError if one cannot be read."""
+    return sorted(place for place, _ in _walk(folder) if place != folder)
+
+
 def expect_none(faults: Sequence[str]) -> None:
     """Raise PipelineError with the first of the faults of files, and how many there are, unless there are none."""
     if faults:
@@ -138,20 +143,21 @@ def expect_none(faults: Sequence[str]) -> None:
         raise PipelineError("; ".join(sorted(faults)[:_SHOWN]) + more)
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    """Yield the files and links below a folder, without those of the system."""
+def _walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Yield each folder from `folder` down with the names of its files and links, without those of the system."""
 
     def fail(error: OSError) -> None:
         raise error
 
     for place, folders, names in os.walk(folder, onerror=fail):
-        own = [name for name in folders if not _of_system(name)]
+        own = [name for name in folders if not of_system(name)]
         links = [name for name in own if Path(place, name).is_symlink()]
         folders[:] = [name for name in own if name not in links]
-        yield from (Path(place, name) for name in (*links, *names) if not _of_system(name))
+        yield Path(place), [*links, *(name for name in names if not of_system(name))]
 
 
-def _of_system(name: str) -> bool:
+def of_system(name: str) -> bool:
+    """Return whether a file or a folder of this name is left out, as one that a system has put there."""
     return name.startswith(".") or name.lower() in _SYSTEM
 
 

@@ -86,7 +86,7 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
             raise ValueError(f"{name}: .npy format {version}, expected one of {', '.join(map(str, _HEADERS))}")
         shape, _, dtype = _HEADERS[version](file)
         if dtype.hasobject:
-            raise ValueError(f"{name}: holds Python objects, which could run code")
+            raise ValueError(f"{name}: holds Python objects, which could run code; astype(str) makes texts of names")
         if min(shape, default=0) < 0:
             raise ValueError(f"{name}: negative dimensions: {shape}")
         expected, found = math.prod(shape) * dtype.itemsize, member.file_size - file.tell()

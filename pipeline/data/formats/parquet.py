@@ -33,7 +33,7 @@ def read(directory: Path, image_set: ParquetSet) -> dict[str, Split]:
 
 
 def _count(image_set: ParquetSet, table: Place) -> int:
-    with _opened(table) as file:
+    with opened(table) as file:
         if file.metadata.num_rows > _MAX_ROWS:
             raise table.fault(f"expected at most {_MAX_ROWS} rows, found {file.metadata.num_rows}")
         _check_schema(file.schema_arrow, image_set, table)
@@ -44,13 +44,13 @@ def _fill(image_set: ParquetSet, table: Place, rows: Split, faults: Faults) -> l
     images, changes, group = rows.images, np.asarray(rows.changes), image_set.group
     first, groups = 0, list[Any]()
     columns = [image_set.options.image, image_set.options.label, *([group] if group else [])]
-    with _opened(table) as file:
+    with opened(table) as file:
         for batch in file.iter_batches(batch_size=_ROWS, columns=list(dict.fromkeys(columns))):
             contents, labels, *grouped = (batch.column(name) for name in columns)
             if pa.types.is_struct(contents.type):
                 contents = contents.field("bytes")
             for row, content in enumerate(contents, first):
-                with faults.at(Place(table.path, f"row {row}, counted from 0")):
+                with faults.at(_row(table, row)):
                     if not content.is_valid:
                         raise ValueError("no image in it")
                     images[row], changes[row] = pictures.decode(content.as_py(), image_set.image, image_set.options)
@@ -67,8 +67,22 @@ def _fill(image_set: ParquetSet, table: Place, rows: Split, faults: Faults) -> l
     return groups
 
 
+def contents(table: Place, column: str) -> Iterator[tuple[Place, bytes]]:
+    """Yield each row's place, and the file in this column: an empty one where there is none."""
+    with opened(table) as file:
+        rows = (cell for batch in file.iter_batches(batch_size=_ROWS, columns=[column]) for cell in batch.column(0))
+        for row, cell in enumerate(rows):
+            content = cell.as_py()
+            yield _row(table, row), (content["bytes"] if isinstance(content, dict) else content) or b""
+
+
+def _row(table: Place, row: int) -> Place:
+    return Place(table.path, f"row {row}, counted from 0")
+
+
 @contextmanager
-def _opened(table: Place) -> Iterator[Any]:
+def opened(table: Place) -> Iterator[Any]:
+    """Yield a parquet table; raise InputError if it cannot be read."""
     try:
         # Without a buffer, all pictures of a group of rows are read at once.
         with pq.ParquetFile(table.path, buffer_size=_BUFFER) as file:

@@ -74,8 +74,7 @@ def decode(content: bytes, shape: ImageShape, options: PictureOptions) -> Decode
     with opened(content, options.scale) as picture:
         mode, size = "L" if shape.channels == 1 else "RGB", (shape.width, shape.height)
         # Opacities that are all full lose nothing.
-        alpha = picture.image.convert("RGBA").getchannel("A") if picture.image.has_transparency_data else None
-        clear = alpha is not None and np.asarray(alpha).min() < 255
+        clear = is_transparent(picture.image)
         found = f"{picture.mode} with transparency" if clear else picture.mode
         exact = found in _EXACT[mode]
         if not exact and not options.convert:
@@ -141,6 +140,11 @@ def _mode(image: Image.Image) -> str:
         raise PictureError(f"expected 8 or 16 bits without a sign, found mode {raw or image.mode}")
     cut = image.format in ("PNG", "TIFF") and ";16" in raw and not image.mode.startswith("I")
     return f"{image.mode};16" if cut else image.mode
+
+
+def is_transparent(image: Image.Image) -> bool:
+    """Return whether any of a picture is not opaque."""
+    return image.has_transparency_data and np.asarray(image.convert("RGBA").getchannel("A")).min() < 255
 
 
 def flattened(image: Image.Image, mode: str, background: str) -> Image.Image:
