@@ -135,7 +135,7 @@ def resolve(revision: str, directory: Path = Path()) -> str:
         raise InputError(f"{len(commits)} experiments are called {revision}: {', '.join(commits)}", fix=fix)
     for commit in commits:
         return commit
-    fix = "fetch it first, or see `dvc exp list --all-commits` for the names of experiments"
+    fix = "see `dvc exp list --all-commits` for the names of experiments, or fetch it first"
     raise InputError(f"git knows no revision {revision!r} in {directory.absolute()}", fix=fix)
 
 
