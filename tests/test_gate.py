@@ -660,6 +660,16 @@ def test_a_name_that_is_a_tag_and_a_branch_cannot_be_judged(run: Run, configured
     assert run("--baseline", "refs/tags/origin/main")[0] == 0
 
 
+@pytest.mark.usefixtures("repository")
+@pytest.mark.parametrize("variable", ["GIT_TRACE", "GIT_ALTERNATE_OBJECT_DIRECTORIES"])
+def test_what_else_git_says_is_no_doubt_about_a_name(run: Run, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    """Where git traces what it does, or warns of something else, a name is found or unknown as without these words."""
+    monkeypatch.setenv(variable, "1")
+
+    assert run("--baseline", "main")[0] == 0
+    assert refused(run, "--baseline", "nowhere").startswith(f"{UNJUDGED}: git knows no revision 'nowhere'")
+
+
 @pytest.fixture
 def partial_clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
     """Return a function that works in a partial clone whose current accuracy has dropped, and returns its remote."""
