@@ -120,22 +120,23 @@ def resolve(revision: str, directory: Path = Path()) -> str:
     """Return the commit that `revision` names in the repository of `directory`: a git revision, or an experiment.
 
     Raises:
-        InputError: There is no such revision, or git cannot tell; the message has git's own words.
+        InputError: There is no such revision, several commits have the name, or git cannot tell; the message has git's
+            own words.
     """
     if not revision or revision.startswith("-") or not revision.isprintable():
         raise InputError(f"expected a git revision, found {revision!r}")
     done = _run(directory, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
     if done.returncode == 0:
         _check_distinct(revision, directory)
-        return done.stdout.decode().strip()
     # Git ends with 1 where it does not know the name; what it says then is not about the name.
-    if done.returncode != 1 and (words := _words(done)):
+    elif done.returncode != 1 and (words := _words(done)):
         raise _unanswered("rev-parse", words)
-    commits = _experiments(revision, directory)
-    if len(commits) > 1:
-        fix = "name one of these commits"
-        raise InputError(f"{len(commits)} experiments are called {revision}: {', '.join(commits)}", fix=fix)
-    for commit in commits:
+    kinds = dict.fromkeys(_experiments(revision, directory), "experiment")
+    kinds |= dict.fromkeys(done.stdout.decode().split(), "git revision")
+    if len(kinds) > 1:
+        found = ", ".join(f"{kind} {commit}" for commit, kind in kinds.items())
+        raise InputError(f"{revision} names {len(kinds)} commits: {found}", fix="give one of these instead")
+    for commit in kinds:
         return commit
     fix = "see `dvc exp list --all-commits` for the names of experiments, or fetch it first"
     raise InputError(f"git knows no revision {revision!r} in {directory.absolute()}", fix=fix)
