@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pipeline import cli, smallest_effect
 from pipeline.errors import InputError, PipelineError
+from pipeline.reporting import render
 from pipeline.verdicts import answer, judgement, scores
 from pipeline.verdicts.answer import Answer, ModelAnswer
 from pipeline.verdicts.judgement import Question
@@ -26,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         found = _of_scores(arguments) if arguments.scores else _of_sides(arguments)
     except PipelineError as error:
-        cli.append_summary(arguments.summary, "### Verdict", f"CANNOT JUDGE: {error}")
+        cli.append_summary(arguments.summary, "### Verdict", f"CANNOT JUDGE: {render.literal(str(error))}")
         raise
     cli.append_summary(arguments.summary, answer.as_markdown(found))
     cli.answer(arguments.json, answer.as_text(found), answer.as_object(found))

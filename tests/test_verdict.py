@@ -336,7 +336,7 @@ def test_the_summary_is_markdown_and_the_output_json(stand: Stand, call: Call) -
     assert one["values_before"] == [score(made) for made in stand.trained if made.ingredients["model"]["epochs"] == 8]
     page = Path("summary.md").read_text()
     head = changes.git(Path.cwd(), "rev-parse", "HEAD")[:7]
-    assert page.startswith(f"# Before\n\n### Verdict on `workspace`, compared with `HEAD ({head})`\n\n")
+    assert page.startswith(f"# Before\n\n### Verdict on workspace, compared with HEAD ({head})\n\n")
     assert page.splitlines()[-1].startswith(f"| {MODEL} | epochs 8 -> 1 | ")
     assert page.splitlines()[-1].endswith(f"| B is {one['verdict']} |")
 

@@ -7,6 +7,7 @@ from string import ascii_uppercase
 from typing import Any
 
 from pipeline.analysis.verdicts import Interval, Verdict
+from pipeline.reporting import render
 from pipeline.verdicts import judgement
 from pipeline.verdicts.campaign import Campaign
 from pipeline.verdicts.judgement import MOST_SEEDS, WORSE, ImageSample, Question, SideVerdict
@@ -78,10 +79,10 @@ def as_text(answer: Answer) -> str:
 
 
 def as_markdown(answer: Answer) -> str:
-    """Return the answer as a section in Markdown."""
-    before, *after = answer.sides.values()
-    lines = [f"### Verdict on {', '.join(f'`{name}`' for name in after)}, compared with `{before}`", ""]
-    lines.append(" ".join(_notes(answer)))
+    """Return the answer as a section in Markdown, in which names and values mark nothing up."""
+    before, *after = map(_literal, answer.sides.values())
+    lines = [f"### Verdict on {', '.join(after)}, compared with {before}", ""]
+    lines.append(_literal(" ".join(_notes(answer))))
     if answer.models:
         lines += ["", "| model | change | A | other | difference | interval | | verdict |", "|---" * 8 + "|"]
     for model in answer.models:
@@ -89,10 +90,14 @@ def as_markdown(answer: Answer) -> str:
             letter = answer.letters[name]
             means = f"{_mean(one.before):.5f}", f"{letter}: {_mean(one.after):.5f}"
             cells = [model.model, _changes(model, name), *means, f"{one.difference:+.5f}", _interval(one)]
-            cells += [f"`{_picture(one)}`", _words(one, letter)]
-            lines.append("| " + " | ".join(" ".join(cell.split()).replace("|", r"\|") for cell in cells) + " |")
-    lines += [f"\n{model.model}: {best}" for model in answer.models if (best := _best(answer, model))]
+            picture = _picture(one).replace("|", r"\|")
+            lines.append(f"| {' | '.join(map(_literal, cells))} | `{picture}` | {_literal(_words(one, letter))} |")
+    lines += [f"\n**{_literal(model.model)}**: {best}" for model in answer.models if (best := _best(answer, model))]
     return "\n".join(lines)
+
+
+def _literal(text: str) -> str:
+    return render.literal(render.flow(text))
 
 
 def as_object(answer: Answer) -> dict[str, Any]:
