@@ -180,6 +180,17 @@ def test_what_is_not_a_json_object_is_named(tmp_path: Path, content: bytes, mess
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.fault("JSON or YAML larger than the memory")
+@pytest.mark.parametrize("read", [files.read_json, files.read_yaml])
+def test_a_file_that_is_too_long_is_not_read(tmp_path: Path, read: Callable[[Path], Any]) -> None:
+    """Its size is found out before, and is an input error of one line."""
+    (tmp_path / "file").touch()
+    os.truncate(tmp_path / "file", 300_000_000_000)
+
+    with pytest.raises(InputError, match=r"file: expected at most \d+ bytes, found 300000000000$"):
+        read(tmp_path / "file")
+
+
 def test_floats_survive_a_csv_exactly(tmp_path: Path) -> None:
     """Every float reads back as the same bits, whatever its size, and whole numbers stay whole."""
     random = np.random.default_rng(0)
