@@ -839,9 +839,12 @@ def test_a_summary_that_cannot_be_written_is_an_input_error(run: Run) -> None:
     """1 means a failed check and nothing else, so this is 2."""
     write(FLOOR)
 
+    os.mkfifo("pipe")
+
     message = refused(run, "--summary", "nowhere/summary.md")
 
     assert message == "nowhere/summary.md: --summary cannot be written (No such file or directory)"
+    assert refused(run, "--summary", "pipe") == "pipe: --summary: expected a file"
 
 
 def test_a_text_marks_nothing_up_in_the_summary(run: Run) -> None:
