@@ -51,12 +51,17 @@ class Answer:
     campaign: Campaign | None = None
 
     @property
+    def is_complete(self) -> bool:
+        """Whether there is a verdict, and no side lacks a model that A has."""
+        return bool(self.models) and not any(self.only_before.values())
+
+    @property
     def exit_code(self) -> int:
         """1 if a model is worse, else 2 if none was judged, one cannot be told or only A has one, else 0."""
         found = {one.verdict for model in self.models for one in model.of_after().values()}
         if found & {*WORSE}:
             return 1
-        return 2 if not found or Verdict.UNDECIDED in found or any(self.only_before.values()) else 0
+        return 2 if Verdict.UNDECIDED in found or not self.is_complete else 0
 
     @property
     def letters(self) -> dict[str, str]:
