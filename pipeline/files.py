@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 # The metrics of a model of 300 classes have 4 MB.
 MAX_JSON_BYTES, MAX_YAML_BYTES = 100_000_000, 1_000_000
 _STAGES = Path("dvc.yaml")
+# Up to this size, a third of a second, a file that is an input is compared by its content.
+_HASHED_BYTES = 100_000_000
 
 
 @contextmanager
@@ -238,11 +240,12 @@ def _at(values: Any, key: str) -> Any:
     return values
 
 
-def _stamps(path: Path) -> list[tuple[str, int, int]]:
-    """Return size and time of a file, or of all files in a folder."""
+def _stamps(path: Path) -> list[tuple[str, int, int | str]]:
+    """Return size and checksum of a file, or of all files in a folder; the time of one that takes long to read."""
     found = sorted(path.rglob("*")) if path.is_dir() else [path]
     kept = [one for one in found if one.is_file() and "__pycache__" not in one.parts]
-    return [(str(one), (state := one.stat()).st_size, state.st_mtime_ns) for one in kept]
+    states = [(one, one.stat()) for one in kept]
+    return [(str(one), s.st_size, s.st_mtime_ns if s.st_size > _HASHED_BYTES else md5(one)) for one, s in states]
 
 
 def sha256(path: Path) -> str:

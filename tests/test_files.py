@@ -278,6 +278,7 @@ PARAMS = "models: {cnn: {epochs: 2}, mlp: {epochs: 2}}\ntrain: {seed: 0}\ngate: 
         ("params.yaml", PARAMS.replace("mlp: {epochs: 2}", "mlp: {epochs: 3}"), None),
         ("params.yaml", f"# a comment\n{PARAMS}", None),
         ("pipeline/train.py", "other", "pipeline/train.py"),
+        ("pipeline/train.py", "", None),
         ("pipeline/training/deep/new.py", "new", "pipeline/training"),
         ("pipeline/training/__pycache__/x.pyc", "new", None),
         ("pipeline/report.py", "other", None),
@@ -290,7 +291,7 @@ PARAMS = "models: {cnn: {epochs: 2}, mlp: {epochs: 2}}\ntrain: {seed: 0}\ngate: 
 def test_what_changes_under_a_stage_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, content: str | None, named: str | None
 ) -> None:
-    """What DVC would record of it must be what it read; that another model is changed meanwhile is no matter."""
+    """What DVC would record of it must be what it read; another model, or the same content, is no matter."""
     monkeypatch.chdir(tmp_path)
     made = {"dvc.yaml": STAGES, "params.yaml": PARAMS, "data/raw/deep/a.png": "", "data/set.yaml": "x"}
     for name, text in (made | {f"pipeline/{name}.py": "" for name in ("train", "training/loop", "report")}).items():
