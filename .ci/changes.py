@@ -1,4 +1,4 @@
-"""The changes of params and metrics since a revision, as DVC reports them, in Markdown: python .ci/changes.py REV."""
+"""The changes of params and metrics since a revision, as DVC reports them, in Markdown; .ci/summary calls it."""
 
 import json
 import subprocess
@@ -6,6 +6,8 @@ import sys
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
+
+from pipeline.reporting import render
 
 KINDS = {"params": "Params", "metrics": "Metrics"}
 # All metrics, which the gate checks, and not the few that `dvc metrics show` shows.
@@ -15,7 +17,7 @@ DVC_TIMEOUT_S = 120.0  # DVC never ends in a partial clone where it finds a blob
 
 def section(kind: str, revision: str) -> str:
     """Return the heading and the table of one kind, or the reason that DVC gives for having none."""
-    heading = f"### {KINDS[kind]} since `{text(revision)}`"
+    heading = f"### {KINDS[kind]} since `{revision}`"
     try:
         command = ["dvc", kind, "diff", "--json", *TARGETS[kind], "--", revision]
         done = subprocess.run(command, capture_output=True, text=True, timeout=DVC_TIMEOUT_S, check=False)
@@ -30,7 +32,7 @@ def section(kind: str, revision: str) -> str:
 def _without_table(revision: str, reason: str) -> str:
     # Indented, so as code: nothing in it can end that, or be a heading.
     lines = "".join(f"\n    {line}" for line in reason.splitlines())
-    return f"DVC cannot compare with `{text(revision)}`:\n{lines}"
+    return f"DVC cannot compare with `{revision}`:\n{lines}"
 
 
 def table(kind: str, files: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
@@ -57,11 +59,10 @@ def cells(kind: str, old: Any, new: Any) -> list[str]:
 
 
 def text(value: Any) -> str:
-    """Return a value as text that does not break the table."""
+    """Return a value as text that marks nothing up, neither as HTML nor as Markdown, and does not break the table."""
     if value is None:
         return "-"
-    shown = value if isinstance(value, str) else json.dumps(value)
-    return " ".join(shown.split()).replace("|", r"\|")
+    return render.literal(render.flow(value if isinstance(value, str) else json.dumps(value)))
 
 
 if __name__ == "__main__":

@@ -153,11 +153,14 @@ def append_summary(path: Path | None, *paragraphs: str) -> None:
     """Append paragraphs of Markdown to the file at `path`, if there is one: the steps of a CI job share one summary.
 
     Raises:
-        InputError: The file cannot be written.
+        InputError: It is no file, or it cannot be written.
     """
     if path is None:
         return
     try:
+        if path.exists() and not path.is_file():
+            # A pipe would be waited for until somebody reads it.
+            raise InputError("--summary: expected a file", path=path)
         with path.open("a", encoding="utf-8", newline="\n") as file:
             file.write("\n" + "\n\n".join(paragraphs) + "\n")
     except OSError as error:

@@ -23,8 +23,11 @@ from pipeline.errors import InputError, PipelineError
 if TYPE_CHECKING:
     import pandas as pd
 
-MAX_YAML_BYTES = 1_000_000
+# The metrics of a model of 300 classes have 4 MB.
+MAX_JSON_BYTES, MAX_YAML_BYTES = 100_000_000, 1_000_000
 _STAGES = Path("dvc.yaml")
+# Up to this size, a third of a second, a file that is an input is compared by its content.
+_HASHED_BYTES = 100_000_000
 
 
 @contextmanager
@@ -104,10 +107,9 @@ def read_json(path: Path) -> dict[str, Any]:
     """Return the JSON object in `path`.
 
     Raises:
-        InputError: The file does not exist, or its content is something else.
+        InputError: The file does not exist, is too long, or its content is something else.
     """
-    with _reading(path):
-        return parse_json(path.read_bytes(), path)
+    return parse_json(_content(path, MAX_JSON_BYTES), path)
 
 
 def parse_json(content: bytes, path: Path) -> dict[str, Any]:
@@ -140,9 +142,7 @@ def read_yaml(path: Path) -> Any:
         InputError: The file cannot be read, or `parse_yaml` rejects it.
     """
     # What DVC does not create, `dvc repro` cannot create again.
-    with _reading(path, created=False):
-        content = path.read_bytes()
-    return parse_yaml(content, path)
+    return parse_yaml(_content(path, MAX_YAML_BYTES, created=False), path)
 
 
 def parse_yaml(content: bytes, path: Path) -> Any:
@@ -151,13 +151,24 @@ def parse_yaml(content: bytes, path: Path) -> Any:
     Raises:
         InputError: It is too long, is not YAML, or has a duplicate key.
     """
-    if len(content) > MAX_YAML_BYTES:
-        raise InputError(f"expected at most {MAX_YAML_BYTES} bytes, found {len(content)}", path=path)
+    _check_size(len(content), MAX_YAML_BYTES, path)
     try:
         return YAML(typ="safe", pure=True).load(content.decode())
     except (YAMLError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).partition("To suppress this check")[0].split())[:300]
         raise InputError(f"not YAML as DVC reads it ({reason})", path=path) from None
+
+
+def _content(path: Path, most: int, *, created: bool = True) -> bytes:
+    with _reading(path, created=created):
+        # Before it is read: a file may have more than the memory.
+        _check_size(path.stat().st_size, most, path)
+        return path.read_bytes()
+
+
+def _check_size(size: int, most: int, path: Path) -> None:
+    if size > most:
+        raise InputError(f"expected at most {most} bytes, found {size}", path=path)
 
 
 def write_yaml(path: Path, value: Mapping[str, Any]) -> None:
@@ -229,11 +240,12 @@ def _at(values: Any, key: str) -> Any:
     return values
 
 
-def _stamps(path: Path) -> list[tuple[str, int, int]]:
-    """Return size and time of a file, or of all files in a folder."""
+def _stamps(path: Path) -> list[tuple[str, int, int | str]]:
+    """Return size and checksum of a file, or of all files in a folder; the time of one that takes long to read."""
     found = sorted(path.rglob("*")) if path.is_dir() else [path]
     kept = [one for one in found if one.is_file() and "__pycache__" not in one.parts]
-    return [(str(one), (state := one.stat()).st_size, state.st_mtime_ns) for one in kept]
+    states = [(one, one.stat()) for one in kept]
+    return [(str(one), s.st_size, s.st_mtime_ns if s.st_size > _HASHED_BYTES else md5(one)) for one, s in states]
 
 
 def sha256(path: Path) -> str:

@@ -223,9 +223,16 @@ def as_text(checks: Sequence[Check]) -> str:
 
 
 def as_markdown(checks: Sequence[Check]) -> str:
-    """Return the checks as a Markdown table."""
-    header, *rows = ("| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |" for row in _rows(checks))
+    """Return the checks as a Markdown table, in which texts mark nothing up."""
+    header, *rows = ("| " + " | ".join(map(_literal, row)) + " |" for row in _rows(checks))
     return "\n".join([header, "|---" * 6 + "|", *rows])
+
+
+def _literal(text: object) -> str:
+    # Imported late: it takes half a second, and not every call writes Markdown.
+    from pipeline.reporting import render
+
+    return render.literal(str(text))
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -255,11 +262,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         name = arguments.baseline
         baseline = None if name is None else read_baseline(name, arguments.params, arguments.metrics)
     except InputError as error:
-        cli.append_summary(arguments.summary, "### Gate", f"{CheckStatus.UNJUDGED}: {error}")
+        cli.append_summary(arguments.summary, "### Gate", f"{CheckStatus.UNJUDGED}: {_literal(error)}")
         raise
     checks = judge(required, metrics, baseline)
     notes = _notes(checks, required, baseline)
-    cli.append_summary(arguments.summary, "### Gate", as_markdown(checks), *notes)
+    cli.append_summary(arguments.summary, "### Gate", as_markdown(checks), *map(_literal, notes))
     content = {"checks": [asdict(check) for check in checks], "notes": notes}
     return cli.answer(arguments.json, "\n".join([as_text(checks), *notes]), content, exit_code(checks))
 

@@ -20,6 +20,8 @@ _WORKTREE, _LOCK = Path("rerun-/worktree"), "lock"
 GIT_TIMEOUT_S = 120.0  # a partial clone fetches what it does not have yet
 # Where DVC keeps the commit of an experiment: below the commit that it started from.
 _EXPERIMENT = re.compile(r"refs/exps/[0-9a-f]{2}/[0-9a-f]{38}/(.+)")
+# What git warns of where it finds a name, but perhaps not what was meant.
+_DOUBT = re.compile(r"^warning: (?:refname|log for) .*", re.MULTILINE)
 
 
 def show(revision: str, path: Path) -> bytes | None:
@@ -118,33 +120,35 @@ def resolve(revision: str, directory: Path = Path()) -> str:
     """Return the commit that `revision` names in the repository of `directory`: a git revision, or an experiment.
 
     Raises:
-        InputError: There is no such revision, or git cannot tell; the message has git's own words.
+        InputError: There is no such revision, several commits have the name, or git cannot tell; the message has git's
+            own words.
     """
     if not revision or revision.startswith("-") or not revision.isprintable():
         raise InputError(f"expected a git revision, found {revision!r}")
     done = _run(directory, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
     if done.returncode == 0:
         _check_distinct(revision, directory)
-        return done.stdout.decode().strip()
-    # With --quiet, git has nothing to say of a name that it does not know; what it says is another failure.
-    if words := _words(done):
+    # Git ends with 1 where it does not know the name; what it says then is not about the name.
+    elif done.returncode != 1 and (words := _words(done)):
         raise _unanswered("rev-parse", words)
-    commits = _experiments(revision, directory)
-    if len(commits) > 1:
-        fix = "name one of these commits"
-        raise InputError(f"{len(commits)} experiments are called {revision}: {', '.join(commits)}", fix=fix)
-    for commit in commits:
+    kinds = dict.fromkeys(_experiments(revision, directory), "experiment")
+    kinds |= dict.fromkeys(done.stdout.decode().split(), "git revision")
+    if len(kinds) > 1:
+        found = ", ".join(f"{kind} {commit}" for commit, kind in kinds.items())
+        raise InputError(f"{revision} names {len(kinds)} commits: {found}", fix="give one of these instead")
+    for commit in kinds:
         return commit
-    fix = "fetch it first, or see `dvc exp list --all-commits` for the names of experiments"
+    fix = "see `dvc exp list --all-commits` for the names of experiments, or fetch it first"
     raise InputError(f"git knows no revision {revision!r} in {directory.absolute()}", fix=fix)
 
 
 def _check_distinct(revision: str, directory: Path) -> None:
     """Check that git finds the name once: it would take a tag called as the branch that is meant, and only warn."""
     warning = ("-c", "core.warnAmbiguousRefs=true", "rev-parse", "--verify", "--end-of-options")
-    if words := _words(_run(directory, *warning, f"{revision}^{{commit}}")):
+    said = _run(directory, *warning, f"{revision}^{{commit}}").stderr.decode(errors="replace")
+    if doubt := _DOUBT.search(said):
         fix = "say which, as in refs/heads/NAME, refs/remotes/NAME or refs/tags/NAME"
-        raise InputError(f"git finds {revision!r}, but says: {words}", fix=fix)
+        raise InputError(f"git finds {revision!r}, but says: {doubt[0]}", fix=fix)
 
 
 def _experiments(name: str, directory: Path) -> list[str]:
@@ -164,7 +168,8 @@ def _git(directory: Path, command: str, *arguments: str) -> bytes:
 def _run(directory: Path, command: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
     line = ["git", command, *arguments]
     # Nobody is there to type a password for what a partial clone fetches.
-    environment = os.environ | {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_TRACE")}
+    environment |= {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
     try:
         return subprocess.run(
             line, cwd=directory, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=GIT_TIMEOUT_S

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pipeline import cli, smallest_effect
 from pipeline.errors import InputError, PipelineError
+from pipeline.reporting import render
 from pipeline.verdicts import answer, judgement, scores
 from pipeline.verdicts.answer import Answer, ModelAnswer
 from pipeline.verdicts.judgement import Question
@@ -26,11 +27,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         found = _of_scores(arguments) if arguments.scores else _of_sides(arguments)
     except PipelineError as error:
-        cli.append_summary(arguments.summary, "### Verdict", f"CANNOT JUDGE: {error}")
+        cli.append_summary(arguments.summary, "### Verdict", f"CANNOT JUDGE: {render.literal(str(error))}")
         raise
     cli.append_summary(arguments.summary, answer.as_markdown(found))
     cli.answer(arguments.json, answer.as_text(found), answer.as_object(found))
-    return 0 if arguments.exit_zero and found.models else found.exit_code
+    if arguments.exit_zero:
+        return 0 if found.is_complete else 2
+    return found.exit_code
 
 
 def _of_scores(arguments: argparse.Namespace) -> Answer:
@@ -76,7 +79,9 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--scores", type=Path, metavar="FILE", help="CSV (side, seed, score[, image]): train nothing")
     parser.add_argument("--effect", type=float, help="with --scores: the smallest difference that matters")
     parser.add_argument("--summary", type=Path, metavar="FILE", help="file to append the answer to, in Markdown")
-    parser.add_argument("--exit-zero", action="store_true", help="exit with 0 for any verdict; errors keep their codes")
+    parser.add_argument(
+        "--exit-zero", action="store_true", help="exit with 0 for any verdict, 2 where a model has none"
+    )
     cli.add_json_argument(parser)
     cli.add_engine_arguments(parser)
     parser.add_argument("--work", type=Path, default=Path("work/verdict"), help="directory of code and results")

@@ -222,7 +222,7 @@ def test_noise_passes_and_is_shown_in_order(repository: Path, summary: Summary) 
     assert others == [
         "| params.yaml | data.split_seed | 0 | 7 |",
         "| params.yaml | models.cnn.loss.clip | 1e-07 | - |",
-        "| params.yaml | models.cnn.network.filters | [32, 64] | [8] |",
+        "| params.yaml | models.cnn.network.filters | \\[32, 64\\] | \\[8\\] |",
         "| params.yaml | train.seed | 0 | 1 |",
         "",
     ]
@@ -280,8 +280,8 @@ def test_an_unknown_base_does_not_pass(repository: Path, summary: Summary, base:
 
 @pytest.mark.fault("CI: a pull request that writes into the summary")
 def test_names_in_params_write_nothing_of_their_own(repository: Path, summary: Summary) -> None:
-    """Lines and bars in a key, of this revision or of the base, stay within the cell of their table."""
-    evil = "x\n\n### Gate\n\n| all | is | well |\n```\n"
+    """A key, of this revision or of the base, stays within the cell of its table, and is neither HTML nor a link."""
+    evil = "x\n\n### Gate\n\n| all | is | well |\n```\n<img src=x>![a](b)"
     changes.edit(repository, lambda values: values["models"].update({evil: values["models"]["cnn"]}))
     changes.git(repository, "commit", "--quiet", "--all", "--message=evil")
     changes.edit(repository, lambda values: values["models"].pop(evil))
@@ -299,6 +299,7 @@ def test_names_in_params_write_nothing_of_their_own(repository: Path, summary: S
         ]
         assert "\n| all" not in page
         assert "\n```" not in page
+        assert re.findall(r"(?<!\\)<img|\[a\]\(b", page) == []
 
 
 def stub(program: Path, script: str) -> None:

@@ -180,6 +180,17 @@ def test_what_is_not_a_json_object_is_named(tmp_path: Path, content: bytes, mess
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.fault("JSON or YAML larger than the memory")
+@pytest.mark.parametrize("read", [files.read_json, files.read_yaml])
+def test_a_file_that_is_too_long_is_not_read(tmp_path: Path, read: Callable[[Path], Any]) -> None:
+    """Its size is found out before, and is an input error of one line."""
+    (tmp_path / "file").touch()
+    os.truncate(tmp_path / "file", 300_000_000_000)
+
+    with pytest.raises(InputError, match=r"file: expected at most \d+ bytes, found 300000000000$"):
+        read(tmp_path / "file")
+
+
 def test_floats_survive_a_csv_exactly(tmp_path: Path) -> None:
     """Every float reads back as the same bits, whatever its size, and whole numbers stay whole."""
     random = np.random.default_rng(0)
@@ -267,6 +278,7 @@ PARAMS = "models: {cnn: {epochs: 2}, mlp: {epochs: 2}}\ntrain: {seed: 0}\ngate: 
         ("params.yaml", PARAMS.replace("mlp: {epochs: 2}", "mlp: {epochs: 3}"), None),
         ("params.yaml", f"# a comment\n{PARAMS}", None),
         ("pipeline/train.py", "other", "pipeline/train.py"),
+        ("pipeline/train.py", "", None),
         ("pipeline/training/deep/new.py", "new", "pipeline/training"),
         ("pipeline/training/__pycache__/x.pyc", "new", None),
         ("pipeline/report.py", "other", None),
@@ -279,7 +291,7 @@ PARAMS = "models: {cnn: {epochs: 2}, mlp: {epochs: 2}}\ntrain: {seed: 0}\ngate: 
 def test_what_changes_under_a_stage_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, content: str | None, named: str | None
 ) -> None:
-    """What DVC would record of it must be what it read; that another model is changed meanwhile is no matter."""
+    """What DVC would record of it must be what it read; another model, or the same content, is no matter."""
     monkeypatch.chdir(tmp_path)
     made = {"dvc.yaml": STAGES, "params.yaml": PARAMS, "data/raw/deep/a.png": "", "data/set.yaml": "x"}
     for name, text in (made | {f"pipeline/{name}.py": "" for name in ("train", "training/loop", "report")}).items():

@@ -29,7 +29,7 @@ GOOD = {
 }
 FLOOR = {"default": {"test_accuracy": {"min": 0.98}}}
 UNJUDGED = "--baseline: CANNOT JUDGE"
-FETCH = "fetch it first, or see `dvc exp list --all-commits` for the names of experiments"
+FETCH = "see `dvc exp list --all-commits` for the names of experiments, or fetch it first"
 DROP = {"default": {"test_accuracy": {"min": 0.5, "max_drop": 0.003}}}
 
 
@@ -221,7 +221,7 @@ def test_metrics_that_are_not_a_json_object_cannot_be_judged(run: Run, text: str
 
     assert message.startswith("reports/metrics.json: ")
     assert text is not None or message.endswith(": no such file; `dvc repro` creates it")
-    assert Path("summary.md").read_text() == f"\n### Gate\n\nCANNOT JUDGE: {message}\n"
+    assert Path("summary.md").read_text().replace("\\`", "`") == f"\n### Gate\n\nCANNOT JUDGE: {message}\n"
 
 
 def test_a_models_bounds_replace_the_defaults_one_by_one(run: Run) -> None:
@@ -660,6 +660,16 @@ def test_a_name_that_is_a_tag_and_a_branch_cannot_be_judged(run: Run, configured
     assert run("--baseline", "refs/tags/origin/main")[0] == 0
 
 
+@pytest.mark.usefixtures("repository")
+@pytest.mark.parametrize("variable", ["GIT_TRACE", "GIT_ALTERNATE_OBJECT_DIRECTORIES"])
+def test_what_else_git_says_is_no_doubt_about_a_name(run: Run, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    """Where git traces what it does, or warns of something else, a name is found or unknown as without these words."""
+    monkeypatch.setenv(variable, "1")
+
+    assert run("--baseline", "main")[0] == 0
+    assert refused(run, "--baseline", "nowhere").startswith(f"{UNJUDGED}: git knows no revision 'nowhere'")
+
+
 @pytest.fixture
 def partial_clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
     """Return a function that works in a partial clone whose current accuracy has dropped, and returns its remote."""
@@ -829,15 +839,21 @@ def test_a_summary_that_cannot_be_written_is_an_input_error(run: Run) -> None:
     """1 means a failed check and nothing else, so this is 2."""
     write(FLOOR)
 
+    os.mkfifo("pipe")
+
     message = refused(run, "--summary", "nowhere/summary.md")
 
     assert message == "nowhere/summary.md: --summary cannot be written (No such file or directory)"
+    assert refused(run, "--summary", "pipe") == "pipe: --summary: expected a file"
 
 
-def test_a_bar_in_a_cell_does_not_break_the_markdown() -> None:
-    """A revision's name may hold a bar."""
+def test_a_text_marks_nothing_up_in_the_summary(run: Run) -> None:
+    """A revision's name may hold a bar, and what a message quotes HTML or a picture."""
     check = gate.Check("m", "a", "min", "-", "1", gate.CheckStatus.UNJUDGED, "x|y: missing")
+    write({"<img>![a](b)": {}})
 
+    assert r"\<img>!\[a\](b)" not in refused(run, "--summary", "summary.md")
+    assert r"\<img>!\[a\](b)" in Path("summary.md").read_text()
     assert gate.as_markdown([check]).splitlines()[-1] == r"| m | a | min | - | 1 | CANNOT JUDGE: x\|y: missing |"
 
 

@@ -27,13 +27,13 @@ def keep(name: str, baseline: str, at: str) -> None:
 
 
 def test_an_experiment_is_a_revision(commits: list[str]) -> None:
-    """Its name stands for its commit, whose files are read; a branch of that name comes first, as for DVC."""
+    """Its name stands for its commit, whose files are read, also where a branch of that name is at this commit."""
     keep("slower", commits[0], commits[1])
 
     assert revision.resolve("slower") == commits[1]
     assert revision.show("slower", Path("file")) == b"1"
-    git(Path.cwd(), "branch", "slower", commits[0])
-    assert revision.resolve("slower") == commits[0]
+    git(Path.cwd(), "branch", "slower", commits[1])
+    assert revision.resolve("slower") == commits[1]
 
 
 def test_only_a_whole_name_is_an_experiment(commits: list[str]) -> None:
@@ -46,14 +46,19 @@ def test_only_a_whole_name_is_an_experiment(commits: list[str]) -> None:
             revision.resolve(name)
 
 
-@pytest.mark.fault("verdict: two experiments of one name")
-def test_a_name_of_two_experiments_is_refused(commits: list[str]) -> None:
-    """Made from two commits under one name, they are listed by their commits."""
+@pytest.mark.fault("verdict: two experiments of one name, or a branch and an experiment")
+@pytest.mark.parametrize("kind", ["experiment", "git revision"])
+def test_a_name_of_two_commits_is_refused(commits: list[str], kind: str) -> None:
+    """Both are listed by their commits, by which each can be named, with what each is."""
     keep("slower", commits[0], commits[1])
-    keep("slower", commits[1], commits[2])
+    if kind == "experiment":
+        keep("slower", commits[1], commits[2])
+    else:
+        git(Path.cwd(), "branch", "slower", commits[2])
 
-    with pytest.raises(InputError) as refused:
+    with pytest.raises(InputError, match=r"^slower names 2 commits: ") as refused:
         revision.resolve("slower")
 
-    assert refused.value.what.startswith("2 experiments are called slower: ")
-    assert all(one in refused.value.what for one in commits[1:])
+    assert f"experiment {commits[1]}" in refused.value.what
+    assert f"{kind} {commits[2]}" in refused.value.what
+    assert [revision.resolve(one) for one in commits] == commits

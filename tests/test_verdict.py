@@ -113,6 +113,19 @@ def test_the_same_revision_twice_trains_nothing(stand: Stand, call: Call) -> Non
     assert stand.trained == []
 
 
+@pytest.mark.usefixtures("stand")
+@pytest.mark.parametrize(("count", "code"), [(1, 1), (16, 2)])
+def test_a_model_that_only_a_has_is_no_verdict(call: Call, count: int, code: int) -> None:
+    """Whatever is found of another model, this is 2 where the exit code is not to be the verdict."""
+    epochs(count)
+    changes.edit(Path.cwd(), lambda values: values["models"].pop("cnn"))
+
+    found, printed = call("HEAD", "workspace")
+
+    assert (found, call("HEAD", "workspace", "--exit-zero")[0]) == (code, 2)
+    assert "CANNOT JUDGE: B has no cnn, which A has" in printed
+
+
 @pytest.mark.parametrize(
     ("count", "code", "words"),
     [(1, 1, "B is worse"), (16, 0, "B is better"), (9, 2, "cannot tell: ")],
@@ -336,7 +349,7 @@ def test_the_summary_is_markdown_and_the_output_json(stand: Stand, call: Call) -
     assert one["values_before"] == [score(made) for made in stand.trained if made.ingredients["model"]["epochs"] == 8]
     page = Path("summary.md").read_text()
     head = changes.git(Path.cwd(), "rev-parse", "HEAD")[:7]
-    assert page.startswith(f"# Before\n\n### Verdict on `workspace`, compared with `HEAD ({head})`\n\n")
+    assert page.startswith(f"# Before\n\n### Verdict on workspace, compared with HEAD ({head})\n\n")
     assert page.splitlines()[-1].startswith(f"| {MODEL} | epochs 8 -> 1 | ")
     assert page.splitlines()[-1].endswith(f"| B is {one['verdict']} |")
 

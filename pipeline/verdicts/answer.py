@@ -7,6 +7,7 @@ from string import ascii_uppercase
 from typing import Any
 
 from pipeline.analysis.verdicts import Interval, Verdict
+from pipeline.reporting import render
 from pipeline.verdicts import judgement
 from pipeline.verdicts.campaign import Campaign
 from pipeline.verdicts.judgement import MOST_SEEDS, WORSE, ImageSample, Question, SideVerdict
@@ -50,12 +51,17 @@ class Answer:
     campaign: Campaign | None = None
 
     @property
+    def is_complete(self) -> bool:
+        """Whether there is a verdict, and no side lacks a model that A has."""
+        return bool(self.models) and not any(self.only_before.values())
+
+    @property
     def exit_code(self) -> int:
         """1 if a model is worse, else 2 if none was judged, one cannot be told or only A has one, else 0."""
         found = {one.verdict for model in self.models for one in model.of_after().values()}
         if found & {*WORSE}:
             return 1
-        return 2 if not found or Verdict.UNDECIDED in found or any(self.only_before.values()) else 0
+        return 2 if Verdict.UNDECIDED in found or not self.is_complete else 0
 
     @property
     def letters(self) -> dict[str, str]:
@@ -78,10 +84,10 @@ def as_text(answer: Answer) -> str:
 
 
 def as_markdown(answer: Answer) -> str:
-    """Return the answer as a section in Markdown."""
-    before, *after = answer.sides.values()
-    lines = [f"### Verdict on {', '.join(f'`{name}`' for name in after)}, compared with `{before}`", ""]
-    lines.append(" ".join(_notes(answer)))
+    """Return the answer as a section in Markdown, in which names and values mark nothing up."""
+    before, *after = map(_literal, answer.sides.values())
+    lines = [f"### Verdict on {', '.join(after)}, compared with {before}", ""]
+    lines.append(_literal(" ".join(_notes(answer))))
     if answer.models:
         lines += ["", "| model | change | A | other | difference | interval | | verdict |", "|---" * 8 + "|"]
     for model in answer.models:
@@ -89,10 +95,14 @@ def as_markdown(answer: Answer) -> str:
             letter = answer.letters[name]
             means = f"{_mean(one.before):.5f}", f"{letter}: {_mean(one.after):.5f}"
             cells = [model.model, _changes(model, name), *means, f"{one.difference:+.5f}", _interval(one)]
-            cells += [f"`{_picture(one)}`", _words(one, letter)]
-            lines.append("| " + " | ".join(" ".join(cell.split()).replace("|", r"\|") for cell in cells) + " |")
-    lines += [f"\n{model.model}: {best}" for model in answer.models if (best := _best(answer, model))]
+            picture = _picture(one).replace("|", r"\|")
+            lines.append(f"| {' | '.join(map(_literal, cells))} | `{picture}` | {_literal(_words(one, letter))} |")
+    lines += [f"\n**{_literal(model.model)}**: {best}" for model in answer.models if (best := _best(answer, model))]
     return "\n".join(lines)
+
+
+def _literal(text: str) -> str:
+    return render.literal(render.flow(text))
 
 
 def as_object(answer: Answer) -> dict[str, Any]:

@@ -85,11 +85,11 @@ def test_the_picture_is_to_scale() -> None:
 
 
 def test_names_stay_within_their_cell() -> None:
-    """A name with a bar or a new line makes no further cell or heading in Markdown."""
-    changes = {"b": {"a|b\n# c": (None, "d|e")}}
+    """A name with a bar or a new line makes no further cell or heading in Markdown, nor does a value a picture."""
+    changes = {"b": {"a|b\n# c": (None, "d|<img>![e](f)")}}
     model = ModelAnswer("m", ("a", "b"), {("a", "b"): judged(Verdict.BETTER)}, changes)
     page = answer.as_markdown(Answer({"a": "a", "b": "b"}, QUESTION, models=(model,)))
-    assert page.splitlines()[-1].startswith(r"| m | a\|b # c none -> d\|e |")
+    assert page.splitlines()[-1].startswith(r"| m | a\|b # c none -> d\|\<img>!\[e\](f) |")
 
 
 def test_an_interval_of_too_few_seeds_is_none() -> None:
