@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from pipeline import cli, params
+from pipeline import cli, files, params
 from pipeline.trials import ledger, plan, prepared
 from pipeline.trials import run as trials
 from pipeline.trials.tracker import Tracker
@@ -19,6 +19,7 @@ def main() -> int:
     cli.add_engine_arguments(parser)
     arguments = parser.parse_args()
     engine = trials.Engine(arguments.scheduler, arguments.workers, arguments.runs)
+    inputs = files.Inputs("study/dvc.yaml:run", arguments.data, arguments.summaries)
     study = plan.load_study(arguments.study)
     summaries = prepared.load(arguments.summaries, study.data.sets)
     data = prepared.verified(arguments.data, summaries)
@@ -29,6 +30,7 @@ def main() -> int:
     planned = plan.replicates(study, prepared.checksums(summaries))
     found = list(ledger.look_up(arguments.runs, planned))
     trials.complete(found, data, engine, Tracker(*summaries.values()))
+    inputs.check()
     return 0
 
 

@@ -26,6 +26,7 @@ from pipeline.data.dataset import Dataset, Split
 from pipeline.errors import InputError, PipelineError, UnavailableError
 from pipeline.study import run as stage
 from pipeline.trials import cluster, ledger, plan, replicate
+from pipeline.trials import run as engine
 from pipeline.trials.ledger import EntryState
 from pipeline.trials.plan import Replicate, Trajectory
 from tests.support.processes import descendants, gone, wait_until
@@ -161,6 +162,31 @@ def test_only_what_is_missing_is_run(
     for name, content in kept.items():
         assert (folder / "runs" / f"{name}.jsonl").read_bytes().startswith(content)
     assert recipes(folder / "new.db") == sorted(entry.record["recipe"] for entry in ledger.read(folder / "runs"))
+
+
+@pytest.mark.fault("study: the plan changed while it runs")
+def test_a_plan_that_is_changed_meanwhile_is_not_recorded_as_done(
+    folder: Path, started: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stage fails, since DVC would record the new plan; what was trained is kept, and another run does the rest."""
+    (folder / "study").mkdir()
+    shutil.copy(ROOT / "study" / "dvc.yaml", folder / "study")
+    (folder / "study" / "params.yaml").symlink_to("../params.yaml")
+    write_params(folder / "params.yaml", study(short=1, long=1))
+    complete = engine.complete
+
+    def changing(*arguments: Any) -> None:
+        complete(*arguments)
+        write_params(folder / "params.yaml", study(short=1, long=1, permuted=1))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, "complete", changing)
+        error, _ = started.fail(PipelineError)
+
+    assert str(error).startswith("variants in study/params.yaml: changed while this ran, ")
+    assert (error.exit_code, error.fix.partition(";")[0]) == (1, "run again")
+    assert trained(started.run()) == ["permuted  seed 0"]
+    assert states(folder) == [EntryState.CURRENT] * 3
 
 
 @pytest.mark.fault("study: training that diverges")
