@@ -106,7 +106,7 @@ Name = Annotated[str, AfterValidator(_name)]
 FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 PlainPath = Annotated[str, AfterValidator(_path)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-Positive = Annotated[int, Field(gt=0)]
+Positive = Annotated[int, Field(gt=0, lt=2**31)]
 Positives = Annotated[tuple[Positive, ...], BeforeValidator(as_tuple), Field(min_length=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -182,4 +182,8 @@ def shown(value: Any) -> str:
     """Return a short text for `value`; `repr` would write out in full what aliases in YAML repeat a billion times."""
     brief = reprlib.Repr()
     brief.maxlevel, brief.maxstring, brief.maxother = 3, 80, 80
-    return brief.repr(value)[:80]
+    try:
+        return brief.repr(value)[:80]
+    except ValueError:
+        # Hexadecimal, YAML may have a number of any length.
+        return "a number of thousands of digits"

@@ -3,9 +3,10 @@
 import argparse
 from pathlib import Path
 
-from pipeline import cli, files, params
+from pipeline import cli, files, machine, params
 from pipeline.trials import ledger, plan, prepared
 from pipeline.trials import run as trials
+from pipeline.trials.ledger import EntryState
 from pipeline.trials.tracker import Tracker
 
 
@@ -23,12 +24,14 @@ def main() -> int:
     study = plan.load_study(arguments.study)
     summaries = prepared.load(arguments.summaries, study.data.sets)
     data = prepared.verified(arguments.data, summaries)
-    for name, one in zip(summaries, data, strict=True):
-        params.check_images(
-            study.on(name), study.training(), one.shape, one.count("train"), arguments.study, "variants"
-        )
     planned = plan.replicates(study, prepared.checksums(summaries))
     found = list(ledger.look_up(arguments.runs, planned))
+    missing = {replicate.variant for replicate, _, state in found if state is not EntryState.CURRENT}
+    # Of workers elsewhere, each knows its own.
+    memory = None if arguments.scheduler else machine.memory()
+    for name, one in zip(summaries, data, strict=True):
+        wanted, count = {key: model for key, model in study.on(name).items() if key in missing}, one.count("train")
+        params.check_images(wanted, study.training(), one.shape, count, arguments.study, "variants", memory)
     trials.complete(found, data, engine, Tracker(*summaries.values()))
     inputs.check()
     return 0

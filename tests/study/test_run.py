@@ -20,7 +20,7 @@ import psutil
 import pytest
 from distributed import Client
 
-from pipeline import files
+from pipeline import files, machine
 from pipeline.data import dataset
 from pipeline.data.dataset import Dataset, Split
 from pipeline.errors import InputError, PipelineError, UnavailableError
@@ -156,6 +156,7 @@ def test_only_what_is_missing_is_run(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/new.db")
 
     assert trained(started.run()) == ["permuted  seed 1", "short  seed 0"]
+    monkeypatch.setattr(machine, "memory", lambda: 0)
     assert started.run() == ["4 replicates planned, 4 of them in runs"]
 
     assert states(folder) == [EntryState.CURRENT] * 4
@@ -245,6 +246,26 @@ def test_what_cannot_be_trained_on_a_data_set_is_refused(folder: Path, started: 
     first, second = str(error).splitlines()
     assert first == "params.yaml: train.batch_size: expected at most the 63 training images, found 64"
     assert second.startswith("params.yaml: variants.cnn.network: a 8x8 image is too small for ")
+    assert printed == ""
+
+
+@pytest.mark.fault("study: network that this machine cannot hold")
+@pytest.mark.usefixtures("folder")
+def test_what_fits_no_memory_is_refused_before_anything_is_trained(
+    started: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line per variant that is to be trained here; workers elsewhere have a memory of their own."""
+    monkeypatch.setattr(machine, "memory", lambda: 10**5)
+    monkeypatch.setattr(cluster, "CONNECT_TIMEOUT_S", 1)
+    started.options = ("--scheduler", "tcp://127.0.0.1:1")
+    started.fail(UnavailableError)
+    started.options = ()
+
+    error, printed = started.fail(InputError)
+
+    assert {line.split(": ")[1] for line in str(error).splitlines()} == {
+        f"variants.{name}.network" for name in ("long", "permuted", "short")
+    }
     assert printed == ""
 
 
