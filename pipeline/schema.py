@@ -14,6 +14,7 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
+    TypeAdapter,
     ValidationError,
     model_validator,
 )
@@ -126,6 +127,20 @@ def validate(block: type[B], value: Any, path: Path | None = None, key: str = ""
     except ValidationError as error:
         lines = [_describe(fault, value, key) for fault in error.errors()]
         raise InputError(f"\n{path}: ".join(lines) if path else "\n".join(lines), path=path) from None
+
+
+def check_shape(kind: Any, value: Any, path: Path, what: str) -> None:
+    """Check that `value`, what is read of the file at `path`, has the type `kind`, as `what` has; there may be more.
+
+    Raises:
+        InputError: It has not; one line with the first key that differs.
+    """
+    try:
+        TypeAdapter(kind).validate_python(value, strict=True)
+    except ValidationError as error:
+        place = ".".join(map(str, error.errors()[0]["loc"]))
+        what = f"not {what}: {place} is missing or of another kind"
+        raise InputError(what, path=path, fix="restore it, or have it written again") from None
 
 
 def _describe(fault: ErrorDetails, value: Any, key: str) -> str:

@@ -20,7 +20,7 @@ from pipeline.analysis import metrics
 from pipeline.errors import InputError, PipelineError
 from pipeline.training import recipe
 from pipeline.training.settings import Model, Training
-from pipeline.trials import ledger
+from pipeline.trials import ledger, prepared
 from pipeline.trials import run as engine
 from pipeline.trials.ledger import Entry, EntryState
 from pipeline.trials.plan import Replicate
@@ -77,12 +77,8 @@ def prepared_data(path: Path) -> PreparedData:
     Raises:
         InputError: It is missing or damaged.
     """
-    summary = files.read_json(path)
-    try:
-        data = PreparedData(PROCESSED / f"{summary['dataset']}.npz", summary)
-        data.count("train"), data.shape, data.sha256, summary["classes"]
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"not a summary as preprocess writes it ({error})", path=path, fix="`dvc repro`") from None
+    summary = prepared.read(path)
+    data = PreparedData(PROCESSED / f"{summary['dataset']}.npz", summary)
     dvc_lock.verify(data.path)
     if files.sha256(data.path) != data.sha256:
         raise InputError(f"is not the file that {path} describes", path=data.path, fix="`dvc repro preprocess`")

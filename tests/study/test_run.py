@@ -62,10 +62,13 @@ def client() -> Iterator[Client]:
         yield client
 
 
-def summary(name: str, data: Path) -> dict[str, Any]:
-    """Return what the stage needs to know of a data set."""
-    shape, splits = {"image": [28, 28], "classes": list("0123456789")}, {"splits": {"train": {"count": 1200}}}
-    return {"dataset": name, "sha256": files.sha256(data), **shape, **splits}
+def summary(name: str, data: Path, count: int = 1200) -> dict[str, Any]:
+    """Return what the stage needs to know of a data set with so many training images."""
+    shape, splits = (
+        {"image": [28, 28], "classes": list("0123456789")},
+        {"train": {"count": count}, "test": {"count": 1}},
+    )
+    return {"dataset": name, "sha256": files.sha256(data), **shape, "splits": splits}
 
 
 def study(**seeds: int) -> dict[str, Any]:
@@ -211,8 +214,7 @@ def test_each_variant_is_trained_on_its_data_set(folder: Path, started: Stage, h
     few = Split(held_out.train.images[:600], held_out.train.labels[:600])
     path = folder / "data" / "fewer.npz"
     dataset.save(path, dataclasses.replace(held_out, train=few))
-    described = summary("fewer", path)
-    files.write_json(path.with_suffix(".json"), described | {"splits": {"train": {"count": 600}}})
+    files.write_json(path.with_suffix(".json"), summary("fewer", path, 600))
     values = study(short=1, long=1, permuted=1)
     values["data"]["sets"].append("fewer")
     values["variants"]["permuted"]["dataset"] = "fewer"
@@ -236,7 +238,7 @@ def test_each_variant_is_trained_on_its_data_set(folder: Path, started: Stage, h
 def test_what_cannot_be_trained_on_a_data_set_is_refused(folder: Path, started: Stage) -> None:
     """One line per variant or data set, before anything is run."""
     path = folder / "data" / "mnist.json"
-    files.write_json(path, files.read_json(path) | {"image": [8, 8], "splits": {"train": {"count": 63}}})
+    files.write_json(path, summary("mnist", folder / "data" / "mnist.npz", 63) | {"image": [8, 8]})
     values = study(cnn=1, short=1, long=1)
     values["variants"]["cnn"]["network"] = values["variants"]["cnn"]["network"] | {"kernel": 7}
     write_params(folder / "params.yaml", values)

@@ -28,7 +28,7 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         study_runs.write(tmp_path / "study" / "runs", study_runs.entry(replicate))
     files.write_json(
         tmp_path / "study" / "reports" / "data" / "letters.json",
-        {"dataset": "letters", "title": "Letters", "sha256": SHA256},
+        study_runs.SUMMARY | {"dataset": "letters", "title": "Letters"},
     )
     monkeypatch.chdir(tmp_path)
     return tmp_path
