@@ -48,7 +48,7 @@ def main() -> int:
     """Score one model, write its metrics, test probabilities and augmented samples, and add them to its MLflow run."""
     arguments = _arguments()
     paths = (arguments.data, arguments.model, arguments.history, arguments.reported)
-    inputs = files.Inputs(f"evaluate@{arguments.name}", *paths, params=arguments.params)
+    inputs = files.Inputs(f"evaluate@{arguments.name}", *paths)
     values = params.load(arguments.params)
     name, model = arguments.name, values.model(arguments.name)
     dvc_lock.verify(arguments.data, arguments.model, arguments.history)

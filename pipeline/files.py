@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 # The metrics of a model of 300 classes have 4 MB.
 MAX_JSON_BYTES, MAX_YAML_BYTES = 100_000_000, 1_000_000
-_STAGES = Path("dvc.yaml")
 # Up to this size, a third of a second, a file that is an input is compared by its content.
 _HASHED_BYTES = 100_000_000
 
@@ -201,24 +200,32 @@ def read_csv(path: Path) -> pd.DataFrame:
 
 
 class Inputs:
-    """What a stage such as train@cnn reads: code and keys of the file `params` as dvc.yaml has them, and `paths`.
+    """What a stage such as train@cnn or study/dvc.yaml:run reads: code and params as dvc.yaml has them, and `paths`.
 
     DVC records these when the stage ends. Had they changed meanwhile, dvc.lock would tell of another experiment.
     """
 
-    def __init__(self, stage: str, *paths: Path, params: Path | None = None) -> None:
-        name, _, key = stage.partition("@")
-        stages = read_yaml(_STAGES)["stages"] if _STAGES.exists() else {}
+    def __init__(self, stage: str, *paths: Path) -> None:
+        place, _, address = stage.rpartition(":")
+        (name, _, key), file = address.partition("@"), Path(place or "dvc.yaml")
+        stages = read_yaml(file)["stages"] if file.exists() else {}
         described = stages.get(name, {})
         described = described.get("do", described)
         code = [Path(dep) for dep in described.get("deps", []) if dep.startswith("pipeline/")]
-        self._params, self._paths = params, (*code, *paths)
-        self._keys = [used.replace("${key}", key) for used in described.get("params", [])]
+        self._paths = (*code, *paths)
+        # By the path of their file; a key alone is one of params.yaml.
+        used = [one if isinstance(one, Mapping) else {"params.yaml": [one]} for one in described.get("params", [])]
+        self._params = [
+            (Path(os.path.normpath(file.parent / params)), one.replace("${key}", key))
+            for found in used
+            for params, keys in found.items()
+            for one in keys
+        ]
         self._before = self._state()
 
     def _state(self) -> dict[str, Any]:
-        values = read_yaml(self._params) if self._params else {}
-        used = {f"{key} in {self._params}": _at(values, key) for key in self._keys}
+        values = {path: read_yaml(path) for path in {path for path, _ in self._params}}
+        used = {f"{key} in {path}": _at(values[path], key) for path, key in self._params}
         return used | {str(path): _stamps(path) for path in self._paths}
 
     def check(self) -> None:

@@ -20,7 +20,7 @@ MOST_LAYERS = 500
 
 
 def _held_out(value: Any) -> Any:
-    number = isinstance(value, int) and not isinstance(value, bool) and value > 0
+    number = isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**31
     if value not in ("test", "own") and not number:
         text = "expected 'test', 'own' or a number of images above 0, found {value}"
         raise PydanticCustomError("validation", text, {"value": schema.shown(value)})
@@ -123,7 +123,7 @@ def check_images(
     `memory` has the bytes of the machine that trains, where this is the one.
 
     Raises:
-        InputError: A batch is larger, a network or an augmentation does not fit the shape, or a network the memory; one
+        InputError: A batch is larger, a network or an augmentation does not fit the shape, or a network is too large; a
             line per fault.
     """
     faults = []
@@ -138,24 +138,26 @@ def check_images(
             try:
                 if block is not None:
                     block.check_shape(shape)
-                if memory is not None and block is model.network:
-                    _check_memory(model.network, training.batch_size, shape, memory)
+                if block is model.network:
+                    _check_size(model.network, training.batch_size, shape, memory)
             except ValueError as error:
                 faults.append(f"{section}.{name}.{key}: {error}")
     if faults:
         raise InputError(f"\n{path}: ".join(faults), path=path)
 
 
-def _check_memory(network: Network, batch_size: int, shape: tuple[int, ...], memory: int) -> None:
-    """Check that weights, gradients and the outputs for one batch, which training needs at least, fit into memory.
+def _check_size(network: Network, batch_size: int, shape: tuple[int, ...], memory: int | None) -> None:
+    """Check the number of layers, and whether what training needs at least fits into the memory, if that is known.
+
+    That is weights, gradients and the outputs for one batch.
 
     Raises:
-        ValueError: They do not.
+        ValueError: There are too many, or it does not fit.
     """
-    weights, outputs = _numbers(network.hidden().values(), architecture.with_channels(shape))
     if (layers := sum(1 for _ in architecture.walk(network.hidden().values()))) > MOST_LAYERS:
         raise ValueError(f"expected at most {MOST_LAYERS} layers, found {layers:,}")
-    if (needed := 4 * (2 * weights + batch_size * outputs)) > memory:
+    weights, outputs = _numbers(network.hidden().values(), architecture.with_channels(shape))
+    if memory is not None and (needed := 4 * (2 * weights + batch_size * outputs)) > memory:
         gigabytes = f"{needed / 1e9:,.0f} GB or more, and this machine has {memory / 1e9:,.0f}"
         raise ValueError(f"its {weights:,} weights and {outputs:,} outputs per image take {gigabytes}")
 

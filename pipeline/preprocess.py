@@ -117,7 +117,7 @@ def _changed(changes: NDArray[np.void]) -> dict[str, int]:
 def main() -> int:
     """Preprocess the files of params.yaml's data set into one npz, a summary and a figure."""
     arguments = _arguments()
-    inputs = files.Inputs("preprocess", arguments.set, arguments.input, params=arguments.params)
+    inputs = files.Inputs("preprocess", arguments.set, arguments.input)
     values, image_set = params.load(arguments.params), sets.load(arguments.set)
     dataset = preprocess(values.data, image_set, arguments.input, arguments.params)
     params.check_images(values.models, values.train, dataset.shape, len(dataset.train), arguments.params)

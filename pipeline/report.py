@@ -165,7 +165,7 @@ def main() -> int:
     arguments = _arguments()
     folders = Folders(arguments.history, arguments.timing, arguments.metrics, arguments.predictions)
     read = (arguments.data, arguments.summary, arguments.reported, *vars(folders).values())
-    unchanged = files.Inputs("report", *read, params=arguments.params)
+    unchanged = files.Inputs("report", *read)
     values = params.load(arguments.params)
     dvc_lock.verify(arguments.data, arguments.summary)
     data = datasets.load(arguments.data)

@@ -14,6 +14,7 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
+    TypeAdapter,
     ValidationError,
     model_validator,
 )
@@ -106,7 +107,7 @@ Name = Annotated[str, AfterValidator(_name)]
 FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 PlainPath = Annotated[str, AfterValidator(_path)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-Positive = Annotated[int, Field(gt=0)]
+Positive = Annotated[int, Field(gt=0, lt=2**31)]
 Positives = Annotated[tuple[Positive, ...], BeforeValidator(as_tuple), Field(min_length=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -126,6 +127,20 @@ def validate(block: type[B], value: Any, path: Path | None = None, key: str = ""
     except ValidationError as error:
         lines = [_describe(fault, value, key) for fault in error.errors()]
         raise InputError(f"\n{path}: ".join(lines) if path else "\n".join(lines), path=path) from None
+
+
+def check_shape(kind: Any, value: Any, path: Path, what: str) -> None:
+    """Check that `value`, what is read of the file at `path`, has the type `kind`, as `what` has; there may be more.
+
+    Raises:
+        InputError: It has not; one line with the first key that differs.
+    """
+    try:
+        TypeAdapter(kind).validate_python(value, strict=True)
+    except ValidationError as error:
+        place = ".".join(map(str, error.errors()[0]["loc"]))
+        what = f"not {what}: {place} is missing or of another kind"
+        raise InputError(what, path=path, fix="restore it, or have it written again") from None
 
 
 def _describe(fault: ErrorDetails, value: Any, key: str) -> str:
@@ -182,4 +197,8 @@ def shown(value: Any) -> str:
     """Return a short text for `value`; `repr` would write out in full what aliases in YAML repeat a billion times."""
     brief = reprlib.Repr()
     brief.maxlevel, brief.maxstring, brief.maxother = 3, 80, 80
-    return brief.repr(value)[:80]
+    try:
+        return brief.repr(value)[:80]
+    except ValueError:
+        # Hexadecimal, YAML may have a number of any length.
+        return "a number of thousands of digits"

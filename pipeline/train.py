@@ -15,7 +15,7 @@ from pipeline.training.checkpoint import Checkpoints, TrainingState
 def main() -> int:
     """Train one model; write the model file, the history, and the seconds and processor of each epoch."""
     arguments = _arguments()
-    inputs = files.Inputs(f"train@{arguments.model}", arguments.data, params=arguments.params)
+    inputs = files.Inputs(f"train@{arguments.model}", arguments.data)
     values = params.load(arguments.params)
     name, model = arguments.model, values.model(arguments.model)
     for output in (arguments.output, arguments.history, arguments.timing):

@@ -6,6 +6,7 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -296,7 +297,7 @@ def test_what_changes_under_a_stage_is_named(
     made = {"dvc.yaml": STAGES, "params.yaml": PARAMS, "data/raw/deep/a.png": "", "data/set.yaml": "x"}
     for name, text in (made | {f"pipeline/{name}.py": "" for name in ("train", "training/loop", "report")}).items():
         files.write_text(Path(name), text)
-    inputs = files.Inputs("train@cnn", Path("data/raw"), Path("data/set.yaml"), params=Path("params.yaml"))
+    inputs = files.Inputs("train@cnn", Path("data/raw"), Path("data/set.yaml"))
     inputs.check()
 
     Path(path).unlink() if content is None else files.write_text(Path(path), content)
@@ -308,11 +309,36 @@ def test_what_changes_under_a_stage_is_named(
             inputs.check()
 
 
+@pytest.mark.parametrize(
+    ("path", "text", "named"),
+    [
+        ("study/params.yaml", "variants: {a: {seeds: 3}}\nlevel: 1\n", "variants in study/params.yaml"),
+        ("study/params.yaml", "variants: {a: {seeds: 2}}\nlevel: 2\n", None),
+        ("params.yaml", PARAMS.replace("min: 0", "min: 1"), "gate in params.yaml"),
+        ("pipeline/trials/run.py", "other", "pipeline/trials"),
+    ],
+)
+def test_a_stage_of_another_folders_dvc_yaml_has_the_params_that_it_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, text: str, named: str | None
+) -> None:
+    """Params files are those of the folder of dvc.yaml, code is that of the folder in which the stage runs."""
+    monkeypatch.chdir(tmp_path)
+    stages = "{run: {deps: [pipeline/trials], params: [{params.yaml: [variants]}, {../params.yaml: [gate]}]}}"
+    made = {"study/dvc.yaml": f"stages: {stages}\n", "params.yaml": PARAMS, "pipeline/trials/run.py": ""}
+    for name, content in (made | {"study/params.yaml": "variants: {a: {seeds: 2}}\nlevel: 1\n"}).items():
+        files.write_text(Path(name), content)
+    inputs = files.Inputs("study/dvc.yaml:run")
+    files.write_text(Path(path), text)
+
+    with nullcontext() if named is None else pytest.raises(PipelineError, match=f"^{named}: changed"):
+        inputs.check()
+
+
 def test_outside_of_dvc_the_files_alone_are_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without dvc.yaml no code and no params are known to be a stage's."""
     monkeypatch.chdir(tmp_path)
     Path("params.yaml").write_text("a: 1\n")
-    inputs = files.Inputs("train@cnn", Path("data"), params=Path("params.yaml"))
+    inputs = files.Inputs("train@cnn", Path("data"))
     Path("params.yaml").write_text("a: 2\n")
     inputs.check()
     Path("data").touch()

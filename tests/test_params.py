@@ -114,7 +114,6 @@ CONV = {"name": "conv2d", "filters": 8, "kernel": 10**6, "stride": 1, "padding":
             "its 1,568,000,000,000 weights .* take 14,592 GB or more",
         ),
         ({"name": "sequential", "layers": [CONV, {"name": "flatten"}]}, "its 8,000,000,000,000 weights .* 64,0"),
-        ({"name": "mlp", "units": [4] * 2000, "dropout": 0.5}, "expected at most 500 layers, found 4,001"),
     ],
 )
 def test_networks_that_no_machine_can_hold_are_refused_at_once(
@@ -129,6 +128,16 @@ def test_networks_that_no_machine_can_hold_are_refused_at_once(
     params.check_images({"m": values.models["cnn"]}, values.train, (28, 28), 60000, tmp_path, memory=100 * 10**6)
 
     assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.fault("params: more layers than Keras builds in an hour")
+def test_too_many_layers_are_refused_whatever_the_memory(values: Params, tmp_path: Path) -> None:
+    """Preprocess and a study on workers elsewhere, which do not ask for the memory, refuse them as well."""
+    network = {"name": "mlp", "units": [4] * 2000, "dropout": 0.5}
+    model = schema.validate(Model, {**values.models["mlp_rmsprop"].settings(), "network": network})
+
+    with pytest.raises(InputError, match=r"models\.m\.network: expected at most 500 layers, found 4,001"):
+        params.check_images({"m": model}, values.train, (28, 28), 60000, tmp_path)
 
 
 def test_a_batch_has_an_image_for_each_thread(values: Params, tmp_path: Path) -> None:
@@ -177,6 +186,18 @@ def test_the_best_epoch_needs_held_out_images(tmp_path: Path, keep: str) -> None
     assert faults(tmp_path, text) == [
         f"models.cnn.keep: {keep} would choose on the test images; set data.validation to a number or own"
     ]
+
+
+@pytest.mark.fault("params: a number of hundreds of digits")
+@pytest.mark.parametrize("number", ["1" + "0" * 400, "0x" + "F" * 6000, str(2**32)])
+@pytest.mark.parametrize("key", ["units: [512, 512]", "batch_size: 128", "validation: test", "split_seed: 0"])
+def test_a_number_that_nothing_can_count_is_one_short_line(tmp_path: Path, key: str, number: str) -> None:
+    """No more of it is shown than fits a line."""
+    name = key.partition(":")[0]
+
+    (fault,) = faults(tmp_path, edited(key, f"{name}: {f'[{number}]' if name == 'units' else number}"))
+
+    assert len(fault) < 120
 
 
 @pytest.mark.fault("params: unknown or missing key, wrong type or range, name that leads out of its folder")

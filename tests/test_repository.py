@@ -237,6 +237,15 @@ def test_a_stage_depends_on_all_code_it_runs(stages: dict[str, Any], stage: str)
     assert [dep for dep in deps if not any(covers(dep, module) for module in needed)] == []
 
 
+@pytest.mark.parametrize("stage", sorted(STAGES | STUDY))
+def test_a_stage_compares_its_inputs_with_what_it_read(stage: str) -> None:
+    """Each of them does, by the name that its dvc.yaml has for it."""
+    code = ast.unparse(tree(stage))
+
+    assert re.search(rf"files\.Inputs\(f?'{stage.replace('study/', 'study/dvc.yaml:')}[@']", code)
+    assert re.search(r"(inputs|unchanged)\.check\(\)", code)
+
+
 @pytest.mark.parametrize("stage", ["train", "evaluate", "study/run"])
 def test_a_new_format_or_page_trains_nothing(stages: dict[str, Any], stage: str) -> None:
     """What computes networks depends on no folder with formats or pages in it."""

@@ -103,6 +103,23 @@ def epochs(count: int, model: str = MODEL) -> None:
 
 
 @pytest.mark.usefixtures("repository")
+@pytest.mark.fault("verdict: network that this machine cannot hold")
+def test_a_network_that_fits_no_memory_is_refused_before_any_training(stand: Stand, call: Call) -> None:
+    """Side and key are named; a model that is not compared, and workers elsewhere, are no matter."""
+    epochs(3, "cnn")
+    changes.edit(Path.cwd(), lambda values: values["models"][MODEL]["network"].update(units=[2 * 10**9]))
+
+    code, printed = call("HEAD", "workspace")
+
+    assert (code, stand.trained) == (2, [])
+    assert f"workspace:params.yaml: models.{MODEL}.network: its 1,568,000,000,000 weights" in printed
+    for others in (["--model", "cnn"], ["--scheduler", "tcp://elsewhere"]):
+        stand.trained.clear()
+        call("HEAD", "workspace", *others)
+        assert stand.trained
+
+
+@pytest.mark.usefixtures("repository")
 @pytest.mark.fault("verdict: two revisions that do not differ")
 def test_the_same_revision_twice_trains_nothing(stand: Stand, call: Call) -> None:
     """Nothing differs, as where a wrong revision was named: that is said, and is no pass."""

@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 from pipeline import errors, schema
 from pipeline.data import dataset
 from pipeline.data.sources import IdxSources
-from pipeline.schema import Block, FileName, Positive, Seed, Sha256
+from pipeline.schema import Block, FileName, Seed, Sha256
 
 # The splits that files may have, in the order in which they are read.
 SPLITS = ("train", "validation", "test")
@@ -137,7 +137,7 @@ class File(Block):
 
     name: FileName
     """Its name, in every source."""
-    size: Positive | None = None
+    size: Annotated[int, Field(gt=0)] | None = None
     """Its size in bytes, beyond which nothing is downloaded; without it that is 2 GiB."""
     sha256: Sha256 | None = None
     """Its SHA-256, as `sha256sum FILE` prints it; this or the next is needed."""

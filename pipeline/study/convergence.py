@@ -27,13 +27,13 @@ def epoch_seconds(benchmarks: Mapping[str, Any], images: int) -> dict[str, Epoch
     """
     found = {}
     for name, entry in benchmarks.get("training", {}).items():
-        if "epoch" not in entry:
+        if not isinstance(entry, Mapping) or "epoch" not in entry:
             continue
         try:
             scale = images / entry["images"]
             figures = entry["epoch"]["project"]
             found[name] = EpochSeconds(*(figures[key] * scale for key in ("median", "smallest", "largest")))
-        except (KeyError, TypeError) as error:
+        except (ArithmeticError, KeyError, TypeError) as error:
             raise InputError(f"benchmarks: training.{name}: cannot be read ({error})") from None
     return found
 

@@ -22,17 +22,22 @@ def main() -> int:
     parser.add_argument("--missed", type=Path, required=True, help="CSV written by report")
     parser.add_argument("--output", type=Path, required=True, help="PNG to write")
     arguments = parser.parse_args()
+    npz, described = arguments.data / f"{arguments.name}.npz", arguments.summaries / f"{arguments.name}.json"
+    inputs = files.Inputs("study/dvc.yaml:missed", npz, described, arguments.missed)
     summary = prepared.load(arguments.summaries, [arguments.name])
     (data,) = prepared.verified(arguments.data, summary)
     table = files.read_csv(arguments.missed)
     most = table[table["dataset"] == arguments.name].head(MOST)
     if most.empty:
         # DVC expects the file all the same.
-        style.save(grids.samples(np.zeros((1, *data.shape), np.uint8), 1, 1), arguments.output)
-        return 0
-    images = dataset.load(data.path).test.images[most["image"].to_numpy()]
-    shown, answers = grids.drawn(images, negative=data.summary["negative"]), {"most answers": most["answer"].to_numpy()}
-    style.save(grids.gallery(shown, most["label"].to_numpy(), answers, data.summary["classes"]), arguments.output)
+        figure = grids.samples(np.zeros((1, *data.shape), np.uint8), 1, 1)
+    else:
+        images = dataset.load(data.path).test.images[most["image"].to_numpy()]
+        shown, answers = grids.drawn(images, negative=data.summary["negative"]), most["answer"].to_numpy()
+        labels, classes = most["label"].to_numpy(), data.summary["classes"]
+        figure = grids.gallery(shown, labels, {"most answers": answers}, classes)
+    style.save(figure, arguments.output)
+    inputs.check()
     return 0
 
 

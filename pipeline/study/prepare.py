@@ -18,6 +18,7 @@ def main() -> int:
     parser.add_argument("--summary", type=Path, required=True, help="JSON with counts to write")
     parser.add_argument("--study", type=Path, default=Path("study/params.yaml"), help="YAML with the plan of the study")
     arguments = parser.parse_args()
+    inputs = files.Inputs("study/dvc.yaml:prepare", arguments.set, arguments.input)
     study = plan.load_study(arguments.study)
     split = study.data
     described = sets.load(arguments.set)
@@ -29,6 +30,7 @@ def main() -> int:
     summary = preprocess.summarise(data, described, prepared, files.sha256(arguments.output))
     files.write_json(arguments.summary, summary)
     print(preprocess.table(summary))
+    inputs.check()
     return 0
 
 

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline import cli
+from pipeline import cli, files
 from pipeline.analysis.verdicts import MIN_SEEDS
 from pipeline.reporting import render
 from pipeline.reporting.plots import style
@@ -101,8 +101,12 @@ def main() -> int:
     parser.add_argument("--pilot", type=Path, help="YAML with the verdicts of the pilot; default: none")
     parser.add_argument("--output", type=Path, required=True, help="directory to write the report into")
     arguments = parser.parse_args()
+    named = (arguments.summaries, arguments.runs, arguments.metrics, arguments.reproduced, arguments.benchmarks)
+    others = filter(None, (arguments.original, arguments.claims, arguments.pilot))
+    inputs = files.Inputs("study/dvc.yaml:report", *named, *others)
     found = results.read(arguments, arguments.pilot)
     report(found).write(arguments.output)
+    inputs.check()
     print(f"{arguments.output / 'claims.html'}: {len(found.claims.claims)} claims")
     return 0
 

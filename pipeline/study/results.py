@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pydantic import BaseModel
 
-from pipeline import files, params
+from pipeline import files, params, schema
 from pipeline.reporting import inputs
 from pipeline.study import audit, comparisons, convergence, groups, noise, pilot, prediction, seeds
 from pipeline.study import claims as claims_file
@@ -26,6 +27,15 @@ from pipeline.trials import ledger, plan, prepared
 from pipeline.trials.ledger import Lookup
 from pipeline.trials.plan import Study
 from pipeline.trials.prepared import Summaries, Summary
+
+
+class _Reproduced(BaseModel):
+    dataset: str
+
+
+class _Benchmarks(BaseModel):
+    training: dict[str, Any] = {}
+    study: dict[str, Any] = {}
 
 
 @dataclass(frozen=True)
@@ -177,17 +187,23 @@ def read(arguments: argparse.Namespace, of_pilot: Path | None = None) -> StudyRe
     claims = {
         multiple: claims_file.load(arguments.claims, study, rules.times(multiple)) for multiple in comparisons.MULTIPLES
     }
-    own = files.read_json(arguments.reproduced)["dataset"] == claims[1].dataset
+    own = _read(arguments.reproduced, _Reproduced)["dataset"] == claims[1].dataset
     sources = Sources(
         claims,
         prepared.load(arguments.summaries, study.data.sets),
-        files.read_json(arguments.metrics) if own else {},
-        files.read_json(arguments.benchmarks),
+        _read(arguments.metrics, dict[str, dict[str, float]]) if own else {},
+        _read(arguments.benchmarks, _Benchmarks),
         inputs.read_reported(arguments.original),
     )
     lookups = ledger.look_up(arguments.runs, plan.replicates(study, prepared.checksums(sources.summaries)))
     before = None if of_pilot is None else pilot.read(of_pilot, study)
     return evaluate(study, rules, lookups, sources, before)
+
+
+def _read(path: Path, kind: Any) -> dict[str, Any]:
+    content = files.read_json(path)
+    schema.check_shape(kind, content, path, "what the study's results take from it")
+    return content
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

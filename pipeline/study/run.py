@@ -3,9 +3,10 @@
 import argparse
 from pathlib import Path
 
-from pipeline import cli, params
+from pipeline import cli, files, machine, params
 from pipeline.trials import ledger, plan, prepared
 from pipeline.trials import run as trials
+from pipeline.trials.ledger import EntryState
 from pipeline.trials.tracker import Tracker
 
 
@@ -19,16 +20,20 @@ def main() -> int:
     cli.add_engine_arguments(parser)
     arguments = parser.parse_args()
     engine = trials.Engine(arguments.scheduler, arguments.workers, arguments.runs)
+    inputs = files.Inputs("study/dvc.yaml:run", arguments.data, arguments.summaries)
     study = plan.load_study(arguments.study)
     summaries = prepared.load(arguments.summaries, study.data.sets)
     data = prepared.verified(arguments.data, summaries)
-    for name, one in zip(summaries, data, strict=True):
-        params.check_images(
-            study.on(name), study.training(), one.shape, one.count("train"), arguments.study, "variants"
-        )
     planned = plan.replicates(study, prepared.checksums(summaries))
     found = list(ledger.look_up(arguments.runs, planned))
+    missing = {replicate.variant for replicate, _, state in found if state is not EntryState.CURRENT}
+    # Of workers elsewhere, each knows its own.
+    memory = None if arguments.scheduler else machine.memory()
+    for name, one in zip(summaries, data, strict=True):
+        wanted, count = {key: model for key, model in study.on(name).items() if key in missing}, one.count("train")
+        params.check_images(wanted, study.training(), one.shape, count, arguments.study, "variants", memory)
     trials.complete(found, data, engine, Tracker(*summaries.values()))
+    inputs.check()
     return 0
 
 

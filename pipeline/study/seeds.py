@@ -87,7 +87,7 @@ def _seconds(study: Study, variant: Variant, benchmarks: Mapping[str, Any], imag
         if name in study.variants and plan.same_network(study.variants[name], variant):
             try:
                 epoch = entry["epoch"][f"two of one thread, {variant.precision}"]["median"] * images / entry["images"]
-            except (KeyError, TypeError):
+            except (ArithmeticError, KeyError, TypeError):
                 return None
             return float(2 * variant.epochs * epoch)
     return None

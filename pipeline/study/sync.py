@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipeline import cli, files, tracking
 from pipeline.errors import PipelineError, UnavailableError
-from pipeline.trials import ledger
+from pipeline.trials import ledger, prepared
 from pipeline.trials.tracker import Tracker
 
 # So many take seconds, during which it is said what is done.
@@ -24,7 +24,7 @@ def sync(folder: Path, summaries: Path) -> None:
     """
     if not (entries := list(ledger.read(folder))):
         return
-    tracker = Tracker(*(files.read_json(path) for path in sorted(summaries.glob("*.json"))))
+    tracker = Tracker(*(prepared.read(path) for path in sorted(summaries.glob("*.json"))))
     known = [entry for entry in entries if tracker.knows(entry.record)]
     if others := len(entries) - len(known):
         print(f"notice: {folder}: {others} replicates on data that {summaries} does not describe", file=sys.stderr)

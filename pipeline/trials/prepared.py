@@ -5,11 +5,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline import files
+from pydantic import BaseModel
+
+from pipeline import files, schema
 from pipeline.errors import InputError
 
 Summary = Mapping[str, Any]
 Summaries = Mapping[str, Summary]
+
+
+class _Split(BaseModel):
+    count: int
+
+
+class _Splits(BaseModel):
+    train: _Split
+    test: _Split
+
+
+class _Summary(BaseModel):
+    dataset: str
+    sha256: str
+    image: list[int]
+    classes: list[str]
+    splits: _Splits
 
 
 @dataclass(frozen=True)
@@ -34,6 +53,17 @@ class PreparedData:
         return int(self.summary["splits"][split]["count"])
 
 
+def read(path: Path) -> Summary:
+    """Return the summary in the file at `path`.
+
+    Raises:
+        InputError: It is missing or damaged.
+    """
+    summary = files.read_json(path)
+    schema.check_shape(_Summary, summary, path, "a summary as preprocess writes it")
+    return summary
+
+
 def load(folder: Path, names: Iterable[str]) -> dict[str, Summary]:
     """Return the summaries of these data sets by name.
 
@@ -43,8 +73,8 @@ def load(folder: Path, names: Iterable[str]) -> dict[str, Summary]:
     found: dict[str, Summary] = {}
     for name in names:
         path = folder / f"{name}.json"
-        summary = files.read_json(path)
-        if not isinstance(summary, Mapping) or summary.get("dataset") != name or "sha256" not in summary:
+        summary = read(path)
+        if summary["dataset"] != name:
             raise InputError(f"is not the summary of the data set {name}", path=path, fix=_again(name))
         found[name] = summary
     return found

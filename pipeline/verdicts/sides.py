@@ -8,6 +8,7 @@ from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import chain
 from math import comb
 from string import ascii_uppercase
 from typing import Any
@@ -85,6 +86,8 @@ def judge(names: Sequence[str], options: Namespace) -> Answer:
         name: [training.plan(side, name, options.seeds, data, held_out) for side in (before, *others)]
         for name, others in changed.items()
     }
+    if engine.scheduler is None:
+        training.check_memory(chain.from_iterable(planned.values()), data)
     family = sum(comb(len(candidates), 2) for candidates in planned.values())
     limit = float("inf") if options.minutes is None else time.monotonic() + 60 * options.minutes
     rules = _Rules(question, held_out, family, limit)

@@ -5,7 +5,7 @@ training images, never on test images: nobody is to choose by these.
 """
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, takewhile
 from pathlib import Path
@@ -15,11 +15,12 @@ import numpy as np
 from distributed import Client
 from tqdm import tqdm
 
-from pipeline import dvc_lock, files, revision
+from pipeline import dvc_lock, files, machine, params, revision, schema
 from pipeline.analysis import metrics
 from pipeline.errors import InputError, PipelineError
 from pipeline.training import recipe
-from pipeline.trials import ledger
+from pipeline.training.settings import Model, Training
+from pipeline.trials import ledger, prepared
 from pipeline.trials import run as engine
 from pipeline.trials.ledger import Entry, EntryState
 from pipeline.trials.plan import Replicate
@@ -28,7 +29,7 @@ from pipeline.trials.run import Code, Engine
 from pipeline.trials.tracker import Tracker
 from pipeline.verdicts import difference
 from pipeline.verdicts.judgement import ImageSample, Scores
-from pipeline.verdicts.side import PROCESSED, Side
+from pipeline.verdicts.side import PARAMS, PROCESSED, Side
 
 # Where the params hold no images out: this share of the training images, but not more and not fewer than these.
 HELD_OUT_SHARE, MOST_HELD_OUT, FEWEST_HELD_OUT = 0.1, 5000, 40
@@ -76,12 +77,8 @@ def prepared_data(path: Path) -> PreparedData:
     Raises:
         InputError: It is missing or damaged.
     """
-    summary = files.read_json(path)
-    try:
-        data = PreparedData(PROCESSED / f"{summary['dataset']}.npz", summary)
-        data.count("train"), data.shape, data.sha256, summary["classes"]
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"not a summary as preprocess writes it ({error})", path=path, fix="`dvc repro`") from None
+    summary = prepared.read(path)
+    data = PreparedData(PROCESSED / f"{summary['dataset']}.npz", summary)
     dvc_lock.verify(data.path)
     if files.sha256(data.path) != data.sha256:
         raise InputError(f"is not the file that {path} describes", path=data.path, fix="`dvc repro preprocess`")
@@ -133,6 +130,23 @@ def plan(side: Side, model: str, seeds: int, data: PreparedData, held_out: Judge
     # What determines a result, the seed apart, is part of the name: no replicate of the ledger is ever replaced.
     variant = f"{model}-{recipe.digest([common, held_out.ingredient(0, choosing)])[:12]}"
     return SideModel(side, model, tuple(Replicate(variant, seed, ingredients(seed)) for seed in range(seeds)))
+
+
+def check_memory(candidates: Iterable[SideModel], data: PreparedData) -> None:
+    """Check that this machine has the memory for the networks.
+
+    Raises:
+        InputError: One is too large. Settings that this code does not know, the side's own checks where it trains.
+    """
+    for one in candidates:
+        settings = difference.settings(one.side, one.model)
+        try:
+            model = schema.validate(Model, settings["model"])
+            shared = schema.validate(Training, settings["train"])
+        except InputError:
+            continue
+        path, count = Path(f"{one.side.name}:{PARAMS}"), data.count("train")
+        params.check_images({one.model: model}, shared, data.shape, count, path, memory=machine.memory())
 
 
 def scores(entries: Sequence[Entry], metric: str, held_out: JudgedImages) -> Scores:

@@ -21,8 +21,9 @@ def drawn(digits: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> l
     """Work in a folder with a prepared data set and a table; return what a gallery is drawn of."""
     monkeypatch.chdir(tmp_path)
     dataset.save(Path("digits.npz"), digits)
+    splits = {"splits": {"train": {"count": 1}, "test": {"count": 1}}}
     summary = {"dataset": "digits", "sha256": files.sha256(Path("digits.npz")), "negative": True}
-    files.write_json(Path("digits.json"), summary | {"classes": list("0123456789"), "image": [28, 28]})
+    files.write_json(Path("digits.json"), summary | {"classes": list("0123456789"), "image": [28, 28]} | splits)
     rows = [("digits", 9, 1, 1.0, 7), ("other", 3, 1, 1.0, 7), ("digits", 4, 2, 0.5, 8)]
     pd.DataFrame(rows, columns=["dataset", "image", "label", "share", "answer"]).to_csv("missed.csv", index=False)
     given: list[Any] = []

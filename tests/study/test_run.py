@@ -20,12 +20,13 @@ import psutil
 import pytest
 from distributed import Client
 
-from pipeline import files
+from pipeline import files, machine
 from pipeline.data import dataset
 from pipeline.data.dataset import Dataset, Split
 from pipeline.errors import InputError, PipelineError, UnavailableError
 from pipeline.study import run as stage
 from pipeline.trials import cluster, ledger, plan, replicate
+from pipeline.trials import run as engine
 from pipeline.trials.ledger import EntryState
 from pipeline.trials.plan import Replicate, Trajectory
 from tests.support.processes import descendants, gone, wait_until
@@ -61,10 +62,13 @@ def client() -> Iterator[Client]:
         yield client
 
 
-def summary(name: str, data: Path) -> dict[str, Any]:
-    """Return what the stage needs to know of a data set."""
-    shape, splits = {"image": [28, 28], "classes": list("0123456789")}, {"splits": {"train": {"count": 1200}}}
-    return {"dataset": name, "sha256": files.sha256(data), **shape, **splits}
+def summary(name: str, data: Path, count: int = 1200) -> dict[str, Any]:
+    """Return what the stage needs to know of a data set with so many training images."""
+    shape, splits = (
+        {"image": [28, 28], "classes": list("0123456789")},
+        {"train": {"count": count}, "test": {"count": 1}},
+    )
+    return {"dataset": name, "sha256": files.sha256(data), **shape, "splits": splits}
 
 
 def study(**seeds: int) -> dict[str, Any]:
@@ -155,12 +159,38 @@ def test_only_what_is_missing_is_run(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/new.db")
 
     assert trained(started.run()) == ["permuted  seed 1", "short  seed 0"]
+    monkeypatch.setattr(machine, "memory", lambda: 0)
     assert started.run() == ["4 replicates planned, 4 of them in runs"]
 
     assert states(folder) == [EntryState.CURRENT] * 4
     for name, content in kept.items():
         assert (folder / "runs" / f"{name}.jsonl").read_bytes().startswith(content)
     assert recipes(folder / "new.db") == sorted(entry.record["recipe"] for entry in ledger.read(folder / "runs"))
+
+
+@pytest.mark.fault("study: the plan changed while it runs")
+def test_a_plan_that_is_changed_meanwhile_is_not_recorded_as_done(
+    folder: Path, started: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stage fails, since DVC would record the new plan; what was trained is kept, and another run does the rest."""
+    (folder / "study").mkdir()
+    shutil.copy(ROOT / "study" / "dvc.yaml", folder / "study")
+    (folder / "study" / "params.yaml").symlink_to("../params.yaml")
+    write_params(folder / "params.yaml", study(short=1, long=1))
+    complete = engine.complete
+
+    def changing(*arguments: Any) -> None:
+        complete(*arguments)
+        write_params(folder / "params.yaml", study(short=1, long=1, permuted=1))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, "complete", changing)
+        error, _ = started.fail(PipelineError)
+
+    assert str(error).startswith("variants in study/params.yaml: changed while this ran, ")
+    assert (error.exit_code, error.fix.partition(";")[0]) == (1, "run again")
+    assert trained(started.run()) == ["permuted  seed 0"]
+    assert states(folder) == [EntryState.CURRENT] * 3
 
 
 @pytest.mark.fault("study: training that diverges")
@@ -184,8 +214,7 @@ def test_each_variant_is_trained_on_its_data_set(folder: Path, started: Stage, h
     few = Split(held_out.train.images[:600], held_out.train.labels[:600])
     path = folder / "data" / "fewer.npz"
     dataset.save(path, dataclasses.replace(held_out, train=few))
-    described = summary("fewer", path)
-    files.write_json(path.with_suffix(".json"), described | {"splits": {"train": {"count": 600}}})
+    files.write_json(path.with_suffix(".json"), summary("fewer", path, 600))
     values = study(short=1, long=1, permuted=1)
     values["data"]["sets"].append("fewer")
     values["variants"]["permuted"]["dataset"] = "fewer"
@@ -209,7 +238,7 @@ def test_each_variant_is_trained_on_its_data_set(folder: Path, started: Stage, h
 def test_what_cannot_be_trained_on_a_data_set_is_refused(folder: Path, started: Stage) -> None:
     """One line per variant or data set, before anything is run."""
     path = folder / "data" / "mnist.json"
-    files.write_json(path, files.read_json(path) | {"image": [8, 8], "splits": {"train": {"count": 63}}})
+    files.write_json(path, summary("mnist", folder / "data" / "mnist.npz", 63) | {"image": [8, 8]})
     values = study(cnn=1, short=1, long=1)
     values["variants"]["cnn"]["network"] = values["variants"]["cnn"]["network"] | {"kernel": 7}
     write_params(folder / "params.yaml", values)
@@ -219,6 +248,26 @@ def test_what_cannot_be_trained_on_a_data_set_is_refused(folder: Path, started: 
     first, second = str(error).splitlines()
     assert first == "params.yaml: train.batch_size: expected at most the 63 training images, found 64"
     assert second.startswith("params.yaml: variants.cnn.network: a 8x8 image is too small for ")
+    assert printed == ""
+
+
+@pytest.mark.fault("study: network that this machine cannot hold")
+@pytest.mark.usefixtures("folder")
+def test_what_fits_no_memory_is_refused_before_anything_is_trained(
+    started: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line per variant that is to be trained here; workers elsewhere have a memory of their own."""
+    monkeypatch.setattr(machine, "memory", lambda: 10**5)
+    monkeypatch.setattr(cluster, "CONNECT_TIMEOUT_S", 1)
+    started.options = ("--scheduler", "tcp://127.0.0.1:1")
+    started.fail(UnavailableError)
+    started.options = ()
+
+    error, printed = started.fail(InputError)
+
+    assert {line.split(": ")[1] for line in str(error).splitlines()} == {
+        f"variants.{name}.network" for name in ("long", "permuted", "short")
+    }
     assert printed == ""
 
 

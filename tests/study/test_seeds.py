@@ -11,6 +11,7 @@ import pytest
 from statsmodels.stats.power import TTestPower
 
 from pipeline import cli, files
+from pipeline.errors import InputError
 from pipeline.reporting.render import RenderedReport
 from pipeline.study import power, results, seeds, tables
 from tests.support import programs, small, study_runs
@@ -133,6 +134,27 @@ def test_the_command_has_the_reports_table(
     assert content.keys() == programs.keys("study.power")
     assert {*content["seeds"][0]} == {*seeds.COLUMNS}
     assert len(content["seeds"]) == len(table)
+
+
+@pytest.mark.fault("study: JSON of another shape beside the ledger")
+def test_json_of_another_shape_is_one_line(study: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is named with the key that is missing or of another kind."""
+    monkeypatch.setattr(sys, "argv", ["power", *study])
+    for name, content, key in (
+        ("reports/data.json", {}, "dataset"),
+        ("reports/metrics.json", {"cnn": {"test_accuracy": [1]}}, "cnn.test_accuracy"),
+        ("benchmarks/results.json", {"training": 5}, "training"),
+        ("some/data/mnist.json", {}, "dataset"),
+        ("some/data/mnist.json", study_runs.SUMMARY | {"splits": {"train": {"count": "1"}}}, "splits.train.count"),
+    ):
+        before = files.read_json(Path(name))
+        files.write_json(Path(name), content)
+        with pytest.raises(
+            InputError, match=f"^{name}: not .*: {key} is missing or of another kind; restore it"
+        ) as found:
+            power.main()
+        assert len(str(found.value).splitlines()) == 1
+        files.write_json(Path(name), before)
 
 
 def test_an_empty_ledger_has_no_plan(study: list[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from pipeline.study import sync
 from pipeline.tracking import outbox
 from pipeline.tracking import store as mlflow_store
 from pipeline.trials import plan
+from pipeline.trials.tracker import Tracker
 from tests.support import study_ledger, study_runs
 
 pytestmark = pytest.mark.usefixtures("store")
@@ -28,7 +30,7 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         study_runs.write(tmp_path / "study" / "runs", study_runs.entry(replicate))
     files.write_json(
         tmp_path / "study" / "reports" / "data" / "letters.json",
-        {"dataset": "letters", "title": "Letters", "sha256": SHA256},
+        study_runs.SUMMARY | {"dataset": "letters", "title": "Letters"},
     )
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -121,16 +123,22 @@ def test_what_an_outage_kept_back_is_added_later(
     call: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch, clone: Path
 ) -> None:
     """Cut short, it ends with 3 and says how many are missing; the next time these alone are added, each once."""
-    add, sent = tracking.FinishedRuns.add, []
+    add, close, sent, gone = tracking.FinishedRuns.add, Tracker.close, list[str](), threading.Event()
 
     def until_the_third(self: tracking.FinishedRuns, run: tracking.FinishedRun) -> None:
         if len(sent) == 2:
+            gone.set()
             raise OSError("gone")
         sent.append(run.name)
         add(self, run)
 
+    def during_the_outage(self: Tracker) -> int:
+        assert gone.wait(120)
+        return close(self)
+
     with monkeypatch.context() as outage:
-        outage.setattr(tracking, "END_TIMEOUT_S", 3)
+        outage.setattr(tracking, "END_TIMEOUT_S", 0.1)
+        outage.setattr(Tracker, "close", during_the_outage)
         outage.setattr(tracking.FinishedRuns, "add", until_the_third)
         code, printed, errors = call()
     assert (code, printed) == (3, "")
