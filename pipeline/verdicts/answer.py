@@ -6,7 +6,7 @@ from math import ceil, isfinite
 from string import ascii_uppercase
 from typing import Any
 
-from pipeline.analysis.verdicts import Interval, Verdict
+from pipeline.analysis.verdicts import Verdict
 from pipeline.verdicts import judgement
 from pipeline.verdicts.campaign import Campaign
 from pipeline.verdicts.judgement import MOST_SEEDS, WORSE, ImageSample, Question, SideVerdict
@@ -238,7 +238,7 @@ def _mean(values: tuple[float, ...]) -> float:
 
 
 def _words(one: SideVerdict, letter: str) -> str:
-    if one.estimate.interval(one.confidence) == Interval(0.0, 0.0):
+    if one.estimate.same:
         return f"{one.verdict}: the same results to the last bit"
     if one.verdict is not Verdict.UNDECIDED:
         return _sentence(one.verdict, letter)
