@@ -110,6 +110,8 @@ def test_the_same_revision_twice_trains_nothing(stand: Stand, call: Call) -> Non
 
     assert code == call("HEAD", "HEAD~0", "--exit-zero")[0] == 2
     assert printed.splitlines()[1].startswith("CANNOT JUDGE: no model differs between A and B")
+    expected = "error: expected 2 to 26 different sides, found 1; name those to compare"
+    assert call("HEAD", "HEAD") == (2, expected)
     assert stand.trained == []
 
 
@@ -165,6 +167,14 @@ def test_too_few_seeds_are_refused_with_the_number_needed(call: Call) -> None:
     """Fewer than five have no interval."""
     expected = "error: --seeds: expected 5 to 10000, found 4: fewer have no interval"
     assert call("HEAD", "workspace", "--seeds", "4") == (2, expected)
+
+
+@pytest.mark.usefixtures("stand")
+@pytest.mark.parametrize("minutes", ["nan", "-1", "inf"])
+def test_minutes_that_never_end_are_refused(call: Call, minutes: str) -> None:
+    """A limit is a number from 0 on."""
+    expected = f"error: --minutes: expected a number from 0 on, found {minutes}"
+    assert call("HEAD", "workspace", f"--minutes={minutes}") == (2, expected)
 
 
 def test_nothing_is_trained_twice(stand: Stand, call: Call) -> None:

@@ -2,7 +2,6 @@
 
 import csv
 from collections.abc import Mapping
-from math import isfinite
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,8 @@ from pipeline.verdicts.judgement import ImageSample, Scores
 
 _COLUMNS = ("side", "seed", "score")
 _IMAGE = "image"
+# Of larger numbers there are no squares.
+LARGEST = 1e100
 
 
 def read(path: Path) -> tuple[dict[str, Scores], ImageSample | None]:
@@ -91,6 +92,7 @@ def _score(text: str, *, only_answers: bool) -> float:
         score = float(text)
     except ValueError:
         score = float("nan")
-    if not isfinite(score) or (only_answers and score not in (0, 1)):
-        raise ValueError(f"score: expected {'1 or 0 for each image' if only_answers else 'a number'}, found {text!r}")
+    if not abs(score) <= LARGEST or (only_answers and score not in (0, 1)):
+        expected = "1 or 0 for each image" if only_answers else f"a number below {LARGEST:g}"
+        raise ValueError(f"score: expected {expected}, found {text!r}")
     return score

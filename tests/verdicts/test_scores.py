@@ -137,8 +137,9 @@ def test_it_takes_seconds_and_no_tensorflow(tmp_path: Path) -> None:
         ("", "expected the columns side, seed, score, found no side"),
         ("side,seed,score\n", "expected two sides or more, found no row"),
         ("side,seed,score\na,1,.5\na,2,.5\n", "expected two sides or more, found a"),
-        ("side,seed,score\na,1,.5\nb,1,x\n", "line 3: score: expected a number, found 'x'"),
-        ("side,seed,score\na,1,.5\nb,1,nan\n", "line 3: score: expected a number, found 'nan'"),
+        ("side,seed,score\na,1,.5\nb,1,x\n", "line 3: score: expected a number below 1e+100, found 'x'"),
+        ("side,seed,score\na,1,.5\nb,1,nan\n", "line 3: score: expected a number below 1e+100, found 'nan'"),
+        ("side,seed,score\na,1,-1e308\nb,1,.5\n", "line 2: score: expected a number below 1e+100, found '-1e308'"),
         ("side,seed,score\na,1,.5\nb,1\n", "line 3: expected 3 values"),
         ("side,seed,score\na,1,.5\nb,1,.5,7\n", "line 3: expected 3 values"),
         ("side,seed,score\na,1,.5\na,1,.6\n", "line 3: the same side and seed again"),
@@ -162,7 +163,7 @@ def test_a_wrong_file_is_one_line(tmp_path: Path, content: str, words: str) -> N
 
 @pytest.mark.fault("verdict: wrong scores")
 def test_files_and_options_that_do_not_fit_are_one_line(tmp_path: Path) -> None:
-    """No file, no text, a side that it does not have, and no smallest effect."""
+    """No file, no text, a side that it does not have, one side or too many, and no smallest effect that is one."""
     with pytest.raises(InputError, match=r"cannot be read"):
         call(tmp_path / "none.csv")
     (tmp_path / "bytes.csv").write_bytes(b"\xff\xfe\x00")
@@ -173,3 +174,13 @@ def test_files_and_options_that_do_not_fit_are_one_line(tmp_path: Path) -> None:
         call(path, "a", "c")
     with pytest.raises(InputError, match=r"--scores: --effect is missing"):
         verdict.main(["--scores", str(path)])
+    for effect in ("0", "-1", "nan", "inf", "1e-300"):
+        with pytest.raises(InputError, match=rf"--effect: expected a number from 1e-100 to 1e\+100, found {effect}$"):
+            call(path, f"--effect={effect}")
+    for names in (["a"], ["a", "a"]):
+        with pytest.raises(InputError, match=r"expected 2 to 26 different sides, found 1; name those to compare"):
+            call(path, *names)
+    many = write(path, 0.0, sides="abcdefghijklmnopqrstuvwxyz0")
+    with pytest.raises(InputError, match=r"expected 2 to 26 different sides, found 27"):
+        call(many)
+    assert call(many, "a", "0") == 0
