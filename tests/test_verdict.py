@@ -110,6 +110,7 @@ def test_the_same_revision_twice_trains_nothing(stand: Stand, call: Call) -> Non
 
     assert code == call("HEAD", "HEAD~0", "--exit-zero")[0] == 2
     assert printed.splitlines()[1].startswith("CANNOT JUDGE: no model differs between A and B")
+    assert json.loads(call("HEAD", "HEAD~0", "--json")[1])["error"].startswith("no model differs")
     expected = "error: expected 2 to 26 different sides, found 1; name those to compare"
     assert call("HEAD", "HEAD") == (2, expected)
     assert stand.trained == []
@@ -339,7 +340,7 @@ def test_the_summary_is_markdown_and_the_output_json(stand: Stand, call: Call) -
     content = json.loads(printed)
     (model,) = content["models"]
     (one,) = model["comparisons"]
-    assert content.keys() | {"comparisons"} == programs.keys("verdict")
+    assert content.keys() | {"comparisons", "error"} == programs.keys("verdict")
     assert (content["exit_code"], content["images"]["judged"], content["smallest_effect"]) == (code, 140, 0.01)
     assert model["changes"]["workspace"]["params"] == {"epochs": {"before": 8, "after": 1}}
     assert one["difference"] == pytest.approx(np.mean(one["values_after"]) - np.mean(one["values_before"]))
