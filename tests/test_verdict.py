@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -327,6 +328,34 @@ def test_comparisons_are_counted(stand: Stand, call: Call) -> None:
     assert (counted["earlier_comparisons"], counted["wrong_by_chance"]) == (2, pytest.approx(0.1))
     said = "2 comparisons before: had none made a difference, up to 0.1 would by chance."
     assert said in call("HEAD", "workspace")[1]
+    assert stand.trained
+
+
+@pytest.mark.fault("verdict: disk full")
+def test_an_answer_that_cannot_be_counted_is_given(
+    stand: Stand, call: Call, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A disk that is full after all training, or a line that it cut off, costs a notice and no answer."""
+    epochs(1)
+    answered = call("HEAD", "workspace")
+    path = Path("work/verdict/comparisons.jsonl")
+    most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, most[1]))
+    try:
+        code = verdict.main(["HEAD", "workspace"])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, most)
+
+    printed = capsys.readouterr()
+    assert (code, printed.out) == answered
+    assert printed.err.endswith(f"notice: {path}: these comparisons are not counted (File too large)\n")
+    path.write_text('{"before": "cut o')
+    call("HEAD", "workspace")
+    epochs(2)
+    assert json.loads(call("HEAD", "workspace", "--json")[1])["earlier_comparisons"] == 1
+    path.unlink()
+    path.mkdir()
+    assert call("HEAD", "workspace")[0] == 1
     assert stand.trained
 
 
