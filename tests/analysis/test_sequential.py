@@ -131,7 +131,7 @@ def test_a_verdict_for_new_images_is_wrong_in_at_most_5_percent(true: float) -> 
     assert look(values, step=0.001).wrong(true) > 0.1
 
 
-@pytest.mark.parametrize("images", [40, 200])
+@pytest.mark.parametrize("images", [40, 200, 1000])
 def test_other_splits_per_seed_count_the_images_that_they_share(images: int) -> None:
     """With another split per seed, the intervals of at most 5% of studies ever miss the true difference.
 
