@@ -1,9 +1,10 @@
 """Is a change real? All sides trained with many seeds, and a verdict on their differences."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import comb
 from pathlib import Path
+from string import ascii_uppercase
 
 from pipeline import cli, smallest_effect
 from pipeline.errors import InputError, PipelineError
@@ -40,15 +41,18 @@ def _of_scores(arguments: argparse.Namespace) -> Answer:
     """Judge the sides in a CSV, all of them or those that are named.
 
     Raises:
-        InputError: The file is wrong, or a side is not in it.
+        InputError: The file is wrong, a side is not in it, or the smallest difference is no positive number.
     """
-    if arguments.effect is None:
+    effect, most = arguments.effect, scores.LARGEST
+    if effect is None:
         raise InputError("--scores: --effect is missing, so nothing says which difference matters")
+    if not 1 / most <= effect <= most:
+        raise InputError(f"--effect: expected a number from {1 / most:g} to {most:g}, found {effect:g}")
     found, images = scores.read(arguments.scores)
-    names = [*filter(None, [arguments.before, *arguments.after])] or list(found)
+    names = _once([*filter(None, [arguments.before, *arguments.after])] or found)
     if unknown := [name for name in names if name not in found]:
         raise InputError(f"has no side {unknown[0]}, but {', '.join(found)}", path=arguments.scores)
-    question = Question(arguments.metric, arguments.effect)
+    question = Question(arguments.metric, effect)
     chosen = {name: found[name] for name in names}
     judgements = judgement.judge_all(chosen, question, images, comb(len(names), 2))
     model = ModelAnswer("scores", tuple(names), judgements)
@@ -59,8 +63,19 @@ def _of_sides(arguments: argparse.Namespace) -> Answer:
     # Imported late: a verdict on scores needs neither Dask nor MLflow.
     from pipeline.verdicts import sides
 
-    names = list(dict.fromkeys([arguments.before or "HEAD", *(arguments.after or ["workspace"])]))
-    return sides.judge(names, arguments)
+    return sides.judge(_once([arguments.before or "HEAD", *(arguments.after or ["workspace"])]), arguments)
+
+
+def _once(sides: Iterable[str]) -> list[str]:
+    """Return the names of sides, each once.
+
+    Raises:
+        InputError: They are fewer than two, or more than there are letters.
+    """
+    names, most = list(dict.fromkeys(sides)), len(ascii_uppercase)
+    if not 2 <= len(names) <= most:
+        raise InputError(f"expected 2 to {most} different sides, found {len(names)}", fix="name those to compare")
+    return names
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:

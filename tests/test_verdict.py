@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -127,6 +128,9 @@ def test_the_same_revision_twice_trains_nothing(stand: Stand, call: Call) -> Non
 
     assert code == call("HEAD", "HEAD~0", "--exit-zero")[0] == 2
     assert printed.splitlines()[1].startswith("CANNOT JUDGE: no model differs between A and B")
+    assert json.loads(call("HEAD", "HEAD~0", "--json")[1])["error"].startswith("no model differs")
+    expected = "error: expected 2 to 26 different sides, found 1; name those to compare"
+    assert call("HEAD", "HEAD") == (2, expected)
     assert stand.trained == []
 
 
@@ -195,6 +199,14 @@ def test_too_few_seeds_are_refused_with_the_number_needed(call: Call) -> None:
     """Fewer than five have no interval."""
     expected = "error: --seeds: expected 5 to 10000, found 4: fewer have no interval"
     assert call("HEAD", "workspace", "--seeds", "4") == (2, expected)
+
+
+@pytest.mark.usefixtures("stand")
+@pytest.mark.parametrize("minutes", ["nan", "-1", "inf"])
+def test_minutes_that_never_end_are_refused(call: Call, minutes: str) -> None:
+    """A limit is a number from 0 on."""
+    expected = f"error: --minutes: expected a number from 0 on, found {minutes}"
+    assert call("HEAD", "workspace", f"--minutes={minutes}") == (2, expected)
 
 
 def test_nothing_is_trained_twice(stand: Stand, call: Call) -> None:
@@ -349,6 +361,34 @@ def test_comparisons_are_counted(stand: Stand, call: Call) -> None:
     assert stand.trained
 
 
+@pytest.mark.fault("verdict: disk full")
+def test_an_answer_that_cannot_be_counted_is_given(
+    stand: Stand, call: Call, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A disk that is full after all training, or a line that it cut off, costs a notice and no answer."""
+    epochs(1)
+    answered = call("HEAD", "workspace")
+    path = Path("work/verdict/comparisons.jsonl")
+    most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, most[1]))
+    try:
+        code = verdict.main(["HEAD", "workspace"])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, most)
+
+    printed = capsys.readouterr()
+    assert (code, printed.out) == answered
+    assert printed.err.endswith(f"notice: {path}: these comparisons are not counted (File too large)\n")
+    path.write_text('{"before": "cut o')
+    call("HEAD", "workspace")
+    epochs(2)
+    assert json.loads(call("HEAD", "workspace", "--json")[1])["earlier_comparisons"] == 1
+    path.unlink()
+    path.mkdir()
+    assert call("HEAD", "workspace")[0] == 1
+    assert stand.trained
+
+
 def test_the_summary_is_markdown_and_the_output_json(stand: Stand, call: Call) -> None:
     """The table has a row per model; JSON has the values of each seed, from which all else follows."""
     Path("summary.md").write_text("# Before\n")
@@ -359,7 +399,7 @@ def test_the_summary_is_markdown_and_the_output_json(stand: Stand, call: Call) -
     content = json.loads(printed)
     (model,) = content["models"]
     (one,) = model["comparisons"]
-    assert content.keys() | {"comparisons"} == programs.keys("verdict")
+    assert content.keys() | {"comparisons", "error"} == programs.keys("verdict")
     assert (content["exit_code"], content["images"]["judged"], content["smallest_effect"]) == (code, 140, 0.01)
     assert model["changes"]["workspace"]["params"] == {"epochs": {"before": 8, "after": 1}}
     assert one["difference"] == pytest.approx(np.mean(one["values_after"]) - np.mean(one["values_before"]))
@@ -411,9 +451,9 @@ def test_results_older_than_a_score_are_trained_again(
     judged_by("younger")
 
     assert call("HEAD", "workspace", "--metric", "younger")[0] == 0
-    assert len(stand.trained) == 14
+    assert len(stand.trained) == 20
     assert call("HEAD", "workspace", "--metric", "loss")[0] == 1
-    assert len(stand.trained) == 14
+    assert len(stand.trained) == 20
 
 
 @pytest.mark.fault("verdict: a metric for more classes")

@@ -5,7 +5,7 @@ as the interval says something, is wrong several times as often.
 """
 
 from dataclasses import dataclass
-from math import sqrt
+from math import inf, isinf, sqrt
 from typing import overload
 
 import numpy as np
@@ -28,10 +28,12 @@ class SequentialEstimate:
 
     `over_seeds` has the standard error of more seeds, which shrinks with their number. `image_error` is that of other
     images, which more seeds cannot change: None where nothing is known of it, so that all is about these images alone.
+    `same`: the results are known to be the same to the last bit, so that no chance is left. No spread does not say so.
     """
 
     over_seeds: Estimate
     image_error: float | None = None
+    same: bool = False
 
     def interval(self, confidence: float = 0.95) -> Interval:
         """Return the interval for other seeds and other images, valid at every look.
@@ -56,8 +58,8 @@ class SequentialEstimate:
     def _half_of_seeds(self, confidence: float) -> float:
         if not 0 < confidence < 1:
             raise ValueError(f"expected a confidence between 0 and 1, found {confidence}")
-        error = self.over_seeds.standard_error
-        return factor(self.over_seeds.degrees_of_freedom + 1, confidence) * error if error else 0.0
+        multiple = factor(self.over_seeds.degrees_of_freedom + 1, confidence)
+        return 0.0 if self.same else inf if isinf(multiple) else multiple * self.over_seeds.standard_error
 
     def _half_of_images(self, confidence: float) -> float:
         if not self.image_error:

@@ -221,7 +221,7 @@ def _samples_of_images(
     held_out = samples(data, *names, outcome=HELD_OUT)
     paired, seeds = sample[2], data.common(names) if sample[2] else None
     groups = [data.groups[name].entries for name in names]
-    answers = [np.stack([correct(group[seed]) for seed in seeds or group]) for group in groups]
+    answers = [np.stack([group[seed].correct for seed in seeds or group]) for group in groups]
     splits = next(iter(groups[0].values())).record["splits"]
     tested, others = (int(splits[name]["count"]) for name in ("test", "validation"))
     error = crossed.image_error(*answers, paired=paired) * sqrt(tested)
@@ -236,17 +236,10 @@ def _samples_of_images(
 
 def told_apart(data: StudyData, name: str) -> NDArray[np.bool_]:
     """Return for which pairs of a variant's own replicates McNemar's test finds different error rates."""
-    answers = np.stack([correct(entry) for entry in data.groups[name].entries.values()])
+    answers = np.stack([entry.correct for entry in data.groups[name].entries.values()])
     return proportions.mcnemar_among(answers) < data.study.statistics.level
-
-
-def correct(entry: Entry) -> NDArray[np.bool_]:
-    """Return which test images a replicate classifies correctly, (images,)."""
-    found = np.ones(entry.record["splits"]["test"]["count"], bool)
-    found[entry.errors["image"]] = False
-    return found
 
 
 def mcnemar_p(first: Entry, second: Entry) -> float:
     """Return the p value of McNemar's exact test of two fitted networks on the same test images."""
-    return proportions.mcnemar(correct(first), correct(second)).p_value
+    return proportions.mcnemar(first.correct, second.correct).p_value

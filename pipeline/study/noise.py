@@ -62,7 +62,7 @@ def of_variants(data: StudyData) -> Iterator[Noise]:
         mean = np.maximum(losses.mean(axis=0), overfitting.SMALLEST_LOSS)
         of_mean = means.sum_of_means([means.pseudo_values(losses, log_rises)])
         flat = overfitting.rise(losses / mean, rule.window)
-        answers = np.stack([comparisons.correct(entry) for entry in group.entries.values()])
+        answers = np.stack([entry.correct for entry in group.entries.values()])
         variance = answers.mean(axis=1).var(ddof=1)
         of_images = answers.var(axis=0, ddof=1).sum() / answers.shape[1] ** 2
         yield Noise(

@@ -17,7 +17,9 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import Any, NoReturn, Self
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
@@ -93,6 +95,13 @@ class Entry:
     record: Mapping[str, Any]
     history: pd.DataFrame
     errors: pd.DataFrame
+
+    @property
+    def correct(self) -> NDArray[np.bool_]:
+        """Which test images it classifies correctly, (images,)."""
+        found = np.ones(self.record["splits"]["test"]["count"], bool)
+        found[self.errors["image"]] = False
+        return found
 
     def has(self, split: str, name: str) -> bool:
         """Return whether it has a score: not if it was made before that existed, or has no such images."""

@@ -6,12 +6,13 @@ from math import ceil, isfinite
 from string import ascii_uppercase
 from typing import Any
 
-from pipeline.analysis.verdicts import Interval, Verdict
+from pipeline.analysis.verdicts import Verdict
 from pipeline.reporting import render
 from pipeline.verdicts import judgement
 from pipeline.verdicts.campaign import Campaign
 from pipeline.verdicts.judgement import MOST_SEEDS, WORSE, ImageSample, Question, SideVerdict
 
+_ALIKE = "no model differs between A and B, but for the seed or the number of threads"
 # The picture of an interval: its width in characters.
 _WIDTH = 41
 
@@ -119,6 +120,7 @@ def as_object(answer: Answer) -> dict[str, Any]:
         "only_after": {name: list(models) for name, models in answer.only_after.items()},
         "earlier_comparisons": answer.campaign and answer.campaign.comparisons,
         "wrong_by_chance": answer.campaign and answer.campaign.by_chance,
+        **({} if question else {"error": _ALIKE}),
     }
 
 
@@ -164,7 +166,7 @@ def finite(value: float) -> float | None:
 def _notes(answer: Answer) -> Iterator[str]:
     """Yield sentences about the whole: what was measured, or that there is nothing to measure."""
     if answer.question is None:
-        yield "CANNOT JUDGE: no model differs between A and B, but for the seed or the number of threads."
+        yield f"CANNOT JUDGE: {_ALIKE}."
     elif answer.models:
         yield from _measured(answer.question, answer)
     for name, models in answer.only_before.items():
@@ -248,7 +250,7 @@ def _mean(values: tuple[float, ...]) -> float:
 
 
 def _words(one: SideVerdict, letter: str) -> str:
-    if one.estimate.interval(one.confidence) == Interval(0.0, 0.0):
+    if one.estimate.same:
         return f"{one.verdict}: the same results to the last bit"
     if one.verdict is not Verdict.UNDECIDED:
         return _sentence(one.verdict, letter)

@@ -47,10 +47,14 @@ class ImageSample:
 
 @dataclass(frozen=True)
 class Scores:
-    """The metric of one side, (seeds,), and where it is known which answers are correct, (seeds, images)."""
+    """The metric of one side, (seeds,), and where it is known which answers are correct, (seeds, images).
+
+    The values are multiples of `step`, where that does not follow from the number of images.
+    """
 
     values: NDArray[np.float64]
     correct: NDArray[np.bool_] | None = None
+    step: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,8 @@ class SideVerdict:
     @property
     def seeds_needed(self) -> int | None:
         """How many seeds would decide if difference and spread are as observed; None if no number would."""
+        if self.estimate.same:
+            return 2
         within = self._half_needed() ** 2 - _half(self.estimate.interval_of_images(self.confidence)) ** 2
         return None if within <= 0 else _seeds(self.estimate.over_seeds.sd, sqrt(within), self.confidence)
 
@@ -125,8 +131,8 @@ def judge(
     """
     over_seeds = means.compare(after.values, before.values, paired=True)
     # Shares of images are multiples of one image. Where few seeds give equal differences, that is due to these steps: a
-    # spread of less than one image is taken for one image.
-    step = 1 / images.judged if images and SCORES[question.metric].share else 0.0
+    # spread of less than one step is taken for one step.
+    step = 1 / images.judged if images and SCORES[question.metric].share else max(before.step, after.step)
     seeds = len(before.values)
     over_seeds = replace(over_seeds, standard_error=max(over_seeds.standard_error, step / sqrt(seeds)))
     error = _image_error(before, after, over_seeds.sd, images)
@@ -145,7 +151,7 @@ def judge_all(
 def same_results(before: Scores, question: Question) -> SideVerdict:
     """Return the verdict on a side whose results are those of A to the last bit: no chance is left in it."""
     values = tuple(map(float, before.values))
-    estimate = SequentialEstimate(means.Estimate(0.0, 0.0, max(len(values) - 1, 1)), image_error=0.0)
+    estimate = SequentialEstimate(means.Estimate(0.0, 0.0, max(len(values) - 1, 1)), image_error=0.0, same=True)
     return SideVerdict(question, values, values, estimate, 1 - LEVEL)
 
 
@@ -169,10 +175,9 @@ def _image_error(before: Scores, after: Scores, sd: float, images: ImageSample |
 
 def _seeds(sd: float, half: float, confidence: float) -> int | None:
     """Return the fewest seeds whose interval has less than this half-width; None if MOST_SEEDS do not suffice."""
-    if not sd:
-        return 2
     n = np.arange(2, MOST_SEEDS + 1, dtype=np.float64)
-    enough = factor(n, confidence) * sd / np.sqrt(n) < half
+    # Without any spread, as many as have an interval.
+    enough = factor(n, confidence) * max(sd, 1e-9 * half) / np.sqrt(n) < half
     return int(n[enough.argmax()]) if enough.any() else None
 
 

@@ -2,16 +2,19 @@
 
 import csv
 from collections.abc import Mapping
-from math import isfinite
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
+from pipeline.analysis import means
 from pipeline.errors import InputError
 from pipeline.verdicts.judgement import ImageSample, Scores
 
 _COLUMNS = ("side", "seed", "score")
 _IMAGE = "image"
+# Of larger numbers there are no squares.
+LARGEST = 1e100
 
 
 def read(path: Path) -> tuple[dict[str, Scores], ImageSample | None]:
@@ -43,9 +46,21 @@ def read(path: Path) -> tuple[dict[str, Scores], ImageSample | None]:
         side: np.array([[rows[side, seed, image] for image in images] for seed in seeds], np.float64) for side in sides
     }
     if not per_image:
-        return {side: Scores(table[:, 0]) for side, table in tables.items()}, None
-    answers = {side: Scores(table.mean(axis=1), table.astype(bool)) for side, table in tables.items()}
+        if not (step := resolution(np.stack([*tables.values()]))):
+            what = f"every score is {tables[sides[0]][0, 0]:g}, so nothing shows in which steps they are measured"
+            raise InputError(what, path=path, fix="give a row for each image, with a column `image`")
+        return {side: Scores(table[:, 0], step=step) for side, table in tables.items()}, None
+    answers = {side: Scores(table.mean(axis=1), table.astype(bool), 1 / len(images)) for side, table in tables.items()}
     return answers, ImageSample(len(images))
+
+
+def resolution(values: NDArray[np.float64]) -> float:
+    """Return the smallest difference of two values that is no rounding, or 0 if there is none.
+
+    Shares of the same images are multiples of one image, so it is one image, or several.
+    """
+    gaps = np.diff(np.unique(values))
+    return float(min(gaps[gaps > means.ROUNDING * np.abs(values).max()], default=0.0))
 
 
 def _rows(path: Path) -> Mapping[tuple[str, str, str], float]:
@@ -77,6 +92,7 @@ def _score(text: str, *, only_answers: bool) -> float:
         score = float(text)
     except ValueError:
         score = float("nan")
-    if not isfinite(score) or (only_answers and score not in (0, 1)):
-        raise ValueError(f"score: expected {'1 or 0 for each image' if only_answers else 'a number'}, found {text!r}")
+    if not abs(score) <= LARGEST or (only_answers and score not in (0, 1)):
+        expected = "1 or 0 for each image" if only_answers else f"a number below {LARGEST:g}"
+        raise ValueError(f"score: expected {expected}, found {text!r}")
     return score

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import chain
-from math import comb
+from math import comb, inf
 from string import ascii_uppercase
 from typing import Any
 
@@ -65,8 +65,9 @@ def judge(names: Sequence[str], options: Namespace) -> Answer:
         raise InputError(
             f"--seeds: expected {MIN_SEEDS} to {MOST_SEEDS}, found {options.seeds}: fewer have no interval"
         )
-    if len(names) > len(ascii_uppercase):
-        raise InputError(f"expected at most {len(ascii_uppercase)} sides, found {len(names)}")
+    minutes = inf if options.minutes is None else options.minutes
+    if options.minutes is not None and not 0 <= minutes < inf:
+        raise InputError(f"--minutes: expected a number from 0 on, found {minutes:g}")
     engine = Engine(options.scheduler, options.workers, options.work / "runs")
     data = training.prepared_data(options.data_summary)
     letters = zip(ascii_uppercase, names, strict=False)
@@ -89,8 +90,7 @@ def judge(names: Sequence[str], options: Namespace) -> Answer:
     if engine.scheduler is None:
         training.check_memory(chain.from_iterable(planned.values()), data)
     family = sum(comb(len(candidates), 2) for candidates in planned.values())
-    limit = float("inf") if options.minutes is None else time.monotonic() + 60 * options.minutes
-    rules = _Rules(question, held_out, family, limit)
+    rules = _Rules(question, held_out, family, time.monotonic() + 60 * minutes)
     shown = {"train": "train", training.JUDGED: "validation"}
     tracker = Tracker(data.summary, experiment=tracking.of_verdict, splits=shown, command="make verdict")
     found = _train(planned, data, engine, rules, tracker)

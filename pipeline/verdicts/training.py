@@ -158,11 +158,7 @@ def scores(entries: Sequence[Entry], metric: str, held_out: JudgedImages) -> Sco
     values = np.array([one.score(JUDGED, metrics.comparable(metric)) for one in entries])
     if metric != "accuracy" or held_out.sample().trained:
         return Scores(values)
-    images = int(entries[0].record["splits"][JUDGED]["count"])
-    correct = np.ones((len(entries), images), dtype=bool)
-    for row, one in zip(correct, entries, strict=True):
-        row[one.errors["image"].to_numpy()] = False
-    return Scores(values, correct)
+    return Scores(values, np.stack([one.correct for one in entries]))
 
 
 def same_results(first: Sequence[Entry], second: Sequence[Entry]) -> bool:

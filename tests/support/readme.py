@@ -132,7 +132,7 @@ def _time(answer: Mapping[str, Any]) -> str:
         one = measured[name]
         epoch = one["epoch"]["two of one thread, float32"]["median"] * images / one["images"]
         parts.append(f"{2 * seeds * model.epochs * epoch / 60:.0f} minutes for `{name}`")
-    return f" On two cores this takes about {render.series(parts)}."
+    return f" On two cores of {measured['machine']['processor']} this takes about {render.series(parts)}."
 
 
 PARTS: Mapping[str, Callable[[Language], str]] = {"results": results, "predictions": predictions, "verdict": verdict}

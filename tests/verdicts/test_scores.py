@@ -3,13 +3,18 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pipeline import verdict
+from pipeline.analysis.verdicts import Verdict
 from pipeline.errors import InputError
+from pipeline.verdicts import judgement
+from pipeline.verdicts.judgement import Question, Scores, SideVerdict
+from pipeline.verdicts.scores import resolution
 from tests.support import small
 
 
@@ -54,6 +59,64 @@ def test_answers_per_image_count_images(tmp_path: Path, capsys: pytest.CaptureFi
     assert one["low"] < one["low_on_these_images"]
 
 
+def look(values: np.ndarray, effect: float, step: float) -> SideVerdict:
+    """Return the judgement on accuracies, (sides, seeds), of which nothing else is known but `step`."""
+    before, after = (Scores(one, step=step) for one in values)
+    return judgement.judge(before, after, Question("accuracy", effect), None)
+
+
+def simulated(images: int, effect: float, true: float, seeds: int, studies: int) -> Iterator[np.ndarray]:
+    """Yield the accuracies on so many images that studies find with a difference of `true`, (2, seeds) each."""
+    random = np.random.default_rng(images)
+    for _ in range(studies):
+        values = random.normal([[0.95], [0.95 + true]], 0.85 * effect, (2, seeds))
+        yield np.round(values * images) / images
+
+
+# Images, and the smallest difference that matters on so many.
+SIZES = [(200, 0.01), (1000, 0.002), (5000, 0.001)]
+
+
+@pytest.mark.parametrize("seeds", [2, 5])
+def test_equal_differences_in_few_seeds_are_no_certainty(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], seeds: int
+) -> None:
+    """Neither equal differences nor equal scores decide: they do not say that the results are the same."""
+    path = tmp_path / "scores.csv"
+    for shift in (0.0, 0.0625):
+        rows = [
+            f"{name},{seed},{0.5 + seed / 16 + by}" for name, by in (("a", 0), ("b", shift)) for seed in range(seeds)
+        ]
+        path.write_text("\n".join(["side,seed,score", *rows]))
+        assert call(path) == 2
+        assert capsys.readouterr().out.splitlines()[-1].strip().startswith("cannot tell: about ")
+
+
+@pytest.mark.parametrize(("images", "effect"), SIZES)
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_scores_whose_steps_are_unknown_are_wrong_in_at_most_5_percent(
+    images: int, effect: float, share: float
+) -> None:
+    """With a look after every seed from the second on, few intervals miss a difference of `share` of what matters."""
+    missed = []
+    for one in simulated(images, effect, share * effect, seeds=10, studies=200):
+        looks = [look(one[:, :n], effect, resolution(one[:, :n])).interval for n in range(2, 11)]
+        missed.append(not all(low <= share * effect <= high for low, high in looks))
+    assert np.mean(missed) <= 0.05
+
+
+@pytest.mark.parametrize(("images", "effect"), SIZES)
+def test_scores_whose_steps_are_unknown_take_hardly_more_seeds(images: int, effect: float) -> None:
+    """At twice the smallest effect a verdict takes at most 1.3 times the seeds that it takes with known steps."""
+    seeds = np.zeros(2)
+    for one in simulated(images, effect, 2 * effect, seeds=40, studies=40):
+        for place, known in enumerate((True, False)):
+            steps = ((n, 1 / images if known else resolution(one[:, :n])) for n in range(2, 41))
+            looks = (n for n, step in steps if look(one[:, :n], effect, step).verdict is not Verdict.UNDECIDED)
+            seeds[place] += next(looks)
+    assert seeds[1] <= 1.3 * seeds[0]
+
+
 def test_it_takes_seconds_and_no_tensorflow(tmp_path: Path) -> None:
     """The command imports neither TensorFlow nor MLflow nor Dask."""
     program = (
@@ -74,14 +137,16 @@ def test_it_takes_seconds_and_no_tensorflow(tmp_path: Path) -> None:
         ("", "expected the columns side, seed, score, found no side"),
         ("side,seed,score\n", "expected two sides or more, found no row"),
         ("side,seed,score\na,1,.5\na,2,.5\n", "expected two sides or more, found a"),
-        ("side,seed,score\na,1,.5\nb,1,x\n", "line 3: score: expected a number, found 'x'"),
-        ("side,seed,score\na,1,.5\nb,1,nan\n", "line 3: score: expected a number, found 'nan'"),
+        ("side,seed,score\na,1,.5\nb,1,x\n", "line 3: score: expected a number below 1e+100, found 'x'"),
+        ("side,seed,score\na,1,.5\nb,1,nan\n", "line 3: score: expected a number below 1e+100, found 'nan'"),
+        ("side,seed,score\na,1,-1e308\nb,1,.5\n", "line 2: score: expected a number below 1e+100, found '-1e308'"),
         ("side,seed,score\na,1,.5\nb,1\n", "line 3: expected 3 values"),
         ("side,seed,score\na,1,.5\nb,1,.5,7\n", "line 3: expected 3 values"),
         ("side,seed,score\na,1,.5\na,1,.6\n", "line 3: the same side and seed again"),
         ("side,seed,score\na,1,.5\na,2,.5\nb,1,.5\n", "side b has no seed 2"),
         ("side,seed,score\na,1,.5\nb,1,.5\nb,2,.5\n", "side b has seed 2, and a has not: paired by seed"),
         ("side,seed,score\na,1,.5\nb,1,.5\n", "expected two seeds or more of each side: one shows no spread"),
+        ("side,seed,score\na,1,.5\na,2,.5\nb,1,.5\nb,2,.5\n", "every score is 0.5, so nothing shows in which steps"),
         ("side,seed,image,score\na,1,i,.5\n", "line 2: score: expected 1 or 0 for each image, found '.5'"),
         ("side,seed,image,score\na,1,i,1\na,1,j,1\nb,1,i,1\n", "side b has no seed 1 with image j"),
     ],
@@ -98,7 +163,7 @@ def test_a_wrong_file_is_one_line(tmp_path: Path, content: str, words: str) -> N
 
 @pytest.mark.fault("verdict: wrong scores")
 def test_files_and_options_that_do_not_fit_are_one_line(tmp_path: Path) -> None:
-    """No file, no text, a side that it does not have, and no smallest effect."""
+    """No file, no text, a side that it does not have, one side or too many, and no smallest effect that is one."""
     with pytest.raises(InputError, match=r"cannot be read"):
         call(tmp_path / "none.csv")
     (tmp_path / "bytes.csv").write_bytes(b"\xff\xfe\x00")
@@ -109,3 +174,13 @@ def test_files_and_options_that_do_not_fit_are_one_line(tmp_path: Path) -> None:
         call(path, "a", "c")
     with pytest.raises(InputError, match=r"--scores: --effect is missing"):
         verdict.main(["--scores", str(path)])
+    for effect in ("0", "-1", "nan", "inf", "1e-300"):
+        with pytest.raises(InputError, match=rf"--effect: expected a number from 1e-100 to 1e\+100, found {effect}$"):
+            call(path, f"--effect={effect}")
+    for names in (["a"], ["a", "a"]):
+        with pytest.raises(InputError, match=r"expected 2 to 26 different sides, found 1; name those to compare"):
+            call(path, *names)
+    many = write(path, 0.0, sides="abcdefghijklmnopqrstuvwxyz0")
+    with pytest.raises(InputError, match=r"expected 2 to 26 different sides, found 27"):
+        call(many)
+    assert call(many, "a", "0") == 0
