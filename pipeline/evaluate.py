@@ -102,7 +102,7 @@ def _log(arguments: argparse.Namespace, values: Params) -> None:
     dataset_name, rule = values.data.dataset, values.overfitting
     reported = arguments.reported if dataset_name == original.DATASET else None
     paths = arguments.output, arguments.history, reported
-    artifacts = tracking.EvaluationArtifacts(arguments.name, *paths, rule, arguments.predictions)
+    artifacts = tracking.EvaluationArtifacts(arguments.name, *paths, rule, arguments.predictions, arguments.data)
     checksums = {"model.md5": files.md5(arguments.model), "data.md5": files.md5(arguments.data)}
     tracking.log_evaluation(dataset_name, artifacts, checksums, required=arguments.require_tracking)
 

@@ -89,7 +89,7 @@ def rerun(logged: LoggedTraining, data: Path, rule: params.OverfittingRule) -> R
         evaluate = _stage(folder, "evaluate", logged.model)
         _execute(folder, evaluate["cmd"])
         scores, predictions = folder / evaluate["output"], folder / evaluate["predictions"]
-        shown = EvaluationArtifacts(logged.model, scores, folder / train["history"], None, rule, predictions)
+        shown = EvaluationArtifacts(logged.model, scores, folder / train["history"], None, rule, predictions, place)
         made_with = files.read_json(shown.metrics)["made_with"]
         found = scores_of(logged, shown.final_metrics(), seeds(logged))
         return Rerun(logged.tags["model.md5"], md5, tuple(reasons(logged, made_with)), tuple(found))

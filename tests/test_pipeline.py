@@ -19,7 +19,8 @@ from pipeline.reporting import colours
 from tests.support import browser, forks, small
 
 MODELS = ("mlp_rmsprop", "cnn")
-SHOWN = {"card.md", "curves.png", "confusion.png", "history.csv", "mistakes.json", "scores.json"}
+SHOWN = {"card.md", "curves.png", "confusion.png", "mistakes.png", "samples.png"}
+SHOWN |= {"history.csv", "mistakes.json", "scores.json"}
 
 
 @pytest.fixture(scope="module")

@@ -316,7 +316,10 @@ def rows(path: Path) -> list[str]:
 
 
 def test_the_first_champion_needs_the_gate_alone(workspace: Workspace, call: Call, tmp_path: Path) -> None:
-    """Its version has the run's file, the tags, and a description with run, verdict and the caution on test images."""
+    """Its version has the run's file and tags; a description has run, commit, verdict, use, caution on test images."""
+    for key, value in (("mlflow.source.git.commit", "c" * 40), ("git.dirty", "true")):
+        client().set_tag(run_of("good").info.run_id, key, value)
+
     ended = call("good")
 
     assert (ended.code, ended.error) == (0, "")
@@ -326,7 +329,11 @@ def test_the_first_champion_needs_the_gate_alone(workspace: Workspace, call: Cal
     assert version.tags == trained("good").checksums()
     assert version.run_id == run_of("good").info.run_id
     assert version.source == f"models:/{run_of('good').outputs.model_outputs[0].model_id}"
-    assert f"**good** of run `{version.run_id}`" in version.description
+    page = f"#/experiments/{run_of('good').info.experiment_id}/runs/{version.run_id}"
+    trained_at = f"trained at commit `{'c' * 40}` with changes that were not committed: the gate passes"
+    assert version.description.startswith(f"**good** of [run `{version.run_id}`]({page}), {trained_at}")
+    assert f"[Its card]({page}/artifacts/card.md)" in version.description
+    assert "--model models:/mnist@champion picture.png" in version.description
     accuracy = workspace.metrics["good"]["test_accuracy"]
     assert f"| good | test_accuracy | min | {accuracy} | 0.3 | pass |" in version.description
     assert "makes its test score optimistic" in version.description
@@ -664,7 +671,7 @@ def test_a_promotion_cut_short_is_completed(
     assert ended.code == 0
     (version,) = versions().values()
     assert (champion(), version.tags) == ("good", trained("good").checksums())
-    assert version.description == promotion.read().description(version.run_id)
+    assert version.description == promotion.read().description(run_of("good"))
 
 
 @pytest.mark.fault("promotion: tracking server away, before or after the judgement")

@@ -96,7 +96,7 @@ class World:
         files.write_json(folder / "m.json", content)
         files.write_csv(folder / "m.csv", self.history())
         paths = folder / "m.json", folder / "m.csv", None
-        return EvaluationArtifacts("m", *paths, OverfittingRule(**RULE), folder / "m.npz")
+        return EvaluationArtifacts("m", *paths, OverfittingRule(**RULE), folder / "m.npz", folder)
 
     def replicate(self, monkeypatch: pytest.MonkeyPatch) -> Entry:
         """Return a replicate of the study, trained by a stand-in, as the ledger would have it."""

@@ -37,7 +37,7 @@ ROOT = Path(__file__).parents[1]
 MODEL = "mlp_rmsprop"
 # Another model of which a workspace may have the files: those of the first under other names.
 TWIN = "mlp_twin"
-FIGURES = ("curves.png", "confusion.png")
+FIGURES = ("curves.png", "confusion.png", "mistakes.png", "samples.png")
 # The tags that a restored run has as the first one had them.
 TAGS = ("model", "recipe", "seed", "data.md5", "model.md5", "overfitting", "mlflow.runColor", "version.keras")
 

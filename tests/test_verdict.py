@@ -168,7 +168,7 @@ def test_the_exit_code_is_the_verdict(stand: Stand, call: Call, count: int, code
 
 
 def test_the_answer_is_a_run_in_mlflow(stand: Stand, call: Call) -> None:
-    """Difference and interval are metrics, the verdict is a tag, the page an artifact."""
+    """Difference and interval are metrics, the verdict is a tag, page and figure are artifacts."""
     epochs(1)
 
     _, printed = call("HEAD", "workspace", "--seeds", "6", "--json")
@@ -179,6 +179,7 @@ def test_the_answer_is_a_run_in_mlflow(stand: Stand, call: Call) -> None:
     assert run.tags[f"verdict.{key}"] == one["verdict"]
     assert json.loads(run.artifacts["verdict.json"]) == json.loads(printed)
     assert b"### Verdict on" in run.artifacts["verdict.md"]
+    assert run.artifacts["intervals.png"].startswith(b"\x89PNG")
     assert stand.trained
 
 
@@ -424,7 +425,7 @@ def test_a_summary_says_why_nothing_could_be_judged(call: Call) -> None:
 
 
 def test_another_metric_is_judged_by_its_own_rule(stand: Stand, call: Call) -> None:
-    """The loss is better where it is less, and needs no training of its own."""
+    """The loss is better where it is less, needs no training of its own, and has no figure in percentage points."""
     epochs(1)
     call("HEAD", "workspace")
     before = len(stand.trained)
@@ -434,6 +435,7 @@ def test_another_metric_is_judged_by_its_own_rule(stand: Stand, call: Call) -> N
     assert (code, len(stand.trained)) == (1, before)
     assert "loss on 140 held-out images (other ones for each seed), 5 seeds, paired; less is better." in printed
     assert "A difference matters from 0.02 on (verdict.digits.loss in params.yaml)." in printed
+    assert Silent.logged[0].artifacts.keys() == {"verdict.md", "verdict.json"}
 
 
 def judged_by(metric: str) -> None:

@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+def surest(probabilities: Probabilities, labels: Labels) -> NDArray[np.int64]:
+    """Return which images are not predicted as their class, the surest answer first."""
+    wrong = np.flatnonzero(probabilities.argmax(axis=1) != labels)
+    return wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")]
+
+
 def table(
     probabilities: Probabilities, labels: Labels, classes: Sequence[str], origins: NDArray[np.str_] | None = None
 ) -> pd.DataFrame:
@@ -25,8 +31,7 @@ def table(
     import pandas as pd
 
     answers, sure, names = probabilities.argmax(axis=1), probabilities.max(axis=1), np.array(classes, object)
-    wrong = np.flatnonzero(answers != labels)
-    wrong = wrong[np.argsort(-sure[wrong], kind="stable")]
+    wrong = surest(probabilities, labels)
     images = wrong if origins is None else origins[wrong]
     columns = {"true_class": names[labels[wrong]], "answer": names[answers[wrong]], "probability": sure[wrong]}
     return pd.DataFrame({"image": images, **columns})

@@ -62,7 +62,8 @@ def _page(reports: Path) -> tuple[str, tracking.FinishedRun] | None:
         )
         for row in compared.itertuples()
     }
-    shown = {path.name: path.read_bytes() for path in (page, *sorted((reports / "figures").glob("*.png")))}
+    pictures = sorted((reports / "figures").glob("*.png"))
+    shown = {path.relative_to(reports).as_posix(): path.read_bytes() for path in (page, *pictures)}
     variants = dict.fromkeys([*compared["first"], *compared["second"]])
     judged = {name: name for name in variants}
     return str(compared["first"][0]), tracking.verdict_run("study", findings, shown, judged)

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import files
+from pipeline import dvc_lock, files
 from pipeline.analysis import metrics, mistakes, overfitting, proportions
 from pipeline.analysis.overfitting import Analysis
+from pipeline.data import dataset
 from pipeline.data.formats import npz
 from pipeline.params import OverfittingRule
 from pipeline.reporting import render
@@ -30,6 +32,9 @@ VERDICT = "overfitting"
 OPTIONAL = ("val_loss_rise", "val_loss_onset_epoch")
 # In the root directory and without the model's name: MLflow's compare view shows only such files side by side.
 _CURVES, _CONFUSION, _HISTORY, _SCORES = "curves.png", "confusion.png", "history.csv", "scores.json"
+_SAMPLES, _PICTURES = "samples.png", "mistakes.png"
+# Test images in rows and columns, and those of the surest mistakes, as many as the report pictures.
+_GRID, _PICTURED = 9, 60
 # A table of MLflow, as its log_table writes one, which appends to a table that is there; the tag says that it is one.
 _MISTAKES = "mistakes.json"
 CARD = "card.md"
@@ -50,7 +55,7 @@ _LIMITS = """\
 
 @dataclass(frozen=True)
 class EvaluationArtifacts:
-    """The files with a model's scores, test probabilities and history, and the original's (None if of other data).
+    """The files with a model's scores, history (and the original's, None if of other data), test probabilities, data.
 
     `rule` says when the history counts as overfitting.
     """
@@ -61,6 +66,7 @@ class EvaluationArtifacts:
     reported: Path | None
     rule: OverfittingRule
     predictions: Path
+    data: Path
 
     def final_metrics(self) -> dict[str, float]:
         """Return the scores as flat metrics, such as `test_accuracy`, the gaps, and the figures of the history.
@@ -83,7 +89,8 @@ class EvaluationArtifacts:
 
     def names(self) -> set[str]:
         """Return the names in MLflow of the figures and tables."""
-        return {_CURVES, _CONFUSION, _HISTORY, _SCORES, _MISTAKES, CARD}
+        wrong = files.read_json(self.metrics)["splits"]["test"]["accuracy"] < 1
+        return {_CURVES, _CONFUSION, _SAMPLES, _HISTORY, _SCORES, _MISTAKES, CARD, *[_PICTURES] * wrong}
 
     def card(self, tags: Mapping[str, str]) -> str:
         """Return the card, in Markdown, of the model whose run has these tags.
@@ -103,7 +110,7 @@ class EvaluationArtifacts:
         return "\n".join([*lines, "", "## Limits", "", _LIMITS, "", "## Use", "", *_USE, ""])
 
     def figures(self) -> dict[str, Figure]:
-        """Return the model's curves and its confusion matrix on the test images, by name in MLflow."""
+        """Return the model's curves, its confusion matrix on the test images, and some of these, by name in MLflow."""
         # Imported late: a run that has its figures needs no matplotlib.
         from pipeline.reporting.plots import classification, curves
 
@@ -112,7 +119,24 @@ class EvaluationArtifacts:
         matrix = metrics.confusion(arrays["probabilities"], arrays["labels"])
         history, kept = files.read_csv(self.history), content.get("kept_epoch")
         training = curves.training(history, self._reported(), self.model, kept)
-        return {_CURVES: training, _CONFUSION: classification.confusion(matrix, classes, self.model)}
+        confusion = classification.confusion(matrix, classes, self.model)
+        return {_CURVES: training, _CONFUSION: confusion, **self._pictures(arrays, classes)}
+
+    def _pictures(self, of: Mapping[str, NDArray[Any]], classes: list[str]) -> dict[str, Figure]:
+        """Return the first test images, and those of the surest mistakes, if there are any."""
+        from pipeline.reporting.plots import grids
+
+        test, summary = dataset.load(self.data).test, dvc_lock.summary(files.md5(self.data)) or {}
+        answers, wrong = of["probabilities"].argmax(axis=1), mistakes.surest(of["probabilities"], of["labels"])
+
+        def drawn(chosen: NDArray[np.int64]) -> NDArray[np.uint8]:
+            return grids.drawn(test.images[chosen], negative=summary.get("negative", False))
+
+        samples = grids.samples(drawn(grids.first(test.labels, _GRID**2)), _GRID, _GRID)
+        if not (wrong := wrong[:_PICTURED]).size:
+            return {_SAMPLES: samples}
+        gallery = grids.gallery(drawn(wrong), of["labels"][wrong], {self.model: answers[wrong]}, classes)
+        return {_SAMPLES: samples, _PICTURES: gallery}
 
     def tables(self) -> dict[str, str]:
         """Return history and scores as in their files, and the mistakes on the test images, by name in MLflow."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
+from pipeline import files
 from pipeline.tracking import experiments, runs
 from pipeline.tracking.client import mlflow
 from pipeline.tracking.description import NOTE
@@ -23,7 +24,7 @@ VERDICT = "verdict"  # what the tag `variant` of a verdict is
 class FinishedRun:
     """A run as it is at its end: `rows` has the metrics of each epoch, `final` those of the whole.
 
-    The tags name the recipe and the variant. `artifacts` has the content of files by their names. It took `seconds`. A
+    The tags name the recipe and the variant. `artifacts` has the content of files by their paths. It took `seconds`. A
     verdict is on the runs of the variants in `judged`, by what they are called in it.
     """
 
@@ -124,7 +125,7 @@ class FinishedRuns:
         if run.artifacts:
             with tempfile.TemporaryDirectory() as folder:
                 for name, content in run.artifacts.items():
-                    (Path(folder) / name).write_bytes(content)
+                    files.write_bytes(Path(folder) / name, content)
                 api.log_artifacts(created, folder)
         api.set_terminated(created, "FINISHED")
 

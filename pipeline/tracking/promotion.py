@@ -11,12 +11,15 @@ from configparser import RawConfigParser
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from pipeline import dvc_lock, files, gate, revision
 from pipeline.errors import InputError, PipelineError
 from pipeline.schema import Name
+from pipeline.tracking.artifacts import CARD
+from pipeline.tracking.description import COMMIT
 from pipeline.tracking.logged_model import CHAMPION as CHAMPION
 
 PATH = Path("reports/promotion.json")
@@ -82,11 +85,18 @@ class Promotion:
         """Return the tags by which the model's run is found, and its version."""
         return {"model": self.model, "model.md5": self.model_md5, "data.md5": self.data_md5}
 
-    def description(self, run_id: str) -> str:
-        """Return the description of the version in the registry, in Markdown."""
+    def description(self, run: Any) -> str:
+        """Return the description of the version in the registry, in Markdown, with links to the pages of its `run`."""
+        page, tags = f"#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}", run.data.tags
+        commit = f", trained at commit `{tags[COMMIT]}`" if COMMIT in tags else ""
+        commit += " with changes that were not committed" if commit and tags.get("git.dirty") == "true" else ""
+        head = f"**{self.model}** of [run `{run.info.run_id}`]({page}){commit}: {self.reason}."
+        use = (
+            f"[Its card]({page}/artifacts/{CARD}) describes it. This version or its successor is used by "
+            f"`python -m pipeline.predict --model models:/{self.registered_model}@{self.alias} picture.png`."
+        )
         compared = [self.comparison.as_text(self.images)] if self.comparison else []
-        head = f"**{self.model}** of run `{run_id}`, whose artifact `card.md` describes it: {self.reason}."
-        return "\n\n".join([head, gate.as_markdown(self.checks), *compared, self._caution()])
+        return "\n\n".join([head, use, gate.as_markdown(self.checks), *compared, self._caution()])
 
     def _caution(self) -> str:
         if self.images == "test":

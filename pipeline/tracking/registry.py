@@ -26,7 +26,7 @@ def set_champion(promoted: Promotion, run: Any) -> Any:
     Interrupted anywhere and repeated, it leaves one version of that run.
     """
     api, name, tags = mlflow.MlflowClient(), promoted.registered_model, promoted.tags()
-    description = promoted.description(run.info.run_id)
+    description = promoted.description(run)
     if client.existing(api.get_registered_model, name) is None:
         try:
             api.create_registered_model(name)

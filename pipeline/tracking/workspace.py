@@ -92,7 +92,7 @@ def trained_model(name: str, rule: OverfittingRule) -> TrainedModel | None:
             of_train["data"],
             of_train["output"],
             of_train["timing"],
-            EvaluationArtifacts(name, scores, history, reported, rule, predictions),
+            EvaluationArtifacts(name, scores, history, reported, rule, predictions, of_train["data"]),
         )
     except (KeyError, TypeError) as error:
         raise dvc_lock.missing(name, error) from None

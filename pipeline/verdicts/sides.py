@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from pipeline import params, smallest_effect, tracking
 from pipeline.analysis.metrics import SCORES
+from pipeline.analysis.verdicts import Verdict
 from pipeline.errors import InputError, PipelineError
 from pipeline.trials import cluster
 from pipeline.trials.ledger import Entry
@@ -111,7 +112,7 @@ def judge(names: Sequence[str], options: Namespace) -> Answer:
 
 
 def _logged(judged: Answer, planned: Mapping[str, Sequence[SideModel]]) -> tracking.FinishedRun:
-    """Return the answer as a run in MLflow: the differences with their intervals, the verdicts, the page."""
+    """Return the answer as a run in MLflow: differences with intervals and their figure, verdicts, the page."""
     findings = {
         f"{model.model} {after} - {before}": tracking.LoggedEstimate(
             str(one.verdict), one.difference, *map(answer.finite, one.interval)
@@ -120,10 +121,24 @@ def _logged(judged: Answer, planned: Mapping[str, Sequence[SideModel]]) -> track
         for (before, after), one in model.judgements.items()
     }
     page, content = answer.as_markdown(judged), json.dumps(answer.as_object(judged), indent=2, allow_nan=False)
-    artifacts = {"verdict.md": page.encode(), "verdict.json": content.encode()}
+    artifacts = {"verdict.md": page.encode(), "verdict.json": content.encode(), **_figure(findings, judged.question)}
     every = [one for candidates in planned.values() for one in candidates]
     variants = {f"{one.model}, {one.side.name}": one.replicates[0].variant for one in every}
     return tracking.verdict_run(f"verdict on {', '.join(list(judged.sides)[1:])}", findings, artifacts, variants)
+
+
+def _figure(findings: Mapping[str, tracking.LoggedEstimate], question: Question | None) -> dict[str, bytes]:
+    """Return the finite intervals as a figure by its name, which is in percentage points; none of what is no share."""
+    rows = [(name, *one) for name, one in findings.items() if None not in one]
+    if not rows or question is None or not SCORES[question.metric].share:
+        return {}
+    # Imported late: other commands that judge draw nothing.
+    import pandas as pd
+
+    from pipeline.reporting.plots import effects, style
+
+    table = pd.DataFrame(rows, columns=["label", "verdict", "estimate", "low", "high"])
+    return {"intervals.png": style.png(effects.intervals(table, question.smallest_effect, list(Verdict)))}
 
 
 def _train(

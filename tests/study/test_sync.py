@@ -85,7 +85,7 @@ def test_a_clone_shows_all_replicates_of_its_ledger(clone: Path, call: Callable[
 def test_the_page_on_the_claims_is_a_run_among_its_replicates(
     clone: Path, call: Callable[..., tuple[int, str, str]]
 ) -> None:
-    """It has the comparisons with their intervals and verdicts, the page and the figures; a page that changed, anew."""
+    """It has intervals and verdicts of the comparisons, the page, and figures where it links to; another page, anew."""
     reports = clone / "study" / "reports"
     files.write_text(
         reports / "comparisons.csv",
@@ -104,7 +104,7 @@ def test_the_page_on_the_claims_is_a_run_among_its_replicates(
     assert found[0].data.tags["verdict.long - short"] == "better"
     artifacts = Path(api.download_artifacts(found[0].info.run_id, "", str(clone)))
     assert (artifacts / "claims.md").read_text() == "# Claims\n"
-    assert (artifacts / "effects.png").read_bytes() == b"PNG"
+    assert (artifacts / "figures" / "effects.png").read_bytes() == b"PNG"
 
 
 def test_a_long_sync_says_what_it_does(

@@ -1,17 +1,21 @@
 """What MLflow is shown, from the files of an evaluated model."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 from statsmodels.stats.proportion import proportion_confint
 
 from pipeline import files
 from pipeline.analysis import metrics
+from pipeline.data import dataset
 from pipeline.data.formats import npz
 from pipeline.params import OverfittingRule
 from pipeline.tracking.artifacts import EvaluationArtifacts
+from tests.support import small
 
 ROOT = Path(__file__).parents[2]
 RULE = OverfittingRule(window=2, onset=1.1, slight=1.05, strong=1.25, tolerance=0.002)
@@ -29,14 +33,16 @@ def predictions(folder: Path) -> Path:
     return folder / "p.npz"
 
 
-def evaluated(folder: Path, model: str = "cnn", reported: Path | None = None, **more: int) -> EvaluationArtifacts:
+def evaluated(folder: Path, model: str = "cnn", reported: Path | None = None, **more: Any) -> EvaluationArtifacts:
     """Return the artifacts of a model of three epochs whose scores are all the same; `more` is of its metrics."""
     content = {"splits": {"train": score(0.5), "test": score(0.5)}, "classes": list("0123456789"), "parameters": 9}
     files.write_json(folder / "m.json", content | more)
     names = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy")
     rows = [dict.fromkeys(names, 0.5) | {"epoch": epoch} for epoch in (1, 2, 3)]
     files.write_csv(folder / "h.csv", pd.DataFrame(rows))
-    return EvaluationArtifacts(model, folder / "m.json", folder / "h.csv", reported, RULE, predictions(folder))
+    dataset.save(folder / "d.npz", small.digits())
+    of_test = predictions(folder), folder / "d.npz"
+    return EvaluationArtifacts(model, folder / "m.json", folder / "h.csv", reported, RULE, *of_test)
 
 
 @pytest.mark.parametrize(("model", "dotted"), [("cnn", True), ("unheard_of", False)])
@@ -56,6 +62,31 @@ def test_what_will_be_there_is_known_before_it_is_drawn(tmp_path: Path) -> None:
     assert shown.names() == {*shown.figures(), *shown.tables(), "card.md"}
 
 
+def texts(figure: Figure) -> list[str]:
+    """Return the words on a figure, without those of its legend."""
+    return [text.get_text() for axes in figure.axes for text in axes.texts]
+
+
+def test_the_images_that_a_model_gets_wrong_are_shown(tmp_path: Path) -> None:
+    """Samples of the test images and the mistakes among them, with class and answer, have names that all runs share."""
+    shown = evaluated(tmp_path).figures()
+
+    (samples,), (mistakes,) = (shown[name].axes for name in ("samples.png", "mistakes.png"))
+    image = 255 - small.digits().test.images[1]
+    assert samples.images[0].get_array()[:28, 30:58].tolist() == image.tolist()
+    assert mistakes.images[0].get_array()[:28, :28].tolist() == image.tolist()
+    assert texts(shown["mistakes.png"]) == ["4", "\N{RIGHTWARDS ARROW}", "9"]
+
+
+def test_no_figure_is_asked_for_where_there_is_no_mistake(tmp_path: Path) -> None:
+    """Of a model that gets every test image right, there is no figure of mistakes, and none is missing."""
+    best = evaluated(tmp_path, splits={"test": score(1.0)})
+    npz.write(best.predictions, {"probabilities": np.eye(10, dtype=np.float32), "labels": np.arange(10)})
+
+    assert "mistakes.png" not in best.names()
+    assert best.names() == {*best.figures(), *best.tables(), "card.md"}
+
+
 def test_a_card_says_what_a_model_is_and_how_well_it_does(tmp_path: Path) -> None:
     """It has the run's facts, the accuracy with Wilson's interval, a row per class with its name, and how to use it."""
     labels = np.repeat(np.arange(2), 50)
@@ -64,7 +95,9 @@ def test_a_card_says_what_a_model_is_and_how_well_it_does(tmp_path: Path) -> Non
     scores = metrics.score(np.eye(2, dtype=np.float32)[answers] * 0.98 + 0.01, labels, None)
     splits = {"train": scores, "test": scores}
     files.write_json(tmp_path / "m.json", {"splits": splits, "classes": ["a|b", "pebble"], "parameters": 1234})
-    shown = EvaluationArtifacts("cnn", tmp_path / "m.json", tmp_path / "h.csv", None, RULE, tmp_path / "p.npz")
+    shown = EvaluationArtifacts(
+        "cnn", tmp_path / "m.json", tmp_path / "h.csv", None, RULE, tmp_path / "p.npz", tmp_path
+    )
     tags = {"recipe": "r" * 64, "version.keras": "3.1", "mlflow.note.content": "A cnn on stones."}
 
     card = shown.card(tags)
@@ -97,7 +130,7 @@ def history_of(folder: Path, losses: list[float], accuracies: list[float] | None
     files.write_csv(folder / "h.csv", pd.DataFrame(table))
     splits = {"train": score(0.75), "test": score(0.5)}
     files.write_json(folder / "m.json", {"splits": splits, "parameters": 1_199_882})
-    return EvaluationArtifacts("cnn", folder / "m.json", folder / "h.csv", None, RULE, predictions(folder))
+    return EvaluationArtifacts("cnn", folder / "m.json", folder / "h.csv", None, RULE, predictions(folder), folder)
 
 
 def test_the_overfitting_analysis_is_among_the_metrics(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from packaging.requirements import Requirement
 
 from pipeline import files, tracking
 from pipeline.analysis import metrics
+from pipeline.data import dataset
 from pipeline.data.dataset import Dataset, Split
 from pipeline.data.formats import npz
 from pipeline.errors import UnavailableError
@@ -33,7 +34,7 @@ from pipeline.tracking import store as mlflow_store
 from pipeline.tracking.artifacts import EvaluationArtifacts
 from pipeline.tracking.description import RunDescription
 from pipeline.training import model_file, networks
-from tests.support import made_sets
+from tests.support import made_sets, small
 from tests.support.processes import wait_until
 
 pytestmark = pytest.mark.usefixtures("store")
@@ -128,7 +129,9 @@ def evaluate(model: Path, accuracy: float = 0.9, *, required: bool = False, rule
     files.write_csv(model.with_suffix(".csv"), pd.DataFrame(ROWS))
     npz.write(model.with_suffix(".npz"), {"probabilities": np.eye(10), "labels": np.array([*range(9), 0])})
     paths = model.with_suffix(".json"), model.with_suffix(".csv"), None
-    shown = EvaluationArtifacts("mlp_rmsprop", *paths, rule, model.with_suffix(".npz"))
+    dataset.save(model.with_name("data.npz"), small.digits())
+    of_test = model.with_suffix(".npz"), model.with_name("data.npz")
+    shown = EvaluationArtifacts("mlp_rmsprop", *paths, rule, *of_test)
     tracking.log_evaluation("mnist", shown, {"model.md5": files.md5(model), "data.md5": MD5}, required=required)
 
 
@@ -236,7 +239,8 @@ def test_an_evaluation_joins_the_run_of_its_model(tracked: Any, digits: Dataset,
     assert run.data.metrics["test_accuracy"] == 0.9
     assert run.info.end_time == tracked.info.end_time
     artifacts = [artifact.path for artifact in mlflow.MlflowClient().list_artifacts(run.info.run_id)]
-    assert artifacts == ["card.md", "confusion.png", "curves.png", "history.csv", "mistakes.json", "scores.json"]
+    pictures = {"confusion.png", "curves.png", "mistakes.png", "samples.png"}
+    assert {*artifacts} == {"card.md", "history.csv", "mistakes.json", "scores.json", *pictures}
     table = mlflow.MlflowClient().load_table(run.info.experiment_id, "mistakes.json")
     expected = {"image": 9, "true_class": 0, "answer": 9, "probability": 1.0}
     assert table.to_dict("records") == [expected]

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from pipeline.reporting import colours
-from pipeline.reporting.plots.style import FAINT, Floats, legend_above, logarithmic, styled
+from pipeline.reporting.plots.style import FAINT, Floats, legend_above, logarithmic, plain, styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,7 +44,7 @@ def intervals(rows: pd.DataFrame, smallest: float, verdicts: Sequence[str]) -> F
             axes.plot(100 * row.estimate, place, MARKERS[kind], color=tone)
         words: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "va": "center", "fontsize": 9}
         axes.text(1.02, place, row.verdict, color="black" if tone == TONES[0] else FAINT, **words)
-    axes.set_yticks(range(len(rows)), rows["label"], fontsize=9)
+    axes.set_yticks(range(len(rows)), [plain(label) for label in rows["label"]], fontsize=9)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     _scale(axes, rows, 100 * smallest)
     return figure
