@@ -55,7 +55,8 @@ def serve(store: str, port: int, link: str) -> int:
     command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     # Python's warnings are about the code of MLflow's server, of which its developers know.
     quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PYTHONWARNINGS": "ignore"}
-    command += ["--backend-store-uri", store, *_QUIET]
+    # Without the second, MLflow says that the first is its registry, too.
+    command += ["--backend-store-uri", store, "--registry-store-uri", store, *_QUIET]
     # In a group of its own: Ctrl-C, which it would answer with a traceback, is ours, and its worker ends with it.
     with subprocess.Popen(command, env=os.environ | quiet, start_new_session=True) as server:
         try:

@@ -86,7 +86,7 @@ def test_the_link_comes_last_once_the_pages_answer(start: Start, tmp_path: Path)
     assert (out, err, process.returncode) == ("", "interrupted\n", 130)
     called = (tmp_path / "called").read_text()
     assert called.startswith("ui --host 127.0.0.1 --port ")
-    assert called.endswith("--backend-store-uri sqlite:///mlflow.db --uvicorn-opts --log-level warning")
+    assert called.endswith("--registry-store-uri sqlite:///mlflow.db --uvicorn-opts --log-level warning")
 
 
 def test_a_server_of_ones_own_is_not_started_twice(start: Start, tmp_path: Path) -> None:
