@@ -117,6 +117,7 @@ def train(
     `name`.
 
     Raises:
+        PipelineError: The ledger cannot be written.
         UnavailableError: The scheduler was lost.
     """
     trajectories, by_sha256 = list(plan.trajectories(wanted)), {one.sha256: one for one in data}
@@ -136,6 +137,9 @@ def train(
                 state = made.commit if made else revision.described()
                 try:
                     kept = ledger.append(folder, {**result, "commit": state, "seconds": round(outcome.seconds, 1)})
+                except OSError as error:
+                    what = f"cannot be written ({error.strerror}); what it has is kept"
+                    raise PipelineError(what, path=folder, fix="make room for it, then run again") from None
                 except PipelineError as error:
                     yield str(error)
                 else:

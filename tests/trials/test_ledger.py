@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from pipeline.errors import PipelineError
-from pipeline.trials import ledger, plan
+from pipeline.trials import cluster, ledger, plan, run
 from pipeline.trials.ledger import Entry, EntryState
 from pipeline.trials.plan import Replicate
+from pipeline.trials.prepared import PreparedData
 from tests.support import changes, study_ledger
 from tests.support.study_ledger import ROOT, params, write_params
 
@@ -164,6 +165,20 @@ def test_what_could_not_be_read_is_not_written(tmp_path: Path, replicate: Replic
         ledger.append(tmp_path, content(replicate) | {"splits": {}})
 
     assert [*tmp_path.glob("*.jsonl")] == []
+
+
+def test_a_ledger_that_cannot_be_written_ends_the_training(
+    tmp_path: Path, replicate: Replicate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What would be trained next could not be kept either: one line says so, and what is there stays."""
+    (tmp_path / "runs").write_text("no folder")
+    outcome = cluster.TrainingOutcome(plan.Trajectory((replicate,)), [content(replicate)], "")
+    monkeypatch.setattr(cluster, "outcomes", lambda *_, **__: iter([outcome]))
+    data = [PreparedData(tmp_path / "mnist.npz", {"sha256": "d" * 64})]
+    code = {"other": run.Code(tmp_path, None)}
+
+    with pytest.raises(PipelineError, match=r"runs: cannot be written \(.*\); what it has is kept; make room"):
+        list(run.train(None, [replicate], data, tmp_path / "runs", "study", code))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
