@@ -134,7 +134,7 @@ class Loss(Block):
 class Augmentation(Block):
     """Random changes of each training image, in the order of the keys; what is 0, false or left out is not done.
 
-    Zeros are black, on white paper, too.
+    What comes in from outside the image is black, on white paper, too.
     """
 
     shift: Annotated[int, Field(ge=0, le=128)] = 0

@@ -170,7 +170,9 @@ class _Blocks:
         if schema["type"] == "object":
             keys = self._words(schema["propertyNames"]) if "propertyNames" in schema else "name"
             return f"{keys}: {self._words(schema['additionalProperties'])}"
-        signs = ", ".join(f"{sign} {schema[bound]}" for bound, sign in _SIGNS.items() if bound in schema)
+        # The largest number of 32 bits is no bound that anybody has in mind.
+        told = {bound: value for bound, value in schema.items() if value != 2**31}
+        signs = ", ".join(f"{sign} {told[bound]}" for bound, sign in _SIGNS.items() if bound in told)
         pattern = f" matching `{schema['pattern']}`" if "pattern" in schema else ""
         return f"{_TYPES[schema['type']]}{pattern} {signs}".strip()
 
