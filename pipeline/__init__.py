@@ -52,6 +52,9 @@ import warnings
 
 # Before anything imports matplotlib, as MLflow does: a notebook's shells export a backend that is not installed here.
 os.environ["MPLBACKEND"] = "agg"
+# tqdm reads them when it is imported, and a value that is none would end what it shows the progress of.
+for _name in [name for name in os.environ if name.startswith("TQDM_")]:
+    del os.environ[_name]
 
 if any(option.partition(":")[0] == "error" for option in sys.warnoptions):
     # Warnings are about the code of the libraries; as errors, they would end a training run when it saves.

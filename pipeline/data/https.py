@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any, TypeVar
 
 import certifi
@@ -14,6 +15,7 @@ import urllib3
 from requests.adapters import HTTPAdapter
 from tqdm import tqdm
 
+from pipeline import errors
 from pipeline.errors import PipelineError
 
 T = TypeVar("T")
@@ -55,10 +57,15 @@ class _Https(HTTPAdapter):
 
 
 def _context() -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=os.environ.get(_BUNDLE) or None)
-    if not os.environ.get(_BUNDLE):
+    if not (bundle := os.environ.get(_BUNDLE)):
+        context = ssl.create_default_context()
         context.load_verify_locations(certifi.where())
-    return context
+        return context
+    try:
+        folder = bundle if Path(bundle).is_dir() else None
+        return ssl.create_default_context(cafile=None if folder else bundle, capath=folder)
+    except OSError as error:
+        raise PipelineError(f"{_BUNDLE}: {bundle} cannot be used ({errors.reason(error)})") from None
 
 
 def session() -> requests.Session:

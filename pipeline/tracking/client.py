@@ -28,7 +28,7 @@ os.environ.setdefault("MLFLOW_UV_AUTO_DETECT", "false")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
 # Of a locked store it prints a traceback twice a minute; what is missing is said here in a line.
-os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")
+os.environ["MLFLOW_LOGGING_LEVEL"] = "CRITICAL"
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 # The address that it prints at the end of a run contains the password.
 os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"

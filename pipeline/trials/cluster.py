@@ -21,7 +21,7 @@ from pipeline.errors import UnavailableError
 from pipeline.trials.plan import Trajectory
 
 # Read by distributed when it is imported, here and in its workers; what matters in its warnings we report ourselves.
-os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "critical")
+os.environ["DASK_LOGGING__DISTRIBUTED"] = "critical"
 
 import dask
 from distributed import Client, Future, KilledWorker, LocalCluster, as_completed

@@ -623,6 +623,17 @@ def test_readings_draw_intervals_over_the_sides_of_their_bounds() -> None:
         assert [text.get_text() for text in axes.texts] == [row.label, row.verdict]
 
 
+@pytest.mark.fault("TQDM_*, MLFLOW_LOGGING_LEVEL or DASK_LOGGING__DISTRIBUTED that is no number or level")
+def test_what_only_draws_or_prints_ends_no_command() -> None:
+    """Whoever has set them otherwise for another program can import tqdm, MLflow and Dask here."""
+    names = ("TQDM_MININTERVAL", "MLFLOW_LOGGING_LEVEL", "DASK_LOGGING__DISTRIBUTED")
+    environment = os.environ | dict.fromkeys(names, "FOO") | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    line = [sys.executable, "-c", "import pipeline.tracking, pipeline.trials.cluster"]
+    done = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.fault("MPLBACKEND as a notebook's shell exports it")
 def test_a_notebooks_backend_is_not_ours(tmp_path: Path) -> None:
     """A figure is drawn by a process whose environment names a backend of Jupyter's, or one that there is not."""
