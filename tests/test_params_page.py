@@ -25,7 +25,7 @@ from tests.support import params_page
 ROOT = Path(__file__).parents[1]
 # Sections of params.yaml that their users read: a key each, which is one of Params, too.
 SECTIONS = {bounds._Section, smallest_effect._EffectsSection}
-# Far from every bound.
+# The largest number of 32 bits, far from every other bound.
 FAR = 2**31 - 1
 NUMBER = re.compile(r"(integer|number)((?: ?[<>≥≤] [\d.]+,?)*)")
 
@@ -105,7 +105,7 @@ NUMBERS = [(block, key) for block in reachable() for key, cells in rows(block).i
 
 @pytest.mark.parametrize(("block", "key"), NUMBERS, ids=lambda one: one if isinstance(one, str) else one.__name__)
 def test_numbers_have_the_bounds_of_the_page(block: type[Block], key: str) -> None:
-    """Just within a bound a number is accepted, and just beyond it is refused; without one any of 32 bits is accepted."""
+    """Within a bound a number is accepted, just beyond it refused; without one any of 32 bits is accepted."""
     cell = rows(block)[key][0]
     kind, stated = NUMBER.findall(cell)[0]
     if key == "verdict":
