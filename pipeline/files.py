@@ -202,17 +202,19 @@ def read_csv(path: Path) -> pd.DataFrame:
 class Inputs:
     """What a stage such as train@cnn or study/dvc.yaml:run reads: code and params as dvc.yaml has them, and `paths`.
 
-    DVC records these when the stage ends. Had they changed meanwhile, dvc.lock would tell of another experiment.
+    DVC records these when the stage ends. Had they changed meanwhile, dvc.lock would tell of another experiment. Of a
+    `plan` that is not the params.yaml beside dvc.yaml it records nothing, so nothing is compared.
     """
 
-    def __init__(self, stage: str, *paths: Path) -> None:
+    def __init__(self, stage: str, *paths: Path, plan: Path | None = None) -> None:
         place, _, address = stage.rpartition(":")
         (name, _, key), file = address.partition("@"), Path(place or "dvc.yaml")
-        stages = read_yaml(file)["stages"] if file.exists() else {}
+        is_recorded = plan is None or plan.absolute() == file.with_name("params.yaml").absolute()
+        stages = read_yaml(file)["stages"] if is_recorded and file.exists() else {}
         described = stages.get(name, {})
         described = described.get("do", described)
         code = [Path(dep) for dep in described.get("deps", []) if dep.startswith("pipeline/")]
-        self._paths = (*code, *paths)
+        self._paths = (*code, *paths) if is_recorded else ()
         # By the path of their file; a key alone is one of params.yaml.
         used = [one if isinstance(one, Mapping) else {"params.yaml": [one]} for one in described.get("params", [])]
         self._params = [

@@ -103,7 +103,7 @@ def main() -> int:
     arguments = parser.parse_args()
     named = (arguments.summaries, arguments.runs, arguments.metrics, arguments.reproduced, arguments.benchmarks)
     others = filter(None, (arguments.original, arguments.claims, arguments.pilot))
-    inputs = files.Inputs("study/dvc.yaml:report", *named, *others)
+    inputs = files.Inputs("study/dvc.yaml:report", *named, *others, plan=arguments.study)
     found = results.read(arguments, arguments.pilot)
     report(found).write(arguments.output)
     inputs.check()

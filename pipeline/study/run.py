@@ -20,7 +20,7 @@ def main() -> int:
     cli.add_engine_arguments(parser)
     arguments = parser.parse_args()
     engine = trials.Engine(arguments.scheduler, arguments.workers, arguments.runs)
-    inputs = files.Inputs("study/dvc.yaml:run", arguments.data, arguments.summaries)
+    inputs = files.Inputs("study/dvc.yaml:run", arguments.data, arguments.summaries, plan=arguments.study)
     study = plan.load_study(arguments.study)
     summaries = prepared.load(arguments.summaries, study.data.sets)
     data = prepared.verified(arguments.data, summaries)
