@@ -209,7 +209,7 @@ class Inputs:
     def __init__(self, stage: str, *paths: Path, plan: Path | None = None) -> None:
         place, _, address = stage.rpartition(":")
         (name, _, key), file = address.partition("@"), Path(place or "dvc.yaml")
-        is_recorded = plan is None or plan.absolute() == file.with_name("params.yaml").absolute()
+        is_recorded = plan is None or plan.resolve() == file.with_name("params.yaml").resolve()
         stages = read_yaml(file)["stages"] if is_recorded and file.exists() else {}
         described = stages.get(name, {})
         described = described.get("do", described)
