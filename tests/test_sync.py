@@ -108,8 +108,9 @@ Call = Callable[..., Ended]
 
 @pytest.fixture
 def call(workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    """Return a function that calls `python -m pipeline.sync` in the workspace without the cost of a process."""
+    """Return a function that calls `python -m pipeline.sync` in the workspace, as `make ui` does, without a process."""
     assert Path.cwd() == workspace
+    monkeypatch.setenv("MLFLOW_PORT", "5000")
 
     def call(*arguments: str) -> Ended:
         monkeypatch.setattr(sys, "argv", ["sync", *arguments])
@@ -939,8 +940,9 @@ def test_the_address_shows_the_current_runs_alone(call: Call, monkeypatch: pytes
 
     Of a store that nobody serves there is no address.
     """
-    assert call().output.endswith("\n`make ui` shows the current runs\n")
-    monkeypatch.setenv("MLFLOW_PORT", "5000")
+    with monkeypatch.context() as unserved:
+        unserved.delenv("MLFLOW_PORT")
+        assert call().output.endswith("\n`make ui` shows the current runs\n")
     finish_another(DVC_EXP_NAME="brave-owl")
     add_twin()
     by_tag = call().output
