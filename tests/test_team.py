@@ -152,6 +152,18 @@ def test_a_clone_that_has_pulled_runs_nothing(pulled: Path, project: Path) -> No
 
 
 @pytest.mark.slow
+def test_a_clone_that_may_miss_results_runs_nothing(directory: Shared, tmp_path: Path) -> None:
+    """`dvc repro --pull --allow-missing` in a clone without results ends well, changes nothing and fetches no model."""
+    clone = directory.clone(tmp_path / "third")
+
+    printed = small.run(clone, "dvc", "repro", "--pull", "--allow-missing")
+
+    assert "Running stage" not in printed
+    assert small.run(clone, "git", "status", "--porcelain") == ""
+    assert [*clone.glob("models/*.keras")] == []
+
+
+@pytest.mark.slow
 def test_sync_gives_a_clone_that_has_pulled_the_runs_of_the_first(pulled: Path, project: Path) -> None:
     """An empty store gets one finished, current run per model: params, epochs, scores, figures, model as they were."""
     assert not (pulled / "mlflow.db").exists()
