@@ -25,17 +25,23 @@ from pipeline.trials.plan import Study
 
 # The figures that the page has anyway; those of further data sets go on with a dash.
 PAGE_FIGURES = ("readings", "effects", "rises")
-_PLACE = re.compile(r"\{(\w+)\}")
+# A result in an answer: the reading by its letter, and its number.
+_RESULT = re.compile(r"[a-z]\d+")
+_PLACE = re.compile(rf"\{{({_RESULT.pattern})\}}")
+
+ReplicateOutcome = Annotated[
+    str, AfterValidator(lambda name: terms.known(name, groups.of_one_replicate(), "an outcome"))
+]
 
 
 class ClaimAnswer(Block):
     """The answer to a claim in a sentence that holds as long as its readings have these verdicts, in their order.
 
-    `{b2}` in it stands for the second result of the second reading.
+    `{b2}` in it stands for the second result of the second reading; any other name is a setting's.
     """
 
     verdicts: Annotated[Many[GivenVerdict], Field(min_length=1)]
-    text: Annotated[str, Field(min_length=1)]
+    text: Annotated[str, Field(min_length=1), AfterValidator(lambda text, info: terms.filled(text, info, _RESULT))]
 
     @property
     def places(self) -> list[str]:
@@ -79,11 +85,36 @@ class Curves(Figure):
 class Change(Figure):
     """An outcome of some variants, and of others that each of them becomes."""
 
-    outcome: Annotated[str, AfterValidator(lambda name: terms.known(name, groups.of_one_replicate(), "an outcome"))]
+    outcome: ReplicateOutcome
     axis: Text
     ends: Annotated[tuple[Text, Text], BeforeValidator(schema.as_tuple)]
     log_scale: bool = False
     pairs: Annotated[Mapping[PlannedName, PlannedName], Field(min_length=1)]
+
+    @property
+    def points(self) -> dict[str, list[tuple[str, str]]]:
+        """The variant and its outcome at either end of each line."""
+        return {pair[0]: [(name, self.outcome) for name in pair] for pair in self.pairs.items()}
+
+
+class Outcomes(Figure):
+    """Some outcomes of the same replicates, by what each is called, and the `bound` with which they are compared."""
+
+    outcomes: Annotated[Mapping[Text, ReplicateOutcome], Field(min_length=2)]
+    axis: Text
+    bound: float | None = None
+    log_scale: bool = False
+    variants: Annotated[Many[PlannedName], Field(min_length=1)]
+
+    @property
+    def ends(self) -> tuple[str, ...]:
+        """What the outcomes are called."""
+        return tuple(self.outcomes)
+
+    @property
+    def points(self) -> dict[str, list[tuple[str, str]]]:
+        """The variant and its outcome at each point of each line."""
+        return {name: [(name, outcome) for outcome in self.outcomes.values()] for name in self.variants}
 
 
 def _planned_set(name: str, info: Info) -> str:
@@ -91,7 +122,15 @@ def _planned_set(name: str, info: Info) -> str:
 
 
 def _figure(value: Any) -> str:
-    return "<pairs>" if isinstance(value, Mapping) and "pairs" in value else "<columns>"
+    return next(
+        (f"<{key}>" for key in ("pairs", "outcomes") if isinstance(value, Mapping) and key in value), "<columns>"
+    )
+
+
+GivenFigure = Annotated[
+    Annotated[Change, Tag("<pairs>")] | Annotated[Outcomes, Tag("<outcomes>")] | Annotated[Curves, Tag("<columns>")],
+    Discriminator(_figure),
+]
 
 
 class Claim(Block):
@@ -107,10 +146,7 @@ class Claim(Block):
     readings: Annotated[Many[GivenReading], Field(min_length=1, max_length=26)]
     if_readings_disagree: Text = ""
     seeds_needed: bool = True
-    figure: (
-        Annotated[Annotated[Change, Tag("<pairs>")] | Annotated[Curves, Tag("<columns>")], Discriminator(_figure)]
-        | None
-    ) = None
+    figure: GivenFigure | None = None
 
     @model_validator(mode="after")
     def _readings_fit(self, info: Info) -> Self:

@@ -15,7 +15,7 @@ from pipeline.reporting import colours
 from pipeline.reporting.plots import curves, effects, readings
 from pipeline.reporting.plots.readings import Row
 from pipeline.study import findings
-from pipeline.study.claims import Change, Curves
+from pipeline.study.claims import Change, Curves, Outcomes
 from pipeline.study.comparisons import VariantPair
 from pipeline.study.findings import ClaimRow, Form
 from pipeline.study.groups import StudyData, VariantGroup
@@ -32,7 +32,7 @@ def draw(found: StudyResults) -> dict[str, Figure]:
     drawn = {"readings.png": _readings(found)}
     for claim in found.claims.claims.values():
         if (figure := claim.figure) is not None:
-            picture = _change(everything, figure) if isinstance(figure, Change) else _curves(everything, figure)
+            picture = _curves(everything, figure) if isinstance(figure, Curves) else _lines(everything, figure)
             drawn[f"{figure.name}.png"] = picture
     for number, one in enumerate(found.sets):
         suffix = f"-{one.name}" if number else ""
@@ -127,14 +127,14 @@ def _effects(pairs: Sequence[VariantPair], smallest: float) -> Figure | None:
     )
 
 
-def _change(data: StudyData, change: Change) -> Figure | None:
-    ends = {}
-    for pair in change.pairs.items():
-        seeds = data.common(pair)
+def _lines(data: StudyData, figure: Change | Outcomes) -> Figure | None:
+    lines = {}
+    for label, points in figure.points.items():
+        seeds = data.common(name for name, _ in points)
         if len(seeds) >= MIN_SEEDS:
-            before, after = (data.groups[name].values(change.outcome, seeds) for name in pair)
-            ends[pair[0]] = before, after
+            lines[label] = [data.groups[name].values(outcome, seeds) for name, outcome in points]
     # A logarithmic axis has no place for 0.
-    log_scale = change.log_scale and all(side.all() for both in ends.values() for side in both)
+    log_scale = figure.log_scale and all(values.all() for line in lines.values() for values in line)
     scales = ("linear", "log") if log_scale else ("linear",)
-    return effects.changes(ends, change.ends, change.axis, scales) if ends else None
+    bound = figure.bound if isinstance(figure, Outcomes) else None
+    return effects.changes(lines, figure.ends, figure.axis, scales, bound) if lines else None

@@ -97,9 +97,19 @@ def _planned(name: str, info: Info) -> str:
     return known(name, info.context.study.variants, "a variant of the plan")
 
 
-def _filled(text: str, info: Info) -> str:
+def filled(text: str, info: Info, kept: re.Pattern[str] | None = None) -> str:
+    """Return a text with each `{name}` replaced by that setting, but for names that `kept` matches.
+
+    Raises:
+        PydanticCustomError: A name is not a setting's.
+    """
     texts = info.context.texts
-    return re.sub(r"\{([^{}]*)\}", lambda name: str(texts[known(name[1], texts, "a setting")]), text)
+
+    def setting(name: re.Match[str]) -> str:
+        is_kept = kept is not None and kept.fullmatch(name[1])
+        return name[0] if is_kept else str(texts[known(name[1], texts, "a setting")])
+
+    return re.sub(r"\{([^{}]*)\}", setting, text)
 
 
 def _outcome(value: Any) -> Outcome:
@@ -144,7 +154,7 @@ Item = TypeVar("Item")
 Many = Annotated[tuple[Item, ...], BeforeValidator(schema.as_tuple)]
 PlannedName = Annotated[Name, AfterValidator(_planned)]
 PlannedPair = Annotated[ListedPair, AfterValidator(_listed)]
-Text = Annotated[str, AfterValidator(_filled)]
+Text = Annotated[str, AfterValidator(lambda text, info: filled(text, info))]
 OutcomeText = Annotated[Outcome, BeforeValidator(_outcome)]
 Bound = Annotated[Condition, BeforeValidator(_condition)]
 Weights = Annotated[Mapping[PlannedName, float], Field(min_length=1)]

@@ -57,7 +57,7 @@ def test_a_model_has_one_colour_in_the_report_and_in_the_study() -> None:
 
     report = colours.of_models(models)
     for figure in shown:
-        looks = colours.of_models(figure.variants if isinstance(figure, claims.Curves) else figure.pairs)
+        looks = colours.of_models(figure.pairs if isinstance(figure, claims.Change) else figure.variants)
         assert {name: looks[name] for name in looks.keys() & report} == {
             name: report[name] for name in looks.keys() & report
         }

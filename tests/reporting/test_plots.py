@@ -598,6 +598,18 @@ def test_changes_draw_every_seed_and_the_mean() -> None:
     assert [label.get_text() for label in axes.get_xticklabels()] == ["before", "after"]
 
 
+def test_changes_may_have_more_ends_and_a_bound() -> None:
+    """A line goes through an array for each end, and a straight one lies across at the bound."""
+    three = np.array([[0.983, 0.982], [0.991, 0.993], [0.976, 0.977]])
+    axes = effects.changes({"first": list(three)}, ("a", "b", "c"), "accuracy", bound=0.98).axes[0]
+
+    *seeds, mean, bound = axes.get_lines()
+    assert [line.get_ydata().tolist() for line in seeds] == three.T.tolist()
+    assert mean.get_ydata() == pytest.approx(three.mean(axis=1))
+    assert [*bound.get_ydata()] == [0.98, 0.98]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["a", "b", "c"]
+
+
 def test_readings_draw_intervals_over_the_sides_of_their_bounds() -> None:
     """Each row has its intervals, rings where they are not its own, its bounds' sides in colour, and its verdict."""
     figure = readings.readings(ROWS)

@@ -45,6 +45,7 @@ NO_READING = "'the MLP uses shape' is not an earlier reading; did you mean the C
 SHARED = "cnn and cnn_permuted share initial weights and image order by seed"
 OVERLAP = "{}: supported, not_supported: the bounds overlap"
 # By claim and reading, or other part of it: what other values of keys lead to; without a value, a key is left out.
+OUTCOMES = {"columns": None, "measure": None, "axis": "x", "outcomes": {"x": "test_eror", "y": "test_error"}}
 FAULTS: list[tuple[int, int | str, dict[str, Any], str]] = [
     (1, 0, {"contrasts.it": {"mlp_rmspop": 1}}, f"{{}}.contrasts.it.mlp_rmspop: 'mlp_rmspop' {NO_VARIANT} "),
     (6, 2, {"pairs": [["cnn_permuted", "mlp_rmsprop"]]}, f"{{}}.pairs[0]: cnn_permuted and mlp_rmsprop {NO_PAIR}"),
@@ -71,6 +72,7 @@ FAULTS: list[tuple[int, int | str, dict[str, Any], str]] = [
     (1, 0, {"note": "x"}, "{}: unknown key 'note'"),
     (2, "answer", {"text": "It is {b9}."}, "claims.2: 'b9' is not a result of the readings"),
     (7, "answer", {"text": "It is {b1}."}, "claims.7: 'b1' is not a result of the readings"),
+    (7, "answer", {"text": "It is {slght}."}, "{}.text: 'slght' is not a setting; did you mean slight?"),
     (3, "answer", {"verdicts": ["supported"]}, "claims.3: answer.verdicts: expected one for each reading"),
     (1, "answer", {"verdicts": ["true"]}, "{}.verdicts[0]: expected "),
     (1, "figure", {"columns": {"x": "val_los"}}, "{}.columns.x: expected "),
@@ -79,6 +81,7 @@ FAULTS: list[tuple[int, int | str, dict[str, Any], str]] = [
     (8, "figure", {"outcome": "test_eror"}, "{}.outcome: 'test_eror' is not an outcome; did you mean test_error?"),
     (1, "figure", {"variants": None}, "{}.variants: missing"),
     (8, "figure", {"variants": ["cnn"]}, "{}: unknown key 'variants'"),
+    (4, "figure", OUTCOMES, "{}.outcomes.x: 'test_eror' is not an outcome; did you mean test_error?"),
     (8, "figure", {"name": "permuted"}, "figure.name: permuted is another figure's"),
     (8, "figure", {"name": "rises-x"}, "figure.name: rises-x is another figure's"),
 ]

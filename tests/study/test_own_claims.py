@@ -144,12 +144,12 @@ def test_an_empty_ledger_has_a_whole_page(run: Run, tmp_path: Path) -> None:
     assert {path.stem for path in (tmp_path / "page").glob("*.csv")} >= {*re.findall(r"\]\(([a-z]+)\.csv\)", page)}
 
 
-def test_an_answer_and_both_kinds_of_figure_are_shown(run: Run, tmp_path: Path) -> None:
-    """The sentence has the result of the reading, and each picture is drawn, also of what no side of a bound has."""
+def test_an_answer_and_each_kind_of_figure_are_shown(run: Run, tmp_path: Path) -> None:
+    """The sentence has the reading's result and settings; a picture is drawn also of what no side of a bound has."""
     more = CLAIMS.replace(
         "    claim: The CNN makes less than half of the MLP's errors.\n",
         """    claim: The CNN makes less than half of the MLP's errors.
-    answer: {verdicts: [supported], text: "It does: {a1} of them."}
+    answer: {verdicts: [supported], text: "It does: {a1} of them, with {kmnist_cnn.epochs} epochs."}
     figure: {name: curves, alt: Losses, caption: By epoch., measure: loss, variants: [kmnist_mlp], columns: {it: loss}}
 """,
     ).replace(
@@ -161,14 +161,25 @@ def test_an_answer_and_both_kinds_of_figure_are_shown(run: Run, tmp_path: Path) 
 """,
     )
     more = more.replace("{no relevant difference: supported, worse: not supported}", "{worse: undecided}")
+    more += """
+  3:
+    claim: The MLP learns all.
+    datasets: [kmnist]
+    readings:
+      - {reading: by training accuracy, measure: it, rule: it, outcome: train_accuracy, show: share,
+         contrasts: {it: {kmnist_mlp: 1}}, supported: all >= 0.99, not_supported: all < 0.99}
+    figure:
+      {name: learned, alt: Accuracies, caption: By seed., axis: accuracy, variants: [kmnist_mlp, kmnist_cnn],
+       outcomes: {training: train_accuracy, test: test_accuracy}, bound: 0.99}
+"""
 
     page = run(more)
 
-    (said, other) = (row[1] for row in rows(page, "The claims")[1:])
-    assert said == f"It does: {audited(page)[0][2].partition(': ')[2]} of them."
+    (said, other, _) = (row[1] for row in rows(page, "The claims")[1:])
+    assert said == f"It does: {audited(page)[0][2].partition(': ')[2]} of them, with 12 epochs."
     assert other == "By the planned comparison: *undecided*."
     pictures = {path.stem for path in (tmp_path / "page" / "figures").iterdir()}
-    assert pictures == {"curves", "shuffled", "readings", "effects", "rises"}
+    assert pictures == {"curves", "shuffled", "learned", "readings", "effects", "rises"}
     assert all(f"(figures/{name}.png)" in page for name in pictures)
 
 

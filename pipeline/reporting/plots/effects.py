@@ -64,33 +64,37 @@ def _scale(axes: Axes, rows: pd.DataFrame, smallest: float) -> None:
 
 @styled()
 def changes(
-    groups: Mapping[str, tuple[Floats, Floats]],
-    ends: tuple[str, str],
+    groups: Mapping[str, Sequence[Floats]],
+    ends: Sequence[str],
     ylabel: str,
     scales: Sequence[str] = ("linear",),
+    bound: float | None = None,
 ) -> Figure:
-    """Return how each model goes from one end to the other: thin lines for its seeds, a thick one for their mean.
+    """Return how each model goes from end to end: thin lines for its seeds, a thick one for their mean.
 
-    A group is two arrays (seeds,) of shares, the same seeds in the same order. There is a panel for each of `scales`,
-    linear or log; on the latter, equal ratios are equally far apart and the mean is geometric.
+    A group is an array (seeds,) of shares for each end, the same seeds in the same order. There is a panel for each of
+    `scales`, linear or log; on the latter, equal ratios are equally far apart and the mean is geometric. A line across
+    shows the `bound`, a share.
     """
     figure = Figure(figsize=(5.6 if len(scales) == 1 else 9, 4.2))
     panels = figure.subplots(1, len(scales), squeeze=False)[0]
     for axes, scale in zip(panels, scales, strict=True):
         _changes(axes, groups, scale)
-        axes.set(xlim=(-0.3, 1.3), ylabel=ylabel if len(scales) == 1 else f"{ylabel}, {scale} scale")
-        axes.set_xticks((0, 1), ends)
+        if bound is not None:
+            axes.axhline(bound, color=FAINT, lw=1)
+        axes.set(xlim=(-0.3, len(ends) - 0.7), ylabel=ylabel if len(scales) == 1 else f"{ylabel}, {scale} scale")
+        axes.set_xticks(range(len(ends)), ends)
     legend_above(figure, list(panels))
     return figure
 
 
-def _changes(axes: Axes, groups: Mapping[str, tuple[Floats, Floats]], scale: str) -> None:
+def _changes(axes: Axes, groups: Mapping[str, Sequence[Floats]], scale: str) -> None:
     looks = colours.of_models(groups)
-    for name, both in groups.items():
+    for name, line in groups.items():
         look: dict[str, Any] = {"color": looks[name].colour, "ls": looks[name].line}
-        axes.plot((0, 1), np.stack(both), lw=0.8, alpha=0.45, **look)
-        middle = [np.exp(np.log(side).mean()) if scale == "log" else side.mean() for side in both]
-        axes.plot((0, 1), middle, lw=2.6, marker="o", label=name, **look)
+        axes.plot(np.stack(line), lw=0.8, alpha=0.45, **look)
+        middle = [np.exp(np.log(values).mean()) if scale == "log" else values.mean() for values in line]
+        axes.plot(middle, lw=2.6, marker="o", label=name, **look)
     percent = PercentFormatter(1, decimals=None)
     if scale == "log":
         logarithmic(axes, percent, dense=True)
