@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks import page as benchmarks
 from pipeline import cli, files
-from tests.support import agreement, data_card, list_faults, params_page, readme
+from tests.support import agreement, data_card, list_faults, params_page, readme, recomputed
 from tests.support.readme import Language
 
 DATA = Path("reports/data.json")
@@ -31,6 +31,7 @@ AGREED: Mapping[Callable[[], Iterator[str]], str] = {
     agreement.gate_faults: "set it to that",
     agreement.tuning_faults: "give it those",
     agreement.pair_faults: "say which is right, on both pages",
+    recomputed.faults: "one of the two is wrong",
 }
 
 
