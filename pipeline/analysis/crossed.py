@@ -36,7 +36,7 @@ def image_error(first: Correct, second: Correct, *, paired: bool) -> float:
         ValueError: The numbers of images differ, or those of paired seeds, or one is below 2.
     """
     shapes = first.shape, second.shape
-    if any(len(one) != 2 or min(one) < 2 for one in shapes) or first.shape[not paired :] != second.shape[not paired :]:
+    if any(len(shape) != 2 or min(shape) < 2 for shape in shapes) or shapes[0][not paired :] != shapes[1][not paired :]:
         raise ValueError(f"expected (seeds, images) with 2 or more of each, found {first.shape} and {second.shape}")
     by_image = first.mean(axis=0) - second.mean(axis=0)
     tables = [first.astype(np.float64) - second] if paired else [first.astype(np.float64), second.astype(np.float64)]

@@ -233,8 +233,8 @@ def _mean(values: Floats, scale: float) -> Estimate:
 def _sum(samples: Sequence[Floats], scale: float) -> Estimate:
     if len(samples) == 1:
         return _mean(samples[0], scale)
-    means, sds = zip(*(_moments(one, scale) for one in samples), strict=True)
-    total, sizes = sum(means), [len(one) for one in samples]
+    means, sds = zip(*(_moments(sample, scale) for sample in samples), strict=True)
+    total, sizes = sum(means), [len(sample) for sample in samples]
     squares = [sd**2 / n for sd, n in zip(sds, sizes, strict=True)]
     error, estimate = sqrt(sum(squares)), total if abs(total) > ROUNDING * scale else 0.0
     if not error:

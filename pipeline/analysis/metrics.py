@@ -70,7 +70,7 @@ def score(probabilities: Probabilities, labels: Labels, clip: float | None) -> d
     """
     _check(probabilities, labels)
     exact, classes = probabilities.astype(np.float64), probabilities.shape[1]
-    values = {name: one.measure(exact, labels, clip) for name, one in SCORES.items() if classes >= one.min_classes}
+    values = {name: spec.measure(exact, labels, clip) for name, spec in SCORES.items() if classes >= spec.min_classes}
     return {
         "count": len(labels),
         "errors": values["errors"],
@@ -127,8 +127,8 @@ def flat(splits: Splits, place: Callable[[Score], Sequence[str]] = lambda _: SPL
     return {
         f"{split}_{name}": scores[name]
         for split, scores in splits.items()
-        for name, one in SCORES.items()
-        if split in place(one) and name in scores
+        for name, spec in SCORES.items()
+        if split in place(spec) and name in scores
         if name != LIKELIHOOD or scores[name] != scores["loss"]
     }
 
@@ -146,7 +146,7 @@ def gaps(splits: Splits) -> dict[str, float]:
 
 def names(place: Callable[[Score], Sequence[str]]) -> list[str]:
     """Return `SPLIT_NAME` for the splits of each score that are shown at a `place`, those of test images first."""
-    return [f"{split}_{name}" for split in reversed(SPLITS) for name, one in SCORES.items() if split in place(one)]
+    return [f"{split}_{name}" for split in reversed(SPLITS) for name, spec in SCORES.items() if split in place(spec)]
 
 
 def comparable(name: str) -> str:

@@ -77,14 +77,15 @@ def judge(
     missing = size - len(comparisons)
     if missing < 0:
         raise ValueError(f"expected a family of at least {len(comparisons)}, found {family_size}")
-    for key, one in comparisons.items():
-        if min(one.n_first, one.n_second) < MIN_SEEDS:
-            raise ValueError(f"{key}: expected {MIN_SEEDS} seeds per group, found {one.n_first} and {one.n_second}")
+    for key, comparison in comparisons.items():
+        sizes = comparison.n_first, comparison.n_second
+        if min(sizes) < MIN_SEEDS:
+            raise ValueError(f"{key}: expected {MIN_SEEDS} seeds per group, found {sizes[0]} and {sizes[1]}")
     confidence = simultaneous_confidence(max(size, 1), alpha)
-    adjusted = holm([one.p_value for one in comparisons.values()] + [1.0] * missing)
+    adjusted = holm([comparison.p_value for comparison in comparisons.values()] + [1.0] * missing)
     judged: dict[Key, Judgement] = {}
-    for (key, one), p in zip(comparisons.items(), adjusted, strict=False):
-        simultaneous = one.interval(confidence)
+    for (key, comparison), p in zip(comparisons.items(), adjusted, strict=False):
+        simultaneous = comparison.interval(confidence)
         verdict = verdicts.decide(simultaneous, smallest_effect)
-        judged[key] = Judgement(one, p, one.interval(1 - alpha), confidence, simultaneous, verdict)
+        judged[key] = Judgement(comparison, p, comparison.interval(1 - alpha), confidence, simultaneous, verdict)
     return judged

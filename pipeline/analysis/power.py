@@ -48,10 +48,10 @@ class Assumed:
             ValueError: A sample has fewer than 2 values, or one that is not finite.
         """
         summaries = [means.describe(sample) for sample in samples]
-        if min(one.n for one in summaries) < 2:
+        if min(summary.n for summary in summaries) < 2:
             raise ValueError("expected at least 2 values, found 1")
-        effect = sum(one.mean for one in summaries)
-        return cls(effect, tuple(one.sd for one in summaries), tuple(one.n - 1.0 for one in summaries))
+        effect = sum(summary.mean for summary in summaries)
+        return cls(effect, tuple(summary.sd for summary in summaries), tuple(summary.n - 1.0 for summary in summaries))
 
     @property
     def negative(self) -> Assumed:
@@ -99,14 +99,14 @@ def verdict_probabilities(
     better, worse = 1 - up_to(d + half), up_to(-d - half)
     equivalent = np.where(half < d, up_to(inner) - up_to(-inner), 0)
     above_0, below_0 = 1 - up_to(np.maximum(half, inner)), up_to(-np.maximum(half, inner))
-    found = {
+    probabilities = {
         Verdict.BETTER: better,
         Verdict.WORSE: worse,
         Verdict.EQUIVALENT: equivalent,
         Verdict.BETTER_OPEN: above_0 - better,
         Verdict.WORSE_OPEN: below_0 - worse,
     }
-    shares = {verdict: float(np.clip(values, 0, 1).mean()) for verdict, values in found.items()}
+    shares = {verdict: float(np.clip(values, 0, 1).mean()) for verdict, values in probabilities.items()}
     return {**shares, Verdict.UNDECIDED: max(0.0, 1 - sum(shares.values()))}
 
 
@@ -188,8 +188,8 @@ def verdict_among(
     """Return the part that is shown by one of these verdicts."""
 
     def probability(values: Assumed, n: int) -> float:
-        found = verdict_probabilities(values, n, smallest_effect, confidence)
-        return sum(found[verdict] for verdict in accepted)
+        probabilities = verdict_probabilities(values, n, smallest_effect, confidence)
+        return sum(probabilities[verdict] for verdict in accepted)
 
     return Part(assumed, probability)
 

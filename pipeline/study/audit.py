@@ -33,11 +33,11 @@ def audit(asked: Mapping[float, Claims], evidence: Evidence) -> list[ClaimRow]:
     `asked` are the claims by multiples of the smallest effect, with which their bounds change; 1 is among them.
     """
     data = evidence.data
-    scaled = {one: replace(evidence, data=replace(data, rules=data.rules.times(one))) for one in asked}
+    scaled = {multiple: replace(evidence, data=replace(data, rules=data.rules.times(multiple))) for multiple in asked}
     return [
         row
         for number in asked[1].claims
-        for row in _claim(number, {one: claims.claims[number] for one, claims in asked.items()}, scaled)
+        for row in _claim(number, {multiple: claims.claims[number] for multiple, claims in asked.items()}, scaled)
     ]
 
 
@@ -49,11 +49,11 @@ def verdict(
     `opposed` are those of the reading's `unless`.
     """
     conditions = {SUPPORTED: reading.supported, NOT_SUPPORTED: reading.not_supported}
-    found = {next((one for one in conditions if met(conditions[one], each)), UNDECIDED) for each in sets}
-    if len(found) > 1:
-        return UNDECIDED if UNDECIDED in found else ClaimVerdict.CONFOUNDED
-    exempt = reading.unless is not None and found == {SUPPORTED} and met(reading.unless.condition, opposed)
-    return UNDECIDED if exempt else found.pop()
+    reached = {next((side for side in conditions if met(conditions[side], each)), UNDECIDED) for each in sets}
+    if len(reached) > 1:
+        return UNDECIDED if UNDECIDED in reached else ClaimVerdict.CONFOUNDED
+    exempt = reading.unless is not None and reached == {SUPPORTED} and met(reading.unless.condition, opposed)
+    return UNDECIDED if exempt else reached.pop()
 
 
 def agreed(reading: PairReading, intervals: Iterable[Interval | None], smallest_effect: float) -> ClaimVerdict:
@@ -62,8 +62,8 @@ def agreed(reading: PairReading, intervals: Iterable[Interval | None], smallest_
     `intervals` are the simultaneous ones of the differences, the first of each pair minus the second; None if there are
     too few seeds.
     """
-    found = {_of_difference(reading, one, smallest_effect) for one in intervals}
-    return found.pop() if len(found) == 1 else UNDECIDED
+    reached = {_of_difference(reading, interval, smallest_effect) for interval in intervals}
+    return reached.pop() if len(reached) == 1 else UNDECIDED
 
 
 def _of_difference(reading: PairReading, interval: Interval | None, smallest_effect: float) -> ClaimVerdict:
@@ -86,16 +86,16 @@ def _claim(number: int, claims: Mapping[float, Claim], scaled: Mapping[float, Ev
             earlier = rows[reading.opposite_of]
             needs = earlier.needs
             finding = Finding(_opposite(earlier.finding.verdict), decision=earlier.finding.decision)
-            without = {one: _opposite(verdict) for one, verdict in earlier.without.items()}
-            multiples = {one: _opposite(verdict) for one, verdict in earlier.multiples.items()}
+            without = {name: _opposite(verdict) for name, verdict in earlier.without.items()}
+            multiples = {multiple: _opposite(verdict) for multiple, verdict in earlier.multiples.items()}
         else:
             needs = _needs(readings.needed(reading, evidence.data.study), evidence.data)
             finding = _finding(reading, needs, evidence)
             without = _without(reading, finding.verdict, evidence) if finding.measurements else {}
-            same = {one: other.readings[place] for one, other in claims.items()}
+            same = {multiple: other.readings[place] for multiple, other in claims.items()}
             multiples = {
-                one: _finding(other, needs, scaled[one]).verdict
-                for one, other in same.items()
+                multiple: _finding(other, needs, scaled[multiple]).verdict
+                for multiple, other in same.items()
                 if not isinstance(other, OppositeReading)
             }
         remark = f"{finding.remark} {reading.remarks.get(finding.verdict, '')}".strip()
@@ -127,23 +127,25 @@ def _without(
     reading: ContrastReading | PairReading | DesignReading, verdict: ClaimVerdict, evidence: Evidence
 ) -> dict[str, ClaimVerdict]:
     """Return the verdict without each single replicate that would change it, by name; none where the plan decides."""
-    found: dict[tuple[str, int], ClaimVerdict | None] = {}
+    others: dict[tuple[str, int], ClaimVerdict | None] = {}
     paired = False
     if isinstance(reading, PairReading):
         pairs = [comparisons.find_pair(evidence.pairs, *names) for names in reading.pairs]
         paired = all(pair.paired for pair in pairs)
         judged = [pair.judged for pair in pairs]
-        found = {one: _pairs(reading, evidence, one)[0] for pair in judged if pair for one in pair.without}
+        others = {
+            replicate: _pairs(reading, evidence, replicate)[0] for pair in judged if pair for replicate in pair.without
+        }
     elif isinstance(reading, ContrastReading):
-        names = terms.names_in(chain.from_iterable(one.values() for one in reading.deciding))
+        names = terms.names_in(chain.from_iterable(contrasts.values() for contrasts in reading.deciding))
         replicates = [(name, seed) for name in names for seed in evidence.data.groups[name].entries]
-        found = {one: _contrasts_without(reading, evidence, one) for one in replicates}
-    changed = {one: other for one, other in found.items() if other is not None and other is not verdict}
-    return {comparisons.replicate_name(one, paired=paired): other for one, other in changed.items()}
+        others = {replicate: _contrasts_without(reading, evidence, replicate) for replicate in replicates}
+    changed = {replicate: other for replicate, other in others.items() if other is not None and other is not verdict}
+    return {comparisons.replicate_name(replicate, paired=paired): other for replicate, other in changed.items()}
 
 
-def _contrasts_without(reading: ContrastReading, evidence: Evidence, one: tuple[str, int]) -> ClaimVerdict | None:
-    data = evidence.data.without(*one)
+def _contrasts_without(reading: ContrastReading, evidence: Evidence, replicate: tuple[str, int]) -> ClaimVerdict | None:
+    data = evidence.data.without(*replicate)
     if min(_needs([[*each.values()] for each in reading.deciding], data).values()) < MIN_SEEDS:
         return None
     try:
@@ -155,8 +157,8 @@ def _contrasts_without(reading: ContrastReading, evidence: Evidence, one: tuple[
 def _needs(needed: Iterable[Iterable[Contrast]], data: StudyData) -> dict[str, int]:
     """Return the number of seeds of each variant: in a block, of those that all have. What is subtracted is first."""
     needs: dict[str, int] = {}
-    for one in needed:
-        for block in sorted(chain.from_iterable(one), key=lambda block: sum(block.values()) >= 0):
+    for group in needed:
+        for block in sorted(chain.from_iterable(group), key=lambda block: sum(block.values()) >= 0):
             count = len(data.common(block))
             needs.update({name: min(count, needs.get(name, count)) for name in block})
     return needs
@@ -182,7 +184,7 @@ def _design(reading: DesignReading, names: Iterable[str], evidence: Evidence, *,
     """Return the finding that the plan alone decides; what is measured is only shown."""
     first, second = (evidence.data.study.variants[name].model_dump(exclude={"seeds", "first_seed"}) for name in names)
     changed = {key for key in first if first[key] != second[key]}
-    numbers = tuple(one.shown() for one in (_measures(evidence, [reading]) if measured else []))
+    numbers = tuple(contrast.shown() for contrast in (_measures(evidence, [reading]) if measured else []))
     return Finding(ClaimVerdict.CONFOUNDED if changed == {reading.only_in} else UNDECIDED, numbers)
 
 
@@ -203,15 +205,13 @@ def _pair_finding(reading: PairReading, evidence: Evidence) -> Finding:
     for pair, (first, _) in zip(pairs, reading.pairs, strict=True):
         if pair.judged is None:
             continue
-        one, least = pair.judged.judgement, pair.judged.smallest_effect
-        numbers.append(
-            Measurement(
-                pair.label, "points", one.comparison.estimate, one.simultaneous, one.confidence, (-least, least)
-            )
-        )
+        judged, least = pair.judged.judgement, pair.judged.smallest_effect
+        interval, confidence = judged.simultaneous, judged.confidence
+        estimate = judged.comparison.estimate
+        numbers.append(Measurement(pair.label, "points", estimate, interval, confidence, (-least, least)))
         accepted = [each if pair.first == first else each.reverse for each in reading.verdicts or ()]
         parts += chain.from_iterable(comparisons.decision(pair.judged, accepted).ways)
-    further = tuple(one.shown() for one in _measures(evidence, reading.further))
+    further = tuple(contrast.shown() for contrast in _measures(evidence, reading.further))
     # An interval that excludes 0 only excludes it more surely with more seeds.
     decision = Decision((tuple(parts),)) if reading.verdicts else None
     return Finding(decided, tuple(numbers), "", further, decision)
@@ -225,8 +225,8 @@ def _contrasts(reading: ContrastReading, needs: Mapping[str, int], evidence: Evi
     remark = _remark(reading, needs, evidence)
     if reading.requires and not required:
         remark = f"{remark} {reading.requires.remark}".strip()
-    shown = [one.shown(reading.supported, reading.not_supported) for one in chain(*sets)]
-    shown += [one.shown(reading.unless.condition) for one in opposed if reading.unless]
+    shown = [contrast.shown(reading.supported, reading.not_supported) for contrast in chain(*sets)]
+    shown += [contrast.shown(reading.unless.condition) for contrast in opposed if reading.unless]
     return Finding(decided, tuple(shown), remark, tuple(_further(reading, needs, evidence)), _decision(reading, sets))
 
 
@@ -242,16 +242,16 @@ def _verdict(
 
 
 def _measures(evidence: Evidence, several: Iterable[Quantities]) -> list[Measured]:
-    return [one for quantities in several for one in measure(evidence, quantities, quantities.contrasts)]
+    return [contrast for quantities in several for contrast in measure(evidence, quantities, quantities.contrasts)]
 
 
 def _decision(reading: ContrastReading, sets: Sequence[Sequence[Measured]]) -> Decision:
     """Return what decides a reading: in each set, one of its two conditions."""
     ways = []
-    for found in sets:
+    for measured in sets:
         either: list[tuple[Part, ...]] = []
         for condition in (reading.supported, reading.not_supported):
-            parts = tuple(one.part(condition) for one in found)
+            parts = tuple(contrast.part(condition) for contrast in measured)
             either += [parts] if condition.quantifier == "all" else [(part,) for part in parts]
         ways.append(either)
     return Decision(tuple(tuple(chain.from_iterable(way)) for way in product(*ways)))
@@ -260,7 +260,7 @@ def _decision(reading: ContrastReading, sets: Sequence[Sequence[Measured]]) -> D
 def _remark(reading: ContrastReading, names: Collection[str], evidence: Evidence) -> str:
     remarks = []
     if reading.outcome.name == "rise" and len(names) == 1:
-        single = [one.verdict for name in names for one in evidence.data.groups[name].analyses.values()]
+        single = [analysis.verdict for name in names for analysis in evidence.data.groups[name].analyses.values()]
         counts = [f"*{name}* {single.count(name)}" for name in sorted(set(single))]
         remarks.append(
             "By the rule for a single history, which also asks whether accuracy is kept, the verdicts on the seeds "
@@ -282,14 +282,15 @@ def _further(reading: ContrastReading, names: Iterable[str], evidence: Evidence)
         if contrast == ({name: 1},) and reading.outcome.name in again:
             label = f"`{name}` in the reproduction, a single run"
             yield Measurement(label, reading.show, again[reading.outcome.name])
-    yield from (one.shown() for one in _measures(evidence, reading.further))
+    yield from (measured.shown() for measured in _measures(evidence, reading.further))
     if reading.means is None:
         return
     at = f" in epoch {reading.outcome.epoch}" if reading.outcome.epoch else ""
     alone = {f"`{name}`{at}": ({name: 1.0},) for name in names}
-    yield from (one.shown() for one in measure(evidence, reading.model_copy(update={"show": reading.means}), alone))
+    of_means = reading.model_copy(update={"show": reading.means})
+    yield from (measured.shown() for measured in measure(evidence, of_means, alone))
     if reading.outcome.in_seconds:
         for name in names:
-            one = evidence.timings[name]
+            timing = evidence.timings[name]
             label = f"`{name}`, per epoch (smallest to largest)"
-            yield Measurement(label, "seconds", one.median, Interval(one.smallest, one.largest))
+            yield Measurement(label, "seconds", timing.median, Interval(timing.smallest, timing.largest))

@@ -54,9 +54,9 @@ class ClaimAnswer(Block):
         It is empty if their verdicts are others, or if it names a result that was not measured.
         """
         results = {
-            f"{row.place[-1]}{number}": one.text
+            f"{row.place[-1]}{number}": measurement.text
             for row in rows
-            for number, one in enumerate(row.finding.measurements, 1)
+            for number, measurement in enumerate(row.finding.measurements, 1)
         }
         if [row.finding.verdict for row in rows] != [*self.verdicts] or not {*self.places} <= results.keys():
             return ""
@@ -153,8 +153,9 @@ class Claim(Block):
         earlier: list[str] = []
         for reading in self.readings:
             for name in terms.names_in(chain.from_iterable(readings_of.needed(reading, info.context.study))):
-                if (found := info.context.study.variants[name].dataset) not in self.datasets:
-                    raise PydanticCustomError("sets", "datasets: {name} is on {found}", {"name": name, "found": found})
+                if (dataset := info.context.study.variants[name].dataset) not in self.datasets:
+                    values = {"name": name, "dataset": dataset}
+                    raise PydanticCustomError("sets", "datasets: {name} is on {dataset}", values)
             if isinstance(reading, OppositeReading):
                 terms.known(reading.opposite_of, earlier, "an earlier reading")
             earlier.append(reading.reading)

@@ -66,11 +66,11 @@ class Judged:
     def changed(self) -> dict[str, Verdict]:
         """The verdict without each replicate, by its name, without which it is another."""
         paired = self.judgement.comparison.paired
-        found = {
-            replicate_name(one, paired=paired): verdicts.decide(interval, self.smallest_effect)
-            for one, interval in self.without.items()
+        by_name = {
+            replicate_name(replicate, paired=paired): verdicts.decide(interval, self.smallest_effect)
+            for replicate, interval in self.without.items()
         }
-        return {name: verdict for name, verdict in found.items() if verdict is not self.judgement.verdict}
+        return {name: verdict for name, verdict in by_name.items() if verdict is not self.judgement.verdict}
 
 
 @dataclass(frozen=True)
@@ -99,12 +99,12 @@ class VariantPair:
         """Return the simultaneous interval of `first` minus the other, `without` a replicate if it has that one."""
         if self.judged is None:
             return None
-        found = self.judged.judgement.simultaneous
+        interval = self.judged.judgement.simultaneous
         if without is not None:
             name, seed = without
             pair = self.first if self.paired and name == self.second else name
-            found = self.judged.without.get((pair, seed), found)
-        return found if first == self.first else found.negative
+            interval = self.judged.without.get((pair, seed), interval)
+        return interval if first == self.first else interval.negative
 
     @property
     def verdict(self) -> str:
@@ -115,9 +115,9 @@ class VariantPair:
         return f"cannot tell with {' and '.join(map(str, counts))} seed{'' if counts == [1] else 's'}"
 
 
-def replicate_name(one: tuple[str, int], *, paired: bool) -> str:
+def replicate_name(replicate: tuple[str, int], *, paired: bool) -> str:
     """Return what a replicate is called: of a pair, which is left out together, by its seed alone."""
-    name, seed = one
+    name, seed = replicate
     return f"seed {seed}" if paired else f"`{name}` {seed}"
 
 

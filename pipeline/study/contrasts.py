@@ -72,9 +72,9 @@ class Measured:
         return log(condition.bound) if self.form == "factor" else condition.bound
 
 
-def met(condition: Condition, found: Sequence[Measured]) -> bool:
+def met(condition: Condition, measured: Sequence[Measured]) -> bool:
     """Return whether all contrasts meet the condition, or any if that is what it takes."""
-    return (all if condition.quantifier == "all" else any)(one.meets(condition) for one in found)
+    return (all if condition.quantifier == "all" else any)(contrast.meets(condition) for contrast in measured)
 
 
 def measure(evidence: Evidence, of: Quantities, contrasts: Contrasts, *, widened: bool = False) -> list[Measured]:
@@ -85,7 +85,7 @@ def measure(evidence: Evidence, of: Quantities, contrasts: Contrasts, *, widened
     Raises:
         InputError: A value does not exist, or has no logarithm.
     """
-    found = []
+    measured = []
     for label, contrast in contrasts.items():
         samples, estimate = _sum(evidence, of, contrast)
         ends = [estimate.interval()]
@@ -94,8 +94,8 @@ def measure(evidence: Evidence, of: Quantities, contrasts: Contrasts, *, widened
         interval = Interval(min(end.low for end in ends), max(end.high for end in ends))
         weights = chain.from_iterable(block.items() for block in contrast)
         late = {weight > 0 for name, weight in weights if weight and unfinished(evidence, of.outcome, name)}
-        found.append(Measured(label, of.show, estimate, interval, samples, True in late, False in late))
-    return found
+        measured.append(Measured(label, of.show, estimate, interval, samples, True in late, False in late))
+    return measured
 
 
 def unfinished(evidence: Evidence, outcome: Outcome, name: str) -> int:

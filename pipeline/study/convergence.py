@@ -25,17 +25,17 @@ def epoch_seconds(benchmarks: Mapping[str, Any], images: int) -> dict[str, Epoch
     Raises:
         InputError: A number is missing from a model's entry.
     """
-    found = {}
+    seconds = {}
     for name, entry in benchmarks.get("training", {}).items():
         if not isinstance(entry, Mapping) or "epoch" not in entry:
             continue
         try:
             scale = images / entry["images"]
             figures = entry["epoch"]["project"]
-            found[name] = EpochSeconds(*(figures[key] * scale for key in ("median", "smallest", "largest")))
+            seconds[name] = EpochSeconds(*(figures[key] * scale for key in ("median", "smallest", "largest")))
         except (ArithmeticError, KeyError, TypeError) as error:
             raise InputError(f"benchmarks: training.{name}: cannot be read ({error})") from None
-    return found
+    return seconds
 
 
 def table(data: StudyData, target: float, timings: Mapping[str, EpochSeconds]) -> list[dict[str, object]]:
@@ -43,9 +43,9 @@ def table(data: StudyData, target: float, timings: Mapping[str, EpochSeconds]) -
     rows: list[dict[str, object]] = []
     for group in data.groups.values():
         for column in ACCURACIES if group.entries else ():
-            found = time_to_target.epochs_to(group.curves(column), target)
+            reached = time_to_target.epochs_to(group.curves(column), target)
             alone = timings[group.name].median if group.name in timings else None
-            seconds = None if alone is None or found.median is None else alone * found.median
-            row = {"variant": group.name, "column": column, "target": target, **vars(found)}
+            seconds = None if alone is None or reached.median is None else alone * reached.median
+            row = {"variant": group.name, "column": column, "target": target, **vars(reached)}
             rows.append({**row, "seconds_per_epoch": alone, "median_seconds": seconds})
     return rows

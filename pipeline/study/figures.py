@@ -26,25 +26,25 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def draw(found: StudyResults) -> dict[str, Figure]:
+def draw(results: StudyResults) -> dict[str, Figure]:
     """Return the figures by file name, without those that would be empty."""
-    everything = found.evidence.data
-    drawn = {"readings.png": _readings(found)}
-    for claim in found.claims.claims.values():
+    everything = results.evidence.data
+    drawn = {"readings.png": _readings(results)}
+    for claim in results.claims.claims.values():
         if (figure := claim.figure) is not None:
             picture = _curves(everything, figure) if isinstance(figure, Curves) else _lines(everything, figure)
             drawn[f"{figure.name}.png"] = picture
-    for number, one in enumerate(found.sets):
-        suffix = f"-{one.name}" if number else ""
-        drawn[f"effects{suffix}.png"] = _effects(one.pairs, everything.rules.smallest_effects[one.name])
-        drawn[f"rises{suffix}.png"] = _rises(one.data)
+    for number, dataset in enumerate(results.sets):
+        suffix = f"-{dataset.name}" if number else ""
+        drawn[f"effects{suffix}.png"] = _effects(dataset.pairs, everything.rules.smallest_effects[dataset.name])
+        drawn[f"rises{suffix}.png"] = _rises(dataset.data)
     return {name: figure for name, figure in drawn.items() if figure is not None}
 
 
-def _readings(found: StudyResults) -> Figure | None:
-    asked = [reading for claim in found.claims.claims.values() for reading in claim.readings]
-    pairs = zip(found.rows, asked, strict=True)
-    rows = [_reading(found.evidence.data, row, reading) for row, reading in pairs if row.finding.measurements]
+def _readings(results: StudyResults) -> Figure | None:
+    asked = [reading for claim in results.claims.claims.values() for reading in claim.readings]
+    pairs = zip(results.rows, asked, strict=True)
+    rows = [_reading(results.evidence.data, row, reading) for row, reading in pairs if row.finding.measurements]
     return readings.readings(rows) if rows else None
 
 
@@ -52,9 +52,9 @@ def _reading(data: StudyData, row: ClaimRow, reading: AnyReading) -> Row:
     form = row.finding.measurements[0].form
     main = len(reading.contrasts) if isinstance(reading, ContrastReading) else len(row.finding.measurements)
     intervals = []
-    for number, one in enumerate(row.finding.measurements):
-        low, high = one.interval or (one.estimate, one.estimate)
-        intervals.append((_drawn(form, one.estimate), _drawn(form, low), _drawn(form, high), number < main))
+    for number, measurement in enumerate(row.finding.measurements):
+        low, high = measurement.interval or (measurement.estimate, measurement.estimate)
+        intervals.append((_drawn(form, measurement.estimate), _drawn(form, low), _drawn(form, high), number < main))
     sides = [side for side in _sides(data, reading, form) if side[-1] in readings.SIDES]
     ends = sorted({end for low, high, _ in sides for end in (low, high) if abs(end) < inf})
     texts = [(end, findings.written(form, np.exp(end) if form == "factor" else end)) for end in ends]
@@ -86,7 +86,7 @@ def _curves(data: StudyData, figure: Curves) -> Figure | None:
     if not chosen:
         return None
     looks = colours.of_models(figure.variants)
-    panels = {title: {one.name: _band(one, column) for one in chosen} for title, column in figure.columns.items()}
+    panels = {title: {group.name: _band(group, column) for group in chosen} for title, column in figure.columns.items()}
     return curves.bands(panels, figure.measure, looks, one_scale=figure.measure == "accuracy")
 
 
@@ -119,8 +119,8 @@ def _effects(pairs: Sequence[VariantPair], smallest: float) -> Figure | None:
         return None
     rows = []
     for pair in pairs:
-        one = pair.judged.judgement if pair.judged else None
-        numbers = (one.comparison.estimate, *one.simultaneous) if one else (np.nan, np.nan, np.nan)
+        judgement = pair.judged.judgement if pair.judged else None
+        numbers = (judgement.comparison.estimate, *judgement.simultaneous) if judgement else (np.nan, np.nan, np.nan)
         rows.append((f"{pair.first} minus {pair.second}", *numbers, pair.verdict))
     return effects.intervals(
         pd.DataFrame(rows, columns=["label", "estimate", "low", "high", "verdict"]), smallest, list(Verdict)

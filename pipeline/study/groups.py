@@ -45,7 +45,8 @@ class Rules(NamedTuple):
 
     def times(self, multiple: float) -> Rules:
         """Return them with a multiple of the smallest differences."""
-        return self._replace(smallest_effects={name: multiple * one for name, one in self.smallest_effects.items()})
+        effects = {name: multiple * effect for name, effect in self.smallest_effects.items()}
+        return self._replace(smallest_effects=effects)
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class VariantGroup:
         # Without replicates, those of all data.
         scores = metrics.names(lambda score: score.study if self.entries or score.min_classes == 2 else ())
         every = self.entries.values()
-        return [*(one for one in scores if all(entry.has(*_score(one)) for entry in every)), *DERIVED]
+        return [*(name for name in scores if all(entry.has(*_score(name)) for entry in every)), *DERIVED]
 
     def values(self, outcome: str, seeds: Iterable[int] | None = None) -> SeedValues:
         """Return an outcome for each of `seeds`, by default all, in ascending order: (seeds,).
@@ -146,12 +147,14 @@ def gather(study: Study, rules: Rules, lookups: Iterable[Lookup]) -> StudyData:
     for lookup in lookups:
         by_variant[lookup[0].variant].append(lookup)
     unused = (EntryState.FOREIGN, EntryState.MISSING)
-    found = {}
+    groups = {}
     for name, of_variant in by_variant.items():
         states = Counter(state for _, _, state in of_variant)
-        used = {one.seed: entry for one, entry, state in of_variant if entry is not None and state not in unused}
+        used = {
+            replicate.seed: entry for replicate, entry, state in of_variant if entry is not None and state not in unused
+        }
         entries = dict(sorted(used.items()))
-        found[name] = VariantGroup(
+        groups[name] = VariantGroup(
             name,
             study.variants[name],
             entries,
@@ -159,7 +162,7 @@ def gather(study: Study, rules: Rules, lookups: Iterable[Lookup]) -> StudyData:
             stale=states[EntryState.STALE],
             foreign=states[EntryState.FOREIGN],
         )
-    return StudyData(study, rules, found)
+    return StudyData(study, rules, groups)
 
 
 def of_one_replicate() -> set[str]:

@@ -91,13 +91,13 @@ def missed(data: StudyData, doubted: Mapping[str, Collection[int]]) -> list[dict
         entries = [entry for name in data.study.on(dataset) for entry in data.groups[name].entries.values()]
         if entries:
             errors = pd.concat([entry.errors for entry in entries])
-            found = errors.groupby("image").agg(
+            images = errors.groupby("image").agg(
                 label=("label", "first"),
                 misses=("label", "size"),
                 answer=("answer", lambda given: given.mode().iloc[0]),
             )
-            found["share"] = found["misses"] / len(entries)
-            half = found[found["share"] >= 0.5].sort_values(["share"], ascending=False, kind="stable")
+            images["share"] = images["misses"] / len(entries)
+            half = images[images["share"] >= 0.5].sort_values(["share"], ascending=False, kind="stable")
             half = half.reset_index().assign(dataset=dataset)
             if dataset in doubted:
                 half["doubted"] = half["image"].isin(doubted[dataset])

@@ -25,7 +25,11 @@ class Pilot(Block):
 
     def both(self, now: Mapping[str, str]) -> list[Both]:
         """Return the comparisons and readings that have a verdict in both studies, in the order of `now`."""
-        return [Both(one, self.verdicts[one], verdict) for one, verdict in now.items() if one in self.verdicts]
+        return [
+            Both(subject, self.verdicts[subject], verdict)
+            for subject, verdict in now.items()
+            if subject in self.verdicts
+        ]
 
 
 @dataclass(frozen=True)

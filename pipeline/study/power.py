@@ -13,14 +13,14 @@ def main() -> int:
     results.add_arguments(parser)
     cli.add_json_argument(parser)
     arguments = parser.parse_args()
-    found = results.read(arguments).seeds
-    if not found:
+    needed = results.read(arguments).seeds
+    if not needed:
         fix = "`make study` trains what is missing"
         raise InputError("every comparison has too few seeds to plan with", path=arguments.runs, fix=fix)
-    content = {"seeds": [{**vars(one), "subject": one.name} for one in found]}
+    content = {"seeds": [{**vars(row), "subject": row.name} for row in needed]}
     head = ("comparison or reading", "verdict", "assumed difference", "spread", "power", "seeds", "core-hours")
     rows = [
-        (one.name, one.verdict, one.difference, one.spread, f"{one.power:.0%}", one.count, one.hours) for one in found
+        (row.name, row.verdict, row.difference, row.spread, f"{row.power:.0%}", row.count, row.hours) for row in needed
     ]
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in (head, *rows))

@@ -63,7 +63,7 @@ def predictions(
         summary = summaries[data.study.variants[name].dataset]
         if (summary["dataset"], summary["splits"]["test"]["count"]) == (originals.DATASET, originals.TEST_IMAGES):
             printed[name] = original.get(model)
-    found = []
+    predicted = []
     for name, group in data.groups.items():
         if (n := len(group.entries)) < MIN_SEEDS:
             continue
@@ -71,13 +71,13 @@ def predictions(
         for outcome, (measured, to, of_original) in OUTCOMES.items():
             low, high = prediction.prediction_interval(group.values(measured))
             number = None if history is None else of_original(history, data.rules.overfitting)
-            found.append(SeedPrediction(name, outcome, n, to(low), to(high), number))
-    return found
+            predicted.append(SeedPrediction(name, outcome, n, to(low), to(high), number))
+    return predicted
 
 
-def inside(found: Sequence[SeedPrediction]) -> tuple[int, int]:
+def inside(predicted: Sequence[SeedPrediction]) -> tuple[int, int]:
     """Return how many of the original's numbers lie within their intervals, and of how many."""
-    known = [one.within for one in found if one.within is not None]
+    known = [prediction.within for prediction in predicted if prediction.within is not None]
     return sum(known), len(known)
 
 

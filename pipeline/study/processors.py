@@ -50,10 +50,10 @@ def effects(data: StudyData) -> list[dict[str, object]]:
         seeds = {name: [seed for seed, by in zip(group.entries, made, strict=True) if by == name] for name in enough}
         for other in enough[1:]:
             values = (group.values(OUTCOME, seeds[name]) for name in (enough[0], other))
-            found = means.compare(*values, paired=False)
-            counts = {"n": found.n_first, "n_other": found.n_second}
+            comparison = means.compare(*values, paired=False)
+            counts = {"n": comparison.n_first, "n_other": comparison.n_second}
             names = {"variant": group.name, "processor": enough[0], "other": other}
-            rows.append({**names, **counts, "difference": found.estimate, **found.interval()._asdict()})
+            rows.append({**names, **counts, "difference": comparison.estimate, **comparison.interval()._asdict()})
     return rows
 
 
@@ -68,4 +68,4 @@ def mixed(data: StudyData) -> tuple[int, int]:
         if plan.same_seeds(*(data.groups[name].variant for name in names))
         for seed in data.common(names)
     ]
-    return sum(len(found) > 1 for found in pairs), len(pairs)
+    return sum(len(processors) > 1 for processors in pairs), len(pairs)

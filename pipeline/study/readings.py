@@ -92,7 +92,7 @@ class ContrastReading(Reading, Quantities):
     def deciding(self) -> list[Contrasts]:
         """All contrasts that its verdict depends on, set by set."""
         clauses = (self.unless, self.requires)
-        return [self.contrasts, self.confounder or {}, *(one.contrasts for one in clauses if one is not None)]
+        return [self.contrasts, self.confounder or {}, *(clause.contrasts for clause in clauses if clause is not None)]
 
     @model_validator(mode="after")
     def _bounds_are_apart(self, info: Info) -> Self:
@@ -167,14 +167,14 @@ def needed(reading: AnyReading, study: Study) -> list[list[Contrast]]:
     if isinstance(reading, DesignReading):
         sets.append(reading.contrasts.values())
     if isinstance(reading, ContrastReading):
-        sets += (one.values() for one in reading.deciding)
+        sets += (contrasts.values() for contrasts in reading.deciding)
     if isinstance(reading, PairReading):
         paired = [plan.same_seeds(*(study.variants[name] for name in pair)) for pair in reading.pairs]
         pairs = zip(reading.pairs, paired, strict=True)
         sets.append([({a: 1.0, b: -1.0},) if together else ({a: 1.0}, {b: -1.0}) for (a, b), together in pairs])
     if isinstance(reading, ContrastReading | PairReading):
-        sets += (one.contrasts.values() for one in reading.further)
-    return [[*one] for one in sets]
+        sets += (quantities.contrasts.values() for quantities in reading.further)
+    return [[*contrasts] for contrasts in sets]
 
 
 def results(reading: AnyReading) -> int:

@@ -20,40 +20,40 @@ from pipeline.study.results import StudyResults
 TEMPLATE = "claims.j2"
 
 
-def report(found: StudyResults) -> RenderedReport:
+def report(results: StudyResults) -> RenderedReport:
     """Return the report on the study's results."""
-    everything, data, rows, claims = found.evidence.data, found.main.data, found.rows, found.claims
-    drawn = {name: style.png(figure) for name, figure in figures.draw(found).items()}
+    everything, data, rows, claims = results.evidence.data, results.main.data, results.rows, results.claims
+    drawn = {name: style.png(figure) for name, figure in figures.draw(results).items()}
     by_claim = {number: [row for row in rows if row.claim == number] for number in claims.claims}
     content = {
         **vars(claims),
         "subjects": _subjects(data, {*claims.networks, *claims.networks.values()}),
-        "sets": found.by_name,
+        "sets": results.by_name,
         "readings": by_claim,
         "answers": {
             number: claim.answer.filled(by_claim[number]) for number, claim in claims.claims.items() if claim.answer
         },
-        "verdicts": [one for one in ClaimVerdict if one in {row.finding.verdict for row in rows}],
+        "verdicts": [verdict for verdict in ClaimVerdict if verdict in {row.finding.verdict for row in rows}],
         "from_pairs": [
             str(number)
-            for number, one in claims.claims.items()
-            if any(isinstance(reading, PairReading) for reading in one.readings)
+            for number, claim in claims.claims.items()
+            if any(isinstance(reading, PairReading) for reading in claim.readings)
         ],
-        "unlike": [pair.label for pair in found.evidence.pairs if _tests_disagree(pair)],
-        "would_decide": seeds.sentences(found.seeds),
-        "predictions": [one for one in found.predictions if one.variant in claims.networks.values()],
+        "unlike": [pair.label for pair in results.evidence.pairs if _tests_disagree(pair)],
+        "would_decide": seeds.sentences(results.seeds),
+        "predictions": [each for each in results.predictions if each.variant in claims.networks.values()],
         "flat": [
-            f"{100 * found.noise[name].flat_slight:.0f}% of `{name}`"
+            f"{100 * results.noise[name].flat_slight:.0f}% of `{name}`"
             for name in claims.networks.values()
-            if name in found.noise
+            if name in results.noise
         ],
         "slight": everything.rules.overfitting.slight,
-        "missed": [one for one in found.missed if "doubted" in one],
-        "sources": {what: found.noise[name] for what, name in claims.sources.items() if name in found.noise},
-        "inside": prediction.inside(found.predictions),
-        "reproduced": prediction.reproduced(*prediction.inside(found.predictions)),
-        "pilot": found.pilot,
-        "both": found.pilot.both(found.verdicts) if found.pilot else [],
+        "missed": [image for image in results.missed if "doubted" in image],
+        "sources": {what: results.noise[name] for what, name in claims.sources.items() if name in results.noise},
+        "inside": prediction.inside(results.predictions),
+        "reproduced": prediction.reproduced(*prediction.inside(results.predictions)),
+        "pilot": results.pilot,
+        "both": results.pilot.both(results.verdicts) if results.pilot else [],
         "study": everything.study,
         "smallest_effects": everything.rules.smallest_effects,
         "processors": everything.makers(processors.made_on),
@@ -64,7 +64,7 @@ def report(found: StudyResults) -> RenderedReport:
         "least": MIN_SEEDS,
     }
     pages = render.markdown(content, TEMPLATE), render.html(content, TEMPLATE)
-    return RenderedReport("claims", *pages, tables.tables(found), drawn)
+    return RenderedReport("claims", *pages, tables.tables(results), drawn)
 
 
 def _subjects(data: StudyData, names: Collection[str]) -> list[str]:
@@ -85,9 +85,9 @@ def _tests_disagree(pair: VariantPair) -> bool:
     """
     if pair.judged is None:
         return False
-    one = pair.judged.judgement.comparison
+    comparison = pair.judged.judgement.comparison
     level = 1 - pair.judged.judgement.confidence
-    return len({p < level for p in (one.p_value, one.permutation_p, pair.judged.rank_p)}) > 1
+    return len({p < level for p in (comparison.p_value, comparison.permutation_p, pair.judged.rank_p)}) > 1
 
 
 def _versions(record: Mapping[str, Any]) -> str:
@@ -104,10 +104,10 @@ def main() -> int:
     named = (arguments.summaries, arguments.runs, arguments.metrics, arguments.reproduced, arguments.benchmarks)
     others = filter(None, (arguments.original, arguments.claims, arguments.pilot))
     inputs = files.Inputs("study/dvc.yaml:report", *named, *others, plan=arguments.study)
-    found = results.read(arguments, arguments.pilot)
-    report(found).write(arguments.output)
+    evaluated = results.read(arguments, arguments.pilot)
+    report(evaluated).write(arguments.output)
     inputs.check()
-    print(f"{arguments.output / 'claims.html'}: {len(found.claims.claims)} claims")
+    print(f"{arguments.output / 'claims.html'}: {len(evaluated.claims.claims)} claims")
     return 0
 
 

@@ -91,7 +91,7 @@ def compare(
     `metrics` and `committed` are the contents of reports/metrics.json here and in git, `running` has each model's
     training accuracy of the last epoch, and `study` is the folder of the study.
     """
-    found, reason = other_seeds.intervals(values.models, values.train, values.data, study)
+    by_model, reason = other_seeds.intervals(values.models, values.train, values.data, study)
     for name in values.models:
         here = metrics[name]
         scores = {
@@ -101,7 +101,7 @@ def compare(
         }
         # Too few epochs have no rise.
         scores |= {"rise": here["val_loss_rise"]} if "val_loss_rise" in here else {}
-        intervals = {key: interval for key, interval in found.get(name, {}).items() if key in scores}
+        intervals = {key: interval for key, interval in by_model.get(name, {}).items() if key in scores}
         yield Reproduced(name, here, scores, committed.get(name), intervals, reason)
 
 
@@ -109,10 +109,10 @@ def _committed(path: Path) -> Mapping[str, Numbers]:
     """Return the content of the file at `path` in git's last commit; nothing if git has none that can be read."""
     try:
         content = revision.show(HEAD, path)
-        found = {} if content is None else json.loads(content)
+        metrics = {} if content is None else json.loads(content)
     except (InputError, ValueError):
         return {}
-    scores = found.items() if isinstance(found, dict) else ()
+    scores = metrics.items() if isinstance(metrics, dict) else ()
     return {name: of_model for name, of_model in scores if isinstance(of_model, dict)}
 
 
@@ -134,8 +134,10 @@ def main() -> int:
         raise InputError(what, path=arguments.metrics, fix="`make repro` writes it again")
     histories = {name: files.read_csv(arguments.history / f"{name}.csv") for name in values.models}
     running = {name: float(history["accuracy"].iloc[-1]) for name, history in histories.items()}
-    found = [*compare(values, metrics, running, _committed(arguments.metrics), arguments.study)]
-    return cli.answer(arguments.json, "\n".join(map(str, found)), {"models": [one.as_object() for one in found]})
+    compared = [*compare(values, metrics, running, _committed(arguments.metrics), arguments.study)]
+    return cli.answer(
+        arguments.json, "\n".join(map(str, compared)), {"models": [model.as_object() for model in compared]}
+    )
 
 
 if __name__ == "__main__":

@@ -104,7 +104,7 @@ class StudyResults:
     @cached_property
     def noise(self) -> dict[str, Noise]:
         """What chance alone shows, by variant."""
-        return {one.variant: one for one in noise.of_variants(self.evidence.data)}
+        return {each.variant: each for each in noise.of_variants(self.evidence.data)}
 
     @cached_property
     def missed(self) -> list[dict[str, object]]:
@@ -125,7 +125,7 @@ class StudyResults:
     @property
     def sets(self) -> list[SetResults]:
         """The results on each data set, first on that of the claims."""
-        return sorted(self.by_name.values(), key=lambda one: one.name != self.claims.dataset)
+        return sorted(self.by_name.values(), key=lambda dataset: dataset.name != self.claims.dataset)
 
 
 def evaluate(
@@ -142,11 +142,11 @@ def evaluate(
     claims = sources.claims[1]
     data, summary = groups.gather(study, rules, lookups), sources.summaries[claims.dataset]
     by_name = by_set(data, sources.summaries)
-    pairs = [pair for one in by_name.values() for pair in one.pairs]
+    pairs = [pair for of_set in by_name.values() for pair in of_set.pairs]
     timings = convergence.epoch_seconds(sources.benchmarks, _images(summary))
     evidence = Evidence(data, pairs, sources.reproduced, timings)
     rows = audit.audit(sources.claims, evidence)
-    costs = seeds.costs(study, sources.benchmarks, {name: _images(one) for name, one in sources.summaries.items()})
+    costs = seeds.costs(study, sources.benchmarks, {name: _images(each) for name, each in sources.summaries.items()})
     needed = [*seeds.of_pairs(pairs, costs), *seeds.of_readings(rows, costs)]
     predictions = prediction.predictions(data, claims.networks, sources.summaries, sources.original)
     return StudyResults(claims, evidence, by_name, rows, needed, predictions, before)

@@ -25,14 +25,17 @@ def main() -> int:
     summaries = prepared.load(arguments.summaries, study.data.sets)
     data = prepared.verified(arguments.data, summaries)
     planned = plan.replicates(study, prepared.checksums(summaries))
-    found = list(ledger.look_up(arguments.runs, planned))
-    missing = {replicate.variant for replicate, _, state in found if state is not EntryState.CURRENT}
+    lookups = list(ledger.look_up(arguments.runs, planned))
+    missing = {replicate.variant for replicate, _, state in lookups if state is not EntryState.CURRENT}
     # Of workers elsewhere, each knows its own.
     memory = None if arguments.scheduler else machine.memory()
-    for name, one in zip(summaries, data, strict=True):
-        wanted, count = {key: model for key, model in study.on(name).items() if key in missing}, one.count("train")
-        params.check_images(wanted, study.training(), one.shape, count, arguments.study, "variants", memory)
-    trials.complete(found, data, engine, Tracker(*summaries.values()))
+    for name, prepared_set in zip(summaries, data, strict=True):
+        wanted, count = (
+            {key: model for key, model in study.on(name).items() if key in missing},
+            prepared_set.count("train"),
+        )
+        params.check_images(wanted, study.training(), prepared_set.shape, count, arguments.study, "variants", memory)
+    trials.complete(lookups, data, engine, Tracker(*summaries.values()))
     inputs.check()
     return 0
 

@@ -33,7 +33,7 @@ class Costs:
     def core_hours(self, variants: Iterable[str], seeds: int) -> float | None:
         """Return what `seeds` of each variant cost; variants that differ only in their epochs share training runs."""
         runs = plan.trajectories([self.replicates[name] for name in dict.fromkeys(variants)])
-        longest = [max(run.replicates, key=lambda one: one.epochs).variant for run in runs]
+        longest = [max(run.replicates, key=lambda replicate: replicate.epochs).variant for run in runs]
         costs = [self.seconds[name] for name in longest]
         return None if None in costs else seeds * sum(filter(None, costs)) / 3600
 
@@ -76,10 +76,12 @@ def costs(study: Study, benchmarks: Mapping[str, Any], images: Mapping[str, int]
     one thread on two cores, divided by two.
     """
     # Here the names tell the data sets apart: no checksum is needed.
-    one_each = {one.variant: one for one in plan.replicates(study, {name: name for name in images})}
-    found = benchmarks.get("study", {})
-    seconds = {name: _seconds(study, one, found, images[one.dataset]) for name, one in study.variants.items()}
-    return Costs(seconds, one_each)
+    replicates = {replicate.variant: replicate for replicate in plan.replicates(study, {name: name for name in images})}
+    benchmarked = benchmarks.get("study", {})
+    seconds = {
+        name: _seconds(study, variant, benchmarked, images[variant.dataset]) for name, variant in study.variants.items()
+    }
+    return Costs(seconds, replicates)
 
 
 def _seconds(study: Study, variant: Variant, benchmarks: Mapping[str, Any], images: int) -> float | None:
@@ -114,24 +116,24 @@ def _needed(
     subject: str, verdict: str, difference: str, decision: Decision, variants: Iterable[str], cost: Costs
 ) -> Iterator[SeedsNeeded]:
     names = tuple(variants)
-    for spread, one in zip(SPREADS, (decision, decision.at_upper_bound()), strict=True):
+    for spread, at_spread in zip(SPREADS, (decision, decision.at_upper_bound()), strict=True):
         for wanted in POWERS:
-            seeds = one.seeds(wanted)
+            seeds = at_spread.seeds(wanted)
             hours = None if seeds is None else cost.core_hours(names, seeds)
             yield SeedsNeeded(subject, verdict, difference, spread, wanted, seeds, hours)
 
 
-def sentences(found: Sequence[SeedsNeeded]) -> dict[str, str]:
+def sentences(needed: Sequence[SeedsNeeded]) -> dict[str, str]:
     """Return by subject how many seeds would decide it, planned for the worst: said of what is undecided.
 
     That is the upper bound of the spread and, for a comparison, half the smallest effect: plans for what a pilot had
     observed were too small in two of four cases. What more seeds would hardly decide has no sentence.
     """
-    worst = [one for one in found if one.spread == SPREADS[-1] and one.power == POWERS[0]]
+    worst = [need for need in needed if need.spread == SPREADS[-1] and need.power == POWERS[0]]
     given = {OBSERVED: "if the observed values are the true ones", HARDEST: "whatever the true difference is"}
     return {
-        one.subject: f"{one.count} seeds of each variant would decide it with {one.power:.0%} power, "
-        f"{given[one.difference]}."
-        for one in sorted(worst, key=lambda one: one.difference == HARDEST)
-        if one.seeds is not None
+        need.subject: f"{need.count} seeds of each variant would decide it with {need.power:.0%} power, "
+        f"{given[need.difference]}."
+        for need in sorted(worst, key=lambda need: need.difference == HARDEST)
+        if need.seeds is not None
     }

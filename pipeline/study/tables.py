@@ -42,25 +42,25 @@ COMPARISONS = (
 )
 
 
-def tables(found: StudyResults) -> dict[str, pd.DataFrame]:
+def tables(results: StudyResults) -> dict[str, pd.DataFrame]:
     """Return the tables by file name without `.csv`; unknown values are left empty.
 
     Summary, comparisons and power are of all data sets; the other tables are about that of the claims.
     """
-    data, main, target = found.evidence.data, found.main.data, found.claims.target
-    both = found.pilot.both(found.verdicts) if found.pilot else []
+    data, main, target = results.evidence.data, results.main.data, results.claims.target
+    both = results.pilot.both(results.verdicts) if results.pilot else []
     # A row may have more than its table has columns for.
     rows: dict[str, tuple[Sequence[str], Iterable[Mapping[str, object]]]] = {
-        "summary": (SUMMARY, [row for one in found.sets for row in _summary(one.data)]),
-        "comparisons": (COMPARISONS, [_pair(pair) for one in found.sets for pair in one.pairs]),
-        "claims": (CLAIMS, _claims(found)),
-        "convergence": (CONVERGENCE, convergence.table(main, target, found.evidence.timings) if target else []),
-        "missed": (MISSED, found.missed),
-        "noise": (NOISE, [vars(one) | one.interval._asdict() for one in found.noise.values()]),
-        "spread": (SPREAD, prediction.spreads(main, found.claims.networks.values())),
-        "power": (seeds.COLUMNS, [{**vars(one), "subject": one.name} for one in found.seeds]),
-        "prediction": (PREDICTION, [{**vars(one), "within": one.within} for one in found.predictions]),
-        "pilot": (PILOT, [{**vars(one), "subject": one.subject.replace("`", "")} for one in both]),
+        "summary": (SUMMARY, [row for dataset in results.sets for row in _summary(dataset.data)]),
+        "comparisons": (COMPARISONS, [_pair(pair) for dataset in results.sets for pair in dataset.pairs]),
+        "claims": (CLAIMS, _claims(results)),
+        "convergence": (CONVERGENCE, convergence.table(main, target, results.evidence.timings) if target else []),
+        "missed": (MISSED, results.missed),
+        "noise": (NOISE, [vars(noise) | noise.interval._asdict() for noise in results.noise.values()]),
+        "spread": (SPREAD, prediction.spreads(main, results.claims.networks.values())),
+        "power": (seeds.COLUMNS, [{**vars(need), "subject": need.name} for need in results.seeds]),
+        "prediction": (PREDICTION, [{**vars(each), "within": each.within} for each in results.predictions]),
+        "pilot": (PILOT, [{**vars(each), "subject": each.subject.replace("`", "")} for each in both]),
         "processors": (PROCESSORS, processors.effects(data)),
     }
     return {
@@ -80,15 +80,15 @@ def _summary(data: StudyData) -> Iterator[dict[str, object]]:
             yield row
 
 
-def _claims(found: StudyResults) -> Iterator[dict[str, object]]:
-    for row in found.rows:
+def _claims(results: StudyResults) -> Iterator[dict[str, object]]:
+    for row in results.rows:
         counts = ", ".join(f"{name} {count}" for name, count in row.needs.items())
         head = {**vars(row), "seeds": counts, "verdict": row.finding.verdict}
         head |= {"verdict_half": row.multiples[0.5], "verdict_twice": row.multiples[2.0]}
         for role, measurements in (("decides", row.finding.measurements), ("further", row.finding.further)):
-            for one in measurements:
-                ends = one.interval._asdict() if one.interval else {}
-                yield {**head, "role": role, **vars(one), **ends, "label": one.label.replace("`", "")}
+            for measurement in measurements:
+                ends = measurement.interval._asdict() if measurement.interval else {}
+                yield {**head, "role": role, **vars(measurement), **ends, "label": measurement.label.replace("`", "")}
 
 
 def _pair(pair: VariantPair) -> dict[str, object]:
@@ -99,9 +99,9 @@ def _pair(pair: VariantPair) -> dict[str, object]:
         "mcnemar_significant": pair.significant,
         "verdict": pair.verdict,
     }
-    if (one := pair.judged) is None:
+    if (judged := pair.judged) is None:
         return row
-    judgement, agreement = one.judgement, one.agreement
+    judgement, agreement = judged.judgement, judged.agreement
     return {
         **vars(judgement.comparison),
         "p_value": judgement.comparison.p_value,
@@ -111,19 +111,19 @@ def _pair(pair: VariantPair) -> dict[str, object]:
         "confidence": judgement.confidence,
         "simultaneous_low": judgement.simultaneous.low,
         "simultaneous_high": judgement.simultaneous.high,
-        "rank_p": one.rank_p,
-        "superiority": one.superiority,
+        "rank_p": judged.rank_p,
+        "superiority": judged.superiority,
         "held_out": agreement.held_out.estimate,
         "held_out_standard_error": agreement.held_out.standard_error,
         "test_minus_held_out": agreement.distance,
         "test_minus_held_out_standard_error": agreement.error,
-        "over_images": one.over_images.estimate,
-        "over_images_standard_error": one.over_images.standard_error,
-        "verdict_new_images": one.new_images,
-        "verdict_half": one.multiples[0.5],
-        "verdict_twice": one.multiples[2.0],
-        "without_one_changes": len(one.changed),
-        "mcnemar_base_rate": one.base_rate,
+        "over_images": judged.over_images.estimate,
+        "over_images_standard_error": judged.over_images.standard_error,
+        "verdict_new_images": judged.new_images,
+        "verdict_half": judged.multiples[0.5],
+        "verdict_twice": judged.multiples[2.0],
+        "without_one_changes": len(judged.changed),
+        "mcnemar_base_rate": judged.base_rate,
         **row,
     }
 

@@ -44,7 +44,7 @@ def main() -> int:
     gc.freeze()
     while line := _next_line():
         request = json.loads(line)
-        trajectory = Trajectory(tuple(Replicate(**one) for one in request["replicates"]))
+        trajectory = Trajectory(tuple(Replicate(**replicate) for replicate in request["replicates"]))
         check_identity(trajectory.replicates[0], identity)
         data = _load(Path(request["data"]), trajectory.data)
         run = partial(_train, trajectory, data, Path(request["results"]))
@@ -67,13 +67,13 @@ def _import() -> None:
         watch.join()
 
 
-def check_identity(replicate: Replicate, found: Mapping[str, Any]) -> None:
-    """Check that the versions of results and libraries `found` here are those of the replicate's recipe.
+def check_identity(replicate: Replicate, identity: Mapping[str, Any]) -> None:
+    """Check that the versions of results and libraries here, the `identity`, are those of the replicate's recipe.
 
     Raises:
         InputError: They differ; the message names what does.
     """
-    for key, here in found.items():
+    for key, here in identity.items():
         if (expected := replicate.ingredients[key]) != here:
             text = f"{platform.node()}: has {key} {here}, not {expected}"
             raise InputError(text, fix="install the same package on every worker")
@@ -88,8 +88,8 @@ def _next_line() -> str:
 @cache
 def _load(path: Path, sha256: str) -> Dataset:
     """Return a data set; it stays in memory, which the children share."""
-    if (found := files.sha256(path)) != sha256:
-        raise InputError(f"has sha256 {found}, not {sha256}", path=path, fix="run again")
+    if (actual := files.sha256(path)) != sha256:
+        raise InputError(f"has sha256 {actual}, not {sha256}", path=path, fix="run again")
     return dataset.load(path)
 
 

@@ -70,8 +70,8 @@ class _Content(BaseModel):
 
     @model_validator(mode="after")
     def _is_complete(self) -> Self:
-        for found, names in ((self.splits, _SPLITS), (self.history, _HISTORY), (self.errors, _ERRORS)):
-            if missing := [name for name in names if name not in found]:
+        for part, names in ((self.splits, _SPLITS), (self.history, _HISTORY), (self.errors, _ERRORS)):
+            if missing := [name for name in names if name not in part]:
                 raise PydanticCustomError("part", "{name} is missing", {"name": missing[0]})
         if any(not {"count", "errors", "accuracy"} <= self.splits[split].keys() for split in _SPLITS):
             raise PydanticCustomError("scores", "splits: count, errors or accuracy is missing")
@@ -99,9 +99,9 @@ class Entry:
     @property
     def correct(self) -> NDArray[np.bool_]:
         """Which test images it classifies correctly, (images,)."""
-        found = np.ones(self.record["splits"]["test"]["count"], bool)
-        found[self.errors["image"]] = False
-        return found
+        correct = np.ones(self.record["splits"]["test"]["count"], bool)
+        correct[self.errors["image"]] = False
+        return correct
 
     def has(self, split: str, name: str) -> bool:
         """Return whether it has a score: not if it was made before that existed, or has no such images."""
@@ -177,7 +177,9 @@ def entry_state(entry: Entry | None, replicate: Replicate) -> EntryState:
     if made == wanted:
         return EntryState.CURRENT
     code = (*recipe.IMPLEMENTATION, recipe.REVISIONS)
-    experiments = [{key: value for key, value in one.items() if key not in code} for one in (made, wanted)]
+    experiments = [
+        {key: value for key, value in ingredients.items() if key not in code} for ingredients in (made, wanted)
+    ]
     if experiments[0] != experiments[1]:
         return EntryState.FOREIGN
     same_numbers = all(made.get(key) == wanted.get(key) for key in ("results", recipe.REVISIONS))

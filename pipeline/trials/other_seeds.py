@@ -38,11 +38,11 @@ def intervals(
     except (KeyError, ValueError) as error:
         return {}, f"{NONE}: {table} cannot be read ({error})"
     reason = f"{NONE}: the study has no model with these settings on {data.dataset}"
-    found: dict[str, dict[str, Interval]] = {}
+    by_model: dict[str, dict[str, Interval]] = {}
     for model, variant in alike(models, training, data, planned):
         if variant in of:
-            found.setdefault(model, of[variant])
-    return found, reason
+            by_model.setdefault(model, of[variant])
+    return by_model, reason
 
 
 def alike(models: Mapping[str, Model], training: Training, data: Data, planned: Study) -> Iterator[tuple[str, str]]:
@@ -55,7 +55,7 @@ def alike(models: Mapping[str, Model], training: Training, data: Data, planned: 
         shared = (planned.train.batch_size, variant.precision) == (training.batch_size, training.precision)
         if usual and shared and variant.training_images == _images(data, planned):
             settings = variant.model_dump(include=set(Model.model_fields))
-            yield from ((model, name) for model, one in models.items() if one.model_dump() == settings)
+            yield from ((model, name) for model, block in models.items() if block.model_dump() == settings)
 
 
 def _images(data: Data, planned: Study) -> str | None:

@@ -96,8 +96,8 @@ class Study(Block):
         named, listed = {variant.dataset for variant in self.variants.values()}, self.data.sets
         unlisted = [name for name in self.variants if self.variants[name].dataset not in listed]
         if unlisted:
-            values = {"name": unlisted[0], "found": self.variants[unlisted[0]].dataset}
-            raise PydanticCustomError("set", "variants.{name}.dataset: {found} is not listed in data.sets", values)
+            values = {"name": unlisted[0], "dataset": self.variants[unlisted[0]].dataset}
+            raise PydanticCustomError("set", "variants.{name}.dataset: {dataset} is not listed in data.sets", values)
         if len(set(listed)) < len(listed) or named != set(listed):
             idle = [name for name in listed if name not in named]
             fault = f"no variant uses {idle[0]}" if idle else "expected each data set once"
@@ -212,8 +212,10 @@ def replicates(study: Study, data: Mapping[str, str]) -> list[Replicate]:
 
     `data` has the SHA-256 of each data set's npz. Only this tells the data sets apart in a recipe, not their names.
     """
-    every = [one for name, variant in study.variants.items() for one in _of_variant(study, name, variant, data)]
-    return sorted(every, key=lambda one: one.seed)
+    every = [
+        replicate for name, variant in study.variants.items() for replicate in _of_variant(study, name, variant, data)
+    ]
+    return sorted(every, key=lambda replicate: replicate.seed)
 
 
 def _of_variant(study: Study, name: str, variant: Variant, data: Mapping[str, str]) -> list[Replicate]:
@@ -226,7 +228,10 @@ def _of_variant(study: Study, name: str, variant: Variant, data: Mapping[str, st
     if variant.varied:
         common[varied] = {"part": variant.varied, "seed_of_others": study.first_seed}
     settings = [training.model_copy(update={"seed": seed}) for seed in study.seeds_of(variant)]
-    return [Replicate(name, one.seed, {**ingredients(variant, one, permutation_seed), **common}) for one in settings]
+    return [
+        Replicate(name, training.seed, {**ingredients(variant, training, permutation_seed), **common})
+        for training in settings
+    ]
 
 
 def ingredients(model: Model, training: Training, permutation_seed: int | None = None) -> dict[str, Any]:
@@ -252,8 +257,8 @@ def trajectories(wanted: Iterable[Replicate]) -> Iterator[Trajectory]:
         return repr((model, ingredients))
 
     together: dict[str, list[Replicate]] = {}
-    for one in wanted:
-        together.setdefault(shared(one), []).append(one)
+    for replicate in wanted:
+        together.setdefault(shared(replicate), []).append(replicate)
     yield from (Trajectory(tuple(group)) for group in together.values())
 
 

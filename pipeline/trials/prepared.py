@@ -70,14 +70,14 @@ def load(folder: Path, names: Iterable[str]) -> dict[str, Summary]:
     Raises:
         InputError: One is missing, damaged, or of another data set.
     """
-    found: dict[str, Summary] = {}
+    summaries: dict[str, Summary] = {}
     for name in names:
         path = folder / f"{name}.json"
         summary = read(path)
         if summary["dataset"] != name:
             raise InputError(f"is not the summary of the data set {name}", path=path, fix=_again(name))
-        found[name] = summary
-    return found
+        summaries[name] = summary
+    return summaries
 
 
 def checksums(summaries: Summaries) -> dict[str, str]:
@@ -91,12 +91,12 @@ def verified(folder: Path, summaries: Summaries) -> list[PreparedData]:
     Raises:
         InputError: A file is missing, or is not the one that its summary describes.
     """
-    found = [PreparedData(folder / f"{name}.npz", summary) for name, summary in summaries.items()]
-    for name, one in zip(summaries, found, strict=True):
-        if (actual := files.sha256(one.path)) != one.sha256:
-            what = f"has sha256 {actual}, not the {one.sha256} of {name}.json"
-            raise InputError(what, path=one.path, fix=_again(name))
-    return found
+    prepared = [PreparedData(folder / f"{name}.npz", summary) for name, summary in summaries.items()]
+    for name, data in zip(summaries, prepared, strict=True):
+        if (actual := files.sha256(data.path)) != data.sha256:
+            what = f"has sha256 {actual}, not the {data.sha256} of {name}.json"
+            raise InputError(what, path=data.path, fix=_again(name))
+    return prepared
 
 
 def _again(name: str) -> str:

@@ -59,7 +59,9 @@ def run(trajectory: Trajectory, data: Dataset) -> list[Result]:
     def on_epoch(state: checkpoint.TrainingState) -> None:
         score, _ = _score(network, sample, model)
         rows.append(state.rows[-1] | {"train_loss": score["loss"], "train_accuracy": score["accuracy"]})
-        due = [one for one in trajectory.replicates if one.epochs == len(rows) and model.keep == "last"]
+        due = [
+            replicate for replicate in trajectory.replicates if replicate.epochs == len(rows) and model.keep == "last"
+        ]
         results.extend(_result(replicate, network, data, model, rows) for replicate in due)
 
     trainer.train(network, data, model, of_dropout, order_seed=of_order.seed, on_epoch=on_epoch)

@@ -47,10 +47,10 @@ class Engine:
             raise InputError(f"--workers: expected at least 1, found {self.workers}")
 
 
-def complete(found: Sequence[Lookup], data: Sequence[PreparedData], engine: Engine, tracker: Tracker) -> None:
+def complete(lookups: Sequence[Lookup], data: Sequence[PreparedData], engine: Engine, tracker: Tracker) -> None:
     """Train the planned replicates that are not current in the ledger, and print the test accuracy of each.
 
-    `found` is what `ledger.look_up` found of them. All go to `tracker` as well; after an interruption nobody waits for
+    `lookups` is what `ledger.look_up` says of them. All go to `tracker` as well; after an interruption nobody waits for
     MLflow.
 
     Raises:
@@ -58,13 +58,13 @@ def complete(found: Sequence[Lookup], data: Sequence[PreparedData], engine: Engi
         PipelineError: A training run failed; the others are kept.
         UnavailableError: No scheduler answers at the address, or it was lost.
     """
-    ledger.check_not_overwritten(found, engine.folder)
-    print(_counts(found, engine.folder), flush=True)
-    for _, entry, state in found:
+    ledger.check_not_overwritten(lookups, engine.folder)
+    print(_counts(lookups, engine.folder), flush=True)
+    for _, entry, state in lookups:
         if entry and state is EntryState.CURRENT:
             tracker.add(entry)
     failed = 0
-    if wanted := [one for one, _, state in found if state is not EntryState.CURRENT]:
+    if wanted := [replicate for replicate, _, state in lookups if state is not EntryState.CURRENT]:
         with cluster.connected(engine.scheduler, engine.workers) as client:
             if address := cluster.dashboard(client):
                 print(f"dashboard: {address}", flush=True)
@@ -83,12 +83,12 @@ def complete(found: Sequence[Lookup], data: Sequence[PreparedData], engine: Engi
         raise PipelineError(f"{failed} training run{'s' * (failed > 1)} failed; the others are in {engine.folder}")
 
 
-def _counts(found: Sequence[Lookup], folder: Path) -> str:
+def _counts(lookups: Sequence[Lookup], folder: Path) -> str:
     """Return in one line how many replicates are planned, and how many of which kind are in the ledger."""
-    counts = Counter(state for _, _, state in found)
+    counts = Counter(state for _, _, state in lookups)
     outdated = counts[EntryState.STALE] + counts[EntryState.OTHER_VERSIONS]
-    others = ledger.unplanned(folder, [replicate for replicate, _, _ in found])
-    parts = [f"{len(found)} replicates planned, {counts[EntryState.CURRENT]} of them in {folder}"]
+    others = ledger.unplanned(folder, [replicate for replicate, _, _ in lookups])
+    parts = [f"{len(lookups)} replicates planned, {counts[EntryState.CURRENT]} of them in {folder}"]
     if outdated:
         parts.append(f"{outdated} there are of another version of results or libraries and will be made again")
     if others:
@@ -120,11 +120,11 @@ def train(
         PipelineError: The ledger cannot be written.
         UnavailableError: The scheduler was lost.
     """
-    trajectories, by_sha256 = list(plan.trajectories(wanted)), {one.sha256: one for one in data}
+    trajectories, by_sha256 = list(plan.trajectories(wanted)), {prepared.sha256: prepared for prepared in data}
     # Other code may know networks whose cost is unknown here; there, runs are alike.
-    costs = {one.name: 1.0 if code else cost(one, by_sha256[one.data].summary) for one in trajectories}
-    archives = {digest: one.archive for digest, one in code.items()}
-    used = {one.data: by_sha256[one.data].path for one in trajectories}
+    costs = {run.name: 1.0 if code else cost(run, by_sha256[run.data].summary) for run in trajectories}
+    archives = {digest: package.archive for digest, package in code.items()}
+    used = {run.data: by_sha256[run.data].path for run in trajectories}
     shape = "{l_bar}{bar}| {elapsed}, {remaining} left{postfix}"
     with tqdm(total=sum(costs.values()), desc=name, bar_format=shape, disable=None) as bar:
         for outcome in cluster.outcomes(client, trajectories, used, code=archives):
@@ -152,8 +152,8 @@ def cost(trajectory: Trajectory, summary: Summary) -> float:
     The factor is that of the gradients, about 3.
     """
     model = schema.validate(Model, trajectory.longest.ingredients["model"], key="model")
-    one = multiply_adds(model.network, tuple(summary["image"]), len(summary["classes"]))
-    return float(one * summary["splits"]["train"]["count"] * model.epochs)
+    of_image = multiply_adds(model.network, tuple(summary["image"]), len(summary["classes"]))
+    return float(of_image * summary["splits"]["train"]["count"] * model.epochs)
 
 
 def multiply_adds(network: Network, shape: Shape, classes: int) -> int:

@@ -32,8 +32,10 @@ class Tracker:
     ) -> None:
         self._splits, self._command = splits, command
         self._runs = {
-            one["sha256"]: tracking.FinishedRuns(experiment(one["dataset"], str(one.get("title", one["dataset"]))))
-            for one in summaries
+            summary["sha256"]: tracking.FinishedRuns(
+                experiment(summary["dataset"], str(summary.get("title", summary["dataset"])))
+            )
+            for summary in summaries
         }
         self._outbox = tracking.Outbox(tracking.is_permanent)
 
