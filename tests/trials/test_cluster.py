@@ -14,6 +14,7 @@ from pathlib import Path
 import dask
 import pytest
 from distributed import Client, Nanny, Security
+from distributed.comm.core import CommClosedError
 
 from pipeline.errors import UnavailableError
 from pipeline.trials import cluster
@@ -198,11 +199,22 @@ def test_a_run_that_always_kills_its_worker_is_the_only_one_blamed(
         assert allowed < tries(seen, fatal) <= 2 * (allowed + 1)
 
 
+def answering(client: cluster.Client) -> set[int]:
+    """Return the processes of both workers, once none that was killed is still counted."""
+    deadline = time.monotonic() + 180
+    while True:
+        client.wait_for_workers(2, timeout=180)
+        try:
+            return set(client.run(os.getpid).values())
+        except CommClosedError:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+
 @pytest.mark.fault("study: Ctrl-C, which a terminal sends to the workers too")
 def test_workers_leave_an_interrupt_to_the_command(client: cluster.Client) -> None:
     """Workers that get the signal go on, also those that replace killed ones; this process still gets its own."""
-    client.wait_for_workers(2, timeout=180)
-    pids = set(client.run(os.getpid).values())
+    pids = answering(client)
 
     for pid in pids:
         os.kill(pid, signal.SIGINT)
