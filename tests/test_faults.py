@@ -267,6 +267,9 @@ def killed(prepared: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Wor
         with workspace.started(*train(name)) as program:
             program.until(lambda: program.epochs() >= 2 and workspace.begun() == 1)
             program.kill()
+        # If that was while it wrote.
+        for path in workspace.unfinished():
+            path.unlink()
         return workspace
 
     return make
