@@ -1,4 +1,4 @@
-"""What MLflow's pages show by tags that only they document: views, and a colour for each model that it keeps."""
+"""What MLflow's pages show by tags that nothing documents: views, a colour that a model keeps, its registration."""
 
 import re
 import shutil
@@ -15,7 +15,7 @@ from PIL import ImageColor
 from pipeline import tracking
 from pipeline.params import Params
 from pipeline.reporting import colours
-from pipeline.tracking import experiments, runs
+from pipeline.tracking import experiments, promotion, registry, runs
 from tests.support import browser
 from tests.support.local_server import mlflow_pages
 
@@ -96,16 +96,17 @@ def test_what_is_no_colour_takes_none(odd: str) -> None:
 
 @dataclass(frozen=True)
 class Pages:
-    """MLflow's pages in a browser, with where in them the current runs and those of the study are shown."""
+    """MLflow's pages in a browser: where the current runs, those of the study, and the champion's model are shown."""
 
     window: browser.Browser
     current: str
     study: str
+    model: str
 
 
 @pytest.fixture(scope="module")
 def pages(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
-    """Show a store with the current runs of two models, one that is superseded, and a study of two variants."""
+    """Show a store: the current runs of two models, a superseded one, a champion, and a study of two variants."""
     folder = tmp_path_factory.mktemp("pages")
     uri = f"sqlite:///{shutil.copy(empty_store, folder)}"
     with pytest.MonkeyPatch.context() as patch:
@@ -123,11 +124,12 @@ def pages(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         current = mlflow.MlflowClient().search_runs([experiment], experiments.CURRENT)
         page = runs.page_of(current).partition("#")[2]
         study = page.replace(f"/{experiment}/", f"/{experiments.find('mnist-study')}/")
+        model = f"/experiments/{experiment}/models/{_promote(current[0])}"
     with mlflow_pages(uri, folder) as address, browser.opened(folder / "profile") as window:
         # As wide as the columns are: others are not on the page.
         window.view(2600, 1000)
         window.open(address)
-        yield Pages(window, page, study)
+        yield Pages(window, page, study, model)
 
 
 def _log(run: Any) -> None:
@@ -135,6 +137,16 @@ def _log(run: Any) -> None:
     runs.log_points(run.info.run_id, runs.points(dict.fromkeys(METRICS, 0.5), 0), params)
     for epoch in (1, 2):
         runs.log_points(run.info.run_id, runs.epoch_points({"epoch": epoch, "seconds": 1.0, **ENDS}))
+
+
+def _promote(run: Any) -> str:
+    """Make the model of a run the champion, and return the model's id."""
+    api, run_id = mlflow.MlflowClient(), run.info.run_id
+    model_id = api.create_logged_model(run.info.experiment_id, "m", run_id).model_id
+    api.log_outputs(run_id, [mlflow.entities.LoggedModelOutput(model_id, step=0)])
+    champion = promotion.Promotion("mnist", "champion", "m", "", "", "", "the gate passes", "test", [], None)
+    registry.set_champion(champion, api.get_run(run_id))
+    return str(model_id)
 
 
 def shown(window: browser.Browser, page: str, condition: str) -> Any:
@@ -174,3 +186,9 @@ def test_the_study_has_a_mean_curve_for_each_variant(pages: Pages) -> None:
     legends = [f"{variant} ({metric})" for variant, metric in product(VARIANTS, ENDS)]
 
     assert shown(pages.window, pages.study, f"{legends}.every(text => document.body.innerText.includes(text))")
+
+
+@browser.needs_browser
+def test_the_page_of_the_champions_model_says_that_it_is_registered(pages: Pages) -> None:
+    """It has the name under which it is registered, with a local store too, where only our tag says so."""
+    assert shown(pages.window, pages.model, r"document.body.innerText.includes('Model versions\nmnist')")
