@@ -32,11 +32,7 @@ _SETTINGS = [f"params.`{name}`" for name in ("network.name", "optimizer.name", "
 _OF_MODELS = [
     f"metrics.`{key}`" for key in ("test_accuracy", "test_errors", "train_accuracy", "val_loss", "val_loss_rise")
 ]
-_OF_REPLICATES = [
-    "params.`variant`",
-    "tags.`seed`",
-    *(f"metrics.`{key}`" for key in ("validation_accuracy", "train_accuracy")),
-]
+_OF_REPLICATES = ["params.`variant`", "tags.`seed`", "metrics.`validation_accuracy`", "metrics.`train_accuracy`"]
 # MLflow then draws a mean curve for each variant.
 _BY_VARIANT = {"aggregateFunction": "average", "groupByKeys": [{"mode": "param", "groupByData": "variant"}]}
 # The tag that MLflow's pages read, and write where somebody chooses another colour there.
@@ -73,8 +69,7 @@ def of_study(dataset: str, title: str) -> Experiment:
         "seed. Under *Views*, *By variant* shows the mean curves of each. The results: `study/reports/claims.md`. "
         "*Duration* is that of the training, from the time of the entry back, where the study's ledger has it."
     )
-    columns = [*_OF_REPLICATES, "metrics.`test_accuracy`", *_SETTINGS]
-    return Experiment(f"{dataset}-study", {NOTE: about, _VIEW_TAG: _view("By variant", columns, groupBy=_BY_VARIANT)})
+    return _of_replicates(f"{dataset}-study", about, "metrics.`test_accuracy`")
 
 
 def of_verdict(dataset: str, title: str) -> Experiment:
@@ -84,8 +79,12 @@ def of_verdict(dataset: str, title: str) -> Experiment:
         "and seed. Under *Views*, *By variant* shows the mean curves of each variant, a model with its settings. The "
         "scores are of held-out training images: nobody is to choose by a test score."
     )
-    columns = [*_OF_REPLICATES, *_SETTINGS]
-    return Experiment(f"{dataset}-verdict", {NOTE: about, _VIEW_TAG: _view("By variant", columns, groupBy=_BY_VARIANT)})
+    return _of_replicates(f"{dataset}-verdict", about)
+
+
+def _of_replicates(name: str, about: str, *scores: str) -> Experiment:
+    columns = [*_OF_REPLICATES, *scores, *_SETTINGS]
+    return Experiment(name, {NOTE: about, _VIEW_TAG: _view("By variant", columns, groupBy=_BY_VARIANT)})
 
 
 def _view(name: str, columns: Sequence[str], **state: Any) -> str:

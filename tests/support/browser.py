@@ -19,7 +19,9 @@ FLAGS = ["headless=new", "no-sandbox", "disable-gpu", "disable-quic", "no-first-
 FLAGS += ["disable-component-update", "disable-sync", "disable-dev-shm-usage"]
 # As on a desk, there is a mouse: what a page shows only under the pointer is not shown always.
 FLAGS += ["blink-settings=primaryHoverType=2,availableHoverTypes=2,primaryPointerType=4,availablePointerTypes=4"]
-# Stays: a browser is not a Python package, so the environment cannot bring it; only slow tests need it.
+# Seconds that a page may take to be drawn on a busy machine.
+TIMEOUT_S = 120
+# Stays: a browser is not a Python package, so the environment cannot bring it.
 needs_browser = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver on PATH")
 
 
@@ -30,6 +32,8 @@ class Browser:
         arguments = [*(f"--{flag}" for flag in FLAGS), f"--user-data-dir={folder}"]
         options = {"binary": CHROMIUM, "args": arguments}
         wanted = {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
+        # More than a script waits for, so that its own failure is reported.
+        wanted["timeouts"] = {"script": 2000 * TIMEOUT_S}
         self._address = f"{driver}/session"
         session = self._call("POST", "", {"capabilities": {"alwaysMatch": wanted}})
         self._address += f"/{session['sessionId']}"
@@ -39,7 +43,7 @@ class Browser:
         headers = {"Content-Type": "application/json"}
         request = Request(self._address + path, body, headers, method=method)  # noqa: S310
         try:
-            with urlopen(request, timeout=60) as answer:  # noqa: S310
+            with urlopen(request, timeout=3 * TIMEOUT_S) as answer:  # noqa: S310
                 return json.load(answer)["value"]
         except HTTPError as error:
             raise AssertionError(json.load(error)["value"]["message"]) from None
@@ -62,15 +66,15 @@ class Browser:
         """Return what the body of a function in JavaScript returns."""
         return self._call("POST", "/execute/sync", {"script": script, "args": []})
 
-    def wait(self, condition: str, seconds: float = 20) -> Any:
-        """Return the value of an expression in JavaScript once it is true."""
+    def wait(self, condition: str) -> Any:
+        """Return the value of an expression in JavaScript once it is true; until then, it may throw."""
         script = f"""
-            const [done] = arguments, until = Date.now() + {1000 * seconds};
-            const look = () => {{ const value = {condition};
+            const [done] = arguments, until = Date.now() + {1000 * TIMEOUT_S};
+            const look = () => {{ let value = false; try {{ value = {condition}; }} catch {{}}
                 value || Date.now() > until ? done(value) : setTimeout(look, 50); }};
             look();"""
         value = self._call("POST", "/execute/async", {"script": script, "args": []})
-        assert value, f"not within {seconds} s: {condition}"
+        assert value, f"not within {TIMEOUT_S} s: {condition}"
         return value
 
     def click(self, path: str) -> None:
@@ -102,12 +106,16 @@ class Browser:
 
 @contextmanager
 def opened(folder: Path) -> Iterator[Browser]:
-    """Yield a browser whose profile is in `folder`."""
+    """Yield a browser whose profile is in `folder`; where none can be started, the test is skipped."""
     with subprocess.Popen([str(DRIVER), "--port=0"], stdout=subprocess.PIPE, text=True) as driver:
         try:
             assert driver.stdout is not None
             port = next(found[1] for line in driver.stdout if (found := re.search(r"on port (\d+)\.", line)))
-            browser = Browser(f"http://127.0.0.1:{port}", folder)
+            try:
+                browser = Browser(f"http://127.0.0.1:{port}", folder)
+            except AssertionError as error:
+                # As where the driver is of another version than the browser.
+                pytest.skip(f"chromedriver cannot start chromium: {error}")
             try:
                 yield browser
             finally:

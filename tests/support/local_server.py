@@ -52,6 +52,16 @@ def serving(
         process.wait(60)
 
 
+@contextmanager
+def mlflow_pages(store: str, folder: Path) -> Iterator[str]:
+    """Serve MLflow's pages of a store from a folder, which gets the log, and yield their address."""
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "mlflow", "ui", "--port", port, "--workers", "1", "--backend-store-uri", store]
+    with serving(command, f"{address}/health", folder / "log", folder, MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false"):
+        yield address
+
+
 class LocalServer(ThreadingHTTPServer):
     """Listens on a free port; many tests have their client close a connection on which an answer is still to come."""
 

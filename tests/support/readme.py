@@ -48,14 +48,14 @@ JAPANESE_VERDICTS = {
 # The final scores are the test accuracy, test loss, running accuracy and rise of each model.
 REPRODUCED = (
     "**The reproduction worked**: {within} of {n} final scores of the original, printed or computed from what it "
-    "printed, lie within the 95% prediction intervals of [one more training "
-    "run](study/reports/claims.md#one-more-seed).",
+    "printed, are as one more training run would give them (in its 95% [prediction "
+    "interval](study/reports/claims.md#one-more-seed)).",
     "**再現は成功しました**: 元レポートの最終スコア {n} 個のうち {within} 個が、もう一つのシードの"
     "[95% 予測区間](study/reports/claims.md#one-more-seed)に入ります。",
 )
 NOT_REPRODUCED = (
-    "Of {n} final scores of the original, printed or computed from what it printed, only {within} lie within the 95% "
-    "prediction intervals of [one more training run](study/reports/claims.md#one-more-seed).",
+    "Of {n} final scores of the original, printed or computed from what it printed, only {within} are as one more "
+    "training run would give them (in its 95% [prediction interval](study/reports/claims.md#one-more-seed)).",
     "元レポートの最終スコア {n} 個のうち、もう一つのシードの"
     "[95% 予測区間](study/reports/claims.md#one-more-seed)に入るのは {within} 個だけです。",
 )

@@ -17,10 +17,8 @@ from PIL import Image
 from pipeline import tracking
 from pipeline.tracking import experiments
 from tests.support import browser
-from tests.support.local_server import free_port, serving
+from tests.support.local_server import mlflow_pages
 
-# Seconds that a page may take to be drawn on a busy machine.
-DRAWN = 29.0
 WIDTH, HEIGHT, SCALE = 1240, 1000, 1.15
 WIDE = 2000
 SCROLLBAR, COLOURS = 14, 256
@@ -42,7 +40,7 @@ def show(window: browser.Browser, url: str, *texts: str) -> None:
 def expect(window: browser.Browser, *texts: str) -> None:
     """Wait until the page shows the texts."""
     for text in texts:
-        window.wait(f"document.querySelector('main')?.innerText.includes({text!r})", DRAWN)
+        window.wait(f"document.querySelector('main')?.innerText.includes({text!r})")
 
 
 def compare(window: browser.Browser) -> None:
@@ -66,7 +64,7 @@ def take(window: browser.Browser, address: str, page: str, folder: Path) -> None
     prepare(window, address)
     show(window, f"{address}/#/{page}", "3 matching runs")
     window.run("document.querySelector('[aria-label=\"Hide banner\"]')?.click()")
-    window.wait("document.querySelectorAll('.scatterlayer .trace').length >= 6", DRAWN)
+    window.wait("document.querySelectorAll('.scatterlayer .trace').length >= 6")
     _picture(window, _edge("main", "top"), f"{_edge('.js-plotly-plot', 'bottom')} + 70", folder / "mlflow-runs.png")
     take_table(window, address, page.replace("compareRunsMode=CHART", "compareRunsMode=TABLE"), folder)
     compare(window)
@@ -84,8 +82,8 @@ def take_table(window: browser.Browser, address: str, page: str, folder: Path) -
     window.view(WIDE, HEIGHT, scale=SCALE * WIDTH / WIDE)
     show(window, f"{address}/#/{page}", "3 matching runs", "val_loss_rise", "overfitting")
     header = "document.querySelector('[data-testid=sort-header-val_loss_rise]')"
-    window.wait(f"{header} && ({header}.click(), true)", DRAWN)
-    window.wait("location.href.includes('orderByKey=metrics.')", DRAWN)
+    window.wait(f"{header} && ({header}.click(), true)")
+    window.wait("location.href.includes('orderByKey=metrics.')")
     _picture(window, _edge("main", "top"), f"{_edge('[role=grid]', 'top')} + 190", folder / "mlflow-table.png")
     window.view(WIDTH, HEIGHT, scale=SCALE)
     show(window, f"{address}/#/{page}", "3 matching runs")
@@ -117,12 +115,7 @@ def main(store: str, folder: str, dataset: str = "mnist") -> None:
         experiment = experiments.connect(experiments.of_dataset(dataset))
         runs = mlflow.MlflowClient(uri).search_runs([experiment], experiments.CURRENT)
         page = tracking.page_of(runs).partition("/#/")[2]
-        address = f"http://127.0.0.1:{(port := free_port())}"
-        command = ["mlflow", "ui", "--port", port, "--workers", "1", "--backend-store-uri", uri]
-        with (
-            serving(command, f"{address}/health", Path(temporary) / "log", Path(temporary)),
-            browser.opened(Path(temporary) / "profile") as window,
-        ):
+        with mlflow_pages(uri, copy.parent) as address, browser.opened(copy.parent / "profile") as window:
             take(window, address, page, Path(folder))
 
 

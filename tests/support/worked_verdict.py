@@ -60,7 +60,7 @@ def sentence(answer: Mapping[str, Any]) -> str:
         f"{len(one['values_before'])} seeds of each{where}: *{one['verdict']}*{needed}. On "
         f"{answer['images']['judged']:,} held-out images the accuracy changes by "
         f"{number(one['difference'])} (95% interval {number(one['low'])} to {number(one['high'])}{other}), and "
-        f"{smallest} would matter."
+        f"a change of {smallest} would matter."
     )
 
 

@@ -9,7 +9,7 @@ import shutil
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -651,21 +651,6 @@ def add_finished(recipe: str) -> None:
     tracking.FinishedRuns(experiments.of_study("mnist", "MNIST")).add(run)
 
 
-VIEW = "mlflow.sharedViewState.current"
-
-
-@pytest.mark.parametrize("of", [experiments.of_study, experiments.of_verdict])
-def test_replicates_are_shown_by_variant(of: Callable[[str, str], experiments.Experiment]) -> None:
-    """The experiments of many seeds have a view with mean curves per variant, and its name and seed as columns."""
-    made = experiments.connect(of("mnist", "MNIST"))
-    tags = mlflow.MlflowClient().get_experiment(made).tags
-    state = json.loads(json.loads(tags[VIEW])["state"])
-
-    assert state["groupBy"]["groupByKeys"] == [{"mode": "param", "groupByData": "variant"}]
-    assert state["selectedColumns"][:2] == ["params.`variant`", "tags.`seed`"]
-    assert "searchFilter" not in state
-
-
 def test_a_verdict_is_a_run_among_those_that_it_judges(tmp_path: Path) -> None:
     """It has estimates with their ends, verdicts as tags, its page and links; the same verdict is there once."""
     findings = {"HEAD~1 - HEAD": tracking.LoggedEstimate("better", 0.5, 0.25, None)}
@@ -693,19 +678,15 @@ def test_a_verdict_is_a_run_among_those_that_it_judges(tmp_path: Path) -> None:
     assert (run.info.status, Path(downloaded).read_text()) == ("FINISHED", "# Better\n")
 
 
-def test_an_experiment_shows_training_and_validation_in_one_chart() -> None:
-    """It has a saved view of the current runs; an older one is replaced, and a missing description is added."""
+def test_an_experiment_of_an_older_version_is_brought_up_to_date() -> None:
+    """Its saved view is replaced, and a missing description is added."""
     made, api = experiments.connect(experiments.of_dataset("mnist")), mlflow.MlflowClient()
     tags = api.get_experiment(made).tags
-    api.set_experiment_tag(made, VIEW, "of an older version")
+    api.set_experiment_tag(made, "mlflow.sharedViewState.current", "of an older version")
     api.delete_experiment_tag(made, "mlflow.note.content")
 
     assert experiments.connect(experiments.of_dataset("mnist")) == made
     assert api.get_experiment(made).tags == tags
-    state = json.loads(json.loads(tags[VIEW])["state"])
-    charts = [chart["selectedMetricKeys"] for chart in state["compareRunCharts"]]
-    assert charts == [["val_loss", "loss"], ["val_accuracy", "accuracy"]]
-    assert state["searchFilter"] == "tags.`dvc.state` = 'current'"
 
 
 def test_a_recipe_has_one_finished_run(monkeypatch: pytest.MonkeyPatch) -> None:

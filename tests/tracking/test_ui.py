@@ -1,7 +1,6 @@
 """MLflow's pages as `make ui` serves them, in a browser: the models side by side, and each in detail."""
 
 import re
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,17 +10,16 @@ from urllib.request import urlopen
 import mlflow
 import psutil
 import pytest
-from PIL import Image, ImageColor
+from PIL import Image
 
-from pipeline.reporting import colours
 from pipeline.tracking.experiments import CURRENT
 from tests.support import browser, screenshots, small
 from tests.support.local_server import free_port, serving
+from tests.support.processes import wait_until
 
 pytestmark = [pytest.mark.slow, browser.needs_browser]
 
-MODELS_IN_ORDER = ("mlp_rmsprop", "mlp_adadelta", "cnn")
-MODELS = {*MODELS_IN_ORDER}
+MODELS = {"mlp_rmsprop", "mlp_adadelta", "cnn"}
 MLPS = {"mlp_rmsprop", "mlp_adadelta"}
 # Who has no value under a key: what only one network, or one optimizer, has.
 BLANK = {
@@ -78,11 +76,8 @@ def ui(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     port = free_port()
     address = f"http://127.0.0.1:{port}"
     with serving(["make", "ui"], f"{address}/health", log, repository, PORT=port) as process:
-        until = time.monotonic() + 30
-        while not (printed := re.search(LINK, log.read_text())):
-            assert time.monotonic() < until, log.read_text()
-            time.sleep(0.1)
-        yield Served(psutil.Process(process.pid), address, printed[1], log)
+        wait_until(lambda: re.search(LINK, log.read_text()))
+        yield Served(psutil.Process(process.pid), address, re.findall(LINK, log.read_text())[0], log)
 
 
 @pytest.fixture(scope="module")
@@ -150,35 +145,6 @@ def test_the_printed_address_shows_the_current_runs_alone(
     assert shown == sorted(MODELS)
     assert "dvc repro" in code
     assert run_names(window, 4) == sorted([*MODELS, "mlp_rmsprop"])
-
-
-def test_training_and_validation_are_in_one_chart(
-    ui: Served, window: browser.Browser, show: Callable[..., None], current: dict[str, Any]
-) -> None:
-    """There is a chart of losses and one of accuracies, each with two lines per run; the table has the scores."""
-    for pair in (("val_loss", "loss"), ("val_accuracy", "accuracy")):
-        show(ui.page, " vs ".join(pair), *(f"{name} ({metric})" for name in MODELS for metric in pair))
-    window.wait("document.querySelectorAll('.scatterlayer .trace').length >= 12")
-    errors = {str(int(run.data.metrics["test_errors"])) for run in current.values()}
-    verdicts = {run.data.tags["overfitting"] for run in current.values()}
-    columns = ("test_errors", "val_loss_rise", "optimizer.name", "overfitting")
-    show(ui.page.replace("&compareRunsMode=CHART", ""), *columns, *errors, *verdicts)
-
-
-def test_each_model_has_its_colour_in_the_charts(
-    ui: Served, window: browser.Browser, show: Callable[..., None], current: dict[str, Any]
-) -> None:
-    """The lines have the colours of our figures, one per model, and not those that MLflow makes of the runs' ids."""
-    show(ui.page, "val_loss vs loss")
-    window.wait("document.querySelectorAll('.scatterlayer .trace').length >= 12")
-    lines = "[...document.querySelectorAll('.scatterlayer .trace path.js-line')]"
-    drawn = window.run(f"return {lines}.map(line => getComputedStyle(line).stroke)")
-    channels = {tuple(map(int, re.findall(r"\d+", colour)[:3])) for colour in drawn}
-    expected = {name: look.colour for name, look in colours.of_models(MODELS_IN_ORDER).items()}
-
-    assert {name: run.data.tags["mlflow.runColor"] for name, run in current.items()} == expected
-    assert channels == {ImageColor.getrgb(colour) for colour in expected.values()}
-    assert len(channels) == 3
 
 
 def metrics_shown(window: browser.Browser) -> dict[str, list[str]]:
