@@ -174,8 +174,8 @@ def fetch(address: str, folder: Path) -> Path:
         if md5:
             raise InputError(f"{address}: MLflow has lost its file {LOGGED_FILE}", fix=_FIX)
         raise InputError(f"{address}: not a model of this project: it has no {LOGGED_FILE}")
-    if md5 and (found := files.md5(path)) != md5:
-        raise InputError(f"{address}: MLflow's {LOGGED_FILE} has md5 {found}, not the {md5} of its run", fix=_FIX)
+    if md5 and (actual := files.md5(path)) != md5:
+        raise InputError(f"{address}: MLflow's {LOGGED_FILE} has md5 {actual}, not the {md5} of its run", fix=_FIX)
     return path
 
 
@@ -194,11 +194,11 @@ def trained_on(address: str) -> dict[str, Any]:
         if model and _DESCRIPTION not in _names(model, None):
             raise InputError(f"{address}: MLflow has lost its file {_DESCRIPTION}", fix=_FIX)
         logged = _metadata(model).get(_DATA) if model else None
-    found = logged or dvc_lock.summary(tags.get("data.md5", ""))
-    if not isinstance(found, dict) or "dataset" not in found:
+    record = logged or dvc_lock.summary(tags.get("data.md5", ""))
+    if not isinstance(record, dict) or "dataset" not in record:
         what = f"{address}: nothing records the classes that it was trained with"
         raise InputError(what, fix="name its data set with --set data/sets/NAME.yaml")
-    return found
+    return record
 
 
 def _metadata(model: Any) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def set_champion(promoted: Promotion, run: Any) -> Any:
     run_id, model_id = run.info.run_id, logged_model.of_run(run).model_id
     versions = api.search_model_versions(f"name = '{name}' and run_id = '{run_id}'")
     source = f"models:/{model_id}"
-    version = next((one for one in versions if one.source == source), None)
+    version = next((registered for registered in versions if registered.source == source), None)
     if version is None:
         version = api.create_model_version(name, source, run_id, dict(tags), None, description, 0, model_id)
     for key in [key for key, value in tags.items() if version.tags.get(key) != value]:
