@@ -129,12 +129,12 @@ def read() -> Promotion:
     return promotion
 
 
-def is_recorded(tags: Mapping[str, str]) -> bool:
-    """Return whether a valid file records the model with these tags as the champion."""
-    try:
-        return PATH.exists() and read().tags() == tags
-    except InputError:
-        return False
+def find(tags: Mapping[str, str]) -> Promotion | None:
+    """Return the promotion of the model with these tags, None unless a valid file records it as the champion."""
+    with suppress(InputError):
+        if PATH.exists() and (promotion := read()).tags() == tags:
+            return promotion
+    return None
 
 
 def is_on(dataset: str) -> bool:
