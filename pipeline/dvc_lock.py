@@ -181,7 +181,7 @@ def summary(data_md5: str) -> dict[str, Any] | None:
     """Return what preprocess wrote about the data with this md5; None if the data that it made last are others.
 
     Raises:
-        InputError: The summary is not the one that it wrote.
+        InputError: The summary differs from dvc.lock.
     """
     stage = stages().get(PREPROCESS, {})
     if data_md5 not in outputs({PREPROCESS: stage}).values() or (path := paths(stage).get("summary")) is None:

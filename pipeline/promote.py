@@ -1,6 +1,6 @@
 """The champion: a trained model becomes it if the gate passes and it is not inferior to the previous champion.
 
-Each data set has a champion of its own. reports/promotion.json records the one that was promoted last.
+Each data set has a champion of its own. reports/promotion.json records the latest promotion.
 
 Each promotion may lose up to the non-inferiority margin, and several in a row more than that: only the gate's `min`
 limits their total.
@@ -62,7 +62,7 @@ def load_candidate(name: str, params_path: Path) -> Candidate:
     """Return the trained model `name`, its files checked against dvc.lock.
 
     Raises:
-        InputError: There is no such model, it is out of date, or a file is not the one in dvc.lock.
+        InputError: There is no such model, it is out of date, or a file differs from dvc.lock.
     """
     values = params.load(params_path)
     values.model(name)

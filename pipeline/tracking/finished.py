@@ -93,13 +93,13 @@ class FinishedRuns:
     def add(self, run: FinishedRun) -> None:
         """Create a finished run, unless its recipe has one.
 
-        A run of the recipe that is not finished, because its creation was cut short, is marked as KILLED; one that has
-        lost its rows is deleted.
+        A run of the recipe that is not finished, because its creation was cut short, is marked as KILLED; a
+        finished one that has lost its rows is deleted.
         """
         try:
             self._add(run)
         except Exception:
-            # The store may be another one when it answers again.
+            # When MLflow answers again, the store may have been replaced.
             self._id, self._colours = "", {}
             raise
 

@@ -72,7 +72,7 @@ def sync_model(trained: "TrainedModel", work: Path) -> tuple[Any, bool]:
     Another call for the same directory is waited for.
 
     Raises:
-        InputError: A file is not the one that dvc.lock records.
+        InputError: A file differs from dvc.lock.
         PipelineError: The recipe is being trained.
         UnavailableError: Another call takes too long.
     """
@@ -113,7 +113,7 @@ class TrainedModel:
         return str(self.data_params["dataset"])
 
     def verify(self) -> None:
-        """Raise InputError if a file is not the one that dvc.lock records, or was made in another way than it says."""
+        """Raise InputError if a file differs from dvc.lock, or was made in another way than dvc.lock records."""
         evaluated = self.artifacts.metrics, self.artifacts.predictions
         dvc_lock.verify(self.data, self.file, self.timing, self.artifacts.history, *evaluated)
         dvc_lock.check_record(self.name, files.read_json(self.artifacts.metrics).get("made_with"))

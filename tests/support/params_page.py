@@ -93,13 +93,13 @@ _TYPES = {"integer": "integer", "number": "number", "boolean": "`true` or `false
 
 def page() -> str:
     """Return the page."""
-    described = _Blocks()
-    parts = [INTRO.format(example=EXAMPLE), "## `params.yaml`", *described.block(Params, properties(Params), "")]
+    blocks = _Blocks()
+    parts = [INTRO.format(example=EXAMPLE), "## `params.yaml`", *blocks.block(Params, properties(Params), "")]
     common = properties(ImageSet)
-    parts += ["## `data/sets/NAME.yaml`", "### Keys of every format", *described.block(ImageSet, common, "")]
+    parts += ["## `data/sets/NAME.yaml`", "### Keys of every format", *blocks.block(ImageSet, common, "")]
     for name, format_ in sets.FORMATS.items():
         own = {key: value for key, value in properties(format_).items() if value != common.get(key)}
-        parts += [f"### Format `{name}`", *described.block(format_, own, f"{name}: ")]
+        parts += [f"### Format `{name}`", *blocks.block(format_, own, f"{name}: ")]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
