@@ -222,12 +222,12 @@ def _shown(default: Any) -> str:
 
 def _sentences(block: type[Block]) -> dict[str, str]:
     """Return the docstring below each field of a block in the code, those of its bases included."""
-    found: dict[str, str] = {}
+    sentences: dict[str, str] = {}
     for ancestor in reversed(block.__mro__):
         if issubclass(ancestor, Block):
             tree = ast.parse(textwrap.dedent(inspect.getsource(ancestor)))
             (body,) = [node.body for node in tree.body if isinstance(node, ast.ClassDef)]
             for field, after in pairwise(body):
                 if isinstance(field, ast.AnnAssign) and isinstance(after, ast.Expr):
-                    found[ast.unparse(field.target)] = ast.literal_eval(after.value)
-    return found
+                    sentences[ast.unparse(field.target)] = ast.literal_eval(after.value)
+    return sentences
