@@ -106,7 +106,7 @@ def answer(as_json: bool, text: str, content: Mapping[str, Any], code: int = 0) 
 
 def objects(*contents: Mapping[str, Any]) -> None:
     """Print JSON objects, one to a line, which have no NaN or infinite number."""
-    lines = "".join(f"{json.dumps(one, allow_nan=False)}\n" for one in contents)
+    lines = "".join(f"{json.dumps(content, allow_nan=False)}\n" for content in contents)
     print(lines, end="", file=_output(), flush=True)
 
 
@@ -136,7 +136,8 @@ def uninterrupted() -> Iterator[None]:
     came: list[int] = []
     # Libraries have threads that do not block a signal, and Python handles it in this one whichever gets it.
     handlers = {
-        one: signal.signal(one, lambda number, _: came.append(number)) for one in (signal.SIGINT, signal.SIGTERM)
+        signum: signal.signal(signum, lambda number, _: came.append(number))
+        for signum in (signal.SIGINT, signal.SIGTERM)
     }
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

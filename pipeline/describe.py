@@ -55,8 +55,8 @@ def describe(name: str, place: Path, stated: Stated, credit: str) -> list[str]:
         copy.rename(target)
     files.write_yaml(set_file, content)
     copied = f"{len(surveyed.copies)} files copied from {place} to {target}; {set_file} describes them"
-    found = audit.audit(splits, image_set.classes)
-    findings = audit.sentences(found, image_set.noun, audit.white(image_set, splits))
+    audited = audit.audit(splits, image_set.classes)
+    findings = audit.sentences(audited, image_set.noun, audit.white(image_set, splits))
     return [copied, *surveyed.notes, *_counts(splits, image_set), *findings, *_params(name, splits)]
 
 

@@ -48,11 +48,11 @@ def verify(*paths: Path) -> None:
         InputError: A file is missing or has another checksum; the message has the command that restores it.
     """
     for path in paths:
-        found = files.md5(path)
-        expected = recorded().get(path.as_posix(), found)
-        if found != expected and not _follows(path, found):
+        md5 = files.md5(path)
+        expected = recorded().get(path.as_posix(), md5)
+        if md5 != expected and not _follows(path, md5):
             fix = f"`rm -f '{path}' '{cached(expected)}'`, then `dvc repro` creates it again"
-            raise InputError(f"has md5 {found}, not {expected} as recorded in dvc.lock", path=path, fix=fix)
+            raise InputError(f"has md5 {md5}, not {expected} as recorded in dvc.lock", path=path, fix=fix)
 
 
 def recorded() -> dict[str, str]:
@@ -95,8 +95,8 @@ def of_content(content: Any, path: Path) -> dict[str, Any]:
 
 def outputs(stages: Mapping[str, Any]) -> dict[str, str]:
     """Return the md5 of every output of `stages`, by path."""
-    found = [out for stage in stages.values() for out in stage.get("outs", [])]
-    return {out["path"]: out["md5"] for out in found if "md5" in out}
+    outs = [out for stage in stages.values() for out in stage.get("outs", [])]
+    return {out["path"]: out["md5"] for out in outs if "md5" in out}
 
 
 def cached(md5: str) -> Path:
@@ -119,9 +119,9 @@ def param(stage: Mapping[str, Any], key: str) -> Any:
     Raises:
         KeyError: It is not there.
     """
-    found = stage["params"]["params.yaml"]
+    values = stage["params"]["params.yaml"]
     section, _, rest = key.partition(".")
-    return found[key] if key in found or not rest else found[section][rest]
+    return values[key] if key in values or not rest else values[section][rest]
 
 
 def trained() -> set[str]:
@@ -181,7 +181,7 @@ def summary(data_md5: str) -> dict[str, Any] | None:
     """Return what preprocess wrote about the data with this md5; None if the data that it made last are others.
 
     Raises:
-        InputError: The summary is not the one that it wrote.
+        InputError: The summary differs from dvc.lock.
     """
     stage = stages().get(PREPROCESS, {})
     if data_md5 not in outputs({PREPROCESS: stage}).values() or (path := paths(stage).get("summary")) is None:
@@ -195,7 +195,7 @@ def missing(name: str, error: Exception) -> InputError:
     return InputError(f"{name}: {error} is missing", path=LOCK, fix="`dvc repro` writes it again")
 
 
-def _follows(path: Path, found: str) -> bool:
+def _follows(path: Path, md5: str) -> bool:
     """Return whether dvc.lock records that checksum a moment later: DVC may be recording a stage that just ended."""
     time.sleep(0.5)
-    return recorded().get(path.as_posix(), found) == found
+    return recorded().get(path.as_posix(), md5) == md5

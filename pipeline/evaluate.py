@@ -79,8 +79,8 @@ def main() -> int:
     }
     files.write_json(arguments.output, report)
     for split, score in scores.items():
-        found = f"accuracy {score['accuracy']:.4f} ({score['errors']} errors of {score['count']})"
-        print(f"{name}  {split}: {found}", flush=True)
+        shown = f"accuracy {score['accuracy']:.4f} ({score['errors']} errors of {score['count']})"
+        print(f"{name}  {split}: {shown}", flush=True)
     _log(arguments, values)
     inputs.check()
     return 0

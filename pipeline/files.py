@@ -127,11 +127,11 @@ def parse_json(content: bytes, path: Path) -> dict[str, Any]:
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    value = dict(pairs)
+    if len(value) < len(pairs):
         keys = [key for key, _ in pairs]
         raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} is there twice")
-    return found
+    return value
 
 
 def read_yaml(path: Path) -> Any:
@@ -211,17 +211,17 @@ class Inputs:
         (name, _, key), file = address.partition("@"), Path(place or "dvc.yaml")
         is_recorded = plan is None or plan.resolve() == file.with_name("params.yaml").resolve()
         stages = read_yaml(file)["stages"] if is_recorded and file.exists() else {}
-        described = stages.get(name, {})
-        described = described.get("do", described)
-        code = [Path(dep) for dep in described.get("deps", []) if dep.startswith("pipeline/")]
+        block = stages.get(name, {})
+        block = block.get("do", block)
+        code = [Path(dep) for dep in block.get("deps", []) if dep.startswith("pipeline/")]
         self._paths = (*code, *paths) if is_recorded else ()
         # By the path of their file; a key alone is one of params.yaml.
-        used = [one if isinstance(one, Mapping) else {"params.yaml": [one]} for one in described.get("params", [])]
+        used = [entry if isinstance(entry, Mapping) else {"params.yaml": [entry]} for entry in block.get("params", [])]
         self._params = [
-            (Path(os.path.normpath(file.parent / params)), one.replace("${key}", key))
-            for found in used
-            for params, keys in found.items()
-            for one in keys
+            (Path(os.path.normpath(file.parent / params)), entry.replace("${key}", key))
+            for part in used
+            for params, keys in part.items()
+            for entry in keys
         ]
         self._before = self._state()
 
@@ -251,10 +251,10 @@ def _at(values: Any, key: str) -> Any:
 
 def _stamps(path: Path) -> list[tuple[str, int, int | str]]:
     """Return size and checksum of a file, or of all files in a folder; the time of one that takes long to read."""
-    found = sorted(path.rglob("*")) if path.is_dir() else [path]
-    kept = [one for one in found if one.is_file() and "__pycache__" not in one.parts]
-    states = [(one, one.stat()) for one in kept]
-    return [(str(one), s.st_size, s.st_mtime_ns if s.st_size > _HASHED_BYTES else md5(one)) for one, s in states]
+    paths = sorted(path.rglob("*")) if path.is_dir() else [path]
+    kept = [file for file in paths if file.is_file() and "__pycache__" not in file.parts]
+    states = [(file, file.stat()) for file in kept]
+    return [(str(file), s.st_size, s.st_mtime_ns if s.st_size > _HASHED_BYTES else md5(file)) for file, s in states]
 
 
 def sha256(path: Path) -> str:

@@ -1,6 +1,6 @@
 """The champion: a trained model becomes it if the gate passes and it is not inferior to the previous champion.
 
-Each data set has a champion of its own. reports/promotion.json records the one that was promoted last.
+Each data set has a champion of its own. reports/promotion.json records the latest promotion.
 
 Each promotion may lose up to the non-inferiority margin, and several in a row more than that: only the gate's `min`
 limits their total.
@@ -62,7 +62,7 @@ def load_candidate(name: str, params_path: Path) -> Candidate:
     """Return the trained model `name`, its files checked against dvc.lock.
 
     Raises:
-        InputError: There is no such model, it is out of date, or a file is not the one in dvc.lock.
+        InputError: There is no such model, it is out of date, or a file differs from dvc.lock.
     """
     values = params.load(params_path)
     values.model(name)
@@ -210,15 +210,6 @@ def apply(made: Promotion, run: Any) -> Any:
         raise UnavailableError(what, fix="run this command again") from None
 
 
-def _recorded(candidate: Candidate) -> Promotion | None:
-    """Return the promotion of a candidate that is the champion already, or say that the file does not record it."""
-    if promotion.is_recorded(candidate.trained.checksums()):
-        return promotion.read()
-    text = "does not record it; the file that does may be in version control"
-    print(f"notice: {promotion.PATH} {text}", file=sys.stderr)
-    return None
-
-
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m pipeline.promote", description=main.__doc__)
     parser.add_argument("model", metavar="MODEL", help="name of a model in params.yaml, trained and evaluated")
@@ -244,7 +235,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(restored)
         run, champion = tracking.find_run(dataset, checksums), registry.champion(dataset)
         if champion and registry.is_of(champion, checksums) and not registry.fault(champion):
-            return _answer(arguments, candidate, champion, _recorded(candidate), now=False)
+            if (recorded := promotion.find(checksums)) is None:
+                text = "does not record it; the file that does may be in version control"
+                print(f"notice: {promotion.PATH} {text}", file=sys.stderr)
+            return _answer(arguments, candidate, champion, recorded, now=False)
         if run is None:
             raise InputError(f"{candidate.name}: MLflow is missing its run", fix="`make sync` adds it")
         if fault := tracking.run_fault(run):

@@ -118,10 +118,10 @@ def _shown(results: Sequence[ModelResult]) -> list[ModelResult]:
 
 def _grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
     """Return the names of models by what each has, from pairs of the two."""
-    found: dict[str, list[str]] = {}
+    names: dict[str, list[str]] = {}
     for what, name in pairs:
-        found.setdefault(what, []).append(name)
-    return found
+        names.setdefault(what, []).append(name)
+    return names
 
 
 def _figures(

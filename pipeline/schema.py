@@ -151,14 +151,14 @@ def _describe(fault: ErrorDetails, value: Any, key: str) -> str:
 
 
 def _text(fault: ErrorDetails) -> str:
-    found, context = fault.get("input"), fault.get("ctx", {})
+    value, context = fault.get("input"), fault.get("ctx", {})
     match fault["type"]:
         case "missing":
             return "missing"
         case "tuple_type":
-            return f"expected a list, found {shown(found)}"
+            return f"expected a list, found {shown(value)}"
         case "string_pattern_mismatch":
-            return f"expected a text matching {context['pattern']}, found {shown(found)}"
+            return f"expected a text matching {context['pattern']}, found {shown(value)}"
         case "union_tag_invalid":
             # The key that says which member it is, or the function that finds it, whose tags are in brackets.
             key, tag = context["discriminator"].strip("'()"), context["tag"]
@@ -167,12 +167,12 @@ def _text(fault: ErrorDetails) -> str:
         case "union_tag_not_found":
             return "missing name"
         case "too_short":
-            return f"expected one item or more, found {shown(found)}"
+            return f"expected one item or more, found {shown(value)}"
         case "model_type" | "model_attributes_type" | "mapping_type" | "dict_type":
-            return f"expected a mapping, found {shown(found)}"
+            return f"expected a mapping, found {shown(value)}"
     text = fault["msg"]
     if text.startswith("Input should be "):
-        return f"expected {text.removeprefix('Input should be ')}, found {shown(found)}"
+        return f"expected {text.removeprefix('Input should be ')}, found {shown(value)}"
     return text
 
 

@@ -9,22 +9,6 @@ from pipeline import cli, params, tracking
 from pipeline.errors import InputError, PipelineError, UnavailableError
 
 
-def _restore_champion(complete: list[tuple[str, str]]) -> int:
-    """Restore the champion that promotion.json records, if MLflow has lost it, and return the exit code.
-
-    `complete` has the models in MLflow, each with its data set: one of them may become it.
-    """
-    try:
-        with tracking.reachable():
-            done = tracking.registry.restore(complete)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    if done:
-        print(done)
-    return 0
-
-
 def sync(params_path: Path, work: Path, *, served: bool = True) -> tuple[int, dict[str, str]]:
     """Bring MLflow up to date with the models of the params file, print the results, and return exit code and states.
 
@@ -32,15 +16,15 @@ def sync(params_path: Path, work: Path, *, served: bool = True) -> tuple[int, di
     current runs.
     """
     values = params.load(params_path)
-    found = {name: tracking.trained_model(name, values.overfitting) for name in values.models}
-    trained = [model for model in found.values() if model]
-    states = {name: "out of date" for name, model in found.items() if model is None}
+    models = {name: tracking.trained_model(name, values.overfitting) for name in values.models}
+    trained = [model for model in models.values() if model]
+    states = {name: "out of date" for name, model in models.items() if model is None}
     for name in states:
         print(f"{name}: out of date: code or params changed since it was trained or evaluated; run `make repro`")
     for other in {model.dataset for model in trained} - {values.data.dataset}:
         print(f"trained on {other}; {params_path} names {values.data.dataset}, on which `make repro` trains")
     with tracking.reachable():
-        for name in tracking.retire_others(list(found)):
+        for name in tracking.retire_others(list(models)):
             print(f"{name}: its run is not current any more, its model is not in the workspace")
     runs, complete, code = [], [], 0
     for model in trained:
@@ -63,6 +47,22 @@ def sync(params_path: Path, work: Path, *, served: bool = True) -> tuple[int, di
         at_server = os.environ.get("MLFLOW_TRACKING_URI", "").startswith("http") or "MLFLOW_PORT" in os.environ
         print(f"current runs: {tracking.page_of(runs)}" if served and at_server else "`make ui` shows the current runs")
     return code, states
+
+
+def _restore_champion(complete: list[tuple[str, str]]) -> int:
+    """Restore the champion that promotion.json records, if MLflow has lost it, and return the exit code.
+
+    `complete` has the models in MLflow, each with its data set: if it cannot be restored, one of them may be promoted.
+    """
+    try:
+        with tracking.reachable():
+            done = tracking.registry.restore(complete)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    if done:
+        print(done)
+    return 0
 
 
 def main() -> int:

@@ -54,7 +54,7 @@ def file_of(values: Params, name: str) -> Path:
     """Return the file of the trained model `name`, checked against dvc.lock.
 
     Raises:
-        InputError: params.yaml has no such model, it is not trained, or the file is not the one in dvc.lock.
+        InputError: params.yaml has no such model, it is not trained, or the file differs from dvc.lock.
     """
     # Only a name in params.yaml becomes part of a path: those are a params.Name.
     values.model(name)

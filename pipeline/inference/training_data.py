@@ -113,9 +113,5 @@ def _evaluated(name: str) -> dict[str, Any]:
 
 def _recorded(stage: str, kind: str, ending: str) -> dict[str, Any]:
     """Return the first of the deps or outs of a stage in dvc.lock whose path ends so; {} if there is none."""
-    try:
-        entries = dvc_lock.stages().get(stage, {}).get(kind, [])
-        return next((entry for entry in entries if entry["path"].endswith(ending)), {})
-    except (AttributeError, KeyError, TypeError):
-        what = f"{stage}: not as DVC writes it"
-        raise InputError(what, path=dvc_lock.LOCK, fix="restore it from version control") from None
+    entries = dvc_lock.stages().get(stage, {}).get(kind, [])
+    return next((entry for entry in entries if entry["path"].endswith(ending)), {})

@@ -29,8 +29,8 @@ TRAINING, VALIDATION, ORIGINAL = Look("#9a9a9a", "--"), Look("#000000", "-"), Lo
 def of_models(names: Iterable[str]) -> dict[str, Look]:
     """Return a look for each name, no two alike up to 28 names.
 
-    The colour is the name's own, unless a name before it has taken that one: then it is the next one that is free, or
-    the least used, with another line.
+    The colour is the name's own, unless a name before it has taken that: then it is the next free colour, or the least
+    used, with another line.
     """
     used: Counter[str] = Counter()
     looks = {}

@@ -144,9 +144,9 @@ class Folders:
         if result.metrics.kept_epoch != kept:
             what = f"kept_epoch: expected {kept} by its history, found {result.metrics.kept_epoch}"
             raise _stale(metrics, what, f"evaluate@{name}")
-        found, expected = int(np.sum(result.answers != result.labels)), result.metrics.splits["test"]["errors"]
-        if found != expected:
-            raise _stale(predictions, f"has {found} errors, the metrics have {expected}", f"evaluate@{name}")
+        mistakes, expected = int(np.sum(result.answers != result.labels)), result.metrics.splits["test"]["errors"]
+        if mistakes != expected:
+            raise _stale(predictions, f"has {mistakes} errors, the metrics have {expected}", f"evaluate@{name}")
         return result
 
 
@@ -188,8 +188,8 @@ def _metrics(path: Path, name: str, model: Model, dataset: Dataset) -> Metrics:
     sizes = {split: scores.get("count") for split, scores in metrics.splits.items()}
     expected = {split: len(images) for split, images in dataset.splits().items()}
     if (metrics.model, metrics.epochs) != (name, model.epochs):
-        found = f"model {metrics.model} after {metrics.epochs} epochs"
-        raise _stale(path, f"expected model {name} after {model.epochs} epochs, found {found}", stage)
+        evaluated = f"model {metrics.model} after {metrics.epochs} epochs"
+        raise _stale(path, f"expected model {name} after {model.epochs} epochs, found {evaluated}", stage)
     if sizes != expected:
         raise _stale(path, f"expected scores of {expected} images, found {sizes}", stage)
     for fault in _wrong_scores(metrics.splits, len(dataset.classes)):
@@ -227,9 +227,9 @@ def _columns(expected: tuple[str, ...], table: pd.DataFrame) -> str:
 
 
 def _faults(table: pd.DataFrame, columns: tuple[str, ...], epochs: int) -> Iterator[str]:
-    found = table["epoch"].tolist()
-    if found != list(range(1, epochs + 1)):
-        yield f"expected epochs 1 to {epochs}, one row each, found {len(found)} rows with epochs {found!s:.60}"
+    numbers = table["epoch"].tolist()
+    if numbers != list(range(1, epochs + 1)):
+        yield f"expected epochs 1 to {epochs}, one row each, found {len(numbers)} rows with epochs {numbers!s:.60}"
     yield from impossible_values(table, (column for column in columns[1:] if column != "processor"))
 
 

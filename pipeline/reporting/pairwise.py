@@ -80,18 +80,18 @@ def missed_by_all(results: Sequence[ModelResult]) -> NDArray[np.int64]:
     return np.asarray(ranked[np.argsort(turn.to_numpy(), kind="stable")])
 
 
-def _contrast(first: str, second: str, one: Model, other: Model) -> SettingsContrast:
-    left, right = _settings(one), _settings(other)
-    differences = [found for key in left for found in _differences(key, left[key], right[key])]
+def _contrast(first: str, second: str, model: Model, other: Model) -> SettingsContrast:
+    left, right = _settings(model), _settings(other)
+    differences = [difference for key in left for difference in _differences(key, left[key], right[key])]
     shared = {k: v for k, v in left["network"].items() if "dropout" in k and right["network"].get(k) == v}
     return SettingsContrast(first, second, differences, shared)
 
 
 def _settings(model: Model) -> dict[str, Any]:
     """Return all settings of a model; without a schedule its learning rate is constant."""
-    found = model.model_dump()
+    settings = model.model_dump()
     augmentation = model.augmentation and model.augmentation.model_dump(exclude_defaults=True)
-    return found | {"schedule": found["schedule"] or {"name": "constant"}, "augmentation": augmentation}
+    return settings | {"schedule": settings["schedule"] or {"name": "constant"}, "augmentation": augmentation}
 
 
 def _differences(key: str, one: Any, other: Any) -> list[SettingDifference]:
@@ -103,11 +103,11 @@ def _differences(key: str, one: Any, other: Any) -> list[SettingDifference]:
         return []
     if key.endswith(".layers") and len(one) == len(other):
         pairs = enumerate(zip(one, other, strict=True))
-        return [found for number, pair in pairs for found in _differences(f"{key}[{number}]", *pair)]
+        return [difference for number, pair in pairs for difference in _differences(f"{key}[{number}]", *pair)]
     if isinstance(one, dict) and isinstance(other, dict) and one.get("name") == other.get("name"):
         return [
-            found
+            difference
             for name in {**one, **other}
-            for found in _differences(f"{key}.{name}", one.get(name), other.get(name))
+            for difference in _differences(f"{key}.{name}", one.get(name), other.get(name))
         ]
     return [SettingDifference(key, one, other)]

@@ -52,7 +52,7 @@ class ModelRow:
     def classes_by_f1(self) -> list[tuple[int, dict[str, Any]]]:
         """The classes with their scores on the test images, worst first; those without an image last."""
         return sorted(
-            enumerate(self.per_class), key=lambda one: (not one[1]["support"], one[1]["f1"], one[1]["recall"])
+            enumerate(self.per_class), key=lambda item: (not item[1]["support"], item[1]["f1"], item[1]["recall"])
         )
 
     def comparison(self) -> dict[str, Any]:

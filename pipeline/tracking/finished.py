@@ -59,14 +59,14 @@ def verdict_run(
     named = {re.sub(r"[^\w./ -]", "-", key): finding for key, finding in findings.items()}
     final = {
         f"{key}{ending}": value
-        for key, one in named.items()
-        for ending, value in (("", one.estimate), ("_low", one.low), ("_high", one.high))
+        for key, estimate in named.items()
+        for ending, value in (("", estimate.estimate), ("_low", estimate.low), ("_high", estimate.high))
         if value is not None
     }
     sha256 = hashlib.sha256(b"".join(artifacts[key] for key in sorted(artifacts))).hexdigest()
     note = "Estimates with their intervals (`_low`, `_high`), and verdicts on these runs:"
     tags = {"recipe": sha256, "variant": VERDICT, NOTE: note}
-    tags |= {f"verdict.{key}": one.verdict for key, one in named.items()}
+    tags |= {f"verdict.{key}": estimate.verdict for key, estimate in named.items()}
     return FinishedRun(name, tags, {}, [], final, artifacts, judged=judged)
 
 
@@ -81,25 +81,25 @@ class FinishedRuns:
     def recipes(self) -> set[str]:
         """Return the recipes that have a finished run; store and experiment are created where they are missing."""
         self._id = experiments.connect(self._experiment)
-        found, token = set(), None
+        recipes, token = set(), None
         while True:
             page = mlflow.MlflowClient().search_runs(
                 [self._id], "status = 'FINISHED'", max_results=_PAGE, page_token=token
             )
-            found |= {run.data.tags["recipe"] for run in page if "recipe" in run.data.tags and _is_complete(run)}
+            recipes |= {run.data.tags["recipe"] for run in page if "recipe" in run.data.tags and _is_complete(run)}
             if not (token := page.token):
-                return found
+                return recipes
 
     def add(self, run: FinishedRun) -> None:
         """Create a finished run, unless its recipe has one.
 
-        A run of the recipe that is not finished, because its creation was cut short, is marked as KILLED; one that has
-        lost its rows is deleted.
+        A run of the recipe that is not finished, because its creation was cut short, is marked as KILLED; a
+        finished one that has lost its rows is deleted.
         """
         try:
             self._add(run)
         except Exception:
-            # The store may be another one when it answers again.
+            # When MLflow answers again, the store may have been replaced.
             self._id, self._colours = "", {}
             raise
 

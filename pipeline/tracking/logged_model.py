@@ -48,8 +48,7 @@ def log(run_id: str, name: str, path: Path) -> None:
     run = api.get_run(run_id)
     if of_run(run):
         return
-    outputs = _outputs(run)
-    model = next((begun for begun in _all_of(run) if begun.model_id not in outputs), None) or _create(run, name)
+    model = next(iter(_all_of(run)), None) or _create(run, name)
     upload(model, path, run.data.tags["data.md5"])
     api.finalize_logged_model(model.model_id, "READY")
     api.log_outputs(run_id, [mlflow.entities.LoggedModelOutput(model.model_id, step=0)])
@@ -57,31 +56,80 @@ def log(run_id: str, name: str, path: Path) -> None:
 
 def of_run(run: Any) -> Any:
     """Return the logged model of a run; None if it has none, or if it was deleted."""
-    outputs = _outputs(run)
-    return next((model for model in _all_of(run) if model.model_id in outputs), None)
+    complete = {output.model_id for output in run.outputs.model_outputs}
+    return next((model for model in _all_of(run) if model.model_id in complete), None)
 
 
-def of_version(version: Any) -> Any:
-    """Return the logged model of a registered version; None if it was registered from something else, or deleted."""
-    if not version.source.startswith(_PREFIX):
-        return None
-    return client.existing(mlflow.MlflowClient().get_logged_model, version.source.removeprefix(_PREFIX))
+def _all_of(run: Any) -> list[Any]:
+    """Return the logged models of a run, complete or not, without deleted ones."""
+    query = f"source_run_id = '{run.info.run_id}'"
+    return list(mlflow.MlflowClient().search_logged_models([run.info.experiment_id], query))
+
+
+def _create(run: Any, name: str) -> Any:
+    kept = (NOTE, "mlflow.user", "mlflow.source.")
+    tags = {key: value for key, value in run.data.tags.items() if key.startswith(kept)}
+    tags[NOTE] = f"{tags.get(NOTE, '')}\n\n{INPUT}".strip()
+    return mlflow.MlflowClient().create_logged_model(
+        run.info.experiment_id, name, run.info.run_id, tags, run.data.params, model_type="classifier"
+    )
+
+
+def upload(model: Any, path: Path, data_md5: str) -> None:
+    """Upload the model file at `path`, trained on data with this md5, and what describes it, as a logged model."""
+    about = {"input": INPUT} | ({_DATA: data} if (data := dvc_lock.summary(data_md5)) else {})
+    with tempfile.TemporaryDirectory() as folder:
+        _save(path, Path(folder) / "model", model, about)
+        mlflow.MlflowClient().log_model_artifacts(model.model_id, f"{folder}/model")
+
+
+def _save(path: Path, folder: Path, model: Any, metadata: dict[str, Any]) -> None:
+    """Write a logged model's files to `folder`."""
+    import numpy as np
+
+    from pipeline.training import model_file, recipe
+
+    network = model_file.load(path)
+    # After our settings of Keras: it imports Keras.
+    import mlflow.keras
+
+    packages = {"mlflow": mlflow.__version__, **recipe.versions()}
+    # On another system or processor the same version has another name.
+    installed = next(name for name in recipe.TENSORFLOW if name in packages)
+    tensorflow = packages.pop(installed)
+    requirements = [f"{package}=={version}" for package, version in packages.items()]
+    requirements += [f"{name}=={tensorflow}; {where}" for name, where in recipe.TENSORFLOW.items()]
+    images = np.zeros((1, *network.input_shape[1:]), network.inputs[0].dtype)
+    # An upright stroke: among digits, a 1.
+    rows, columns = images.shape[1:3]
+    images[:, rows // 7 : rows - rows // 7, columns // 2 - 1 : columns // 2 + 2] = 255
+    probabilities = np.zeros((1, *network.output_shape[1:]), np.float32)
+    folder.mkdir()  # MLflow writes the example before it creates the folder
+    mlflow.keras.save_model(
+        network,
+        str(folder),
+        mlflow_model=mlflow.models.Model(
+            model.artifact_location, model.source_run_id, model_uuid=model.model_id, model_id=model.model_id
+        ),
+        signature=mlflow.models.infer_signature(images, probabilities),
+        input_example=images,
+        metadata=metadata,
+        pip_requirements=requirements,
+    )
+    # The very bytes that model.md5 names: Keras never writes the same file twice.
+    shutil.copyfile(path, folder / LOGGED_FILE)
 
 
 def restore(run: Any, name: str, path: Path) -> bool:
     """Put back what the finished `run` of the model file at `path` is missing of its model; return whether it was."""
-    if not run_fault(run):
+    model = of_run(run)
+    if not fault(model, run.data.tags["model.md5"]):
         return False
-    if model := of_run(run):
+    if model:
         upload(model, path, run.data.tags["data.md5"])
     else:
         log(run.info.run_id, name, path)
     return True
-
-
-def run_fault(run: Any) -> str:
-    """Return what is wrong with the files of the model of a finished run; empty if nothing."""
-    return fault(of_run(run), run.data.tags["model.md5"])
 
 
 def fault(model: Any, md5: str) -> str:
@@ -100,6 +148,18 @@ def _names(model: Any, folder: str | None) -> set[str]:
     return {file.path for file in mlflow.MlflowClient().list_logged_model_artifacts(model.model_id, folder)}
 
 
+def run_fault(run: Any) -> str:
+    """Return what is wrong with the files of the model of a finished run; empty if nothing."""
+    return fault(of_run(run), run.data.tags["model.md5"])
+
+
+def of_version(version: Any) -> Any:
+    """Return the logged model of a registered version; None if it was registered from something else, or deleted."""
+    if not version.source.startswith(_PREFIX):
+        return None
+    return client.existing(mlflow.MlflowClient().get_logged_model, version.source.removeprefix(_PREFIX))
+
+
 def fetch(address: str, folder: Path) -> Path:
     """Return the `.keras` file of the model at `address` (models:/...), downloaded into `folder`.
 
@@ -114,8 +174,8 @@ def fetch(address: str, folder: Path) -> Path:
         if md5:
             raise InputError(f"{address}: MLflow has lost its file {LOGGED_FILE}", fix=_FIX)
         raise InputError(f"{address}: not a model of this project: it has no {LOGGED_FILE}")
-    if md5 and (found := files.md5(path)) != md5:
-        raise InputError(f"{address}: MLflow's {LOGGED_FILE} has md5 {found}, not the {md5} of its run", fix=_FIX)
+    if md5 and (actual := files.md5(path)) != md5:
+        raise InputError(f"{address}: MLflow's {LOGGED_FILE} has md5 {actual}, not the {md5} of its run", fix=_FIX)
     return path
 
 
@@ -134,11 +194,11 @@ def trained_on(address: str) -> dict[str, Any]:
         if model and _DESCRIPTION not in _names(model, None):
             raise InputError(f"{address}: MLflow has lost its file {_DESCRIPTION}", fix=_FIX)
         logged = _metadata(model).get(_DATA) if model else None
-    found = logged or dvc_lock.summary(tags.get("data.md5", ""))
-    if not isinstance(found, dict) or "dataset" not in found:
+    record = logged or dvc_lock.summary(tags.get("data.md5", ""))
+    if not isinstance(record, dict) or "dataset" not in record:
         what = f"{address}: nothing records the classes that it was trained with"
         raise InputError(what, fix="name its data set with --set data/sets/NAME.yaml")
-    return found
+    return record
 
 
 def _metadata(model: Any) -> dict[str, Any]:
@@ -182,67 +242,3 @@ def _recorded(address: str) -> dict[str, str]:
         return dict(version.tags)
     api = mlflow.MlflowClient()
     return dict(api.get_run(api.get_logged_model(address.removeprefix(_PREFIX)).source_run_id).data.tags)
-
-
-def upload(model: Any, path: Path, data_md5: str) -> None:
-    """Upload the model file at `path`, trained on data with this md5, and what describes it, as a logged model."""
-    about = {"input": INPUT} | ({_DATA: data} if (data := dvc_lock.summary(data_md5)) else {})
-    with tempfile.TemporaryDirectory() as folder:
-        _save(path, Path(folder) / "model", model, about)
-        mlflow.MlflowClient().log_model_artifacts(model.model_id, f"{folder}/model")
-
-
-def _outputs(run: Any) -> set[str]:
-    return {output.model_id for output in run.outputs.model_outputs}
-
-
-def _all_of(run: Any) -> list[Any]:
-    """Return the logged models of a run, complete or not, without deleted ones."""
-    query = f"source_run_id = '{run.info.run_id}'"
-    return list(mlflow.MlflowClient().search_logged_models([run.info.experiment_id], query))
-
-
-def _create(run: Any, name: str) -> Any:
-    kept = (NOTE, "mlflow.user", "mlflow.source.")
-    tags = {key: value for key, value in run.data.tags.items() if key.startswith(kept)}
-    tags[NOTE] = f"{tags.get(NOTE, '')}\n\n{INPUT}".strip()
-    return mlflow.MlflowClient().create_logged_model(
-        run.info.experiment_id, name, run.info.run_id, tags, run.data.params, model_type="classifier"
-    )
-
-
-def _save(path: Path, folder: Path, model: Any, metadata: dict[str, Any]) -> None:
-    """Write a logged model's files to `folder`."""
-    import numpy as np
-
-    from pipeline.training import model_file, recipe
-
-    network = model_file.load(path)
-    # After our settings of Keras: it imports Keras.
-    import mlflow.keras
-
-    packages = {"mlflow": mlflow.__version__, **recipe.versions()}
-    # On another system or processor the same version has another name.
-    installed = next(name for name in recipe.TENSORFLOW if name in packages)
-    tensorflow = packages.pop(installed)
-    requirements = [f"{package}=={version}" for package, version in packages.items()]
-    requirements += [f"{name}=={tensorflow}; {where}" for name, where in recipe.TENSORFLOW.items()]
-    images = np.zeros((1, *network.input_shape[1:]), network.inputs[0].dtype)
-    # An upright stroke: among digits, a 1.
-    rows, columns = images.shape[1:3]
-    images[:, rows // 7 : rows - rows // 7, columns // 2 - 1 : columns // 2 + 2] = 255
-    probabilities = np.zeros((1, *network.output_shape[1:]), np.float32)
-    folder.mkdir()  # MLflow writes the example before it creates the folder
-    mlflow.keras.save_model(
-        network,
-        str(folder),
-        mlflow_model=mlflow.models.Model(
-            model.artifact_location, model.source_run_id, model_uuid=model.model_id, model_id=model.model_id
-        ),
-        signature=mlflow.models.infer_signature(images, probabilities),
-        input_example=images,
-        metadata=metadata,
-        pip_requirements=requirements,
-    )
-    # The very bytes that model.md5 names: Keras never writes the same file twice.
-    shutil.copyfile(path, folder / LOGGED_FILE)

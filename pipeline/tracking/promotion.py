@@ -129,12 +129,12 @@ def read() -> Promotion:
     return promotion
 
 
-def is_recorded(tags: Mapping[str, str]) -> bool:
-    """Return whether a valid file records the model with these tags as the champion."""
-    try:
-        return PATH.exists() and read().tags() == tags
-    except InputError:
-        return False
+def find(tags: Mapping[str, str]) -> Promotion | None:
+    """Return the promotion of the model with these tags, None unless a valid file records it as the champion."""
+    with suppress(InputError):
+        if PATH.exists() and (promotion := read()).tags() == tags:
+            return promotion
+    return None
 
 
 def is_on(dataset: str) -> bool:
@@ -164,8 +164,8 @@ def register(promoted: Promotion, model: Path) -> str:
     if lock is None or promoted.model_md5.encode() not in lock:
         what = f"in HEAD, it does not record {promoted.model} (md5 {promoted.model_md5})"
         raise InputError(what, path=dvc_lock.LOCK, fix="commit the results, then run this command again")
-    if (found := _tagged()) and found[1] == promoted.model_md5:
-        return f"{ARTIFACT} {found[0]}: is the champion in git already"
+    if (tagged := _tagged()) and tagged[1] == promoted.model_md5:
+        return f"{ARTIFACT} {tagged[0]}: is the champion in git already"
     if not _has_remote("HEAD"):
         what = "in HEAD, it has no default remote, from which others would get the file"
         fix = "`dvc remote add --default team ADDRESS`, commit that file, then run this command again"
@@ -191,13 +191,13 @@ def _tagged() -> tuple[str, str] | None:
     from gto.exceptions import ArtifactNotFound
 
     try:
-        found = api.find_versions_in_stage(".", ARTIFACT, CHAMPION)
+        versions = api.find_versions_in_stage(".", ARTIFACT, CHAMPION)
     except ArtifactNotFound:
         return None
-    if not found or not _has_remote(found[0].commit_hexsha):
+    if not versions or not _has_remote(versions[0].commit_hexsha):
         return None
-    pointer = revision.show(found[0].commit_hexsha, _POINTER)
-    return found[0].version, str(files.parse_yaml(pointer, _POINTER)["outs"][0]["md5"]) if pointer else ""
+    pointer = revision.show(versions[0].commit_hexsha, _POINTER)
+    return versions[0].version, str(files.parse_yaml(pointer, _POINTER)["outs"][0]["md5"]) if pointer else ""
 
 
 def _has_remote(commit: str) -> bool:

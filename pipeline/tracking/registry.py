@@ -1,4 +1,4 @@
-"""The champion on each data set in MLflow's registry: a version of the registered model with that one's name."""
+"""The champion on each data set in MLflow's registry: a version of the registered model of that name."""
 
 import json
 from collections.abc import Collection, Mapping
@@ -37,7 +37,7 @@ def set_champion(promoted: Promotion, run: Any) -> Any:
     run_id, model_id = run.info.run_id, logged_model.of_run(run).model_id
     versions = api.search_model_versions(f"name = '{name}' and run_id = '{run_id}'")
     source = f"models:/{model_id}"
-    version = next((one for one in versions if one.source == source), None)
+    version = next((registered for registered in versions if registered.source == source), None)
     if version is None:
         version = api.create_model_version(name, source, run_id, dict(tags), None, description, 0, model_id)
     for key in [key for key, value in tags.items() if version.tags.get(key) != value]:
@@ -69,8 +69,8 @@ def restore(trained: Collection[tuple[str, str]] = ()) -> str:
     its own. Another champion than that of the file is kept: the file may be from an older commit.
 
     If MLflow has none, nor what is recorded, the line has the command that makes the model with the recorded name the
-    champion, if it is one of those that are `trained`, each with its data set: on another machine, the same training
-    run gives other bits.
+    champion, if it is among the `trained`, each with its data set: on another machine, the same training run gives
+    other bits.
 
     Raises:
         InputError: The file is damaged, or the files of the champion are lost and in DVC's cache neither.

@@ -20,50 +20,7 @@ from pipeline.training.settings import Model, Training
 _OF_DATA = ("dataset", "validation", "split_seed")
 
 
-@dataclass(frozen=True)
-class TrainedModel:
-    """A trained and evaluated model in the workspace: the params that dvc.lock records for it, and its files."""
-
-    name: str
-    model: Model
-    train: Training
-    data_params: Mapping[str, Any]
-    data: Path
-    file: Path
-    timing: Path
-    artifacts: EvaluationArtifacts
-
-    def verify(self) -> None:
-        """Raise InputError if a file is not the one that dvc.lock records, or was made in another way than it says."""
-        evaluated = self.artifacts.metrics, self.artifacts.predictions
-        dvc_lock.verify(self.data, self.file, self.timing, self.artifacts.history, *evaluated)
-        dvc_lock.check_record(self.name, files.read_json(self.artifacts.metrics).get("made_with"))
-
-    def checksums(self) -> dict[str, str]:
-        """Return the tags by which the model's run is found."""
-        written = dvc_lock.recorded()
-        md5s = {"model.md5": written[self.file.as_posix()], "data.md5": written[self.data.as_posix()]}
-        return {"model": self.name, **md5s}
-
-    @property
-    def dataset(self) -> str:
-        """The name of the data set on which it was trained."""
-        return str(self.data_params["dataset"])
-
-    def description(self) -> RunDescription:
-        """Return what was known before the training run."""
-        versions = dict(files.read_json(self.artifacts.metrics)["made_with"])
-        recipe, md5 = versions.pop("recipe"), self.checksums()["data.md5"]
-        stage = f"train@{self.name}"
-        return RunDescription(self.name, recipe, md5, self.model, self.train, self.data_params, stage, versions)
-
-    def rows(self) -> list[dict[str, float]]:
-        """Return the history with the seconds of each epoch."""
-        history, timing = files.read_csv(self.artifacts.history), files.read_csv(self.timing)
-        return list(history.merge(timing[["epoch", "seconds"]], on="epoch").to_dict("records"))
-
-
-def trained_model(name: str, rule: OverfittingRule) -> TrainedModel | None:
+def trained_model(name: str, rule: OverfittingRule) -> "TrainedModel | None":
     """Return the model `name` as dvc.lock records it; None unless it was trained and evaluated as its stages are now.
 
     Its history is judged by the overfitting rule of the report that dvc.lock records, or by `rule` if there is none.
@@ -108,14 +65,14 @@ def _is_fresh(stage: Mapping[str, Any]) -> bool:
     return on_this and all(written.get(dep["path"], dep.get("md5")) == dep.get("md5") for dep in stage["deps"])
 
 
-def sync_model(trained: TrainedModel, work: Path) -> tuple[Any, bool]:
-    """Add to MLflow what it is missing of a model and make its run the current one; return the run and if it was any.
+def sync_model(trained: "TrainedModel", work: Path) -> tuple[Any, bool]:
+    """Complete the model's run in MLflow and mark it as current; return the run, and whether anything was added.
 
     `work` is the directory of the checkpoints: while the same recipe is being trained there, nothing is changed.
     Another call for the same directory is waited for.
 
     Raises:
-        InputError: A file is not the one that dvc.lock records.
+        InputError: A file differs from dvc.lock.
         PipelineError: The recipe is being trained.
         UnavailableError: Another call takes too long.
     """
@@ -124,23 +81,66 @@ def sync_model(trained: TrainedModel, work: Path) -> tuple[Any, bool]:
         description = trained.description()
         checkpoints = Checkpoints(work, description.name, description.recipe)
         with checkpoints.alone():
-            found = runs.find_run(trained.dataset, trained.checksums())
-            run = found or runs.complete(description, dataset.load(trained.data), trained.rows(), trained.file)
+            finished = runs.find_run(trained.dataset, trained.checksums())
+            run = finished or runs.complete(description, dataset.load(trained.data), trained.rows(), trained.file)
             runs.end_interrupted(trained.dataset, description.recipe)
             checkpoints.discard()
         added = [
-            not found or runs.add_training(run, description, lambda: dataset.load(trained.data), trained.rows()),
-            bool(found) and logged_model.restore(run, trained.name, trained.file),
+            not finished or runs.add_training(run, description, lambda: dataset.load(trained.data), trained.rows()),
+            bool(finished) and logged_model.restore(run, trained.name, trained.file),
             runs.add_artifacts(run, trained.artifacts),
         ]
         runs.mark_current(run)
         return run, any(added)
 
 
-def retire_others(names: list[str]) -> list[str]:
-    """Let no run on the data set of dvc.lock count as current whose model is not that file there, or not in `names`.
+@dataclass(frozen=True)
+class TrainedModel:
+    """A trained and evaluated model in the workspace: the params that dvc.lock records for it, and its files."""
 
-    Returns the models of those runs. Runs on other data sets stay as they are.
+    name: str
+    model: Model
+    train: Training
+    data_params: Mapping[str, Any]
+    data: Path
+    file: Path
+    timing: Path
+    artifacts: EvaluationArtifacts
+
+    @property
+    def dataset(self) -> str:
+        """The name of the data set on which it was trained."""
+        return str(self.data_params["dataset"])
+
+    def verify(self) -> None:
+        """Raise InputError if a file differs from dvc.lock, or was made in another way than dvc.lock records."""
+        evaluated = self.artifacts.metrics, self.artifacts.predictions
+        dvc_lock.verify(self.data, self.file, self.timing, self.artifacts.history, *evaluated)
+        dvc_lock.check_record(self.name, files.read_json(self.artifacts.metrics).get("made_with"))
+
+    def description(self) -> RunDescription:
+        """Return what was known before the training run."""
+        versions = dict(files.read_json(self.artifacts.metrics)["made_with"])
+        recipe, md5 = versions.pop("recipe"), dvc_lock.recorded()[self.data.as_posix()]
+        stage = f"train@{self.name}"
+        return RunDescription(self.name, recipe, md5, self.model, self.train, self.data_params, stage, versions)
+
+    def checksums(self) -> dict[str, str]:
+        """Return the tags by which the model's run is found."""
+        written = dvc_lock.recorded()
+        md5s = {"model.md5": written[self.file.as_posix()], "data.md5": written[self.data.as_posix()]}
+        return {"model": self.name, **md5s}
+
+    def rows(self) -> list[dict[str, float]]:
+        """Return the history with the seconds of each epoch."""
+        history, timing = files.read_csv(self.artifacts.history), files.read_csv(self.timing)
+        return list(history.merge(timing[["epoch", "seconds"]], on="epoch").to_dict("records"))
+
+
+def retire_others(names: list[str]) -> list[str]:
+    """Mark runs whose model is not the file in dvc.lock, or not in `names`, as not current; return their models' names.
+
+    Runs on other data sets than that of dvc.lock stay as they are.
     """
     if (dataset := dvc_lock.dataset()) is None:
         return []

@@ -33,11 +33,11 @@ def ledger_faults() -> Iterator[str]:
     study = plan.load_study(STUDY / "params.yaml")
     planned = plan.replicates(study, prepared.checksums(prepared.load(STUDY / "reports" / "data", study.data.sets)))
     with contextlib.redirect_stderr(io.StringIO()) as notices:
-        states = [(one, state) for one, _, state in ledger.look_up(STUDY / "runs", planned)]
+        states = [(replicate, state) for replicate, _, state in ledger.look_up(STUDY / "runs", planned)]
     yield from notices.getvalue().splitlines()
-    for one, state in states:
+    for replicate, state in states:
         if state is EntryState.FOREIGN:
-            place = f"study/runs/{one.variant}.jsonl: seed {one.seed}"
+            place = f"study/runs/{replicate.variant}.jsonl: seed {replicate.seed}"
             yield f"{place} was made with other params or data than study/params.yaml has"
 
 
@@ -63,10 +63,10 @@ def report_faults() -> Iterator[str]:
 
 def _contents(folder: Path) -> dict[str, bytes]:
     """Return the committed files of the report by name: without what other stages write, and without HTML."""
-    found = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    contents = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     return {
         name: content
-        for name, content in found.items()
+        for name, content in contents.items()
         if not name.startswith(("data/", "missed/")) and ".html" not in name
     }
 
@@ -121,13 +121,14 @@ def tuning_faults() -> Iterator[str]:
     if not (STUDY / "runs").exists():
         return
     study = plan.load_study(STUDY / "params.yaml")
-    held_out = [one for one in ledger.read(STUDY / "runs") if one.has("validation", "accuracy")]
-    rows = [(one.variant, one.seed, one.score("validation", "accuracy")) for one in held_out]
+    held_out = [replicate for replicate in ledger.read(STUDY / "runs") if replicate.has("validation", "accuracy")]
+    rows = [(replicate.variant, replicate.seed, replicate.score("validation", "accuracy")) for replicate in held_out]
     scores = pd.DataFrame(rows, columns=["variant", "seed", "accuracy"])
-    for base, tuned in ((name[:-6], one) for name, one in study.variants.items() if name.endswith("_tuned")):
+    tuned_variants = {name[:-6]: variant for name, variant in study.variants.items() if name.endswith("_tuned")}
+    for base, tuned in tuned_variants.items():
         pattern = rf"{base}(_rate_\w+?)?(_no_dropout)?"
-        candidates = {name: one for name, one in study.variants.items() if re.fullmatch(pattern, name)}
-        seeds = range(study.first_seed, study.first_seed + min(one.seeds for one in candidates.values()))
+        candidates = {name: variant for name, variant in study.variants.items() if re.fullmatch(pattern, name)}
+        seeds = range(study.first_seed, study.first_seed + min(variant.seeds for variant in candidates.values()))
         compared = scores[scores["variant"].isin(candidates) & scores["seed"].isin(seeds)]
         if len(compared) < len(candidates) * len(seeds):
             continue

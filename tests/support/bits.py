@@ -183,22 +183,22 @@ def of_program(*words: str, before: tuple[str, ...] = ()) -> str:
     return done.stdout
 
 
-def differing(recorded: Mapping[str, Any], found: Mapping[str, Any], *, portable: bool) -> list[str]:
+def differing(recorded: Mapping[str, Any], now: Mapping[str, Any], *, portable: bool) -> list[str]:
     """Return the recorded cases whose numbers are others now: in any bit, or beyond their tolerance.
 
     `portable` is False on a processor without the portable arithmetic.
     """
-    return [name for name in recorded if name in found and not _same(name, recorded[name], found[name], portable)]
+    return [name for name in recorded if name in now and not _same(name, recorded[name], now[name], portable)]
 
 
-def _same(name: str, recorded: Mapping[str, Any], found: Mapping[str, Any], portable: bool) -> bool:
+def _same(name: str, recorded: Mapping[str, Any], now: Mapping[str, Any], portable: bool) -> bool:
     if portable and name not in TOLERANCES:
-        return recorded == found
-    shapes = [len(one[key]) for one in (recorded, found) for key in ("sizes", "losses")]
+        return recorded == now
+    shapes = [len(case[key]) for case in (recorded, now) for key in ("sizes", "losses")]
     if shapes[:2] != shapes[2:]:
         return False
     tolerance = TOLERANCES.get(name, ELSEWHERE)
-    return all(np.allclose(found[key], recorded[key], rtol=tolerance, atol=tolerance) for key in ("sizes", "losses"))
+    return all(np.allclose(now[key], recorded[key], rtol=tolerance, atol=tolerance) for key in ("sizes", "losses"))
 
 
 def main() -> None:
@@ -209,23 +209,23 @@ def main() -> None:
     name, way = (*sys.argv[1:], "avx2")[:2]
     start(way)
     # `all elsewhere` are the others on a processor that has no portable arithmetic.
-    names = [one for one in MODELS if (one in TOLERANCES) == (way == "native")] if name == "all" else [name]
-    found = {one: numbers(one, way) for one in names}
-    print(json.dumps(found if name == "all" else found[name]))
+    names = [case for case in MODELS if (case in TOLERANCES) == (way == "native")] if name == "all" else [name]
+    cases = {case: numbers(case, way) for case in names}
+    print(json.dumps(cases if name == "all" else cases[name]))
 
 
 def _record() -> None:
     from pipeline import machine
 
     before = json.loads(RECORD.read_text())
-    found = json.loads(of_program("all", "avx2")) | json.loads(of_program("all", "native"))
-    changed = differing(before["cases"], found, portable=True)
+    cases = json.loads(of_program("all", "avx2")) | json.loads(of_program("all", "native"))
+    changed = differing(before["cases"], cases, portable=True)
     if changed and before["results"] == recipe.RESULTS:
         raise SystemExit(f"other numbers than recorded: {', '.join(changed)}; raise RESULTS in {recipe.__file__} first")
     # By processor, the cases of which it has computed the bits.
     processors = {} if changed else before["processors"]
-    processors |= {machine.processor(): sorted(found.keys() - TOLERANCES.keys())}
-    content = {"results": recipe.RESULTS, "processors": processors, "cases": found}
+    processors |= {machine.processor(): sorted(cases.keys() - TOLERANCES.keys())}
+    content = {"results": recipe.RESULTS, "processors": processors, "cases": cases}
     RECORD.write_text(json.dumps(content, indent=2) + "\n")
 
 

@@ -110,7 +110,7 @@ def opened(folder: Path) -> Iterator[Browser]:
     with subprocess.Popen([str(DRIVER), "--port=0"], stdout=subprocess.PIPE, text=True) as driver:
         try:
             assert driver.stdout is not None
-            port = next(found[1] for line in driver.stdout if (found := re.search(r"on port (\d+)\.", line)))
+            port = next(match[1] for line in driver.stdout if (match := re.search(r"on port (\d+)\.", line)))
             try:
                 browser = Browser(f"http://127.0.0.1:{port}", folder)
             except AssertionError as error:

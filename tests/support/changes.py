@@ -63,10 +63,10 @@ def make(folder: Path) -> Path:
     edit(folder, tiny)
     path = folder / "data" / "processed" / "digits.npz"
     dataset.save(path, digits)
-    described = {"dataset": "digits", "title": "Digits", "validation": "test", "split_seed": 0}
+    summary = {"dataset": "digits", "title": "Digits", "validation": "test", "split_seed": 0}
     splits = {name: {"count": len(split)} for name, split in digits.splits().items()}
-    described |= {"image": list(digits.shape), "classes": list(digits.classes), "splits": splits}
-    files.write_json(folder / "reports" / "data.json", described | {"sha256": files.sha256(path)})
+    summary |= {"image": list(digits.shape), "classes": list(digits.classes), "splits": splits}
+    files.write_json(folder / "reports" / "data.json", summary | {"sha256": files.sha256(path)})
     git(folder, "init", "--quiet", "--initial-branch=main")
     commit(folder)
     return folder
@@ -88,24 +88,29 @@ class Stand:
 
     def train(self, _: Any, wanted: Sequence[Replicate], __: Any, folder: Path, *___: Any) -> Iterator[Entry | str]:
         """Write a made entry for each replicate into the ledger."""
-        for one in wanted:
+        for replicate in wanted:
             if len(self.trained) == self.interrupted_after:
                 raise KeyboardInterrupt
-            self.trained.append(one)
-            if one.seed in self.failing:
-                yield f"{one.variant}-{one.seed}: diverged"
+            self.trained.append(replicate)
+            if replicate.seed in self.failing:
+                yield f"{replicate.variant}-{replicate.seed}: diverged"
                 continue
-            yield write_entry(folder, one, self.accuracy(one))
+            yield write_entry(folder, replicate, self.accuracy(replicate))
 
 
-def write_entry(folder: Path, one: Replicate, accuracy: float) -> Entry:
+def write_entry(folder: Path, replicate: Replicate, accuracy: float) -> Entry:
     """Put a replicate with this accuracy on held-out images into a ledger."""
     scores = dict.fromkeys(metrics.SCORES, 0.1) | {"loss": 1 - accuracy, "negative_log_likelihood": 1 - accuracy}
     splits = {
         name: {**scores, "count": count, "errors": 0, "accuracy": value}
         for name, count, value in (("train", 1260, 1.0), ("test", IMAGES, accuracy))
     }
-    record = {"variant": one.variant, "seed": one.seed, "recipe": one.recipe, "ingredients": one.ingredients}
+    record = {
+        "variant": replicate.variant,
+        "seed": replicate.seed,
+        "recipe": replicate.recipe,
+        "ingredients": replicate.ingredients,
+    }
     record |= {"parameters": 1, "processor": "-", "commit": None, "splits": splits}
     row = {"epoch": 1, "loss": 1.0, "accuracy": accuracy, "val_loss": 1.0, "val_accuracy": accuracy}
     row |= {"train_loss": 1.0, "train_accuracy": 1.0}
@@ -116,8 +121,8 @@ def write_entry(folder: Path, one: Replicate, accuracy: float) -> Entry:
     return ledger.append(folder, record | tables)
 
 
-def noise(one: Replicate, spread: float) -> float:
+def noise(replicate: Replicate, spread: float) -> float:
     """Return a random number that is the replicate's own, of a whole number of images, whatever code there is."""
-    model = json.dumps(one.ingredients["model"], sort_keys=True)
-    drawn = np.random.default_rng([one.seed, *model.encode()]).normal(0, spread)
+    model = json.dumps(replicate.ingredients["model"], sort_keys=True)
+    drawn = np.random.default_rng([replicate.seed, *model.encode()]).normal(0, spread)
     return round(drawn * IMAGES) / IMAGES

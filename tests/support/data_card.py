@@ -22,9 +22,9 @@ _CONTEXT = {
 def data_card(summary: Mapping[str, Any]) -> str:
     """Return the card of a data set in Markdown, from what preprocess wrote about it."""
     name, shape, splits = summary["dataset"], summary["image"], summary["splits"]
-    sizes = [f"{split} ({found['count']:,} images)" for split, found in splits.items()]
+    sizes = [f"{split} ({counts['count']:,} images)" for split, counts in splits.items()]
     rows = [
-        [render.literal(label), *(f"{found['classes'][index]:,}" for found in splits.values())]
+        [render.literal(label), *(f"{counts['classes'][index]:,}" for counts in splits.values())]
         for index, label in enumerate(summary["classes"])
     ]
     findings = [f"- {render.literal(finding)}" for finding in summary["findings"]] or ["- The checks found nothing."]
@@ -59,7 +59,7 @@ def data_card(summary: Mapping[str, Any]) -> str:
 def croissant(summary: Mapping[str, Any]) -> dict[str, Any]:
     """Return the data set as metadata in MLCommons' format Croissant 1.0, from what preprocess wrote about it."""
     name, arrays = summary["dataset"], f"{summary['dataset']}.npz"
-    split_counts = ", ".join(f"{found['count']:,} {split}" for split, found in summary["splits"].items())
+    split_counts = ", ".join(f"{counts['count']:,} {split}" for split, counts in summary["splits"].items())
     label, title = ({"@type": "cr:Field", "@id": f"classes/{key}", "name": key} for key in ("label", "title"))
     classes = {
         "@type": "cr:RecordSet",

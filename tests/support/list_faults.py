@@ -33,7 +33,7 @@ class Shown:
 
 def shown() -> list[Shown]:
     """Return what the marked tests show, in the order of files and lines."""
-    return [found for path in sorted(TESTS.rglob("test_*.py")) for found in _of_file(path)]
+    return [fault for path in sorted(TESTS.rglob("test_*.py")) for fault in _of_file(path)]
 
 
 def _of_file(path: Path) -> Iterator[Shown]:
@@ -51,4 +51,4 @@ def _of_file(path: Path) -> Iterator[Shown]:
 
 def page() -> str:
     """Return the page."""
-    return HEAD + "".join(one.row() for one in shown())
+    return HEAD + "".join(fault.row() for fault in shown())

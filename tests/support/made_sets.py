@@ -181,8 +181,8 @@ def table(contents: list[bytes | None], labels: list[Any], classes: tuple[str, .
     images = pa.array([{"bytes": content, "path": "x.png"} for content in contents], kind)
     features = {"image": {"_type": "Image"}, "label": {"names": list(classes), "_type": "ClassLabel"}}
     metadata = {"huggingface": json.dumps({"info": {"features": features}})}
-    found = pa.table({"image": images, "label": pa.array(labels, pa.int64())})
-    return found.replace_schema_metadata(metadata)
+    pictures = pa.table({"image": images, "label": pa.array(labels, pa.int64())})
+    return pictures.replace_schema_metadata(metadata)
 
 
 @writes("idx")

@@ -18,9 +18,9 @@ def _several(image: Pixels, random: Random, places: list[tuple[float, float]], s
     for number, (row, column) in enumerate(places):
         # Another digit each time: the same one, turned upside down or mirrored.
         turned = [image, image[::-1, ::-1], image[:, ::-1], image[::-1]][number % 4]
-        one = paper.digit(np.ascontiguousarray(turned), side * random.uniform(0.85, 1.1))
+        digit = paper.digit(np.ascontiguousarray(turned), side * random.uniform(0.85, 1.1))
         top, left = shape[0] / 2 + (row - middle[0] - 0.5) * side, shape[1] / 2 + (column - middle[1] - 0.5) * side
-        ink = np.maximum(ink, paper.put(one, shape, top, left))
+        ink = np.maximum(ink, paper.put(digit, shape, top, left))
     return paper.jpeg(paper.page(ink, random))
 
 

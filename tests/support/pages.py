@@ -45,8 +45,8 @@ def behind() -> dict[str, str]:
 def faults() -> Iterator[str]:
     """Yield a line for each file that is behind, with what to do."""
     yield from (f"{name} is behind: `make pages` renews it" for name in behind())
-    for found, remedy in AGREED.items():
-        yield from (f"{fault}: {remedy}" for fault in found())
+    for check, remedy in AGREED.items():
+        yield from (f"{fault}: {remedy}" for fault in check())
 
 
 def main() -> int:

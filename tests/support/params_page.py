@@ -93,13 +93,13 @@ _TYPES = {"integer": "integer", "number": "number", "boolean": "`true` or `false
 
 def page() -> str:
     """Return the page."""
-    described = _Blocks()
-    parts = [INTRO.format(example=EXAMPLE), "## `params.yaml`", *described.block(Params, properties(Params), "")]
+    blocks = _Blocks()
+    parts = [INTRO.format(example=EXAMPLE), "## `params.yaml`", *blocks.block(Params, properties(Params), "")]
     common = properties(ImageSet)
-    parts += ["## `data/sets/NAME.yaml`", "### Keys of every format", *described.block(ImageSet, common, "")]
+    parts += ["## `data/sets/NAME.yaml`", "### Keys of every format", *blocks.block(ImageSet, common, "")]
     for name, format_ in sets.FORMATS.items():
         own = {key: value for key, value in properties(format_).items() if value != common.get(key)}
-        parts += [f"### Format `{name}`", *described.block(format_, own, f"{name}: ")]
+        parts += [f"### Format `{name}`", *blocks.block(format_, own, f"{name}: ")]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
@@ -107,17 +107,19 @@ def properties(block: type[Block]) -> dict[str, Any]:
     """Return the JSON schema of each key of a block; of params.yaml, also of the sections that other modules read."""
     schema = block.model_json_schema()
     # A block that contains others of its kind is among its own definitions.
-    found: dict[str, Any] = (schema if "properties" in schema else schema["$defs"][block.__name__])["properties"]
+    keys: dict[str, Any] = (schema if "properties" in schema else schema["$defs"][block.__name__])["properties"]
     if block is Params:
-        found = {**found, **properties(bounds._Section), **properties(smallest_effect._EffectsSection)}
-    return found
+        keys = {**keys, **properties(bounds._Section), **properties(smallest_effect._EffectsSection)}
+    return keys
 
 
 class _Blocks:
     """Sections of the page, one for each block, in the order in which they are first referred to."""
 
     def __init__(self) -> None:
-        self._classes = {one.__name__: one for one in _subclasses(Block) if one.__module__.startswith("pipeline.")}
+        self._classes = {
+            block.__name__: block for block in _subclasses(Block) if block.__module__.startswith("pipeline.")
+        }
         self._headings: dict[str, str] = {}
         # What is a member of a union.
         self._kinds: set[str] = set()
@@ -178,9 +180,9 @@ class _Blocks:
 
 
 def _subclasses(block: type[Block]) -> Iterator[type[Block]]:
-    for one in block.__subclasses__():
-        yield one
-        yield from _subclasses(one)
+    for subclass in block.__subclasses__():
+        yield subclass
+        yield from _subclasses(subclass)
 
 
 def _references(schema: Any) -> list[str]:
@@ -220,12 +222,12 @@ def _shown(default: Any) -> str:
 
 def _sentences(block: type[Block]) -> dict[str, str]:
     """Return the docstring below each field of a block in the code, those of its bases included."""
-    found: dict[str, str] = {}
-    for one in reversed(block.__mro__):
-        if issubclass(one, Block):
-            tree = ast.parse(textwrap.dedent(inspect.getsource(one)))
+    sentences: dict[str, str] = {}
+    for ancestor in reversed(block.__mro__):
+        if issubclass(ancestor, Block):
+            tree = ast.parse(textwrap.dedent(inspect.getsource(ancestor)))
             (body,) = [node.body for node in tree.body if isinstance(node, ast.ClassDef)]
             for field, after in pairwise(body):
                 if isinstance(field, ast.AnnAssign) and isinstance(after, ast.Expr):
-                    found[ast.unparse(field.target)] = ast.literal_eval(after.value)
-    return found
+                    sentences[ast.unparse(field.target)] = ast.literal_eval(after.value)
+    return sentences

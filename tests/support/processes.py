@@ -14,8 +14,8 @@ def children(pid: int) -> list[int]:
 
 def descendants(pid: int) -> list[int]:
     """Return the processes that a process has started, and those that these have started."""
-    found = children(pid)
-    return [*found, *(below for child in found for below in descendants(child))]
+    own = children(pid)
+    return [*own, *(below for child in own for below in descendants(child))]
 
 
 def gone(pid: int) -> bool:

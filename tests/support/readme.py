@@ -102,12 +102,12 @@ def _verdict(verdict: str, language: Language) -> str:
 def predictions(language: Language) -> str:
     """Return the sentence on the original's numbers and the study's intervals, or nothing without a study of them."""
     path = Path("study/reports/prediction.csv")
-    found = files.read_csv(path).dropna(subset="original") if path.exists() else pd.DataFrame()
-    if found.empty:
+    intervals = files.read_csv(path).dropna(subset="original") if path.exists() else pd.DataFrame()
+    if intervals.empty:
         return ""
-    within = int(found["within"].astype(bool).sum())
-    sentence = (REPRODUCED if prediction.reproduced(within, len(found)) else NOT_REPRODUCED)[language]
-    text = sentence.format(n=len(found), within=within)
+    within = int(intervals["within"].astype(bool).sum())
+    sentence = (REPRODUCED if prediction.reproduced(within, len(intervals)) else NOT_REPRODUCED)[language]
+    text = sentence.format(n=len(intervals), within=within)
     return _filled(text) if language is Language.ENGLISH else text
 
 
@@ -129,8 +129,8 @@ def _time(answer: Mapping[str, Any]) -> str:
     images = files.read_json(Path("reports/data.json"))["splits"]["train"]["count"] - answer["images"]["judged"]
     parts = []
     for name, model in models.items():
-        one = measured[name]
-        epoch = one["epoch"]["two of one thread, float32"]["median"] * images / one["images"]
+        timing = measured[name]
+        epoch = timing["epoch"]["two of one thread, float32"]["median"] * images / timing["images"]
         parts.append(f"{2 * seeds * model.epochs * epoch / 60:.0f} minutes for `{name}`")
     return f" On two cores of {measured['machine']['processor']} this takes about {render.series(parts)}."
 

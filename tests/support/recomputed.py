@@ -31,9 +31,9 @@ def faults() -> Iterator[str]:
     # scipy warns of seeds that are all alike, as epochs to a target may be.
     with warnings.catch_warnings(category=RuntimeWarning, action="ignore"):
         checked = [*_comparisons(records), *_predictions(records), *_claims(records)]
-    for table, place, name, expected, found in checked:
-        if not np.allclose(found, expected, rtol=EXACT, atol=EXACT):
-            yield f"study/reports/{table}: {place}: {name} is {found}, recomputed {expected}"
+    for table, place, name, expected, stated in checked:
+        if not np.allclose(stated, expected, rtol=EXACT, atol=EXACT):
+            yield f"study/reports/{table}: {place}: {name} is {stated}, recomputed {expected}"
 
 
 def _records() -> dict[str, dict[int, Any]]:
@@ -57,12 +57,14 @@ def _comparisons(records: Mapping[str, Mapping[int, Any]]) -> Iterator[tuple[str
         paired = row.method == "paired t"
         both = [records[row.first], records[row.second]]
         common = both[0].keys() & both[1].keys()
-        x, y = ([_accuracy(one[seed]) for seed in one if seed in common or not paired] for one in both)
+        x, y = (
+            [_accuracy(replicates[seed]) for seed in replicates if seed in common or not paired] for replicates in both
+        )
         t = scipy.stats.ttest_rel(x, y) if paired else scipy.stats.ttest_ind(x, y, equal_var=False)
         ends = (*t.confidence_interval(0.95), *t.confidence_interval(row.confidence))
         expected = (np.mean(x) - np.mean(y), t.pvalue, *ends)
-        found = (row.estimate, row.p_value, row.low, row.high, row.simultaneous_low, row.simultaneous_high)
-        yield "comparisons.csv", f"{row.first} minus {row.second}", "the t test", expected, found
+        stated = (row.estimate, row.p_value, row.low, row.high, row.simultaneous_low, row.simultaneous_high)
+        yield "comparisons.csv", f"{row.first} minus {row.second}", "the t test", expected, stated
         differences = np.round(np.subtract(x, y), 12) if paired else None
         ranks = scipy.stats.wilcoxon(differences) if paired else scipy.stats.mannwhitneyu(x, y)
         yield "comparisons.csv", f"{row.first} minus {row.second}", "the rank test", ranks.pvalue, row.rank_p
@@ -86,7 +88,7 @@ def _claims(records: Mapping[str, Mapping[int, Any]]) -> Iterator[tuple[str, str
         for letter, reading in zip("abcdefghij", claim["readings"], strict=False):
             rows = table[(table["place"] == f"{number}{letter}") & (table["role"] == "decides")]
             groups = [reading, {**reading, "contrasts": reading.get("confounder", {})}, reading.get("unless", {})]
-            contrasts = [(group, one) for group in groups for one in group.get("contrasts", {}).values()]
+            contrasts = [(group, each) for group in groups for each in group.get("contrasts", {}).values()]
             if "pairs" in reading or reading.get("outcome", "seconds").startswith("seconds") or rows.empty:
                 continue
             for (group, contrast), row in zip(contrasts, rows.itertuples(), strict=True):
@@ -145,4 +147,4 @@ def _rises(several: Sequence[Any]) -> NDArray[np.float64]:
 
     n = len(curves)
     without = [log_rise(np.delete(curves, place, axis=0)) for place in range(n)]
-    return np.exp([n * log_rise(curves) - (n - 1) * one for one in without])
+    return np.exp([n * log_rise(curves) - (n - 1) * rise for rise in without])

@@ -39,13 +39,13 @@ def digits() -> Dataset:
 
 def write_set(repository: Path, small: Dataset) -> None:
     """Write the digits as IDX files into a local directory, and data/sets/digits.yaml, which describes them."""
-    described = yaml.safe_load((ROOT / "data" / "sets" / "mnist.yaml").read_text())
-    described |= {
+    spec = yaml.safe_load((ROOT / "data" / "sets" / "mnist.yaml").read_text())
+    spec |= {
         "title": "Digits",
         "credit": "E. Alpaydin, C. Kaynak (1998)",
         "sources": [{"directory": "data/local"}],
     }
-    described["counts"] = {"train": len(small.train), "test": len(small.test)}
+    spec["counts"] = {"train": len(small.train), "test": len(small.test)}
     arrays = {
         "train_images": small.train.images,
         "train_labels": small.train.labels,
@@ -53,13 +53,13 @@ def write_set(repository: Path, small: Dataset) -> None:
         "test_labels": small.test.labels,
     }
     for key, array in arrays.items():
-        file = described["files"][key]
+        file = spec["files"][key]
         path = repository / "data" / "local" / file["name"]
         files.write_bytes(path, idx.encode(array))
         file["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
     path = repository / "data" / "sets" / "digits.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(yaml.safe_dump(described, sort_keys=False))
+    path.write_text(yaml.safe_dump(spec, sort_keys=False))
 
 
 def write_params(repository: Path, small: Dataset) -> None:

@@ -95,14 +95,14 @@ def whole() -> Study:
 @cache
 def project() -> Study:
     """Return the part of the project's study that is on MNIST."""
-    found = whole()
-    variants = {name: variant for name, variant in found.variants.items() if variant.dataset == "mnist"}
-    pairs = tuple(pair for pair in found.statistics.comparisons if set(pair) <= variants.keys())
-    return found.model_copy(
+    everything = whole()
+    variants = {name: variant for name, variant in everything.variants.items() if variant.dataset == "mnist"}
+    pairs = tuple(pair for pair in everything.statistics.comparisons if set(pair) <= variants.keys())
+    return everything.model_copy(
         update={
-            "data": found.data.model_copy(update={"sets": ("mnist",)}),
+            "data": everything.data.model_copy(update={"sets": ("mnist",)}),
             "variants": variants,
-            "statistics": found.statistics.model_copy(update={"comparisons": pairs}),
+            "statistics": everything.statistics.model_copy(update={"comparisons": pairs}),
         }
     )
 
@@ -125,7 +125,7 @@ def scaled(of: Study) -> dict[float, Claims]:
 def claims(of: Study, multiple: float = 1) -> Claims:
     """Return the project's claims, those that are about data sets of the study alone."""
     content = _content()
-    fit = {number: one for number, one in content["claims"].items() if {*one["datasets"]} <= {*of.data.sets}}
+    fit = {number: claim for number, claim in content["claims"].items() if {*claim["datasets"]} <= {*of.data.sets}}
     context = terms.terms(of, rules(params.load(FROZEN / "params.yaml")).times(multiple), content["dataset"])
     return schema.validate(Claims, {**content, "claims": fit}, context=context)
 
@@ -135,13 +135,13 @@ def _content() -> Any:
     return files.read_yaml(FROZEN / "study" / "claims.yaml")
 
 
-def with_seeds(found: Study, **seeds: int) -> Study:
+def with_seeds(of: Study, **seeds: int) -> Study:
     """Return a study with other numbers of seeds for the variants named."""
-    return found.model_copy(
+    return of.model_copy(
         update={
             "variants": {
                 name: variant.model_copy(update={"seeds": seeds.get(name, variant.seeds)})
-                for name, variant in found.variants.items()
+                for name, variant in of.variants.items()
             }
         }
     )
@@ -213,28 +213,37 @@ def _history(epochs: int, made: Made, luck: float, rng: np.random.Generator) -> 
 
 def lookups(of: Study, made: Mapping[str, Made] | None = None) -> list[Lookup]:
     """Return all planned replicates as a ledger would have them; `made` replaces the properties of some variants."""
-    return [(one, entry(one, (made or {}).get(one.variant)), EntryState.CURRENT) for one in replicates(of)]
+    return [
+        (replicate, entry(replicate, (made or {}).get(replicate.variant)), EntryState.CURRENT)
+        for replicate in replicates(of)
+    ]
 
 
 def changed(some: list[Lookup], made: Mapping[str, Made]) -> list[Lookup]:
     """Return replicates with other properties of some variants."""
-    return [(one, entry(one, made[one.variant]) if one.variant in made else old, state) for one, old, state in some]
+    return [
+        (replicate, entry(replicate, made[replicate.variant]) if replicate.variant in made else old, state)
+        for replicate, old, state in some
+    ]
 
 
 def lacking(some: list[Lookup], missing: Callable[[Replicate], bool] = lambda _: True) -> list[Lookup]:
     """Return replicates of which those do not exist for which `missing` holds, by default all."""
-    return [(one, None, EntryState.MISSING) if missing(one) else (one, old, state) for one, old, state in some]
+    return [
+        (replicate, None, EntryState.MISSING) if missing(replicate) else (replicate, old, state)
+        for replicate, old, state in some
+    ]
 
 
 def scores(some: list[Lookup], variant: str, of: Callable[[Entry], float]) -> np.ndarray:
     """Return a score of a variant's replicates by seed."""
-    return np.array([of(found) for _, found, _ in some if found is not None and found.variant == variant])
+    return np.array([of(made) for _, made, _ in some if made is not None and made.variant == variant])
 
 
-def write(folder: Path, found: Entry) -> None:
+def write(folder: Path, made: Entry) -> None:
     """Put a replicate into a ledger."""
-    tables = {"history": found.history.to_dict("list"), "errors": found.errors.to_dict("list")}
-    ledger.append(folder, {**found.record, **tables})
+    tables = {"history": made.history.to_dict("list"), "errors": made.errors.to_dict("list")}
+    ledger.append(folder, {**made.record, **tables})
 
 
 def write_study(folder: Path, of: Study) -> None:
@@ -243,8 +252,8 @@ def write_study(folder: Path, of: Study) -> None:
     files.write_text(folder / "params.yaml", yaml.safe_dump(plan, sort_keys=False))
     for name in of.data.sets:
         files.write_json(folder / "data" / f"{name}.json", SUMMARIES[name])
-    for found, _, _ in lookups(of):
-        write(folder / "runs", entry(found))
+    for replicate, _, _ in lookups(of):
+        write(folder / "runs", entry(replicate))
 
 
 def accuracy(entry: Entry) -> float:

@@ -35,4 +35,4 @@ def work(replicates: list[dict[str, Any]], _: str) -> dict[str, Any]:
             return {"error": "diverged"}
         case Kind.FATAL:
             os.kill(os.getpid(), signal.SIGKILL)
-    return {"results": [{"variant": one["variant"], "seed": one["seed"]} for one in replicates]}
+    return {"results": [{"variant": replicate["variant"], "seed": replicate["seed"]} for replicate in replicates]}

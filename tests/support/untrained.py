@@ -20,16 +20,16 @@ ROOT = Path(__file__).parents[2]
 
 def stones(**changes: Any) -> dict[str, Any]:
     """Return what describes images of 32x32 in colour with seven named classes."""
-    described = made_sets.described("npz") | changes
-    described["files"] = {"data": {"name": "stones.npz", "sha256": "0" * 64}}
-    return described | {"arrays": {name: {"file": "data", "key": name} for name in made_sets.NAMES}}
+    spec = made_sets.described("npz") | changes
+    spec["files"] = {"data": {"name": "stones.npz", "sha256": "0" * 64}}
+    return spec | {"arrays": {name: {"file": "data", "key": name} for name in made_sets.NAMES}}
 
 
-def write_set(folder: Path, name: str, described: dict[str, Any]) -> None:
+def write_set(folder: Path, name: str, spec: dict[str, Any]) -> None:
     """Write the file that describes a data set."""
     path = folder / "data" / "sets" / f"{name}.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(yaml.safe_dump(described))
+    path.write_text(yaml.safe_dump(spec))
 
 
 def make(folder: Path, dataset: str, *models: str) -> Path:
@@ -41,9 +41,9 @@ def make(folder: Path, dataset: str, *models: str) -> Path:
     block = content["models"]["mlp_rmsprop"] | {"network": {"name": "mlp", "units": [4], "dropout": 0.2}}
     content["models"] = dict.fromkeys(models, block)
     (folder / "params.yaml").write_text(yaml.safe_dump(content))
-    values, described = params.load(folder / "params.yaml"), sets.load(folder / "data" / "sets" / f"{dataset}.yaml")
+    values, spec = params.load(folder / "params.yaml"), sets.load(folder / "data" / "sets" / f"{dataset}.yaml")
     for seed, name in enumerate(models):
-        shape, classes = described.image.shape, len(described.classes)
+        shape, classes = spec.image.shape, len(spec.classes)
         network = networks.build(values.models[name].network, shape, classes, seed=seed, precision="float32")
         model_file.save(folder / "models" / f"{name}.keras", network, {"recipe": "r"})
     record(folder, dataset, *models)
@@ -52,10 +52,10 @@ def make(folder: Path, dataset: str, *models: str) -> Path:
 
 def record(folder: Path, dataset: str, *models: str, md5: str = "d" * 32) -> None:
     """Have dvc.lock and the summary of preprocess say that models were trained on a data set as it is described now."""
-    described = sets.load(folder / "data" / "sets" / f"{dataset}.yaml")
+    spec = sets.load(folder / "data" / "sets" / f"{dataset}.yaml")
     names = ("title", "noun", "credit", "handwriting")
-    summary = {name: getattr(described, name) for name in names}
-    summary |= {"dataset": dataset, "image": list(described.image.shape), "classes": list(described.classes)}
+    summary = {name: getattr(spec, name) for name in names}
+    summary |= {"dataset": dataset, "image": list(spec.image.shape), "classes": list(spec.classes)}
     files.write_json(folder / "reports" / "data.json", summary)
     data = {"path": f"data/processed/{dataset}.npz", "md5": md5}
     outs = [data, {"path": "reports/data.json", "md5": files.md5(folder / "reports" / "data.json")}]
@@ -66,8 +66,8 @@ def record(folder: Path, dataset: str, *models: str, md5: str = "d" * 32) -> Non
 
 def answer(folder: Path, model: str, image: np.ndarray) -> list[float]:
     """Return a model's probabilities for an image."""
-    found: list[float] = model_file.load(folder / "models" / f"{model}.keras")(image[None]).numpy()[0].tolist()
-    return found
+    probabilities: list[float] = model_file.load(folder / "models" / f"{model}.keras")(image[None]).numpy()[0].tolist()
+    return probabilities
 
 
 def picture(size: tuple[int, int] = (150, 90), mode: str = "RGB") -> Image.Image:

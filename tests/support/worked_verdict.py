@@ -46,21 +46,21 @@ def slower() -> str:
 
 def sentence(answer: Mapping[str, Any]) -> str:
     """Return what the README says of the answer."""
-    (one,) = answer["models"][0]["comparisons"]
+    (comparison,) = answer["models"][0]["comparisons"]
 
     def number(value: float) -> str:
         return f"{value:+.4f}".replace("0.", ".", 1)
 
-    needed = f"; {one['seeds_needed']} seeds would decide it" if one["verdict"] == "cannot tell" else ""
+    needed = f"; {comparison['seeds_needed']} seeds would decide it" if comparison["verdict"] == "cannot tell" else ""
     smallest = f"{answer['smallest_effect']:g}".replace("0.", ".", 1)
     where = f" in {answer['minutes']} minutes ({answer['processor']})" if "minutes" in answer else ""
-    other = "" if one["low"] == one["low_on_these_images"] else ", for other images too"
+    other = "" if comparison["low"] == comparison["low_on_these_images"] else ", for other images too"
     return (
         f"`make verdict A=HEAD B=slower` compares the last commit with [`slower`](#an-experiment-worked), "
-        f"{len(one['values_before'])} seeds of each{where}: *{one['verdict']}*{needed}. On "
+        f"{len(comparison['values_before'])} seeds of each{where}: *{comparison['verdict']}*{needed}. On "
         f"{answer['images']['judged']:,} held-out images the accuracy changes by "
-        f"{number(one['difference'])} (95% interval {number(one['low'])} to {number(one['high'])}{other}), and "
-        f"a change of {smallest} would matter."
+        f"{number(comparison['difference'])} (95% interval {number(comparison['low'])} to "
+        f"{number(comparison['high'])}{other}), and a change of {smallest} would matter."
     )
 
 

@@ -86,7 +86,10 @@ def gallery(images: Images, labels: Labels, predicted: Mapping[str, Labels], cla
     truth = "true label \N{RIGHTWARDS ARROW}" if short else "true label"
     keys = {truth: "black", **{name: look.colour for name, look in looks.items()}}
     words = [
-        [(classes[label], "black"), *((classes[found[index]], looks[name].colour) for name, found in predicted.items())]
+        [
+            (classes[label], "black"),
+            *((classes[answers[index]], looks[name].colour) for name, answers in predicted.items()),
+        ]
         for index, label in enumerate(labels)
     ]
     per_row = max(1, 75 // (max(map(len, keys)) + 4))

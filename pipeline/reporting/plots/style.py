@@ -71,7 +71,7 @@ def drawable(text: str) -> str:
     """
     families = {character: _family(character) for character in text}
     rcParams["font.family"] = list(dict.fromkeys([*rcParams["font.family"], *filter(None, families.values())]))
-    return "".join(f"U+{ord(one):04X}" if families[one] is None else one for one in text)
+    return "".join(f"U+{ord(letter):04X}" if families[letter] is None else letter for letter in text)
 
 
 @cache
@@ -97,12 +97,12 @@ def _installed() -> list[tuple[str, str]]:
     """Return family and path of the installed fonts, those without serifs first."""
     listed = font_manager.fontManager.ttflist
     # The list is kept for a long time.
-    for path in {*font_manager.findSystemFonts()} - {str(one.fname) for one in listed}:
+    for path in {*font_manager.findSystemFonts()} - {str(font.fname) for font in listed}:
         with suppress(OSError, RuntimeError):
             font_manager.fontManager.addfont(path)
     # The last resort has a box for every character.
-    fonts = [(one.name, one.fname) for one in listed if one.weight == 400 and "Last Resort" not in one.name]
-    return sorted(fonts, key=lambda one: ("Sans" not in one[0], *map(str, one)))
+    fonts = [(font.name, font.fname) for font in listed if font.weight == 400 and "Last Resort" not in font.name]
+    return sorted(fonts, key=lambda font: ("Sans" not in font[0], *map(str, font)))
 
 
 def logarithmic(axes: Axes, words: Formatter | Callable[[float, float], str], *, dense: bool) -> None:
