@@ -157,7 +157,7 @@ def param_of(values: Mapping[str, Any], name: str) -> float:
 def commands() -> Iterator[str]:
     """Yield the commands of the README's worked experiment; a loop, on several lines, is one."""
     _, _, section = (ROOT / "README.md").read_text(encoding="utf-8").partition(f"\n{HEADING}\n")
-    return shell.statements(section.partition("\n## ")[0])
+    return (one for one in shell.statements(section.partition("\n## ")[0]) if one not in shell.ACTIVATION)
 
 
 def take(repository: Path, command: str) -> list[Step]:
