@@ -43,6 +43,7 @@ quick: .venv/complete ## look at it, offline: every stage on 1,797 small digits;
 
 # What a user says is one word for the shell, whatever is in it.
 quoted = '$(subst ','\'',$(1))'
+each = $(foreach word,$(value $(1)),$(call quoted,$(word)))
 
 data: .venv/complete git ## bring your own images: NAME=stones FROM=~/pictures; SIZE, SCALE, LABEL, LEVEL, GROUP, CREDIT
 	@$(if $(and $(NAME),$(FROM)),,echo 'error: say what and from where: make data NAME=stones FROM=~/pictures' >&2; exit 2)
@@ -92,19 +93,20 @@ check-pages: .venv/complete ## check that committed pages, results and bounds ag
 	python -m tests.support.pages --check
 
 gate: .venv/complete ## check the committed metrics; BASELINE=origin/main also limits how much worse they may be
-	python -m pipeline.gate $(if $(BASELINE),--baseline $(BASELINE))
+	python -m pipeline.gate $(if $(value BASELINE),--baseline $(call each,BASELINE))
 
 verdict: .venv/complete ## train both sides of a change with many seeds: is it real? A=HEAD B="slower wider"; MODEL, SEEDS, MINUTES, METRIC
-	python -m pipeline.verdict --exit-zero $(or $(A),HEAD) $(or $(B),workspace) $(if $(MODEL),--model $(MODEL)) \
-		$(if $(SEEDS),--seeds $(SEEDS)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(METRIC),--metric $(METRIC))
+	python -m pipeline.verdict --exit-zero $(or $(call each,A),HEAD) $(or $(call each,B),workspace) \
+		$(foreach key,MODEL SEEDS MINUTES METRIC,$(if $(value $(key)),--$(shell \
+		echo $(key) | tr A-Z a-z) $(call each,$(key))))
 
 promote: .venv/complete ## make a model the champion in MLflow; MODEL=cnn; REPLACE=1 skips the comparison; GTO=1 tags it
-	@[ -n '$(MODEL)' ] || { echo 'usage: make promote MODEL=NAME [REPLACE=1] [GTO=1]' >&2; exit 2; }
-	python -m pipeline.promote $(MODEL) $(if $(REPLACE),--replace) $(if $(GTO),--gto)
+	@[ $(words $(value MODEL)) = 1 ] || { echo 'usage: make promote MODEL=NAME [REPLACE=1] [GTO=1]' >&2; exit 2; }
+	python -m pipeline.promote $(call each,MODEL) $(if $(REPLACE),--replace) $(if $(GTO),--gto)
 
 rerun: .venv/complete ## train a run of MLflow again from its commit, and compare; RUN=ID
-	@[ -n '$(RUN)' ] || { echo 'usage: make rerun RUN=ID; `make ui` shows the ids of runs' >&2; exit 2; }
-	python -m pipeline.rerun $(RUN)
+	@[ $(words $(value RUN)) = 1 ] || { echo 'usage: make rerun RUN=ID; `make ui` shows the ids of runs' >&2; exit 2; }
+	python -m pipeline.rerun $(call each,RUN)
 
 sync: .venv/complete ## add to MLflow what is missing of the trained models and of the study
 	@code=0; python -m pipeline.study.sync || code=$$?; python -m pipeline.sync || code=$$?; exit $$code

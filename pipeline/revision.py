@@ -1,5 +1,6 @@
 """Files as an earlier git revision has them, or an experiment of `dvc exp`."""
 
+import difflib
 import fcntl
 import io
 import os
@@ -138,7 +139,8 @@ def resolve(revision: str, directory: Path = Path()) -> str:
         raise InputError(f"{revision} names {len(kinds)} commits: {found}", fix="give one of these instead")
     for commit in kinds:
         return commit
-    fix = "see `dvc exp list --all-commits` for the names of experiments, or fetch it first"
+    near = difflib.get_close_matches(revision, _names(directory), n=1)
+    fix = f"did you mean {near[0]}?" if near else "if it is of another clone, fetch it first"
     raise InputError(f"git knows no revision {revision!r} in {directory.absolute()}", fix=fix)
 
 
@@ -156,6 +158,12 @@ def _experiments(name: str, directory: Path) -> list[str]:
     listed = _git(directory, "for-each-ref", "--format=%(objectname) %(refname)", "refs/exps").decode()
     pairs = (line.split(" ", 1) for line in listed.splitlines())
     return [commit for commit, ref in pairs if (found := _EXPERIMENT.fullmatch(ref)) and found[1] == name]
+
+
+def _names(directory: Path) -> list[str]:
+    """Return the names of branches, tags and experiments."""
+    listed = _git(directory, "for-each-ref", "--format=%(refname:lstrip=2)").decode()
+    return [re.sub(r"^[0-9a-f]{2}/[0-9a-f]{38}/", "", name) for name in listed.splitlines()]
 
 
 def _git(directory: Path, command: str, *arguments: str) -> bytes:

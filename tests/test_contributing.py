@@ -141,10 +141,9 @@ def run(clone: Path, change: Change, words: list[str]) -> str:
     return small.run(clone, *words)
 
 
-@pytest.fixture
-def clone(reproduced: Path, tmp_path: Path) -> Path:
-    """Return a repository with all of this project's files as they are now, and results of the digits."""
-    folder = Path(shutil.copytree(reproduced, tmp_path / "clone", symlinks=True))
+def complete(reproduced: Path, folder: Path) -> Path:
+    """Return `folder` as a repository with all of this project's files as they are now, and results of the digits."""
+    shutil.copytree(reproduced, folder, symlinks=True)
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -154,14 +153,18 @@ def clone(reproduced: Path, tmp_path: Path) -> Path:
     )
     names = [name for name in listed.stdout.splitlines() if not name.startswith((".dvc/", "reports/"))]
     wanted = "\n".join(name for name in names if (ROOT / name).exists() and not (folder / name).exists())
-    for words in (
-        ["-c", "-f", f"{tmp_path}/files.tar", "-T", "-"],
-        ["-x", "-f", f"{tmp_path}/files.tar", "-C", folder],
-    ):
+    archive = str(folder.with_suffix(".tar"))
+    for words in (["-c", "-f", archive, "-T", "-"], ["-x", "-f", archive, "-C", folder]):
         subprocess.run(["tar", *words], cwd=ROOT, input=wanted, text=True, check=True)
     small.run(folder, "python", "-m", "tests.support.pages")
     small.commit(folder, "all files")
     return folder
+
+
+@pytest.fixture
+def clone(reproduced: Path, tmp_path: Path) -> Path:
+    """Return a repository with all of this project's files as they are now, and results of the digits."""
+    return complete(reproduced, tmp_path / "clone")
 
 
 @ALL

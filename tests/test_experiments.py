@@ -3,7 +3,6 @@
 import re
 import shlex
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ import yaml
 
 from pipeline import files
 from pipeline.params import Params
-from tests.support import changes, small
+from tests.support import changes, shell, small
 
 pytestmark = pytest.mark.slow
 
@@ -158,15 +157,7 @@ def param_of(values: Mapping[str, Any], name: str) -> float:
 def commands() -> Iterator[str]:
     """Yield the commands of the README's worked experiment; a loop, on several lines, is one."""
     _, _, section = (ROOT / "README.md").read_text(encoding="utf-8").partition(f"\n{HEADING}\n")
-    block = re.search(r"^```sh\n(.*?)^```", section, flags=re.DOTALL | re.MULTILINE)
-    assert block, f"README.md has no block of commands under {HEADING!r}"
-    waiting = ""
-    for line in block[1].replace("\\\n", "").splitlines(keepends=True):
-        waiting += line
-        if subprocess.run(["bash", "-nc", waiting], stderr=subprocess.DEVNULL, check=False).returncode == 0:
-            yield waiting
-            waiting = ""
-    assert not waiting, f"README.md: no whole command: {waiting}"
+    return (one for one in shell.statements(section.partition("\n## ")[0]) if one not in shell.ACTIVATION)
 
 
 def take(repository: Path, command: str) -> list[Step]:

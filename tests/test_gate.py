@@ -29,7 +29,7 @@ GOOD = {
 }
 FLOOR = {"default": {"test_accuracy": {"min": 0.98}}}
 UNJUDGED = "--baseline: CANNOT JUDGE"
-FETCH = "see `dvc exp list --all-commits` for the names of experiments, or fetch it first"
+FETCH = "if it is of another clone, fetch it first"
 DROP = {"default": {"test_accuracy": {"min": 0.5, "max_drop": 0.003}}}
 
 

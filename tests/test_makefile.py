@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -220,9 +221,10 @@ def test_the_programs_work_under_the_callers_settings(tmp_path: Path, values: Pa
         ((), "HEAD workspace"),
         (("A=main", "B=slower"), "main slower"),
         (("B=slower wider", "MINUTES=5"), "HEAD slower wider --minutes 5"),
+        (("A=it's;touch", "B=$(touch y) z"), "it's;touch $(touch y) z"),
         (("B=slower", "MODEL=cnn", "SEEDS=20", "METRIC=loss"), "HEAD slower --model cnn --seeds 20 --metric loss"),
     ],
-    ids=["nothing", "both sides", "two candidates", "all"],
+    ids=["nothing", "both sides", "two candidates", "not for a shell", "all"],
 )
 def test_make_verdict_hands_on_its_settings(tmp_path: Path, settings: tuple[str, ...], expected: str) -> None:
     """Sides, model, budget and metric reach the command; without any, the workspace is compared with HEAD."""
@@ -230,7 +232,27 @@ def test_make_verdict_hands_on_its_settings(tmp_path: Path, settings: tuple[str,
 
     done = make(tmp_path, "--dry-run", "verdict", *settings)
 
-    assert " ".join(done.stdout.replace("\\\n", " ").split()) == f"python -m pipeline.verdict --exit-zero {expected}"
+    words = f"python -m pipeline.verdict --exit-zero {expected}".split()
+    assert shlex.split(done.stdout.replace("\\\n", " "), comments=False) == words
+
+
+@pytest.mark.parametrize(("target", "key"), [("gate", "BASELINE"), ("promote", "MODEL"), ("rerun", "RUN")])
+@pytest.mark.parametrize("value", ["a;touch\tx", "$(touch\tx)", "`touch\tx`", "it's", "a&b", "$HOME"])
+def test_what_a_user_names_is_no_program(tmp_path: Path, target: str, key: str, value: str) -> None:
+    """The name of a branch, model or run is a word, or several, whatever a shell or make would make of it."""
+    complete(tmp_path)
+    (tmp_path / ".venv" / "bin" / "python").write_text('#!/bin/sh\nprintf "%s " "$@" >seen\n')
+    (tmp_path / ".venv" / "bin" / "python").chmod(0o755)
+    given = value.split()
+
+    done = make(tmp_path, target, f"{key}={value}")
+
+    assert not (tmp_path / "x").exists()
+    if len(given) == 1 or target == "gate":
+        assert done.returncode == 0, done.stdout
+        assert (tmp_path / "seen").read_text().split()[-len(given) :] == given
+    else:
+        assert f"usage: make {target} {key}=" in done.stdout
 
 
 def test_make_check_is_what_ci_runs() -> None:

@@ -20,7 +20,7 @@ from pipeline import bounds, params
 from pipeline.analysis.overfitting import OverfittingVerdict
 from pipeline.data import sets
 from pipeline.data.image_set import ImageSet
-from tests.support import forks, frozen, small
+from tests.support import forks, frozen, shell, small
 
 ROOT = Path(__file__).parents[1]
 ENGLISH, JAPANESE = "README.md", "README.ja.md"
@@ -75,7 +75,6 @@ def of_program(*start: str) -> list[list[str]]:
     return found
 
 
-ACTIVATION = "`. .venv/bin/activate`"
 SYSTEM = ("make", "git", "curl", "less", "mv", "rm", "mkdir", "cp", "unzip", "ls", "cat", "uv", "nvidia-smi", "pkill")
 
 
@@ -92,11 +91,10 @@ def test_a_pages_commands_are_found_in_their_order(page: str, tmp_path: Path) ->
         path.write_text("#!/bin/sh\n")
         path.chmod(0o755)
     (environment / "activate").write_text('PATH="$PWD/.venv/bin:$PATH"\n')
-    found = re.findall(rf"{re.escape(ACTIVATION)}|^```sh\n(.*?)^```$", text(page), flags=re.DOTALL | re.MULTILINE)
-    script = "\n".join(block or ACTIVATION.strip("`") for block in found)
+    script = "\n".join(shell.statements(text(page)))
 
-    shell = ["/bin/bash", "-eu", "-o", "pipefail", "-c", f"cd '{folder}'\n{script}"]
-    done = subprocess.run(shell, env={"PATH": str(tmp_path / "bin")}, capture_output=True, text=True, check=False)
+    command = ["/bin/bash", "-eu", "-o", "pipefail", "-c", f"cd '{folder}'\n{script}"]
+    done = subprocess.run(command, env={"PATH": str(tmp_path / "bin")}, capture_output=True, text=True, check=False)
 
     assert (done.returncode, done.stderr) == (0, "")
 

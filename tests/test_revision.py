@@ -46,6 +46,21 @@ def test_only_a_whole_name_is_an_experiment(commits: list[str]) -> None:
             revision.resolve(name)
 
 
+def test_a_mistyped_name_is_told_the_nearest(commits: list[str]) -> None:
+    """Experiments, branches and tags are proposed; where none is near, that it may be of another clone."""
+    keep("slower", commits[0], commits[1])
+    git(Path.cwd(), "tag", "v1.0.0", commits[0])
+
+    for name, fix in (
+        ("slwer", "did you mean slower?"),
+        ("v1.0.O", "did you mean v1.0.0?"),
+        ("x" * 9, "fetch it first"),
+    ):
+        with pytest.raises(InputError) as caught:
+            revision.resolve(name)
+        assert caught.value.fix.endswith(fix)
+
+
 @pytest.mark.fault("verdict: two experiments of one name, or a branch and an experiment")
 @pytest.mark.parametrize("kind", ["experiment", "git revision"])
 def test_a_name_of_two_commits_is_refused(commits: list[str], kind: str) -> None:

@@ -1,5 +1,6 @@
 """Where the files of a data set come from: the kinds of sources in its file."""
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -18,6 +19,13 @@ def _below(value: str) -> str:
     return value
 
 
+def _public(value: str) -> str:
+    # It is not shown: what is too much may be a password.
+    if not re.fullmatch(r"https://[^\s/@?#;]+(/[^\s@?#;]+)*", value):
+        raise PydanticCustomError("address", "expected https://HOST/FOLDER, without a login or options")
+    return value
+
+
 # A path that does not lead out of the directory that it starts from.
 PathBelow = Annotated[PlainPath, AfterValidator(_below)]
 
@@ -32,7 +40,7 @@ class Directory(Block):
 class Mirror(Block):
     """An https address below which a mirror serves the files; IDX files with `.gz`."""
 
-    mirror: Annotated[str, StringConstraints(pattern=r"^https://[^\s/@?#]+(/[^\s@?#]+)*$")]
+    mirror: Annotated[str, AfterValidator(_public)]
     """The address of the folder."""
 
 

@@ -181,9 +181,10 @@ def reason(error: Exception | None) -> str:
     """Return one line that says what is wrong with MLflow, without anybody's password."""
     if error is None:
         return "no answer yet"
-    text = store.without_credentials(" ".join(str(error).split()))
+    # Ours were made without secrets.
     if isinstance(error, UnavailableError):
-        return text
+        return str(error)
+    text = store.without_credentials(" ".join(str(error).split()))
     # MLflow gives the address first and the cause last.
     short = text if len(text) < _MAX_REASON else f"{text[: _MAX_REASON // 2]} ... {text[-_MAX_REASON // 2 :]}"
     return f"{short}; {_LOGIN}" if _is_rejection(error) else short

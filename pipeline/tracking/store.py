@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from functools import cache
 from pathlib import Path
-from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from pipeline.errors import UnavailableError
 
@@ -30,10 +30,8 @@ _SQLITE_QUOTED = "sqlite+pysqlite:///"
 _EXPECTED = "http(s)://HOST[:PORT], sqlite:///FILE or postgresql://USER@HOST/DATABASE"
 _HTTP = ("http", "https")
 _DATABASES = ("postgresql", "mysql", "mssql")
-# A part of a server's path that is a word, such as "mlflow" or "v2", and no token.
-_PLAIN = re.compile(r"[A-Za-z_.-]{0,24}|v?\d{1,2}(\.\d+)*")
-# Options of a database's address that are worth reading in a message.
-_HARMLESS = {"charset", "connect_timeout", "driver", "host", "port", "sslmode"}
+# Of the address of a server in a text: who asks, and what follows host and port.
+_USER, _REST = re.compile(r"(\w://)[^\s/]\S*@"), re.compile(r"(\w://[^\s/?#;]+)[/?#;]\S+")
 _BUSY_TIMEOUT_S = 5.0  # for another writer, whose writes take milliseconds
 LOCK_TIMEOUT_S = 60.0  # for another process that creates the store, on a busy machine
 _LOCK_PAUSE_S = 0.05
@@ -119,13 +117,8 @@ def program() -> str:
 
 
 def page() -> str:
-    """Return the address at which a browser finds the store, without the credentials that its URI may have."""
-    parts = urlsplit(uri())
-    if parts.scheme not in _HTTP:
-        return UI
-    path = parts.path.partition(";")[0]
-    public = parts._replace(netloc=parts.netloc.rpartition("@")[2], path=path, query="", fragment="")
-    return without_credentials(urlunsplit(public)).rstrip("/")
+    """Return the address at which a browser finds the store; a path is hidden, as in a message."""
+    return shown().replace("***@", "").rstrip("/") if uri().startswith(_HTTP) else UI
 
 
 def shown() -> str:
@@ -134,29 +127,28 @@ def shown() -> str:
 
 
 def without_credentials(text: str) -> str:
-    """Return `text` with user and password of every address in it, and every secret in the store's own, replaced."""
-    for secret in sorted(_secrets(os.environ.get(VARIABLE, "")), key=len, reverse=True):
-        text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "***", text)
-    return re.sub(r"(?<!sqlite:)(?<!pysqlite:)(?<!/)//\S*@", "//***@", text)
+    """Return `text` with only scheme, host and port of servers' addresses, and nothing that the store's has besides.
+
+    A secret may be anywhere in an address, and libraries repeat parts of it.
+    """
+    for secret in sorted(_secrets(), key=len, reverse=True):
+        text = re.sub(rf"(?i)(?<!\w){re.escape(secret)}(?!\w)", "***", text)
+    return _REST.sub(r"\1/***", _USER.sub(r"\1***@", text))
 
 
-def _secrets(address: str) -> set[str]:
-    """Return what may be secret in an address, well formed or not: userinfo, options, fragment, words in the path."""
-    if address.startswith("sqlite"):
+def _secrets() -> set[str]:
+    """Return the parts of the store's address that may be secret, quoted and not: of a database, password and options.
+
+    An address that `uri` refuses is passed to no library.
+    """
+    try:
+        parts = urlsplit(uri())
+    except SetupError:
         return set()
-    rest = re.sub(r"^[A-Za-z][\w+.-]*:(?=/)", "", address).lstrip("/")
-    userinfo, _, place = rest.rpartition("@")
-    place, _, options = re.sub("[#;]", "?", place).partition("?")
-    found = {value or key for key, value in parse_qsl(options.replace("?", "&"), True) if key not in _HARMLESS}
-    if address.lower().startswith(_HTTP):
-        found |= {part for part in place.split("/")[1:] if not _PLAIN.fullmatch(part)}
-    if not (port := place.partition("/")[0].partition(":")[2]).isdigit() and not place.startswith("["):
-        found.add(port)
-    # A user without a password is a token to a web server, and merely a name to a database.
-    if ":" in userinfo or address.lower().startswith(_HTTP):
-        found.add(userinfo)
-    found |= {part for one in found for part in (one.partition(":")[2], one.rpartition(":")[2])}
-    return {form for one in found for form in (one, unquote(one)) if form}
+    server = (parts.username, parts.path) if parts.scheme in _HTTP else ()
+    texts = (parts.password, parts.query, parts.fragment, *server)
+    pieces = [piece for text in texts if text for piece in re.split("[/;&=:@?#]", text)]
+    return {form for piece in pieces for form in (piece, unquote(piece), quote(unquote(piece)))} - {"", parts.hostname}
 
 
 def artifacts(path: Path) -> Path:
