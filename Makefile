@@ -44,13 +44,15 @@ quick: .venv/complete ## look at it, offline: every stage on 1,797 small digits;
 # What a user says is one word for the shell, whatever is in it.
 quoted = '$(subst ','\'',$(1))'
 each = $(foreach word,$(value $(1)),$(call quoted,$(word)))
+option = $(if $(value $(2)),--$(1)=$(call quoted,$(value $(2))))
 
 data: .venv/complete git ## bring your own images: NAME=stones FROM=~/pictures; SIZE, SCALE, LABEL, LEVEL, GROUP, CREDIT
-	@$(if $(and $(NAME),$(FROM)),,echo 'error: say what and from where: make data NAME=stones FROM=~/pictures' >&2; exit 2)
-	@python -m pipeline.describe $(foreach key,SIZE SCALE LABEL LEVEL GROUP CREDIT,$(if $($(key)),--$(shell \
-		echo $(key) | tr A-Z a-z)=$(call quoted,$($(key))))) -- $(call quoted,$(NAME)) $(call quoted,$(FROM))
+	@$(if $(and $(value NAME),$(value FROM)),,echo 'error: say what and from where: make data NAME=stones FROM=~/pictures' >&2; exit 2)
+	@python -m pipeline.describe $(call option,size,SIZE) $(call option,scale,SCALE) $(call option,label,LABEL) \
+		$(call option,level,LEVEL) $(call option,group,GROUP) $(call option,credit,CREDIT) \
+		-- $(call quoted,$(value NAME)) $(call quoted,$(value FROM))
 	@# Each version of them is kept, for experiments, verdicts and other clones.
-	@$(DVC) add --quiet $(call quoted,data/local/$(NAME))
+	@$(DVC) add --quiet $(call quoted,data/local/$(value NAME))
 
 study: .venv/complete git ## run the study's missing replicates, here or at DASK_SCHEDULER_ADDRESS, and its report
 	$(DVC) --cd study repro
@@ -93,12 +95,11 @@ check-pages: .venv/complete ## check that committed pages, results and bounds ag
 	python -m tests.support.pages --check
 
 gate: .venv/complete ## check the committed metrics; BASELINE=origin/main also limits how much worse they may be
-	python -m pipeline.gate $(if $(value BASELINE),--baseline $(call each,BASELINE))
+	python -m pipeline.gate $(call option,baseline,BASELINE)
 
 verdict: .venv/complete ## train both sides of a change with many seeds: is it real? A=HEAD B="slower wider"; MODEL, SEEDS, MINUTES, METRIC
 	python -m pipeline.verdict --exit-zero $(or $(call each,A),HEAD) $(or $(call each,B),workspace) \
-		$(foreach key,MODEL SEEDS MINUTES METRIC,$(if $(value $(key)),--$(shell \
-		echo $(key) | tr A-Z a-z) $(call each,$(key))))
+		$(call option,model,MODEL) $(call option,seeds,SEEDS) $(call option,minutes,MINUTES) $(call option,metric,METRIC)
 
 promote: .venv/complete ## make a model the champion in MLflow; MODEL=cnn; REPLACE=1 skips the comparison; GTO=1 tags it
 	@[ $(words $(value MODEL)) = 1 ] || { echo 'usage: make promote MODEL=NAME [REPLACE=1] [GTO=1]' >&2; exit 2; }
@@ -113,16 +114,16 @@ sync: .venv/complete ## add to MLflow what is missing of the trained models and 
 
 ui: .venv/complete ## show the runs in a browser, on this machine only; PORT=5000
 	@python -m pipeline.study.sync
-	@exec python -m pipeline.ui --port $(or $(PORT),5000)
+	@exec python -m pipeline.ui $(call option,port,PORT)
 
 serve: .venv/complete ## answer over HTTP with the champion, on this machine only; PORT=5002
 	@name=$$(sed -n 's/.*"registered_model": "\(.*\)".*/\1/p' reports/promotion.json); \
 		[ -n "$$name" ] || { echo 'error: no champion yet: `make promote MODEL=NAME`' >&2; exit 2; }; \
 		MLFLOW_TRACKING_URI=$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db} \
-		exec mlflow models serve -m "models:/$$name@champion" --env-manager local --port $(or $(PORT),5002)
+		exec mlflow models serve -m "models:/$$name@champion" --env-manager local --port $(call quoted,$(or $(value PORT),5002))
 
 demo: .venv/complete ## draw a digit or give a picture in a browser, see each model's answer; PORT=8000
-	python -m pipeline.demo $(if $(PORT),--port $(PORT))
+	python -m pipeline.demo $(call option,port,PORT)
 
 bench: .venv/complete .venv/torch/complete repro ## compare speed with plain Keras and PyTorch (an hour)
 	python -m benchmarks.run

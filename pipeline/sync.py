@@ -44,7 +44,7 @@ def sync(params_path: Path, work: Path, *, served: bool = True) -> tuple[int, di
     code = max(code, _restore_champion(complete))
     if runs:
         # A local store has no server but that of `make ui`, which sets the port.
-        at_server = os.environ.get("MLFLOW_TRACKING_URI", "").startswith("http") or "MLFLOW_PORT" in os.environ
+        at_server = os.environ.get("MLFLOW_TRACKING_URI", "").lower().startswith("http") or "MLFLOW_PORT" in os.environ
         print(f"current runs: {tracking.page_of(runs)}" if served and at_server else "`make ui` shows the current runs")
     return code, states
 

@@ -54,11 +54,12 @@ def serve(store: str, port: int, link: str) -> int:
         raise PipelineError(f"127.0.0.1:{port}: another server answers there", fix=f"`make ui PORT={port + 1}`")
     command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     # Python's warnings are about the code of MLflow's server, of which its developers know.
-    quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PYTHONWARNINGS": "ignore"}
-    # Without the second, MLflow says that the first is its registry, too.
-    command += ["--backend-store-uri", store, "--registry-store-uri", store, *_QUIET]
+    set_here = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PYTHONWARNINGS": "ignore"}
+    # Not on the command line, which every user of the machine can see. Without the second, MLflow says that the first is
+    # its registry, too.
+    set_here |= {"MLFLOW_BACKEND_STORE_URI": store, "MLFLOW_REGISTRY_STORE_URI": store}
     # In a group of its own: Ctrl-C, which it would answer with a traceback, is ours, and its worker ends with it.
-    with subprocess.Popen(command, env=os.environ | quiet, start_new_session=True) as server:
+    with subprocess.Popen([*command, *_QUIET], env=os.environ | set_here, start_new_session=True) as server:
         try:
             while server.poll() is None and not _answers(port):
                 time.sleep(_PAUSE_S)
@@ -77,7 +78,7 @@ def main() -> int:
     port = parser.parse_args().port
     os.environ["MLFLOW_PORT"] = str(port)
     link, store = _sync(), os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
-    if store.startswith("http"):
+    if store.lower().startswith("http"):
         print(link)
         return 0
     return serve(store, port, link)

@@ -15,9 +15,10 @@ from tests.support.local_server import free_port
 ROOT = Path(__file__).parents[1]
 # Stands in for MLflow's server: it answers after a while, and writes how it was called.
 SERVER = """
-import pathlib, sys, time
+import os, pathlib, sys, time
 from http.server import BaseHTTPRequestHandler, HTTPServer
-pathlib.Path("called").write_text(" ".join(sys.argv[1:]))
+store = os.environ["MLFLOW_BACKEND_STORE_URI"], os.environ["MLFLOW_REGISTRY_STORE_URI"]
+pathlib.Path("called").write_text(" ".join([*sys.argv[1:], *store]))
 class Answer(BaseHTTPRequestHandler):
     def do_GET(self):
         pathlib.Path("answered").touch()
@@ -86,7 +87,7 @@ def test_the_link_comes_last_once_the_pages_answer(start: Start, tmp_path: Path)
     assert (out, err, process.returncode) == ("", "interrupted\n", 130)
     called = (tmp_path / "called").read_text()
     assert called.startswith("ui --host 127.0.0.1 --port ")
-    assert called.endswith("--registry-store-uri sqlite:///mlflow.db --uvicorn-opts --log-level warning")
+    assert called.endswith(" --uvicorn-opts --log-level warning sqlite:///mlflow.db sqlite:///mlflow.db")
 
 
 def test_a_server_of_ones_own_is_not_started_twice(start: Start, tmp_path: Path) -> None:
