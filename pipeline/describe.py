@@ -15,7 +15,8 @@ import numpy as np
 from pipeline import cli, errors, files, schema
 from pipeline.data import audit, raw, sets, survey, survey_arrays, survey_labels
 from pipeline.data.dataset import Split
-from pipeline.data.formats import folder, pictures
+from pipeline.data.formats import folder, parquet, pictures
+from pipeline.data.formats.checks import Place
 from pipeline.data.image_set import ImageSet
 from pipeline.data.survey import Stated, Survey
 from pipeline.errors import InputError, PipelineError
@@ -112,7 +113,8 @@ def _copy(source: Path, target: Path) -> None:
     """Copy a file; a parquet table of pixels becomes one in CSV."""
     target.parent.mkdir(parents=True, exist_ok=True)
     if source.suffix.lower() == ".parquet" and target.suffix == ".csv":
-        survey.read(source).to_csv(target, index=False)
+        with target.open("w", encoding="utf-8", newline="") as copy:
+            copy.writelines(parquet.as_csv(Place(source)))
     else:
         shutil.copyfile(source, target)
 

@@ -471,8 +471,20 @@ def other_sizes(folder: Path) -> Path:
             None,
         ),
         (lists, "row 0, counted from 0, column 'image': expected a number, found ", None),
-        (with_cell("white"), "row 3, counted from 0, column 'px5': expected a number, found 'white'", None),
+        (with_cell("white"), "row 3, counted from 0, column 'px5': expected a number, found white", None),
         (with_cell(""), "row 3, counted from 0, column 'px5': expected a number, found nothing", None),
+        (
+            lambda folder: csv(
+                folder, TABLE.assign(digit=range(NUMBER)).loc[[*range(NUMBER)] * 4].assign(digit=range(1200))
+            ),
+            "expected at most 1000 classes, found more labels than that; say LABEL=column",
+            None,
+        ),
+        (
+            lambda folder: csv(folder, TABLE.astype({"digit": str}).assign(digit=["", *LABELS[1:].astype(str)])),
+            "column 'digit': expected a label in each row, found nothing in some",
+            None,
+        ),
         (with_cell(95.5), "which number is white? pixels are 0.0 to 255.0", None),
         (other_sizes, "from/test.csv: expected 64 columns of pixels, found 63", None),
         (
@@ -527,7 +539,11 @@ def other_sizes(folder: Path) -> Path:
             "y.npy: holds Python objects, which could run code; astype(str) makes texts of names",
             None,
         ),
-        (partial(recoded, encoding="latin-1"), "labels.csv: not a table that can be read ('utf-8' codec can't ", None),
+        (
+            partial(recoded, encoding="latin-1"),
+            "labels.csv: not a CSV table in UTF-8 (invalid continuation byte); save it as UTF-8",
+            None,
+        ),
         (
             partial(recoded, sep=";"),
             "labels.csv: expected commas between columns, found ';'; save it with commas",
