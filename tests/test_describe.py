@@ -129,7 +129,24 @@ def packed(folder: Path) -> Path:
     return folder / "digits.csv.gz"
 
 
-KINDS = [folders, deeper, listed, fractions, three_arrays, whole, table, packed, parquet_table, parquet_pictures]
+def numbered(folder: Path) -> Path:
+    """Write a CSV whose columns of pixels have only numbers for names."""
+    return csv(folder, TABLE.rename(columns=lambda name: name.removeprefix("px")))
+
+
+KINDS = [
+    numbered,
+    folders,
+    deeper,
+    listed,
+    fractions,
+    three_arrays,
+    whole,
+    table,
+    packed,
+    parquet_table,
+    parquet_pictures,
+]
 
 
 @pytest.fixture(autouse=True)
@@ -483,6 +500,16 @@ def other_sizes(folder: Path) -> Path:
         (
             lambda folder: csv(folder, TABLE.astype({"digit": str}).assign(digit=["", *LABELS[1:].astype(str)])),
             "column 'digit': expected a label in each row, found nothing in some",
+            None,
+        ),
+        (
+            lambda folder: csv(folder, TABLE.reset_index().rename(columns={"index": ""})),
+            "digits.csv: a column without a name; to_csv(index=False) leaves out pandas' index",
+            None,
+        ),
+        (
+            lambda folder: csv(folder, TABLE.set_axis(TABLE.iloc[0], axis=1)),
+            "digits.csv: expected names of columns in the first line, found 0, 0, 80; write names, such as",
             None,
         ),
         (with_cell(95.5), "which number is white? pixels are 0.0 to 255.0", None),

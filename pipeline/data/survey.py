@@ -73,10 +73,15 @@ def label_column(columns: Sequence[str], path: Path, stated: Stated) -> str:
 
 
 def header_of(text: TextIO, place: Place) -> list[str]:
-    """Return the names of the columns of a table; raise InputError if one is there twice, or they are not apart."""
+    """Return the names of the columns of a table; raise InputError if they are not names, or not apart."""
     header = csv.header_of(text, place)
     if len(header) == 1 and (marks := {*";\t"} & {*header[0]}):
         raise place.fault(f"expected commas between columns, found {min(marks)!r}", "save it with commas")
+    if all(map(csv.is_number, header)):
+        what = "expected names of columns in the first line, found " + (", ".join(header[:3]) or "nothing")
+        raise place.fault(what, "write names, such as label,pixel0,pixel1")
+    if "" in header:
+        raise place.fault("a column without a name", "to_csv(index=False) leaves out pandas' index")
     twice = [name for name, count in Counter(header).items() if count > 1]
     if twice:
         raise place.fault(f"more than one column {twice[0]!r}", "rename one of them")
