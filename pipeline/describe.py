@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from pipeline import cli, errors, files, schema
-from pipeline.data import audit, raw, sets, survey, survey_arrays, survey_labels
+from pipeline.data import audit, raw, sets, survey, survey_arrays, survey_labels, survey_tables
 from pipeline.data.dataset import Split
-from pipeline.data.formats import folder, pictures
+from pipeline.data.formats import folder, parquet, pictures
+from pipeline.data.formats.checks import Place
 from pipeline.data.image_set import ImageSet
 from pipeline.data.survey import Stated, Survey
 from pipeline.errors import InputError, PipelineError
@@ -84,7 +85,7 @@ def look(place: Path, stated: Stated) -> Survey:
         what = f"expected pictures ({', '.join(pictures.ENDINGS)}), or .npz, .csv or .parquet files, found {seen}"
         raise InputError(what, path=place, fix="name one of them with FROM")
     else:
-        of_kind = survey_arrays.of_npz if kinds == [".npz"] else survey_arrays.of_tables
+        of_kind = survey_arrays.of_npz if kinds == [".npz"] else survey_tables.of_tables
         surveyed = of_kind(tables[kinds[0]], stated)
     used = {*shown, *itertools.chain(*tables.values())}
     surveyed.notes += _left_out([path for path in paths if path not in used])
@@ -112,7 +113,8 @@ def _copy(source: Path, target: Path) -> None:
     """Copy a file; a parquet table of pixels becomes one in CSV."""
     target.parent.mkdir(parents=True, exist_ok=True)
     if source.suffix.lower() == ".parquet" and target.suffix == ".csv":
-        survey.read(source).to_csv(target, index=False)
+        with target.open("w", encoding="utf-8", newline="") as copy:
+            copy.writelines(parquet.as_csv(Place(source)))
     else:
         shutil.copyfile(source, target)
 

@@ -129,7 +129,24 @@ def packed(folder: Path) -> Path:
     return folder / "digits.csv.gz"
 
 
-KINDS = [folders, deeper, listed, fractions, three_arrays, whole, table, packed, parquet_table, parquet_pictures]
+def numbered(folder: Path) -> Path:
+    """Write a CSV whose columns of pixels have only numbers for names."""
+    return csv(folder, TABLE.rename(columns=lambda name: name.removeprefix("px")))
+
+
+KINDS = [
+    numbered,
+    folders,
+    deeper,
+    listed,
+    fractions,
+    three_arrays,
+    whole,
+    table,
+    packed,
+    parquet_table,
+    parquet_pictures,
+]
 
 
 @pytest.fixture(autouse=True)
@@ -471,8 +488,30 @@ def other_sizes(folder: Path) -> Path:
             None,
         ),
         (lists, "row 0, counted from 0, column 'image': expected a number, found ", None),
-        (with_cell("white"), "row 3, counted from 0, column 'px5': expected a number, found 'white'", None),
+        (with_cell("white"), "row 3, counted from 0, column 'px5': expected a number, found white", None),
         (with_cell(""), "row 3, counted from 0, column 'px5': expected a number, found nothing", None),
+        (
+            lambda folder: csv(
+                folder, TABLE.assign(digit=range(NUMBER)).loc[[*range(NUMBER)] * 4].assign(digit=range(1200))
+            ),
+            "expected at most 1000 classes, found more labels than that; say LABEL=column",
+            None,
+        ),
+        (
+            lambda folder: csv(folder, TABLE.astype({"digit": str}).assign(digit=["", *LABELS[1:].astype(str)])),
+            "column 'digit': expected a label in each row, found nothing in some",
+            None,
+        ),
+        (
+            lambda folder: csv(folder, TABLE.reset_index().rename(columns={"index": ""})),
+            "digits.csv: a column without a name; to_csv(index=False) leaves out pandas' index",
+            None,
+        ),
+        (
+            lambda folder: csv(folder, TABLE.set_axis(TABLE.iloc[0], axis=1)),
+            "digits.csv: expected names of columns in the first line, found 0, 0, 80; write names, such as",
+            None,
+        ),
         (with_cell(95.5), "which number is white? pixels are 0.0 to 255.0", None),
         (other_sizes, "from/test.csv: expected 64 columns of pixels, found 63", None),
         (
@@ -527,7 +566,11 @@ def other_sizes(folder: Path) -> Path:
             "y.npy: holds Python objects, which could run code; astype(str) makes texts of names",
             None,
         ),
-        (partial(recoded, encoding="latin-1"), "labels.csv: not a table that can be read ('utf-8' codec can't ", None),
+        (
+            partial(recoded, encoding="latin-1"),
+            "labels.csv: not a CSV table in UTF-8 (invalid continuation byte); save it as UTF-8",
+            None,
+        ),
         (
             partial(recoded, sep=";"),
             "labels.csv: expected commas between columns, found ';'; save it with commas",

@@ -14,7 +14,8 @@ audit       copies, constant pictures and other things to know of them
 survey      pictures on a disk, as a data set
 looks       what pictures look like, in files or in a table
 survey_labels  a table of the names of pictures and their labels
-survey_arrays  tables and arrays on a disk, as a data set
+survey_arrays  arrays on a disk, as a data set
+survey_tables  tables on a disk, as a data set
 formats     one reader per file format
 dataset     the npz with its splits
 """

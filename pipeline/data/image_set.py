@@ -31,7 +31,8 @@ def _printable(value: str) -> str:
     return value
 
 
-Text = Annotated[str, StringConstraints(min_length=1, max_length=500), AfterValidator(_printable)]
+Prefix = Annotated[str, StringConstraints(max_length=500), AfterValidator(_printable)]
+Text = Annotated[Prefix, StringConstraints(min_length=1)]
 
 
 def _class_names(names: tuple[str, ...]) -> tuple[str, ...]:

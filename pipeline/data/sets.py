@@ -11,7 +11,17 @@ from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from pipeline import files, schema
-from pipeline.data.image_set import Counts, File, Files, FirstLabel, ImageSet, PictureOptions, PixelOptions, Text
+from pipeline.data.image_set import (
+    Counts,
+    File,
+    Files,
+    FirstLabel,
+    ImageSet,
+    PictureOptions,
+    PixelOptions,
+    Prefix,
+    Text,
+)
 from pipeline.data.sources import FileSources, FolderSources, PathBelow
 from pipeline.errors import InputError
 from pipeline.schema import Block, Name, Sha256
@@ -205,8 +215,8 @@ class CsvOptions(PixelOptions):
 
     label: Text = "label"
     """The column of the labels."""
-    pixels: Text = "pixel"
-    """What the columns of pixels have before their number, from 0 or 1."""
+    pixels: Prefix = "pixel"
+    """What the columns of pixels have before their number, from 0 or 1; it may be nothing."""
 
 
 class ParquetOptions(PictureOptions):

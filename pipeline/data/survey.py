@@ -1,19 +1,15 @@
 """Pictures on a disk -> what data/sets/ says of them: classes, size, splits. What is unclear is asked back."""
 
 import re
-import zlib
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
-import pandas as pd
-import pyarrow as pa
-
-from pipeline import errors
 from pipeline.data import image_set
-from pipeline.data.formats import folder, pictures
+from pipeline.data.formats import csv, folder, pictures
+from pipeline.data.formats.checks import Place
 from pipeline.data.looks import Looks
 from pipeline.errors import InputError
 from pipeline.schema import Block, Name
@@ -76,17 +72,20 @@ def label_column(columns: Sequence[str], path: Path, stated: Stated) -> str:
     return chosen[0]
 
 
-def read(path: Path, **how: Any) -> pd.DataFrame:
-    """Return the table in a CSV or parquet file; raise InputError if it cannot be read."""
-    is_csv = path.suffix.lower() != ".parquet"
-    try:
-        table = pd.read_csv(path, low_memory=False, **how) if is_csv else pd.read_parquet(path)
-    except (OSError, ValueError, EOFError, zlib.error, pa.ArrowException) as error:
-        fix = "save it as UTF-8" if isinstance(error, UnicodeDecodeError) else ""
-        raise InputError(f"not a table that can be read ({errors.reason(error)})", path=path, fix=fix) from None
-    if is_csv and len(table.columns) == 1 and (marks := {*";\t"} & {*str(table.columns[0])}):
-        raise InputError(f"expected commas between columns, found {min(marks)!r}", path=path, fix="save it with commas")
-    return table
+def header_of(text: TextIO, place: Place) -> list[str]:
+    """Return the names of the columns of a table; raise InputError if they are not names, or not apart."""
+    header = csv.header_of(text, place)
+    if len(header) == 1 and (marks := {*";\t"} & {*header[0]}):
+        raise place.fault(f"expected commas between columns, found {min(marks)!r}", "save it with commas")
+    if all(map(csv.is_number, header)):
+        what = "expected names of columns in the first line, found " + (", ".join(header[:3]) or "nothing")
+        raise place.fault(what, "write names, such as label,pixel0,pixel1")
+    if "" in header:
+        raise place.fault("a column without a name", "to_csv(index=False) leaves out pandas' index")
+    twice = [name for name, count in Counter(header).items() if count > 1]
+    if twice:
+        raise place.fault(f"more than one column {twice[0]!r}", "rename one of them")
+    return header
 
 
 def split_word(cell: object) -> str | None:
@@ -94,10 +93,9 @@ def split_word(cell: object) -> str | None:
     return SPLIT_WORDS.get(str(cell).strip().lower())
 
 
-def split_columns(table: pd.DataFrame) -> list[str]:
-    """Return the columns most of whose cells are names of splits."""
-    texts = table.select_dtypes(exclude="number")
-    return [column for column in texts if texts[column].map(split_word).notna().mean() > 0.5]
+def names_splits(cells: Counter[Any]) -> bool:
+    """Return whether most of the cells of a column, of which each is there so often, are names of splits."""
+    return sum(count for cell, count in cells.items() if split_word(cell)) > cells.total() / 2
 
 
 def natural(names: Iterable[str]) -> list[str]:

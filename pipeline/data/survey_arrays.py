@@ -1,27 +1,36 @@
-"""Arrays and tables on a disk -> what data/sets/ says of them: npz, CSV and parquet. What is unclear is asked back."""
+"""Arrays in an npz file -> what data/sets/ says of them; classes and scale, of tables too. What is unclear is asked."""
 
-import math
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
-import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipeline import errors, schema
-from pipeline.data import survey
-from pipeline.data.formats import checks, npz, parquet
-from pipeline.data.formats.checks import Faults, Place
-from pipeline.data.looks import Looks
-from pipeline.data.survey import LABEL_WORDS, SPLIT_WORDS, Stated, Survey, held_out, label_column, natural
+from pipeline import errors
+from pipeline.data import dataset
+from pipeline.data.formats import checks, npz
+from pipeline.data.survey import (
+    LABEL_WORDS,
+    SPLIT_WORDS,
+    Stated,
+    Survey,
+    held_out,
+    natural,
+)
 from pipeline.errors import InputError
 
 _IMAGE_WORDS = ("image", "images", "data", "x")
 # What to do with numbers as labels that have gaps, or begin where the format's do not.
-_RELABEL = "number the classes from 0 on without gaps, or write names, such as class-10"
+RELABEL = "number the classes from 0 on without gaps, or write names, such as class-10"
+
+
+class Range(NamedTuple):
+    """The smallest and the largest pixel, and whether all are whole numbers."""
+
+    low: float
+    high: float
+    are_whole: bool
 
 
 def of_npz(paths: Sequence[Path], stated: Stated) -> Survey:
@@ -49,7 +58,7 @@ def of_npz(paths: Sequence[Path], stated: Stated) -> Survey:
             what = f"expected a whole number or a name for each image, found {array.dtype}{array.shape}"
             fix = "astype(int) or astype(str) makes these, np.argmax(labels, axis=1) those of rows of 0 and 1"
             raise InputError(what, path=path, fix=fix)
-    classes, first_label = _classes(np.concatenate([array.ravel() for array in labels]), path)
+    classes, first_label = classes_of({*np.concatenate([array.ravel() for array in labels]).tolist()}, path)
     content = {
         "format": "npz",
         "image": {"height": height, "width": width, "channels": channels},
@@ -74,7 +83,7 @@ def _scale_of(
             f"{kinds}, of which white is not one number", path=path, fix="save all with one type and one range"
         )
     kept = {} if all(array.dtype == np.uint8 for array in images.values()) else {"scale": 255.0}
-    return kept | _scale([*images.values()], stated, path)
+    return kept | scale_of(_range_of(images.values(), path), stated, path)
 
 
 def _keys(arrays: Sequence[str] | dict[str, Any], path: Path) -> dict[str, str]:
@@ -91,167 +100,44 @@ def _keys(arrays: Sequence[str] | dict[str, Any], path: Path) -> dict[str, str]:
     return keys
 
 
-def of_tables(paths: Sequence[Path], stated: Stated) -> Survey:
-    """Return what CSV or parquet tables of pixels hold, or parquet tables of pictures; or raise InputError."""
-    tables = _tables(paths)
-    if tables["train"].suffix.lower() == ".parquet":
-        with parquet.opened(Place(tables["train"])) as file:
-            columns = file.schema_arrow
-        names = [column.name for column in columns if _has_pictures(column.type)]
-        if len(names) > 1:
-            raise InputError(f"which column has the pictures? {', '.join(names)}", path=tables["train"])
-        if names:
-            return _of_pictures(tables, columns, names[0], stated)
-    return _of_pixels(tables, stated)
-
-
-def _has_pictures(kind: Any) -> bool:
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind)) or (
-        pa.types.is_struct(kind) and int(kind.get_field_index("bytes")) >= 0
-    )
-
-
-def _of_pixels(tables: dict[str, Path], stated: Stated) -> Survey:
-    path, contents = tables["train"], {name: survey.read(path) for name, path in tables.items()}
-    _refuse_splits(contents["train"], path)
-    names = [str(column) for column in contents["train"] if column != stated.group]
-    texts = [name for name in names if name == stated.label or not name[-1:].isdigit()]
-    label = label_column(texts or names, path, stated)
-    prefixes = sorted({re.sub(r"\d+$", "", name) for name in names if name != label})
-    if len(prefixes) != 1:
-        what = f"expected columns of pixels with one prefix, found {', '.join(prefixes[:3])}"
-        raise InputError(what, path=path, fix="say GROUP=column if one says what belongs together, or remove it")
-    pixels = _numbers(contents["train"][[name for name in names if name != label]], path)
-    labels = [table[label].to_numpy() for table in contents.values() if label in table]
-    classes, first_label = _classes(np.concatenate(labels), path)
-    options = {"label": label, "pixels": prefixes[0], "first_label": first_label} | _scale([pixels], stated, path)
-    shape = _shape(pixels.shape[1], stated, path)
-    content = {
-        "format": "csv",
-        "image": dict(zip(("height", "width", "channels"), shape, strict=True)),
-        "classes": classes,
-        "files": {name: [{"name": f"{name}.csv"}] for name in tables},
-        "options": options,
-        **held_out(tables, stated),
-    }
-    return Survey(content, {f"{name}.csv": path for name, path in tables.items()})
-
-
-def _refuse_splits(table: pd.DataFrame, path: Path) -> None:
-    """Raise InputError if a column says which rows are of which split, for which nobody would look."""
-    for column in survey.split_columns(table):
-        if table[column].nunique() > 1:
-            what = f"the column {column!r} has {', '.join(map(str, table[column].unique()[:3]))}"
-            raise InputError(what, path=path, fix="write a table for each, called train, test and val, without it")
-
-
-def _numbers(table: pd.DataFrame, path: Path) -> NDArray[Any]:
-    """Return the cells of a table of numbers; raise InputError with the first that is not one."""
-    cells: NDArray[Any] = table.to_numpy()
-    if cells.dtype.kind in "iuf" and not np.isnan(cells).any():
-        return cells
-    for (row, column), cell in np.ndenumerate(cells):
-        try:
-            is_number = not math.isnan(float(cell))
-        except (TypeError, ValueError):
-            is_number = False
-        if not is_number:
-            shown = "nothing" if isinstance(cell, float) else schema.shown(cell)
-            where = f"row {row}, counted from 0, column {table.columns[column]!r}"
-            raise InputError(f"{where}: expected a number, found {shown}", path=path)
-    return cells.astype(np.float64)
-
-
-def _of_pictures(tables: dict[str, Path], columns: Any, image: str, stated: Stated) -> Survey:
-    path = tables["train"]
-    label = label_column([name for name in columns.names if name not in (image, stated.group)], path, stated)
-    texts = [column.name for column in columns if "string" in str(column.type) and column.name not in (label, image)]
-    with parquet.opened(Place(path)) as file:
-        _refuse_splits(file.read(columns=texts).to_pandas(), path)
-    labels = [value for table in tables.values() for value in _column(table, label, image)]
-    classes, first_label = _classes(np.array(labels), path)
-    if first_label:
-        raise InputError(f"labels begin with {first_label}, expected 0 or names", path=path, fix=_RELABEL)
-    looks, faults = Looks(stated.size, stated.scale), Faults()
-    for table in tables.values():
-        for row, picture in parquet.contents(Place(table), image):
-            with faults.at(row):
-                looks.add(picture)
-    faults.end()
-    content = {
-        "format": "parquet",
-        "image": looks.image,
-        "classes": parquet.class_names(columns.metadata or {}, label) or classes,
-        "files": {name: [{"name": f"{name}.parquet"}] for name in tables},
-        "options": {"image": image, "label": label} | looks.options,
-        **held_out(tables, stated),
-    }
-    return Survey(content, {f"{name}.parquet": path for name, path in tables.items()}, looks.notes)
-
-
-def _column(table: Path, label: str, image: str) -> list[Any]:
-    """Return the labels in a table, which has to have pictures, too."""
-    with parquet.opened(Place(table)) as file:
-        if not {label, image} <= {*file.schema_arrow.names}:
-            raise InputError(f"expected the columns {image!r} and {label!r}, as in that to train on", path=table)
-        return list(file.read(columns=[label]).column(0).to_pylist())
-
-
-def _tables(paths: Sequence[Path]) -> dict[str, Path]:
-    """Return the table of each split, by the word in its name; a single one is to train on."""
-    if len(paths) == 1:
-        return {"train": paths[0]}
-    tables: dict[str, Path] = {}
-    for path in paths:
-        words = {SPLIT_WORDS[word] for word in re.split(r"[^a-z]+", path.stem.lower()) if word in SPLIT_WORDS}
-        if len(words) != 1 or tables.setdefault(next(iter(words)), path) != path:
-            what = f"which table is which? {', '.join(path.name for path in paths)}"
-            raise InputError(what, path=path.parent, fix="name them train, test and val, one of each")
-    if "train" not in tables:
-        raise InputError(f"no table to train on among {', '.join(path.name for path in paths)}", path=paths[0].parent)
-    return tables
-
-
-def _classes(labels: NDArray[Any], path: Path) -> tuple[list[str], int]:
+def classes_of(labels: Collection[Any], path: Path) -> tuple[list[str], int]:
     """Return the names of the classes, and the label of the first one; that of names is 0."""
-    if not len(labels):
+    if not labels:
         raise InputError("no images", path=path)
-    if labels.dtype.kind == "f" and (labels == np.floor(labels)).all():
-        labels = labels.astype(np.int64)
-    if labels.dtype.kind not in "iu":
+    if len(labels) > dataset.MAX_CLASSES:
+        what = f"expected at most {dataset.MAX_CLASSES} classes, found more labels than that"
+        raise InputError(what, path=path, fix="say LABEL=column if others than these are the labels")
+    if any(isinstance(label, str) or label != label // 1 for label in labels):
         return natural({str(label) for label in labels}), 0
-    present = sorted({int(label) for label in labels})
+    present = sorted(map(int, labels))
     if len(present) != present[-1] - present[0] + 1:
         gap = next(label for label in range(present[0], present[-1]) if label not in present)
-        raise InputError(f"no image has the label {gap}, of {present[0]} to {present[-1]}", path=path, fix=_RELABEL)
+        raise InputError(f"no image has the label {gap}, of {present[0]} to {present[-1]}", path=path, fix=RELABEL)
     return [str(label) for label in present], present[0]
 
 
-def _scale(arrays: Sequence[NDArray[Any]], stated: Stated, path: Path) -> dict[str, float]:
-    """Return the option that makes pixels 0 to 255, if one is needed."""
+def _range_of(arrays: Iterable[NDArray[Any]], path: Path) -> Range:
+    """Return the range of the pixels in arrays of which the first has the type of all."""
+    made = list[Range]()
     for pixels in arrays:
         if pixels.dtype.kind not in "iuf" or not pixels.size:
             raise InputError(f"expected numbers as pixels, found {pixels.dtype}{pixels.shape}", path=path)
-    low, high = min(pixels.min() for pixels in arrays), max(pixels.max() for pixels in arrays)
-    are_whole = arrays[0].dtype.kind in "iu"
+        made.append(Range(pixels.min(), pixels.max(), pixels.dtype.kind in "iu"))
+    return Range(min(found.low for found in made), max(found.high for found in made), made[0].are_whole)
+
+
+def scale_of(found: Range, stated: Stated, path: Path) -> dict[str, float]:
+    """Return the option that makes pixels 0 to 255, if one is needed."""
+    low, high, are_whole = found
     # Not a number is neither.
     if not 0 <= low <= high:
         raise InputError(f"expected pixels of 0 or more, found {low} to {high}", path=path, fix="make black 0")
     if stated.scale is not None:
         return {} if stated.scale == 255 and are_whole else {"scale": stated.scale}
-    if not are_whole and 0.5 < high <= 1:
+    # Whole numbers up to 1 are black and white.
+    if 0.5 < high <= 1:
         return {"scale": 1.0}
     if are_whole and 128 <= high <= 255:
         return {}
     fix = f"say SCALE={high:g}" + (", or SCALE=255" if high < 255 else "")
     raise InputError(f"which number is white? pixels are {low} to {high}", path=path, fix=fix)
-
-
-def _shape(pixels: int, stated: Stated, path: Path) -> tuple[int, int, int]:
-    for channels in (1, 3):
-        side = math.isqrt(pixels // channels)
-        if stated.size and math.prod(stated.size) * channels == pixels:
-            return (*stated.size, channels)
-        if not stated.size and side**2 * channels == pixels:
-            return side, side, channels
-    raise InputError(f"which height and width have {pixels} pixels?", path=path, fix="say SIZE=28x20, for instance")

@@ -1,16 +1,21 @@
 """A table of the names of pictures and their labels -> where each belongs. What is unclear is asked back."""
 
+import csv
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TextIO
 from urllib.parse import quote
 
-import pandas as pd
-
+from pipeline.data.formats import csv as csv_format
 from pipeline.data.formats import folder
-from pipeline.data.survey import Destination, Stated, label_column, read, split_columns, split_word
+from pipeline.data.formats.checks import Place
+from pipeline.data.survey import Destination, Stated, header_of, label_column, names_splits, split_word
 from pipeline.errors import InputError
+
+# Characters of a table of labels: of a million rows, some sixty in each.
+_LENGTH = 2**26
 
 
 def by_table(root: Path, paths: Sequence[Path], tables: Sequence[Path], stated: Stated) -> dict[Path, Destination]:
@@ -22,10 +27,10 @@ def by_table(root: Path, paths: Sequence[Path], tables: Sequence[Path], stated: 
     if len(tables) > 1:
         what = f"which table has the labels? {', '.join(path.name for path in tables)}"
         raise InputError(what, path=root, fix="leave one, in which a column with train, test and val may say the split")
-    table = read(tables[0], dtype=str, keep_default_na=False)
-    named = _named(table, root, paths, tables[0])
-    others = [column for column in table if column not in (named.name, stated.group)]
-    splits = split_columns(table[[column for column in others if column != stated.label]])
+    table = _read(Place(tables[0]))
+    names, named = _named(table, root, paths, tables[0])
+    others = [column for column in table if column not in (names, stated.group)]
+    splits = [column for column in others if column != stated.label and names_splits(Counter(table[column]))]
     if {*splits} == {*others}:
         splits = []
     label = label_column([column for column in others if column not in splits], tables[0], stated)
@@ -34,8 +39,8 @@ def by_table(root: Path, paths: Sequence[Path], tables: Sequence[Path], stated: 
     words = table[splits[0]] if splits else _splits_in_paths(root, named)
     if unknown := [word for word in words if split_word(word) is None]:
         raise InputError(f"column {splits[0]!r}: expected train, test or val, found {unknown[0]!r}", path=tables[0])
-    labels = _as_folders(table[label].unique(), tables[0])
-    groups = [""] * len(table)
+    labels = _as_folders(dict.fromkeys(table[label]), tables[0])
+    groups = [""] * len(named)
     if stated.group in table:
         # Quoted, values that differ stay different, and none has a sign that ends it or a folder's.
         groups = [f"group-{quote(value, safe='')}=" for value in table[stated.group]]
@@ -51,15 +56,38 @@ def _splits_in_paths(root: Path, paths: Iterable[Path]) -> list[str]:
     return [steps[0] for steps in named] if all(named) else ["train"] * len(named)
 
 
-def _named(table: pd.DataFrame, root: Path, paths: Sequence[Path], place: Path) -> pd.Series:
-    """Return the picture of each row; raise InputError unless one column names all of them once."""
+def _read(place: Place) -> dict[str, list[str]]:
+    """Return the cells of each column of a table."""
+    with csv_format.opened(place) as text:
+        header, rows = header_of(text, place), list[list[str]]()
+        for cells in csv.reader(_lines(text, place), strict=True):
+            if cells and len(cells) != len(header):
+                where = f"row {len(rows)}, counted from 0"
+                raise place.fault(f"{where}: expected {len(header)} cells, found {len(cells)}")
+            rows += [cells] if cells else []
+    return {name: cells for name, *cells in zip(header, *rows, strict=True)}
+
+
+def _lines(text: TextIO, place: Place) -> Iterator[str]:
+    left = _LENGTH
+    while line := csv_format.line_of(text, place, "a row"):
+        if (left := left - len(line)) < 0:
+            fix = "leave out the columns that are neither names of pictures nor their labels, splits or groups"
+            raise place.fault(f"expected at most {_LENGTH} characters, found more", fix)
+        yield line
+
+
+def _named(
+    table: Mapping[str, Sequence[str]], root: Path, paths: Sequence[Path], place: Path
+) -> tuple[str, list[Path]]:
+    """Return which column names the pictures, and that of each row; raise InputError unless all are there once."""
     known = {path.relative_to(root).as_posix(): path for path in paths}
     for key in ("name", "stem"):
         short = Counter(getattr(path, key) for path in paths)
         known |= {getattr(path, key): path for path in paths if short[getattr(path, key)] == 1}
-    columns = [column for column in table if table[column].isin(known).mean() > 0.5]
+    columns = [column for column, cells in table.items() if sum(cell in known for cell in cells) > len(cells) / 2]
     # A label may be the name of a picture, too, but it is rarely unique.
-    columns = [column for column in columns if len(columns) == 1 or table[column].is_unique]
+    columns = [column for column in columns if len(columns) == 1 or len({*table[column]}) == len(table[column])]
     if len(columns) != 1:
         what = f"expected one column with names of the pictures, found {len(columns)} of {', '.join(table)[:200]}"
         raise InputError(what, path=place, fix="move the table away if the folders are the classes")
@@ -69,10 +97,11 @@ def _named(table: pd.DataFrame, root: Path, paths: Sequence[Path], place: Path) 
     if absent or unnamed:
         what = f"{len(absent)} rows without a picture ({', '.join(absent[:3])}), {len(unnamed)} pictures without a row"
         raise InputError(f"{what} ({', '.join(sorted(path.name for path in unnamed)[:3])})", path=place)
-    named = names.map(known)
-    if named.duplicated().any():
-        raise InputError(f"{names[named.duplicated()].iloc[0]} is there twice", path=place)
-    return named
+    named = [known[name] for name in names]
+    for path, count in Counter(named).items():
+        if count > 1:
+            raise InputError(f"{path.relative_to(root).as_posix()} is there twice", path=place)
+    return columns[0], named
 
 
 def _as_folders(labels: Iterable[str], path: Path) -> dict[str, str]:

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
+import pyarrow.csv as pc
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.data import raw
-from pipeline.data.formats import checks
+from pipeline.data import raw, survey, survey_labels
+from pipeline.data.formats import checks, parquet
 from pipeline.data.formats import csv as csv_format
 from pipeline.data.image_set import ImageSet
 from pipeline.errors import InputError
@@ -260,3 +262,93 @@ def test_a_table_of_large_pictures_takes_little_memory(tmp_path: Path, options: 
 
     assert said == "read"
     assert memory < 400
+
+
+DESCRIBE = """
+import os, resource, sys
+from pathlib import Path
+from pipeline import describe
+import pyarrow.csv
+os.chdir(sys.argv[1])
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    print(describe.describe("made", Path(sys.argv[2]), describe.Stated(scale=1.0), "me")[0])
+except Exception as error:
+    print(str(error)[-150:])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+def described(folder: Path, path: Path) -> tuple[str, int]:
+    """Make a data set of a table in a process of its own; return what it says and the memory, in MiB, at most."""
+    line = [sys.executable, "-c", DESCRIBE, str(folder), str(path)]
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=True)
+    said, kilobytes = done.stdout.splitlines()
+    return said, int(kilobytes) // 1024
+
+
+@pytest.mark.parametrize("rows", [3000, pytest.param(24_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_large_table_becomes_a_data_set_in_little_memory(tmp_path: Path, kind: str, rows: int) -> None:
+    """Of fractions with 18 letters, as CSV some 45 MB or 360 MB, hardly more than their pixels in 8 bits is held."""
+    header = ["label", *(f"p{number}" for number in range(784))]
+    generator = np.random.default_rng(0)
+    path = tmp_path / f"x.{kind}"
+    blocks = (
+        pa.Table.from_arrays([pa.array(np.arange(1000) % 7), *generator.random((784, 1000))], header)
+        for _ in range(rows // 1000)
+    )
+    first = next(blocks)
+    writer = pc.CSVWriter(path, first.schema) if kind == "csv" else pq.ParquetWriter(path, first.schema)
+    with writer:
+        for block in (first, *blocks):
+            writer.write_table(block)
+
+    said, memory = described(tmp_path, path)
+
+    assert said.startswith("1 files copied from ")
+    assert memory < 2 * rows * 784 / 2**20 + 120
+
+
+@pytest.mark.fault("CSV with a line without end, to make a data set of")
+@pytest.mark.parametrize("picture", [False, True])
+def test_a_data_set_of_a_line_without_end_takes_little_memory(tmp_path: Path, picture: bool) -> None:
+    """A gzipped table that is one huge line is refused in bounded memory, also where it has the labels of pictures."""
+    (tmp_path / "from").mkdir()
+    if picture:
+        (tmp_path / "from/x.png").write_bytes(made_sets.png(MADE["train_images"][0]))
+    with gzip.open(tmp_path / "from/x.csv.gz", "wb", 1) as packed:
+        for _ in range(40):
+            packed.write(b"7" * 2**24)
+
+    said, memory = described(tmp_path, tmp_path / "from")
+
+    assert "expected at most 16777216 characters, found more" in said
+    assert memory < 200
+
+
+def test_a_table_of_labels_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row may have line breaks in quotes, and one cell too few or all beyond the bound are one line."""
+    path, picture = tmp_path / "x.csv", tmp_path / "a.png"
+    path.write_text('name,label,note\na.png,stone,"two\nlines"\n\n')
+
+    assert [at.label for at in survey_labels.by_table(tmp_path, [picture], [path], survey.Stated()).values()] == [
+        "stone"
+    ]
+    monkeypatch.setattr(survey_labels, "_LENGTH", 20)
+    with pytest.raises(InputError, match="expected at most 20 characters, found more; leave out the columns"):
+        survey_labels.by_table(tmp_path, [picture], [path], survey.Stated())
+    monkeypatch.undo()
+    path.write_text("name,label\na.png\n")
+    with pytest.raises(InputError, match="row 0, counted from 0: expected 2 cells, found 1"):
+        survey_labels.by_table(tmp_path, [picture], [path], survey.Stated())
+
+
+def test_a_table_with_an_index_of_pandas_becomes_csv_without_it(tmp_path: Path) -> None:
+    """What pandas keeps of its index in a parquet table is no column of the CSV."""
+    table = pd.DataFrame({"a,b": [1.5, None], "c": ["x", 'y"']}, index=[7, 9])
+    table.to_parquet(tmp_path / "x.parquet")
+
+    text = "".join(parquet.as_csv(checks.Place(tmp_path / "x.parquet")))
+
+    pd.testing.assert_frame_equal(pd.read_csv(io.StringIO(text)), table.reset_index(drop=True))

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ from pipeline.data.sets import CsvSet
 # Characters of a line, and of the lines that are held at a time.
 _LINE, _BLOCK = 2**24, 2**22
 # Of a label, which no name of a class has however it is composed.
-_LETTERS = 500
+LETTERS = 500
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 # How files begin that are no text, and what they are.
 _OTHERS = {
@@ -57,24 +57,22 @@ def read(directory: Path, image_set: CsvSet) -> dict[str, Split]:
 
 def _count(image_set: CsvSet, table: Place) -> int:
     count = 0
-    with _opened(table) as text:
-        _columns(text, table, image_set)
-        for _, lines in _blocks(text, table):
+    with opened(table) as text:
+        columns = _columns(text, table, image_set)
+        for _, lines in blocks(text, table, len(columns.header)):
             checks.expect_room(count := count + len(lines), image_set, table)
     return count
 
 
 def _fill(image_set: CsvSet, table: Place, rows: Split, _faults: Faults) -> list[str]:
     scale, labels, groups = image_set.options.scale, list[str](), list[str]()
-    with _opened(table) as text:
+    with opened(table) as text:
         columns = _columns(text, table, image_set)
-        for first, lines in _blocks(text, table):
-            numbers = _numbers(lines, columns, scale)
-            if numbers is None:
-                raise table.fault(_fault(first, lines, columns, scale))
+        for first, lines in blocks(text, table, len(columns.header)):
+            numbers = numbers_of(lines, columns, scale, table, first)
             pixels = numbers if scale is None else checks.scaled(numbers, scale, table, first)
             rows.images[first : first + len(lines)] = pixels.reshape(-1, *image_set.image.shape)
-            names, *grouped = _cells(lines, object, columns.texts).T.tolist()
+            names, *grouped = texts_of(lines, columns.texts, table).T.tolist()
             labels += names
             groups += [value for column in grouped for value in column]
     # Of all rows at once: they are names if one of them is not a number.
@@ -85,12 +83,12 @@ def _fill(image_set: CsvSet, table: Place, rows: Split, _faults: Faults) -> list
 def _labels(texts: Sequence[str], image_set: CsvSet, place: Place) -> NDArray[Any]:
     """Return the labels of a table. If one is a number the others are wrong, unless all are names of classes."""
     options, texts = image_set.options, [text.strip() for text in texts]
-    are_numbers = {text: _NUMBER.fullmatch(text) is not None for text in set(texts)}
+    are_numbers = {text: is_number(text) for text in set(texts)}
     known = {checks.composed(name) for name in image_set.classes}
     named = not all(are_numbers.values()) and all(checks.composed(text) in known for text in are_numbers)
     if named or not any(are_numbers.values()):
         # An array has room for the longest in each place.
-        return checks.labels(np.array([text[:_LETTERS] for text in texts], np.str_), image_set, place)
+        return checks.labels(np.array([text[:LETTERS] for text in texts], np.str_), image_set, place)
     low, high = options.first_label, options.first_label + len(image_set.classes) - 1
     for row, text in enumerate(texts):
         if not (are_numbers[text] and low <= (number := float(text)) <= high and number.is_integer()):
@@ -99,8 +97,14 @@ def _labels(texts: Sequence[str], image_set: CsvSet, place: Place) -> NDArray[An
     return checks.labels(np.array([float(text) for text in texts]).astype(np.int64), image_set, place, low)
 
 
+def is_number(text: str) -> bool:
+    """Return whether a cell is a number, and not that of a word for none."""
+    return _NUMBER.fullmatch(text) is not None
+
+
 @contextmanager
-def _opened(place: Place) -> Iterator[io.TextIOWrapper]:
+def opened(place: Place) -> Iterator[io.TextIOWrapper]:
+    """Yield the text of a table; raise InputError, while it is read, if it is not CSV in UTF-8."""
     try:
         with place.path.open("rb") as file:
             head = file.read(8)
@@ -112,28 +116,40 @@ def _opened(place: Place) -> Iterator[io.TextIOWrapper]:
             # A byte-order mark is no part of the first column's name.
             yield io.TextIOWrapper(plain, encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise place.fault(f"not a CSV table in UTF-8 ({error.reason})") from None
+        raise place.fault(f"not a CSV table in UTF-8 ({error.reason})", "save it as UTF-8") from None
     except (OSError, EOFError, zlib.error) as error:
         raise place.fault(f"cannot be read ({getattr(error, 'strerror', None) or error})") from None
     except csv.Error as error:
         raise place.fault(f"not a CSV table ({error})") from None
 
 
-def _line(text: io.TextIOWrapper, place: Place, what: str) -> str:
+def line_of(text: TextIO, place: Place, what: str) -> str:
+    """Return the next line, or nothing at the end; raise InputError, which says `what` it is, if it is too long."""
     line = text.readline(_LINE + 1)
     if len(line) > _LINE:
         raise place.fault(f"{what}: expected at most {_LINE} characters, found more")
     return line
 
 
-def _blocks(text: io.TextIOWrapper, place: Place) -> Iterator[tuple[int, list[str]]]:
-    """Yield lines, as many as fit, after the number of the first of them; blank ones only before others."""
+def header_of(text: TextIO, place: Place) -> list[str]:
+    """Return the names of the columns, which are in the first line."""
+    return next(csv.reader([line_of(text, place, "header")]), [])
+
+
+def blocks(text: TextIO, place: Place, width: int) -> Iterator[tuple[int, list[str]]]:
+    """Yield lines of so many cells, as many lines as fit, after the number of the first of them.
+
+    Raises:
+        InputError: A line has more cells or fewer, is too long, or is blank and not the last.
+    """
     row, size, lines = 0, 0, list[str]()
-    while line := _line(text, place, f"row {row + len(lines)}, counted from 0"):
+    while line := line_of(text, place, f"row {row + len(lines)}, counted from 0"):
         if not line.strip():
-            if any(after.strip() for after in iter(lambda: _line(text, place, "the end"), "")):
+            if any(after.strip() for after in iter(lambda: line_of(text, place, "the end"), "")):
                 raise place.fault(f"row {row + len(lines)}, counted from 0: expected a label and pixels, found nothing")
             break
+        if (found := _width(line)) != width:
+            raise place.fault(f"row {row + len(lines)}, counted from 0: expected {width} cells, found {found}")
         lines.append(line)
         size += len(line)
         if size > _BLOCK:
@@ -143,10 +159,10 @@ def _blocks(text: io.TextIOWrapper, place: Place) -> Iterator[tuple[int, list[st
         yield row, lines
 
 
-def _columns(text: io.TextIOWrapper, place: Place, image_set: CsvSet) -> Columns:
+def _columns(text: TextIO, place: Place, image_set: CsvSet) -> Columns:
     """Return the columns in the first line: those of pixels are a prefix and numbers that rise by one, from 0 or 1."""
     options, count, group = image_set.options, math.prod(image_set.image.shape), image_set.group
-    header = next(csv.reader([_line(text, place, "header")]), [])
+    header = header_of(text, place)
     if header.count(options.label) != 1:
         some = f"found {', '.join(map(schema.shown, header[:3]))}, ..."
         raise place.fault(f"{'more than one' if options.label in header else 'no'} column {options.label!r}, {some}")
@@ -167,20 +183,36 @@ def _columns(text: io.TextIOWrapper, place: Place, image_set: CsvSet) -> Columns
     return Columns(header, pixels, texts)
 
 
-def _cells(lines: Sequence[str], kind: Any, columns: Sequence[int]) -> NDArray[Any]:
-    """Return the cells of some columns of lines, (lines, columns)."""
-    return np.loadtxt(lines, kind, delimiter=",", quotechar='"', comments=None, ndmin=2, usecols=columns)
-
-
-def _numbers(lines: Sequence[str], columns: Columns, scale: float | None) -> NDArray[np.float64] | None:
-    """Return the pixels in lines, (lines, pixels); None if a cell is not what it has to be, or there are others."""
-    if any(_width(line) != len(columns.header) for line in lines):
-        return None
+def texts_of(lines: Sequence[str], columns: Sequence[int], place: Place) -> NDArray[Any]:
+    """Return the cells of some columns of lines, (lines, columns); raise InputError if one goes on in the next line."""
     try:
-        numbers = _cells(lines, np.float64, columns.pixels)
+        return _cells(lines, object, columns)
     except ValueError:
-        return None
-    return numbers if len(numbers) == len(lines) and _are_pixels(numbers, scale) else None
+        raise place.fault("not a CSV table with a row in each line") from None
+
+
+def _cells(lines: Sequence[str], kind: Any, columns: Sequence[int]) -> NDArray[Any]:
+    cells = np.loadtxt(lines, kind, delimiter=",", quotechar='"', comments=None, ndmin=2, usecols=columns)
+    if len(cells) != len(lines):
+        raise ValueError
+    return cells
+
+
+def numbers_of(
+    lines: Sequence[str], columns: Columns, scale: float | None, place: Place, first: int
+) -> NDArray[np.float64]:
+    """Return the pixels in lines, (lines, pixels): from 0 to 255 and whole if `scale` is None, else any numbers.
+
+    Raises:
+        InputError: A cell is not what it has to be; `first` is the row of the first line.
+    """
+    try:
+        numbers: NDArray[np.float64] = _cells(lines, np.float64, columns.pixels)
+        if _are_pixels(numbers, scale):
+            return numbers
+    except ValueError:
+        pass
+    raise place.fault(_fault(first, lines, columns, scale))
 
 
 def _width(line: str) -> int:
@@ -196,14 +228,14 @@ def _are_pixels(numbers: NDArray[np.float64], scale: float | None) -> bool:
 def _fault(first: int, lines: Sequence[str], columns: Columns, scale: float | None) -> str:
     """Return what is wrong with the first pixel that is no such number; `first` is the row of the first line."""
     expected = "a whole number from 0 to 255" if scale is None else f"a number from 0 to {scale:g}"
+    expected = "a number" if scale == math.inf else expected
     for row, line in enumerate(lines, first):
         cells = next(csv.reader([line]))
-        where = f"row {row}, counted from 0"
-        if len(cells) != len(columns.header):
-            return f"{where}: expected {len(columns.header)} cells, found {len(cells)}"
         for column in columns.pixels:
             cell = cells[column].strip()
-            if not _NUMBER.fullmatch(cell) or not _are_pixels(np.array([float(cell)]), scale):
+            if not is_number(cell) or not _are_pixels(np.array([float(cell)]), scale):
                 name = columns.header[column]
-                return f"{where}, column {name!r}: expected {expected}, found {cell[:60] or 'nothing'}"
+                return (
+                    f"row {row}, counted from 0, column {name!r}: expected {expected}, found {cell[:60] or 'nothing'}"
+                )
     return "not a CSV table of numbers"

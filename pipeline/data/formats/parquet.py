@@ -1,5 +1,6 @@
 """Images as files of pictures in a column of a parquet table, as Hugging Face's data sets have them."""
 
+import io
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv as pc
 import pyarrow.parquet as pq
 
 from pipeline import errors
@@ -20,6 +22,8 @@ from pipeline.data.sets import ParquetSet
 _ROWS = 4
 _BUFFER = 2**20
 _MAX_ROWS = 2**24
+# Bytes of a group of rows with a column for each pixel: parts of all its columns are held at a time.
+_MAX_GROUP = 2**30
 
 
 def read(directory: Path, image_set: ParquetSet) -> dict[str, Split]:
@@ -67,13 +71,46 @@ def _fill(image_set: ParquetSet, table: Place, rows: Split, faults: Faults) -> l
     return groups
 
 
-def contents(table: Place, column: str) -> Iterator[tuple[Place, bytes]]:
-    """Yield each row's place, and the file in this column: an empty one where there is none."""
+def values(table: Place, column: str) -> Iterator[tuple[Place, Any]]:
+    """Yield each row's place, and what is in this column."""
     with opened(table) as file:
         rows = (cell for batch in file.iter_batches(batch_size=_ROWS, columns=[column]) for cell in batch.column(0))
         for row, cell in enumerate(rows):
-            content = cell.as_py()
-            yield _row(table, row), (content["bytes"] if isinstance(content, dict) else content) or b""
+            yield _row(table, row), cell.as_py()
+
+
+def names(columns: Any) -> list[str]:
+    """Return the names of the columns of a schema, without those in which pandas has kept its index."""
+    index = (columns.pandas_metadata or {}).get("index_columns", ())
+    return [name for name in columns.names if name not in index]
+
+
+def as_csv(table: Place) -> Iterator[str]:
+    """Yield the header, and then blocks of rows, that a table of numbers and texts has in CSV.
+
+    Raises:
+        InputError: It cannot be read, has columns of something else, or rows that take too much memory together.
+    """
+    with opened(table) as file:
+        columns = names(file.schema_arrow)
+        for name in columns:
+            if pa.types.is_nested(kind := file.schema_arrow.field(name).type):
+                where = f"row 0, counted from 0, column {name!r}"
+                raise table.fault(f"{where}: expected a number, found {str(kind)[:100]}")
+        groups = [file.metadata.row_group(number).total_byte_size for number in range(file.num_row_groups)]
+        if max(groups, default=0) > _MAX_GROUP:
+            what = f"expected groups of rows of at most {_MAX_GROUP} bytes, found {max(groups)}"
+            raise table.fault(what, "to_parquet(..., row_group_size=1000) writes smaller ones")
+        yield _text(file.schema_arrow.empty_table().select(columns), header=True)
+        rows = max(1, _BUFFER // (8 * max(1, len(columns))))
+        for batch in file.iter_batches(batch_size=rows, columns=columns):
+            yield _text(batch, header=False)
+
+
+def _text(table: Any, *, header: bool) -> str:
+    text = io.BytesIO()
+    pc.write_csv(table, text, pc.WriteOptions(include_header=header))
+    return text.getvalue().decode()
 
 
 def _row(table: Place, row: int) -> Place:
