@@ -55,8 +55,8 @@ def serve(store: str, port: int, link: str) -> int:
     command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     # Python's warnings are about the code of MLflow's server, of which its developers know.
     set_here = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PYTHONWARNINGS": "ignore"}
-    # Not on the command line, which every user of the machine can see. Without the second, MLflow says that the first is
-    # its registry, too.
+    # Not on the command line, which every user of the machine can see. Without the second, MLflow says that the first
+    # is its registry, too.
     set_here |= {"MLFLOW_BACKEND_STORE_URI": store, "MLFLOW_REGISTRY_STORE_URI": store}
     # In a group of its own: Ctrl-C, which it would answer with a traceback, is ours, and its worker ends with it.
     with subprocess.Popen([*command, *_QUIET], env=os.environ | set_here, start_new_session=True) as server:
