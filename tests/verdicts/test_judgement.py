@@ -57,10 +57,10 @@ def test_the_interval_is_that_of_any_number_of_looks() -> None:
 
 def test_steps_of_one_image_are_the_least_spread() -> None:
     """Equal differences in few seeds do not mean that there is no spread; of a loss they do."""
-    same = Scores(np.full(8, 0.9)), Scores(np.full(8, 0.9))
-    assert judgement.judge(*same, ACCURACY, ImageSample(50)).verdict is Verdict.UNDECIDED
-    assert judgement.judge(*same, LOSS, ImageSample(50)).verdict is Verdict.EQUIVALENT
-    assert judgement.same_results(same[0], ACCURACY).verdict is Verdict.EQUIVALENT
+    stepped, any_number = (Scores(np.full(8, 0.9), step=step) for step in (1 / 50, 0.0))
+    assert judgement.judge(stepped, stepped, ACCURACY, ImageSample(50)).verdict is Verdict.UNDECIDED
+    assert judgement.judge(any_number, any_number, LOSS, ImageSample(50)).verdict is Verdict.EQUIVALENT
+    assert judgement.same_results(stepped, ACCURACY).verdict is Verdict.EQUIVALENT
 
 
 def test_other_images_are_counted_where_the_answers_are_known() -> None:
@@ -79,7 +79,7 @@ def test_other_images_are_counted_where_the_answers_are_known() -> None:
     assert 1 < one.images_needed < inf
     # That many times as many images, the same share of which reacts, are just enough.
     times = int(np.ceil(one.images_needed)) + 1
-    more = [Scores(side.values, np.tile(side.correct, times)) for side in (before, after) if side.correct is not None]
+    more = [Scores(one.mean(axis=1), np.tile(one, times)) for one in (correct, changed)]
     assert (
         judgement.judge(more[0], more[1], Question("accuracy", 0.001), ImageSample(200 * times)).seeds_needed
         is not None
