@@ -108,7 +108,7 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         InputError: The file does not exist, is too long, or its content is something else.
     """
-    return parse_json(_content(path, MAX_JSON_BYTES), path)
+    return parse_json(read_bytes(path, MAX_JSON_BYTES), path)
 
 
 def parse_json(content: bytes, path: Path) -> dict[str, Any]:
@@ -141,7 +141,7 @@ def read_yaml(path: Path) -> Any:
         InputError: The file cannot be read, or `parse_yaml` rejects it.
     """
     # What DVC does not create, `dvc repro` cannot create again.
-    return parse_yaml(_content(path, MAX_YAML_BYTES, created=False), path)
+    return parse_yaml(read_bytes(path, MAX_YAML_BYTES, created=False), path)
 
 
 def parse_yaml(content: bytes, path: Path) -> Any:
@@ -158,7 +158,12 @@ def parse_yaml(content: bytes, path: Path) -> Any:
         raise InputError(f"not YAML as DVC reads it ({reason})", path=path) from None
 
 
-def _content(path: Path, most: int, *, created: bool = True) -> bytes:
+def read_bytes(path: Path, most: int, *, created: bool = True) -> bytes:
+    """Return the content of the file at `path`; `created`: a DVC stage creates it.
+
+    Raises:
+        InputError: It is missing, no file, has more than `most` bytes, or cannot be read.
+    """
     with _reading(path, created=created):
         # Before it is read: a file may have more than the memory.
         _check_size(path.stat().st_size, most, path)

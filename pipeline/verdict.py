@@ -48,7 +48,7 @@ def _of_scores(arguments: argparse.Namespace) -> Answer:
         raise InputError("--scores: --effect is missing, so nothing says which difference matters")
     if not 1 / most <= effect <= most:
         raise InputError(f"--effect: expected a number from {1 / most:g} to {most:g}, found {effect:g}")
-    found, images = scores.read(arguments.scores)
+    found, images = scores.read(arguments.scores, arguments.metric)
     names = _once([*filter(None, [arguments.before, *arguments.after])] or found)
     if unknown := [name for name in names if name not in found]:
         raise InputError(f"has no side {unknown[0]}, but {', '.join(found)}", path=arguments.scores)
@@ -63,6 +63,8 @@ def _of_sides(arguments: argparse.Namespace) -> Answer:
     # Imported late: a verdict on scores needs neither Dask nor MLflow.
     from pipeline.verdicts import sides
 
+    if arguments.effect is not None:
+        raise InputError("--effect is for --scores alone", fix="set it in params.yaml: verdict.DATASET.METRIC")
     return sides.judge(_once([arguments.before or "HEAD", *(arguments.after or ["workspace"])]), arguments)
 
 

@@ -1,7 +1,7 @@
-"""A difference in accuracy over seeds and images together: both are samples, and every seed saw the same images.
+"""A difference in accuracy or loss over seeds and images together: both are samples, all seeds saw the same images.
 
-The correct answers are a table with a row per seed and a column per image: crossed random effects, with one answer in
-each cell.
+The correct answers, or the losses, are a table with a row per seed and a column per image: crossed random effects, with
+one value in each cell.
 """
 
 from math import sqrt
@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from pipeline.analysis.means import Estimate
 
-Correct = NDArray[np.bool_]
 Floats = NDArray[np.float64]
+Table = NDArray[np.bool_] | Floats
 
 
 def over_seeds_and_images(over_seeds: Estimate, error: float) -> Estimate:
-    """Return a difference in accuracy with its standard error for other seeds and other images.
+    """Return a difference with its standard error for other seeds and other images.
 
     `over_seeds` is the difference with its standard error for other seeds, and `error` the one that it has from the
     images. The degrees of freedom are those over seeds, fewer than any approximation gives, so that an interval is
@@ -25,8 +25,8 @@ def over_seeds_and_images(over_seeds: Estimate, error: float) -> Estimate:
     return Estimate(over_seeds.estimate, sqrt(over_seeds.standard_error**2 + error**2), over_seeds.degrees_of_freedom)
 
 
-def image_error(first: Correct, second: Correct, *, paired: bool) -> float:
-    """Return the standard error that accuracy(first) - accuracy(second) has from the sample of images alone.
+def image_error(first: Table, second: Table, *, paired: bool) -> float:
+    """Return the standard error that mean(first) - mean(second) has from the sample of images alone.
 
     Its square is the variance of the images' mean differences minus the residual one, which that contains: from the
     mean squares of the two-way layout without replication.

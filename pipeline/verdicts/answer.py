@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import ceil, isfinite
+from math import ceil, floor, isfinite, log10
 from string import ascii_uppercase
 from typing import Any
 
@@ -76,7 +76,7 @@ def as_text(answer: Answer) -> str:
     for model in answer.models:
         for name, one in model.of_after().items():
             letter = answer.letters[name]
-            means = f"A {_mean(one.before):.5f}, {letter} {_mean(one.after):.5f}"
+            means = f"A {_number(one, _mean(one.before))}, {letter} {_number(one, _mean(one.after))}"
             lines += ["", f"{model.model}: {_changes(model, name)}", f"  {means}; {_difference(one, letter)}"]
             lines += [f"  {_picture(one)}", f"  {_words(one, letter)}"]
         if best := _best(answer, model):
@@ -94,8 +94,8 @@ def as_markdown(answer: Answer) -> str:
     for model in answer.models:
         for name, one in model.of_after().items():
             letter = answer.letters[name]
-            means = f"{_mean(one.before):.5f}", f"{letter}: {_mean(one.after):.5f}"
-            cells = [model.model, _changes(model, name), *means, f"{one.difference:+.5f}", _interval(one)]
+            means = _number(one, _mean(one.before)), f"{letter}: {_number(one, _mean(one.after))}"
+            cells = [model.model, _changes(model, name), *means, _number(one, one.difference, "+"), _interval(one)]
             picture = _picture(one).replace("|", r"\|")
             lines.append(f"| {' | '.join(map(_literal, cells))} | `{picture}` | {_literal(_words(one, letter))} |")
     lines += [f"\n**{_literal(model.model)}**: {best}" for model in answer.models if (best := _best(answer, model))]
@@ -213,14 +213,19 @@ def _value(value: Any) -> str:
 
 
 def _difference(one: SideVerdict, letter: str) -> str:
-    return f"{letter} - A = {one.difference:+.5f}, {_interval(one)}"
+    return f"{letter} - A = {_number(one, one.difference, '+')}, {_interval(one)}"
 
 
 def _interval(one: SideVerdict) -> str:
     low, high = one.interval
     if not isfinite(low):
         return f"too few seeds for an interval ({len(one.before)})"
-    return f"{100 * one.confidence:.3g}% interval {low:+.5f} to {high:+.5f}"
+    return f"{100 * one.confidence:.3g}% interval {_number(one, low, '+')} to {_number(one, high, '+')}"
+
+
+def _number(one: SideVerdict, value: float, sign: str = "") -> str:
+    """Return a value with a hundredth of the smallest effect as its last digit."""
+    return f"{value:{sign}.{max(2 - floor(log10(one.question.smallest_effect)), 0)}f}"
 
 
 def short(one: SideVerdict, letter: str) -> str:

@@ -20,8 +20,8 @@ from pipeline.analysis.verdicts import Interval, Verdict
 # The probability, at most, that any verdict of an answer is wrong, however often one looks.
 LEVEL = 0.05
 WORSE = (Verdict.WORSE, Verdict.WORSE_OPEN)
-# More seeds than these are no plan.
-MOST_SEEDS = 10_000
+# More seeds than these are no plan, and fewer images no sample of others.
+MOST_SEEDS, FEWEST_IMAGES = 10_000, 40
 
 
 @dataclass(frozen=True)
@@ -47,13 +47,13 @@ class ImageSample:
 
 @dataclass(frozen=True)
 class Scores:
-    """The metric of one side, (seeds,), and where it is known which answers are correct, (seeds, images).
+    """The metric of one side, (seeds,), and where it is known of each image, (seeds, images).
 
-    The values are multiples of `step`, where that does not follow from the number of images.
+    The values are multiples of `step`, such as one image, or any numbers if that is 0.
     """
 
     values: NDArray[np.float64]
-    correct: NDArray[np.bool_] | None = None
+    by_image: crossed.Table | None = None
     step: float = 0.0
 
 
@@ -130,10 +130,8 @@ def judge(
         ValueError: There are fewer than 2 seeds, a value is not finite, or the numbers of seeds differ.
     """
     over_seeds = means.compare(after.values, before.values, paired=True)
-    # Shares of images are multiples of one image. Where few seeds give equal differences, that is due to these steps: a
-    # spread of less than one step is taken for one step.
-    step = 1 / images.judged if images and SCORES[question.metric].share else max(before.step, after.step)
-    seeds = len(before.values)
+    # Where few seeds give equal differences, that is due to the steps: a spread below one step is taken for one step.
+    step, seeds = max(before.step, after.step), len(before.values)
     over_seeds = replace(over_seeds, standard_error=max(over_seeds.standard_error, step / sqrt(seeds)))
     error = _image_error(before, after, over_seeds.sd, images)
     values = tuple(map(float, before.values)), tuple(map(float, after.values))
@@ -168,9 +166,9 @@ def best(judgements: Mapping[tuple[str, str], SideVerdict], sides: Iterable[str]
 def _image_error(before: Scores, after: Scores, sd: float, images: ImageSample | None) -> float | None:
     if images and images.trained:
         return sequential.split_error(sd, images.judged, images.trained)
-    if before.correct is None or after.correct is None:
+    if before.by_image is None or after.by_image is None:
         return None
-    return crossed.image_error(after.correct, before.correct, paired=True)
+    return crossed.image_error(after.by_image, before.by_image, paired=True)
 
 
 def _seeds(sd: float, half: float, confidence: float) -> int | None:

@@ -28,11 +28,11 @@ from pipeline.trials.prepared import PreparedData
 from pipeline.trials.run import Code, Engine
 from pipeline.trials.tracker import Tracker
 from pipeline.verdicts import difference
-from pipeline.verdicts.judgement import ImageSample, Scores
+from pipeline.verdicts.judgement import FEWEST_IMAGES, ImageSample, Scores
 from pipeline.verdicts.side import PARAMS, PROCESSED, Side
 
-# Where the params hold no images out: this share of the training images, but not more and not fewer than these.
-HELD_OUT_SHARE, MOST_HELD_OUT, FEWEST_HELD_OUT = 0.1, 5000, 40
+# Where the params hold no images out: this share of the training images, but at most these.
+HELD_OUT_SHARE, MOST_HELD_OUT = 0.1, 5000
 # Of fewer held-out images than these, each seed draws others, so that not all depends on a few of them.
 FIXED = 2000
 # The split of a replicate that has the held-out images: they stand in for the test images.
@@ -109,11 +109,11 @@ def hold_out(data: PreparedData) -> JudgedImages:
     held = data.count("validation") if "validation" in data.summary["splits"] else 0
     if held and not isinstance(validation, int):
         return JudgedImages(held, trained, None, given=True)
-    count = held or min(MOST_HELD_OUT, max(FEWEST_HELD_OUT, int(HELD_OUT_SHARE * trained)))
+    count = held or min(MOST_HELD_OUT, max(FEWEST_IMAGES, int(HELD_OUT_SHARE * trained)))
     left = trained + held - count
-    if count < FEWEST_HELD_OUT or left < count:
+    if count < FEWEST_IMAGES or left < count:
         what = f"{trained + held} training images are too few to judge a change by: {count} would be held out"
-        raise InputError(what, fix=f"collect {4 * FEWEST_HELD_OUT} or more, of which {FEWEST_HELD_OUT} are held out")
+        raise InputError(what, fix=f"collect {4 * FEWEST_IMAGES} or more, of which {FEWEST_IMAGES} are held out")
     return JudgedImages(count, left, int(data.summary["split_seed"]) if count >= FIXED else None)
 
 
@@ -152,13 +152,15 @@ def check_memory(candidates: Iterable[SideModel], data: PreparedData) -> None:
 def scores(entries: Sequence[Entry], metric: str, held_out: JudgedImages) -> Scores:
     """Return the scores of replicates, seed by seed, and which images each has right, where all saw the same ones.
 
+    A share of images is a multiple of one image.
+
     Raises:
         InputError: A replicate was made before `metric` existed.
     """
     values = np.array([one.score(JUDGED, metrics.comparable(metric)) for one in entries])
-    if metric != "accuracy" or held_out.sample().trained:
-        return Scores(values)
-    return Scores(values, np.stack([one.correct for one in entries]))
+    by_image = metric == "accuracy" and not held_out.sample().trained
+    correct = np.stack([one.correct for one in entries]) if by_image else None
+    return Scores(values, correct, 1 / held_out.count if metrics.SCORES[metric].share else 0.0)
 
 
 def same_results(first: Sequence[Entry], second: Sequence[Entry]) -> bool:

@@ -1,49 +1,18 @@
 """Intervals that hold at every look: the formula against its integral, and error rates by simulation."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from scipy import optimize, stats
 from statsmodels.stats.power import TTestPower
 
 from pipeline.analysis import crossed, sequential
 from pipeline.analysis.means import Estimate
 from pipeline.analysis.sequential import SequentialEstimate, factor
-
-Floats = NDArray[np.float64]
+from tests.support.looks import look
 
 # The smallest difference that matters, and the most seeds of a call.
 EFFECT, MOST = 0.001, 200
 N = np.arange(1, MOST + 1, dtype=np.float64)
-
-
-@dataclass(frozen=True)
-class Looks:
-    """Intervals at every look: arrays (studies, looks)."""
-
-    low: Floats
-    high: Floats
-
-    def wrong(self, true: float) -> float:
-        """Return the share of studies with a wrong verdict at any look."""
-        better = (self.low > 0) & (true <= 0) | (self.low > EFFECT) & (true <= EFFECT)
-        worse = (self.high < 0) & (true >= 0) | (self.high < -EFFECT) & (true >= -EFFECT)
-        irrelevant = (self.low > -EFFECT) & (self.high < EFFECT) & (abs(true) >= EFFECT)
-        return float((better | worse | irrelevant).any(axis=1).mean())
-
-
-def look(values: Floats, *, step: float = 0.0, image_error: Floats | float = 0.0) -> Looks:
-    """Return the intervals of the mean of `values`, (studies, seeds), after each seed from the third on."""
-    n = N[: values.shape[1]]
-    mean = values.cumsum(axis=1) / n
-    squares = (values**2).cumsum(axis=1) - n * mean**2
-    sd = np.maximum(np.sqrt(np.maximum(squares, 0) / np.maximum(n - 1, 1)), step)
-    half = factor(n, 0.95) * np.where(n < 3, np.inf, sd / np.sqrt(n))
-    # As `SequentialEstimate.interval` has it, for all studies and looks at once.
-    half = np.hypot(half, stats.t.isf(0.0125, np.maximum(n - 1, 1)) * image_error)
-    return Looks(mean - half, mean + half)
 
 
 @pytest.mark.parametrize("n", [5, 8, 30, 200])
@@ -84,7 +53,7 @@ def test_a_confidence_that_is_none_is_rejected(confidence: float) -> None:
 def test_looking_after_every_seed_is_wrong_in_at_most_5_percent(sd: float, true: float) -> None:
     """With a look after every seed from 3 to 200, at most 5% of studies ever give a wrong verdict."""
     looks = look(np.random.default_rng(7).normal(true, sd, (4000, MOST)))
-    assert looks.wrong(true) <= 0.05
+    assert looks.wrong(true, EFFECT) <= 0.05
 
 
 @pytest.mark.parametrize("images", [200, 1000, 5000])
@@ -97,7 +66,7 @@ def test_steps_of_one_image_are_no_certainty(images: int, changed: float, true: 
     won = max(won, true * images) if lost == 0 else won
     counts = random.poisson(won, (3000, MOST)) - random.poisson(lost, (3000, MOST))
     expected = (won - lost) / images
-    assert look(counts / images, step=1 / images).wrong(expected) <= 0.05
+    assert look(counts / images, step=1 / images).wrong(expected, EFFECT) <= 0.05
 
 
 @pytest.mark.parametrize("sd", [0.0012, 0.0018])
@@ -127,8 +96,8 @@ def test_a_verdict_for_new_images_is_wrong_in_at_most_5_percent(true: float) -> 
         values[study] = padded[1].mean(axis=1) - padded[0].mean(axis=1)
         for n in range(5, seeds + 1):
             errors[study, n - 1] = crossed.image_error(padded[1][:n], padded[0][:n], paired=True)
-    assert look(values, step=0.001, image_error=errors).wrong(true) <= 0.05
-    assert look(values, step=0.001).wrong(true) > 0.1
+    assert look(values, step=0.001, image_error=errors).wrong(true, EFFECT) <= 0.05
+    assert look(values, step=0.001).wrong(true, EFFECT) > 0.1
 
 
 @pytest.mark.parametrize("images", [40, 200, 1000])

@@ -18,6 +18,7 @@ DATA = Path("reports/data.json")
 WRITTEN: Mapping[str, Callable[[str], str]] = {
     "README.md": lambda page: readme.renewed(page, Language.ENGLISH),
     "README.ja.md": lambda page: readme.renewed(page, Language.JAPANESE),
+    "docs/method.md": lambda page: readme.renewed(page, Language.ENGLISH),
     "docs/params.md": lambda _: params_page.page(),
     "tests/FAULTS.md": lambda _: list_faults.page(),
     "reports/data.md": lambda _: data_card.data_card(files.read_json(DATA)),

@@ -1,4 +1,4 @@
-"""The parts of README.md and README.ja.md that follow from committed results, each between two comments of its own."""
+"""The parts of pages such as README.md that follow from committed results, each between two comments of its own."""
 
 import json
 import re
@@ -15,7 +15,7 @@ from pipeline.analysis.overfitting import OverfittingVerdict
 from pipeline.data import original as originals
 from pipeline.reporting import render
 from pipeline.study import prediction
-from tests.support import worked_verdict
+from tests.support import looks, worked_verdict
 
 
 class Language(IntEnum):
@@ -135,7 +135,12 @@ def _time(answer: Mapping[str, Any]) -> str:
     return f" On two cores of {measured['machine']['processor']} this takes about {render.series(parts)}."
 
 
-PARTS: Mapping[str, Callable[[Language], str]] = {"results": results, "predictions": predictions, "verdict": verdict}
+PARTS: Mapping[str, Callable[[Language], str]] = {
+    "results": results,
+    "predictions": predictions,
+    "verdict": verdict,
+    "power": lambda _: looks.power_table(),
+}
 
 
 def renewed(page: str, language: Language) -> str:

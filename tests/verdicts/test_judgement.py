@@ -8,9 +8,9 @@ from scipy import stats
 
 from pipeline.analysis import sequential
 from pipeline.analysis.verdicts import Verdict
-from pipeline.verdict import SEEDS
 from pipeline.verdicts import judgement
 from pipeline.verdicts.judgement import ImageSample, Question, Scores, SideVerdict
+from tests.support import looks
 
 ACCURACY, LOSS = Question("accuracy", 0.01), Question("loss", 0.01)
 
@@ -57,10 +57,10 @@ def test_the_interval_is_that_of_any_number_of_looks() -> None:
 
 def test_steps_of_one_image_are_the_least_spread() -> None:
     """Equal differences in few seeds do not mean that there is no spread; of a loss they do."""
-    same = Scores(np.full(8, 0.9)), Scores(np.full(8, 0.9))
-    assert judgement.judge(*same, ACCURACY, ImageSample(50)).verdict is Verdict.UNDECIDED
-    assert judgement.judge(*same, LOSS, ImageSample(50)).verdict is Verdict.EQUIVALENT
-    assert judgement.same_results(same[0], ACCURACY).verdict is Verdict.EQUIVALENT
+    stepped, any_number = (Scores(np.full(8, 0.9), step=step) for step in (1 / 50, 0.0))
+    assert judgement.judge(stepped, stepped, ACCURACY, ImageSample(50)).verdict is Verdict.UNDECIDED
+    assert judgement.judge(any_number, any_number, LOSS, ImageSample(50)).verdict is Verdict.EQUIVALENT
+    assert judgement.same_results(stepped, ACCURACY).verdict is Verdict.EQUIVALENT
 
 
 def test_other_images_are_counted_where_the_answers_are_known() -> None:
@@ -79,7 +79,7 @@ def test_other_images_are_counted_where_the_answers_are_known() -> None:
     assert 1 < one.images_needed < inf
     # That many times as many images, the same share of which reacts, are just enough.
     times = int(np.ceil(one.images_needed)) + 1
-    more = [Scores(side.values, np.tile(side.correct, times)) for side in (before, after) if side.correct is not None]
+    more = [Scores(one.mean(axis=1), np.tile(one, times)) for one in (correct, changed)]
     assert (
         judgement.judge(more[0], more[1], Question("accuracy", 0.001), ImageSample(200 * times)).seeds_needed
         is not None
@@ -95,27 +95,41 @@ def test_splits_that_overlap_are_counted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("effect", "spread", "image_error", "share"),
-    [(-0.0049, 0.00225, 0.00078, 0.95), (-0.003, 0.0023, 0.0007, 0.85), (0.0, 0.0023, 0.0007, 0.0)],
+    ("drop", "spread", "image_error", "least", "most"),
+    [(0.0049, 0.00225, 0.00078, 0.95, 1), (0.003, 0.0023, 0.0007, 0.85, 1), (0.0, 0.0023, 0.0007, 0, 0.05)],
     ids=["labels of mlp_rmsprop", "three times what matters", "none"],
 )
 def test_labels_that_code_gets_wrong_are_found_with_the_default_budget(
-    effect: float, spread: float, image_error: float, share: float
+    drop: float, spread: float, image_error: float, least: float, most: float
 ) -> None:
     """Of changes with such an effect so many are called worse within 40 seeds, and of none at most 5 of 100.
 
     The first numbers are those of 6 seeds of mlp_rmsprop with 2% of the training labels changed by B's code.
     """
-    rng, seeds = np.random.default_rng(0), np.arange(2, SEEDS + 1)
-    values = effect + rng.normal(0, image_error, (2000, 1)) + rng.normal(0, spread, (2000, SEEDS))
-    values = np.round(values * 5000) / 5000
-    worse = np.zeros(len(values), dtype=bool)
-    for n in seeds:
-        some = values[:, :n]
-        half = sequential.factor(float(n), 0.95) * np.maximum(some.std(axis=1, ddof=1), 1 / 5000) / np.sqrt(n)
-        worse |= some.mean(axis=1) + np.hypot(half, stats.t.isf(0.0125, n - 1) * image_error) < 0
+    assert least <= looks.power(drop, spread, image_error).found <= most
 
-    assert share <= worse.mean() <= (1 if share else 0.05)
+
+def test_images_bound_what_more_seeds_find() -> None:
+    """A drop of two standard errors of the images is missed by half of all single looks, also without any spread."""
+    single = stats.norm.cdf(2 - stats.norm.isf(0.025))
+    found = looks.power(2 * 0.0007, spread=0.0, image_error=0.0007)
+    assert found.found < found.by_images < single < 0.55
+    assert found.found > 0.3
+
+
+@pytest.mark.parametrize("seeds", [5, 12, 40])
+def test_simulations_have_the_intervals_of_verdicts(seeds: int) -> None:
+    """All studies at once, and one judged by itself, have the same interval, with images and without."""
+    values = np.random.default_rng(4).normal(0.9, 0.01, (2, seeds))
+    by_image = np.random.default_rng(5).random((2, seeds, 300)) < values[..., None]
+    sides = [Scores(one.mean(axis=1), one, 1 / 300) for one in by_image]
+    one = judgement.judge(sides[0], sides[1], ACCURACY, ImageSample(300))
+    error = one.estimate.image_error
+    assert error is not None
+    difference = (sides[1].values - sides[0].values)[None]
+    for image_error, interval in ((error, one.interval), (0.0, one.estimate.interval_of_seeds())):
+        found = looks.look(difference, step=1 / 300, image_error=image_error)
+        assert (found.low[0, -1], found.high[0, -1]) == pytest.approx(interval)
 
 
 @pytest.mark.parametrize("difference", [0.0, 0.004, 0.02])
