@@ -79,6 +79,7 @@ class Stand:
         self.accuracy = accuracy
         self.trained: list[Replicate] = []
         self.failing: set[int] = set()
+        self.reason = "diverged"
         self.interrupted_after: int | None = None
 
     @contextmanager
@@ -93,7 +94,7 @@ class Stand:
                 raise KeyboardInterrupt
             self.trained.append(one)
             if one.seed in self.failing:
-                yield f"{one.variant}-{one.seed}: diverged"
+                yield f"{one.variant}-{one.seed}: {self.reason}"
                 continue
             yield write_entry(folder, one, self.accuracy(one))
 
