@@ -262,8 +262,10 @@ def test_a_training_run_that_fails_is_no_verdict(stand: Stand, call: Call) -> No
     code, printed = call("HEAD", "workspace")
 
     assert code == 1
-    assert re.fullmatch(r"error: a training run failed: mlp_adadelta-[0-9a-f]{12}-2: diverged", printed)
+    assert re.fullmatch(r"error: a training run of A failed: mlp_adadelta-[0-9a-f]{12}-2: diverged", printed)
     assert len([*ledger.read(Path("work/verdict/runs"))]) == 4
+    stand.reason = "exit code 1: Traceback\n  File ...\nKeyError: 'gelu'"
+    assert call("HEAD", "workspace") == (1, "error: a training run of A failed: KeyError: 'gelu'")
 
 
 def test_several_models_are_judged_together(stand: Stand, call: Call) -> None:

@@ -41,7 +41,7 @@ def forward(network: keras.Model, parts: Sequence[Any], shares: Sequence[Any]) -
         in_parts = len(parts) > 1
         linear = getattr(layer, "activation", None) is keras.activations.linear
         match layer:
-            case keras.layers.Conv2D() if pool:
+            case keras.layers.Conv2D() if pool and layer.activation in _BACKWARD:
                 computed = [pool]
                 outputs = [_pooled_convolution(layer, pool, part) for part in inputs]
             case keras.layers.Conv2D() if in_parts and linear and only_reader(layer, keras.layers.BatchNormalization):
@@ -89,7 +89,8 @@ def _pooled_convolution(convolution: keras.layers.Conv2D, pool: keras.layers.Max
     return tf.custom_gradient(pooled)(convolution.convolution_op(values, kernel), bias)
 
 
-# The gradient of the inputs from that of the results, and the results, of each activation that a convolution may have.
+# The gradient of the inputs from that of the results, and the results, of activations that never exchange the largest
+# value for another.
 _BACKWARD: Mapping[Any, Callable[[Any, Any], Any]] = {
     keras.activations.linear: lambda upstream, _: upstream,
     keras.activations.relu: lambda upstream, results: tf.raw_ops.ReluGrad(gradients=upstream, features=results),

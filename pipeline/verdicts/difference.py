@@ -22,8 +22,14 @@ def changed_models(before: Side, after: Sequence[Side], model: str | None = None
     """Return the models of A, or just `model`, that other sides train differently, by params or code, with these sides.
 
     Raises:
-        InputError: A side has no model of that name.
+        InputError: A side has no model of that name, or none of A's.
     """
+    for side in after:
+        if side.models.keys().isdisjoint(before.models):
+            first, second = (", ".join(one.models) for one in (before, side))
+            raise InputError(
+                f"not comparable: {before} has the models {first}, and {side} has {second}: none is shared"
+            )
     for side in (before, *after) if model else ():
         if model not in side.models:
             raise InputError(f"not comparable: {side} has no model {model!r}; it has {', '.join(side.models)}")

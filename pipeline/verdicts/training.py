@@ -224,7 +224,9 @@ class Trainer:
         letters = {one.replicates[0].variant: one.side.letter for one in candidates}
         for trained in engine.train(self.connect(), missing, [self.data], self.where.folder, "verdict", code):
             if isinstance(trained, str):
-                raise PipelineError(f"a training run failed: {trained}")
+                # After a traceback, its last line is the reason.
+                variant, reason = trained.partition(": ")[0].rpartition("-")[0], trained.rpartition("\n")[2]
+                raise PipelineError(f"a training run of {letters[variant]} failed: {reason}")
             accuracy = trained.score(JUDGED, "accuracy")
             who = f"{letters[trained.variant]}  {candidates[0].model}  seed {trained.seed}"
             # Not over the progress bar.

@@ -79,6 +79,7 @@ class Stand:
         self.accuracy = accuracy
         self.trained: list[Replicate] = []
         self.failing: set[int] = set()
+        self.reason = "diverged"
         self.interrupted_after: int | None = None
 
     @contextmanager
@@ -93,7 +94,7 @@ class Stand:
                 raise KeyboardInterrupt
             self.trained.append(replicate)
             if replicate.seed in self.failing:
-                yield f"{replicate.variant}-{replicate.seed}: diverged"
+                yield f"{replicate.variant}-{replicate.seed}: {self.reason}"
                 continue
             yield write_entry(folder, replicate, self.accuracy(replicate))
 

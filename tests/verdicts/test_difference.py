@@ -95,6 +95,17 @@ def test_a_model_of_one_side_alone_is_none_that_differs(repository: Path) -> Non
         difference.changed_models(head, [workspace], "cnn")
 
 
+@pytest.mark.fault("verdict: two sides that share no model")
+def test_sides_that_share_no_model_are_not_comparable(repository: Path) -> None:
+    """The models of both are named."""
+    changes.edit(repository, lambda v: v.update(models={f"{name}_2": one for name, one in v["models"].items()}))
+    head, workspace = sides()
+    with pytest.raises(InputError) as refused:
+        difference.changed_models(head, [workspace])
+    words = "has the models mlp_adadelta, cnn, and workspace has mlp_adadelta_2, cnn_2: none is shared"
+    assert str(refused.value) == f"not comparable: {head} {words}"
+
+
 @pytest.mark.fault("verdict: sides with other data")
 @pytest.mark.parametrize(
     ("key", "value"), [("validation", 200), ("split_seed", 3)], ids=["validation images", "another split"]
