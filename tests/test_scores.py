@@ -196,7 +196,7 @@ def test_a_declared_score_can_be_required_and_judged(
 
     entry = world.replicate(monkeypatch)
     made = training.scores([entry], "made_up", JudgedImages(60, 100, 0))
-    assert (made.values.tolist(), made.correct) == ([world.scores["test"]["made_up"]], None)
+    assert (made.values.tolist(), made.by_image) == ([world.scores["test"]["made_up"]], None)
     group = group_of(entry)
     assert "test_made_up" in group.outcomes()
     assert group.values("test_made_up").tolist() == [world.scores["test"]["made_up"]]
@@ -284,7 +284,9 @@ def test_top_3_accuracy_is_everywhere_on_such_data(tmp_path: Path, monkeypatch: 
     question, images = Question("top_3_accuracy", 0.001), ImageSample(140)
 
     def judged(change: float) -> Verdict:
-        return judgement.judge(Scores(first), Scores(first + change), question, images).verdict
+        return judgement.judge(
+            Scores(first, step=1 / 140), Scores(first + change, step=1 / 140), question, images
+        ).verdict
 
     assert judged(1 / 140) is Verdict.UNDECIDED
     assert judged(-50 / 140) is Verdict.WORSE
